@@ -1,0 +1,51 @@
+"""How a loop says how far it is. The same call is where a cancelled job stops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+
+class Cancelled(Exception):
+    """The job was cancelled; what it had checkpointed stays in its scratch folder."""
+
+
+def _nobody(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Report:
+    """Called by every loop, once a step: `report(fraction, message, **numbers)`.
+
+    `scratch` is a folder of this recipe's own that outlives an interruption: a loop writes its checkpoints there and
+    looks there first. `files` is where imported tables lie, by digest.
+    """
+
+    tell: Callable[[float, str, dict[str, Any]], None] = _nobody
+    cancelled: Callable[[], bool] = lambda: False
+    scratch: Path | None = None
+    files: Path | None = None
+    start: float = 0.0  # of the whole work, where this part of it begins
+    share: float = 1.0
+    context: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, fraction: float, message: str, **numbers: Any) -> None:
+        """Say how far this part is (0 to 1). Raises `Cancelled` if someone asked for that."""
+        if self.cancelled():
+            raise Cancelled(message)
+        done = self.start + self.share * min(max(fraction, 0.0), 1.0)
+        self.tell(done, message, {**self.context, **numbers})
+
+    def part(self, start: float, stop: float, scratch: Path | None = None, **context: Any) -> "Report":
+        """The report of a part of this work, from fraction `start` to `stop` of it."""
+        return replace(
+            self,
+            start=self.start + self.share * start,
+            share=self.share * (stop - start),
+            scratch=scratch or self.scratch,
+            context={**self.context, **context},
+        )
+
+
+SILENT = Report()

@@ -1,0 +1,243 @@
+"""Recipes: frozen, validated values that say what to make, and the families whose members they name.
+
+A `Spec[Product]` is a recipe for one product. Its fields are plain values, members of a family (a solver, a
+sampler …) and other specs, named by what they yield. Its canonical JSON is its text; the first 16 hex digits of
+that text's sha256 are its key. The same key is the same work, done once.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pydantic
+from pydantic_core import core_schema
+
+Product = TypeVar("Product")
+
+
+class BadInput(ValueError):
+    """What was given cannot be used; the message says what was given, what would do and what to try."""
+
+
+def settings(cls: type) -> type:
+    """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types are refused as `BadInput`."""
+    made = pydantic.dataclasses.dataclass(
+        frozen=True,
+        config=pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False),
+    )(cls)
+    checked = made.__init__
+
+    @functools.wraps(checked)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            checked(self, *args, **kwargs)
+        except pydantic.ValidationError as error:
+            raise BadInput(explain(cls.kind, error)) from None
+
+    made.__init__ = __init__
+    return made
+
+
+def explain(kind: str, error: pydantic.ValidationError) -> str:
+    """One line for each thing that is wrong: where, what would do, what was given."""
+    lines = []
+    for fault in error.errors():
+        cause = fault.get("ctx", {}).get("error")
+        where = ".".join([kind, *(str(step) for step in fault["loc"])])
+        if isinstance(cause, BadInput):
+            message = str(cause)
+        elif fault["type"] in ("unexpected_keyword_argument", "missing_argument", "missing"):
+            message = "is not a field of this recipe" if "unexpected" in fault["type"] else "is missing"
+        else:
+            message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {fault['input']!r:.80}"
+        lines.append(f"{where}: {message}")
+    return "; ".join(lines)
+
+
+class Family(dict):
+    """Things to choose among: `{kind: settings class}`. Used as `Annotated[Any, FAMILY]` it checks a field."""
+
+    def __init__(self, noun: str, *members: type) -> None:
+        super().__init__({member.kind: member for member in members})
+        self.noun = noun
+
+    def __hash__(self) -> int:
+        return hash(self.noun)
+
+    def read(self, value: Any) -> Any:
+        """A member as it is, or made from `{"kind": …, fields …}` or from its kind alone."""
+        if type(value) in self.values():
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping) or "kind" not in value:
+            raise BadInput(f"a {self.noun} wants an object with a `kind` ({', '.join(self)}); got {value!r:.80}")
+        fields = dict(value)
+        kind = fields.pop("kind")
+        if kind not in self:
+            raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
+        return self[kind](**fields)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+
+class Spec(Generic[Product]):
+    """A recipe for one product. Subclasses are `@settings` classes with a `kind` and a `make`.
+
+    `make(report, **parts)` gets the products of `parts()` by name; it yields a `product`.
+    """
+
+    kind: ClassVar[str]
+    product: ClassVar[type]
+    revision: ClassVar[int] = 1  # raised when the same fields come to mean other work
+    effort: ClassVar[float] = 1.0  # share of the time left, relative to other specs
+    kinds: ClassVar[dict[str, type["Spec"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in types.get_original_bases(cls) if hasattr(types, "get_original_bases") else cls.__orig_bases__:
+            if typing.get_origin(base) is Spec:
+                cls.product = typing.get_args(base)[0]
+        Spec.kinds[cls.kind] = cls
+
+    def parts(self) -> dict[str, Any]:
+        """The specs this one is made from, by field; a tuple of specs stays a tuple."""
+        return {name: value for name, value in fields_of(self) if _is_part(value)}
+
+    def make(self, report: Any, **parts: Any) -> Product:
+        raise TypeError(f"{type(self).__name__} does not say how it is made")
+
+    @functools.cached_property
+    def text(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(as_json(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @functools.cached_property
+    def key(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """What a list of runs calls it."""
+        return self.kind
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        if typing.get_origin(source) is not Spec:
+            return handler(source)
+        (product,) = typing.get_args(source)
+        return core_schema.no_info_plain_validator_function(lambda value: read(value, product))
+
+
+def read(value: Any, product: type | None = None) -> Spec:
+    """A spec as it is, or made from `{"kind": …, fields …}`; `product` is what it has to yield, if that matters.
+
+    Raises `BadInput`; the kinds are known once `core.experiments` is imported.
+    """
+    if isinstance(value, Mapping):
+        fields = dict(value)
+        kind, revision = fields.pop("kind", None), fields.pop("revision", None)
+        if kind not in Spec.kinds:
+            raise BadInput(f"there is no recipe of kind {kind!r}; there are {', '.join(sorted(Spec.kinds))}")
+        if revision not in (None, Spec.kinds[kind].revision):
+            raise BadInput(
+                f"{kind}: the recipe is of revision {revision}, this version makes {Spec.kinds[kind].revision}; "
+                "leave `revision` out to make it anew"
+            )
+        value = Spec.kinds[kind](**fields)
+    if not isinstance(value, Spec):
+        raise BadInput(f"a recipe wants an object with a `kind`; got {value!r:.80}")
+    if product is not None and not issubclass(value.product, product):
+        raise BadInput(f"wants a recipe that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}")
+    return value
+
+
+def read_json(text: str) -> Spec:
+    """A spec from its JSON. Raises `BadInput` with the place of the fault."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    return read(value)
+
+
+def as_json(value: Any) -> Any:
+    """Plain JSON of a spec, a member of a family, or what their fields hold."""
+    if dataclasses.is_dataclass(value):
+        head = {"kind": value.kind} | ({"revision": value.revision} if isinstance(value, Spec) else {})
+        return head | {name: as_json(inner) for name, inner in fields_of(value)}
+    if isinstance(value, (tuple, list)):
+        return [as_json(inner) for inner in value]
+    return value
+
+
+def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values of the fields of a spec or of a member of a family."""
+    return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+
+
+def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:
+    """The same tree with `change` applied to every spec in it, leaves first."""
+    if isinstance(value, tuple):
+        return tuple(changed(inner, change) for inner in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    new = {name: changed(inner, change) for name, inner in fields_of(value)}
+    if any(new[name] is not inner for name, inner in fields_of(value)):
+        value = dataclasses.replace(value, **new)
+    return change(value) if isinstance(value, Spec) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class FormField:
+    """A field as a form and the command line show it."""
+
+    name: str
+    type: Any
+    default: Any  # `dataclasses.MISSING` when it has to be given
+    help: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[Any, ...] = ()
+    family: Family | None = None
+    product: type | None = None  # what a spec in this field yields
+
+
+def form(cls: type) -> list[FormField]:
+    """The fields of a settings class with their types, defaults, limits and help."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = []
+    for name, info in cls.__pydantic_fields__.items():
+        hint = hints[name]
+        limits = {type(limit).__name__: limit for limit in info.metadata}
+        bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+        found.append(
+            FormField(
+                name=name,
+                type=bare,
+                default=dataclasses.MISSING if info.is_required() else info.get_default(call_default_factory=True),
+                help=info.description or "",
+                least=next((getattr(limits[k], a) for k, a in (("Ge", "ge"), ("Gt", "gt")) if k in limits), None),
+                most=next((getattr(limits[k], a) for k, a in (("Le", "le"), ("Lt", "lt")) if k in limits), None),
+                choices=typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else (),
+                family=next((limit for limit in info.metadata if isinstance(limit, Family)), None),
+                product=_product(bare),
+            )
+        )
+    return found
+
+
+def _product(hint: Any) -> type | None:
+    if typing.get_origin(hint) is Spec:
+        return typing.get_args(hint)[0]
+    return next((found for inner in typing.get_args(hint) if (found := _product(inner))), None)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Spec) or (isinstance(value, tuple) and bool(value) and all(_is_part(v) for v in value))
