@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 
@@ -36,6 +37,10 @@ class Report:
             raise Cancelled(message)
         done = self.start + self.share * min(max(fraction, 0.0), 1.0)
         self.tell(done, message, {**self.context, **numbers})
+
+    def folder(self) -> Path:
+        """The scratch folder; a temporary one where nobody keeps any."""
+        return self.scratch or Path(mkdtemp(prefix="molsway-"))
 
     def part(self, start: float, stop: float, scratch: Path | None = None, **context: Any) -> "Report":
         """The report of a part of this work, from fraction `start` to `stop` of it."""

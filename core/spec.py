@@ -60,11 +60,14 @@ def explain(kind: str, error: pydantic.ValidationError) -> str:
 
 
 class Family(dict):
-    """Things to choose among: `{kind: settings class}`. Used as `Annotated[Any, FAMILY]` it checks a field."""
+    """Things to choose among: `{kind: settings class}`. Used as `Annotated[Any, FAMILY]` it checks a field.
 
-    def __init__(self, noun: str, *members: type) -> None:
+    With a `product`, a spec that yields one may stand in a member's place.
+    """
+
+    def __init__(self, noun: str, *members: type, product: type | None = None) -> None:
         super().__init__({member.kind: member for member in members})
-        self.noun = noun
+        self.noun, self.product = noun, product
 
     def __hash__(self) -> int:
         return hash(self.noun)
@@ -73,6 +76,9 @@ class Family(dict):
         """A member as it is, or made from `{"kind": …, fields …}` or from its kind alone."""
         if type(value) in self.values():
             return value
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if self.product and (isinstance(value, Spec) or (kind in Spec.kinds and kind not in self)):
+            return read(value, self.product)
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping) or "kind" not in value:
@@ -185,7 +191,8 @@ def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
 def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:
     """The same tree with `change` applied to every spec in it, leaves first."""
     if isinstance(value, tuple):
-        return tuple(changed(inner, change) for inner in value)
+        new_items = tuple(changed(inner, change) for inner in value)
+        return value if all(new is old for new, old in zip(new_items, value, strict=True)) else new_items
     if not dataclasses.is_dataclass(value):
         return value
     new = {name: changed(inner, change) for name, inner in fields_of(value)}

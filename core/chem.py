@@ -1,0 +1,171 @@
+"""SMILES and what RDKit makes of them: molecules, names, scaffolds, fingerprints, descriptors.
+
+A molecule is RDKit's `Mol`; its name is its canonical isomeric SMILES. RDKit's log is kept off the terminal: why a
+string is no molecule is the message of the `BadInput` instead.
+"""
+
+import functools
+import logging
+import re
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from core.spec import BadInput
+
+BITS = 2048
+RADIUS = 2
+LONGEST = 5000  # characters; RDKit writes SMILES recursively, and some tens of thousands of atoms end the process
+BLOCK = 2048  # rows of a fingerprint product at a time
+
+
+class _Reasons(logging.Handler):
+    """Keeps what RDKit logs, for each thread its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = getattr(self.here, "lines", None)
+        if lines is not None and len(lines) < 100:
+            lines.append(record.getMessage())
+
+    def start(self) -> None:
+        self.here.lines = []
+
+    def reason(self) -> str:
+        """The first line that says something, without its clock and prefix; and where in the string."""
+        said = [match[1].strip() for line in self.here.lines if (match := re.match(r"\[[\d:]+\] (.*)", line))]
+        said = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in said]
+        where = next((match[1] for line in said if (match := re.search(r"around position (\d+)", line))), "")
+        first = next((line.rstrip(": ") for line in said if line), "RDKit gives no reason")
+        return f"{first} (near character {where})" if where else first
+
+
+rdBase.LogToPythonLogger()
+_reasons = _Reasons()
+_logger = logging.getLogger("rdkit")
+_logger.handlers, _logger.propagate = [_reasons], False
+
+_generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+
+
+def parse(smiles: str) -> Chem.Mol:
+    """The molecule a SMILES stands for, hydrogens implicit. A CXSMILES tail (` |…|`) is read, another tail refused.
+
+    Raises `BadInput` with RDKit's reason.
+    """
+    if not isinstance(smiles, str) or not smiles.strip():
+        raise BadInput("the SMILES is empty")
+    text = smiles.strip()
+    core, _, tail = text.partition(" ")
+    if tail and not tail.lstrip().startswith("|"):
+        raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
+    if len(core) > LONGEST:
+        raise BadInput(f"the SMILES has {len(core):,} characters, more than the {LONGEST:,} that are read")
+    _reasons.start()
+    molecule = Chem.MolFromSmiles(text)
+    if molecule is None:
+        raise BadInput(f"no molecule: {_reasons.reason()}")
+    return molecule
+
+
+def records(text: str) -> list[Chem.Mol | str]:
+    """The molecules of an SD file's text in order; in place of one that cannot be read, the reason."""
+    supplier = Chem.SDMolSupplier()
+    supplier.SetData(text)
+    found: list[Chem.Mol | str] = []
+    for place in range(len(supplier)):
+        _reasons.start()
+        molecule = supplier[place]
+        if molecule is not None and molecule.GetNumAtoms() > LONGEST:
+            molecule = f"the molecule has more than {LONGEST:,} atoms"
+        found.append(molecule if molecule is not None else _reasons.reason())
+    return found
+
+
+def canonical(smiles: str) -> str:
+    """The canonical isomeric SMILES. Raises `BadInput` with RDKit's reason."""
+    return Chem.MolToSmiles(parse(smiles))
+
+
+@functools.lru_cache(maxsize=200_000)
+def flat_key(smiles: str) -> str:
+    """Canonical SMILES of the graph without stereo marks and isotopes: stereoisomers share it. Raises `BadInput`."""
+    return Chem.MolToSmiles(_flat(smiles))
+
+
+@functools.lru_cache(maxsize=200_000)
+def scaffold(smiles: str) -> str:
+    """Stereo-free SMILES of the ring systems and what links them; "" for a molecule without a ring.
+
+    Bemis & Murcko (1996), doi:10.1021/jm9602928. Raises `BadInput`.
+    """
+    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(_flat(smiles)))
+
+
+def fingerprints(smiles: Sequence[str]) -> np.ndarray:
+    """Morgan bits of radius 2, without chirality: uint8 (n, 2048), 0 or 1. Raises `BadInput`."""
+    bits = np.zeros((len(smiles), BITS), np.uint8)
+    for row, text in enumerate(smiles):
+        bits[row] = _generator.GetFingerprintAsNumPy(parse(text))
+    return bits
+
+
+def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Shared bits over all bits, float32 (n, m), of fingerprints (n, 2048) and (m, 2048); 0 where both have none."""
+    a, b = a.astype(np.float32), b.astype(np.float32)  # counts stay exact, and the product is one BLAS call
+    both = a @ b.T
+    either = a.sum(1)[:, None] + b.sum(1)[None, :] - both
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+
+def nearest(smiles: Sequence[str], others: Sequence[str], count: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` most similar of `others` for each of `smiles`, nearest first; ties go to the earlier one.
+
+    Indices int (n, c) and Tanimoto similarities float32 (n, c), c = min(count, len(others)). A molecule that is in
+    both finds itself. Cost: n × m products of 2048 bits, a block at a time.
+    """
+    if count < 1:
+        raise BadInput(f"nearest wants at least 1 neighbour, got {count}")
+    a, b = fingerprints(smiles), fingerprints(others)
+    indices = np.zeros((len(a), 0), int)
+    similarities = np.zeros((len(a), 0), np.float32)
+    for start in range(0, len(b), BLOCK):
+        fresh = np.vstack(
+            [tanimoto(a[row : row + BLOCK], b[start : start + BLOCK]) for row in range(0, len(a) or 1, BLOCK)]
+        )
+        places = np.broadcast_to(np.arange(start, start + fresh.shape[1]), fresh.shape)
+        similarities, indices = np.hstack([similarities, fresh]), np.hstack([indices, places])
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+        similarities, indices = (np.take_along_axis(each, order, axis=1) for each in (similarities, indices))
+    return indices, similarities
+
+
+def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
+    """All of RDKit's 2D descriptors, float64 (n, about 200), a row a molecule; NaN where one is undefined or infinite.
+
+    Some milliseconds a molecule. Raises `BadInput`.
+    """
+    from rdkit.Chem import Descriptors
+
+    names = [name for name, _ in Descriptors.descList]
+    rows = [Descriptors.CalcMolDescriptors(parse(text), missingVal=np.nan, silent=True) for text in smiles]
+    values = np.array([[row[name] for name in names] for row in rows], float).reshape(len(rows), len(names))
+    values[~np.isfinite(values)] = np.nan
+    return pd.DataFrame(values, columns=names)
+
+
+def _flat(smiles: str) -> Chem.Mol:
+    molecule = parse(smiles)
+    for atom in molecule.GetAtoms():
+        atom.SetIsotope(0)
+    molecule = Chem.RemoveHs(molecule)  # deuterium was an atom of its own
+    Chem.RemoveStereochemistry(molecule)
+    return molecule

@@ -1,0 +1,28 @@
+"""What can be asked for: one file a kind of work, its recipe and how it is made."""
+
+from core.experiments.adapt import Adapt
+from core.experiments.finetune import FineTune
+from core.experiments.influence import Influence
+from core.experiments.join import Join
+from core.experiments.load import Load, settled
+from core.experiments.part import Part, parts
+from core.experiments.plant import Plant
+from core.experiments.presets import PRESETS, preset
+from core.experiments.select import Select
+from core.experiments.selection_study import SelectionStudy
+
+__all__ = [
+    "PRESETS",
+    "Adapt",
+    "FineTune",
+    "Influence",
+    "Join",
+    "Load",
+    "Part",
+    "Plant",
+    "Select",
+    "SelectionStudy",
+    "parts",
+    "preset",
+    "settled",
+]

@@ -1,0 +1,214 @@
+"""Fine-tuning: a backbone and measured molecules → a Fit."""
+
+import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core import chem
+from core.backbones import BACKBONES, Untrained
+from core.backbones.checkpoint import Checkpoint
+from core.data import Dataset
+from core.fits import PARTS, Fit, score_card, tabulate
+from core.methods import METHODS, Full
+from core.report import Report
+from core.spec import BadInput, Family, Spec, as_json, settings
+
+if TYPE_CHECKING:
+    from core.predictor import Predictor
+
+STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
+
+
+@settings
+class FineTune(Spec[Fit]):
+    """Train a backbone and a head on measured molecules; the best evaluation on the validation part is kept.
+
+    The label scaler is fitted on the training part alone. The test part is predicted once, at the end, to report.
+    """
+
+    kind: ClassVar[str] = "finetune"
+    effort: ClassVar[float] = 10.0
+
+    train: Spec[Dataset] = Field(description="molecules to learn from")
+    valid: Spec[Dataset] = Field(description="molecules that choose the best epoch")
+    test: Spec[Dataset] = Field(description="molecules that only report")
+    backbone: Annotated[Any, STARTS] = Field(default=Untrained(), description="the model to begin from")
+    method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
+    epochs: int = Field(default=30, ge=1, le=10_000, description="passes over the training part")
+    steps: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="optimiser steps in all, in place of epochs: equal work for unequal tables"
+    )
+    evaluations: int = Field(default=20, ge=1, le=1000, description="looks at the validation part, when `steps` is given")
+    batch_size: int = Field(default=32, ge=1, le=4096, description="molecules in an optimiser step")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for backbone and method"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
+    warm_up: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the learning rate rises")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
+    patience: int = Field(default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the head")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="arithmetic of training; auto is bfloat16 on CUDA, float32 elsewhere"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of head, batches and dropout")
+
+    @property
+    def title(self) -> str:
+        backbone = getattr(self.backbone, "name", self.backbone.kind)
+        return f"{self.method.kind} fine-tuning of {backbone}, seed {self.seed}"
+
+    def make(
+        self, report: Report, train: Dataset, valid: Dataset, test: Dataset, backbone: Callable[[], Any] | None = None
+    ) -> Fit:
+        import torch
+
+        from core.predictor import Predictor, best_device
+        from core.training import cost, peak_memory
+        from core.training import train as run
+
+        check_parts(train, valid, test)
+        parts = dict(zip(PARTS, (train, valid, test), strict=True))
+        report(0, "loading the backbone")
+        body = (backbone or self.backbone)()
+        warnings = [*overlaps(train, valid, test), *unreadable(body, parts)]
+        predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed)
+        predictor.fit_scaler(train.targets)
+        device = best_device()
+        predictor.to(device)
+        self.method(predictor)
+        plan = self.plan(body, device.type)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        targets = predictor.scaled(train.targets)
+
+        def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
+            batch = predictor.encode([train.smiles[row] for row in rows])
+            return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
+
+        look = validation(predictor, valid)
+        progress = run(predictor, body.lengths(list(train.smiles)), loss_of, look, plan, report.part(0, 0.97))
+        memory = peak_memory()
+        found = {}
+        for number, (name, table) in enumerate(parts.items()):
+            within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
+            found[name] = predictor.predict(list(table.smiles), 4 * self.batch_size, within)
+        warnings += faults(train, valid, found["valid"])
+        record = {
+            "metrics": {n: score_card(train.tasks, train.kinds, t.targets, found[n]) for n, t in parts.items()},
+            "tasks": list(train.tasks),
+            "kinds": list(train.kinds),
+            "unit": list(train.unit),
+            "seed": self.seed,
+            "digests": {name: table.digest for name, table in parts.items()},
+            "rows": {name: len(table) for name, table in parts.items()},
+            "backbone": body.name,
+            "method": as_json(self.method),
+            **cost(predictor),
+            "seconds": progress.seconds,
+            "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
+            "best_step": progress.curve[progress.best_look - 1]["step"],
+            "steps": progress.curve[-1]["step"],
+            "learning_rate": plan.learning_rate,
+            "precision": plan.precision,
+            "peak_memory": memory,
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
+            "warnings": warnings,
+        }
+        predictions = pd.concat([tabulate(name, parts[name], found[name]) for name in PARTS], ignore_index=True)
+        folder = report.folder()
+        predictor.save(folder / "predictor")
+        return Fit(pd.DataFrame(progress.curve), predictions, record, folder)
+
+    def plan(self, backbone: Any, device: str) -> Any:
+        """The numbers of the loop, advice filled in."""
+        from core.training import Plan
+
+        advice = 1e-3 if self.method.kind == "head" else 3e-4 * 256 / backbone.width
+        precision = ("bfloat16" if device == "cuda" else "float32") if self.precision == "auto" else self.precision
+        return Plan(
+            epochs=self.epochs,
+            steps=self.steps,
+            evaluations=self.evaluations,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate or advice,
+            weight_decay=self.weight_decay,
+            warm_up=self.warm_up,
+            clip=self.clip,
+            patience=self.patience,
+            precision=precision,
+            seed=self.seed,
+        )
+
+
+def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
+    """The three parts measure the same tasks, and each task is measured in train and valid. Raises `BadInput`."""
+    for name, table in (("validation", valid), ("test", test)):
+        if table.tasks != train.tasks:
+            raise BadInput(f"the {name} part measures {table.tasks}, the training part {train.tasks}; choose the same targets")
+    if not train.tasks:
+        raise BadInput("the training part has no target column; name at least one in `targets`")
+    for name, table, least in (("training", train, 2), ("validation", valid, 1)):
+        for column, task in enumerate(train.tasks):
+            count = int((~np.isnan(table.targets[:, column])).sum())
+            if count < least:
+                raise BadInput(f"the {name} part has {count} labels of {task!r}, at least {least} are needed; use a larger table")
+    for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
+        labels = train.targets[~np.isnan(train.targets[:, column]), column]
+        if kind == "regression" and np.ptp(labels) == 0:
+            raise BadInput(f"every training label of {task!r} is {labels[0]:g}; there is nothing to learn from a constant")
+
+
+def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
+    """Sentences about molecules, stereo marks left aside, that the training part shares with the others."""
+    known = {chem.flat_key(smiles) for smiles in train.smiles}
+    found = []
+    for name, table in (("validation", valid), ("test", test)):
+        shared = sum(chem.flat_key(smiles) in known for smiles in table.smiles)
+        if shared:
+            found.append(f"{shared} of {len(table)} {name} molecules are also in the training part; its numbers flatter")
+    return found
+
+
+def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
+    """Sentences about molecules that the tokenizer cannot carry whole."""
+    found = []
+    for name, table in parts.items():
+        faults = backbone.check(list(table.smiles))
+        if faults:
+            molecules = len({row for row, _ in faults})
+            found.append(f"{molecules} of {len(table)} {name} molecules reach the backbone incompletely: {faults[0][1]}")
+    return found
+
+
+def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]:
+    """A sentence for each task whose predictions hardly vary: the model predicts the mean."""
+    found = []
+    for column, task in enumerate(train.tasks):
+        spread = float(np.nanstd(train.targets[:, column]))
+        if train.kinds[column] == "regression" and float(np.std(predictions[:, column])) < 0.05 * spread:
+            found.append(f"the model predicts the mean of {task!r}: its predictions vary by less than 5 % of the labels' spread")
+    return found
+
+
+def validation(predictor: "Predictor", valid: Dataset) -> Callable[[], dict[str, float]]:
+    """What looks at the validation part: its loss and, for one regression task, its RMSE in label units."""
+    import torch
+
+    smiles, targets = list(valid.smiles), predictor.scaled(valid.targets)
+    order = predictor.batches(smiles, 256)
+    batches = [(predictor.encode([smiles[row] for row in rows]), targets[rows]) for rows in order]
+    measured = int((~torch.isnan(targets)).sum())
+
+    @torch.no_grad()
+    def look() -> dict[str, float]:
+        total = sum(predictor.cell_loss(predictor(batch), labels).sum() for batch, labels in batches)
+        loss = float(total) / measured
+        single = predictor.kinds == ("regression",)
+        return {"valid_loss": loss} | ({"valid_rmse": loss**0.5 * float(predictor.spread[0])} if single else {})
+
+    return look

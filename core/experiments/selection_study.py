@@ -1,0 +1,175 @@
+"""The proof: keep some molecules of a pool by several rules, train again with each, compare on the same test part."""
+
+import dataclasses
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core.comparison import Comparison, differences, spread_of, verdict
+from core.data import Dataset
+from core.experiments.influence import Influence
+from core.experiments.join import Join
+from core.experiments.select import Select
+from core.fits import Fit
+from core.metrics import BINARY, REGRESSION
+from core.report import Report
+from core.samplers import Greedy, Top, Uniform
+from core.scores import Scores
+from core.solvers import CG, SOLVERS
+from core.spec import BadInput, Spec, settings
+
+Arm = Literal["none", "all", "random", "top", "bottom", "greedy"]
+
+
+@settings
+class SelectionStudy(Spec[Comparison]):
+    """Does choosing help? Score a pool, keep `count` molecules by each rule, train again with every seed, compare.
+
+    Arms: `none` of the pool, `all` of it, `random` ones (drawn anew for each seed), the `top` and, as a control, the
+    `bottom` by predicted benefit, and the `greedy` choice. Each arm has the same recipe, the same test molecules and,
+    when the recipe gives `steps`, the same number of optimiser steps.
+    """
+
+    kind: ClassVar[str] = "selection-study"
+
+    fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
+    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
+    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    arms: tuple[Arm, ...] = Field(
+        default=("none", "all", "random", "top", "bottom", "greedy"), description="rules to compare, the reference first"
+    )
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
+    solver: Annotated[Any, SOLVERS] = Field(default=CG(), description="how the curvature is inverted")
+    damping: float | None = Field(default=None, gt=0, description="added to the curvature; by default its mean eigenvalue")
+    ridge: float = Field(default=1.0, gt=0, description="damping of the greedy rule's last layer")
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
+            raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
+        if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
+            raise BadInput(f"`arms` wants at least two different arms, got {list(self.arms)}")
+
+    @property
+    def title(self) -> str:
+        return f"selection study, {self.count} of a pool, {len(self.seeds)} seeds"
+
+    def parts(self) -> dict[str, Any]:
+        return {
+            "scores": self.scores(),
+            "pool": self.pool,
+            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.arms if arm not in ("none", "all")),
+            "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.arms),
+        }
+
+    def scores(self) -> Influence:
+        return Influence(fit=self.fit, pool=self.pool, target=self.fit.valid, solver=self.solver, damping=self.damping)
+
+    def pick(self, arm: str, seed: int) -> Spec[Dataset]:
+        """What an arm takes from the pool."""
+        samplers = {
+            "random": Uniform(count=self.count, seed=seed),
+            "top": Top(count=self.count),
+            "bottom": Top(count=self.count, worst=True),
+            "greedy": Greedy(count=self.count, damping=self.ridge),
+        }
+        return Select(pool=self.pool, scores=None if arm == "random" else self.scores(), sampler=samplers[arm])
+
+    def refit(self, arm: str, seed: int) -> Spec[Fit]:
+        """The training of an arm with one seed."""
+        if arm == "none":
+            return dataclasses.replace(self.fit, seed=seed)
+        added = self.pool if arm == "all" else self.pick(arm, seed)
+        return dataclasses.replace(self.fit, train=Join((self.fit.train, added)), seed=seed)
+
+    def make(
+        self, report: Report, scores: Scores, pool: Dataset, picks: tuple[tuple[Dataset, ...], ...], fits: tuple[tuple[Fit, ...], ...]
+    ) -> Comparison:
+        digests = {fit.record["digests"]["test"] for arm in fits for fit in arm}
+        if len(digests) != 1:
+            raise BadInput(f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again")
+        first = fits[0][0]
+        task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
+        labels, _, smiles = first.matrices("test")
+        predicted = {
+            arm: np.stack([fit.matrices("test")[1][:, 0] for fit in mine])
+            for arm, mine in zip(self.arms, fits, strict=True)
+        }
+        arms = []
+        for arm, mine in zip(self.arms, fits, strict=True):
+            cards = [fit.metrics["test"][task] for fit in mine]
+            names = BINARY if kind == "binary" else REGRESSION
+            summary = {name: spread_of([card[name] for card in cards]) for name in names}
+            if kind == "binary":  # differences are of the root of the Brier score
+                summary["rmse"] = spread_of([float(np.sqrt(np.nanmean((p - labels[:, 0]) ** 2))) for p in predicted[arm]])
+            arms.append(
+                {
+                    "name": arm,
+                    "n_train": [fit.record["rows"]["train"] for fit in mine],
+                    "steps": [fit.record["steps"] for fit in mine],
+                    "seeds": list(self.seeds),
+                    "seconds": spread_of([fit.record["seconds"] for fit in mine]),
+                    "fits": [self.refit(arm, seed).key for seed in self.seeds],
+                    **summary,
+                }
+            )
+        references = (self.arms[0], *(("random",) if "random" in self.arms[1:] else ()))
+        found = differences(labels[:, 0], predicted, references, "rmse")
+        picked = self.table(picks)
+        for arm in arms:
+            mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
+            arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
+        record = {
+            "arms": arms,
+            "reference": self.arms[0],
+            "differences": found,
+            "detection": scores.record.get("detection"),
+            "verdict": verdict(arms, found, "rmse", unit),
+            "task": task,
+            "task_kind": kind,
+            "metric": "root Brier score" if kind == "binary" else "RMSE",
+            "unit": unit,
+            "count": self.count,
+            "pool": {"rows": len(pool), "digest": pool.digest},
+            "n_test": len(labels),
+            "test_digest": digests.pop(),
+            "scores": self.scores().key,
+            "base_fit": self.fit.key,
+            "backbone": first.record["backbone"],
+            "device": first.record["device"],
+            "notes": self.notes(fits, scores),
+        }
+        rows = [
+            pd.DataFrame(
+                {"arm": arm, "seed": seed, "row": np.arange(len(labels)), "smiles": smiles, "label": labels[:, 0], "prediction": p}
+            )
+            for arm, mine in predicted.items()
+            for seed, p in zip(self.seeds, mine, strict=True)
+        ]
+        return Comparison(record, pd.concat(rows, ignore_index=True), picked)
+
+    def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
+        """The molecules that the arms kept, as rows."""
+        rows = []
+        for arm, mine in zip([arm for arm in self.arms if arm not in ("none", "all")], picks, strict=True):
+            for seed, kept in zip(self.seeds, mine, strict=True):
+                planted = kept.columns.get("planted", np.zeros(len(kept), bool))
+                rows.append(
+                    pd.DataFrame(
+                        {"arm": arm, "seed": seed, "smiles": kept.smiles, "label": kept.targets[:, 0], "planted": planted}
+                    )
+                )
+        columns = ["arm", "seed", "smiles", "label", "planted"]
+        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+    def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
+        """What a reader has to know before believing the numbers."""
+        found = list(scores.record.get("warnings", []))
+        steps = {fit.record["steps"] for arm in fits for fit in arm}
+        if len(steps) > 1:
+            found.append(f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); set `steps` in the fit for equal work")
+        if len(fits[0][0].tasks) > 1:
+            found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
+        found += sorted({warning for arm in fits for fit in arm for warning in fit.record["warnings"]})
+        return found

@@ -1,0 +1,322 @@
+"""Plotly figures of tables, trainings, scores and comparisons: colour-blind-safe, transparent, for light and dark.
+
+Blue helps and orange harms, everywhere; colour is never the only signal. Rows are told by their number in
+`customdata`, so that a click finds the molecule.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+HELPFUL, HARMFUL, NEUTRAL = "#2E86DE", "#E67E22", "#8A94A6"
+SERIES = ("#2E86DE", "#E67E22", "#12A594", "#B0579F", "#C9A227", "#6C7A89", "#56B4E9", "#D5573B")
+DIVERGING = [[0.0, "#1F6FC4"], [0.35, "#8FBDEB"], [0.5, "#B9BEC7"], [0.65, "#F2B680"], [1.0, "#D9691A"]]
+GRID = "rgba(128,138,155,0.22)"
+MOST_POINTS = 5000
+CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
+
+_AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "colorway": SERIES,
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#7A8494"},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
+
+
+def _figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template=TEMPLATE,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 34 if legend else 12, "b": 8},
+        xaxis_title=x,
+        yaxis_title=y,
+        showlegend=legend,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None},
+        hoverlabel={"font": {"size": 12}},
+        **layout,
+    )
+    return figure
+
+
+def with_unit(name: str, unit: str = "") -> str:
+    """`name (unit)`, as an axis says it."""
+    return html.escape(f"{name} ({unit})" if unit else name)
+
+
+def shown_rows(values: np.ndarray, limit: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
+    """Row numbers to draw of a column `(n,)`: all up to `limit`, else both ends and a seeded sample of the middle."""
+    values = np.asarray(values, float)
+    if len(values) <= limit:
+        return np.arange(len(values))
+    order = np.argsort(np.nan_to_num(values, nan=np.inf), kind="stable")
+    end = limit // 4
+    middle = np.random.default_rng(seed).choice(order[end:-end], limit - 2 * end, replace=False)
+    return np.sort(np.concatenate([order[:end], middle, order[-end:]]))
+
+
+def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Sequence[bool] | None = None) -> go.Figure:
+    """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked."""
+    values = np.asarray(delta_loss, float)
+    values = values[np.isfinite(values)] if planted is None else values
+    figure = _figure(with_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return figure
+    low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) > 50 else (finite.min(), finite.max())
+    low, high = min(low, 0.0), max(high, 0.0)
+    width = (high - low) / min(60, max(10, len(finite) // 6)) or 1.0
+    edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width  # zero is an edge
+    inside = np.clip(finite, edges[0], np.nextafter(edges[-1], edges[0]))
+    counts, centres = np.histogram(inside, edges)[0], (edges[:-1] + edges[1:]) / 2
+    for name, colour, side in (("helps", HELPFUL, centres < 0), ("harms", HARMFUL, centres >= 0)):
+        share = counts[side].sum() / len(finite)
+        figure.add_bar(
+            x=centres[side],
+            y=counts[side],
+            width=width * 0.94,
+            marker_color=colour,
+            name=f"{name}: {counts[side].sum():,} ({share:.0%})",
+            hovertemplate="ΔL %{x:.3g}: %{y} molecules<extra></extra>",
+        )
+    if planted is not None and np.any(planted):
+        marked = np.clip(values[np.asarray(planted, bool)], edges[0], edges[-1])
+        figure.add_scatter(
+            x=marked,
+            y=np.full(len(marked), -0.04 * max(counts.max(), 1)),
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}},
+            name=f"planted wrong labels: {len(marked):,}",
+            hovertemplate="planted, ΔL %{x:.3g}<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    return figure
+
+
+def score_map(
+    label: Sequence[float],
+    prediction: Sequence[float],
+    delta_loss: Sequence[float],
+    smiles: Sequence[str],
+    unit: str = "",
+    picked: int | None = None,
+    planted: Sequence[bool] | None = None,
+    limit: int = MOST_POINTS,
+) -> go.Figure:
+    """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points."""
+    label, prediction, delta = (np.asarray(column, float) for column in (label, prediction, delta_loss))
+    rows = shown_rows(delta, limit)
+    bound = float(np.nanquantile(np.abs(delta), 0.98)) if len(delta) else 0.0
+    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), 430, dragmode="pan")
+    _identity(figure, label[rows], prediction[rows])
+    marks = np.zeros(len(delta), bool) if planted is None else np.asarray(planted, bool)
+    for name, group, symbol in (
+        ("as measured", rows[~marks[rows]], "circle"),
+        ("planted", rows[marks[rows]], "diamond"),
+    ):
+        if not len(group) and name == "planted":
+            continue
+        figure.add_scattergl(
+            x=label[group],
+            y=prediction[group],
+            mode="markers",
+            customdata=group,
+            text=[html.escape(str(smiles[row])[:60]) for row in group],
+            marker={
+                "color": delta[group],
+                "colorscale": DIVERGING,
+                "cmin": -bound or -1.0,
+                "cmax": bound or 1.0,
+                "size": 8,
+                "symbol": symbol,
+                "line": {"width": 0.5, "color": "rgba(90,98,112,0.55)"},
+                "showscale": name == "as measured",
+                "colorbar": {"title": "ΔL", "thickness": 10, "outlinewidth": 0, "tickformat": ".2~g", "len": 0.9},
+            },
+            name=name,
+            showlegend=bool(marks.any()),
+            hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}<br>ΔL %{marker.color:.3g}<extra></extra>",
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+        )
+    if picked is not None and 0 <= picked < len(delta):
+        figure.add_scatter(
+            x=[label[picked]],
+            y=[prediction[picked]],
+            mode="markers",
+            marker={"size": 17, "symbol": "circle-open", "color": "#B0579F", "line": {"width": 2.5}},
+            hoverinfo="skip",
+            name="picked",
+            showlegend=False,
+        )
+    return figure
+
+
+def learning_curves(
+    curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss (scaled labels)"
+) -> go.Figure:
+    """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
+    figure = _figure("epoch", y, 300)
+    for (name, curve), colour in zip(curves.items(), _colours(len(curves)), strict=True):
+        label = f"{name}: " if len(curves) > 1 else ""
+        for column, words, dash in (("train_loss", "training", "dot"), ("valid_loss", "validation", "solid")):
+            if column not in curve or not curve[column].notna().any():
+                continue
+            known = curve[curve[column].notna()]
+            figure.add_scatter(
+                x=known["epoch"],
+                y=known[column],
+                mode="lines+markers" if len(known) < 40 else "lines",
+                marker={"size": 4},
+                line={"color": colour if len(curves) > 1 or dash == "solid" else HARMFUL, "dash": dash, "width": 2},
+                name=html.escape(f"{label}{words}"),
+                hovertemplate=f"{words}, epoch %{{x:.3g}}: %{{y:.4g}}<extra>{html.escape(name)}</extra>",
+            )
+        epoch = (best or {}).get(name)
+        if epoch is not None and "valid_loss" in curve and (curve["epoch"] == epoch).any():
+            figure.add_scatter(
+                x=[epoch],
+                y=curve.loc[curve["epoch"] == epoch, "valid_loss"].tail(1),
+                mode="markers",
+                marker={"size": 13, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}},
+                name=html.escape(f"{label}best epoch ({epoch:g})"),
+                hoverinfo="skip",
+            )
+    return figure
+
+
+def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) -> go.Figure:
+    """Prediction against label, a colour a part (train, valid, test) in which the test part lies on top."""
+    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), 400)
+    known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
+    _identity(figure, known["label"].to_numpy(), known["prediction"].to_numpy())
+    look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
+    for part in [name for name in look if (known["part"] == name).any()]:
+        table = known[known["part"] == part]
+        rows = np.arange(len(table))
+        if len(table) > limit // 3:
+            rows = np.sort(np.random.default_rng(0).choice(rows, limit // 3, replace=False))
+        table, (colour, symbol, size) = table.iloc[rows], look[part]
+        figure.add_scattergl(
+            x=table["label"],
+            y=table["prediction"],
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.4 if part == "train" else 0.85},
+            customdata=table["row"] if "row" in table else rows,
+            text=[html.escape(str(name)[:60]) for name in table["smiles"]],
+            name={"train": "training", "valid": "validation", "test": "test"}[part],
+            hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}<extra>" + part + "</extra>",
+        )
+    return figure
+
+
+def arms(
+    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none"
+) -> go.Figure:
+    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd."""
+    figure = _rows(with_unit(f"test {metric.upper()}, mean ± sd", unit), len(table))
+    base = next((arm[metric] for arm in table if arm["name"] == reference), None)
+    if base is not None and base["mean"] is not None:
+        sd = base["sd"] or 0.0
+        figure.add_vrect(x0=base["mean"] - sd, x1=base["mean"] + sd, fillcolor=NEUTRAL, opacity=0.16, line_width=0)
+        figure.add_vline(x=base["mean"], line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    names = [html.escape(str(arm["name"])) for arm in table]
+    for number, (name, arm) in enumerate(zip(names, table, strict=True)):
+        values, sd = [value for value in arm[metric]["values"] if value is not None], arm[metric]["sd"] or 0.0
+        colour = NEUTRAL if arm["name"] == reference else HELPFUL
+        figure.add_scatter(
+            x=values,
+            y=number + (np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))),
+            mode="markers",
+            marker={"size": 7, "color": colour, "opacity": 0.45},
+            text=[f"seed {seed}" for seed in arm.get("seeds", range(len(values)))],
+            hovertemplate=f"{name}, %{{text}}: %{{x:.4g}}<extra></extra>",
+        )
+        hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
+        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, "diamond")
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+
+
+def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:
+    """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
+    rows = [row for row in table if row["metric"] == metric]
+    figure = _rows(with_unit(f"difference of {metric.upper()}", unit), len(rows))
+    names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
+    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+        colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
+        hover = f"{name}: %{{x:.3g}} [{row['low']:.3g}, {row['high']:.3g}]<extra></extra>"
+        _interval(figure, row["mean"], number, row["mean"] - row["low"], row["high"] - row["mean"], colour, hover)
+        figure.add_annotation(
+            x=row["high"], y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
+        )
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+
+
+def convergence(residuals: Mapping[str, Sequence[float]], tolerance: float | None = None) -> go.Figure:
+    """Relative residual |C s − v| / |v| of solvers by step, on a logarithmic axis."""
+    figure = _figure("step", "relative residual", 280, legend=len(residuals) > 1, yaxis_type="log")
+    for (name, values), colour in zip(residuals.items(), _colours(len(residuals)), strict=True):
+        figure.add_scatter(
+            x=np.arange(1, len(values) + 1), y=list(values), mode="lines", line_color=colour, name=html.escape(name)
+        )
+    if tolerance:
+        figure.add_hline(y=tolerance, line={"color": NEUTRAL, "width": 1, "dash": "dash"})
+    figure.update_yaxes(exponentformat="power", dtick=1)
+    return figure
+
+
+def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
+    """Histogram of measured labels, a colour a part, over common bins."""
+    figure = _figure(with_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
+    known = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
+    every = np.concatenate(list(known.values())) if known else np.array([])
+    if not len(every):
+        return figure
+    edges = np.histogram_bin_edges(every, bins=min(40, max(8, int(np.sqrt(len(every))))))
+    for (part, values), colour in zip(known.items(), _colours(len(known)), strict=True):
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=np.histogram(values, edges)[0],
+            width=(edges[1] - edges[0]) * 0.94,
+            marker_color=colour,
+            opacity=0.85 if len(known) == 1 else 0.6,
+            name=html.escape(f"{part}: {len(values):,}"),
+            hovertemplate="%{x:.3g}: %{y} molecules<extra></extra>",
+        )
+    return figure
+
+
+def _rows(x: str, count: int) -> go.Figure:
+    figure = _figure(x, "", 80 + 42 * max(count, 2), legend=False)
+    return figure.update_yaxes(autorange="reversed", showgrid=False)
+
+
+def _interval(
+    figure: go.Figure, x: float, y: float, below: float, above: float, colour: str, hover: str, symbol: str = "circle"
+) -> None:
+    bars = {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below], "thickness": 2, "width": 6}
+    marker = {"size": 12, "symbol": symbol, "color": colour}
+    figure.add_scatter(x=[x], y=[y], error_x=bars, mode="markers", marker=marker, hovertemplate=hover)
+
+
+def _identity(figure: go.Figure, x: np.ndarray, y: np.ndarray) -> None:
+    both = np.concatenate([x, y])
+    both = both[np.isfinite(both)]
+    if len(both):
+        ends = [float(both.min()), float(both.max())]
+        line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
+        figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+
+
+def _colours(count: int) -> list[str]:
+    return [SERIES[number % len(SERIES)] for number in range(count)]

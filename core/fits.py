@@ -1,0 +1,100 @@
+"""What is kept of a predictor after training: weights, curve, predictions, metrics, cost. Read without torch."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.data import Dataset
+from core.metrics import measure
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A predictor after training.
+
+    `curve`: a row an evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, and the main metric).
+    `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units.
+    `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
+    `folder`: where `predictor/` lies, its weights; read by `core.predictor.Predictor.load`.
+    """
+
+    curve: pd.DataFrame
+    predictions: pd.DataFrame
+    record: dict[str, Any]
+    folder: Path
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units."""
+        return self.record["metrics"]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.record["tasks"])
+
+    def table(self, part: str) -> Dataset:
+        """The Dataset of one part, as the fit saw it."""
+        labels, _, smiles = self.matrices(part)
+        return Dataset(
+            smiles=smiles,
+            targets=labels,
+            tasks=self.tasks,
+            unit=tuple(self.record["unit"]),
+            provenance={"part": part, "digest": self.record["digests"][part]},
+        )
+
+    def matrices(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels (n, t), predictions (n, t) and SMILES (n,) of a part, in its own order."""
+        mine = self.predictions[self.predictions["part"] == part]
+        n, t = len(mine) // len(self.tasks), len(self.tasks)
+        labels = mine["label"].to_numpy(float).reshape(n, t)
+        predictions = mine["prediction"].to_numpy(float).reshape(n, t)
+        return labels, predictions, mine["smiles"].to_numpy(object)[::t]
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.curve.to_parquet(folder / "curve.parquet")
+        self.predictions.to_parquet(folder / "predictions.parquet")
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1))
+        shutil.copytree(self.folder / "predictor", folder / "predictor")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fit":
+        return cls(
+            curve=pd.read_parquet(folder / "curve.parquet"),
+            predictions=pd.read_parquet(folder / "predictions.parquet"),
+            record=json.loads((folder / "record.json").read_text()),
+            folder=folder,
+        )
+
+
+def tabulate(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
+    """Predictions (n, t) of a part as rows, tasks side by side for each molecule."""
+    n, t = table.targets.shape
+    return pd.DataFrame(
+        {
+            "part": part,
+            "row": np.repeat(np.arange(n), t),
+            "smiles": np.repeat(table.smiles.astype(object), t),
+            "task": np.tile(np.array(table.tasks, object), n),
+            "label": table.targets.ravel(),
+            "prediction": predictions.ravel(),
+        }
+    )
+
+
+def score_card(tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray) -> dict:
+    """`{task: {metric: value}}` of labels and predictions (n, t)."""
+    return {
+        task: measure(kind, labels[:, column], predictions[:, column])
+        for column, (task, kind) in enumerate(zip(tasks, kinds, strict=True))
+    }

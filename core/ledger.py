@@ -1,0 +1,101 @@
+"""Small values on disk that several processes share: SQLite by way of diskcache, without its pickles."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import diskcache
+
+_INLINE = 2**31 - 1  # every value lies in its database row: no file names to trust
+_RAW = diskcache.core.MODE_RAW
+
+
+class Unsafe(RuntimeError):
+    """A value or key that is not ours to read or to keep: only JSON and bytes are."""
+
+
+class SafeDisk(diskcache.JSONDisk):
+    """Keys are JSON; values are JSON or bytes, compressed. Nothing is ever pickled or unpickled.
+
+    diskcache unpickles whatever row says that it is a pickle (CVE-2025-69872), with its own JSONDisk as well; here
+    such a row is refused, since whoever can write the file could otherwise run code.
+    """
+
+    def __init__(self, directory: str, **settings: Any) -> None:
+        super().__init__(directory, **{**settings, "min_file_size": _INLINE})
+
+    def put(self, key: Any) -> Any:
+        return super().put(_checked(key, key))
+
+    def get(self, key: Any, raw: Any) -> Any:
+        if raw != 1 or not isinstance(key, bytes):
+            raise Unsafe(self._refusal("a key"))
+        try:
+            return super().get(key, raw)
+        except (ValueError, zlib.error):
+            raise Unsafe(self._refusal("a key")) from None
+
+    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
+        if read:
+            raise Unsafe("open files are not kept here; give bytes or JSON")
+        if isinstance(value, bytes):
+            head, body = b"b", value
+        else:
+            head, body = b"j", json.dumps(_checked(value, key)).encode()
+        return 0, _RAW, None, head + zlib.compress(body, self.compress_level)
+
+    def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> Any:
+        if mode != _RAW or filename is not None or read or not isinstance(value, bytes):
+            raise Unsafe(self._refusal("a value"))
+        try:
+            body = zlib.decompress(value[1:])
+            return body if value[:1] == b"b" else json.loads(body)
+        except (ValueError, zlib.error):
+            raise Unsafe(self._refusal("a value")) from None
+
+    def remove(self, file_path: str) -> None:
+        """Nothing: no value of ours is a file, so a row that names one names somebody else's."""
+
+    def _refusal(self, what: str) -> str:
+        return f"{what} in {self._directory} is not of our writing and was not read; delete that folder to begin anew"
+
+
+def _checked(value: Any, key: Any) -> Any:
+    """The value, if JSON gives it back as it is (tuples come back as lists)."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise Unsafe(f"{key!r:.80} wants JSON or bytes, got {type(value).__name__}: {error}") from None
+    return value
+
+
+def opened(folder: Path | str, **settings: Any) -> diskcache.Cache:
+    """The database in `folder`, which is for its owner's eyes only (0700). Nothing is dropped unless asked for."""
+    Path(folder).mkdir(parents=True, mode=0o700, exist_ok=True)
+    os.chmod(folder, 0o700)
+    return diskcache.Cache(str(folder), disk=SafeDisk, **{"eviction_policy": "none", "cull_limit": 0, **settings})
+
+
+class Derived:
+    """Results that can be had again, such as drawn molecules and fingerprints; the oldest give way to new ones."""
+
+    def __init__(self, folder: Path | str, most: int = 64 * 2**20) -> None:
+        """At most about `most` bytes on disk."""
+        self._cache = opened(folder, eviction_policy="least-recently-stored", cull_limit=16, size_limit=most)
+
+    def get(self, key: Any) -> Any:
+        """The JSON value or bytes under this key (any JSON), or None."""
+        return self._cache.get(key)
+
+    def set(self, key: Any, value: Any) -> None:
+        self._cache.set(key, value)
+
+    def close(self) -> None:
+        self._cache.close()
+
+
+def derived(root: Path | str) -> Derived:
+    """The cache of derived results of the store at `root`."""
+    return Derived(Path(root).resolve() / "derived")

@@ -1,0 +1,39 @@
+"""Masked-language modelling: how tokens are hidden, and the loss of guessing them."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORED = -100  # label of a token that is not to be guessed
+
+
+def corrupt(
+    input_ids: Tensor,
+    special: Tensor,
+    mask_id: int,
+    vocabulary: int,
+    share: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Hide `share` of the ordinary tokens (Devlin et al. 2019, arXiv 1810.04805): 80 % `<mask>`, 10 % random, 10 % kept.
+
+    `input_ids` (b, l); `special` (b, l), true where a token is never hidden (bos, eos, padding). Returns the corrupted
+    ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a hidden token: where chance
+    hides none, its likeliest candidate is taken.
+    """
+    chance = torch.rand(input_ids.shape, generator=generator).to(input_ids.device)
+    chance = chance.masked_fill(special, 2.0)
+    hidden = chance < share
+    first = chance.argmin(1, keepdim=True)
+    lonely = ~hidden.any(1, keepdim=True) & (chance.gather(1, first) < 2.0)
+    hidden = hidden | torch.zeros_like(hidden).scatter(1, first, lonely)
+    labels = input_ids.masked_fill(~hidden, IGNORED)
+    way = torch.rand(input_ids.shape, generator=generator).to(input_ids.device)
+    random_ids = torch.randint(vocabulary, input_ids.shape, generator=generator).to(input_ids.device)
+    corrupted = torch.where(hidden & (way < 0.8), torch.full_like(input_ids, mask_id), input_ids)
+    return torch.where(hidden & (way >= 0.9), random_ids, corrupted), labels
+
+
+def guess_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (nats) over the hidden tokens; logits (b, l, v), labels (b, l)."""
+    return functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED)

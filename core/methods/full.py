@@ -1,0 +1,19 @@
+"""Every weight moves."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class Full:
+    """All weights of backbone and head are trained: the most capacity, the most memory."""
+
+    kind: ClassVar[str] = "full"
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        """Mark the weights that move; the masked-LM head is no part of a prediction and stays as it is."""
+        predictor.requires_grad_(True)

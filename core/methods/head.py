@@ -1,0 +1,19 @@
+"""Only the head moves."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class Head:
+    """The backbone is frozen and only the regression head is trained: the cheapest, and the control for every adapter."""
+
+    kind: ClassVar[str] = "head"
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        predictor.requires_grad_(False)
+        predictor.head.requires_grad_(True)

@@ -1,0 +1,133 @@
+"""A backbone under `t` heads, with its masked loss and its label scaler."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import backbones
+from core.report import SILENT, Report
+from core.spec import BadInput
+
+
+class Predictor(nn.Module):
+    """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output a task.
+
+    A regression output is in units of the training labels' spread about their centre, a binary one is a logit. The
+    scaler belongs to the predictor: fitted on the training part alone, it is what every other table goes through.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, tasks: Sequence[str], kinds: Sequence[str], dropout: float = 0.1, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.backbone, self.tasks, self.kinds, self.dropout = backbone, tuple(tasks), tuple(kinds), dropout
+        half = backbone.width // 2
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = nn.Sequential(
+                nn.Linear(backbone.width, half), nn.ReLU(), nn.Dropout(dropout), nn.Linear(half, len(self.tasks))
+            )
+        self.register_buffer("centre", torch.zeros(len(self.tasks)))
+        self.register_buffer("spread", torch.ones(len(self.tasks)))
+        self.register_buffer("binary", torch.tensor([kind == "binary" for kind in self.kinds]), persistent=False)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        return self.centre.device
+
+    def fit_scaler(self, targets: np.ndarray) -> None:
+        """Take centre and spread of each regression task from training labels (n, t), gaps left out."""
+        for task, kind in enumerate(self.kinds):
+            labels = targets[~np.isnan(targets[:, task]), task]
+            if kind == "regression":
+                self.centre[task] = float(labels.mean())
+                self.spread[task] = float(labels.std()) or 1.0
+
+    def encode(self, smiles: Sequence[str]) -> dict[str, Tensor]:
+        return self.backbone.batch(smiles)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.head(self.backbone.embed(batch))  # (b, t)
+
+    def last_features(self, batch: dict[str, Tensor]) -> Tensor:
+        """What enters the last linear layer (b, h/2)."""
+        return self.head[:3](self.backbone.embed(batch))
+
+    def scaled(self, targets: np.ndarray) -> Tensor:
+        """Labels (n, t) as the loss wants them, NaN where unmeasured."""
+        labels = torch.as_tensor(np.ascontiguousarray(targets), dtype=self.centre.dtype, device=self.device)
+        return (labels - self.centre) / self.spread
+
+    def cell_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of every cell (b, t): squared error, or cross-entropy of a logit; 0 where the label is missing."""
+        measured = ~torch.isnan(targets)
+        labels = torch.where(measured, targets, torch.zeros_like(targets))
+        squared = (outputs - labels) ** 2
+        if any(kind == "binary" for kind in self.kinds):
+            entropy = functional.binary_cross_entropy_with_logits(outputs, labels.clamp(0, 1), reduction="none")
+            squared = torch.where(self.binary, entropy, squared)
+        return torch.where(measured, squared, torch.zeros_like(squared))
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the measured cells of a batch."""
+        return self.cell_loss(outputs, targets).sum() / (~torch.isnan(targets)).sum().clamp(min=1)
+
+    def batches(self, smiles: Sequence[str], size: int) -> list[np.ndarray]:
+        """Row numbers in batches of about equal length, the longest first (so that memory runs out at once or never)."""
+        order = np.argsort(-self.backbone.lengths(smiles), kind="stable")
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    @torch.no_grad()
+    def predict(self, smiles: Sequence[str], batch_size: int = 128, report: Report = SILENT) -> np.ndarray:
+        """Predictions (n, t): label units for regression, probabilities for binary tasks."""
+        found = np.empty((len(smiles), len(self.tasks)))
+        was_training = self.training
+        self.eval()
+        done = 0
+        for rows in self.batches(smiles, batch_size):
+            found[rows] = self.in_label_units(self(self.encode([smiles[row] for row in rows]))).double().cpu().numpy()
+            done += len(rows)
+            report(done / len(smiles), f"predicted {done:,} of {len(smiles):,}")
+        self.train(was_training)
+        return found
+
+    def in_label_units(self, outputs: Tensor) -> Tensor:
+        values = outputs * self.spread + self.centre
+        return torch.where(self.binary, torch.sigmoid(outputs), values) if self.binary.any() else values
+
+    def save(self, folder: Path) -> None:
+        """Backbone (weights, feature maps, tokenizer), head and scaler, as safetensors and JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backbone.save(folder / "backbone")
+        own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        own |= {"centre": self.centre, "spread": self.spread}
+        save_file({name: value.detach().cpu().contiguous() for name, value in own.items()}, folder / "head.safetensors")
+        about = {"tasks": self.tasks, "kinds": self.kinds, "dropout": self.dropout}
+        (folder / "predictor.json").write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str | None = None) -> "Predictor":
+        """A saved predictor, in evaluation mode on `device` (by default the best there is)."""
+        try:
+            about = json.loads((folder / "predictor.json").read_text())
+            own = load_file(folder / "head.safetensors")
+        except (OSError, json.JSONDecodeError, SafetensorError) as error:
+            raise BadInput(f"{folder} holds no readable predictor ({error}); delete the run and make it again") from None
+        made = cls(backbones.load(folder / "backbone"), about["tasks"], about["kinds"], about["dropout"])
+        made.head.load_state_dict({name[5:]: value for name, value in own.items() if name.startswith("head.")})
+        made.centre.copy_(own["centre"])
+        made.spread.copy_(own["spread"])
+        return made.to(device or best_device()).eval()
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,90 @@
+"""Conjugate gradients."""
+
+import math
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.report import SILENT, Report
+from core.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@settings
+class CG:
+    """Conjugate gradients: exact in few steps, stopped by the true residual; the default.
+
+    One product with the whole curvature a step (Hestenes & Stiefel, 1952, doi:10.6028/jres.049.044). The residual of
+    the recursion drifts from the true one in float32, so it is recomputed before the solver calls itself converged,
+    and the recursion restarts from it if it was wrong. Raises `NotSolved` on negative curvature.
+    """
+
+    kind: ClassVar[str] = "cg"
+
+    tolerance: float = Field(
+        default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 does for ranking"
+    )
+    steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature at most")
+
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        began, size = time.monotonic(), checked(vector)
+        x, r, warnings = vector * 0, vector.clone(), []
+        p, rho = r.clone(), float(r @ r)
+        best, best_residual, true, last_restart = x, math.inf, None, math.inf
+        history = [(0, 1.0)]
+        products = step = 0
+        while products < self.steps:
+            bent = curvature @ p
+            products += 1
+            bend = float(p @ bent)
+            if not math.isfinite(bend):
+                warnings.append(
+                    f"a product with the curvature was not finite at step {step + 1}; the best answer was kept"
+                )
+                break
+            if bend <= 0:
+                raise indefinite(
+                    curvature, vector, f"conjugate gradients met {bend / float(p @ p):.4g} at step {step + 1}"
+                )
+            step += 1
+            x = x + (rho / bend) * p
+            r = r - (rho / bend) * bent
+            new = float(r @ r)
+            now = math.sqrt(new) / size
+            history.append((step, now))
+            if now < best_residual:
+                best, best_residual, true = x, now, None
+            report(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
+            if now <= self.tolerance:
+                r = vector - curvature @ x
+                products += 1
+                new = float(r @ r)
+                true = best_residual = math.sqrt(new) / size
+                best, history[-1] = x, (step, true)
+                if true <= self.tolerance:
+                    break
+                if true >= 0.9 * last_restart:
+                    warnings.append(f"rounding keeps the residual at {true:.2g}; a looser `tolerance` would stop here")
+                    break
+                last_restart, p, rho = true, r.clone(), new
+                continue
+            p, rho = r + (new / rho) * p, new
+        if true is None:
+            true = float((vector - curvature @ best).norm()) / size
+        if not math.isfinite(true) or not math.isfinite(best_residual):
+            raise NotSolved("the curvature gives numbers that are not finite; look for NaN weights, or raise `damping`")
+        converged = true <= self.tolerance
+        if not converged:
+            warnings.append(
+                f"stopped after {step} steps at residual {true:.2g}, above the tolerance {self.tolerance:g}; "
+                "raise `steps` or `damping`"
+            )
+        return Solution(best, true, step, time.monotonic() - began, converged, history, tuple(warnings))
+
+    def _done(self, residual: float, step: int) -> float:
+        """Share of the way: in digits of the residual or in steps, whichever is further."""
+        return max(step / self.steps, min(1.0, math.log(max(residual, 1e-30)) / math.log(self.tolerance)))

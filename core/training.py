@@ -1,0 +1,228 @@
+"""The one loop: a predictor, a training and a validation part, and settings → trained weights and their curve.
+
+An interrupted loop resumes from its last checkpoint to the same result: batch order and dropout are drawn anew at each
+evaluation from (seed, evaluation), so no generator state has to be kept, and weights, best weights and optimiser state
+are written together.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from core.report import Report
+from core.spec import BadInput
+
+CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how: the numbers of one training, as `FineTune` and `Adapt` give them."""
+
+    epochs: int
+    steps: int | None  # optimiser steps in all; if given, `epochs` does not count
+    evaluations: int  # looks at the validation part, when `steps` is given
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warm_up: float  # share of the steps
+    clip: float  # largest norm of a gradient
+    patience: int  # evaluations without a better one before stopping; 0 never stops early
+    precision: str  # "float32" or "bfloat16"
+    seed: int
+
+    def looks(self, n: int) -> list[int]:
+        """Step numbers after which the validation part is looked at; the last is the last step."""
+        if self.steps:
+            return sorted({math.ceil(self.steps * k / self.evaluations) for k in range(1, self.evaluations + 1)})
+        each = math.ceil(n / self.batch_size)
+        return [each * epoch for epoch in range(1, self.epochs + 1)]
+
+
+@dataclass
+class Progress:
+    """Where a training stands: what a checkpoint holds beside tensors."""
+
+    look: int = 0  # evaluations done
+    best: float = math.inf
+    best_look: int = 0
+    since_best: int = 0
+    seconds: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    model: nn.Module,
+    lengths: np.ndarray,
+    loss_of: Callable[[np.ndarray, int], Tensor],
+    evaluate: Callable[[], dict[str, float]],
+    plan: Plan,
+    report: Report,
+) -> Progress:
+    """Train `model` in place and leave it with the weights of its best evaluation.
+
+    `lengths` (n,): tokens of each training molecule; `loss_of(rows, step)`: mean loss of those rows; `evaluate()`:
+    numbers of the validation part, of which `valid_loss` decides. Raises `BadInput` when the loss is no longer finite.
+    """
+    moving = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    optimiser = _optimiser(moving, plan)
+    looks, n = plan.looks(len(lengths)), len(lengths)
+    total, each = looks[-1], math.ceil(n / plan.batch_size)
+    best: dict[str, Tensor] = {}
+    progress = _resume(report.scratch, model, optimiser, moving, best)
+    saved = began = time.monotonic() - progress.seconds
+    device = next(iter(moving.values())).device
+    while progress.look < len(looks) and not (plan.patience and progress.since_best >= plan.patience):
+        start = looks[progress.look - 1] if progress.look else 0
+        torch.manual_seed(_mix(plan.seed, progress.look))
+        model.train()
+        losses = []
+        for step, rows in _batches(lengths, plan, start, looks[progress.look]):
+            rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                loss = loss_of(rows, step)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(moving.values(), plan.clip, foreach=True)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(loss.detach())
+            report((step + 1) / total, f"training, step {step + 1:,} of {total:,}", step=step + 1, epoch=(step + 1) / each)
+        train_loss = torch.stack(losses).float().mean().item()
+        if not math.isfinite(train_loss):
+            raise BadInput(
+                f"the training loss became {train_loss} at step {step + 1}; "
+                f"lower `learning_rate` (it is {plan.learning_rate:g}) or the gradient `clip` (it is {plan.clip:g})"
+            )
+        model.eval()
+        numbers = {"train_loss": train_loss, **evaluate()}
+        progress.look += 1
+        progress.since_best += 1
+        if numbers["valid_loss"] < progress.best:
+            progress.best, progress.best_look, progress.since_best = numbers["valid_loss"], progress.look, 0
+            best.update(_state(model, moving))
+        progress.seconds = time.monotonic() - began
+        point = {"step": step + 1, "epoch": (step + 1) / each, "seconds": progress.seconds, "learning_rate": rate}
+        progress.curve.append(point | numbers)
+        if report.scratch and time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.look < len(looks):
+            _checkpoint(report.scratch, model, optimiser, moving, best, progress)
+            saved = time.monotonic()
+        report((step + 1) / total, f"evaluation {progress.look} of {len(looks)}", **point, **numbers)
+    if not best:
+        raise BadInput("no evaluation gave a finite validation loss; lower `learning_rate`")
+    model.load_state_dict(best, strict=False)
+    model.eval()
+    return progress
+
+
+def _optimiser(moving: dict[str, nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    """AdamW; biases and layer norms are not decayed."""
+    flat = [weight for weight in moving.values() if weight.ndim < 2]
+    deep = [weight for weight in moving.values() if weight.ndim >= 2]
+    groups = [{"params": deep, "weight_decay": plan.weight_decay}, {"params": flat, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=plan.learning_rate, fused=True)
+
+
+def _ramp(step: int, total: int, warm_up: float) -> float:
+    """Share of the full learning rate: up over the warm-up, then down in a line to a hundredth."""
+    first = max(1, round(total * warm_up))
+    return (step + 1) / first if step < first else max(0.01, 1 - (step - first) / max(1, total - first))
+
+
+def _mix(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Row numbers of the steps `start` … `stop`: shuffled each epoch, then of about equal length within a batch."""
+    each = math.ceil(len(lengths) / plan.batch_size)
+    for epoch in range(start // each, (stop - 1) // each + 1):
+        generator = np.random.default_rng([plan.seed, epoch, 1])
+        order = generator.permutation(len(lengths))
+        window = 8 * plan.batch_size
+        order = np.concatenate(
+            [part[np.argsort(lengths[part], kind="stable")] for part in np.split(order, range(window, len(order), window))]
+        )
+        batches = np.split(order, range(plan.batch_size, len(order), plan.batch_size))
+        for place, batch in enumerate(generator.permutation(len(batches))):
+            if start <= epoch * each + place < stop:
+                yield epoch * each + place, batches[batch]
+
+
+def _state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Copies of what training can change: moving weights and buffers (the feature maps among them)."""
+    kept = {name: value for name, value in model.state_dict().items() if name in moving}
+    kept |= {name: value for name, value in model.named_buffers() if name in model.state_dict()}
+    return {name: value.detach().clone() for name, value in kept.items()}
+
+
+def _checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    moving: dict[str, nn.Parameter],
+    best: dict[str, Tensor],
+    progress: Progress,
+) -> None:
+    tensors = {f"model.{name}": value for name, value in _state(model, moving).items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for name, weight in moving.items():
+        tensors |= {f"optimiser.{name}.{slot}": value for slot, value in optimiser.state[weight].items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    about = {"progress": json.dumps(progress.__dict__)}
+    draft = folder / "checkpoint.draft"
+    save_file(tensors, draft, metadata=about)  # progress travels in the same file, so that both are of one moment
+    os.replace(draft, folder / "checkpoint.safetensors")
+
+
+def _resume(
+    folder: Path | None,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    moving: dict[str, nn.Parameter],
+    best: dict[str, Tensor],
+) -> Progress:
+    """Put a checkpoint back, if there is one."""
+    path = folder / "checkpoint.safetensors" if folder else None
+    if path is None or not path.exists():
+        return Progress()
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        progress = Progress(**json.loads(file.metadata()["progress"]))
+    tensors = load_file(path)
+    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, strict=False)
+    device = next(iter(moving.values())).device
+    best.update({name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("best.")})
+    for name, weight in moving.items():
+        for slot in ("step", "exp_avg", "exp_avg_sq"):
+            value = tensors[f"optimiser.{name}.{slot}"]
+            optimiser.state[weight][slot] = value.to(device)
+    return progress
+
+
+def peak_memory() -> int:
+    """Bytes: on CUDA the most ever allocated since the last reset, else what the process holds now."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def cost(model: nn.Module) -> dict[str, Any]:
+    """Parameters of a model: in all, and those that move."""
+    total = sum(weight.numel() for weight in model.parameters())
+    moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return {"parameters": total, "trainable": moving, "trainable_share": moving / total}

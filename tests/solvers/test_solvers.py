@@ -1,0 +1,159 @@
+"""Solvers against a dense solve, and what they do with matrices that cannot be inverted."""
+
+import pytest
+import torch
+
+from core.report import Report
+from core.solvers import SOLVERS
+from core.solvers.cg import CG
+from core.solvers.lissa import LiSSA, worst_scale
+from core.solvers.solution import NotSolved, edges
+
+
+class Dense:
+    """A matrix known by its products; mini-batches are the means of a few rows' outer products."""
+
+    def __init__(self, rows: torch.Tensor, damping: float, batch: int = 8) -> None:
+        self.rows, self.damping, self.batch, self.products = rows, damping, batch, 0
+
+    def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
+        self.products += 1
+        return self.rows.T @ (self.rows @ vector) / len(self.rows) + self.damping * vector
+
+    def sample(self, generator: torch.Generator) -> "Dense":
+        picked = torch.randint(len(self.rows), (self.batch,), generator=generator)
+        return Dense(self.rows[picked], self.damping)
+
+    def solve(self, vector: torch.Tensor) -> torch.Tensor:
+        matrix = self.rows.T @ self.rows / len(self.rows) + self.damping * torch.eye(len(vector), dtype=vector.dtype)
+        return torch.linalg.solve(matrix, vector)
+
+
+class Symmetric:
+    """Any symmetric matrix; its own mini-batch."""
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.matrix = matrix
+
+    def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
+        return self.matrix @ vector
+
+    def sample(self, generator: torch.Generator) -> "Symmetric":
+        return self
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def system(request) -> tuple[Dense, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(200, 30, generator=generator, dtype=torch.float64) * torch.linspace(0.3, 2, 30)
+    vector = torch.randn(30, generator=generator, dtype=torch.float64)
+    return Dense(rows.to(request.param), 0.1), vector.to(request.param)
+
+
+@pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
+def test_agrees_with_a_dense_solve(solver, system):
+    curvature, vector = system
+    told = []
+    found = solver(curvature, vector, Report(tell=lambda fraction, message, numbers: told.append((fraction, numbers))))
+    truth = curvature.solve(vector)
+    assert torch.corrcoef(torch.stack([found.answer, truth]))[0, 1] > 0.99
+    residual = float((vector - curvature @ found.answer).norm() / vector.norm())
+    assert found.residual == pytest.approx(residual, rel=1e-3)  # recomputed, not the recursion's
+    assert found.converged == (found.residual <= solver.tolerance)
+    assert found.history[0] == (0, 1.0) and found.history[-1][1] == pytest.approx(found.residual, rel=1e-6)
+    assert told and all(0 <= fraction <= 1 for fraction, _ in told)
+    assert any("residual" in numbers for _, numbers in told)
+
+
+def test_cg_reaches_a_tight_tolerance_within_as_many_steps_as_parameters(system):
+    curvature, vector = system
+    tolerance = 1e-4 if vector.dtype == torch.float32 else 1e-10
+    found = CG(tolerance=tolerance)(curvature, vector)
+    assert found.converged and found.steps <= 32
+    assert torch.allclose(found.answer, curvature.solve(vector), rtol=100 * tolerance, atol=100 * tolerance)
+
+
+def test_cg_says_when_it_was_cut_short(system):
+    curvature, vector = system
+    found = CG(tolerance=1e-3, steps=2)(curvature, vector)
+    assert not found.converged and found.steps == 2
+    assert "raise `steps`" in found.warnings[0]
+
+
+def test_cg_below_the_rounding_of_the_numbers_keeps_the_best_and_says_so(system):
+    curvature, vector = system
+    if vector.dtype == torch.float64:
+        pytest.skip("float32 only")
+    found = CG(tolerance=1e-9, steps=500)(curvature, vector)
+    assert not found.converged and found.residual < 1e-5 and found.warnings
+
+
+def test_cg_keeps_the_best_answer_when_a_product_breaks_down():
+    class Breaks(Symmetric):
+        count = 0
+
+        def __matmul__(self, vector):
+            self.count += 1
+            return self.matrix @ vector * (float("nan") if self.count == 4 else 1)
+
+    vector = torch.ones(20, dtype=torch.float64)
+    found = CG(tolerance=1e-8)(Breaks(torch.diag(torch.linspace(1, 20, 20, dtype=torch.float64))), vector)
+    assert found.steps == 3 and not found.converged and torch.isfinite(found.answer).all()
+    assert found.residual == pytest.approx(min(residual for _, residual in found.history))
+    assert "not finite" in found.warnings[0]
+
+
+@pytest.mark.parametrize("solver", [CG(), LiSSA(depth=200), LiSSA(depth=200, scale=5.0)], ids=["cg", "lissa", "scale"])
+def test_an_indefinite_matrix_is_refused_with_its_eigenvalue(solver):
+    matrix = torch.diag(torch.linspace(-3, 5, 12, dtype=torch.float64))
+    with pytest.raises(NotSolved, match=r"eigenvalues from -3 to 5.*raise `damping` by more than 3.6"):
+        solver(Symmetric(matrix), torch.ones(12, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
+@pytest.mark.parametrize(("value", "message"), [(0.0, "is zero"), (float("nan"), "not finite")])
+def test_a_gradient_that_is_zero_or_nan_is_refused(solver, value, message):
+    with pytest.raises(NotSolved, match=message):
+        solver(Symmetric(torch.eye(3)), torch.full((3,), value))
+
+
+@pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
+def test_a_curvature_of_nans_is_refused(solver):
+    with pytest.raises(NotSolved, match="not finite|NaN|came out as nan"):
+        solver(Symmetric(torch.full((3, 3), float("nan"))), torch.ones(3))
+
+
+def test_lissa_scale_covers_the_worst_mini_batch_and_never_diverges(system):
+    curvature, vector = system
+    whole = edges(curvature, vector)[1]
+    for seed in range(5):
+        assert worst_scale(curvature, vector, torch.Generator().manual_seed(seed)) > 1.2 * whole
+        found = LiSSA(depth=400, seed=seed)(curvature, vector)
+        assert not any("grew" in warning for warning in found.warnings)
+        assert 0 < found.numbers["standard_error"] < 0.2
+
+
+def test_lissa_starts_again_with_twice_the_scale_when_it_grows(system):
+    curvature, vector = system
+    small = edges(curvature, vector)[1] / 2.5
+    found = LiSSA(scale=small, depth=2000)(curvature, vector)
+    assert found.numbers["scale"] in (2 * small, 4 * small, 8 * small)
+    assert "twice the scale" in found.warnings[0]
+
+
+def test_lissa_averaging_helps_and_the_seed_decides(system):
+    curvature, vector = system
+    last = LiSSA(depth=1000, average=False, repeats=1, tolerance=1e-6)(curvature, vector)
+    mean = LiSSA(depth=1000, repeats=1, tolerance=1e-6)(curvature, vector)
+    assert mean.residual < 0.7 * last.residual
+    again = LiSSA(depth=1000, repeats=1, tolerance=1e-6)(curvature, vector)
+    other = LiSSA(depth=1000, repeats=1, tolerance=1e-6, seed=1)(curvature, vector)
+    assert torch.equal(mean.answer, again.answer) and not torch.equal(mean.answer, other.answer)
+
+
+def test_edges_finds_both_ends_of_a_spectrum():
+    generator = torch.Generator().manual_seed(1)
+    basis = torch.linalg.qr(torch.randn(60, 60, generator=generator, dtype=torch.float64))[0]
+    values = torch.cat([torch.tensor([-2.0, 9.0], dtype=torch.float64), torch.rand(58, generator=generator).double()])
+    lowest, highest = edges(Symmetric(basis @ torch.diag(values) @ basis.T), basis[0])
+    assert lowest == pytest.approx(-2, rel=1e-4) and highest == pytest.approx(9, rel=1e-4)

@@ -1,0 +1,106 @@
+"""The loop: it learns, stops, resumes to the same numbers, and says when it cannot go on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from core import training
+from core.report import SILENT, Cancelled, Report
+from core.spec import BadInput
+from core.training import Plan, train
+
+PLAN = Plan(
+    epochs=6, steps=None, evaluations=5, batch_size=8, learning_rate=0.01, weight_decay=0.01, warm_up=0.1,
+    clip=1.0, patience=0, precision="float32", seed=3,
+)  # fmt: skip
+
+
+class Toy:
+    """A small net with dropout on 37 rows, so that batch order and random state matter."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.randn(37, 4, generator=generator)
+        self.y = self.x.sum(1, keepdim=True) + 0.1 * torch.randn(37, 1, generator=generator)
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
+        self.lengths = np.arange(37) % 7
+
+    def loss_of(self, rows: np.ndarray, step: int) -> torch.Tensor:
+        return ((self.net(self.x[rows]) - self.y[rows]) ** 2).mean()
+
+    def look(self) -> dict[str, float]:
+        with torch.no_grad():
+            return {"valid_loss": float(((self.net(self.x) - self.y) ** 2).mean())}
+
+    def run(self, plan: Plan = PLAN, report: Report = SILENT) -> training.Progress:
+        return train(self.net, self.lengths, self.loss_of, self.look, plan, report)
+
+
+def test_it_learns_and_keeps_the_best() -> None:
+    toy = Toy()
+    before = toy.look()["valid_loss"]
+    progress = toy.run(replace(PLAN, epochs=30))
+    losses = [point["valid_loss"] for point in progress.curve]
+    assert progress.best == min(losses) < 0.5 * before
+    assert toy.look()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
+
+
+def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
+    rows = [row for _, batch in training._batches(np.arange(37) % 7, PLAN, 0, 5) for row in batch]
+    assert sorted(rows) == list(range(37))
+    steps = [step for step, _ in training._batches(np.arange(37) % 7, PLAN, 3, 12)]
+    assert steps == list(range(3, 12))
+    assert replace(PLAN, steps=23).looks(37) == [5, 10, 14, 19, 23] and PLAN.looks(37) == [5, 10, 15, 20, 25, 30]
+
+
+@pytest.mark.parametrize("plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)])
+def test_an_interrupted_training_ends_as_an_undisturbed_one(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    whole = Toy()
+    expected = whole.run(plan)
+
+    calls = iter(range(10_000))
+    torn = Report(cancelled=lambda: next(calls) == 14, scratch=tmp_path)
+    with pytest.raises(Cancelled):
+        Toy().run(plan, torn)
+    torch.manual_seed(99)
+    again = Toy()
+    resumed = again.run(plan, Report(scratch=tmp_path))
+    assert resumed.look == expected.look and resumed.best == expected.best
+    for one, two in zip(resumed.curve, expected.curve, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
+    assert all(torch.equal(a, b) for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True))
+
+
+def test_cancelling_takes_one_step() -> None:
+    toy, steps = Toy(), []
+    report = Report(tell=lambda fraction, message, numbers: steps.append(numbers.get("step")), cancelled=lambda: len(steps) == 2)
+    with pytest.raises(Cancelled):
+        toy.run(PLAN, report)
+    assert steps == [1, 2]
+
+
+def test_patience_stops_early() -> None:
+    progress = Toy().run(replace(PLAN, epochs=400, patience=2, learning_rate=0.3))
+    assert progress.look < 400 and progress.look - progress.best_look == 2
+
+
+def test_a_diverged_loss_is_an_error_with_advice() -> None:
+    toy = Toy()
+    toy.y[3] = float("inf")
+    with pytest.raises(BadInput, match="lower `learning_rate`"):
+        toy.run()
+
+
+def test_a_frozen_weight_does_not_move() -> None:
+    toy = Toy()
+    toy.net[0].requires_grad_(False)
+    before = toy.net[0].weight.clone()
+    toy.run()
+    assert torch.equal(before, toy.net[0].weight)
+    assert training.cost(toy.net) == {"parameters": 97, "trainable": 17, "trainable_share": 17 / 97}
