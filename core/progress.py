@@ -20,7 +20,7 @@ class Track:
 
     def __init__(self, root: Path, key: str) -> None:
         self.path = root / "tracks" / f"{key}.jsonl"
-        self._kept: collections.deque[tuple[bool, str]] | None = None  # (whether something changed, line)
+        self._kept: list[tuple[bool, str]] | None = None  # (whether something changed, line)
         self._fresh: list[tuple[bool, str]] = []
         self._last: tuple[Any, ...] = ()
         self._time = 0.0
@@ -28,7 +28,7 @@ class Track:
 
     def add(self, time: float, fraction: float, message: str, numbers: dict[str, Any]) -> None:
         """Note a point (plain numbers); `flush` writes it."""
-        mark = (message, numbers.get("kind"), numbers.get("title"), numbers.get("epoch"))
+        mark = (message, numbers.get("key"), numbers.get("epoch"))
         if mark != self._last or time - self._time >= GAP:
             point = {"time": round(time, 3), "fraction": round(fraction, 6), "message": message, "numbers": numbers}
             with self._guard:
@@ -41,19 +41,20 @@ class Track:
         if not fresh:
             return
         self.path.parent.mkdir(exist_ok=True)
-        if self._kept is None:  # what an earlier run of the same job told
-            self._kept = [(True, line) for line in self._lines()]
-        self._kept += fresh
-        if len(self._kept) <= MOST:
+        anew = self._kept is None  # an earlier run of the same job may have left points, the last one cut short
+        self._kept = ([(True, line) for line in self._lines()] if anew else self._kept) + fresh
+        if len(self._kept) > MOST:
+            self._kept, anew = thinned(self._kept), True
+        if anew:
+            draft = self.path.with_suffix(".draft")
+            draft.write_text("".join(line for _, line in self._kept), "utf-8")
+            os.replace(draft, self.path)
+        else:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(line for _, line in fresh)
-            return
-        self._kept = thinned(self._kept)
-        draft = self.path.with_suffix(".draft")
-        draft.write_text("".join(line for _, line in self._kept), "utf-8")
-        os.replace(draft, self.path)
 
     def points(self) -> list[dict[str, Any]]:
+        """What is on disk, oldest first."""
         return [json.loads(line) for line in self._lines()]
 
     def clear(self) -> None:

@@ -43,7 +43,7 @@ def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[flo
     if not store.has(spec):
         parts = {name: _each(part, lambda s: _made(s, store, report, share)) for name, part in spec.parts().items()}
         start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
-        here = report.part(start, stop, scratch=store.scratch(spec), kind=spec.kind, title=spec.title)
+        here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
         here(0.0, f"beginning {spec.title}")
         began = time.monotonic()
         store.put(spec, spec.make(here, **parts), time.monotonic() - began)

@@ -1,0 +1,118 @@
+"""Recipes that count, fail and wait, for the tests of the line and of its worker."""
+
+import dataclasses
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from core.spec import BadInput, Spec, settings
+
+HERE = Path(__file__).parent
+
+
+@dataclasses.dataclass
+class Sum:
+    """Total of the steps, and which of them this process did."""
+
+    total: int
+    did: list[int]
+
+    def save(self, folder: Path) -> None:
+        (folder / "sum.json").write_text(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Sum":
+        return cls(**json.loads((folder / "sum.json").read_text()))
+
+    def summary(self) -> dict:
+        return {"total": self.total}
+
+
+@settings
+class Count(Spec[Sum]):
+    """Adds up, a step at a time, with a checkpoint after each."""
+
+    kind: ClassVar[str] = "jobs-count"
+    steps: int = 3
+    pause: float = 0.0  # seconds a step
+    name: str = ""
+
+    def make(self, report):
+        checkpoint, done, did = report.scratch / "checkpoint.json", [], []
+        if checkpoint.exists():
+            done = json.loads(checkpoint.read_text())
+        for step in range(len(done), self.steps):
+            report(step / self.steps, f"step {step}", epoch=step, train_loss=1.0 / (step + 1))
+            time.sleep(self.pause)
+            done.append(step)
+            did.append(step)
+            draft = checkpoint.with_suffix(".draft")
+            draft.write_text(json.dumps(done))
+            os.replace(draft, checkpoint)
+        return Sum(sum(done), did)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch.cuda names it."""
+
+
+@settings
+class Fail(Spec[Sum]):
+    """Fails."""
+
+    kind: ClassVar[str] = "jobs-fail"
+    how: Literal["input", "bug", "memory", "cuda", "disk", "exit"] = "bug"
+
+    def make(self, report):
+        match self.how:
+            case "input":
+                raise BadInput("wants 3 rows, got 2; give one more")
+            case "bug":
+                raise KeyError("smiles")
+            case "memory":
+                raise MemoryError
+            case "cuda":
+                raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nmore lines")
+            case "disk":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            case "exit":
+                raise SystemExit(3)
+
+
+@settings
+class Both(Spec[Sum]):
+    """Two counts after one another."""
+
+    kind: ClassVar[str] = "jobs-both"
+    parts_: tuple[Spec[Sum], ...]
+
+    def make(self, report, parts_):
+        return Sum(sum(part.total for part in parts_), [])
+
+
+def nothing() -> None:
+    """The kinds are here already."""
+
+
+def until(true, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.01)
+    return found
+
+
+def ended(line, spec):
+    return until(lambda: (job := line.job(spec.key)) and not job.live and job)
+
+
+def process(root, code):
+    """Another python process that knows the recipes of this file."""
+    head = f"import sys; sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE)!r}]; import time\n"
+    head += f"from counting import *; from core.jobs import *; line = Line({str(root)!r})\n"
+    return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,49 @@
+"""Tracks are bounded and survive; the time left is honest."""
+
+import pytest
+
+from core.progress import MOST, Pace, Track
+
+
+def test_a_track_is_bounded_and_keeps_what_is_new(tmp_path):
+    track = Track(tmp_path, "0" * 16)
+    for second in range(3 * MOST):
+        track.add(float(second), second / (3 * MOST), "training", {"epoch": second // 100, "loss": 0.5})
+        if second % 500 == 0:
+            track.flush()
+    track.flush()
+    points = track.points()
+    assert MOST / 2 < len(points) <= MOST
+    assert {point["numbers"]["epoch"] for point in points} == set(range(3 * MOST // 100))
+    assert points[0]["time"] == 0 and points[-1]["time"] == 3 * MOST - 1
+    assert [point["time"] for point in points] == sorted(point["time"] for point in points)
+    for number in range(2 * MOST):  # even where every point is new
+        track.add(1e6 + number, 1.0, f"step {number}", {})
+    track.flush()
+    assert len(track.points()) <= MOST
+
+
+def test_a_track_cut_short_is_read_and_goes_on(tmp_path):
+    track = Track(tmp_path, "0" * 16)
+    track.add(0.0, 0.0, "one", {})
+    track.flush()
+    with track.path.open("a") as file:
+        file.write('{"time": 1.0, "fract')
+    assert len(track.points()) == 1
+    again = Track(tmp_path, "0" * 16)
+    again.add(2.0, 0.0, "two\nlines", {"loss": None})
+    again.flush()
+    again.add(3.0, 0.0, "three", {})
+    again.flush()
+    assert [point["message"] for point in again.points()] == ["one", "two\nlines", "three"]
+
+
+def test_the_time_left_is_hidden_at_first_then_right_then_follows_a_change_of_pace():
+    pace = Pace()
+    told = {tenth / 10: pace(tenth / 10, tenth / 1000) for tenth in range(0, 401)}  # 1 per cent a second
+    assert all(told[second] is None for second in (0.0, 1.0, 2.9))
+    assert told[10.0] == pytest.approx(90, rel=0.02) and told[40.0] == pytest.approx(60, rel=0.02)
+    for tenth in range(1, 601):  # ten times slower
+        left = pace(40 + tenth / 10, 0.4 + tenth / 10000)
+    assert left == pytest.approx(540, rel=0.1)
+    assert Pace()(100.0, 0.9) is None  # resumed far on: nothing is known yet
