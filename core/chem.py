@@ -33,16 +33,16 @@ class _Reasons(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         lines = getattr(self.here, "lines", None)
-        if lines is not None and len(lines) < 100:
-            lines.append(record.getMessage())
+        message = re.match(r"\[[\d:]+\] (.+)", record.getMessage())  # a clock; stack traces have none
+        if message and lines is not None and len(lines) < 100:
+            lines.append(message[1].strip())
 
     def start(self) -> None:
         self.here.lines = []
 
     def reason(self) -> str:
-        """The first line that says something, without its clock and prefix; and where in the string."""
-        said = [match[1].strip() for line in self.here.lines if (match := re.match(r"\[[\d:]+\] (.*)", line))]
-        said = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in said]
+        """The first thing said, without its prefix; and where in the string."""
+        said = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in self.here.lines]
         where = next((match[1] for line in said if (match := re.search(r"around position (\d+)", line))), "")
         first = next((line.rstrip(": ") for line in said if line), "RDKit gives no reason")
         return f"{first} (near character {where})" if where else first
@@ -93,6 +93,11 @@ def records(text: str) -> list[Chem.Mol | str]:
 def canonical(smiles: str) -> str:
     """The canonical isomeric SMILES. Raises `BadInput` with RDKit's reason."""
     return Chem.MolToSmiles(parse(smiles))
+
+
+def written(molecule: Chem.Mol) -> str:
+    """The canonical isomeric SMILES of a molecule."""
+    return Chem.MolToSmiles(molecule)
 
 
 @functools.lru_cache(maxsize=200_000)

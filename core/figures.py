@@ -75,7 +75,7 @@ def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Seq
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) > 50 else (finite.min(), finite.max())
     low, high = min(low, 0.0), max(high, 0.0)
     width = (high - low) / min(60, max(10, len(finite) // 6)) or 1.0
-    edges = np.arange(np.floor(low / width), np.ceil(high / width) + 1) * width  # zero is an edge
+    edges = np.arange(np.floor(low / width), max(np.ceil(high / width), 1.0) + 1) * width  # zero is an edge
     inside = np.clip(finite, edges[0], np.nextafter(edges[-1], edges[0]))
     counts, centres = np.histogram(inside, edges)[0], (edges[:-1] + edges[1:]) / 2
     for name, colour, side in (("helps", HELPFUL, centres < 0), ("harms", HARMFUL, centres >= 0)):
@@ -90,74 +90,42 @@ def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Seq
         )
     if planted is not None and np.any(planted):
         marked = np.clip(values[np.asarray(planted, bool)], edges[0], edges[-1])
-        figure.add_scatter(
-            x=marked,
-            y=np.full(len(marked), -0.04 * max(counts.max(), 1)),
-            mode="markers",
-            marker={"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}},
-            name=f"planted wrong labels: {len(marked):,}",
-            hovertemplate="planted, ΔL %{x:.3g}<extra></extra>",
-        )
+        marker = {"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}}
+        name, below = f"planted wrong labels: {len(marked):,}", np.full(len(marked), -0.04 * max(counts.max(), 1))
+        figure.add_scatter(x=marked, y=below, mode="markers", marker=marker, name=name, hoverinfo="x")
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     return figure
 
 
 def score_map(
-    label: Sequence[float],
-    prediction: Sequence[float],
-    delta_loss: Sequence[float],
-    smiles: Sequence[str],
-    unit: str = "",
-    picked: int | None = None,
-    planted: Sequence[bool] | None = None,
-    limit: int = MOST_POINTS,
+    table: pd.DataFrame, unit: str = "", picked: int | None = None, limit: int = MOST_POINTS, height: int = 430
 ) -> go.Figure:
-    """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points."""
-    label, prediction, delta = (np.asarray(column, float) for column in (label, prediction, delta_loss))
-    rows = shown_rows(delta, limit)
-    bound = float(np.nanquantile(np.abs(delta), 0.98)) if len(delta) else 0.0
-    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), 430, dragmode="pan")
-    _identity(figure, label[rows], prediction[rows])
-    marks = np.zeros(len(delta), bool) if planted is None else np.asarray(planted, bool)
+    """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points.
+
+    `table`: smiles, label, prediction, delta_loss and, where it is known, planted; a row a molecule.
+    """
+    delta, rows = table["delta_loss"].to_numpy(float), shown_rows(table["delta_loss"], limit)
+    known = delta[np.isfinite(delta)]
+    bound = float(np.quantile(np.abs(known), 0.98)) if len(known) else 1.0
+    planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
+    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
+    _identity(figure, table.iloc[rows])
     for name, group, symbol in (
-        ("as measured", rows[~marks[rows]], "circle"),
-        ("planted", rows[marks[rows]], "diamond"),
+        ("as measured", rows[~planted[rows]], "circle"),
+        ("planted", rows[planted[rows]], "diamond"),
     ):
-        if not len(group) and name == "planted":
-            continue
-        figure.add_scattergl(
-            x=label[group],
-            y=prediction[group],
-            mode="markers",
-            customdata=group,
-            text=[html.escape(str(smiles[row])[:60]) for row in group],
-            marker={
-                "color": delta[group],
-                "colorscale": DIVERGING,
-                "cmin": -bound or -1.0,
-                "cmax": bound or 1.0,
-                "size": 8,
-                "symbol": symbol,
-                "line": {"width": 0.5, "color": "rgba(90,98,112,0.55)"},
-                "showscale": name == "as measured",
-                "colorbar": {"title": "ΔL", "thickness": 10, "outlinewidth": 0, "tickformat": ".2~g", "len": 0.9},
-            },
-            name=name,
-            showlegend=bool(marks.any()),
-            hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}<br>ΔL %{marker.color:.3g}<extra></extra>",
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
-        )
-    if picked is not None and 0 <= picked < len(delta):
-        figure.add_scatter(
-            x=[label[picked]],
-            y=[prediction[picked]],
-            mode="markers",
-            marker={"size": 17, "symbol": "circle-open", "color": "#B0579F", "line": {"width": 2.5}},
-            hoverinfo="skip",
-            name="picked",
-            showlegend=False,
-        )
+        marker = {
+            **{"color": delta[group], "colorscale": DIVERGING, "cmin": -bound or -1.0, "cmax": bound or 1.0},
+            **{"size": 8, "symbol": symbol, "line": {"width": 0.5, "color": "rgba(90,98,112,0.55)"}},
+            "showscale": name == "as measured",
+            "colorbar": {"title": "ΔL", "thickness": 10, "outlinewidth": 0, "tickformat": ".2~g", "len": 0.9},
+        }
+        if len(group):
+            _points(figure, table.iloc[group], group, name, marker, "<br>ΔL %{marker.color:.3g}<extra></extra>")
+    figure.update_traces(showlegend=bool(planted.any()), selector={"type": "scattergl"})
+    if picked is not None and 0 <= picked < len(table):
+        one = table.iloc[[picked]]
+        _ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
     return figure
 
 
@@ -182,40 +150,27 @@ def learning_curves(
                 hovertemplate=f"{words}, epoch %{{x:.3g}}: %{{y:.4g}}<extra>{html.escape(name)}</extra>",
             )
         epoch = (best or {}).get(name)
-        if epoch is not None and "valid_loss" in curve and (curve["epoch"] == epoch).any():
-            figure.add_scatter(
-                x=[epoch],
-                y=curve.loc[curve["epoch"] == epoch, "valid_loss"].tail(1),
-                mode="markers",
-                marker={"size": 13, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}},
-                name=html.escape(f"{label}best epoch ({epoch:g})"),
-                hoverinfo="skip",
-            )
+        at = (
+            curve[(curve["epoch"] == epoch) & curve["valid_loss"].notna()].tail(1)
+            if "valid_loss" in curve
+            else curve[:0]
+        )
+        if len(at):
+            _ring(figure, at["epoch"], at["valid_loss"], html.escape(f"{label}best epoch ({epoch:g})"), colour, 13)
     return figure
 
 
 def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) -> go.Figure:
-    """Prediction against label, a colour a part (train, valid, test) in which the test part lies on top."""
+    """Prediction against label, a colour a part (train, valid, test), the test part on top."""
     figure = _figure(with_unit("label", unit), with_unit("prediction", unit), 400)
     known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
-    _identity(figure, known["label"].to_numpy(), known["prediction"].to_numpy())
+    _identity(figure, known)
     look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
     for part in [name for name in look if (known["part"] == name).any()]:
-        table = known[known["part"] == part]
-        rows = np.arange(len(table))
-        if len(table) > limit // 3:
-            rows = np.sort(np.random.default_rng(0).choice(rows, limit // 3, replace=False))
-        table, (colour, symbol, size) = table.iloc[rows], look[part]
-        figure.add_scattergl(
-            x=table["label"],
-            y=table["prediction"],
-            mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.4 if part == "train" else 0.85},
-            customdata=table["row"] if "row" in table else rows,
-            text=[html.escape(str(name)[:60]) for name in table["smiles"]],
-            name={"train": "training", "valid": "validation", "test": "test"}[part],
-            hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}<extra>" + part + "</extra>",
-        )
+        table, (colour, symbol, size) = known[known["part"] == part], look[part]
+        table = table.sample(min(len(table), limit // 3), random_state=0)
+        marker = {"color": colour, "symbol": symbol, "size": size, "opacity": 0.4 if part == "train" else 0.85}
+        _points(figure, table, table["row"], {"train": "training", "valid": "validation"}.get(part, part), marker)
     return figure
 
 
@@ -262,17 +217,15 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: 
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
-def convergence(residuals: Mapping[str, Sequence[float]], tolerance: float | None = None) -> go.Figure:
-    """Relative residual |C s − v| / |v| of solvers by step, on a logarithmic axis."""
-    figure = _figure("step", "relative residual", 280, legend=len(residuals) > 1, yaxis_type="log")
-    for (name, values), colour in zip(residuals.items(), _colours(len(residuals)), strict=True):
-        figure.add_scatter(
-            x=np.arange(1, len(values) + 1), y=list(values), mode="lines", line_color=colour, name=html.escape(name)
-        )
+def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None) -> go.Figure:
+    """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
+    figure = _figure("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
+    for (name, points), colour in zip(histories.items(), _colours(len(histories)), strict=True):
+        steps, residuals = zip(*points, strict=True) if points else ((), ())
+        figure.add_scatter(x=steps, y=residuals, mode="lines+markers", line_color=colour, name=html.escape(name))
     if tolerance:
         figure.add_hline(y=tolerance, line={"color": NEUTRAL, "width": 1, "dash": "dash"})
-    figure.update_yaxes(exponentformat="power", dtick=1)
-    return figure
+    return figure.update_yaxes(exponentformat="power", dtick=1)
 
 
 def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
@@ -309,12 +262,32 @@ def _interval(
     figure.add_scatter(x=[x], y=[y], error_x=bars, mode="markers", marker=marker, hovertemplate=hover)
 
 
-def _identity(figure: go.Figure, x: np.ndarray, y: np.ndarray) -> None:
-    both = np.concatenate([x, y])
+def _points(
+    figure: go.Figure, table: pd.DataFrame, rows: Any, name: str, marker: dict[str, Any], more: str = "<extra></extra>"
+) -> None:
+    figure.add_scattergl(
+        x=table["label"],
+        y=table["prediction"],
+        mode="markers",
+        marker=marker,
+        name=name,
+        customdata=rows,
+        text=[html.escape(str(smiles)[:60]) for smiles in table["smiles"]],
+        hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}" + more,
+        unselected={"marker": {"opacity": marker.get("opacity", 1)}},
+    )
+
+
+def _ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
+    marker = {"size": size, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}}
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name, hoverinfo="skip", **more)
+
+
+def _identity(figure: go.Figure, table: pd.DataFrame) -> None:
+    both = table[["label", "prediction"]].to_numpy(float)
     both = both[np.isfinite(both)]
     if len(both):
-        ends = [float(both.min()), float(both.max())]
-        line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
+        ends, line = [float(both.min()), float(both.max())], {"color": NEUTRAL, "width": 1, "dash": "dot"}
         figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 

@@ -47,7 +47,7 @@ class Fit:
             targets=labels,
             tasks=self.tasks,
             unit=tuple(self.record["unit"]),
-            provenance={"part": part, "digest": self.record["digests"][part]},
+            provenance={"part": part, "digest": self.record["digests"][part], "kinds": self.record["kinds"]},
         )
 
     def matrices(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

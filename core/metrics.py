@@ -18,9 +18,9 @@ def measure(kind: str, labels: np.ndarray, predictions: np.ndarray) -> dict[str,
     measured = ~np.isnan(labels)
     y, p = labels[measured].astype(float), predictions[measured].astype(float)
     found = _binary(y, p) if kind == "binary" else _regression(y, p)
-    return {name: None if value is None or not np.isfinite(value) else float(value) for name, value in found.items()} | {
-        "n": int(measured.sum())
-    }
+    return {
+        name: None if value is None or not np.isfinite(value) else float(value) for name, value in found.items()
+    } | {"n": int(measured.sum())}
 
 
 def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
@@ -128,7 +128,8 @@ def paired_difference(
     picks = generator.integers(n, size=(draws, n))
     squared_a, squared_b = (a - y) ** 2, (b - y) ** 2
     drawn = np.mean(
-        [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)], 0
+        [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)],
+        0,
     )
     of_molecules = float(np.var(drawn, ddof=1))
     of_repeats = float(np.var(differences, ddof=1)) / repeats if repeats > 1 else 0.0

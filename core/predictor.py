@@ -63,7 +63,7 @@ class Predictor(nn.Module):
 
     def scaled(self, targets: np.ndarray) -> Tensor:
         """Labels (n, t) as the loss wants them, NaN where unmeasured."""
-        labels = torch.as_tensor(np.ascontiguousarray(targets), dtype=self.centre.dtype, device=self.device)
+        labels = torch.tensor(targets, dtype=self.centre.dtype, device=self.device)
         return (labels - self.centre) / self.spread
 
     def cell_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -110,21 +110,30 @@ class Predictor(nn.Module):
         own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         own |= {"centre": self.centre, "spread": self.spread}
         save_file({name: value.detach().cpu().contiguous() for name, value in own.items()}, folder / "head.safetensors")
-        about = {"tasks": self.tasks, "kinds": self.kinds, "dropout": self.dropout}
+        moved = [name for name, weight in self.named_parameters() if weight.requires_grad]
+        about = {"tasks": self.tasks, "kinds": self.kinds, "dropout": self.dropout, "moved": moved}
         (folder / "predictor.json").write_text(json.dumps(about, indent=1))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str | None = None) -> "Predictor":
-        """A saved predictor, in evaluation mode on `device` (by default the best there is)."""
+        """A saved predictor, in evaluation mode on `device` (by default the best there is).
+
+        A weight requires a gradient if it moved in training.
+        """
         try:
             about = json.loads((folder / "predictor.json").read_text())
             own = load_file(folder / "head.safetensors")
         except (OSError, json.JSONDecodeError, SafetensorError) as error:
-            raise BadInput(f"{folder} holds no readable predictor ({error}); delete the run and make it again") from None
+            raise BadInput(
+                f"{folder} holds no readable predictor ({error}); delete the run and make it again"
+            ) from None
+        moved = set(about["moved"])
         made = cls(backbones.load(folder / "backbone"), about["tasks"], about["kinds"], about["dropout"])
         made.head.load_state_dict({name[5:]: value for name, value in own.items() if name.startswith("head.")})
         made.centre.copy_(own["centre"])
         made.spread.copy_(own["spread"])
+        for name, weight in made.named_parameters():
+            weight.requires_grad_(name in moved)
         return made.to(device or best_device()).eval()
 
 

@@ -160,7 +160,9 @@ def read(value: Any, product: type | None = None) -> Spec:
     if not isinstance(value, Spec):
         raise BadInput(f"a recipe wants an object with a `kind`; got {value!r:.80}")
     if product is not None and not issubclass(value.product, product):
-        raise BadInput(f"wants a recipe that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}")
+        raise BadInput(
+            f"wants a recipe that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}"
+        )
     return value
 
 

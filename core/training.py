@@ -98,7 +98,9 @@ def train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.detach())
-            report((step + 1) / total, f"training, step {step + 1:,} of {total:,}", step=step + 1, epoch=(step + 1) / each)
+            report(
+                (step + 1) / total, f"training, step {step + 1:,} of {total:,}", step=step + 1, epoch=(step + 1) / each
+            )
         train_loss = torch.stack(losses).float().mean().item()
         if not math.isfinite(train_loss):
             raise BadInput(
@@ -152,7 +154,10 @@ def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator
         order = generator.permutation(len(lengths))
         window = 8 * plan.batch_size
         order = np.concatenate(
-            [part[np.argsort(lengths[part], kind="stable")] for part in np.split(order, range(window, len(order), window))]
+            [
+                part[np.argsort(lengths[part], kind="stable")]
+                for part in np.split(order, range(window, len(order), window))
+            ]
         )
         batches = np.split(order, range(plan.batch_size, len(order), plan.batch_size))
         for place, batch in enumerate(generator.permutation(len(batches))):
@@ -202,7 +207,9 @@ def _resume(
     with safe_open(path, "pt") as file:
         progress = Progress(**json.loads(file.metadata()["progress"]))
     tensors = load_file(path)
-    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, strict=False)
+    model.load_state_dict(
+        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, strict=False
+    )
     device = next(iter(moving.values())).device
     best.update({name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("best.")})
     for name, weight in moving.items():

@@ -17,8 +17,8 @@ STOREYS = [
     {"core.predictor"},
     {"core.training", "core.masking", "core.influence", "core.directional"},
     {"core.experiments"},
-    {"core.ledger", "core.store", "core.jobs"},
-    {"core.bench", "core.command_line", "core.__main__"},
+    {"core.disk", "core.progress", "core.ledger", "core.line", "core.store", "core.jobs"},
+    {"core.bench", "core.commands", "core.__main__"},
     {"pages.parts"},
     {"pages.views"},
     {"app"},
@@ -30,14 +30,16 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.figures": {"core.data", "core.scores", "core.fits", "core.comparison"},
     "core.directional": {"core.influence"},
     "core.influence": {"core.directional"},
-    "core.store": {"core.ledger"},
-    "core.jobs": {"core.ledger", "core.store"},
-    "core.command_line": {"core.bench"},
-    "core.__main__": {"core.command_line", "core.bench"},
+    "core.ledger": {"core.disk"},
+    "core.line": {"core.disk", "core.ledger", "core.progress"},
+    "core.store": {"core.disk"},
+    "core.jobs": {"core.disk", "core.line", "core.progress", "core.store"},
+    "core.commands": {"core.bench"},
+    "core.__main__": {"core.commands"},
     "core.report": {"core.spec"},
     "core.chem": {"core.spec"},
 }
-ONLY_GROUND = {"core.store", "core.jobs", "core.ledger"}  # they know neither what is made nor how
+ONLY_GROUND = {"core.disk", "core.progress", "core.ledger", "core.line", "core.store", "core.jobs"}  # they know neither what is made nor how
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"])
 
 

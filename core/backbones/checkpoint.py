@@ -23,10 +23,10 @@ class Checkpoint:
     record: dict[str, Any]
     folder: Path
 
-    def __call__(self) -> "nn.Module":
+    def __call__(self, mlm_head: bool = False) -> "nn.Module":
         from core.backbones import load
 
-        return load(self.folder / "backbone")
+        return load(self.folder / "backbone", mlm_head)
 
     def summary(self) -> dict[str, Any]:
         return self.record

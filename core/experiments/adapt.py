@@ -35,9 +35,13 @@ class Adapt(Spec[Checkpoint]):
     backbone: Annotated[Any, STARTS] = Field(default=Untrained(), description="the model to begin from")
     epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the corpus")
     batch_size: int = Field(default=32, ge=1, le=4096, description="molecules in an optimiser step")
-    learning_rate: float | None = Field(default=None, gt=0, le=1, description="peak of the learning rate; by default the advice")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice"
+    )
     share: float = Field(default=0.15, gt=0, lt=1, description="share of the tokens that is hidden")
-    patience: int = Field(default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    patience: int = Field(
+        default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="arithmetic of training")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of masks, batches and dropout")
 
@@ -59,7 +63,7 @@ class Adapt(Spec[Checkpoint]):
         from core.training import Plan, cost, peak_memory, train
 
         report(0, "loading the backbone")
-        body = (backbone or self.backbone)()
+        body = (backbone or self.backbone)(mlm_head=True)
         smiles, warnings = self.choose(corpus, leave_out)
         order = np.random.default_rng(self.seed).permutation(len(smiles))
         held_out = max(1, len(smiles) // 10)
@@ -136,7 +140,9 @@ class Adapt(Spec[Checkpoint]):
         else:
             banned = {chem.flat_key(molecule) for molecule in leave_out.smiles}
             kept = [molecule for molecule in smiles if chem.flat_key(molecule) not in banned]
-            warnings += [f"{len(smiles) - len(kept)} molecules of `leave_out` were not read"] if len(kept) < len(smiles) else []
+            warnings += (
+                [f"{len(smiles) - len(kept)} molecules of `leave_out` were not read"] if len(kept) < len(smiles) else []
+            )
             smiles = kept
         if len(smiles) < 10:
             raise BadInput(f"the corpus has {len(smiles)} molecules to read, at least 10 are needed; take a larger one")

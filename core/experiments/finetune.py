@@ -40,9 +40,14 @@ class FineTune(Spec[Fit]):
     method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
     epochs: int = Field(default=30, ge=1, le=10_000, description="passes over the training part")
     steps: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="optimiser steps in all, in place of epochs: equal work for unequal tables"
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="optimiser steps in all, in place of epochs: equal work for unequal tables",
     )
-    evaluations: int = Field(default=20, ge=1, le=1000, description="looks at the validation part, when `steps` is given")
+    evaluations: int = Field(
+        default=20, ge=1, le=1000, description="looks at the validation part, when `steps` is given"
+    )
     batch_size: int = Field(default=32, ge=1, le=4096, description="molecules in an optimiser step")
     learning_rate: float | None = Field(
         default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for backbone and method"
@@ -50,7 +55,9 @@ class FineTune(Spec[Fit]):
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
     warm_up: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
-    patience: int = Field(default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    patience: int = Field(
+        default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early"
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the head")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="arithmetic of training; auto is bfloat16 on CUDA, float32 elsewhere"
@@ -149,18 +156,24 @@ def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
     """The three parts measure the same tasks, and each task is measured in train and valid. Raises `BadInput`."""
     for name, table in (("validation", valid), ("test", test)):
         if table.tasks != train.tasks:
-            raise BadInput(f"the {name} part measures {table.tasks}, the training part {train.tasks}; choose the same targets")
+            raise BadInput(
+                f"the {name} part measures {table.tasks}, the training part {train.tasks}; choose the same targets"
+            )
     if not train.tasks:
         raise BadInput("the training part has no target column; name at least one in `targets`")
     for name, table, least in (("training", train, 2), ("validation", valid, 1)):
         for column, task in enumerate(train.tasks):
             count = int((~np.isnan(table.targets[:, column])).sum())
             if count < least:
-                raise BadInput(f"the {name} part has {count} labels of {task!r}, at least {least} are needed; use a larger table")
+                raise BadInput(
+                    f"the {name} part has {count} labels of {task!r}, at least {least} are needed; use a larger table"
+                )
     for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
         labels = train.targets[~np.isnan(train.targets[:, column]), column]
         if kind == "regression" and np.ptp(labels) == 0:
-            raise BadInput(f"every training label of {task!r} is {labels[0]:g}; there is nothing to learn from a constant")
+            raise BadInput(
+                f"every training label of {task!r} is {labels[0]:g}; there is nothing to learn from a constant"
+            )
 
 
 def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
@@ -170,7 +183,9 @@ def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
     for name, table in (("validation", valid), ("test", test)):
         shared = sum(chem.flat_key(smiles) in known for smiles in table.smiles)
         if shared:
-            found.append(f"{shared} of {len(table)} {name} molecules are also in the training part; its numbers flatter")
+            found.append(
+                f"{shared} of {len(table)} {name} molecules are also in the training part; its numbers flatter"
+            )
     return found
 
 
@@ -181,7 +196,9 @@ def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
         faults = backbone.check(list(table.smiles))
         if faults:
             molecules = len({row for row, _ in faults})
-            found.append(f"{molecules} of {len(table)} {name} molecules reach the backbone incompletely: {faults[0][1]}")
+            found.append(
+                f"{molecules} of {len(table)} {name} molecules reach the backbone incompletely: {faults[0][1]}"
+            )
     return found
 
 
@@ -191,7 +208,9 @@ def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]
     for column, task in enumerate(train.tasks):
         spread = float(np.nanstd(train.targets[:, column]))
         if train.kinds[column] == "regression" and float(np.std(predictions[:, column])) < 0.05 * spread:
-            found.append(f"the model predicts the mean of {task!r}: its predictions vary by less than 5 % of the labels' spread")
+            found.append(
+                f"the model predicts the mean of {task!r}: its predictions vary by less than 5 % of the labels' spread"
+            )
     return found
 
 

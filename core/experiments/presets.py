@@ -21,7 +21,14 @@ def demo(seed: int = 0) -> SelectionStudy:
         Load("bundled:solubility"), by="random", seed=seed, train=300, valid=200, pool=300, test=None
     )
     fit = FineTune(
-        train, valid, test, backbone=Untrained("molsway-tiny"), steps=400, evaluations=20, batch_size=32, seed=100 * seed
+        train,
+        valid,
+        test,
+        backbone=Untrained("molsway-tiny"),
+        steps=400,
+        evaluations=20,
+        batch_size=32,
+        seed=100 * seed,
     )
     seeds = (100 * seed, 100 * seed + 1, 100 * seed + 2)
     return SelectionStudy(fit=fit, pool=Plant(pool, fraction=0.2, seed=seed), count=100, seeds=seeds)

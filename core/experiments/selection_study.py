@@ -38,11 +38,14 @@ class SelectionStudy(Spec[Comparison]):
     pool: Spec[Dataset] = Field(description="the external molecules, with labels")
     count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
     arms: tuple[Arm, ...] = Field(
-        default=("none", "all", "random", "top", "bottom", "greedy"), description="rules to compare, the reference first"
+        default=("none", "all", "random", "top", "bottom", "greedy"),
+        description="rules to compare, the reference first",
     )
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
     solver: Annotated[Any, SOLVERS] = Field(default=CG(), description="how the curvature is inverted")
-    damping: float | None = Field(default=None, gt=0, description="added to the curvature; by default its mean eigenvalue")
+    damping: float | None = Field(
+        default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
+    )
     ridge: float = Field(default=1.0, gt=0, description="damping of the greedy rule's last layer")
 
     def __post_init__(self) -> None:
@@ -59,7 +62,9 @@ class SelectionStudy(Spec[Comparison]):
         return {
             "scores": self.scores(),
             "pool": self.pool,
-            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.arms if arm not in ("none", "all")),
+            "picks": tuple(
+                tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.arms if arm not in ("none", "all")
+            ),
             "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.arms),
         }
 
@@ -84,11 +89,18 @@ class SelectionStudy(Spec[Comparison]):
         return dataclasses.replace(self.fit, train=Join((self.fit.train, added)), seed=seed)
 
     def make(
-        self, report: Report, scores: Scores, pool: Dataset, picks: tuple[tuple[Dataset, ...], ...], fits: tuple[tuple[Fit, ...], ...]
+        self,
+        report: Report,
+        scores: Scores,
+        pool: Dataset,
+        picks: tuple[tuple[Dataset, ...], ...],
+        fits: tuple[tuple[Fit, ...], ...],
     ) -> Comparison:
         digests = {fit.record["digests"]["test"] for arm in fits for fit in arm}
         if len(digests) != 1:
-            raise BadInput(f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again")
+            raise BadInput(
+                f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again"
+            )
         first = fits[0][0]
         task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
         labels, _, smiles = first.matrices("test")
@@ -102,7 +114,9 @@ class SelectionStudy(Spec[Comparison]):
             names = BINARY if kind == "binary" else REGRESSION
             summary = {name: spread_of([card[name] for card in cards]) for name in names}
             if kind == "binary":  # differences are of the root of the Brier score
-                summary["rmse"] = spread_of([float(np.sqrt(np.nanmean((p - labels[:, 0]) ** 2))) for p in predicted[arm]])
+                summary["rmse"] = spread_of(
+                    [float(np.sqrt(np.nanmean((p - labels[:, 0]) ** 2))) for p in predicted[arm]]
+                )
             arms.append(
                 {
                     "name": arm,
@@ -142,7 +156,14 @@ class SelectionStudy(Spec[Comparison]):
         }
         rows = [
             pd.DataFrame(
-                {"arm": arm, "seed": seed, "row": np.arange(len(labels)), "smiles": smiles, "label": labels[:, 0], "prediction": p}
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "row": np.arange(len(labels)),
+                    "smiles": smiles,
+                    "label": labels[:, 0],
+                    "prediction": p,
+                }
             )
             for arm, mine in predicted.items()
             for seed, p in zip(self.seeds, mine, strict=True)
@@ -157,7 +178,13 @@ class SelectionStudy(Spec[Comparison]):
                 planted = kept.columns.get("planted", np.zeros(len(kept), bool))
                 rows.append(
                     pd.DataFrame(
-                        {"arm": arm, "seed": seed, "smiles": kept.smiles, "label": kept.targets[:, 0], "planted": planted}
+                        {
+                            "arm": arm,
+                            "seed": seed,
+                            "smiles": kept.smiles,
+                            "label": kept.targets[:, 0],
+                            "planted": planted,
+                        }
                     )
                 )
         columns = ["arm", "seed", "smiles", "label", "planted"]
@@ -168,7 +195,9 @@ class SelectionStudy(Spec[Comparison]):
         found = list(scores.record.get("warnings", []))
         steps = {fit.record["steps"] for arm in fits for fit in arm}
         if len(steps) > 1:
-            found.append(f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); set `steps` in the fit for equal work")
+            found.append(
+                f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); set `steps` in the fit for equal work"
+            )
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
         found += sorted({warning for arm in fits for fit in arm for warning in fit.record["warnings"]})

@@ -28,8 +28,8 @@ class LiSSA:
     h ← v + h − C_batch h / scale, answer h / scale (Agarwal, Bullins & Hazan, 2017, arXiv:1602.03943). The damping is
     absolute and inside C, so the answer tends to (C)⁻¹ v whatever the scale; it takes about
     scale / damping · ln(1/error) steps. Cut short it damps the flat directions more than the damping says. Departures
-    from the paper: the last half of the iterates is averaged where that leaves the smaller residual, a series that grows
-    is started again with twice the scale, and the residual is that of the whole curvature.
+    from the paper: the last half of the iterates is averaged where that leaves the smaller residual, a series that
+    grows is started again with twice the scale, and the residual is that of the whole curvature.
     """
 
     kind: ClassVar[str] = "lissa"

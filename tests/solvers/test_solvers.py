@@ -119,7 +119,7 @@ def test_a_gradient_that_is_zero_or_nan_is_refused(solver, value, message):
 
 @pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
 def test_a_curvature_of_nans_is_refused(solver):
-    with pytest.raises(NotSolved, match="not finite|NaN|came out as nan"):
+    with pytest.raises(NotSolved, match=r"not finite|NaN|came out as nan"):
         solver(Symmetric(torch.full((3, 3), float("nan"))), torch.ones(3))
 
 

@@ -1,0 +1,9 @@
+"""Backbones: SMILES in, embeddings out. Chosen and read about without torch; making one imports it."""
+
+from core.backbones.config import SIZES, MolformerConfig
+from core.backbones.pretrained import Pretrained, Untrained, load
+from core.spec import Family
+
+BACKBONES = Family("backbone", Pretrained, Untrained)
+
+__all__ = ["BACKBONES", "SIZES", "MolformerConfig", "Pretrained", "Untrained", "load"]

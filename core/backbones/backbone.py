@@ -1,0 +1,76 @@
+"""A MoLFormer with its tokenizer: molecules in, embeddings out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.backbones.molformer import Molformer, load
+from core.backbones.tokenizer import MolformerTokenizer
+
+
+class Backbone(nn.Module):
+    """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
+
+    A backbone of another kind has the same name, width, depth, batch, embed, lengths, check and save.
+    """
+
+    def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.train(model.training)
+
+    @classmethod
+    def load(cls, folder: Path, name: str, mlm_head: bool = False) -> "Backbone":
+        model, tokenizer = load(folder, mlm_head)
+        return cls(model, tokenizer, name)
+
+    @property
+    def width(self) -> int:
+        """Length h of an embedding."""
+        return self.model.config.hidden_size
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.model.config.num_hidden_layers
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.LayerNorm.weight.device
+
+    def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights; nothing is cut off."""
+        device = self.device
+        return {name: torch.from_numpy(array).to(device) for name, array in self.tokenizer.padded(smiles).items()}
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """Embeddings (b, h) of a batch; padding has no part in them."""
+        mask = batch["attention_mask"]
+        return self.model.pool(self.model(batch["input_ids"], mask), mask)
+
+    forward = embed
+
+    def lengths(self, smiles: Sequence[str]) -> np.ndarray:
+        """Tokens (n,) of each molecule, `<bos>` and `<eos>` counted."""
+        return np.array([len(row) for row in self.tokenizer.ids(smiles)], dtype=np.int64)
+
+    def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
+        """(row, sentence) for characters that vanish, tokens that are unknown and molecules of great length."""
+        longest = self.model.config.max_position_embeddings
+        return [(row, fault) for row, one in enumerate(smiles) for fault in self.tokenizer.lost(one).faults(longest)]
+
+    def counts(self) -> dict[str, int]:
+        """Numbers in the parameters, in those that are trained, and in the feature maps (which are never)."""
+        return {
+            "parameters": sum(weight.numel() for weight in self.parameters()),
+            "trainable": sum(weight.numel() for weight in self.parameters() if weight.requires_grad),
+            "buffers": sum(value.numel() for value in self.buffers()),
+        }
+
+    def save(self, folder: Path) -> None:
+        """config.json, model.safetensors (feature maps included) and tokenizer.json; the name is kept in the first."""
+        self.model.save(folder, name=self.name)
+        self.tokenizer.save(folder)

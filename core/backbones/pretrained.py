@@ -1,0 +1,130 @@
+"""Where weights come from: a folder, the checkpoints we ship, the hub; or a seed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from core.backbones.config import SIZES, read_config
+from core.backbones.vocabulary import FIXED
+from core.spec import BadInput, settings
+
+if TYPE_CHECKING:
+    from core.backbones.backbone import Backbone
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+REPOSITORY = "ibm/MoLFormer-XL-both-10pct"
+REVISION = "361063d0ad524ef77cf39b08469f6be770dc550f"
+DIGEST = "0795977fe7192c4acdaf052f0e8464af57bc4bb59211271c5e61aaba2637b9c6"  # sha256 of its model.safetensors
+BYTES = 187_248_784
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+@settings
+class Pretrained:
+    """A model that has already read many molecules: one by name, or any folder with a saved backbone.
+
+    A folder is looked for first, then the checkpoints that came with the installation, then the hub (`molformer-xl`,
+    187 MB, once). No code comes with the weights.
+    """
+
+    kind: ClassVar[str] = "pretrained"
+
+    name: str = Field(
+        default="molsway-mini", min_length=1, description="molsway-mini, molformer-xl, or the path of a folder"
+    )
+
+    def __call__(self, mlm_head: bool = False) -> "Backbone":
+        """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
+        folder = Path(self.name).expanduser()
+        if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES):
+            return load(folder, mlm_head)
+        if (CHECKPOINTS / self.name / "config.json").is_file():
+            folder = CHECKPOINTS / self.name
+            if self.name == "molformer-xl":
+                check_published(folder / "model.safetensors")
+        elif self.name == "molformer-xl":
+            folder = download()
+        elif self.name in SIZES:
+            raise BadInput(
+                f"{self.name} has no trained weights in this installation; take `untrained` (random weights), adapt "
+                "that to a corpus, or give the folder of a saved backbone"
+            )
+        else:
+            raise BadInput(
+                f"there is no backbone {self.name!r}: it is neither a folder nor one of molsway-mini, molformer-xl"
+            )
+        return load(folder, mlm_head, name=self.name)
+
+
+@settings
+class Untrained:
+    """A model with random weights: for demonstrations, as a control, or to begin a pre-training from."""
+
+    kind: ClassVar[str] = "untrained"
+
+    name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
+        default="molsway-mini", description="size: 4.8, 0.4 or 44 million parameters"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+
+    def __call__(self, mlm_head: bool = False) -> "Backbone":
+        """The backbone in evaluation mode, with a fixed vocabulary, since there is no corpus to take one from."""
+        from core.backbones.backbone import Backbone
+        from core.backbones.molformer import untrained
+        from core.backbones.tokenizer import MolformerTokenizer
+
+        model = untrained(SIZES[self.name], self.seed, mlm_head)
+        return Backbone(model, MolformerTokenizer.of(FIXED), f"{self.name} (random weights)")
+
+
+def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":
+    """A saved backbone, float32 on the CPU, in evaluation mode; raises `BadInput` for anything that does not fit.
+
+    It is called `name`, or as it was when saved, or like its folder. The masked-LM head is left behind unless asked
+    for: it is no part of an embedding, and would be counted as if it were.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise BadInput(f"{folder} is a file; give the folder that holds {', '.join(FILES)}")
+    about = read_config(folder)
+    from core.backbones.backbone import Backbone
+
+    return Backbone.load(folder, str(name or about.get("name") or folder.resolve().name), mlm_head)
+
+
+def download(fetch: Callable[..., str] | None = None) -> Path:
+    """The folder of the published MoLFormer-XL in the hub's cache, fetched if need be, its digest checked.
+
+    `fetch` stands for `huggingface_hub.hf_hub_download`. Raises `BadInput` that says which files to put where.
+    """
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        paths = [
+            Path((fetch or hf_hub_download)(repo_id=REPOSITORY, filename=name, revision=REVISION)) for name in FILES
+        ]
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise BadInput(
+            f"molformer-xl is not on this machine and the hub cannot be reached ({reason:.120}); on a machine with a "
+            f"network take {', '.join(FILES)} of {REPOSITORY} at revision {REVISION} and put them in "
+            f"{CHECKPOINTS / 'molformer-xl'}, or give the path of the folder they are in as the name"
+        ) from None
+    check_published(paths[-1])
+    return paths[-1].parent
+
+
+def check_published(path: Path) -> None:
+    """Raises `BadInput` unless this is the published file, byte for byte."""
+    from core.backbones.weights import digest
+
+    if not path.is_file():
+        raise BadInput(f"{path.parent} has no {path.name}; put the published one there ({BYTES:,} bytes)")
+    found = digest(path)
+    if found != DIGEST:
+        raise BadInput(
+            f"{path} ({path.stat().st_size:,} bytes, sha256 {found}) is not the published model.safetensors "
+            f"({BYTES:,} bytes, sha256 {DIGEST}); delete it and fetch it again, or load weights of your own by path"
+        )

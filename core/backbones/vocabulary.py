@@ -1,0 +1,92 @@
+"""The words of the chemical language: how a SMILES is cut into tokens, and which tokens a model knows."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from core.spec import BadInput
+
+# After Schwaller et al. (2018, doi:10.1039/C8SC02339E), to the letter as in the published tokenizer.json.
+PATTERN = r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
+TOKEN = re.compile(PATTERN)
+BOS, EOS, PAD, MASK, UNK = SPECIAL = ("<bos>", "<eos>", "<pad>", "<mask>", "<unk>")
+SINGLE = (*"Cc()1ON2=n3FS4", "Cl", *"-os#/", "Br", *"5\\.I6PB7890pb+:@~*$?>")
+
+
+def arranged(tokens: Iterable[str]) -> tuple[str, ...]:
+    """A vocabulary in order of ids: `<bos> <eos> <pad> <mask>` are 0 to 3, `<unk>` is the last."""
+    return (BOS, EOS, PAD, MASK, *tokens, UNK)
+
+
+def from_corpus(smiles: Iterable[str], least: int = 1, most: int | None = None) -> tuple[str, ...]:
+    """The vocabulary of a corpus, frequent tokens first.
+
+    Every token of one letter or sign is in it, whether seen or not; a bracket atom or a ring number such as `%10` is
+    in it if it occurs at least `least` times. `most` limits the whole size; the rarest are left out (`<unk>`).
+    """
+    seen: Counter[str] = Counter()
+    for molecule in smiles:
+        seen.update(TOKEN.findall(molecule))
+    if not seen:
+        raise BadInput("the corpus has no SMILES token; give at least one molecule")
+    longer = [token for token, count in seen.items() if token not in SINGLE and count >= least]
+    longer.sort(key=lambda token: (-seen[token], token))
+    room = None if most is None else most - len(SINGLE) - len(SPECIAL)
+    if room is not None and room < 0:
+        raise BadInput(f"a vocabulary holds at least {len(SINGLE) + len(SPECIAL)} tokens, `most` is {most}; raise it")
+    return arranged(sorted((*SINGLE, *longer[:room]), key=lambda token: (-seen[token], token)))
+
+
+def bracket_atoms() -> Iterator[str]:
+    """Bracket atoms of drug-like molecules, reagents and salts, without isotopes; a few come twice."""
+    plain, sides, none, one, many = ("",), ("@", "@@"), ("",), ("", "H"), ("", "H", "H2", "H3")
+    both = ("", "+", "-")
+    for symbols, marks, hydrogens, charges in (
+        (("C",), sides, one, ("", "-")),
+        (("N",), sides, one, ("", "+")),
+        (("P",), sides, one, ("",)),
+        (("P", "S", "Se"), sides, none, ("+",)),
+        (("S",), sides, none, ("",)),
+        (("Si",), sides, one, ("",)),
+        (("B",), sides, none, ("-",)),
+        (("C", "N"), plain, many, both),
+        (("P",), plain, many, ("", "+")),
+        (("B",), plain, many, ("", "-")),
+        (("N",), plain, ("H4",), ("+",)),
+        (("B",), plain, ("H4",), ("-",)),
+        (("O", "S"), plain, one, both),
+        (("O", "S"), plain, none, ("-2",)),
+        (("O", "S"), plain, ("H2",), ("", "+")),
+        (("O",), plain, ("H3",), ("+",)),
+        (("Se",), plain, one, ("",)),
+        (("Se",), plain, none, ("+", "-", "-2")),
+        (("Si",), plain, (*many, "H4"), ("",)),
+        (("Si",), plain, none, ("-", "-2")),
+        (("As", "Sb", "Ge", "Sn", "Te"), plain, one, ("",)),
+        (("P", "As", "Sb"), plain, none, ("-",)),
+        (("As",), plain, none, ("+",)),
+        (("c", "n"), plain, one, both),
+        (("o", "s", "se"), plain, none, ("", "+")),
+        (("b", "p"), plain, one, ("",)),
+        (("te", "as"), plain, none, ("",)),
+        (("F", "Cl", "Br", "I"), plain, none, both),
+        (("F", "Cl", "Br", "I"), plain, ("H",), ("",)),
+        (("Cl", "Br", "I"), plain, none, ("+3",)),
+        (("H",), plain, none, both),
+        (("He", "Ne", "Ar", "Kr", "Xe"), plain, none, ("",)),
+        (("Li", "Na", "K", "Ag", "Cu"), plain, none, ("", "+")),
+        (("Rb", "Cs", "Tl"), plain, none, ("+",)),
+        (("Mg", "Ca", "Zn", "Hg", "Fe", "Co", "Ni", "Mn", "Cu", "Pd", "Pt", "Pb", "Sn"), plain, none, ("", "+2")),
+        (("Be", "Sr", "Ba", "Ra", "Cd"), plain, none, ("+2",)),
+        (("Al", "Bi", "Fe", "Cr", "Co", "Au"), plain, none, ("", "+3")),
+        (("Ga", "In", "La", "Gd"), plain, none, ("+3",)),
+        (("Sn", "Pt"), plain, none, ("+4",)),
+        (("Ru", "Rh", "Ir", "Re", "Tc", "Mo", "W", "V", "Ti", "Zr"), plain, none, ("",)),
+    ):
+        for symbol, mark, hydrogen, charge in product(symbols, marks, hydrogens, charges):
+            yield f"[{symbol}{mark}{hydrogen}{charge}]"
+
+
+# What a model without a corpus of its own knows. Its order is part of every `Untrained` model: append, never reorder.
+FIXED = arranged(dict.fromkeys((*SINGLE, *bracket_atoms(), *(f"%{number}" for number in range(10, 30)))))

@@ -1,0 +1,79 @@
+"""Join: several tables of the same tasks as one."""
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, field_validator
+
+from core.data import Dataset
+from core.report import Report
+from core.spec import BadInput, Spec, settings
+
+
+@settings
+class Join(Spec[Dataset]):
+    """Tables one after the other, every row kept in its order.
+
+    The tasks and their units have to be the same. A molecule that is in two tables stays twice.
+    """
+
+    kind: ClassVar[str] = "join"
+    effort: ClassVar[float] = 0.05
+
+    tables: tuple[Spec[Dataset], ...] = Field(description="tables with the same tasks, in this order")
+
+    @field_validator("tables")
+    @classmethod
+    def _some(cls, tables: tuple) -> tuple:
+        if not tables:
+            raise BadInput("wants at least one table, got none")
+        return tables
+
+    def make(self, report: Report, tables: tuple[Dataset, ...]) -> Dataset:
+        report(0, "joining tables")
+        first = tables[0]
+        for place, table in enumerate(tables[1:], 2):
+            for what, one, other in (("tasks", first.tasks, table.tasks), ("units", first.unit, table.unit)):
+                if one != other:
+                    raise BadInput(
+                        f"joined tables want the same {what}: the first has {_listed(one)}, table {place} has "
+                        f"{_listed(other)}; set `tasks` and `unit` where they are loaded"
+                    )
+        kinds = {table.kinds for table in tables}
+        names = list(dict.fromkeys(name for table in tables for name in table.columns))
+        seen = Counter(smiles for table in tables for smiles in set(table.smiles))
+        return Dataset(
+            smiles=np.concatenate([table.smiles for table in tables]),
+            targets=np.concatenate([table.targets for table in tables]),
+            tasks=first.tasks,
+            unit=first.unit,
+            columns={name: np.concatenate([_values(t, name, tables) for t in tables]) for name in names},
+            dropped=pd.concat([table.dropped for table in tables], ignore_index=True),
+            provenance={
+                "joined": [{**table.provenance, "rows": len(table), "digest": table.digest} for table in tables],
+                "in several tables": sum(count > 1 for count in seen.values()),
+                **({"kinds": list(first.kinds)} if len(kinds) == 1 else {}),
+            },
+        )
+
+
+def _values(table: Dataset, name: str, tables: tuple[Dataset, ...]) -> np.ndarray:
+    """A column of one table in the kind of value that all of them share; what is not there is empty, False or NaN."""
+    kinds = {each.columns[name].dtype.kind for each in tables if name in each.columns}
+    values: Any = table.columns.get(name)
+    if values is None and name.startswith("measured:") and name.removeprefix("measured:") in table.tasks:
+        return table.targets[:, table.tasks.index(name.removeprefix("measured:"))]  # nothing was planted here
+    if kinds == {"b"}:
+        return np.zeros(len(table), bool) if values is None else values
+    if kinds <= set("biuf"):
+        complete = all(name in each.columns for each in tables) and "f" not in kinds
+        dtype = np.int64 if complete and "b" not in kinds else np.float64
+        return np.full(len(table), np.nan) if values is None else values.astype(dtype)
+    empty = np.full(len(table), "", object)
+    return empty if values is None else values.astype(str).astype(object)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return ", ".join(repr(word) for word in words) or "none"

@@ -1,0 +1,145 @@
+"""What scoring a table takes: the checks before it, the batches, the columns; also of a table that comes later."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core import chem
+from core.data import Dataset
+from core.fits import Fit
+from core.report import SILENT, Report
+from core.scores import Scores, score_columns
+from core.solvers.solution import NotSolved
+from core.spec import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.influence import View
+    from core.predictor import Predictor
+
+
+def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> list[str]:
+    """Sentences a reader of the scores has to know. Raises `BadInput` where the tables cannot be used together."""
+    for name, table in (("pool", pool), ("target", target)):
+        if table.tasks != fit.tasks:
+            raise BadInput(
+                f"the {name} measures {list(table.tasks)}, the fit {list(fit.tasks)}; choose the same targets"
+            )
+        if np.isnan(table.targets).all():
+            raise BadInput(f"the {name} has no measured label; influence needs labels (predict does not)")
+        for task, kind in enumerate(fit.record["kinds"]):
+            values = table.targets[~np.isnan(table.targets[:, task]), task]
+            if kind == "binary" and not np.isin(values, (0, 1)).all():
+                raise BadInput(
+                    f"the {name} has labels of {fit.tasks[task]!r} other than 0 and 1, the fit is of a binary task"
+                )
+    digests = fit.record["digests"]
+    known = {chem.flat_key(smiles) for smiles in train.smiles}
+    keys = [chem.flat_key(smiles) for smiles in pool.smiles]
+    if pool.digest == digests["train"] or set(keys) <= known:
+        raise BadInput(f"all {len(pool)} molecules of the pool are in the training part already; give another pool")
+    found = []
+    if target.digest == digests["test"]:
+        found.append(
+            "the target is the test part: what these scores choose is chosen by the answer; use the validation part"
+        )
+    if target.digest == digests["train"]:
+        found.append(
+            "the target is the training part, whose loss says little about new molecules; use the validation part"
+        )
+    aims = {chem.flat_key(smiles) for smiles in target.smiles}
+    for name, others in (("target", aims), ("training part", known)):
+        shared = sum(key in others for key in keys)
+        if shared:
+            found.append(f"{shared} of {len(pool)} pool molecules, stereo marks left aside, are in the {name} too")
+    unlabelled = int(np.isnan(pool.targets).all(1).sum())
+    if unlabelled:
+        found.append(f"{unlabelled} of {len(pool)} pool molecules have no label and therefore no score")
+    for name, table in (("pool", pool), ("target", target)):
+        for task, (own, other) in enumerate(zip(fit.record["unit"], table.unit, strict=True)):
+            if own and other and own != other:
+                found.append(
+                    f"{fit.tasks[task]!r} is in {other} in the {name}, in {own} in the fit; nothing was converted"
+                )
+    return found
+
+
+def check_scores(table: pd.DataFrame) -> None:
+    """Raises `NotSolved` where scores are not finite or all the same: neither is an order."""
+    labelled = table[[name for name in table if name.split(":")[0] == "label"]].notna().any(axis=1).to_numpy()
+    values = table["influence"].to_numpy(float)[labelled]
+    if not np.isfinite(values).all():
+        wrong = int((~np.isfinite(values)).sum())
+        raise NotSolved(
+            f"{wrong} of {len(values)} scores are not finite; train with a lower learning rate, or in float32"
+        )
+    if len(values) > 1 and np.ptp(values) == 0:
+        raise NotSolved(
+            f"all {len(values)} scores are {values[0]:g}: the predictor does not tell molecules apart; train on"
+        )
+
+
+def encoded(
+    predictor: "Predictor", seen: "View", table: Dataset, parts: list | None, size: int, report: Report
+) -> "list[tuple[Any, torch.Tensor]]":
+    """Batches (inputs of the view, scaled targets) of a table; `parts`: its rows, by default of about equal length."""
+    targets = predictor.scaled(table.targets)
+    found = []
+    parts = parts or predictor.batches(list(table.smiles), size)
+    for rows in parts:
+        if not np.isnan(table.targets[rows]).all():
+            found.append((seen.inputs(predictor.encode([table.smiles[row] for row in rows])), targets[rows]))
+        report(len(found) / len(parts), f"{len(found)} of {len(parts)} batches")
+    return found
+
+
+def scored_rows(
+    predictor: "Predictor", seen: "View", slopes: Any, table: Dataset, cells: int, size: int, keep: bool, report: Report
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """The score table of some molecules, and what enters the last layer if `keep`."""
+    from core.directional import swept
+
+    outputs, moved, features = swept(predictor, seen, slopes, list(table.smiles), size, keep, report)
+    centre, spread = (value.double().cpu().numpy() for value in (predictor.centre, predictor.spread))
+    binary = np.array([kind == "binary" for kind in predictor.kinds])
+    predictions = np.where(binary, 1 / (1 + np.exp(-np.clip(outputs, -500, 500))), outputs * spread + centre)
+    slope = np.where(binary, moved, moved * spread)
+    found = score_columns(table.targets, predictions, slope, predictor.tasks, predictor.kinds, spread, cells)
+    found.insert(0, "smiles", np.asarray(table.smiles, dtype=object))
+    if "planted" in table.columns:
+        found["planted"] = np.asarray(table.columns["planted"], bool)
+    return found, features
+
+
+def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame]:
+    """A function that scores any table with the vector that `scores` keep; loads the predictor once, for many chunks.
+
+    Rows without a label get a slope and no score. Raises `BadInput` where the tasks differ.
+    """
+    import torch
+
+    from core.directional import Slopes
+    from core.influence import view
+    from core.predictor import Predictor
+
+    record = scores.record
+    predictor = Predictor.load(fit.folder / "predictor")
+    seen = view(predictor, record["scope"], record["weights"])
+    slopes = Slopes(seen, torch.as_tensor(scores.vector).to(seen.binary.device), record["step"], record["route"])
+
+    def score(table: Dataset, report: Report = SILENT) -> pd.DataFrame:
+        if table.tasks != fit.tasks:
+            raise BadInput(f"the table measures {list(table.tasks)}, the fit {list(fit.tasks)}; name the same targets")
+        return scored_rows(predictor, seen, slopes, table, record["cells_train"], record["batch_size"], False, report)[
+            0
+        ]
+
+    return score
+
+
+def score_table(scores: Scores, fit: Fit, dataset: Dataset, report: Report = SILENT) -> pd.DataFrame:
+    """Scores of a further table, in the columns of `Scores.table`."""
+    return scorer(scores, fit)(dataset, report)

@@ -1,0 +1,50 @@
+"""Select: a pool, a sampler and perhaps scores → the rows of the pool that were kept."""
+
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from core.data import Dataset
+from core.report import Report
+from core.samplers import SAMPLERS, Uniform
+from core.scores import Scores
+from core.spec import BadInput, Spec, as_json, settings
+
+
+@settings
+class Select(Spec[Dataset]):
+    """Keep some molecules of a pool: the best by influence, a greedy choice, or random ones.
+
+    The rows come in the order in which the sampler took them.
+    """
+
+    kind: ClassVar[str] = "select"
+    effort: ClassVar[float] = 0.2
+
+    pool: Spec[Dataset] = Field(description="molecules to choose among")
+    sampler: Annotated[Any, SAMPLERS] = Field(default=Uniform(), description="the rule of the choice")
+    scores: Spec[Scores] | None = Field(default=None, description="influence scores of this pool, for rules that rank")
+
+    @property
+    def title(self) -> str:
+        return f"{self.sampler.count} molecules by {self.sampler.kind}"
+
+    def make(self, report: Report, pool: Dataset, scores: Scores | None = None) -> Dataset:
+        if scores is not None and scores.record["digests"]["pool"] != pool.digest:
+            other = scores.record["digests"]["pool"]
+            raise BadInput(f"the scores are of another pool (digest {other}, not {pool.digest}); score this pool")
+        report(0, f"choosing by {self.sampler.kind}")
+        rows = self.sampler(pool, scores)
+        about: dict[str, Any] = {
+            "sampler": as_json(self.sampler),
+            "scores": self.scores.key if self.scores else None,
+            "pool": pool.digest,
+            "kept": len(rows),
+            "of": len(pool),
+        }
+        if scores is not None:
+            delta = scores.table["delta_loss"].to_numpy(float)[rows]
+            about["harmful_kept"] = int((delta > 0).sum())
+            about["predicted_change"] = float(np.nansum(delta))  # first order: copies count in full
+        return pool.take(rows, selection=about)

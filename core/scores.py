@@ -1,0 +1,160 @@
+"""Scores: for each molecule of a pool, the predicted change of the target loss if it is added to the training set.
+
+Negative helps; `benefit` is the negative of it. The raw Koh–Liang number stays beside it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.metrics import auroc_interval
+from core.spec import BadInput
+
+CONVENTION = (
+    "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "
+    "raises the target loss. delta_loss = influence / measured training cells: the predicted change of the target loss "
+    "if the molecule is added once; negative helps. benefit = −delta_loss. residual = prediction − label. slope = "
+    "change of the prediction (of the logit, for a binary task) along C⁻¹∇L_target."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the pool's molecules would do to the target loss.
+
+    `table`: a row a molecule in pool order: smiles, label, prediction, residual, slope (label units; with several tasks
+    `label:<task>` and so on), influence, delta_loss, benefit, and planted where the pool has it. A molecule without
+    a label has NaN scores.
+    `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
+    scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
+    `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
+    detection.
+    """
+
+    table: pd.DataFrame
+    vector: np.ndarray
+    last_layer: dict[str, np.ndarray] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """The record, with counts, quantiles and the ends of the ranking."""
+        delta = self.table["delta_loss"].to_numpy()
+        known = delta[~np.isnan(delta)]
+        order = [row for row in np.argsort(delta, kind="stable") if not np.isnan(delta[row])]
+        ends = {"most_helpful": order[:5], "most_harmful": order[::-1][:5]}
+        found: dict[str, Any] = {
+            "rows": len(delta),
+            "scored": len(known),
+            "helpful": int((known < 0).sum()),
+            "harmful": int((known > 0).sum()),
+        }
+        if len(known):
+            shares = (0.05, 0.25, 0.5, 0.75, 0.95)
+            found["quantiles"] = {f"{share:g}": float(np.quantile(known, share)) for share in shares}
+        names = self.table["smiles"]
+        for name, rows in ends.items():
+            found[name] = [
+                {"row": int(row), "smiles": names.iloc[row], "delta_loss": float(delta[row])} for row in rows
+            ]
+        return {**self.record, **found}
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        self.table.to_parquet(folder / "scores.parquet")
+        arrays = {f"last_layer.{name}": value for name, value in self.last_layer.items()} | {"vector": self.vector}
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
+        text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "record.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Scores":
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "arrays.safetensors")
+        return cls(
+            table=pd.read_parquet(folder / "scores.parquet"),
+            vector=arrays.pop("vector"),
+            last_layer={name.removeprefix("last_layer."): value for name, value in arrays.items()},
+            record=json.loads((folder / "record.json").read_text(encoding="utf-8")),
+        )
+
+
+def score_columns(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    slopes: np.ndarray,
+    tasks: Sequence[str],
+    kinds: Sequence[str],
+    spread: np.ndarray,
+    cells: int,
+) -> pd.DataFrame:
+    """Columns of a score table from labels, predictions and slopes (n, t), in label units (slopes of logits if binary).
+
+    The loss is r² / spread² of a regression cell, cross-entropy of a binary one, so that influence is −Σ ℓ′ · slope
+    over a molecule's measured cells; of a single regression task it is times spread², in label units².
+    """
+    residuals = predictions - labels
+    binary = np.array([kind == "binary" for kind in kinds])
+    rates = np.where(binary, residuals, 2 * residuals / spread**2) * slopes
+    measured = ~np.isnan(labels)
+    influence = np.where(measured.any(1), -np.where(measured, rates, 0).sum(1), np.nan) * unit_factor(kinds, spread)
+    columns: dict[str, np.ndarray] = {}
+    for task, name in enumerate(tasks):
+        end = "" if len(tasks) == 1 else f":{name}"
+        values = {"label": labels, "prediction": predictions, "residual": residuals, "slope": slopes}
+        columns |= {f"{what}{end}": value[:, task] for what, value in values.items()}
+    columns |= {"influence": influence, "delta_loss": influence / cells, "benefit": -influence / cells}
+    return pd.DataFrame(columns)
+
+
+def unit_factor(kinds: Sequence[str], spread: np.ndarray) -> float:
+    """Label units² in a unit of the scaled loss, where that has a meaning: a single regression task."""
+    return float(spread[0] ** 2) if tuple(kinds) == ("regression",) else 1.0
+
+
+def unit_words(kinds: Sequence[str], units: Sequence[str]) -> str:
+    """The unit of influence and delta_loss in words."""
+    if tuple(kinds) == ("regression",):
+        return f"({units[0]})²" if units[0] else "label units²"
+    if set(kinds) == {"regression"}:
+        return "mean over cells of squared errors, each in units of its task's spread"
+    return "nat (cross-entropy)" if set(kinds) == {"binary"} else "mean over cells of scaled squared error or nat"
+
+
+def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
+    """How well planted wrong labels are found by two rankings: AUROC with its bootstrap interval.
+
+    `delta_loss`: the more harmful, the more suspicious; `residual`: the larger |residual| (root mean square over a
+    molecule's tasks, each in units of its own residuals' spread). Molecules without a label are left out.
+    """
+    if "planted" not in table:
+        return {}
+    residuals = table[[name for name in table if name.split(":")[0] == "residual"]].to_numpy(float)
+    known = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
+    residuals = residuals[known] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
+    size = np.sqrt(np.nanmean(residuals**2, axis=1))
+    by = {"delta_loss": table["delta_loss"].to_numpy(float)[known], "residual": size}
+    flags = table["planted"].to_numpy(bool)[known]
+    found = {name: auroc_interval(flags, score, seed) for name, score in by.items()}
+    return {
+        name: {"auroc": value[0], "low": value[1], "high": value[2]}
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def benefits(scores: Scores) -> np.ndarray:
+    """`benefit` (n,), fit to rank by. Raises `BadInput` where some are not finite or all are the same."""
+    values = scores.table["benefit"].to_numpy(float)
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise BadInput(f"{missing} of {len(values)} scores are not finite; drop molecules without a label")
+    if len(values) > 1 and np.ptp(values) == 0:
+        raise BadInput(f"all {len(values)} scores are {values[0]:g}, which ranks nothing; score with another scope")
+    return values

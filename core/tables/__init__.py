@@ -1,0 +1,22 @@
+"""Tables of molecules as they come: CSV and its kin, Parquet, SDF, SMI; gzipped or not. Read as they are, not cleaned.
+
+A cell of a text file stays text. Nothing is found out silently: what is worth saying is in `RawTable.notes`.
+"""
+
+from core.tables.columns import guess_smiles, guess_targets, numbers
+from core.tables.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, suffix_of
+from core.tables.reading import RawTable, peek, read_table
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_COLUMNS",
+    "MOST_ROWS",
+    "RawTable",
+    "guess_smiles",
+    "guess_targets",
+    "import_file",
+    "numbers",
+    "peek",
+    "read_table",
+    "suffix_of",
+]

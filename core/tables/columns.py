@@ -1,0 +1,137 @@
+"""What a column holds: SMILES, numbers, or neither."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core import chem
+from core.spec import BadInput
+
+EMPTY = {"", "na", "n/a", "n.a.", "null", "none", "-", "--", "?", "missing", "nd", "n.d."}
+NOT_A_NUMBER = {"nan", "+nan", "-nan", "#n/a", "#num!", "#value!", "#div/0!"}
+TRUTH = {"true": 1.0, "false": 0.0}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+COMMA = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
+WORDS = {  # in the name of a column that was measured
+    *("exp", "expt", "experimental", "measured", "label", "labels", "target", "targets", "y", "value", "response"),
+    *("activity", "pic50", "pki", "pec50", "logs", "logd", "sol", "solubility"),
+}
+COMPUTED = {"pred", "predicted", "prediction", "calc", "calculated", "computed"}
+IDENTITY = {"id", "ids", "idx", "index", "cid", "sid", "row", "cas", "rn", "key", "seed", "fold", "split", "unnamed"}
+SAMPLE = 20
+
+
+def guess_smiles(frame: pd.DataFrame) -> str | None:
+    """The column that holds SMILES, by its name and by what RDKit reads of some of its cells; None if none does."""
+    best, best_score = None, 0.0
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
+            continue
+        words = str(name).lower()
+        said = 1.0 if "smi" in words else 0.5 if words in ("mol", "molecule", "structure", "compound") else 0.0
+        cells = _sample(frame[name])
+        read = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
+        # short words such as "C" or "NO" are molecules too: without a name, a column has to look like structures
+        likely = read >= 0.5 and (said or np.mean([len(cell) for cell in cells]) >= 3)
+        score = read + said if likely or said == 1.0 else 0.0
+        if score > best_score:
+            best, best_score = name, score
+    return best
+
+
+def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, ...]:
+    """The columns of measured numbers: those whose name says so (`exp`, `measured …`, `pIC50`), else all but ids."""
+    found = []
+    for name in frame.columns:
+        if name == smiles or _words(name) & IDENTITY:
+            continue
+        values, _, text = numbers(frame[name])
+        measured = values[~np.isnan(values)]
+        if len(measured) and len(text) <= len(measured) and not _counts_up(measured):
+            found.append(name)
+    named = [name for name in found if _words(name) & WORDS and not _words(name) & COMPUTED]
+    return tuple(named or found)
+
+
+def numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
+    """The numbers in a column, NaN elsewhere (n,); place → what is wrong with a cell; and the places that hold text.
+
+    Empty cells and words for them (NA, null, -, ?) are only unmeasured. NaN and infinity written as text, and
+    infinity as a number, are named. true and false are 1 and 0.
+    """
+    column = pd.Series(cells).reset_index(drop=True)
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        values = column.to_numpy(dtype=float, na_value=np.nan).copy()
+        faults = {int(place): "is infinite" for place in np.flatnonzero(np.isinf(values))}
+        values[list(faults)] = np.nan
+        return values, faults, []
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan).copy()
+    values[np.isinf(values)] = np.nan  # named below
+    faults: dict[int, str] = {}
+    text: list[int] = []
+    cells = column.tolist()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        if cells[place] == "":
+            continue
+        cell = _plain(cells[place])
+        number = float(cell) if NUMBER.fullmatch(cell) else TRUTH.get(cell, np.nan)
+        if np.isfinite(number):
+            values[place] = number
+        elif cell not in EMPTY:
+            faults[place] = _fault(cell)
+            text.extend([place] * faults[place].startswith("is text"))
+    return values, faults, text
+
+
+def with_points(column: pd.Series) -> pd.Series | None:
+    """The same text column with decimal points for its decimal commas; None where it is not such a column."""
+    cells = column.str.strip()
+    commas = cells.str.fullmatch(COMMA)
+    whole = cells.str.fullmatch(r"[+-]?\d+")
+    points = cells.str.contains(r"\d\.\d", regex=True) & cells.str.fullmatch(NUMBER.pattern)
+    filled = int((cells != "").sum())
+    if not commas.any() or points.any() or (commas | whole).sum() * 2 < filled:
+        return None
+    return column.mask(commas, cells.str.replace(",", ".", regex=False))
+
+
+def _plain(cell: object) -> str:
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        return ""
+    return str(cell).strip().lower().replace("\N{MINUS SIGN}", "-")
+
+
+def _fault(cell: str) -> str:
+    if cell in NOT_A_NUMBER:
+        return "is NaN"
+    if cell.lstrip("+-") in ("inf", "infinity") or NUMBER.fullmatch(cell):
+        return "is infinite"
+    if re.match(r"[<>~≤≥=]", cell):
+        return f"is text: {cell[:40]!r} is a bound, not a measurement"
+    return f"is text: {cell[:40]!r} is no number"
+
+
+def _words(name: object) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", str(name).lower()))
+
+
+def _sample(column: pd.Series) -> list[str]:
+    filled = [cell for cell in column if isinstance(cell, str) and cell.strip()]
+    return [filled[place] for place in np.unique(np.linspace(0, len(filled) - 1, SAMPLE).astype(int))] if filled else []
+
+
+def is_smiles(cell: str) -> bool:
+    if NUMBER.fullmatch(cell.strip()):
+        return False
+    try:
+        chem.parse(cell)
+    except BadInput:
+        return False
+    return True
+
+
+def _counts_up(values: np.ndarray) -> bool:
+    """Whole numbers, each larger than the one before: a row number or an id."""
+    return len(values) >= 10 and bool((values == np.round(values)).all() and (np.diff(values) > 0).all())

@@ -1,0 +1,142 @@
+"""The bytes of a table's file: which files are read, keeping a copy by digest, unpacking, decoding."""
+
+import codecs
+import gzip
+import hashlib
+import os
+import tempfile
+import zlib
+from pathlib import Path
+
+from core.spec import BadInput
+
+MOST_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
+MOST_ROWS = 2_000_000
+MOST_COLUMNS = 5_000
+PEEK_BYTES = 1_000_000
+
+KINDS = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), "csv"),
+    **dict.fromkeys((".smi", ".smiles", ".ism"), "smi"),
+    **dict.fromkeys((".sdf", ".sd"), "sdf"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
+MAGIC = {
+    b"PK\x03\x04": ".zip",
+    b"7z\xbc\xaf": ".7z",
+    b"Rar!": ".rar",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ": ".xz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    b"\xd0\xcf\x11\xe0": ".xls",
+}
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that says how a file is read, `.csv.gz` and the like. Raises `BadInput` for one that is not read."""
+    lower = Path(name).name.lower()
+    bare = lower.removesuffix(".gz")
+    suffix = Path(bare).suffix
+    if suffix in EXCEL:
+        raise BadInput(f"{name!r} is a workbook, which is not read; save its sheet as CSV (UTF-8) and give that")
+    if suffix in ARCHIVES:
+        raise BadInput(f"{name!r} is an archive, which is not read; unpack it and give the table inside")
+    if suffix not in KINDS or (bare != lower and KINDS[suffix] == "parquet"):
+        raise BadInput(f"{name!r} is no table that is read; its name should end in one of {' '.join(KINDS)}")
+    return suffix + lower.removeprefix(bare)
+
+
+def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str, str]:
+    """Keep a copy as `files`/<sha256><suffix of `name`>, mode 0600, all or nothing; the bare name and the sha256.
+
+    `source` is a path or the bytes of the file. The same bytes again leave the copy that is there alone.
+    """
+    suffix = suffix_of(name)
+    if isinstance(source, bytes):
+        data = source
+    else:
+        source = Path(source)
+        if not source.is_file():
+            raise BadInput(f"there is no file {str(source)!r}; check the path")
+        check_size(source)
+        data = source.read_bytes()
+    if len(data) > MOST_BYTES:
+        raise _too_large(name, len(data))
+    if not data:
+        raise BadInput(f"{name!r} is empty (0 bytes); it wants a table")
+    digest = hashlib.sha256(data).hexdigest()
+    files.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = files / (digest + suffix)
+    if not kept.is_file():
+        handle, draft = tempfile.mkstemp(dir=files, prefix=".draft-")  # mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, kept)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    return Path(name).name, digest
+
+
+def check_size(path: Path) -> None:
+    if path.stat().st_size > MOST_BYTES:
+        raise _too_large(path.name, path.stat().st_size)
+
+
+def unpacked(path: Path, most: int | None = None) -> tuple[bytes, bool]:
+    """The bytes of a text table, gzipped or not, at most `most` of them; and whether they are all."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    limit = MOST_BYTES if most is None else most
+    try:
+        with (gzip.open if packed else open)(path, "rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{path.name!r} cannot be unpacked ({error}); it is damaged: copy it again") from None
+    if most is None and len(data) > limit:
+        raise BadInput(
+            f"{path.name!r} unpacks to more than {MOST_BYTES / 1e6:,.0f} MB; split it, or save it as Parquet"
+        )
+    for magic, suffix in MAGIC.items():  # whatever the name says
+        if data.startswith(magic):
+            suffix_of(path.name.removesuffix(".gz") + (".xlsx" if b"xl/" in data else suffix))
+    if data[257:262] == b"ustar":
+        suffix_of(path.name + ".tar")
+    return data[:limit], len(data) <= limit
+
+
+def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
+    """The text with plain line ends, without its last line where that may be cut; and the encoding."""
+    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
+        raise BadInput(f"{name!r} is empty; it wants a header line and rows")
+    head = data[:2000]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if data.startswith(codecs.BOM_UTF8):
+        tries = ("utf-8-sig",)
+    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        tries = ("utf-16",)
+    elif max(even, odd) > len(head) / 4:
+        tries = ("utf-16-le" if odd > even else "utf-16-be",)
+    else:
+        tries = ("utf-8", "cp1252", "latin-1")
+    for encoding in tries:
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(data, final=whole)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text:
+            break
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return (text if whole else text[: text.rfind("\n") + 1]), encoding
+    raise BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
+
+
+def _too_large(name: str, size: int) -> BadInput:
+    return BadInput(
+        f"{name!r} has {size / 1e6:,.0f} MB; up to {MOST_BYTES / 1e6:,.0f} are read: split it, or save it as Parquet"
+    )

@@ -1,0 +1,111 @@
+"""A Fit on a page: its numbers, curve, parity, worst molecules, cost."""
+
+import pandas as pd
+import streamlit as st
+
+from core import figures
+from core.fits import Fit
+from core.metrics import BINARY
+from pages.parts.molecules import pages_of_cards
+from pages.parts.runs import Run, readable
+from pages.parts.service import product
+from pages.parts.shell import as_csv, command, exports, notes
+from pages.parts.words import METRICS, duration, number, plain, size
+
+
+def fit_result(run: Run) -> None:
+    """Everything a finished fit shows."""
+    fit = product(run.entry)
+    record = fit.record
+    task = fit.tasks[0] if len(fit.tasks) == 1 else st.selectbox("Task", fit.tasks, key=f"task-{run.key}")
+    place = fit.tasks.index(task)
+    kind, unit = record["kinds"][place], record["unit"][place]
+    numbers(fit, task, kind, unit)
+    notes(record.get("warnings", []))
+    curve, parity, worst, cost = st.tabs(["Learning curve", "Prediction against label", "Largest errors", "Cost"])
+    mine = fit.predictions[fit.predictions["task"] == task]
+    with curve:
+        st.plotly_chart(
+            figures.learning_curves({"": fit.curve}, {"": record.get("best_epoch")}),
+            key=f"curve-{run.key}",
+            config=figures.CONFIG,
+            alt="Training and validation loss by epoch; the best epoch is ringed",
+        )
+        st.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
+    with parity:
+        figure = figures.parity(mine, unit)
+        st.plotly_chart(
+            figure, key=f"parity-{run.key}", config=figures.CONFIG, alt="Predictions against labels by part"
+        )
+    with worst:
+        part = (
+            st.segmented_control("Part", ["test", "valid", "train"], default="test", key=f"worst-{run.key}") or "test"
+        )
+        table = mine[(mine["part"] == part) & mine["label"].notna()]
+        error = (table["prediction"] - table["label"]).rename("error")
+        table = table.assign(note=[f"error {number(value)}" for value in error])
+        pages_of_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
+    with cost:
+        costs(record)
+    exports(
+        f"fit-{run.key}",
+        run.entry.summary,
+        {"predictions": lambda: as_csv(fit.predictions), "curve": lambda: as_csv(fit.curve)},
+        run.key,
+    )
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
+    """The test part's metrics, the validation part's below each."""
+    test, valid = fit.metrics["test"][task], fit.metrics["valid"][task]
+    names = BINARY if kind == "binary" else ("rmse", "mae", "r2", "spearman")
+    with st.container(border=True):
+        st.caption(f"{plain(task)}: test part, {test['n']:,} molecules, touched once to report")
+        for column, name in zip(st.columns(len(names)), names, strict=True):
+            label = f"{METRICS[name]} ({unit})" if unit and name in ("rmse", "mae") else METRICS[name]
+            column.metric(label, number(test[name]))
+            column.caption(f"validation {number(valid[name])}")
+
+
+def costs(record: dict) -> None:
+    """What moved, and what it took."""
+    trained, total = record.get("trainable"), record.get("parameters")
+    facts = {
+        "Backbone": record.get("backbone"),
+        "Method": (record.get("method") or {}).get("kind"),
+        "Trainable weights": f"{trained:,} of {total:,} ({trained / total:.1%})" if trained and total else None,
+        "Molecules": ", ".join(f"{name} {count:,}" for name, count in record.get("rows", {}).items()),
+        "Steps": record.get("steps"),
+        "Learning rate, peak": record.get("learning_rate"),
+        "Time": duration(record.get("seconds")),
+        "Peak memory": size(record["peak_memory"]) if record.get("peak_memory") else None,
+        "Device": record.get("device"),
+        "Arithmetic": record.get("precision"),
+        "Seed": record.get("seed"),
+    }
+    known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    st.dataframe(pd.DataFrame({"what": known.keys(), "value": known.values()}), hide_index=True, alt="What it took")
+
+
+def adapted_result(run: Run) -> None:
+    """What a finished adaptation shows."""
+    made = product(run.entry)
+    record = made.record
+    for column, (label, value) in zip(
+        st.columns(3),
+        {
+            "Perplexity, held out": number(record.get("perplexity")),
+            "Loss, before": number(record.get("valid_loss_before")),
+            "Loss, after": number(record.get("valid_loss")),
+        }.items(),
+        strict=True,
+    ):
+        column.metric(label, value)
+    notes(record.get("warnings", []))
+    figure = figures.learning_curves({"": made.curve}, {"": record.get("best_epoch")}, "masked-token loss (nat)")
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Masked-token loss by epoch")
+    st.caption("This backbone can now be chosen as the start of a fine-tuning.")
+    if (spec := readable(run)) is not None:
+        command(spec)

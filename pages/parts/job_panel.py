@@ -1,0 +1,140 @@
+"""How a job fares, live: progress, time left, curve so far; stop it, go on with it; why it failed."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from core import figures
+from core.line import Job
+from core.spec import BadInput
+from pages.parts.service import service
+from pages.parts.words import STATES, ago, duration, plain
+
+STALE = 90  # seconds without a word
+
+
+def chip(state: str, cancelling: bool = False) -> None:
+    """A state in word, icon and colour."""
+    icon, colour, word = STATES[state]
+    st.badge("stopping" if cancelling else word, icon=icon, color=colour)
+
+
+def job_panel(key: str) -> Job | None:
+    """Show a job until it is done. The job, or nothing if the line does not know it; draws nothing for a done one."""
+    job = service().line.job(key)
+    if job is None or job.state == "done":
+        return job
+    if job.live:
+        st.fragment(_live, run_every=1.0)(key)
+    else:
+        _ended(job)
+    return job
+
+
+def _live(key: str) -> None:
+    line = service().line
+    job = line.job(key)
+    if job is None or not job.live:
+        st.rerun()
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            chip(job.state, job.cancelling)
+            st.markdown(f"**{plain(job.title)}**")
+        st.progress(min(job.fraction, 1.0), text=_sentence(job))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Stop",
+                key=f"cancel-{key}",
+                icon=":material/stop_circle:",
+                disabled=job.cancelling,
+                on_click=line.cancel,
+                args=(key,),
+                help="Stops at the next step and keeps its checkpoint",
+            )
+            if job.state == "running":
+                st.caption(f"running for {duration(time.time() - job.started)}")
+            if job.state == "running" and time.time() - job.heartbeat > STALE:
+                st.caption(f":orange[no word for {duration(time.time() - job.heartbeat)}]")
+        curve = live_curve(line.track(key))
+        if len(curve) > 1:
+            figure = figures.learning_curves({"": curve}).update_layout(height=230)
+            st.plotly_chart(figure, key=f"live-{key}", config=figures.CONFIG, alt="Loss so far by epoch")
+
+
+def _sentence(job: Job) -> str:
+    if job.state == "waiting":
+        before = service().line.position(job.key) or 0
+        trouble = service().worker.trouble
+        if trouble and not before:
+            return plain(f"waiting: {trouble}")
+        return f"waiting; {before} before it" if before else "waiting for the worker"
+    left = f" · about {duration(job.eta)} left" if job.eta is not None else ""
+    part = job.numbers.get("title")
+    what = f"{part}: {job.message}" if part and part != job.title else job.message
+    return f"{job.fraction:.0%} · {plain(what)}{left}"
+
+
+def live_curve(points: list[dict]) -> pd.DataFrame:
+    """Training and validation loss by epoch of the part that trains now, from what a job told on its way."""
+    told = [point["numbers"] for point in points if "epoch" in point["numbers"]]
+    titles = [numbers.get("title") for numbers in told]
+    last = len(told) - next((n for n, title in enumerate(reversed(titles)) if title != titles[-1]), len(told))
+    table = pd.DataFrame(told[last:])
+    wanted = [column for column in ("train_loss", "valid_loss") if column in table]
+    if not wanted:
+        return pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
+    return table[["epoch", *wanted]].dropna(subset=wanted, how="all").drop_duplicates("epoch", keep="last")
+
+
+def _ended(job: Job) -> None:
+    line = service().line
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            chip(job.state)
+            st.markdown(f"**{plain(job.title)}**")
+            st.caption(ago(job.ended))
+        if job.state == "failed":
+            st.error(plain(job.error), icon=":material/error:")
+        else:
+            reached = f" at {job.fraction:.0%}" if job.fraction else ""
+            st.info(f"It was {job.state}{reached}. What it had finished is kept; it goes on from there.")
+        with st.container(horizontal=True):
+            if st.button("Go on", key=f"resume-{job.key}", icon=":material/replay:", type="primary"):
+                act(line.resume, job.key)
+            if st.button("Forget", key=f"forget-{job.key}", icon=":material/delete:", help="Take it out of the line"):
+                act(line.forget, job.key)
+        if job.traceback:
+            with st.expander("Details for a bug report"):
+                st.code(job.traceback, language="text")
+
+
+def act(what, key: str) -> None:
+    """Do something to a job and draw the page anew; say so when it cannot be done."""
+    try:
+        what(key)
+    except BadInput as error:
+        st.toast(plain(error), icon=":material/error:")
+    else:
+        st.rerun()
+
+
+def line_chip() -> None:
+    """In the side bar: what runs now, live while something does."""
+    alive = any(job.live for job in service().line.jobs())
+    st.fragment(_line_chip, run_every=2.0 if alive else None)(alive)
+
+
+def _line_chip(was_alive: bool) -> None:
+    jobs = [job for job in service().line.jobs() if job.live]
+    running = next((job for job in jobs if job.state == "running"), None)
+    if was_alive and not jobs:
+        st.rerun()
+    if running is None:
+        waiting = f"{len(jobs)} waiting" if jobs else "Nothing is running"
+        st.caption(f":material/bedtime: {waiting}")
+        return
+    left = f" · {duration(running.eta)} left" if running.eta is not None else ""
+    st.progress(min(running.fraction, 1.0), text=f"**{plain(running.title)}**  \n{running.fraction:.0%}{left}")
+    if len(jobs) > 1:
+        st.caption(f"{len(jobs) - 1} more waiting")

@@ -1,0 +1,120 @@
+"""The store on a page: a table of what is kept, a bundle to take away, deletion that asks first."""
+
+import io
+import json
+import zipfile
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from core.spec import BadInput, Spec
+from core.store import Entry
+from pages.parts.runs import Run
+from pages.parts.service import service
+from pages.parts.words import key_metric, plain, size
+
+MOST_BYTES = 300_000_000  # of a bundle: it is made in memory
+
+
+def overview(kept: list[Run]) -> int | None:
+    """A table of runs; the number of the chosen one."""
+    table = pd.DataFrame(
+        {
+            "kind": [run.kind for run in kept],
+            "title": [run.title for run in kept],
+            "key figure": [key_metric(run.kind, run.entry.summary) for run in kept],
+            "made": [datetime.fromtimestamp(run.moment) for run in kept],
+            "seconds": [run.entry.seconds for run in kept],
+            "size": [run.entry.bytes / 1e6 for run in kept],
+            "key": [run.key for run in kept],
+        }
+    )
+    chosen = st.dataframe(
+        table,
+        key="store",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        lazy=False,
+        height=min(38 + 35 * len(table), 420),
+        alt="What the store has",
+        column_config={
+            "title": st.column_config.TextColumn(width="large"),
+            "key figure": st.column_config.TextColumn(width="medium"),
+            "made": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "seconds": st.column_config.NumberColumn("took", format="%.1f s"),
+            "size": st.column_config.NumberColumn(format="%.2f MB"),
+        },
+    )
+    rows = [row for row in chosen.selection.rows if row < len(kept)]
+    return rows[0] if rows else None
+
+
+def bundle(entry: Entry) -> None:
+    """Buttons that download all files of a product as a zip, and its summary as JSON."""
+    st.download_button(
+        "Files (zip)",
+        data=lambda: zipped(entry),
+        file_name=f"molsway-{entry.kind}-{entry.key}.zip",
+        mime="application/zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+        disabled=entry.bytes > MOST_BYTES,
+        help=plain(f"{size(entry.bytes)}; larger ones: python -m core export {entry.key} DIR"),
+    )
+    st.download_button(
+        "Summary (JSON)",
+        data=lambda: json.dumps(entry.summary, indent=1, ensure_ascii=False).encode(),
+        file_name=f"molsway-{entry.kind}-{entry.key}.json",
+        mime="application/json",
+        on_click="ignore",
+        icon=":material/data_object:",
+    )
+
+
+def zipped(entry: Entry) -> bytes:
+    """The files of a product in one archive, below a folder named by its key."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(entry.folder.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                archive.write(path, f"{entry.key}/{path.relative_to(entry.folder).as_posix()}")
+    return data.getvalue()
+
+
+@st.dialog("Delete this run?")
+def delete(entry: Entry) -> None:
+    """Ask, then delete. Says which kept runs were made from it: they stay, and it can be made again."""
+    st.markdown(f"**{plain(entry.title)}** ({size(entry.bytes)}) goes from the store. Its recipe can make it again.")
+    users = users_of(entry.key)
+    if users:
+        st.caption(f"{len(users)} kept runs were made from it, such as {plain(users[0])}. They stay.")
+    if st.button("Delete it", type="primary", icon=":material/delete:"):
+        try:
+            service().store.delete(entry.key)
+        except BadInput as error:
+            st.error(plain(error))
+            return
+        st.rerun()
+
+
+def users_of(key: str) -> list[str]:
+    """Titles of kept runs whose recipe has this one as a part."""
+    found = []
+    for entry in service().store.entries():
+        try:
+            if entry.key != key and key in {spec.key for spec in parts_of(entry.spec)}:
+                found.append(entry.title)
+        except BadInput:
+            continue
+    return found
+
+
+def parts_of(spec: Spec) -> list[Spec]:
+    """The recipes a recipe is made from, directly."""
+
+    def flat(part: object) -> list[Spec]:
+        return [one for inner in part for one in flat(inner)] if isinstance(part, tuple) else [part]
+
+    return flat(tuple(spec.parts().values()))

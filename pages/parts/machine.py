@@ -1,0 +1,25 @@
+"""What this machine has, told without importing torch."""
+
+import os
+import subprocess
+
+import psutil
+import streamlit as st
+
+
+@st.cache_data(show_spinner=False, ttl=600)
+def machine() -> list[str]:
+    """Sentences on the accelerator, the cores and the memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory().total / 2**30
+    return [accelerator(), f"{cores} CPU core{'s' if cores > 1 else ''}", f"{memory:.0f} GiB memory"]
+
+
+def accelerator() -> str:
+    """The name of the GPU, as its driver tells it; a sentence where there is none."""
+    asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "no GPU found: runs go on the CPU"
+    return answer.splitlines()[0] if answer else "no GPU found: runs go on the CPU"

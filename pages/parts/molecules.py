@@ -1,0 +1,105 @@
+"""Molecules on a page: cards, pictures in a table, and one molecule closely, beside what the model learned from."""
+
+import html
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import chem, drawing
+from pages.parts.words import number, plain, signed
+
+
+def dark() -> bool:
+    return st.context.theme.type == "dark"
+
+
+def pictures(smiles: list[str], width: int = 180, height: int = 110) -> list[str]:
+    """Drawings as addresses of images, for an ImageColumn."""
+    return [drawing.data_uri(drawing.svg(str(one), width, height, dark())) for one in smiles]
+
+
+def side(delta_loss: float) -> tuple[str, str]:
+    """The sign of a score in words, and its style."""
+    return ("helps", "ms-helps") if delta_loss < 0 else ("harms", "ms-harms")
+
+
+def cards(table: pd.DataFrame, unit: str = "") -> None:
+    """Cards of molecules side by side: `smiles` and, where there, rank, label, prediction, delta_loss, planted."""
+    pieces = []
+    for row in table.to_dict("records"):
+        smiles = html.escape(str(row["smiles"]), quote=True)
+        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), 200, 122, dark()))
+        lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
+        if _known(row.get("delta_loss")):
+            word, style = side(row["delta_loss"])
+            rank = f"#{row['rank']}" if "rank" in row else ""
+            lines.append(
+                f'<div class="ms-row"><span class="ms-tag {style}">{word} {signed(row["delta_loss"])}</span>'
+                f'<span class="ms-mute">{rank}</span></div>'
+            )
+        for name in ("label", "prediction"):
+            if _known(row.get(name)):
+                value = html.escape(f"{number(row[name])} {unit}")
+                lines.append(f'<div class="ms-row"><span class="ms-mute">{name}</span><b>{value}</b></div>')
+        if row.get("planted"):
+            lines.append('<div class="ms-mute">planted wrong label</div>')
+        if row.get("note"):
+            lines.append(f'<div class="ms-mute ms-cut">{html.escape(str(row["note"]))}</div>')
+        pieces.append(f'<div class="ms-card">{"".join(lines)}</div>')
+    st.html(f'<div class="ms-grid">{"".join(pieces)}</div>')
+
+
+def pages_of_cards(table: pd.DataFrame, key: str, unit: str = "", each: int = 12) -> None:
+    """Cards, `each` at a time."""
+    count = max(1, math.ceil(len(table) / each))
+    page = st.pagination(count, key=key) if count > 1 else 1
+    cards(table.iloc[(page - 1) * each : page * each], unit)
+    if count > 1:
+        st.caption(f"{(page - 1) * each + 1}–{min(page * each, len(table))} of {len(table):,}")
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tuple[list[int], list[float]]:
+    rows, similarity = chem.nearest([smiles], list(_others), count)
+    return rows[0].tolist(), similarity[0].tolist()
+
+
+def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: str = "", count: int = 3) -> None:
+    """One molecule: drawing, label, prediction, ΔL in words, and the nearest training molecules laid alike."""
+    smiles = str(row["smiles"])
+    st.image(drawing.svg(smiles, 380, 220, dark()), width="stretch", alt=f"Structure of {smiles}")
+    st.code(smiles, language=None, wrap_lines=True)
+    if _known(row.get("delta_loss")):
+        word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
+        st.markdown(
+            f":{colour}[**ΔL = {signed(row['delta_loss'])} {plain(loss_unit)}**]: adding it is predicted to **{word}** "
+            f"the target loss." + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
+        )
+    with st.container(horizontal=True):
+        for name in ("label", "prediction", "residual"):
+            if _known(row.get(name)):
+                st.metric(f"{name.capitalize()} {f'({unit})' if unit else ''}", number(row[name]), width="content")
+    if row.get("planted"):
+        measured = row.get("measured")
+        st.warning(
+            "This label was planted: it is another molecule's."
+            + (f" Measured: {number(measured)}" if _known(measured) else "")
+        )
+    if train is not None and len(train):
+        st.caption("Nearest training molecules (Tanimoto of Morgan fingerprints)")
+        rows, similarity = _neighbours(train.digest, smiles, min(count, len(train)), train.smiles)
+        near = pd.DataFrame(
+            {
+                "smiles": train.smiles[rows],
+                "label": train.targets[rows, 0],
+                "note": [f"similarity {value:.2f}" for value in similarity],
+            }
+        )
+        cards(near, unit)
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and math.isfinite(value)

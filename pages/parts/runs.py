@@ -1,0 +1,125 @@
+"""The runs there are of a kind of product, and the one that the address names: `?run=KEY`."""
+
+import dataclasses
+from datetime import datetime
+
+import streamlit as st
+
+from core.line import Job
+from core.spec import BadInput, Spec, read_json
+from core.store import Entry
+from pages.parts.job_panel import job_panel
+from pages.parts.service import entry_of, service
+from pages.parts.words import ago, key_metric, plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A job, a product or both, under one key."""
+
+    key: str
+    kind: str
+    title: str
+    moment: float  # unix s: when it was made or submitted
+    entry: Entry | None = None
+    job: Job | None = None
+
+    @property
+    def state(self) -> str:
+        return "done" if self.entry else self.job.state
+
+    @property
+    def spec(self) -> Spec:
+        """The recipe. Raises `BadInput` where this version does not know it any more."""
+        return self.entry.spec if self.entry else read_json(self.job.spec)
+
+    @property
+    def label(self) -> str:
+        metric = key_metric(self.kind, self.entry.summary) if self.entry else self.state
+        return " · ".join(part for part in (self.title, metric, ago(self.moment), self.key[:6]) if part)
+
+
+def runs(*products: type) -> list[Run]:
+    """Runs that yield one of these products, newest first; of every kind if none is named."""
+    kinds = {kind for kind, cls in Spec.kinds.items() if not products or issubclass(cls.product, products)}
+    jobs = {job.key: job for job in service().line.jobs() if job.kind in kinds}
+    found = [
+        Run(e.key, e.kind, e.title, _moment(e.made), e, jobs.pop(e.key, None))
+        for e in service().store.entries()
+        if e.kind in kinds and not e.damaged
+    ]
+    found += [Run(j.key, j.kind, j.title, j.submitted, None, j) for j in jobs.values() if j.state != "done"]
+    return sorted(found, key=lambda run: run.moment, reverse=True)
+
+
+def pick(label: str, *products: type) -> Run | None:
+    """A box to choose a run with, kept in the address and for this visit; nothing while there are none."""
+    found = {run.key: run for run in runs(*products)}
+    slot = f"run-{'-'.join(p.__name__ for p in products)}"
+    wanted = st.query_params.get("run")
+    if wanted and wanted not in found and found:
+        st.warning(f"The run {plain(wanted[:16])} is not here any more, or of another kind; showing the newest one.")
+        wanted = None
+    wanted = wanted or st.session_state.get(f"last-{slot}")
+    if not found:
+        return None
+    if wanted not in found:
+        wanted = next(iter(found))
+    if st.session_state.get(slot) not in found or (
+        st.query_params.get("run") in found and st.session_state[slot] != wanted
+    ):
+        st.session_state[slot] = wanted
+
+    def choose() -> None:
+        st.query_params["run"] = st.session_state[slot]
+
+    key = st.selectbox(label, list(found), format_func=lambda k: found[k].label, key=slot, on_change=choose)
+    st.query_params["run"] = st.session_state[f"last-{slot}"] = key
+    return found[key]
+
+
+def show(run: Run | None) -> bool:
+    """Draw how a run fares unless it is done; whether it is."""
+    if run is None:
+        return False
+    if run.entry is None:
+        job_panel(run.key)
+        return False
+    return True
+
+
+def readable(run: Run) -> Spec | None:
+    """The recipe of a run, or a sentence on the page why it cannot be read."""
+    try:
+        return run.spec
+    except BadInput as error:
+        st.warning(plain(error))
+        return None
+
+
+def go(key: str) -> None:
+    """Show this run after the next drawing of the page."""
+    st.query_params["run"] = key
+    st.rerun()
+
+
+def room_of(kind: str) -> str:
+    """The page that shows a kind of run."""
+    names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
+    product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""
+    return f"pages/views/{names.get(product, 'runs')}.py"
+
+
+def open_run(key: str, kind: str) -> None:
+    """Leave for the page that shows this run."""
+    st.switch_page(room_of(kind), query_params={"run": key})
+
+
+def _moment(made: str) -> float:
+    try:
+        return datetime.fromisoformat(made).timestamp()
+    except ValueError:
+        return 0.0
+
+
+__all__ = ["Run", "entry_of", "go", "open_run", "pick", "readable", "room_of", "runs", "show"]

@@ -1,0 +1,75 @@
+"""The one store, the one line and the one worker of this process, shared by every page and every visitor."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import core.experiments  # makes every kind of recipe known; imports no torch
+from core.jobs import Worker
+from core.line import Line
+from core.report import SILENT, Report
+from core.spec import BadInput, Spec
+from core.store import Entry, Store, make
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    store: Store
+    line: Line
+    worker: Worker
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("MOLSWAY_CACHE", "cache")).resolve()
+
+
+def service() -> Service:
+    return _service(str(cache_folder()))
+
+
+@st.cache_resource(show_spinner=False)
+def _service(root: str) -> Service:
+    store, line = Store(root), Line(root)
+    return Service(store, line, Worker(line, store).start())
+
+
+def product(entry: Entry) -> Any:
+    """What the store has of an entry, read once. Shared between visitors: never change it. Raises `BadInput`."""
+    return _product(str(service().store.root), entry.key, entry.made, _entry=entry)
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _product(root: str, key: str, made: str, _entry: Entry) -> Any:
+    return service().store.get(_entry.spec)
+
+
+def previewed(spec: Spec) -> Any:
+    """The product of a recipe that is quick to make, such as a table; not kept in the store. Raises `BadInput`."""
+    return _previewed(str(service().store.root), spec.key, _spec=spec)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _previewed(root: str, key: str, _spec: Spec) -> Any:
+    found = service().store
+    return found.get(_spec) if found.has(_spec) else _spec.make(Report(files=found.files))
+
+
+def keep(spec: Spec) -> None:
+    """Make a quick recipe here and keep it."""
+    make(spec, service().store, SILENT)
+
+
+def entry_of(key: str) -> Entry | None:
+    """The entry with this key, or nothing."""
+    try:
+        return service().store.find(key)
+    except BadInput:
+        return None
+
+
+def submit(spec: Spec) -> str:
+    """Put a recipe in the line; the key of its job. Raises `BadInput`."""
+    return service().line.submit(core.experiments.settled(spec, service().store.files)).key

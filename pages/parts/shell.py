@@ -1,0 +1,117 @@
+"""The frame round every room: head, empty state, warnings, export."""
+
+import csv
+import html
+import io
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core.spec import Spec, as_json
+from pages.parts.words import plain
+
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
+[data-testid="stMetric"] { padding: .1rem 0; }
+.ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(auto-fill, minmax(172px, 1fr)); }
+.ms-card { border: 1px solid rgba(128,138,155,.28); border-radius: .7rem; padding: .5rem .6rem .55rem; min-width: 0; }
+.ms-card img { width: 100%; height: 122px; object-fit: contain; display: block; }
+.ms-card b { font-weight: 620; } .ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
+.ms-tag { display: inline-block; border-radius: 99px; padding: .05rem .5rem; font-size: .72rem; font-weight: 600; }
+.ms-helps { background: rgba(46,134,222,.16); color: #2E86DE; }
+.ms-harms { background: rgba(230,126,34,.18); color: #D9691A; }
+.ms-mute { opacity: .66; font-size: .78rem; }
+.ms-cut { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.ms-empty { border: 1px dashed rgba(128,138,155,.45); border-radius: .9rem; text-align: center;
+  padding: 2.2rem 1.4rem; }
+.ms-empty h4 { margin: 0 0 .35rem; padding: 0; font-size: 1.05rem; }
+.ms-empty p { margin: 0 auto; max-width: 46ch; opacity: .75; }
+.ms-verdict { border-left: 4px solid #12A594; background: rgba(18,165,148,.10); border-radius: .5rem;
+  padding: .8rem 1rem; font-size: 1.08rem; line-height: 1.5; }
+</style>"""
+
+
+def head(title: str, about: str) -> None:
+    """The head of a page: its name, and one sentence on what it is for."""
+    st.html(STYLE)
+    st.title(title, anchor=False)
+    st.caption(about)
+
+
+def empty(title: str, about: str) -> None:
+    """Where nothing is yet: what will be here and what to do for it."""
+    st.html(f'<div class="ms-empty"><h4>{html.escape(title)}</h4><p>{html.escape(about)}</p></div>')
+
+
+def verdict(sentence: str) -> None:
+    st.html(f'<div class="ms-verdict">{html.escape(sentence)}</div>')
+
+
+def notes(sentences: list[str]) -> None:
+    """What a reader has to know before believing the numbers."""
+    if len(sentences) == 1:
+        st.warning(plain(sentences[0]), icon=":material/info:")
+    elif sentences:
+        with st.expander(
+            f"{len(sentences)} things to know before believing this", icon=":material/info:", expanded=True
+        ):
+            for sentence in sentences:
+                st.markdown(f"- {plain(sentence)}")
+
+
+def command(spec: Spec) -> None:
+    """The same run without a browser."""
+    with st.expander("Copy the command", icon=":material/terminal:"):
+        text = json.dumps(as_json(spec), ensure_ascii=False)
+        st.caption("The same recipe, from a shell: same key, same store, nothing is done twice.")
+        st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
+
+
+def safe(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table, in which no text can start a formula in a spreadsheet; numbers stay numbers."""
+
+    def tame(value: Any) -> Any:
+        risky = isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r"
+        return f"'{value}" if risky else value
+
+    out = table.copy()
+    for column in out.columns:
+        if out[column].dtype == object or pd.api.types.is_string_dtype(out[column].dtype):
+            out[column] = [tame(value) for value in out[column]]
+    return out.rename(columns=tame)
+
+
+def as_csv(table: pd.DataFrame, heading: str = "") -> bytes:
+    """CSV (UTF-8) with formulas tamed; `heading` becomes comment lines in front."""
+    text = io.StringIO()
+    text.writelines(f"# {line}\n" for line in heading.splitlines())
+    safe(table).to_csv(text, index=False, quoting=csv.QUOTE_MINIMAL)
+    return text.getvalue().encode()
+
+
+def exports(name: str, summary: dict[str, Any], tables: dict[str, Callable[[], bytes]], key: str) -> None:
+    """Buttons that download tables (CSV, made when clicked) and the summary (JSON)."""
+    with st.container(horizontal=True):
+        for label, data in tables.items():
+            st.download_button(
+                f"{label} (CSV)",
+                data=data,
+                file_name=f"molsway-{name}-{label}.csv".replace(" ", "-"),
+                mime="text/csv",
+                key=f"export-{key}-{label}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+        st.download_button(
+            "Summary (JSON)",
+            data=lambda: json.dumps(summary, indent=1, ensure_ascii=False).encode(),
+            file_name=f"molsway-{name}.json",
+            mime="application/json",
+            key=f"export-{key}-json",
+            on_click="ignore",
+            icon=":material/data_object:",
+        )

@@ -1,0 +1,103 @@
+"""Fits side by side: the settings that differ, the test metrics, the differences beside what noise is known."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import figures
+from core.metrics import BINARY, REGRESSION, paired_difference
+from pages.parts.runs import Run, readable
+from pages.parts.service import product
+from pages.parts.shell import as_csv
+from pages.parts.spec_form import settings_of
+from pages.parts.words import METRICS, duration, number, signed
+
+
+def side_by_side(runs: list[Run]) -> None:
+    """Two to six finished fits, the first one the reference."""
+    fits = {run.key[:6]: product(run.entry) for run in runs}
+    specs = {run.key[:6]: readable(run) for run in runs}
+    table = settings_that_differ({name: settings_of(spec) for name, spec in specs.items() if spec is not None})
+    st.subheader("Settings that differ", anchor=False)
+    if len(table):
+        st.dataframe(table, alt="Settings that differ between the runs")
+    else:
+        st.caption("None.")
+    first = next(iter(fits.values()))
+    tasks = [task for task in first.tasks if all(task in fit.tasks for fit in fits.values())]
+    if not tasks:
+        st.warning("These runs measure different tasks: their metrics cannot be set side by side.")
+        return
+    task = tasks[0] if len(tasks) == 1 else st.selectbox("Task", tasks, key="side-task")
+    kind = first.record["kinds"][first.tasks.index(task)]
+    unit = first.record["unit"][first.tasks.index(task)]
+    same = len({fit.record["digests"]["test"] for fit in fits.values()}) == 1
+    st.subheader(f"Test metrics{f' ({unit})' if unit else ''}", anchor=False)
+    if not same:
+        st.warning("The test parts differ: these numbers are of different molecules and are not compared.")
+    found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)
+    if same and kind != "binary":
+        found["Δ RMSE, 95 % interval"] = differences(fits, task)
+    st.dataframe(found, alt="Test metrics of the runs")
+    if same and kind != "binary":
+        st.caption(
+            "Differences are against the first run, over test molecules alone. Each run is one seed: how much "
+            "repeating it would move the number is not known here. A study with seeds tells."
+        )
+    curves = {name: fit.curve for name, fit in fits.items()}
+    best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
+    st.plotly_chart(
+        figures.learning_curves(curves, best), key="side-curves", config=figures.CONFIG, alt="Learning curves"
+    )
+    for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
+        mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
+        column.caption(f"{name}: test part")
+        figure = figures.parity(mine, unit).update_layout(height=300, showlegend=False)
+        column.plotly_chart(
+            figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Prediction against label of {name}"
+        )
+    st.download_button(
+        "Metrics (CSV)",
+        data=lambda: as_csv(found.reset_index()),
+        file_name="molsway-side-by-side.csv",
+        on_click="ignore",
+    )
+
+
+def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
+    """Rows are settings, columns runs; only what is not the same in all of them."""
+    names = list(dict.fromkeys(name for mine in settings.values() for name in mine))
+    rows = {}
+    for name in names:
+        values = [mine.get(name, "–") for mine in settings.values()]
+        if len({repr(value) for value in values}) > 1:
+            rows[name.replace("_", " ")] = ["automatic" if value is None else str(value) for value in values]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))
+
+
+def metrics_table(fits: dict, task: str, names: tuple[str, ...]) -> pd.DataFrame:
+    rows = {}
+    for run, fit in fits.items():
+        card, record = fit.metrics["test"][task], fit.record
+        rows[run] = {METRICS[name]: number(card[name]) for name in names if name in card} | {
+            "trainable": f"{record['trainable']:,}" if record.get("trainable") else "–",
+            "time": duration(record.get("seconds")),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def differences(fits: dict, task: str) -> list[str]:
+    """The difference of each run's test RMSE from the first one's, with its interval over molecules."""
+
+    def column(fit) -> tuple[np.ndarray, np.ndarray]:
+        labels, predictions, _ = fit.matrices("test")
+        place = fit.tasks.index(task)
+        return labels[:, place], predictions[:, place]
+
+    labels, base = column(next(iter(fits.values())))
+    said = ["reference"]
+    for fit in list(fits.values())[1:]:
+        found = paired_difference(labels, column(fit)[1][None], base[None])
+        noise = (found["high"] - found["low"]) / 4
+        said.append(f"{signed(found['mean'], noise)} ({signed(found['low'], noise)} to {signed(found['high'], noise)})")
+    return said

@@ -1,0 +1,89 @@
+"""Where a table comes from: what is installed, a MoleculeNet table, or a file of one's own; as a recipe."""
+
+import pandas as pd
+import streamlit as st
+
+from core.experiments import Load
+from core.experiments.load import BUNDLED, HUB
+from core.spec import BadInput
+from core.tables import guess_smiles, guess_targets, import_file, peek, suffix_of
+from pages.parts.service import service
+from pages.parts.words import plain
+
+SUFFIXES = ["csv", "tsv", "txt", "smi", "sdf", "parquet", "gz"]
+MOST_MEGABYTES = 25
+
+
+def bundled() -> Load:
+    """A table that comes with the installation."""
+    name = st.selectbox("Table", list(BUNDLED), key="bundled")
+    st.caption(plain(BUNDLED[name].about))
+    return Load(f"bundled:{name}")
+
+
+def hub() -> Load | None:
+    """A MoleculeNet table, fetched once on request."""
+    name = st.selectbox("MoleculeNet table", list(HUB), format_func=lambda n: n.capitalize(), key="hub")
+    st.caption(plain(HUB[name].about) + " Fetched once from the Hugging Face hub, then kept.")
+    asked = st.session_state.setdefault("fetched", set())
+    if name not in asked and not st.button("Fetch it", icon=":material/cloud_download:"):
+        return None
+    asked.add(name)
+    return Load(f"hub:{name}")
+
+
+def uploaded() -> Load | None:
+    """A file of one's own, with its columns mapped."""
+    file = st.file_uploader(
+        "A table with SMILES and measurements", type=SUFFIXES, max_upload_size=MOST_MEGABYTES, key="file"
+    )
+    st.caption(
+        "CSV, TSV, SMI, SDF, Parquet, also gzipped. It is kept in the cache of this installation and goes nowhere else."
+    )
+    if file is None:
+        return None
+    try:
+        if file.size > MOST_MEGABYTES * 1_000_000:
+            raise BadInput(
+                f"the file has {file.size / 1e6:.0f} MB, up to {MOST_MEGABYTES} are taken; use the command line"
+            )
+        name, digest = import_file(file.getvalue(), file.name, service().store.files)
+        head = peek(service().store.files / (digest + suffix_of(name)), 200)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+    return mapped(name, digest, head.frame)
+
+
+def mapped(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
+    """The columns of a file and what they are, guesses first."""
+    columns = [str(column) for column in frame.columns]
+    guess = guess_smiles(frame)
+    with st.container(border=True):
+        st.caption("The first rows, as they are in the file")
+        st.dataframe(frame.head(5).astype(str), hide_index=True, lazy=False, alt="First rows of the file")
+        left, right = st.columns(2)
+        place = columns.index(guess) if guess in columns else None
+        smiles = left.selectbox(
+            "SMILES column", columns, index=place, key=f"smiles-{digest[:8]}", placeholder="Choose one"
+        )
+        known = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
+        targets = right.multiselect(
+            "Target columns",
+            [column for column in columns if column != smiles],
+            default=known[:1],
+            key=f"targets-{digest[:8]}",
+            help="Measured numbers; several make a multitask model",
+        )
+        unit = left.text_input("Unit", key=f"unit-{digest[:8]}", placeholder="such as log10(mol/L)")
+        rule = right.selectbox(
+            "Several labels of one molecule", ["median", "mean", "first", "drop-if-spread"], key=f"rule-{digest[:8]}"
+        )
+    if smiles is None:
+        st.info("Choose the column that holds SMILES.")
+        return None
+    try:
+        return Load(f"file:{name}", smiles=smiles, targets=tuple(targets), unit=unit, duplicates=rule, digest=digest)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None

@@ -1,0 +1,198 @@
+"""A form drawn from a settings class: every field with its limits, default and help; what it gives is the recipe."""
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.spec import BadInput, FormField, Spec, fields_of, form
+from pages.parts.words import plain, title_of
+
+MISSING = dataclasses.MISSING
+
+
+def spec_form(
+    cls: type,
+    key: str,
+    given: Mapping[str, Any],
+    named: Sequence[str] = (),
+    start: Any = None,
+    hidden: Sequence[str] = (),
+    extra: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Any:
+    """Draw the fields of `cls` that are not `given`; the settings object, or None (with the reason) while wrong.
+
+    `named` fields come first, the rest lies under "Advanced". `start` is an object whose values are shown at first;
+    `hidden` keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
+    """
+    fields = {field.name: field for field in form(cls) if field.name not in given and field.name not in hidden}
+    values = dict(given)
+    values |= {n: getattr(start, n) for n in hidden if start is not None and hasattr(start, n)}
+    key = f"{key}-{start.key[:8]}" if isinstance(start, Spec) else key
+    extra = extra or {}
+
+    def draw(names: list[str]) -> None:
+        for name in names:
+            field = fields[name]
+            shown = getattr(start, name, field.default) if start is not None else field.default
+            value = widget(field, f"{key}-{name}", shown, extra.get(name, {}))
+            if value is not MISSING:
+                values[name] = value
+
+    wrong = st.empty()
+    draw([name for name in named if name in fields])
+    rest = [name for name in fields if name not in named]
+    if rest and named:
+        with st.expander("Advanced", icon=":material/tune:"):
+            draw(rest)
+    else:
+        draw(rest)
+    try:
+        return cls(**values)
+    except BadInput as error:
+        wrong.error(plain(error), icon=":material/error:")
+        return None
+
+
+def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | None = None) -> Any:
+    """The widget of one field; its value, or `MISSING` where the field stays as it is."""
+    label, help_ = title_of(field.name), plain(field.help) or None
+    shown = None if shown is MISSING else shown
+    if field.family is not None:
+        return member(field, key, shown, extra or {})
+    if field.product is not None:
+        return shown if shown is not None else MISSING  # a recipe in a recipe: the page gives it
+    if field.choices:
+        place = field.choices.index(shown) if shown in field.choices else 0
+        return st.selectbox(label, field.choices, index=place, key=key, help=help_)
+    kinds = _kinds(field.type)
+    many = typing.get_origin(field.type) is tuple
+    if many:
+        return several(field, key, shown or ())
+    if bool in kinds:
+        return st.toggle(label, value=bool(shown), key=key, help=help_)
+    if int in kinds and float not in kinds:
+        return st.number_input(
+            label,
+            min_value=_whole(field.least, 0),
+            max_value=_whole(field.most),
+            value=None if shown is None else int(shown),
+            step=1,
+            key=key,
+            help=help_,
+            placeholder="automatic",
+        )
+    if float in kinds:
+        return st.number_input(
+            label,
+            min_value=None if field.least is None else float(field.least),
+            max_value=None if field.most is None else float(field.most),
+            value=None if shown is None else float(shown),
+            step=_step(shown),
+            format="%g",
+            key=key,
+            help=help_,
+            placeholder="automatic",
+        )
+    if str in kinds:
+        return st.text_input(label, value=shown or "", key=key, help=help_)
+    text = st.text_input(f"{label} (JSON)", value=json.dumps(shown), key=key, help=help_)
+    try:
+        return json.loads(text)
+    except ValueError:
+        st.error(f"{label}: this is no JSON")
+        return shown
+
+
+def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
+    """A tuple: choices to pick from, or values apart by commas."""
+    label, help_ = title_of(field.name), plain(field.help) or None
+    inner = typing.get_args(field.type)[0]
+    if typing.get_origin(inner) is typing.Literal:
+        choices = typing.get_args(inner)
+        return tuple(st.multiselect(label, choices, default=list(shown), key=key, help=help_))
+    text = st.text_input(
+        label, value=", ".join(map(str, shown)), key=key, help=f"{help_ or ''} Apart by commas.".strip()
+    )
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if inner not in (int, float):
+        return tuple(parts)
+    try:
+        return tuple(inner(part) for part in parts)
+    except ValueError:
+        return tuple(parts)  # the recipe refuses them and says which
+
+
+def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
+    """A member of a family: its kind, then its own fields. `extra` choices stand for themselves."""
+    label, kinds = title_of(field.name), list(field.family)
+    names = {kind: _first_line(field.family[kind]) for kind in kinds}
+    if isinstance(shown, Spec):
+        extra = {"as in the run it is taken from": shown, **extra}
+    now = getattr(shown, "kind", kinds[0])
+    choices = [*kinds, *extra]
+    kind = st.selectbox(
+        label,
+        choices,
+        index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
+        format_func=lambda choice: title_of(choice.replace("-", " ")) if choice in names else choice,
+        key=key,
+        help=plain(field.help) or None,
+    )
+    if kind in extra:
+        return extra[kind]
+    st.caption(plain(names[kind]))
+    start = shown if getattr(shown, "kind", None) == kind else None
+    values = {}
+    own = form(field.family[kind])
+    if own:
+        with st.container(border=True):
+            for inner in own:
+                first = getattr(start, inner.name) if start is not None else inner.default
+                value = widget(inner, f"{key}-{kind}-{inner.name}", first)
+                if value is not MISSING:
+                    values[inner.name] = value
+    try:
+        return field.family[kind](**values)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return kind  # its defaults, so that the rest of the form still stands
+
+
+def settings_of(value: Any, path: str = "") -> dict[str, Any]:
+    """Every plain setting of a recipe by its path, the parts by the settings they have: for comparing two recipes."""
+    found: dict[str, Any] = {}
+    for name, inner in fields_of(value):
+        place = f"{path}{name}"
+        if isinstance(inner, tuple) and inner and all(dataclasses.is_dataclass(one) for one in inner):
+            for number, one in enumerate(inner, 1):
+                found |= {f"{place} {number}": one.kind, **settings_of(one, f"{place} {number}.")}
+        elif dataclasses.is_dataclass(inner):
+            found |= {place: inner.kind, **settings_of(inner, f"{place}.")}
+        else:
+            found[place] = inner
+    return found
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def _kinds(hint: Any) -> set[type]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return {kind for inner in typing.get_args(hint) for kind in _kinds(inner)}
+    return {hint} if isinstance(hint, type) else set()
+
+
+def _whole(limit: float | None, default: int | None = None) -> int | None:
+    return default if limit is None else int(limit)
+
+
+def _step(shown: float | None) -> float:
+    """A tenth of the value's size: 0.0003 → 0.00001."""
+    return 10.0 ** (math.floor(math.log10(abs(shown))) - 1) if shown else 0.01

@@ -1,0 +1,142 @@
+"""A comparison on a page: the sentence first, then the arms, the differences and what each arm took."""
+
+import pandas as pd
+import streamlit as st
+
+from core import figures
+from core.comparison import Comparison
+from pages.parts.molecules import pages_of_cards
+from pages.parts.runs import Run, open_run, readable
+from pages.parts.service import product
+from pages.parts.shell import as_csv, command, exports, notes, verdict
+from pages.parts.words import METRICS, beside_noise, duration, plain, signed
+
+ARMS = {
+    "none": "nothing of the pool: the reference",
+    "all": "the whole pool",
+    "random": "a random draw, anew for each seed",
+    "top": "the largest predicted benefit",
+    "bottom": "the largest predicted harm, as a control",
+    "greedy": "one after another, each beside those chosen",
+}
+
+
+def study_result(run: Run) -> None:
+    """Everything a finished comparison shows."""
+    made = product(run.entry)
+    record = made.record
+    unit, arms = record.get("unit", ""), record["arms"]
+    verdict(record["verdict"])
+    st.caption(
+        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
+        f"{plain(record.get('backbone', ''))} on {plain(record.get('device', ''))}."
+    )
+    notes(record.get("notes", []))
+    names = [name for name in METRICS if name in arms[0]]
+    metric = (
+        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
+        or "rmse"
+    )
+    unit_of = unit if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
+    figure = figures.arms(arms, metric, unit_of, record["reference"])
+    st.plotly_chart(
+        figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
+    )
+    st.caption(
+        "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
+        f"repeating “{plain(record['reference'])}”."
+    )
+    arm_table(arms, metric)
+    difference_table(run, record, unit)
+    detection(record)
+    picked(run, made)
+    with st.container(horizontal=True):
+        if st.button("See the scores it chose by", icon=":material/balance:", disabled=not record.get("scores")):
+            open_run(record["scores"], "influence")
+        if st.button("See the base fit", icon=":material/model_training:", disabled=not record.get("base_fit")):
+            open_run(record["base_fit"], "finetune")
+    tables = {"predictions": lambda: as_csv(made.predictions), "picks": lambda: as_csv(made.picks)}
+    exports(f"study-{run.key}", run.entry.summary, tables, run.key)
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+def arm_table(arms: list[dict], metric: str) -> None:
+    rows = [
+        {
+            "arm": arm["name"],
+            "what it adds": ARMS.get(arm["name"], ""),
+            "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
+            METRICS.get(metric, metric): beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
+            "planted taken": "–" if arm.get("planted") is None else str(arm["planted"]),
+            "time a seed": duration((arm.get("seconds") or {}).get("mean")),
+        }
+        for arm in arms
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Arms and their metric, mean ± standard deviation")
+
+
+def difference_table(run: Run, record: dict, unit: str) -> None:
+    """Paired differences with their intervals, against each reference."""
+    found = record.get("differences", [])
+    if not found:
+        return
+    st.subheader("Differences beside the noise", anchor=False)
+    against = sorted({row["against"] for row in found}, key=lambda name: name != record["reference"])
+    chosen = against[0]
+    if len(against) > 1:
+        chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
+    rows = [row for row in found if row["against"] == chosen]
+    metric = rows[0]["metric"]
+    left, right = st.columns([3, 2], gap="medium")
+    figure = figures.differences(rows, metric, unit)
+    left.plotly_chart(
+        figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals"
+    )
+    table = pd.DataFrame(
+        {
+            "arm": [row["arm"] for row in rows],
+            f"Δ {METRICS.get(metric, metric)}": [signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
+            "95 % interval": [_interval(row) for row in rows],
+            "verdict": [row["verdict"] for row in rows],
+        }
+    )
+    right.dataframe(table, hide_index=True, alt="Differences, intervals and verdicts")
+    right.caption(
+        "Paired: same test molecules, same seeds. The interval knows the noise of seeds and of test molecules. "
+        "Below zero is a smaller error."
+    )
+
+
+def _interval(row: dict) -> str:
+    noise = (row["high"] - row["low"]) / 4
+    return f"{signed(row['low'], noise)} to {signed(row['high'], noise)}"
+
+
+def detection(record: dict) -> None:
+    """How well planted labels were found."""
+    found = record.get("detection") or {}
+    if not found:
+        return
+    st.subheader("Were the planted wrong labels found?", anchor=False)
+    words = {"delta_loss": "Ranked by ΔL (influence)", "residual": "Ranked by |residual| (baseline)"}
+    for column, (name, value) in zip(st.columns(max(len(found), 3)), found.items(), strict=False):
+        column.metric(
+            words.get(name, name), f"{value['auroc']:.2f}", help="AUROC: 1 finds every one first, 0.5 is chance"
+        )
+        column.caption(f"AUROC, 95 % interval {value['low']:.2f} to {value['high']:.2f}")
+
+
+def picked(run: Run, made: Comparison) -> None:
+    """The molecules that each arm took from the pool, with the first seed."""
+    if not len(made.picks):
+        return
+    st.subheader("What the arms took", anchor=False)
+    names = list(dict.fromkeys(made.picks["arm"]))
+    arm = (
+        st.segmented_control("Arm", names, default="top" if "top" in names else names[0], key=f"arm-{run.key}")
+        or names[0]
+    )
+    table = made.picks[made.picks["arm"] == arm]
+    table = table[table["seed"] == table["seed"].min()]
+    pages_of_cards(table, f"picks-{run.key}-{arm}", made.record.get("unit", ""))

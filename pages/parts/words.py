@@ -1,0 +1,102 @@
+"""Numbers, times and states as people read them."""
+
+import math
+import time
+from typing import Any
+
+STATES = {  # state: (icon, colour, word)
+    "waiting": (":material/hourglass_empty:", "gray", "waiting"),
+    "running": (":material/play_circle:", "blue", "running"),
+    "done": (":material/check_circle:", "green", "done"),
+    "failed": (":material/error:", "red", "failed"),
+    "cancelled": (":material/cancel:", "gray", "cancelled"),
+    "interrupted": (":material/pause_circle:", "orange", "interrupted"),
+    "kept": (":material/check_circle:", "green", "done"),
+}
+MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|$:~^"})
+METRICS = {
+    **{"rmse": "RMSE", "mae": "MAE", "mse": "MSE", "r2": "R²", "pearson": "Pearson r", "spearman": "Spearman ρ"},
+    **{"auroc": "AUROC", "average_precision": "average precision", "accuracy": "accuracy", "log_loss": "log loss"},
+}
+
+
+def plain(text: Any) -> str:
+    """Text that markdown shows as it is: SMILES, names, messages."""
+    return str(text).translate(MARKDOWN).replace("\n", " ")
+
+
+def number(value: float | None, noise: float | None = None) -> str:
+    """A number with as many places as it deserves: two significant digits of its noise, or three of its own."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    scale = noise if noise and math.isfinite(noise) else value / 10 if value else 1.0
+    places = min(6, max(0, 1 - math.floor(math.log10(abs(scale)))))
+    if noise is None and value and abs(value) < 1e-4:
+        return f"{value:.2e}".replace("-", "−")
+    return f"{value:,.{places}f}".replace("-", "−")
+
+
+def beside_noise(value: float | None, noise: float | None) -> str:
+    """`0.82 ± 0.03`, or the number alone where nothing is known of its noise."""
+    return f"{number(value, noise)} ± {number(noise, noise)}" if noise else number(value)
+
+
+def signed(value: float | None, noise: float | None = None) -> str:
+    return ("+" if value is not None and value > 0 else "") + number(value, noise)
+
+
+def duration(seconds: float | None) -> str:
+    """`3 s`, `2 min 05 s`, `1 h 20 min`."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 or seconds == 0 else f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min {int(seconds % 60):02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes, as `1.2 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def ago(moment: float, now: float | None = None) -> str:
+    """How long ago a unix time was."""
+    past = max((now or time.time()) - moment, 0)
+    for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if past >= seconds:
+            count = int(past // seconds)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def title_of(name: str) -> str:
+    """A field's name as a label: `learning_rate` → `Learning rate`."""
+    return name.replace("_", " ").capitalize()
+
+
+def key_metric(kind: str, summary: dict[str, Any]) -> str:
+    """The one number of a product that a list shows; it never raises, whatever an old product says of itself."""
+    try:
+        if "metrics" in summary:
+            task = summary["tasks"][0]
+            name = next(m for m in ("rmse", "auroc") if summary["metrics"]["test"][task].get(m) is not None)
+            more = f" (+{len(summary['tasks']) - 1} tasks)" if len(summary["tasks"]) > 1 else ""
+            return f"test {METRICS[name]} {number(summary['metrics']['test'][task][name])} {summary['unit'][0]}{more}"
+        if "arms" in summary:
+            best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
+            return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+        if "perplexity" in summary:
+            return f"perplexity {number(summary['perplexity'])}"
+        if "residual" in summary:
+            return f"{'solved' if summary.get('converged') else 'not converged'}, residual {summary['residual']:.1e}"
+        for name in ("rows", "n", "molecules"):
+            if isinstance(summary.get(name), int):
+                return f"{summary[name]:,} molecules"
+    except (KeyError, IndexError, TypeError, ValueError, StopIteration):
+        pass
+    return ""

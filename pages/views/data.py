@@ -1,0 +1,50 @@
+"""Data: choose a table, see what it holds and what was left out, keep it."""
+
+import streamlit as st
+
+from core.data import Dataset
+from core.spec import BadInput
+from pages.parts import sources
+from pages.parts.runs import pick, runs
+from pages.parts.service import keep, previewed, product
+from pages.parts.shell import command, empty, head
+from pages.parts.tables import table_result
+from pages.parts.words import plain
+
+head(
+    "Data",
+    "Choose a table of molecules. A row that cannot be used is listed with the reason; none goes silently.",
+)
+WAYS = {"Comes with Molsway": sources.bundled, "My file": sources.uploaded, "MoleculeNet": sources.hub}
+if runs(Dataset):
+    WAYS["Kept before"] = None
+asked = "Kept before" if "run" in st.query_params and "Kept before" in WAYS else next(iter(WAYS))
+way = st.segmented_control("Where from", list(WAYS), default=asked, key="way", label_visibility="collapsed") or asked
+if way == "Kept before":
+    run = pick("Table", Dataset)
+    spec, key = (run.spec, run.key) if run and run.entry else (None, "")
+else:
+    spec = WAYS[way]()
+    key = spec.key if spec else ""
+if spec is None:
+    empty(
+        "No table chosen yet",
+        "A file with one row a molecule: a column of SMILES, and one or more columns of measurements.",
+    )
+    st.stop()
+try:
+    with st.spinner("Reading molecules …"):
+        table = product(run.entry) if way == "Kept before" else previewed(spec)
+except BadInput as error:
+    st.error(plain(error), icon=":material/error:")
+    st.stop()
+table_result(table, key)
+with st.container(horizontal=True):
+    if way != "Kept before" and st.button("Use this table", type="primary", icon=":material/check:"):
+        keep(spec)
+        st.session_state["table"] = spec.key
+        st.switch_page("pages/views/train.py")
+    if way == "Kept before" and spec.kind == "load" and st.button("Train on it", type="primary"):
+        st.session_state["table"] = spec.key
+        st.switch_page("pages/views/train.py")
+command(spec)

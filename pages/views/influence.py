@@ -1,0 +1,67 @@
+"""Influence: a fit, a pool and the validation part → which molecules would help, which would harm."""
+
+import streamlit as st
+
+from core.experiments import Influence
+from core.scores import Scores
+from core.spec import BadInput, Spec
+from pages.parts.runs import go, pick, runs, show
+from pages.parts.scores_result import scores_result
+from pages.parts.service import submit
+from pages.parts.shell import command, empty, head
+from pages.parts.spec_form import spec_form
+from pages.parts.tables import choose_fit, choose_pool, fit_recipe
+from pages.parts.words import plain
+
+
+def scoring() -> Spec | None:
+    """The form of a scoring."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**What is scored**")
+        run = choose_fit("Fit", "score-fit")
+        if run is None:
+            st.info("There is no fit yet: train one first, or run the demo.", icon=":material/model_training:")
+            if st.button("Go to Train"):
+                st.switch_page("pages/views/train.py")
+            return None
+        fit = fit_recipe(run)
+        if fit is None:
+            return None
+        pool = choose_pool(fit, "score")
+        rows = run.entry.summary.get("rows", {}).get("valid")
+        st.caption(
+            f"**Target: the validation part of this fit{f' ({rows:,} molecules)' if rows else ''}.** Never the test "
+            "part: what is chosen by the test part cannot be reported on it."
+        )
+    with right:
+        st.markdown("**How**")
+        return spec_form(
+            Influence, "influence", {"fit": fit, "pool": pool, "target": fit.valid}, ("solver", "damping", "scope")
+        )
+
+
+head(
+    "Influence",
+    "A score is the predicted change of the validation loss if a molecule joined the training set: below zero helps.",
+)
+count = len(runs(Scores))
+wanted = "fit" in st.query_params and "run" not in st.query_params
+with st.expander("New scores", icon=":material/add:", expanded=not count or wanted, key=f"new-{count}"):
+    spec = scoring()
+    if st.button("Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec:
+        st.query_params.pop("fit", None)
+        go(submit(spec))
+    if spec is not None:
+        command(spec)
+run = pick("Scores", Scores)
+if run is None:
+    empty(
+        "No scores yet",
+        "Choose a fit and a pool. One linear system is solved for all of it, then each molecule takes two passes.",
+    )
+elif show(run):
+    try:
+        scores_result(run)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")

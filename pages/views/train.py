@@ -1,0 +1,97 @@
+"""Train: a table, its parts and a recipe → a fit; or a backbone taught the language of one's own molecules."""
+
+import streamlit as st
+
+from core.backbones.checkpoint import Checkpoint
+from core.experiments import Adapt, FineTune
+from core.fits import Fit
+from core.spec import BadInput, Spec
+from pages.parts.fit_result import adapted_result, fit_result
+from pages.parts.runs import Run, go, pick, runs, show
+from pages.parts.service import submit
+from pages.parts.shell import command, empty, head
+from pages.parts.spec_form import spec_form
+from pages.parts.tables import choose_parts, choose_table
+from pages.parts.words import plain
+
+
+def fine_tuning() -> Spec | None:
+    """The form of a fine-tuning."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Data**")
+        table = choose_table("Table", "train-table", help="Add your own in the room Data")
+        parts = choose_parts(table, "split")
+    with right:
+        st.markdown("**Model and method**")
+        if parts is None:
+            return None
+        made = {f"adapted: {run.label}": run.spec for run in runs(Checkpoint) if run.entry}
+        given = {name: parts[name] for name in ("train", "valid", "test") if name in parts}
+        if len(given) < 3:
+            st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
+            return None
+        named = ("backbone", "method", "epochs", "seed")
+        return spec_form(FineTune, "finetune", given, named, start=asked_for(FineTune), extra={"backbone": made})
+
+
+def adaptation() -> Spec | None:
+    """The form of an adaptation."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Molecules to read**")
+        given = {"corpus": choose_table("Corpus", "corpus", labelled=False, help="Labels are not used")}
+        if st.toggle("Leave out the test part of a table", value=True, help="So that no test molecule is seen"):
+            parts = choose_parts(choose_table("Table", "leave-table"), "leave")
+            given |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
+    with right:
+        st.markdown("**Model**")
+        return spec_form(Adapt, "adapt", given, ("backbone", "epochs", "seed"))
+
+
+def asked_for(cls: type) -> Spec | None:
+    """The recipe that someone asked to start from (Change and run again)."""
+    spec = st.session_state.get("again")
+    return spec if isinstance(spec, cls) else None
+
+
+def result(run: Run | None) -> None:
+    if run is None:
+        empty(
+            "No model yet",
+            "Choose a table and start: the defaults are the advice. The curve appears here while it trains.",
+        )
+        return
+    if not show(run):
+        return
+    try:
+        (adapted_result if run.kind == "adapt" else fit_result)(run)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    with st.container(horizontal=True):
+        if run.kind == "finetune":
+            if st.button("Score a pool with it", type="primary", icon=":material/balance:"):
+                st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
+            if st.button("Change and run again", icon=":material/edit:"):
+                st.session_state["again"] = run.spec
+                st.rerun()
+
+
+head(
+    "Train",
+    "Fine-tune a chemical language model on measured molecules. The test part is touched once, at the end, to report.",
+)
+count = len(runs(Fit, Checkpoint))
+with st.expander(
+    "New run", icon=":material/add:", expanded=not count or asked_for(FineTune) is not None, key=f"new-{count}"
+):
+    WHAT = {"Fine-tune": fine_tuning, "Adapt a backbone first (no labels needed)": adaptation}
+    what = st.segmented_control("What", list(WHAT), default="Fine-tune", key="what", label_visibility="collapsed")
+    spec = WHAT[what or "Fine-tune"]()
+    if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=spec is None, key="start") and spec:
+        st.session_state.pop("again", None)
+        go(submit(spec))
+    if spec is not None:
+        command(spec)
+result(pick("Run", Fit, Checkpoint))

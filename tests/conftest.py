@@ -1,0 +1,34 @@
+"""Small and real things that many tests share."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Public tables beside the repository; a test that wants them skips where they are absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the public tables are not beside the repository")
+    return SHARED
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def alcohols() -> list[tuple[str, float]]:
+    """Sixty small molecules with a label that a model can learn: carbon atoms less twice the oxygen atoms."""
+    chains = ["C" * n + end for n in range(2, 12) for end in ("", "O", "N", "(C)O", "c1ccccc1", "=O")]
+    return [(smiles, float(smiles.upper().count("C") - 2 * smiles.count("O"))) for smiles in chains]
+
+
+@pytest.fixture
+def table(tmp_path: Path, alcohols: list[tuple[str, float]]) -> Path:
+    path = tmp_path / "alcohols.csv"
+    path.write_text("smiles,size\n" + "".join(f"{smiles},{label}\n" for smiles, label in alcohols))
+    return path

@@ -1,0 +1,1 @@
+"""Tests of the recipes; a package, since names of its files recur elsewhere."""

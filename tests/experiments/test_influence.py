@@ -1,0 +1,255 @@
+"""The whole route from a fit to scores, with a stand-in backbone; what is refused; what a further table is given."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import backbones
+from core.data import Dataset
+from core.experiments.finetune import FineTune
+from core.experiments.influence import Influence, score_table
+from core.experiments.load import Load
+from core.experiments.part import parts
+from core.fits import PARTS, Fit, tabulate
+from core.report import Cancelled, Report
+from core.samplers import Greedy, Top
+from core.scores import Scores
+from core.solvers import CG, SOLVERS, LiSSA
+from core.solvers.solution import NotSolved
+from core.spec import BadInput
+from tests.stand_in import load_letters, small_predictor, trained
+
+TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
+RECIPE = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, batch_size=16)
+
+
+def tables(tasks: int = 1, binary: bool = False) -> dict[str, Dataset]:
+    """Four parts of sixty molecules; the label is the share of oxygen, in odd units, with noise; a few pool labels wrong."""
+    generator = np.random.default_rng(0)
+    ends = ("", "O", "N", "(C)O", "c1ccccc1", "=O", "Cl", "S")
+    smiles = np.array(["C" * n + end for n in range(2, 14) for end in ends], object)
+    value = np.array([100 * text.count("O") / len(text) + 40 for text in smiles]) + generator.normal(size=len(smiles))
+    targets = np.stack([value, np.array([len(text) for text in smiles]), value > np.median(value)], 1)[:, :tasks]
+    targets = (value > np.median(value))[:, None].astype(float) if binary else targets
+    if tasks > 1:
+        targets[generator.random(targets.shape) < 0.2] = np.nan
+    whole = Dataset(
+        smiles, targets, tuple(f"t{k}" for k in range(targets.shape[1])), ("mg",) + ("",) * (targets.shape[1] - 1)
+    )
+    rows = np.split(generator.permutation(len(smiles)), [40, 55, 65])
+    found = {name: whole.take(part) for name, part in zip((*PARTS, "pool"), rows, strict=True)}
+    planted = np.arange(len(found["pool"])) < 6
+    labels = found["pool"].targets.copy()
+    if not binary:
+        labels[planted, 0] += 60
+    found["pool"] = dataclasses.replace(found["pool"], targets=labels, columns={"planted": planted})
+    return found
+
+
+def fitted(found: dict[str, Dataset], folder) -> Fit:
+    """A trained stand-in, as `FineTune` leaves it."""
+    train = found["train"]
+    predictor = trained(small_predictor(train.kinds), list(train.smiles), train.targets, 200)
+    predictor.tasks = train.tasks
+    predictor.save(folder / "predictor")
+    predictions = pd.concat(
+        [tabulate(name, found[name], predictor.predict(list(found[name].smiles))) for name in PARTS]
+    )
+    record = {
+        "tasks": list(train.tasks),
+        "kinds": list(train.kinds),
+        "unit": list(train.unit),
+        "digests": {name: found[name].digest for name in PARTS},
+        "method": {"kind": "full"},
+        "metrics": {},
+    }
+    return Fit(pd.DataFrame(), predictions, record, folder)
+
+
+@pytest.fixture(autouse=True)
+def letters(monkeypatch):
+    monkeypatch.setattr(backbones, "load", load_letters)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> tuple[dict[str, Dataset], Fit]:
+    found = tables()
+    return found, fitted(found, tmp_path_factory.mktemp("fit"))
+
+
+def scored(recipe: Influence, study, report: Report | None = None) -> Scores:
+    found, fit = study
+    return recipe.make(report or Report(), fit, found["pool"], found["valid"])
+
+
+@pytest.mark.parametrize("scope", ["all", "head", "last layer"])
+@pytest.mark.parametrize("solver", [CG(tolerance=1e-5), LiSSA(depth=800, tolerance=0.1)], ids=["cg", "lissa"])
+def test_scores_and_their_record(study, scope, solver, tmp_path):
+    found, fit = study
+    told = []
+    report = Report(tell=lambda fraction, message, numbers: told.append((fraction, numbers)))
+    scores = scored(dataclasses.replace(RECIPE, scope=scope, solver=solver), study, report)
+    table, record = scores.table, scores.record
+    assert (table["smiles"] == found["pool"].smiles).all() and len(scores.vector) == record["parameters"]
+    predicted = fit.predictions  # of the fit's own parts; the pool's come out of the same predictor
+    assert table["prediction"].between(predicted["prediction"].min() - 40, predicted["prediction"].max() + 40).all()
+    assert np.allclose(table["residual"], table["prediction"] - found["pool"].targets[:, 0])
+    assert np.allclose(table["influence"], -2 * table["residual"] * table["slope"], rtol=1e-4)  # in mg²
+    assert (
+        np.allclose(table["delta_loss"], table["influence"] / 40) and (table["benefit"] == -table["delta_loss"]).all()
+    )
+    assert record["unit"] == "(mg)²" and record["n_train"] == 40 and record["cells_train"] == 40
+    assert record["digests"]["pool"] == found["pool"].digest and record["fit"] == RECIPE.fit.key
+    assert record["converged"] and record["residual"] <= solver.tolerance and record["solver"]["kind"] == solver.kind
+    assert record["step_check"] < 0.02 and record["forward_mode_check"] < 0.05
+    assert set(record["detection"]) == {"delta_loss", "residual"} and record["detection"]["residual"]["auroc"] > 0.8
+    fractions = [fraction for fraction, _ in told]
+    assert (
+        fractions[0] == 0 and max(fractions) > 0.95 and any({"step", "residual"} <= set(numbers) for _, numbers in told)
+    )
+    scores.save(tmp_path)
+    assert Scores.load(tmp_path).summary()["rows"] == len(found["pool"])
+
+
+def test_solvers_and_routes_agree_on_the_ranking(study):
+    base = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-6)), study).table["delta_loss"]
+    for change in ({"route": "central"}, {"route": "forward-mode"}, {"solver": LiSSA(depth=1200, tolerance=0.05)}):
+        other = scored(dataclasses.replace(RECIPE, **{"solver": CG(tolerance=1e-6)} | change), study).table[
+            "delta_loss"
+        ]
+        assert base.corr(other, method="spearman") > 0.98
+
+
+def test_batches_do_not_matter_but_rows_of_the_curvature_are_told(study):
+    base = scored(RECIPE, study)
+    other = scored(dataclasses.replace(RECIPE, batch_size=7, damping=base.record["damping"]), study)
+    assert np.allclose(base.table["delta_loss"], other.table["delta_loss"], rtol=0.05, atol=1e-4)
+    assert "Hutchinson" in base.record["damping_from"] and other.record["damping_from"] == "given"
+    fewer = scored(dataclasses.replace(RECIPE, curvature_rows=20), study).record
+    assert fewer["curvature_rows"] == 20 and any("of 20 of 40 training molecules" in text for text in fewer["warnings"])
+
+
+def test_the_hessian_of_an_unfinished_fit_is_refused_at_a_small_damping(study):
+    with pytest.raises(NotSolved, match="Hessian's eigenvalues reach from -"):
+        scored(dataclasses.replace(RECIPE, curvature="hessian", damping=1e-6), study)
+    scores = scored(dataclasses.replace(RECIPE, curvature="hessian", damping=2.0), study)
+    assert scores.record["lowest_eigenvalue"] < 0 and scores.record["converged"]
+
+
+@pytest.mark.parametrize("shape", [{"tasks": 3}, {"binary": True}], ids=["several", "binary"])
+def test_gaps_and_binary_tasks(shape, tmp_path):
+    found = tables(**shape)
+    study = found, fitted(found, tmp_path)
+    scores = scored(RECIPE, study)
+    finite = scores.table["delta_loss"].notna()
+    assert (finite == ~np.isnan(found["pool"].targets).all(1)).all()
+    if "tasks" in shape:
+        assert {"residual:t0", "slope:t1", "prediction:t2"} <= set(scores.table) and "scaled" in scores.record["unit"]
+    else:
+        assert scores.table["prediction"].between(0, 1).all() and scores.record["unit"] == "nat (cross-entropy)"
+    assert len(Greedy(count=5)(found["pool"], scores)) == 5
+
+
+def test_a_further_table_is_scored_with_the_kept_vector(study):
+    found, fit = study
+    scores = scored(RECIPE, study)
+    again = score_table(scores, fit, found["pool"])
+    assert np.allclose(again["delta_loss"], scores.table["delta_loss"], rtol=1e-3, atol=1e-4)
+    bare = dataclasses.replace(found["test"], targets=np.full((len(found["test"]), 1), np.nan))
+    table = score_table(scores, fit, bare)
+    assert table["delta_loss"].isna().all() and table["slope"].notna().all()
+    with pytest.raises(BadInput, match="the table measures"):
+        score_table(scores, fit, dataclasses.replace(bare, tasks=("other",)))
+
+
+def test_an_interrupted_run_does_not_solve_again(study, tmp_path):
+    def stop_at_the_pool(fraction, message, numbers):
+        if fraction > 0.75:
+            raise Cancelled(message)
+
+    with pytest.raises(Cancelled):
+        scored(RECIPE, study, Report(tell=stop_at_the_pool, scratch=tmp_path))
+    phases = []
+    scores = scored(
+        RECIPE, study, Report(tell=lambda f, m, numbers: phases.append(numbers.get("phase")), scratch=tmp_path)
+    )
+    assert "solving" not in phases and "scoring the pool" in phases
+    assert np.allclose(scores.table["delta_loss"], scored(RECIPE, study).table["delta_loss"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_cancelled_run_stops_within_a_product(study):
+    told = []
+    report = Report(
+        tell=lambda fraction, message, numbers: told.append(numbers),
+        cancelled=lambda: bool(told) and told[-1].get("step") == 2,
+    )
+    with pytest.raises(Cancelled):
+        scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-8)), study, report)
+    assert told[-1]["phase"] == "solving" and told[-1]["step"] == 2
+
+
+def changed(study, **change):
+    found, fit = study
+    made = {"pool": found["pool"], "target": found["valid"]} | change
+    return RECIPE.make(Report(), fit, made["pool"], made["target"])
+
+
+def test_what_cannot_be_scored_is_refused(study):
+    found, _ = study
+    pool = found["pool"]
+    empty = np.full((len(pool), 1), np.nan)
+    for change, message in (
+        ({"pool": dataclasses.replace(pool, targets=empty)}, "the pool has no measured label"),
+        ({"pool": dataclasses.replace(pool, tasks=("other",))}, r"the pool measures \['other'\], the fit \['t0'\]"),
+        ({"target": dataclasses.replace(found["valid"], tasks=("other",))}, "the target measures"),
+        ({"pool": found["train"]}, "are in the training part already"),
+        ({"pool": found["train"].take(np.arange(12))}, "all 12 molecules of the pool are in the training part"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            changed(study, **change)
+
+
+def test_what_makes_scores_doubtful_is_said(study):
+    found, _ = study
+    texts = changed(study, target=found["test"]).record["warnings"]
+    assert any("chosen by the answer" in text for text in texts)
+    joined = Dataset(
+        np.concatenate([found["pool"].smiles, found["valid"].smiles[:3]]),
+        np.concatenate([found["pool"].targets, found["valid"].targets[:2], [[np.nan]]]),
+        ("t0",),
+        ("g",),
+    )
+    texts = changed(study, pool=joined).record["warnings"]
+    assert any("3 of 34 pool molecules, stereo marks left aside, are in the target" in text for text in texts)
+    assert any("1 of 34 pool molecules have no label" in text for text in texts)
+    assert any("is in g in the pool, in mg in the fit" in text for text in texts)
+    with pytest.raises(BadInput, match="1 of 34 scores are not finite"):
+        Top(count=3)(joined, changed(study, pool=joined))
+
+
+def test_a_predictor_of_nans_gives_no_scores(study, tmp_path):
+    found, fit = study
+    predictor = small_predictor()
+    predictor.head[0].weight.data[0, 0] = float("nan")
+    predictor.save(tmp_path / "predictor")
+    with pytest.raises(NotSolved, match="not finite"):
+        scored(RECIPE, (found, dataclasses.replace(fit, folder=tmp_path)))
+
+
+def test_a_predictor_that_says_one_number_gives_no_scores(study, tmp_path):
+    found, fit = study
+    predictor = small_predictor()
+    for weight in predictor.head.parameters():
+        weight.data.zero_()
+    predictor.save(tmp_path / "predictor")
+    with pytest.raises(NotSolved, match=r"every score would be|scores are"):
+        scored(dataclasses.replace(RECIPE, scope="head"), (found, dataclasses.replace(fit, folder=tmp_path)))
+
+
+def test_settings_are_checked_where_they_enter():
+    for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
+        with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
+            Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
+    assert set(SOLVERS) == {"cg", "lissa"}

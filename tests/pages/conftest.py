@@ -1,0 +1,71 @@
+import sys
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from core.jobs import Worker
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+
+import stage  # noqa: E402
+
+STATES = ("empty", "running", "failed", "cancelled", "done")
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory):
+    """A filled store, made once."""
+    root = tmp_path_factory.mktemp("full")
+    stage.fill(root)
+    return root
+
+
+@pytest.fixture
+def cache(request, tmp_path, full, monkeypatch):
+    """A cache folder in the state of the test's parameter, with a worker that stands still."""
+    state = getattr(request, "param", "empty")
+    root = full if state == "done" else tmp_path / "cache"
+    if state not in ("empty", "done"):
+        stage.begun(root, state)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    monkeypatch.setattr(Worker, "start", lambda self: self)
+    monkeypatch.chdir(ROOT)
+    st.cache_resource.clear()
+    yield root
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def open_page(cache):
+    """Open a page by its name; says if anything was raised on it."""
+
+    def opened(name: str, **query: str) -> AppTest:
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at.run()
+        for key, value in query.items():
+            at.query_params[key] = value
+        at.switch_page(f"pages/views/{name}.py").run()
+        return checked(at)
+
+    return opened
+
+
+def checked(at: AppTest) -> AppTest:
+    assert not at.exception, [f"{error.message}\n{error.stack_trace}" for error in at.exception]
+    return at
+
+
+def words(at: AppTest) -> str:
+    """Everything a person reads on the page."""
+    kinds = ("title", "subheader", "markdown", "caption", "error", "info", "warning", "success")
+    found = [str(element.value) for kind in kinds for element in getattr(at, kind)]
+    found += [str(element.proto.body) for element in at.get("html")]
+    found += [f"{metric.label} {metric.value}" for metric in at.metric]
+    found += [button.label for button in at.button]
+    found += [expander.label for expander in at.expander]
+    found += [str(element.proto.text) for element in at.get("progress")]
+    return "\n".join(found)

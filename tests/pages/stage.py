@@ -1,0 +1,205 @@
+"""A store filled by hand: a table, two fits, scores and a study, made up in a second, without a model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.comparison import Comparison, differences, spread_of, verdict
+from core.data import Dataset
+from core.experiments import FineTune, Influence, Load, parts, preset
+from core.fits import PARTS, Fit, score_card, tabulate
+from core.line import Line
+from core.methods import Head
+from core.report import Report
+from core.scores import Scores, detection, score_columns
+from core.store import Store
+
+TABLE = Load("bundled:solubility", limit=240)
+TRAIN, VALID, TEST, POOL = parts(TABLE, by="random", seed=0, train=100, valid=40, pool=60, test=None)
+FIT = FineTune(TRAIN, VALID, TEST, epochs=12)
+OTHER = FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001)
+SCORES = Influence(FIT, POOL, VALID)
+STUDY = preset("demo")
+ARMS = ("none", "all", "random", "top", "bottom", "greedy")
+
+
+def noisy(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
+    return targets + np.random.default_rng(seed).normal(0, sd, targets.shape)
+
+
+def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full") -> Fit:
+    """A fit whose predictions are the labels and noise."""
+    first = tables["train"]
+    found = {name: noisy(table.targets, sd * (0.4 if name == "train" else 1), 3) for name, table in tables.items()}
+    epochs = np.arange(1, 13)
+    curve = pd.DataFrame(
+        {
+            "epoch": epochs.astype(float),
+            "step": epochs * 4,
+            "seconds": epochs * 1.5,
+            "learning_rate": 1e-4,
+            "train_loss": 0.9 * 0.8**epochs + 0.05,
+            "valid_loss": 0.8 * 0.85**epochs + 0.002 * epochs**2,
+        }
+    )
+    record = {
+        "metrics": {n: score_card(first.tasks, first.kinds, t.targets, found[n]) for n, t in tables.items()},
+        "tasks": list(first.tasks),
+        "kinds": list(first.kinds),
+        "unit": list(first.unit),
+        "seed": 0,
+        "digests": {name: table.digest for name, table in tables.items()},
+        "rows": {name: len(table) for name, table in tables.items()},
+        "backbone": "molsway-mini",
+        "method": {"kind": method},
+        "trainable": 33_000 if method == "head" else 6_400_000,
+        "parameters": 6_400_000,
+        "seconds": 18.4,
+        "best_epoch": 7.0,
+        "best_step": 28,
+        "steps": 48,
+        "learning_rate": 3e-4,
+        "precision": "float32",
+        "peak_memory": 812_000_000,
+        "device": "cpu",
+        "warnings": ["3 of 40 validation molecules are also in the training part; its numbers flatter"],
+    }
+    predictions = pd.concat([tabulate(name, tables[name], found[name]) for name in PARTS], ignore_index=True)
+    (scratch / "predictor").mkdir(parents=True, exist_ok=True)
+    (scratch / "predictor" / "note.json").write_text(json.dumps({"made": "by hand"}))
+    return Fit(curve, predictions, record, scratch)
+
+
+def scores(pool: Dataset, fit_key: str) -> Scores:
+    """Scores of a pool in which every fifth label is said to be planted."""
+    n, random = len(pool), np.random.default_rng(1)
+    planted = np.arange(n) % 5 == 0
+    labels = pool.targets + 3.0 * planted[:, None] * random.choice([-1, 1], (n, 1))
+    predictions = noisy(pool.targets, 0.6, 2)
+    slopes = random.normal(0, 0.6, (n, 1)) - 0.4 * np.sign(labels - predictions) * planted[:, None]
+    table = score_columns(labels, predictions, slopes, pool.tasks, ("regression",), np.array([2.0]), 100)
+    table.insert(0, "smiles", pool.smiles)
+    table["planted"] = planted
+    record = {
+        "unit": "(log10(mol/L))²",
+        "label_unit": ["log10(mol/L)"],
+        "convention": "delta_loss: the predicted change of the target loss; negative helps",
+        "n_train": 100,
+        "curvature": "gauss-newton",
+        "damping": 0.013,
+        "solver": {"kind": "cg"},
+        "residual": 4.1e-4,
+        "steps": 37,
+        "seconds": 5.2,
+        "converged": True,
+        "history": [[step, 0.7**step] for step in range(1, 23)],
+        "step_check": 2e-3,
+        "forward_mode_check": 6e-5,
+        "fit": fit_key,
+        "warnings": [],
+        "detection": detection(table),
+    }
+    return Scores(table, np.zeros(8), {}, record)
+
+
+def study(test: Dataset, picks_from: Dataset) -> Comparison:
+    """A comparison in which the chosen molecules help a little."""
+    noise = {"none": 0.9, "all": 0.97, "random": 0.9, "top": 0.78, "bottom": 1.05, "greedy": 0.76}
+    labels, seeds = test.targets[:, 0], (0, 1, 2)
+    predictions = {
+        arm: np.stack([noisy(labels, sd + 0.02 * seed, 10 * seed + place) for seed in seeds])
+        for place, (arm, sd) in enumerate(noise.items())
+    }
+    arms = []
+    for arm in ARMS:
+        cards = [score_card(("logS",), ("regression",), labels[:, None], p[:, None])["logS"] for p in predictions[arm]]
+        names = ("rmse", "mae", "r2", "spearman")
+        arms.append(
+            {
+                "name": arm,
+                "n_train": [300, 400, 400],
+                "seeds": list(seeds),
+                "planted": 20 if arm == "random" else 3,
+                "fits": [],
+            }
+            | {"seconds": spread_of([20.0, 21.0, 22.0]), "steps": [400] * 3}
+            | {name: spread_of([card[name] for card in cards]) for name in names}
+        )
+    found = differences(labels, predictions, ("none", "random"), "rmse")
+    record = {
+        "arms": arms,
+        "reference": "none",
+        "differences": found,
+        "detection": {
+            name: {"auroc": v, "low": v - 0.05, "high": v + 0.05}
+            for name, v in (("delta_loss", 0.81), ("residual", 0.87))
+        },
+        "verdict": verdict(arms, found, "rmse", "log10(mol/L)"),
+        "task": "logS",
+        "task_kind": "regression",
+        "metric": "RMSE",
+        "unit": "log10(mol/L)",
+        "count": 100,
+        "n_test": len(labels),
+        "test_digest": test.digest,
+        "scores": SCORES.key,
+        "base_fit": FIT.key,
+        "backbone": "molsway-tiny",
+        "device": "cpu",
+        "notes": ["arms took unequal work"],
+    }
+    picked = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "arm": arm,
+                    "seed": 0,
+                    "smiles": picks_from.smiles[:20],
+                    "label": picks_from.targets[:20, 0],
+                    "planted": False,
+                }
+            )
+            for arm in ("random", "top")
+        ]
+    )
+    return Comparison(record, pd.DataFrame({"arm": ["none"], "prediction": [1.0]}), picked)
+
+
+def tables(store: Store) -> dict[str, Dataset]:
+    report = Report(files=store.files)
+    whole = TABLE.make(report)
+    return {part.part: part.make(report, table=whole) for part in (TRAIN, VALID, TEST, POOL)} | {"whole": whole}
+
+
+def fill(root: Path) -> Store:
+    """Everything done."""
+    store = Store(root)
+    made = tables(store)
+    mine = {name: made[name] for name in PARTS}
+    store.put(TABLE, made["whole"], 0.4)
+    store.put(FIT, fit(mine, root / "scratch" / "by-hand-1"), 18.4)
+    store.put(OTHER, fit(mine, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
+    store.put(SCORES, scores(made["pool"], FIT.key), 5.2)
+    store.put(STUDY, study(made["test"], made["pool"]), 402.0)
+    return store
+
+
+def begun(root: Path, state: str) -> None:
+    """A job of every kind in this state, as a worker would have left it."""
+    line = Line(root)
+    for spec in (FIT, SCORES, STUDY):
+        line.submit(spec)
+        job = line.take()
+        numbers = {"title": job.title, "kind": job.kind, "epoch": 3.0, "train_loss": 0.5, "valid_loss": 0.6}
+        line.update(job.key, fraction=0.4, message="training, step 40 of 100", numbers=numbers, eta=75.0)
+        if state == "failed":
+            told = {
+                "error": "the training loss became nan at step 3; lower `learning_rate`",
+                "traceback": "Traceback …",
+            }
+            line.end(job.key, "failed", **told)
+        elif state != "running":
+            line.end(job.key, state)
+    line.close()

@@ -1,0 +1,54 @@
+"""Arms beside each other, and the sentence that sums them up."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.comparison import Comparison, differences, spread_of, verdict
+
+
+def arms(gains: dict[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    generator = np.random.default_rng(0)
+    labels = generator.normal(size=150)
+    common = generator.normal(size=150)
+    return labels, {name: labels + (common + 0.1 * generator.normal(size=(3, 150))) * (1 - gain) for name, gain in gains.items()}
+
+
+def card(name: str, labels: np.ndarray, predictions: np.ndarray) -> dict:
+    return {"name": name, "rmse": spread_of([float(np.sqrt(np.mean((p - labels) ** 2))) for p in predictions])}
+
+
+def test_every_arm_stands_against_every_reference() -> None:
+    labels, predictions = arms({"none": 0.0, "random": 0.0, "greedy": 0.4})
+    found = differences(labels, predictions, ("none", "random"), "rmse")
+    assert [(row["arm"], row["against"]) for row in found] == [
+        ("random", "none"), ("greedy", "none"), ("none", "random"), ("greedy", "random"),
+    ]  # fmt: skip
+    assert [row["verdict"] for row in found] == ["not distinguishable", "better", "not distinguishable", "better"]
+
+
+def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
+    labels, predictions = arms({"none": 0.0, "greedy": 0.4})
+    found = differences(labels, predictions, ("none",), "rmse")
+    cards = [card(name, labels, values) for name, values in predictions.items()]
+    sentence = verdict(cards, found, "rmse", "logS")
+    assert sentence.startswith("“greedy” has the lowest mean test error (RMSE 0.") and "better than “none” (-0." in sentence
+    one = {name: values[:1] for name, values in predictions.items()}
+    cards = [card(name, labels, values) for name, values in one.items()]
+    assert "one seed says nothing" in verdict(cards, differences(labels, one, ("none",), "rmse"), "rmse", "logS")
+
+
+def test_a_missing_metric_is_not_averaged_in() -> None:
+    assert spread_of([1.0, None, 3.0])["mean"] == 2.0 and spread_of([None])["mean"] is None
+    assert spread_of([1.0])["sd"] is None
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"arm": ["none"], "seed": [0], "row": [0], "smiles": ["C"], "label": [1.0], "prediction": [2.0]})
+    picks = pd.DataFrame({"arm": ["top"], "seed": [0], "smiles": ["C"], "label": [1.0], "planted": [True]})
+    Comparison({"verdict": "é"}, frame, picks).save(tmp_path)
+    again = Comparison.load(tmp_path)
+    assert again.record == {"verdict": "é"}
+    pd.testing.assert_frame_equal(again.predictions, frame)
+    pd.testing.assert_frame_equal(again.picks, picks)

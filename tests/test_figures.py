@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import figures
+
+RNG = np.random.default_rng(0)
+
+
+def bars(figure):
+    return [trace for trace in figure.data if trace.type == "bar"]
+
+
+def test_every_molecule_is_counted_once_and_on_its_side_of_zero():
+    values = np.concatenate([RNG.normal(0, 1, 500), [80.0, -90.0]])
+    helps, harms = bars(figures.score_distribution(values, "(log M)²"))
+    assert sum(helps.y) == (values < 0).sum() and sum(harms.y) == (values >= 0).sum()
+    assert max(helps.x) < 0 < min(harms.x)
+    assert helps.name.startswith("helps") and harms.name.startswith("harms"), "colour is not the only signal"
+    assert helps.marker.color != harms.marker.color
+
+
+def test_planted_molecules_are_marked():
+    values = RNG.normal(0, 1, 100)
+    figure = figures.score_distribution(values, planted=np.arange(100) < 20)
+    assert len(figure.data[-1].x) == 20 and "20" in figure.data[-1].name
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [np.nan, np.nan], [1.0] * 60, [-1e-9, 1e9]])
+def test_odd_scores_do_not_break_the_distribution(values):
+    figure = figures.score_distribution(values)
+    assert sum(sum(trace.y) for trace in bars(figure)) == np.isfinite(values).sum()
+
+
+def test_both_ends_are_always_drawn():
+    values = RNG.normal(0, 1, 20_000)
+    rows = figures.shown_rows(values, 1000)
+    assert len(rows) == len(set(rows)) == 1000 and (np.diff(rows) > 0).all()
+    assert {values.argmin(), values.argmax()} <= set(rows)
+    assert set(np.argsort(values)[:250]) <= set(rows)
+    assert (figures.shown_rows(values[:10]) == np.arange(10)).all()
+
+
+def test_a_point_of_the_map_tells_its_row():
+    n = 50
+    table = pd.DataFrame({"smiles": ["C<b>"] * n, "label": RNG.normal(0, 1, n), "delta_loss": RNG.normal(0, 1, n)})
+    table["prediction"], table["planted"] = table["label"] + 1, np.arange(n) % 5 == 0
+    label = table["label"].to_numpy()
+    figure = figures.score_map(table, "log M", picked=7)
+    points = [trace for trace in figure.data if trace.type == "scattergl"]
+    rows = np.concatenate([trace.customdata for trace in points])
+    assert sorted(rows) == list(range(n))
+    assert (label[rows] == np.concatenate([trace.x for trace in points])).all()
+    assert all("<b>" not in text for trace in points for text in trace.text)
+    ring = next(trace for trace in figure.data if trace.name == "picked")
+    assert list(ring.x) == [label[7]]
+
+
+def test_the_best_epoch_is_ringed():
+    curve = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2, 1], "valid_loss": [3.0, 1, 2]})
+    figure = figures.learning_curves({"run": curve}, {"run": 2})
+    ring = figure.data[-1]
+    assert list(ring.x) == [2] and list(ring.y) == [1.0]
+    assert len(figures.learning_curves({"a": curve, "b": curve}).data) == 4
+    assert not figures.learning_curves({"new": curve.iloc[:0]}).data
+
+
+def test_parity_draws_the_test_part_last():
+    table = pd.DataFrame(
+        {
+            "part": ["test", "train", "valid"],
+            "row": [0, 0, 0],
+            "smiles": ["C", "CC", "CCC"],
+            "label": [1.0, 2, 3],
+            "prediction": [1.0, 2, 4],
+        }
+    )
+    figure = figures.parity(table, "log M")
+    assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
+    assert figure.layout.xaxis.title.text == "label (log M)"
+
+
+ARMS = [
+    {"name": "none", "seeds": [0, 1, 2], "rmse": {"mean": 0.8, "sd": 0.1, "values": [0.7, 0.8, 0.9]}},
+    {"name": "top", "seeds": [0, 1, 2], "rmse": {"mean": 0.6, "sd": None, "values": [0.6, None, 0.6]}},
+]
+
+
+def test_arms_show_every_seed_and_the_noise_of_the_reference():
+    figure = figures.arms(ARMS, "rmse", "log M")
+    band = figure.layout.shapes[0]
+    assert (band.x0, band.x1) == (pytest.approx(0.7), pytest.approx(0.9))
+    assert [list(trace.x) for trace in figure.data] == [[0.7, 0.8, 0.9], [0.8], [0.6, 0.6], [0.6]]
+    assert list(figure.layout.yaxis.ticktext) == ["none", "top"]
+
+
+def test_differences_say_their_verdict_in_words():
+    row = {
+        "arm": "top",
+        "against": "none",
+        "metric": "rmse",
+        "mean": -0.2,
+        "low": -0.3,
+        "high": -0.1,
+        "verdict": "better",
+    }
+    figure = figures.differences([row, {**row, "metric": "mae"}])
+    assert len(figure.data) == 1
+    assert figure.data[0].error_x.arrayminus[0] == pytest.approx(0.1)
+    assert [note.text for note in figure.layout.annotations] == ["better"]
+
+
+def test_residuals_lie_on_a_logarithmic_axis():
+    figure = figures.convergence({"cg": [(1, 1.0), (2, 0.1), (3, 0.01)]}, tolerance=0.01)
+    assert figure.layout.yaxis.type == "log" and list(figure.data[0].x) == [1, 2, 3]
+
+
+def test_labels_of_parts_share_their_bins_and_gaps_do_not_count():
+    figure = figures.labels({"train": [1.0, 2, np.nan], "test": [5.0]}, "logS", "log M")
+    assert [sum(trace.y) for trace in figure.data] == [2, 1]
+    assert list(figure.data[0].x) == list(figure.data[1].x)
+    assert not figures.labels({"none": []}).data
+
+
+def test_figures_are_transparent_json_without_scripts():
+    figure = figures.arms([{**ARMS[0], "name": "<img onerror=x>"}], reference="x")
+    text = json.dumps(json.loads(figure.to_json()))
+    assert "<img" not in text
+    assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"

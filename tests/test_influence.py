@@ -1,0 +1,325 @@
+"""Curvature against dense matrices and golden numbers; slopes against forward mode; signs against the truth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.func import hessian, jacrev
+
+from core.directional import Slopes, choose_step, directional, swept
+from core.influence import (
+    Curvature,
+    bends,
+    flatten,
+    leaves_of,
+    losses,
+    pull,
+    target_gradient,
+    unflatten,
+    used,
+    view,
+)
+from core.predictor import Predictor
+from core.solvers.cg import CG
+from core.solvers.lissa import LiSSA
+from core.solvers.solution import NotSolved
+from tests.stand_in import Given, small_predictor, trained
+
+GOLDEN = Path(__file__).parent / "golden" / "molformer"
+SMILES = [
+    "CCO", "CCCO", "c1ccccc1", "CC(=O)O", "CCN", "CCCl", "C1CCCCC1", "CC(C)O", "CCOCC", "c1ccncc1", "CCS", "OCCO",
+    "CC#N", "CCCCCC", "NCCO", "FC(F)F", "CC(N)=O", "COC", "c1ccoc1", "CBr",
+]  # fmt: skip
+
+
+def labels(kinds: tuple[str, ...], seed: int = 0) -> np.ndarray:
+    """Labels (n, t) with a third of the cells missing where there are several tasks."""
+    generator = np.random.default_rng(seed)
+    found = generator.normal(3, 2, (len(SMILES), len(kinds)))
+    for task, kind in enumerate(kinds):
+        if kind == "binary":
+            found[:, task] = found[:, task] > 3
+    if len(kinds) > 1:
+        found[generator.random(found.shape) < 0.33] = np.nan
+    return found
+
+
+def batches(predictor, seen, targets, size=6):
+    scaled = predictor.scaled(targets)
+    rows = [list(range(start, min(start + size, len(SMILES)))) for start in range(0, len(SMILES), size)]
+    return [(seen.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
+
+
+def dense(curvature) -> torch.Tensor:
+    eye = torch.eye(curvature.seen.d, dtype=torch.float64)
+    return torch.stack([curvature @ column for column in eye])
+
+
+@pytest.mark.parametrize("scope", ["all", "head", "last layer"])
+@pytest.mark.parametrize("kinds", [("regression",), ("regression", "binary", "regression")], ids=["one", "three"])
+@pytest.mark.parametrize("form", ["gauss-newton", "hessian"])
+def test_products_are_those_of_the_dense_matrix(scope, kinds, form):
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    whole = view(predictor, scope)
+    seen = used(whole, batches(predictor, whole, targets)[0][0])
+    assert seen.d == whole.d - (5 if scope == "all" else 0)  # the idle weight is left out
+    curvature = Curvature(seen, batches(predictor, seen, targets), 0.07, form)
+    inputs, scaled = batches(predictor, seen, targets, len(SMILES))[0]
+    theta = flatten(seen.params)
+    cells = int((~torch.isnan(scaled)).sum())
+
+    def outputs(vector):
+        return seen.predict(unflatten(vector, seen.params), inputs)
+
+    if form == "hessian":
+        true = hessian(lambda vector: losses(outputs(vector), scaled, seen.binary))(theta) / cells
+    else:
+        jacobian = jacrev(outputs)(theta)  # (b, t, d)
+        _, second = bends(outputs(theta), scaled, seen.binary)
+        true = torch.einsum("btd,bt,bte->de", jacobian, second, jacobian) / cells
+    true = true + 0.07 * torch.eye(len(theta), dtype=torch.float64)
+    assert torch.allclose(dense(curvature), true, atol=1e-10)
+
+
+def test_the_loss_and_its_gradient_are_the_predictors():
+    kinds = ("regression", "binary")
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    scaled, batch = predictor.scaled(targets), predictor.encode(SMILES)
+    predictor.loss(predictor(batch), scaled).backward()
+    own = torch.cat([w.grad.reshape(-1) for name, w in predictor.named_parameters() if w.grad is not None])
+    whole = view(predictor, "all")
+    seen = used(whole, batch)
+    assert torch.allclose(target_gradient(seen, batches(predictor, seen, targets)), own, atol=1e-12)
+    outputs = predictor(batch)
+    assert float(losses(outputs, scaled, seen.binary)) == pytest.approx(
+        float(predictor.cell_loss(outputs, scaled).sum())
+    )
+
+
+def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
+    predictor = small_predictor(double=True)
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6), 0.3)
+    vector = flatten(seen.params)
+    generator = torch.Generator().manual_seed(0)
+    mean = sum(curvature.sample(generator) @ vector for _ in range(400)) / 400
+    whole = curvature @ vector
+    assert float((mean - whole).norm() / whole.norm()) < 0.06
+    assert torch.equal(
+        curvature.sample(torch.Generator().manual_seed(3)) @ vector,
+        curvature.sample(torch.Generator().manual_seed(3)) @ vector,
+    )
+
+
+def test_the_trace_estimate_is_near_the_trace():
+    predictor = small_predictor(double=True)
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6))
+    true = float(dense(curvature).trace())
+    assert curvature.trace() == pytest.approx(true, rel=0.25)
+    assert curvature.trace(passes=8000) == pytest.approx(true, rel=0.03)
+
+
+def test_a_product_gives_way_after_every_batch():
+    predictor, calls = small_predictor(), []
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    parts = batches(predictor, seen, labels(("regression",)), 6)
+    Curvature(seen, parts, pulse=lambda: calls.append(1)) @ flatten(seen.params)
+    assert len(calls) == len(parts) == 4
+
+
+def test_a_table_without_labels_is_refused():
+    predictor = small_predictor()
+    seen = view(predictor, "head")
+    empty = batches(predictor, seen, np.full((len(SMILES), 1), np.nan))
+    with pytest.raises(NotSolved, match="no measured label"):
+        Curvature(seen, empty)
+    with pytest.raises(NotSolved, match="no measured label"):
+        target_gradient(seen, empty)
+
+
+@pytest.mark.parametrize("route", ["one-sided", "central"])
+@pytest.mark.parametrize("scope", ["all", "head"])
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+def test_finite_differences_agree_with_forward_mode(route, scope, double):
+    kinds = ("regression", "binary")
+    predictor = trained(small_predictor(kinds, double), SMILES, labels(kinds), 50)
+    seen = view(predictor, scope)
+    inputs = [part for part, _ in batches(predictor, seen, labels(kinds))]
+    vector = (
+        torch.randn(seen.d, generator=torch.Generator().manual_seed(0)).to(flatten(seen.params)) * 1e4
+    )  # any length
+    step = choose_step(seen, vector, inputs, route)
+    near, true = (
+        directional(seen, vector, inputs, way, known) for way, known in ((route, step), ("forward-mode", None))
+    )
+    assert float((near - true).abs().max() / true.square().mean().sqrt()) < 0.01
+    assert step.change < 0.01 and step.forward_mode < 0.01 and not step.warnings
+
+
+def test_one_sweep_gives_outputs_slopes_and_features():
+    predictor = small_predictor()
+    seen = view(predictor, "all")
+    vector = torch.randn(seen.d, generator=torch.Generator().manual_seed(0))
+    slopes = Slopes(seen, vector, 1e-3, "one-sided")
+    outputs, moved, features = swept(predictor, seen, slopes, SMILES, 7, True)
+    with torch.no_grad():
+        batch = predictor.encode(SMILES)
+        assert np.allclose(outputs, predictor(batch), atol=1e-6)
+        assert np.allclose(features, predictor.last_features(batch), atol=1e-6)
+        assert np.allclose(moved, slopes(batch), atol=2e-3)
+
+
+def test_a_vector_that_moves_nothing_is_refused():
+    predictor = small_predictor()
+    seen = view(predictor, "all")
+    still = {name: torch.zeros_like(value) for name, value in seen.params.items()}
+    still["backbone.idle"] += 1
+    with pytest.raises(NotSolved, match="no prediction changes"):
+        choose_step(seen, flatten(still), [predictor.encode(SMILES)])
+
+
+def test_a_copy_of_a_target_molecule_helps():
+    """The sign: what adds weight to a molecule lowers the loss of the same molecule."""
+    targets = labels(("regression",))
+    predictor = trained(small_predictor(double=True), SMILES[:10], targets[:10], 100)
+    whole = view(predictor, "all")
+    scaled = predictor.scaled(targets)
+    seen = used(whole, predictor.encode(SMILES))
+    curvature = Curvature(seen, [(predictor.encode(SMILES[:10]), scaled[:10])], 0.1)
+    for row in range(10, 20):
+        batch = predictor.encode([SMILES[row]])
+        v = target_gradient(seen, [(batch, scaled[row : row + 1])])
+        slope = directional(seen, CG(tolerance=1e-6)(curvature, v).answer, [batch], "forward-mode")
+        with torch.no_grad():
+            residual = predictor(batch) - scaled[row]
+        assert float(-2 * residual * slope) < 0
+
+
+def test_predicted_changes_are_those_of_really_adding_one_molecule():
+    """A convex problem at its minimum: the last layer by ridge, so that the weight decay is the damping."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    n, damping = 400, 0.05
+    x, v, z, truth = draw(n, 4), draw(50, 4), draw(30, 4), draw(4, 1)
+    y, t, u = (part @ truth + 0.3 * draw(len(part), 1) for part in (x, v, z))
+    predictor = Predictor(Given(8), ["task"], ["regression"]).double()
+    seen = view(predictor, "last layer")
+    seen = type(seen)(
+        {"weight": seen.params["weight"]}, lambda batch: batch, seen.predict, lambda f: f, seen.last, seen.binary
+    )
+
+    def fitted(x, y, weight):  # mean squared error + damping/2 |w|², by its normal equations
+        scaled = x * weight
+        return torch.linalg.solve(2 * scaled.T @ x / n + damping * torch.eye(4, dtype=x.dtype), 2 * scaled.T @ y / n)
+
+    def loss(w):
+        return float(((v @ w - t) ** 2).mean())
+
+    w = fitted(x, y, torch.ones(n, 1))
+    seen.params["weight"] = w.T.clone()
+    predictor.head[-1].bias.data.zero_()
+    v_gradient = target_gradient(seen, [(v, t)])
+    solved = CG(tolerance=1e-10)(Curvature(seen, [(x, y)], damping), v_gradient).answer
+    slopes = directional(seen, solved, [z], "forward-mode")
+    predicted = (-2 * (z @ w - u) * slopes / n)[:, 0].numpy()
+    true = np.array(
+        [
+            loss(fitted(torch.cat([x, z[k : k + 1]]), torch.cat([y, u[k : k + 1]]), torch.ones(n + 1, 1))) - loss(w)
+            for k in range(30)
+        ]
+    )
+    assert np.corrcoef(predicted, true)[0, 1] > 0.98
+    large = np.abs(true) > np.median(np.abs(true)) / 4
+    assert (np.sign(predicted) == np.sign(true))[large].all()
+    assert np.polyfit(predicted, true, 1)[0] == pytest.approx(1, abs=0.15)  # and in the right unit
+
+
+@pytest.fixture(scope="module")
+def golden():
+    arrays, about = load_file(GOLDEN / "outputs.safetensors"), json.loads((GOLDEN / "meta.json").read_text())
+    pooled, targets = arrays["pooled.f64"], arrays["influence.targets"][:, None]
+    predictor = Predictor(Given(64), ["task"], ["regression"]).double()
+    predictor.head.load_state_dict({k: v.double() for k, v in load_file(GOLDEN / "head.safetensors").items()})
+    rows = about["influence"]
+    seen = view(predictor, "head")
+    parts = {name: (pooled[rows[f"{name}_rows"]], targets[rows[f"{name}_rows"]]) for name in ("train", "val", "ext")}
+    assert torch.equal(flatten(seen.params), arrays["influence.theta"])
+    return seen, parts, arrays, about
+
+
+def close(found, true):
+    return float((found - true).abs().max() / true.abs().max()) < 1e-8
+
+
+def per_molecule(seen, part):
+    """Gradient (b, d) of each molecule's squared error."""
+    leaves = leaves_of(seen.params)
+    return torch.stack(
+        [pull(losses(seen.predict(leaves, x[None]), y[None], seen.binary), leaves) for x, y in zip(*part, strict=True)]
+    )
+
+
+def test_golden_influence_by_gauss_newton(golden):
+    seen, parts, arrays, _ = golden
+    v = target_gradient(seen, [parts["val"]])
+    assert close(v, arrays["influence.grad_val"])
+    assert close(per_molecule(seen, parts["ext"]), arrays["influence.grad_ext"])
+    curvature = Curvature(seen, [parts["train"]])
+    assert close(curvature @ v, arrays["influence_gn.gn_times_grad_val"])
+    curvature.damping = 0.1
+    solution = CG(tolerance=1e-12, steps=200)(curvature, v)
+    assert solution.converged and close(solution.answer, arrays["influence_gn.ihvp"])
+    slopes = directional(seen, solution.answer, [parts["ext"][0]], "forward-mode")
+    residuals = seen.predict(seen.params, parts["ext"][0]) - parts["ext"][1]
+    assert close((-2 * residuals * slopes)[:, 0], arrays["influence_gn.I_up_loss"])
+
+
+def test_golden_influence_by_the_exact_hessian(golden):
+    seen, parts, arrays, about = golden
+    v = arrays["influence.grad_val"]
+    curvature = Curvature(seen, [parts["train"]], 0.1, "hessian")
+    assert close(curvature @ v - 0.1 * v, arrays["influence.hvp_of_grad_val"])
+    matrix = dense(curvature)
+    answer = torch.linalg.solve(matrix, v)
+    assert close(answer, arrays["influence.ihvp"])
+    influence = -arrays["influence.grad_ext"] @ answer
+    assert close(influence, arrays["influence.I_up_loss"])
+    n_train = len(about["influence"]["train_rows"])
+    assert close(influence / n_train, arrays["influence.predicted_loss_change_if_added"])
+
+
+@pytest.mark.parametrize("solver", [CG(), LiSSA(depth=400)], ids=["cg", "lissa"])
+def test_golden_indefinite_hessian_is_refused_with_its_eigenvalue(golden, solver):
+    seen, parts, arrays, about = golden
+    lowest = about["influence"]["hessian_eig_min"]
+    curvature = Curvature(seen, [parts["train"]], 0.1, "hessian")
+    with pytest.raises(NotSolved, match=rf"from {lowest:.4g} to 86.8.*raise `damping` above {-1.2 * lowest:.4g}"):
+        curvature.refuse_if_indefinite()
+    with pytest.raises(NotSolved, match=rf"from {lowest + 0.1:.4g} to 86.9"):
+        solver(curvature, arrays["influence.grad_val"])
+    curvature.damping = 30.0
+    assert curvature.refuse_if_indefinite() == pytest.approx(lowest, rel=1e-6)
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100, 1000, 5000])
+def test_golden_lissa_iterates(golden, depth):
+    """The paper's recursion, h ← v + (1 − d)h − GN h / scale, has the damping scale · d."""
+    seen, parts, arrays, about = golden
+    scale = about["lissa_gn"]["scale"]
+    curvature = Curvature(seen, [parts["train"]], scale * about["lissa_gn"]["damping"])
+    solver = LiSSA(depth=depth, scale=scale, average=False, repeats=1, tolerance=1e-300)
+    found = solver(curvature, arrays["influence.grad_val"])
+    assert found.steps == depth and close(found.answer, arrays[f"lissa_gn.T{depth}"])
+    error = (found.answer - arrays["lissa_gn.closed_form"]).norm() / arrays["lissa_gn.closed_form"].norm()
+    assert float(error) == pytest.approx(about["lissa_gn"]["rel_err_vs_closed"][str(depth)], rel=1e-6, abs=1e-12)

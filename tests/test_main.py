@@ -1,0 +1,109 @@
+"""The command line, as its user meets it: exit status, one JSON document, one clear line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from core import spec as recipes
+from core.__main__ import main
+from core.experiments import FineTune, Influence, Load, parts
+from core.backbones import Untrained
+
+
+@pytest.fixture
+def study(table: Path) -> Influence:
+    """A fit of the smallest model and its influence scores."""
+    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=20, valid=10, pool=15, test=None)
+    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=2, batch_size=8)
+    return Influence(fit=fit, pool=pool, target=valid)
+
+
+@pytest.fixture
+def call(cache: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: str) -> tuple[int, Any, str]:
+        status = main([*arguments, "--cache", str(cache), "--json"])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else None, err
+
+    return call
+
+
+def test_the_route_from_recipe_to_scored_table(call: Any, study: Influence, tmp_path: Path, table: Path) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(study.text)
+    status, made, _ = call("run", str(recipe))
+    assert status == 0 and made["kind"] == "influence" and Path(made["folder"]).is_dir()
+    assert call("run", str(recipe))[1]["key"] == made["key"]
+
+    _, runs, _ = call("list")
+    assert {run["kind"] for run in runs} == {"load", "part", "finetune", "influence"}
+    fit = next(run["key"] for run in runs if run["kind"] == "finetune")
+    _, shown, _ = call("show", fit[:9])
+    assert shown["summary"]["metrics"]["test"]["size"]["rmse"] > 0
+
+    for command, key, column in (("predict", fit, "size_predicted"), ("score", made["key"], "delta_loss")):
+        out = tmp_path / f"{command}.csv"
+        status, answer, _ = call(command, key, str(table), "--out", str(out))
+        assert status == 0 and answer["rows"] == 60
+        assert pd.read_csv(out)[column].notna().all()
+
+    assert call("export", fit, str(tmp_path / "taken"))[0] == 0 and (tmp_path / "taken" / "spec.json").exists()
+    assert call("delete", fit)[0] == 0
+    assert fit not in {run["key"] for run in call("list")[1]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nowhere.json"), "no recipe can be read from nowhere.json"),
+        (("show", "ffff"), "ffff"),
+        (("show", "../../etc"), "key"),
+        (("kinds", "nothing"), "there is no kind 'nothing'; there are"),
+        (("recipe", "dmeo"), "there is no preset 'dmeo'; there are demo"),
+        (("methods", "--backbone", "bert"), "bert"),
+    ],
+)
+def test_bad_input_is_one_clear_line(call: Any, arguments: tuple[str, ...], words: str) -> None:
+    status, answer, err = call(*arguments)
+    assert status == 2 and answer is None
+    assert words in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_recipe_with_a_fault_names_the_place(call: Any, study: Influence, tmp_path: Path) -> None:
+    tree = recipes.as_json(study)
+    tree["fit"]["epochs"] = "many"
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(tree))
+    status, _, err = call("run", str(path))
+    assert status == 2 and "finetune.epochs: input should be a valid integer" in err and "'many'" in err
+
+
+def test_a_failed_run_is_not_kept(call: Any, study: Influence, tmp_path: Path, table: Path) -> None:
+    table.write_text("smiles,size\nCCO,1\n")
+    path = tmp_path / "recipe.json"
+    path.write_text(study.text)
+    status, _, err = call("run", str(path))
+    assert status == 2 and "1" in err
+    assert all(run["kind"] == "load" for run in call("list")[1])
+
+
+def test_every_kind_has_a_schema_with_help(call: Any) -> None:
+    _, kinds, _ = call("kinds")
+    assert {"load", "part", "finetune", "influence", "select", "selection-study", "method:full", "solver:cg"} <= set(kinds)
+    for kind, about in kinds.items():
+        assert about["help"], kind
+        assert all(field["help"] for field in about["fields"].values()), kind
+
+
+def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
+    _, answer, _ = call("methods", "--backbone", "molformer-xl")
+    assert answer["methods"]["full"]["trainable"] == answer["methods"]["full"]["parameters"] == 44_670_721
+    assert answer["methods"]["head"]["trainable"] == 295_681
+
+
+def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
+    _, tree, _ = call("recipe", "demo", "--seed", "4")
+    assert recipes.read(tree).seeds == (400, 401, 402)
