@@ -1,9 +1,13 @@
 """The list of rooms. Start it with: streamlit run app.py"""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import streamlit as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from pages.parts.job_panel import line_chip
+from pages.parts.service import service
 
 ROOMS = {
     "": [
@@ -22,35 +26,57 @@ ROOMS = {
 
 
 @st.cache_resource(show_spinner=False)
-def icon() -> Image.Image:
-    """A ring that leans out of the plumb: a molecule, swayed."""
-    picture = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
-    draw = ImageDraw.Draw(picture)
-    draw.regular_polygon((112, 150, 84), 6, rotation=14, outline="#12A594", width=22)
-    draw.line((172, 92, 214, 46), fill="#2E86DE", width=20)
-    draw.ellipse((188, 20, 240, 72), fill="#2E86DE")
-    draw.ellipse((92, 130, 132, 170), fill="#E67E22")
-    return picture
+def drawn() -> tuple[Image.Image, Image.Image]:
+    """The icon, a ring that leans out of the plumb: a molecule, swayed; and the same beside the name."""
+    icon = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(icon)
+    pen.regular_polygon((112, 150, 84), 6, rotation=14, outline="#12A594", width=22)
+    pen.line((172, 92, 214, 46), fill="#2E86DE", width=20)
+    pen.ellipse((188, 20, 240, 72), fill="#2E86DE")
+    pen.ellipse((92, 130, 132, 170), fill="#E67E22")
+    name = Image.new("RGBA", (940, 256), (0, 0, 0, 0))
+    name.paste(icon, (0, 0))
+    pen = ImageDraw.Draw(name)
+    pen.text((286, 146), "Molsway", fill="#12A594", font=ImageFont.load_default(148), anchor="lm", stroke_width=3)
+    return icon, name
 
 
-st.set_page_config(page_title="Molsway", page_icon=icon(), layout="wide", menu_items={"About": "Molsway"})
-st.logo(icon(), size="large")
-room = st.navigation(
-    {
-        section: [
-            st.Page(
-                f"pages/views/{name}.py",
-                title=title,
-                icon=symbol,
-                url_path=name,
-                help=help_ or None,
-                default=name == "start",
-            )
-            for name, title, symbol, help_ in rooms
-        ]
-        for section, rooms in ROOMS.items()
-    }
-)
-with st.sidebar:
-    line_chip()
-room.run()
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """The worker takes up the line as the server starts, and leaves what runs with a checkpoint as it stops."""
+    service()
+    yield
+    service().worker.stop()
+
+
+def show() -> None:
+    """What a visitor sees."""
+    icon, name = drawn()
+    st.set_page_config(page_title="Molsway", page_icon=icon, layout="wide", menu_items={"About": "Molsway"})
+    st.logo(name, size="large", icon_image=icon)
+    room = st.navigation(
+        {
+            section: [
+                st.Page(
+                    f"pages/views/{name}.py",
+                    title=title,
+                    icon=symbol,
+                    url_path=name,
+                    help=help_ or None,
+                    default=name == "start",
+                )
+                for name, title, symbol, help_ in rooms
+            ]
+            for section, rooms in ROOMS.items()
+        }
+    )
+    with st.sidebar:
+        line_chip()
+    room.run()
+
+
+if __name__ == "__main__":  # a visit
+    show()
+else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of rooms
+    st.navigation([st.Page(show, title="Molsway")])
+    app = st.App(__file__, lifespan=lifespan)

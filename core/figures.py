@@ -41,7 +41,7 @@ def _figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: An
         xaxis_title=x,
         yaxis_title=y,
         showlegend=legend,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": None},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "traceorder": "normal"},
         hoverlabel={"font": {"size": 12}},
         **layout,
     )
@@ -49,8 +49,8 @@ def _figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: An
 
 
 def with_unit(name: str, unit: str = "") -> str:
-    """`name (unit)`, as an axis says it."""
-    return html.escape(f"{name} ({unit})" if unit else name)
+    """`name (unit)`, as an axis says it; a unit with brackets of its own stands after a comma."""
+    return html.escape((f"{name}, {unit}" if "(" in unit else f"{name} ({unit})") if unit else name)
 
 
 def shown_rows(values: np.ndarray, limit: int = MOST_POINTS, seed: int = 0) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
         ("CCO,1.5\nCCN,2\n", "table.csv", "begins with data"),
         ("c1ccccc1\nCCN\n", "table.csv", "begins with data"),
         (b"\x00\x01\x02" * 100, "table.csv", "no text"),
-        (b"PK\x03\x04 xl/workbook", "table.csv", "workbook"),
+        (b"PK\x03\x04 xl/styles", "table.csv", "workbook"),
         (b"PK\x03\x04 x", "table.csv", "archive"),
         (b"\xd0\xcf\x11\xe0 x", "table.csv", "workbook"),
         (b"\0" * 257 + b"ustar" + b"\0" * 250, "table.csv", "archive"),

@@ -63,7 +63,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: MolformerConfig) -> None:
         super().__init__()
-        self.heads, self.least = config.num_attention_heads, config.linear_attention_eps
+        self.heads, self.size, self.least = config.num_attention_heads, config.head_size, config.linear_attention_eps
         self.query, self.key, self.value = (nn.Linear(config.hidden_size, config.hidden_size) for _ in range(3))
         self.feature_map = FeatureMap(config)
 
@@ -78,7 +78,7 @@ class Attention(nn.Module):
         return mixed.transpose(1, 2).reshape(x.shape).to(x.dtype)
 
     def split(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2).to(dtype)  # (b, heads, l, d)
+        return x.view(*x.shape[:2], self.heads, self.size).transpose(1, 2).to(dtype)  # (b, heads, l, d)
 
 
 class Residual(nn.Module):

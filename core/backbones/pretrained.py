@@ -99,16 +99,16 @@ def download(fetch: Callable[..., str] | None = None) -> Path:
 
     `fetch` stands for `huggingface_hub.hf_hub_download`. Raises `BadInput` that says which files to put where.
     """
-    from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     try:
         paths = [
             Path((fetch or hf_hub_download)(repo_id=REPOSITORY, filename=name, revision=REVISION)) for name in FILES
         ]
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    except Exception as error:  # the hub's client raises its own, its transport's and the system's errors
+        reason = next(iter(str(error).splitlines()), "").rstrip(" .") or type(error).__name__
         raise BadInput(
-            f"molformer-xl is not on this machine and the hub cannot be reached ({reason:.120}); on a machine with a "
+            f"molformer-xl is not on this machine and the hub cannot be reached ({reason}); on a machine with a "
             f"network take {', '.join(FILES)} of {REPOSITORY} at revision {REVISION} and put them in "
             f"{CHECKPOINTS / 'molformer-xl'}, or give the path of the folder they are in as the name"
         ) from None

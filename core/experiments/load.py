@@ -101,7 +101,9 @@ class Load(Spec[Dataset]):
     digest: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="sha256 of an imported file, set when it is imported"
     )
-    hub_revision: str = Field("", pattern=r"^[\w./-]*$", description="branch or commit on the hub; empty: the newest")
+    hub_revision: str = Field(
+        "", pattern=r"^[\w./-]*$", description="branch or commit on the hub; empty: the kept, else the newest"
+    )
 
     @field_validator("source")
     @classmethod
@@ -206,25 +208,35 @@ def _bundled(known: Known) -> RawTable:
     tables = [read_table(folder / name) for name in known.files]
     frames = [table.frame.rename(columns={"SMILES": "smiles"}) for table in tables]
     frame = pd.concat(frames, ignore_index=True).astype(object)
+    frame = frame[[name for name in frame.columns if not name.endswith(" (field)")]]  # the structure says it better
     return RawTable(frame.where(frame.notna(), ""), tables[0].kind, tables[0].delimiter, tables[0].encoding)
 
 
 def _from_hub(name: str, known: Known, revision: str) -> tuple[RawTable, dict[str, Any]]:
     """A table of the hub, from its cache where it is there; and the commit it is of."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
+
+    def fetch(**how: Any) -> Path:
+        found = {
+            "repo_id": known.repo,
+            "filename": known.files[0],
+            "repo_type": "dataset",
+            "revision": revision or None,
+        }
+        return Path(huggingface_hub.hf_hub_download(**found, **how))
 
     try:
-        path = Path(
-            huggingface_hub.hf_hub_download(
-                known.repo, known.files[0], repo_type="dataset", revision=revision or None, etag_timeout=10
-            )
-        )
+        try:
+            path = fetch(local_files_only=True)
+        except LocalEntryNotFoundError:
+            huggingface_hub.HfApi().dataset_info(known.repo, revision=revision or None, timeout=10)  # fails at once
+            path = fetch()
     except RevisionNotFoundError:
         raise BadInput(
             f"{known.repo} has no revision {revision!r}; leave `hub_revision` empty for the newest"
         ) from None
-    except (OSError, HfHubHTTPError, ValueError) as error:
+    except Exception as error:  # whatever the transport raises
         raise BadInput(
             f"hub:{name} is not in the cache and the hub cannot be reached ({type(error).__name__}); go online once, "
             f"or fetch {known.files[0]} of {known.repo} elsewhere and load it as file:{known.files[0]}"

@@ -24,8 +24,8 @@ class Part(Spec[Dataset]):
     Stereoisomers (one graph, whatever its stereo marks) are never in two parts. `random` shuffles; `scaffold` keeps
     each Murcko scaffold whole, the common ones in the training part; `label` gives every part the same spread of the
     first target. The parts of one table with the same settings share no row and leave none out; a part has exactly the
-    rows asked for as far as molecules that belong together allow it. With `random` and `label` the test part depends
-    on its own size and the seed alone, and stays the same when the others change.
+    rows asked for as far as molecules that belong together allow it (a scaffold may be larger than any part). With
+    `random` and `label` the test part depends on its own size and the seed alone, not on the other sizes.
     """
 
     kind: ClassVar[str] = "part"
@@ -65,9 +65,10 @@ class Part(Spec[Dataset]):
 
     def make(self, report: Report, table: Dataset) -> Dataset:
         report(0, f"splitting {len(table):,} molecules by {self.by}")
-        rows = split(table, self.by, self.sizes, self.seed, report)[self.part]
-        note = {"by": self.by, "seed": self.seed, "part": self.part, "of": table.digest, **self.sizes}
-        return table.take(rows, split=[*table.provenance.get("split", []), note])
+        made = split(table, self.by, self.sizes, self.seed, report)
+        note = {"by": self.by, "seed": self.seed, "part": self.part, "of": table.digest, "sizes": self.sizes}
+        note["rows"] = {name: len(rows) for name, rows in made.items()}
+        return table.take(made[self.part], split=[*table.provenance.get("split", []), note])
 
 
 def parts(table: Spec[Dataset], by: Rule = "random", seed: int = 0, **sizes: float | None) -> tuple[Part, ...]:
@@ -91,7 +92,7 @@ def split(
     groups = [np.array(rows) for rows in found.values()]
     groups = [groups[place] for place in order.permutation(len(groups))]
     if by == "scaffold":
-        made = _largest_first(groups, counts, sizes)
+        made = _largest_first(groups, counts)
     else:
         made = _one_by_one(_stratified(groups, table, order) if by == "label" else groups, counts, sizes)
     for name, wanted in counts.items():
@@ -138,15 +139,12 @@ def _one_by_one(
     return {name: made.get(name, _rows(groups)) for name in NAMES}
 
 
-def _largest_first(
-    groups: list[np.ndarray], counts: dict[str, int], sizes: dict[str, float | None]
-) -> dict[str, np.ndarray]:
-    """Each group, the largest first, into the first of train, pool, valid and test that has room for it."""
-    (rest,) = (name for name, size in sizes.items() if size is None)
+def _largest_first(groups: list[np.ndarray], counts: dict[str, int]) -> dict[str, np.ndarray]:
+    """Each group, largest first, into the first of train, pool, valid, test that has room, else where most is left."""
     taken: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
-    room = dict(counts)
+    room = {name: counts[name] for name in ("train", "pool", "valid", "test") if counts[name]}
     for group in sorted(groups, key=len, reverse=True):
-        name = next((name for name in ("train", "pool", "valid", "test") if len(group) <= room[name]), rest)
+        name = next((name for name in room if len(group) <= room[name]), max(room, key=room.get))
         taken[name].append(group)
         room[name] -= len(group)
     return {name: _rows(taken[name]) for name in NAMES}

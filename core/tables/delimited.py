@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.spec import BadInput
-from core.tables.columns import NUMBER, is_smiles, guess_smiles, with_points
+from core.tables.columns import NUMBER, guess_smiles, is_smiles, with_points
 from core.tables.files import MOST_COLUMNS
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

@@ -40,7 +40,7 @@ def overview(kept: list[Run]) -> int | None:
         height=min(38 + 35 * len(table), 420),
         alt="What the store has",
         column_config={
-            "title": st.column_config.TextColumn(width="large"),
+            "title": st.column_config.TextColumn(width="medium"),
             "key figure": st.column_config.TextColumn(width="medium"),
             "made": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             "seconds": st.column_config.NumberColumn("took", format="%.1f s"),

@@ -26,7 +26,7 @@ def side(delta_loss: float) -> tuple[str, str]:
     return ("helps", "ms-helps") if delta_loss < 0 else ("harms", "ms-harms")
 
 
-def cards(table: pd.DataFrame, unit: str = "") -> None:
+def cards(table: pd.DataFrame, unit: str = "", style: str = "") -> None:
     """Cards of molecules side by side: `smiles` and, where there, rank, label, prediction, delta_loss, planted."""
     pieces = []
     for row in table.to_dict("records"):
@@ -34,22 +34,23 @@ def cards(table: pd.DataFrame, unit: str = "") -> None:
         picture = drawing.data_uri(drawing.svg(str(row["smiles"]), 200, 122, dark()))
         lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
         if _known(row.get("delta_loss")):
-            word, style = side(row["delta_loss"])
+            word, tag = side(row["delta_loss"])
             rank = f"#{row['rank']}" if "rank" in row else ""
             lines.append(
-                f'<div class="ms-row"><span class="ms-tag {style}">{word} {signed(row["delta_loss"])}</span>'
+                f'<div class="ms-row"><span class="ms-tag {tag}">{word} {signed(row["delta_loss"])}</span>'
                 f'<span class="ms-mute">{rank}</span></div>'
             )
         for name in ("label", "prediction"):
             if _known(row.get(name)):
-                value = html.escape(f"{number(row[name])} {unit}")
-                lines.append(f'<div class="ms-row"><span class="ms-mute">{name}</span><b>{value}</b></div>')
+                hint = html.escape(f"{name} in {unit}" if unit else name, quote=True)
+                value = f'<span class="ms-mute">{name}</span><b>{number(row[name])}</b>'
+                lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("planted"):
             lines.append('<div class="ms-mute">planted wrong label</div>')
         if row.get("note"):
             lines.append(f'<div class="ms-mute ms-cut">{html.escape(str(row["note"]))}</div>')
         pieces.append(f'<div class="ms-card">{"".join(lines)}</div>')
-    st.html(f'<div class="ms-grid">{"".join(pieces)}</div>')
+    st.html(f'<div class="ms-grid {style}">{"".join(pieces)}</div>')
 
 
 def pages_of_cards(table: pd.DataFrame, key: str, unit: str = "", each: int = 12) -> None:
@@ -70,7 +71,7 @@ def _neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tu
 def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: str = "", count: int = 3) -> None:
     """One molecule: drawing, label, prediction, ΔL in words, and the nearest training molecules laid alike."""
     smiles = str(row["smiles"])
-    st.image(drawing.svg(smiles, 380, 220, dark()), width="stretch", alt=f"Structure of {smiles}")
+    st.image(drawing.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
     st.code(smiles, language=None, wrap_lines=True)
     if _known(row.get("delta_loss")):
         word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
@@ -95,10 +96,10 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
             {
                 "smiles": train.smiles[rows],
                 "label": train.targets[rows, 0],
-                "note": [f"similarity {value:.2f}" for value in similarity],
+                "note": [f"similar {value:.2f}" for value in similarity],
             }
         )
-        cards(near, unit)
+        cards(near, unit, "ms-three")
 
 
 def _known(value: Any) -> bool:

@@ -72,11 +72,12 @@ def detection(record: dict) -> None:
     found = record.get("detection") or {}
     words = {"delta_loss": "by ΔL", "residual": "by the size of the residual"}
     said = [
-        f"{words.get(name, plain(name))} AUROC **{value['auroc']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
+        f"{words[name]} with AUROC **{value['auroc']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
         for name, value in found.items()
+        if name in words
     ]
     if said:
-        st.markdown(f"Planted wrong labels are found {', '.join(said)}; 0.5 is chance.")
+        st.markdown(f"Planted wrong labels are found {' and '.join(said)}; 1 is perfect, 0.5 is chance.")
 
 
 def explore(run: Run, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
@@ -109,7 +110,7 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         if points:
             st.session_state[slot] = int(np.ravel(points[-1]["customdata"])[0])
 
-    figure = figures.score_map(table, unit, st.session_state[slot])
+    figure = figures.score_map(table, unit, st.session_state[slot], height=560)
     st.plotly_chart(
         figure,
         key=key,
@@ -150,7 +151,7 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         on_select=choose,
         selection_mode="single-row",
         row_height=84,
-        height=520,
+        height=600,
         lazy=False,
         alt="Molecules of the pool, most helpful first",
         column_config={

@@ -17,11 +17,13 @@ from pages.parts.words import plain
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
 [data-testid="stMetric"] { padding: .1rem 0; }
-.ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(auto-fill, minmax(172px, 1fr)); }
+.ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+.ms-grid.ms-three { grid-template-columns: repeat(3, 1fr); gap: .5rem; }
+.ms-three img { height: 88px; }
 .ms-card { border: 1px solid rgba(128,138,155,.28); border-radius: .7rem; padding: .5rem .6rem .55rem; min-width: 0; }
 .ms-card img { width: 100%; height: 122px; object-fit: contain; display: block; }
 .ms-card b { font-weight: 620; } .ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
-.ms-tag { display: inline-block; border-radius: 99px; padding: .05rem .5rem; font-size: .72rem; font-weight: 600; }
+.ms-tag { border-radius: 99px; padding: .05rem .45rem; font-size: .7rem; white-space: nowrap; font-weight: 600; }
 .ms-helps { background: rgba(46,134,222,.16); color: #2E86DE; }
 .ms-harms { background: rgba(230,126,34,.18); color: #D9691A; }
 .ms-mute { opacity: .66; font-size: .78rem; }

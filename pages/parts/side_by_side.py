@@ -60,6 +60,7 @@ def side_by_side(runs: list[Run]) -> None:
         "Metrics (CSV)",
         data=lambda: as_csv(found.reset_index()),
         file_name="molsway-side-by-side.csv",
+        icon=":material/download:",
         on_click="ignore",
     )
 

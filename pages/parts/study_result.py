@@ -88,7 +88,7 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
     rows = [row for row in found if row["against"] == chosen]
     metric = rows[0]["metric"]
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([6, 5], gap="medium")
     figure = figures.differences(rows, metric, unit)
     left.plotly_chart(
         figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals"
@@ -96,9 +96,9 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
     table = pd.DataFrame(
         {
             "arm": [row["arm"] for row in rows],
+            "verdict": [row["verdict"] for row in rows],
             f"Δ {METRICS.get(metric, metric)}": [signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
             "95 % interval": [_interval(row) for row in rows],
-            "verdict": [row["verdict"] for row in rows],
         }
     )
     right.dataframe(table, hide_index=True, alt="Differences, intervals and verdicts")

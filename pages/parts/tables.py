@@ -115,7 +115,7 @@ def table_result(table: Dataset, key: str) -> None:
         column.metric(label, value)
     for note in table.provenance.get("notes", []):
         st.caption(f":material/info: {plain(note)}")
-    labels, sample, out, rows = st.tabs(["Labels", "Drawn", f"Left out ({len(dropped):,})", "Rows"])
+    labels, sample, out, rows = st.tabs(["Labels", "Drawn", f"Left out or merged ({len(dropped):,})", "Rows"])
     with labels:
         label_histogram(table, key)
     with sample:

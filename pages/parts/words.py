@@ -92,8 +92,9 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
         if "perplexity" in summary:
             return f"perplexity {number(summary['perplexity'])}"
-        if "residual" in summary:
-            return f"{'solved' if summary.get('converged') else 'not converged'}, residual {summary['residual']:.1e}"
+        if "helpful" in summary:
+            solved = "" if summary.get("converged", True) else ", not converged"
+            return f"{summary['helpful']:,} help, {summary['harmful']:,} harm{solved}"
         for name in ("rows", "n", "molecules"):
             if isinstance(summary.get(name), int):
                 return f"{summary[name]:,} molecules"

@@ -32,6 +32,7 @@ def test_solubility_is_bundled():
     assert made.tasks == ("logS",) and made.unit == ("log10(mol/L)",) and made.kinds == ("regression",)
     assert -12 < made.targets.min() < made.targets.max() < 3
     first = dict(zip(made.columns["row"], made.columns["name"], strict=True))
+    assert list(made.columns) == ["row", "name", "ID", "SOL_classification"]
     assert first[1026] == "3-methylpentane"  # the test file follows the training file
 
 
@@ -177,9 +178,9 @@ def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
     (folder / "tox21.csv").write_text("SMILES,NR-AR,SR-p53\nCCO,1,\nCCN,0,1\n")
     asked = []
 
-    def download(repo, file, **how):
-        asked.append((repo, how["repo_type"], how["revision"]))
-        return str(folder / file)
+    def download(repo_id, filename, repo_type, revision, local_files_only):
+        asked.append((repo_id, repo_type, revision))
+        return str(folder / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     made = Load("hub:Lipophilicity", hub_revision="main").make(SILENT)
@@ -202,10 +203,15 @@ def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
 
 
 def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
-    def download(*_, **__):
+    def download(*_, local_files_only=False, **__):
+        assert local_files_only, "what the hub does not answer for is not fetched"
         raise LocalEntryNotFoundError("no")
 
+    def ask(*_, **__):
+        raise ConnectionError("no network")
+
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", ask)
     with pytest.raises(
         BadInput, match=r"hub:esol is not in the cache and the hub cannot be reached .*file:esol.csv"
     ) as caught:

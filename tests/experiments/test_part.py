@@ -58,6 +58,13 @@ def test_scaffolds_stay_whole():
     assert any((made[name] != other[name]).any() for name in ("valid", "test", "pool"))  # the seed settles ties
 
 
+def test_a_scaffold_larger_than_every_part_takes_the_largest():
+    smiles = ["C" * n for n in range(1, 41)] + ["c1ccccc1" + "C" * n + "C1CCC1" for n in range(20)]
+    table = Dataset.build(smiles, range(60), ["y"])
+    made = split(table, "scaffold", {"train": 30, "valid": 10, "test": None, "pool": 0}, 0, SILENT)
+    assert {name: len(rows) for name, rows in made.items()} == {"train": 40, "valid": 10, "test": 10, "pool": 0}
+
+
 def test_counts_are_exact_by_swapping_groups():
     pairs = [f"C[C@{mark}H](F){'C' * n}O" for n in range(1, 11) for mark in ("", "@")]
     triples = [f"C[C{mark}H](F){'C' * n}N".replace("[CH]", "C") for n in range(1, 11) for mark in ("", "@", "@@")]
@@ -97,18 +104,10 @@ def test_a_part_is_made_from_its_recipe(table):
     made = spec.make(SILENT, table=table)
     assert len(made) == 12 and made.tasks == ("y",)
     assert list(made.smiles) == [table.smiles[row - 1] for row in made.columns["row"]]
-    assert made.provenance["split"] == [
-        {
-            "by": "random",
-            "seed": 5,
-            "part": "valid",
-            "of": table.digest,
-            "train": None,
-            "valid": 0.1,
-            "test": 0.1,
-            "pool": 0,
-        }
-    ]
+    (note,) = made.provenance["split"]
+    assert note.pop("rows") == {"train": 96, "valid": 12, "test": 12, "pool": 0}
+    assert note.pop("sizes") == {"train": None, "valid": 0.1, "test": 0.1, "pool": 0}
+    assert note == {"by": "random", "seed": 5, "part": "valid", "of": table.digest}
     again = Part(spec, part="test", valid=0).make(SILENT, table=made)
     assert len(again.provenance["split"]) == 2 and len(again) == 1
     assert read_json(spec.text) == spec

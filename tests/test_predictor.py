@@ -1,0 +1,77 @@
+"""Backbone, heads, masked loss, scaler: together, saved and loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.backbones import Untrained
+from core.predictor import Predictor
+from core.spec import BadInput
+
+SMILES = ["CCO", "c1ccccc1", "CC(=O)Nc1ccc(O)cc1", "C", "CCCCCCCCCC(=O)O"]
+LABELS = np.array([[1.0, 0.0], [2.0, np.nan], [4.0, 1.0], [np.nan, 1.0], [9.0, 0.0]])
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    made = Predictor(Untrained("molsway-tiny")(), ["size", "toxic"], ["regression", "binary"], seed=1)
+    made.fit_scaler(LABELS)
+    return made
+
+
+def test_the_scaler_is_that_of_the_measured_labels(predictor: Predictor) -> None:
+    assert predictor.centre.tolist() == [4.0, 0.0] and predictor.spread[1] == 1.0
+    assert float(predictor.spread[0]) == pytest.approx(np.std([1, 2, 4, 9]))
+    scaled = predictor.scaled(LABELS)
+    assert torch.isnan(scaled[3, 0]) and float(scaled[2, 0]) == 0.0 and float(scaled[4, 1]) == 0.0
+
+
+def test_the_loss_is_the_mean_over_measured_cells(predictor: Predictor) -> None:
+    outputs, targets = torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([[0.0, 1.0], [float("nan"), float("nan")]])
+    expected = (1.0 + np.log(2)) / 2
+    assert float(predictor.loss(outputs, targets)) == pytest.approx(expected)
+    assert predictor.cell_loss(outputs, targets)[1].tolist() == [0.0, 0.0]
+
+
+def test_a_gap_sends_no_gradient(predictor: Predictor) -> None:
+    outputs = torch.zeros(2, 2, requires_grad=True)
+    predictor.loss(outputs, torch.tensor([[float("nan"), 1.0], [2.0, float("nan")]])).backward()
+    assert (outputs.grad == 0).tolist() == [[True, False], [False, True]]
+
+
+def test_predictions_come_in_the_order_asked_for_whatever_the_batches(predictor: Predictor) -> None:
+    whole = predictor.predict(SMILES)
+    assert whole.shape == (5, 2) and ((whole[:, 1] > 0) & (whole[:, 1] < 1)).all()
+    np.testing.assert_allclose(predictor.predict(SMILES, batch_size=2), whole, atol=1e-5)
+    np.testing.assert_allclose(predictor.predict(SMILES[::-1])[::-1], whole, atol=1e-5)
+    np.testing.assert_allclose(predictor.predict(SMILES[3:4]), whole[3:4], atol=1e-5)
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_bit(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.requires_grad_(False)
+    predictor.head.requires_grad_(True)
+    predictor.save(tmp_path)
+    again = Predictor.load(tmp_path, "cpu")
+    assert (again.predict(SMILES) == predictor.predict(SMILES)).all()
+    moved = {name for name, weight in again.named_parameters() if weight.requires_grad}
+    assert moved == {"head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias"}
+    assert not again.training
+
+
+def test_a_damaged_predictor_says_so(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path)
+    (tmp_path / "head.safetensors").write_bytes((tmp_path / "head.safetensors").read_bytes()[:40])
+    with pytest.raises(BadInput, match="no readable predictor"):
+        Predictor.load(tmp_path, "cpu")
+
+
+def test_the_head_depends_on_its_seed_and_on_nothing_else() -> None:
+    backbone = Untrained("molsway-tiny")()
+    torch.manual_seed(5)
+    one = Predictor(backbone, ["y"], ["regression"], seed=1).head[0].weight
+    torch.manual_seed(6)
+    two = Predictor(backbone, ["y"], ["regression"], seed=1).head[0].weight
+    other = Predictor(backbone, ["y"], ["regression"], seed=2).head[0].weight
+    assert torch.equal(one, two) and not torch.equal(one, other)
