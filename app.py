@@ -1,5 +1,6 @@
 """The list of rooms. Start it with: streamlit run app.py"""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -78,5 +79,7 @@ def show() -> None:
 if __name__ == "__main__":  # a visit
     show()
 else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of rooms
+    logging.disable(logging.WARNING)  # that there is no visitor yet
     st.navigation([st.Page(show, title="Molsway")])
+    logging.disable(logging.NOTSET)
     app = st.App(__file__, lifespan=lifespan)

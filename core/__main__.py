@@ -20,7 +20,6 @@ CACHE = Path(os.environ.get("MOLSWAY_CACHE", "cache"))
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         answer = options.command(options)
     except BadInput as error:

@@ -60,18 +60,22 @@ def differences(
 
 
 def verdict(arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str, unit: str) -> str:
-    """One sentence: which arm came out best, against which reference, by how much beside the noise."""
+    """One sentence: which arm came out best, and by how much beside the noise; the first arm is the reference."""
     assert metric in LOWER_IS_BETTER
-    best = min(arms, key=lambda arm: arm[metric]["mean"])
+    best, reference = min(arms, key=lambda arm: arm[metric]["mean"]), arms[0]["name"]
     size = f"{metric.upper()} {best[metric]['mean']:.3f}"
     size += f" ± {best[metric]['sd']:.3f}" if best[metric]["sd"] is not None else ""
-    sentence = f"“{best['name']}” has the lowest mean test error ({size} {unit})".replace(" )", ")")
-    against = [row for row in found if row["arm"] == best["name"]]
-    if against and against[0]["repeats"] < 2:
+    sentence = f"“{best['name']}” has the lowest mean test error ({f'{size} {unit}'.strip()})"
+    if found and found[0]["repeats"] < 2:
         return f"{sentence}; one seed says nothing about noise: add seeds before believing it."
-    clauses = [
-        f"{row['verdict']} {'from' if row['verdict'].startswith('not') else 'than'} “{row['against']}” "
-        f"({row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f})"
-        for row in against
-    ]
-    return f"{sentence}: {'; '.join(clauses)}." if clauses else f"{sentence}."
+    if best["name"] == reference:
+        near = min((row for row in found if row["against"] == reference), key=lambda row: row["mean"])
+        return f"{sentence}: no other arm beat it; the nearest, “{near['arm']}”, is {_difference(near)}."
+    clauses = [_difference(row) for row in found if row["arm"] == best["name"]]
+    return f"{sentence}: {'; '.join(clauses)}."
+
+
+def _difference(row: dict[str, Any]) -> str:
+    word = "from" if row["verdict"].startswith("not") else "than"
+    size = f"{row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
+    return f"{row['verdict']} {word} “{row['against']}” ({size})"

@@ -22,7 +22,7 @@ from core.solvers.solution import NotSolved, edges
 Parameters = dict[str, Tensor]
 Scope = Literal["all", "head", "last layer"]
 Form = Literal["gauss-newton", "hessian"]
-PASSES = 128  # backward passes that estimate a trace: at most 13 % off (one standard deviation), mostly far less
+PASSES = 32  # backward passes that estimate a trace: at most a quarter off (one standard deviation), mostly far less
 
 
 def flatten(parts: Parameters) -> Tensor:

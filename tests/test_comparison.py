@@ -39,6 +39,13 @@ def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     assert "one seed says nothing" in verdict(cards, differences(labels, one, ("none",), "rmse"), "rmse", "logS")
 
 
+def test_a_reference_that_wins_is_said_to_have_won() -> None:
+    labels, predictions = arms({"none": 0.4, "greedy": 0.0})
+    cards = [card(name, labels, values) for name, values in predictions.items()]
+    sentence = verdict(cards, differences(labels, predictions, ("none",), "rmse"), "rmse", "")
+    assert "no other arm beat it; the nearest, “greedy”, is worse than “none” (+0." in sentence
+
+
 def test_a_missing_metric_is_not_averaged_in() -> None:
     assert spread_of([1.0, None, 3.0])["mean"] == 2.0 and spread_of([None])["mean"] is None
     assert spread_of([1.0])["sd"] is None

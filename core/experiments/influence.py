@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Influence", "score_table", "scorer"]
 
-PILOT = 128  # molecules on which the step is set
+PILOT = 96  # molecules on which the step is set
 FEATURES_AT_MOST = 100_000  # molecules of a pool whose features are kept for greedy selection
 
 
@@ -78,7 +78,8 @@ class Influence(Spec[Scores]):
         vector, seen, record = self._solved(report.part(0, 0.7), predictor, seen, train, target)
         pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT]
         inputs = [
-            seen.inputs(predictor.encode([pool.smiles[row] for row in part])) for part in _split(pilot, self.batch_size)
+            seen.inputs(predictor.encode([pool.smiles[row] for row in part]))
+            for part in _split(pilot, min(32, self.batch_size))
         ]
         step = choose_step(seen, vector, inputs, self.route)
         slopes = Slopes(seen, vector, step.size, step.route)
@@ -195,6 +196,7 @@ class Influence(Spec[Scores]):
             "step": step.size,
             "step_check": step.change,
             "forward_mode_check": step.forward_mode,
+            "forward_mode_rms": step.forward_mode_rms,
             "batch_size": self.batch_size,
         }
 

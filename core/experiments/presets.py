@@ -25,8 +25,8 @@ def demo(seed: int = 0) -> SelectionStudy:
         valid,
         test,
         backbone=Untrained("molsway-tiny"),
-        steps=400,
-        evaluations=20,
+        steps=240,
+        evaluations=12,
         batch_size=32,
         seed=100 * seed,
     )

@@ -32,7 +32,7 @@ def overview(kept: list[Run]) -> int | None:
     )
     chosen = st.dataframe(
         table,
-        key="store",
+        key=f"store-{hash(tuple(table['key']))}",  # so that a deleted row does not hand its mark to the next
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",

@@ -79,16 +79,13 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
             f":{colour}[**ΔL = {signed(row['delta_loss'])} {plain(loss_unit)}**]: adding it is predicted to **{word}** "
             f"the target loss." + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
         )
-    with st.container(horizontal=True):
-        for name in ("label", "prediction", "residual"):
-            if _known(row.get(name)):
-                st.metric(f"{name.capitalize()} {f'({unit})' if unit else ''}", number(row[name]), width="content")
+    shown = [name for name in ("label", "prediction", "residual") if _known(row.get(name))]
+    for column, name in zip(st.columns(3), shown, strict=False):
+        column.metric(name.capitalize(), number(row[name]), help=plain(unit) or None)
     if row.get("planted"):
         measured = row.get("measured")
-        st.warning(
-            "This label was planted: it is another molecule's."
-            + (f" Measured: {number(measured)}" if _known(measured) else "")
-        )
+        truth = f" Measured: {number(measured)}." if _known(measured) else ""
+        st.warning(f"This label was planted: it is another molecule's.{truth}", icon=":material/flag:")
     if train is not None and len(train):
         st.caption("Nearest training molecules (Tanimoto of Morgan fingerprints)")
         rows, similarity = _neighbours(train.digest, smiles, min(count, len(train)), train.smiles)

@@ -10,7 +10,7 @@ from core.spec import BadInput, Spec, read_json
 from core.store import Entry
 from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service
-from pages.parts.words import ago, key_metric, plain
+from pages.parts.words import key_metric, plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Run:
     @property
     def label(self) -> str:
         metric = key_metric(self.kind, self.entry.summary) if self.entry else self.state
-        return " · ".join(part for part in (self.title, metric, ago(self.moment), self.key[:6]) if part)
+        made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
+        return " · ".join(part for part in (self.title, metric, made, self.key[:6]) if part)
 
 
 def runs(*products: type) -> list[Run]:
@@ -55,26 +56,23 @@ def runs(*products: type) -> list[Run]:
 def pick(label: str, *products: type) -> Run | None:
     """A box to choose a run with, kept in the address and for this visit; nothing while there are none."""
     found = {run.key: run for run in runs(*products)}
-    slot = f"run-{'-'.join(p.__name__ for p in products)}"
+    slot = f"last-run-{'-'.join(product.__name__ for product in products)}"
     wanted = st.query_params.get("run")
     if wanted and wanted not in found and found:
         st.warning(f"The run {plain(wanted[:16])} is not here any more, or of another kind; showing the newest one.")
         wanted = None
-    wanted = wanted or st.session_state.get(f"last-{slot}")
+    wanted = wanted or st.session_state.get(slot)
     if not found:
         return None
-    if wanted not in found:
-        wanted = next(iter(found))
-    if st.session_state.get(slot) not in found or (
-        st.query_params.get("run") in found and st.session_state[slot] != wanted
-    ):
-        st.session_state[slot] = wanted
+    keys, labels = list(found), {key: run.label for key, run in found.items()}
+    box = f"{slot}-{hash(tuple(labels.values()))}"  # a box knows its choices by their labels, and these change
 
     def choose() -> None:
-        st.query_params["run"] = st.session_state[slot]
+        st.query_params["run"] = st.session_state[box]
 
-    key = st.selectbox(label, list(found), format_func=lambda k: found[k].label, key=slot, on_change=choose)
-    st.query_params["run"] = st.session_state[f"last-{slot}"] = key
+    place = keys.index(wanted) if wanted in found else 0
+    key = st.selectbox(label, keys, index=place, format_func=labels.get, key=box, on_change=choose)
+    st.query_params["run"] = st.session_state[slot] = key
     return found[key]
 
 

@@ -99,6 +99,8 @@ def explore(run: Run, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
         row = {name: None if pd.isna(value) else value for name, value in row.items()}
         if row["rank"] is None:
             row.pop("rank")
+        measured = measured_of(run)
+        row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
         closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
 
 
@@ -162,8 +164,12 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
             "prediction": st.column_config.NumberColumn(format="%.3g"),
         },
     )
-    both = f"the {MOST_ROWS // 2} most helpful and most harmful" if len(table) > MOST_ROWS else "all"
-    st.caption(f"Choose a row to see it closely. {both} of {len(table):,} shown; the export has every one.")
+    both = (
+        f"The {MOST_ROWS // 2} most helpful and the {MOST_ROWS // 2} most harmful of"
+        if len(table) > MOST_ROWS
+        else "All"
+    )
+    st.caption(f"Choose a row to see it closely. {both} {len(table):,} are shown; the export has every one.")
 
 
 def training_of(run: Run):
@@ -171,6 +177,14 @@ def training_of(run: Run):
     spec = readable(run)
     entry = entry_of(spec.fit.key) if spec is not None and hasattr(spec, "fit") else None
     return product(entry).table("train") if entry else None
+
+
+def measured_of(run: Run) -> np.ndarray | None:
+    """The measured labels of a pool in which wrong ones were planted, if the store still has it."""
+    spec = readable(run)
+    entry = entry_of(spec.pool.key) if spec is not None and hasattr(spec, "pool") else None
+    columns = product(entry).columns if entry else {}
+    return next((values for name, values in columns.items() if name.startswith("measured:")), None)
 
 
 def solved(run: Run, record: dict) -> None:

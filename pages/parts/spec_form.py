@@ -37,10 +37,18 @@ def spec_form(
     extra = extra or {}
 
     def draw(names: list[str]) -> None:
+        """Families across, the rest two in a row."""
+        row: list[Any] = []
         for name in names:
             field = fields[name]
             shown = getattr(start, name, field.default) if start is not None else field.default
-            value = widget(field, f"{key}-{name}", shown, extra.get(name, {}))
+            if field.family is not None:
+                place, row = st.container(), []
+            else:
+                row = row or list(st.columns(2))
+                place = row.pop(0)
+            with place:
+                value = widget(field, f"{key}-{name}", shown, extra.get(name, {}))
             if value is not MISSING:
                 values[name] = value
 
@@ -140,7 +148,7 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
         label,
         choices,
         index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
-        format_func=lambda choice: title_of(choice.replace("-", " ")) if choice in names else choice,
+        format_func=lambda choice: title_of(choice).replace("-", " ") if choice in names else choice,
         key=key,
         help=plain(field.help) or None,
     )
@@ -152,9 +160,11 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
     own = form(field.family[kind])
     if own:
         with st.container(border=True):
-            for inner in own:
+            columns = st.columns(min(len(own), 2))
+            for place, inner in enumerate(own):
                 first = getattr(start, inner.name) if start is not None else inner.default
-                value = widget(inner, f"{key}-{kind}-{inner.name}", first)
+                with columns[place % len(columns)]:
+                    value = widget(inner, f"{key}-{kind}-{inner.name}", first)
                 if value is not MISSING:
                     values[inner.name] = value
     try:

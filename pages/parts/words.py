@@ -74,9 +74,22 @@ def ago(moment: float, now: float | None = None) -> str:
     return "just now"
 
 
+LABELS = {
+    "by": "Split by",
+    "valid": "Validation part",
+    "test": "Test part",
+    "pool": "Pool, set aside",
+    "ia3": "(IA)³",
+    "lora": "LoRA",
+    "bitfit": "BitFit",
+    "cg": "Conjugate gradients",
+    "lissa": "LiSSA",
+}
+
+
 def title_of(name: str) -> str:
-    """A field's name as a label: `learning_rate` → `Learning rate`."""
-    return name.replace("_", " ").capitalize()
+    """A field's or a member's name as a label: `learning_rate` → `Learning rate`."""
+    return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def key_metric(kind: str, summary: dict[str, Any]) -> str:

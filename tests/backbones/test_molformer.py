@@ -236,8 +236,12 @@ def test_the_padding_row_gets_no_gradient() -> None:
 @torch.no_grad()
 def test_half_precision_stays_near(loaded, inputs, outputs) -> None:
     model, ids, mask = loaded[0], inputs["input_ids"], inputs["attention_mask"]
+    kinds = set()
+    for features in model.feature_maps():
+        features.register_forward_hook(lambda module, given, made: kinds.add(made.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         pooled = model.pool(model(ids, mask), mask)
+    assert kinds == {torch.float32}, "the sums of attention are not made in half precision"
     assert pooled.dtype == torch.float32 and 0 < apart(pooled, outputs["pooled.f32"]) < 0.05
 
 

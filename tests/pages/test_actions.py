@@ -1,0 +1,123 @@
+"""What a visitor does: start, stop, go on, forget, open, delete."""
+
+import pytest
+import stage
+from conftest import checked, words
+
+from core.experiments import FineTune, Influence
+from core.line import Line
+from core.spec import read_json
+from core.store import Store
+
+
+def button(at, label: str):
+    return next(one for one in at.button if one.label == label)
+
+
+def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):
+    at = open_page("start")
+    checked(button(at, "Run the demo").click().run())
+    (job,) = Line(cache).jobs()
+    assert (job.key, job.state) == (stage.STUDY.key, "waiting")
+    at = open_page("start")
+    checked(button(at, "Run the demo").click().run())
+    assert len(Line(cache).jobs()) == 1
+
+
+def test_a_fine_tuning_is_submitted_as_the_form_says(open_page, cache):
+    at = open_page("train")
+    at.number_input(key="finetune-epochs").set_value(7)
+    at.number_input(key="finetune-seed").set_value(11).run()
+    checked(button(at, "Start").click().run())
+    (job,) = Line(cache).jobs()
+    spec = read_json(job.spec)
+    assert isinstance(spec, FineTune) and (spec.epochs, spec.seed) == (7, 11)
+    assert (spec.train.part, spec.valid.part, spec.test.part) == ("train", "valid", "test")
+    assert at.query_params["run"] in (job.key, [job.key])
+    assert "waiting" in words(at)
+
+
+def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
+    at = open_page("train")
+    key = next(box.key for box in at.number_input if box.label == "Test part")
+    at.number_input(key=key).set_value(0.99).run()
+    checked(at)
+    assert "the shares add up" in at.error[0].value
+    assert button(at, "Start").disabled and not Line(cache).jobs()
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeypatch):
+    asked = []
+    monkeypatch.setattr("core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key}))
+    at = open_page("influence", fit=stage.FIT.key)
+    checked(button(at, "Score the pool").click().run())
+    (spec,) = asked
+    assert isinstance(spec, Influence) and spec.fit == stage.FIT
+    assert spec.target == stage.VALID and spec.pool == stage.POOL
+
+
+@pytest.mark.parametrize("cache", ["running"], indirect=True)
+def test_stop_asks_the_job_to_stop(open_page, cache):
+    at = open_page("influence", run=stage.SCORES.key)
+    checked(button(at, "Stop").click().run())
+    assert Line(cache).job(stage.SCORES.key).cancelling
+    assert button(at, "Stop").disabled
+
+
+@pytest.mark.parametrize("cache", ["failed"], indirect=True)
+def test_a_failed_job_goes_on_or_is_forgotten(open_page, cache):
+    at = open_page("compare")
+    assert any("Traceback" in code.value for code in at.code)
+    checked(button(at, "Go on").click().run())
+    assert Line(cache).job(stage.STUDY.key).state == "waiting"
+    at = open_page("train")
+    checked(button(at, "Forget").click().run())
+    assert Line(cache).job(stage.FIT.key) is None
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_the_address_names_the_run(open_page, cache):
+    at = open_page("train", run=stage.OTHER.key)
+    assert next(box for box in at.selectbox if box.label == "Run").value == stage.OTHER.key
+    at = open_page("train", run="0" * 16)
+    assert "not here any more" in words(at)
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_results_say_what_they_are(open_page, cache):
+    text = words(open_page("train", run=stage.FIT.key))
+    rmse = Store(cache).get(stage.FIT).metrics["test"]["logS"]["rmse"]
+    assert f"{rmse:.3f}" in text and "its numbers flatter" in text
+    text = words(open_page("influence"))
+    assert "molecules help" in text and "(log10" in text.replace("\\", "") and "AUROC" in text
+    text = words(open_page("compare"))
+    assert "has the lowest mean test error" in text and "planted" in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_fits_stand_side_by_side(open_page, cache):
+    at = open_page("compare", fits=f"{stage.FIT.key},{stage.OTHER.key}")
+    assert "Settings that differ" in words(at)
+    differ, metrics = at.dataframe[0].value, at.dataframe[1].value
+    assert "learning rate" in differ.index and "reference" in metrics.iloc[0].tolist()
+
+
+def test_a_table_is_kept_and_used(open_page, cache):
+    at = open_page("data")
+    assert "1,274" in words(at)
+    button(at, "Use this table").click().run()
+    entries = Store(cache).entries()
+    assert [entry.kind for entry in entries] == ["load"]
+    assert entries[0].key == at.session_state["table"]
+
+
+def test_a_file_is_mapped_and_read(open_page, cache):
+    at = open_page("data")
+    way = at.get("button_group")[0]
+    way.set_value(["My file"]).run() if hasattr(way, "set_value") else None
+    at.file_uploader(key="file").upload("mine.csv", b"name;smiles;logD\na;CCO;1,5\nb;c1ccccc1;2,5\nc;not a molecule;3\n", "text/csv")
+    checked(at.run())
+    assert next(box for box in at.selectbox if box.label == "SMILES column").value == "smiles"
+    text = words(at)
+    assert "Molecules 2" in text and "Left out 1" in text
