@@ -2,7 +2,8 @@
 
 slope(z) = d f(z; θ + ε s) / d ε at 0, by a finite difference. The step is set by what it does: it moves the outputs
 by a small share of their spread. It is checked at half the step and against forward-mode differentiation on a few
-molecules, and made smaller where that helps. No gradient of a single molecule is ever taken, so any attention kernel will do.
+molecules, and made smaller where that helps. No gradient of a single molecule is ever taken, so any attention kernel
+will do.
 """
 
 import itertools

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,3 +86,9 @@ def trained(predictor: Predictor, smiles: Sequence[str], targets: np.ndarray, st
         predictor.loss(predictor(batch), scaled).backward()
         optimiser.step()
     return predictor.eval()
+
+
+def dense(curvature: Any) -> Tensor:
+    """The matrix of a curvature, column by column."""
+    eye = torch.eye(curvature.seen.d, dtype=torch.float64)
+    return torch.stack([curvature @ column for column in eye])

@@ -64,7 +64,7 @@ def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
     with st.container(border=True):
         st.caption(f"{plain(task)}: test part, {test['n']:,} molecules, touched once to report")
         for column, name in zip(st.columns(len(names)), names, strict=True):
-            label = f"{METRICS[name]} ({unit})" if unit and name in ("rmse", "mae") else METRICS[name]
+            label = f"{METRICS[name]} ({plain(unit)})" if unit and name in ("rmse", "mae") else METRICS[name]
             column.metric(label, number(test[name]))
             column.caption(f"validation {number(valid[name])}")
 

@@ -31,7 +31,8 @@ def cards(table: pd.DataFrame, unit: str = "", style: str = "") -> None:
     pieces = []
     for row in table.to_dict("records"):
         smiles = html.escape(str(row["smiles"]), quote=True)
-        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), 200, 122, dark()))
+        marked = row.get("highlight") or ()
+        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), 200, 122, dark(), marked))
         lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
         if _known(row.get("delta_loss")):
             word, tag = side(row["delta_loss"])
@@ -69,7 +70,7 @@ def _neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tu
 
 
 def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: str = "", count: int = 3) -> None:
-    """One molecule: drawing, label, prediction, ΔL in words, and the nearest training molecules laid alike."""
+    """One molecule: drawing, label, prediction, ΔL in words; the nearest training molecules, the shared part marked."""
     smiles = str(row["smiles"])
     st.image(drawing.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
     st.code(smiles, language=None, wrap_lines=True)
@@ -87,13 +88,14 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
         truth = f" Measured: {number(measured)}." if _known(measured) else ""
         st.warning(f"This label was planted: it is another molecule's.{truth}", icon=":material/flag:")
     if train is not None and len(train):
-        st.caption("Nearest training molecules (Tanimoto of Morgan fingerprints)")
+        st.caption("Nearest training molecules (Tanimoto of Morgan fingerprints), the shared part in blue")
         rows, similarity = _neighbours(train.digest, smiles, min(count, len(train)), train.smiles)
         near = pd.DataFrame(
             {
                 "smiles": train.smiles[rows],
                 "label": train.targets[rows, 0],
                 "note": [f"similar {value:.2f}" for value in similarity],
+                "highlight": [drawing.matched(one, drawing.shared_core(smiles, one, 1)) for one in train.smiles[rows]],
             }
         )
         cards(near, unit, "ms-three")

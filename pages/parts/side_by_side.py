@@ -10,7 +10,7 @@ from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv
 from pages.parts.spec_form import settings_of
-from pages.parts.words import METRICS, duration, number, signed
+from pages.parts.words import METRICS, duration, number, plain, signed
 
 
 def side_by_side(runs: list[Run]) -> None:
@@ -32,7 +32,7 @@ def side_by_side(runs: list[Run]) -> None:
     kind = first.record["kinds"][first.tasks.index(task)]
     unit = first.record["unit"][first.tasks.index(task)]
     same = len({fit.record["digests"]["test"] for fit in fits.values()}) == 1
-    st.subheader(f"Test metrics{f' ({unit})' if unit else ''}", anchor=False)
+    st.subheader(f"Test metrics{f' ({plain(unit)})' if unit else ''}", anchor=False)
     if not same:
         st.warning("The test parts differ: these numbers are of different molecules and are not compared.")
     found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)

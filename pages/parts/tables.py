@@ -38,22 +38,27 @@ def known_tables(labelled: bool = True) -> dict[str, tuple[str, Load]]:
     return found
 
 
-def choose_table(label: str, key: str, labelled: bool = True, help: str | None = None) -> Load:
-    """A box with the known tables; the one used last stands first."""
+def choose_table(
+    label: str, key: str, labelled: bool = True, help: str | None = None, start: Spec[Dataset] | None = None
+) -> Spec[Dataset]:
+    """A box with the known tables; `start`, or else the one used last, stands first."""
     found = known_tables(labelled)
     names = list(found)
-    last = st.session_state.get("table")
+    last = start.key if start is not None else st.session_state.get("table")
+    if start is not None and last not in found:
+        found, names = {last: (start.title, start), **found}, [last, *names]
+    key = f"{key}-{last[:8]}" if start is not None else key
     place = names.index(last) if last in names else 0
     chosen = st.selectbox(label, names, index=place, format_func=lambda k: found[k][0], key=key, help=help)
     return found[chosen][1]
 
 
-def choose_parts(table: Spec[Dataset], key: str) -> dict[str, Part] | None:
+def choose_parts(table: Spec[Dataset], key: str, start: Part | None = None) -> dict[str, Part] | None:
     """The split of a table: its parts by name, "pool" among them if it has a size; nothing while the form is wrong."""
     bundled = getattr(table, "source", "").startswith("bundled:")
-    start = Part(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
+    start = start or Part(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
     given = {"table": table, "part": "train"}
-    first = spec_form(Part, key, given, start=start, hidden=("train",))
+    first = spec_form(Part, key, given, start=start, hidden=("train",) if start.train is None else ())
     if first is None:
         return None
     sizes = {name: getattr(first, name) for name in ("train", "valid", "test", "pool")}

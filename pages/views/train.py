@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune
+from core.experiments import Adapt, FineTune, Part
 from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result
@@ -17,11 +17,14 @@ from pages.parts.words import plain
 
 def fine_tuning() -> Spec | None:
     """The form of a fine-tuning."""
+    again = asked_for(FineTune)
+    split = again.train if again and isinstance(again.train, Part) else None
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Data**")
-        table = choose_table("Table", "train-table", help="Add your own in the room Data")
-        parts = choose_parts(table, "split")
+        help_ = "Add your own in the room Data"
+        table = choose_table("Table", "train-table", help=help_, start=split.table if split else None)
+        parts = choose_parts(table, "split", split if split and split.table == table else None)
     with right:
         st.markdown("**Model and method**")
         if parts is None:
@@ -32,7 +35,7 @@ def fine_tuning() -> Spec | None:
             st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
             return None
         named = ("backbone", "method", "epochs", "seed")
-        return spec_form(FineTune, "finetune", given, named, start=asked_for(FineTune), extra={"backbone": made})
+        return spec_form(FineTune, "finetune", given, named, start=again, extra={"backbone": made})
 
 
 def adaptation() -> Spec | None:

@@ -1,5 +1,8 @@
 """What a visitor does: start, stop, go on, forget, open, delete."""
 
+import dataclasses
+import shutil
+
 import pytest
 import stage
 from conftest import checked, words
@@ -49,7 +52,9 @@ def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeypatch):
     asked = []
-    monkeypatch.setattr("core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key}))
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
     at = open_page("influence", fit=stage.FIT.key)
     checked(button(at, "Score the pool").click().run())
     (spec,) = asked
@@ -114,10 +119,47 @@ def test_a_table_is_kept_and_used(open_page, cache):
 
 def test_a_file_is_mapped_and_read(open_page, cache):
     at = open_page("data")
-    way = at.get("button_group")[0]
-    way.set_value(["My file"]).run() if hasattr(way, "set_value") else None
-    at.file_uploader(key="file").upload("mine.csv", b"name;smiles;logD\na;CCO;1,5\nb;c1ccccc1;2,5\nc;not a molecule;3\n", "text/csv")
+    at.get("button_group")[0].set_value("My file").run()
+    at.file_uploader(key="file").upload(
+        "mine.csv", b"name;smiles;logD\na;CCO;1,5\nb;c1ccccc1;2,5\nc;not a molecule;3\n", "text/csv"
+    )
     checked(at.run())
     assert next(box for box in at.selectbox if box.label == "SMILES column").value == "smiles"
     text = words(at)
     assert "Molecules 2" in text and "Left out 1" in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_run_is_changed_and_asked_for_again(open_page, cache, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    at = open_page("train", run=stage.OTHER.key)
+    checked(button(at, "Change and run again").click().run())
+    next(box for box in at.number_input if box.label == "Epochs").set_value(3)
+    checked(button(at, "Start").click().run())
+    assert asked == [dataclasses.replace(stage.OTHER, epochs=3)]
+
+
+def test_a_backbone_is_adapted_without_the_test_part(open_page, cache):
+    at = open_page("train")
+    at.get("button_group")[0].set_value("Adapt a backbone first (no labels needed)").run()
+    checked(button(at, "Start").click().run())
+    spec = read_json(Line(cache).jobs()[0].spec)
+    assert (spec.kind, spec.corpus.kind, spec.leave_out.part) == ("adapt", "load", "test")
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_kept_run_is_deleted_only_when_asked_twice(open_page, cache, tmp_path, monkeypatch):
+    shutil.copytree(cache, tmp_path / "copy")
+    monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
+    at = open_page("runs")
+    monkeypatch.setattr(
+        "pages.parts.keeping.overview", lambda kept: next(n for n, run in enumerate(kept) if run.key == stage.FIT.key)
+    )
+    checked(at.run())
+    checked(button(at, "Delete").click().run())
+    assert Store(tmp_path / "copy").has(stage.FIT) and "1 kept runs were made from it" in words(at)
+    checked(button(at, "Delete it").click().run())
+    assert not Store(tmp_path / "copy").has(stage.FIT)

@@ -35,9 +35,21 @@ def test_numbers_have_the_places_they_deserve(value, noise, shown):
 
 
 def test_durations_sizes_and_times():
-    assert [words.duration(s) for s in (None, 0, 3.2, 59, 125, 4800)] == ["–", "0 s", "3.2 s", "59 s", "2 min 05 s", "1 h 20 min"]
+    assert [words.duration(s) for s in (None, 0, 3.2, 59, 125, 4800)] == [
+        "–",
+        "0 s",
+        "3.2 s",
+        "59 s",
+        "2 min 05 s",
+        "1 h 20 min",
+    ]
     assert [words.size(b) for b in (12, 15_900, 812_000_000)] == ["12 B", "15.9 kB", "812.0 MB"]
-    assert [words.ago(0, now) for now in (3, 61, 7300, 86400 * 3)] == ["just now", "1 minute ago", "2 hours ago", "3 days ago"]
+    assert [words.ago(0, now) for now in (3, 61, 7300, 86400 * 3)] == [
+        "just now",
+        "1 minute ago",
+        "2 hours ago",
+        "3 days ago",
+    ]
 
 
 def test_markdown_shows_smiles_as_they_are():
@@ -45,7 +57,9 @@ def test_markdown_shows_smiles_as_they_are():
     assert words.plain("a\n# b") == r"a \# b"
 
 
-@pytest.mark.parametrize("summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}])
+@pytest.mark.parametrize(
+    "summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}]
+)
 def test_an_odd_summary_has_no_key_figure_and_raises_nothing(summary):
     assert words.key_metric("finetune", summary) == ""
 
@@ -59,7 +73,11 @@ def test_exported_text_starts_no_formula_and_numbers_stay():
 
 
 def test_the_live_curve_is_of_the_part_that_trains_now():
-    told = [{"title": title, "epoch": epoch, "train_loss": 1.0 / epoch, "valid_loss": 1.0} for title in "ab" for epoch in (1.0, 2.0, 3.0)]
+    told = [
+        {"title": title, "epoch": epoch, "train_loss": 1.0 / epoch, "valid_loss": 1.0}
+        for title in "ab"
+        for epoch in (1.0, 2.0, 3.0)
+    ]
     points = [{"numbers": numbers} for numbers in [*told[:-1], {"title": "b", "epoch": 2.5}, {"title": "b"}]]
     curve = live_curve(points)
     assert curve["epoch"].tolist() == [1.0, 2.0]
