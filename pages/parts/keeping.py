@@ -90,13 +90,16 @@ def delete(entry: Entry) -> None:
     users = users_of(entry.key)
     if users:
         st.caption(f"{len(users)} kept runs were made from it, such as {plain(users[0])}. They stay.")
-    if st.button("Delete it", type="primary", icon=":material/delete:"):
-        try:
-            service().store.delete(entry.key)
-        except BadInput as error:
-            st.error(plain(error))
-            return
+    if st.button("Delete it", type="primary", icon=":material/delete:", on_click=_gone, args=(entry.key,)):
         st.rerun()
+
+
+def _gone(key: str) -> None:
+    try:
+        service().store.delete(key)
+        st.toast("Deleted.")
+    except BadInput as error:
+        st.toast(plain(error), icon=":material/error:")
 
 
 def users_of(key: str) -> list[str]:

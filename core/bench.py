@@ -1,0 +1,123 @@
+"""Benchmarks: each figure is a ratio between two things measured in the same run, so that the machine cancels out."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.spec import BadInput
+
+REPEATS = 7
+
+
+def run(name: str = "") -> dict[str, Any]:
+    """One benchmark, or all of them. Raises `BadInput` for an unknown name."""
+    if name and name not in BENCHES:
+        raise BadInput(f"there is no benchmark {name!r}; there are {', '.join(BENCHES)}")
+    return {chosen: BENCHES[chosen]() for chosen in ([name] if name else BENCHES)}
+
+
+def ratios(base: Callable[[], Any], others: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median seconds of each over those of `base`, measured in turn so that a slow minute slows all of them."""
+    ways = {"base": base, **others}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way()
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - began)
+        print(".", end="", file=sys.stderr, flush=True)
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: round(middle[name] / middle["base"], 3) for name in others}
+
+
+def _molecules(count: int) -> list[str]:
+    """Drug molecules of about equal length, that come with the installation."""
+    from core.experiments import Load
+    from core.report import SILENT
+
+    smiles = [one for one in Load("bundled:drugs").make(SILENT).smiles if 25 <= len(one) <= 60]
+    return smiles[:count]
+
+
+def influence() -> dict[str, Any]:
+    """Scoring against plain prediction, and a curvature product against a gradient, on `molsway-mini`."""
+    import torch
+
+    from core.backbones import Untrained
+    from core.directional import Slopes
+    from core.influence import Curvature, flatten, target_gradient, used, view
+    from core.predictor import Predictor, best_device
+
+    predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
+    smiles = _molecules(64)
+    seen = view(predictor, "all")
+    inputs = seen.inputs(predictor.encode(smiles))
+    seen = used(seen, inputs)
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randn(len(smiles), 1, generator=generator).to(predictor.device)
+    vector = torch.randn(seen.d, generator=generator).to(predictor.device)
+    vector /= vector.norm()
+    ways = {route: Slopes(seen, vector, 1e-3, route) for route in ("one-sided", "central", "forward-mode")}
+
+    @torch.no_grad()
+    def forward() -> torch.Tensor:
+        return seen.predict(seen.params, inputs)
+
+    base = forward()
+    routes = {name: lambda way=way: way(inputs, base) for name, way in ways.items()}
+    gauss_newton, hessian = (Curvature(seen, [(inputs, targets)], 1.0, form) for form in ("gauss-newton", "hessian"))
+
+    def one_by_one() -> None:
+        for row in range(8):
+            one = {name: value[row : row + 1] for name, value in inputs.items()}
+            flatten({"g": target_gradient(seen, [(one, targets[row : row + 1])])})
+
+    return {
+        "extra forward passes a molecule": ratios(forward, routes)
+        | {"a backward pass for each molecule": round(8 * ratios(forward, {"loop": one_by_one})["loop"], 1)},
+        "gradients a curvature product": ratios(
+            lambda: target_gradient(seen, [(inputs, targets)]),
+            {"gauss-newton": lambda: gauss_newton @ vector, "hessian": lambda: hessian @ vector},
+        ),
+    }
+
+
+def training() -> dict[str, Any]:
+    """A training step against a forward pass (the floor is three), for each method, on `molsway-mini`."""
+    import torch
+
+    from core.backbones import Untrained
+    from core.methods import METHODS
+    from core.predictor import Predictor, best_device
+
+    smiles = _molecules(64)
+    found = {}
+    for kind, method in METHODS.items():
+        predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
+        method()(predictor)
+        moving = [weight for weight in predictor.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(moving, lr=1e-6, fused=True)
+        batch, targets = predictor.encode(smiles), torch.zeros(len(smiles), 1, device=predictor.device)
+
+        @torch.no_grad()
+        def forward(predictor: Predictor = predictor, batch: dict = batch) -> None:
+            predictor(batch)
+
+        def step(
+            predictor: Predictor = predictor, batch: dict = batch, targets: Any = targets, optimiser: Any = optimiser
+        ) -> None:
+            predictor.train()
+            predictor.loss(predictor(batch), targets).backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            predictor.eval()
+
+        found[kind] = ratios(forward, {"step": step})["step"]
+    return {"forward passes a training step": found}
+
+
+BENCHES: dict[str, Callable[[], dict[str, Any]]] = {"influence": influence, "training": training}
