@@ -24,7 +24,7 @@ def test_dark_and_light_differ():
 @pytest.mark.parametrize("smiles", ["", "   ", "not a molecule", "C1CC", "CC>>CO", None, 3.5, "C" * 400])
 def test_what_cannot_be_drawn_gives_a_placeholder(smiles):
     root = ET.fromstring(drawing.svg(smiles))
-    assert [node.text for node in root.iter() if node.tag.endswith("text")][0]
+    assert next(node.text for node in root.iter() if node.tag.endswith("text"))
 
 
 def test_a_placeholder_escapes_its_text():

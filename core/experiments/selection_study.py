@@ -46,7 +46,7 @@ class SelectionStudy(Spec[Comparison]):
     damping: float | None = Field(
         default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
     )
-    ridge: float = Field(default=1.0, gt=0, description="damping of the greedy rule's last layer")
+    ridge: float = Field(default=20.0, gt=0, description="damping of the greedy rule's last layer")
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:

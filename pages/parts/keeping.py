@@ -1,5 +1,6 @@
 """The store on a page: a table of what is kept, a bundle to take away, deletion that asks first."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -89,17 +90,14 @@ def delete(entry: Entry) -> None:
     st.markdown(f"**{plain(entry.title)}** ({size(entry.bytes)}) goes from the store. Its recipe can make it again.")
     users = users_of(entry.key)
     if users:
-        st.caption(f"{len(users)} kept runs were made from it, such as {plain(users[0])}. They stay.")
+        st.caption(f"Kept runs that were made from it stay ({len(users)}, such as {plain(users[0])}).")
     if st.button("Delete it", type="primary", icon=":material/delete:", on_click=_gone, args=(entry.key,)):
         st.rerun()
 
 
 def _gone(key: str) -> None:
-    try:
+    with contextlib.suppress(BadInput):  # someone else deleted it first
         service().store.delete(key)
-        st.toast("Deleted.")
-    except BadInput as error:
-        st.toast(plain(error), icon=":material/error:")
 
 
 def users_of(key: str) -> list[str]:
