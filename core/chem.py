@@ -64,8 +64,8 @@ def parse(smiles: str) -> Chem.Mol:
     if not isinstance(smiles, str) or not smiles.strip():
         raise BadInput("the SMILES is empty")
     text = smiles.strip()
-    core, _, tail = text.partition(" ")
-    if tail and not tail.lstrip().startswith("|"):
+    core, *tail = text.split(maxsplit=1)  # RDKit would read up to a tab or a line end and pass over the rest
+    if tail and not (text[len(core)] == " " and tail[0].startswith("|")):
         raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
     if len(core) > LONGEST:
         raise BadInput(f"the SMILES has {len(core):,} characters, more than the {LONGEST:,} that are read")

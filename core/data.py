@@ -101,15 +101,15 @@ class Dataset:
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON: rows, each task with its unit, kind and spread, what was left out, where it comes from."""
-        lengths = [len(text) for text in self.smiles]
         return {
             "rows": len(self),
             "digest": self.digest,
             "tasks": [_task(*each) for each in zip(self.tasks, self.unit, self.kinds, self.targets.T, strict=True)],
             "columns": list(self.columns),
-            "longest": max(lengths, default=0),
+            "longest": max(map(len, self.smiles), default=0),
             "planted": int(self.columns["planted"].sum()) if "planted" in self.columns else None,
             "dropped": dict(Counter(self.dropped["what"])),
+            "dropped_first": self.dropped.head(20).to_dict("records"),
             "provenance": self.provenance,
         }
 

@@ -48,13 +48,18 @@ def own(root: Path | str) -> Iterator[None]:
         lock.acquire(blocking=False)
     except filelock.Timeout:
         raise Held(f"the cache {root} is being worked on by {_holder(side)}; stop that, or wait for it") from None
+    except OSError as error:
+        if disk.is_full(error):
+            raise disk.full(root) from error
+        raise BadInput(f"the cache {root} cannot be written: {error.strerror}; choose another --cache") from None
     try:
         me = psutil.Process()
         with contextlib.suppress(OSError):  # the lock holds without it
             disk.write(side, {"pid": me.pid, "started": me.create_time()})
         yield
     finally:
-        side.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            side.unlink(missing_ok=True)
         lock.release()
 
 

@@ -32,6 +32,7 @@ class Scores:
     a label has NaN scores.
     `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
     scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
+    `smiles`: the molecules of train and target, in the order of these features.
     `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
     detection.
     """
@@ -40,6 +41,7 @@ class Scores:
     vector: np.ndarray
     last_layer: dict[str, np.ndarray] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    smiles: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The record, with counts, quantiles and the ends of the ranking."""
@@ -69,6 +71,9 @@ class Scores:
         self.table.to_parquet(folder / "scores.parquet")
         arrays = {f"last_layer.{name}": value for name, value in self.last_layer.items()} | {"vector": self.vector}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
+        parts = [pd.DataFrame({"part": part, "smiles": smiles}) for part, smiles in self.smiles.items()]
+        both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"part": [], "smiles": []}, dtype=str)
+        both.to_parquet(folder / "parts.parquet")
         text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "record.json").write_text(text, encoding="utf-8")
 
@@ -77,11 +82,13 @@ class Scores:
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / "arrays.safetensors")
+        both = pd.read_parquet(folder / "parts.parquet")
         return cls(
             table=pd.read_parquet(folder / "scores.parquet"),
             vector=arrays.pop("vector"),
             last_layer={name.removeprefix("last_layer."): value for name, value in arrays.items()},
             record=json.loads((folder / "record.json").read_text(encoding="utf-8")),
+            smiles={part: rows["smiles"].to_numpy(object) for part, rows in both.groupby("part")},
         )
 
 

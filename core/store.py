@@ -44,9 +44,14 @@ def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[flo
         parts = {name: _each(part, lambda s: _made(s, store, report, share)) for name, part in spec.parts().items()}
         start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
         here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
-        here(0.0, f"beginning {spec.title}")
         began = time.monotonic()
-        store.put(spec, spec.make(here, **parts), time.monotonic() - began)
+        try:
+            here(0.0, f"beginning {spec.title}")
+            store.put(spec, spec.make(here, **parts), time.monotonic() - began)
+        except BaseException:
+            with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
+                here.scratch.rmdir()
+            raise
     return store.get(spec)
 
 
@@ -210,8 +215,16 @@ class Store:
             raise BadInput(f"{folder} lies inside the cache; export to a folder outside it")
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise BadInput(f"{folder} is there already and not empty; name a new folder")
-        with room(target):
-            shutil.copytree(source, target, dirs_exist_ok=True)
+        there = target.is_dir()
+        try:
+            with room(target):
+                shutil.copytree(source, target, dirs_exist_ok=True)
+        except BaseException as error:  # half a product is none
+            for inner in (*target.glob("*"), *([] if there else [target])):
+                shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+            if isinstance(error, OSError):
+                raise BadInput(f"{folder} cannot be written: {error.strerror}; name another folder") from None
+            raise
         return target
 
     def sweep(self, days: float = 30.0) -> None:

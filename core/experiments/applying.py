@@ -44,11 +44,15 @@ def score_file(
         return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "planted")}
 
     raw = read_table(table)
-    names = [labels] if labels and len(fit.tasks) == 1 else list(fit.tasks)
+    if labels and len(fit.tasks) > 1:
+        raise BadInput(f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {_listed(fit.tasks)}")
+    names = [labels] if labels else list(fit.tasks)
     missing = [name for name in names if name not in raw.frame]
     if missing:
-        there = ", ".join(map(str, raw.frame.columns[:12]))
-        raise BadInput(f"{table.name!r} has no column {missing[0]!r} for the labels; it has {there}; name it with --labels")
+        raise BadInput(
+            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {_listed(raw.frame.columns)}; "
+            "name it with --labels"
+        )
     return apply(raw, out, columns, fit.tasks, smiles, names, report)
 
 
@@ -61,38 +65,38 @@ def apply(
     labels: list[str] | None,
     report: Report,
 ) -> dict[str, Any]:
-    """Write `raw` with further columns to `out` (CSV or Parquet), a chunk at a time, in the order of its rows."""
+    """Write `raw` with further columns to `out` (CSV or Parquet), a chunk at a time, in the order of its rows.
+
+    A column of the table that is called like one of these keeps its values as `<name> (given)`.
+    """
     frame = raw.frame
     column = smiles or guess_smiles(frame)
     if column not in frame:
         raise BadInput(
             f"no column of SMILES {'named ' + repr(smiles) if smiles else 'was found'}; the table has "
-            f"{', '.join(map(str, frame.columns[:12]))}; name it with --smiles"
+            f"{_listed(frame.columns)}; name it with --smiles"
         )
     if out.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
-    draft, unusable = out.with_name(f"{out.name}.draft"), 0
-    draft.unlink(missing_ok=True)
-    writer = _writer(draft, out.suffix)
-    for start in range(0, len(frame), CHUNK):
-        part = frame.iloc[start : start + CHUNK]
-        names, reasons = zip(*(_canonical(cell) for cell in part[column]), strict=True)
-        usable = np.array([name is not None for name in names])
-        targets = np.full((len(part), len(tasks)), np.nan)
-        for task, name in enumerate(labels or ()):
-            targets[:, task] = numbers(part[name])[0]
-        chunk = Dataset(smiles=[name for name in names if name], targets=targets[usable], tasks=tasks)
-        stop = min(start + CHUNK, len(frame))
-        found = columns(chunk, report.part(start / len(frame), stop / len(frame))) if len(chunk) else {}
-        added = {name: np.full(len(part), np.nan) for name in found}
-        for name, values in found.items():
-            added[name][usable] = values
-        taken = {name: values for name, values in added.items() if name not in part.columns}
-        writer(part.reset_index(drop=True).assign(**taken, unusable=[reason or "" for reason in reasons]))
-        unusable += int((~usable).sum())
-    writer(None)
-    draft.replace(out)
-    return {"rows": len(frame), "unusable": unusable, "out": str(out), "columns": sorted(taken)}
+    named = [_canonical(cell) for cell in frame[column]]
+    usable = np.array([name is not None for name, _ in named])
+    if not usable.any():
+        raise BadInput(f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name its column with --smiles")
+    targets = np.full((len(frame), len(tasks)), np.nan)
+    for task, name in enumerate(labels or ()):
+        targets[:, task] = numbers(frame[name])[0]
+    rows = np.flatnonzero(usable)
+    found: dict[str, np.ndarray] = {}
+    for start in range(0, len(rows), CHUNK):
+        mine = rows[start : start + CHUNK]
+        chunk = Dataset(smiles=[named[row][0] for row in mine], targets=targets[mine], tasks=tasks)
+        within = report.part(start / len(rows), min(start + CHUNK, len(rows)) / len(rows))
+        for name, values in columns(chunk, within).items():
+            found.setdefault(name, np.full(len(frame), np.nan))[mine] = values
+    found["unusable"] = np.array([reason or "" for _, reason in named], object)
+    kept = frame.rename(columns={name: f"{name} (given)" for name in found if name in frame})
+    _write(kept.reset_index(drop=True).assign(**found), out)
+    return {"rows": len(frame), "unusable": int((~usable).sum()), "out": str(out), "columns": sorted(found)}
 
 
 def _canonical(cell: Any) -> tuple[str | None, str | None]:

@@ -103,7 +103,7 @@ class Influence(Spec[Scores]):
             )
         record["detection"] = detection(table, self.seed)
         record["seconds_in_all"] = time.monotonic() - began
-        return Scores(table, vector.cpu().numpy(), arrays, record)
+        return Scores(table, vector.cpu().numpy(), arrays, record, {"train": train.smiles, "target": target.smiles})
 
     def _names(self, predictor: "Predictor", fit: Fit) -> list[str] | None:
         """The weights that training moved, for the scope "all": those that still require a gradient."""

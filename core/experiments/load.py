@@ -1,5 +1,6 @@
 """Load: a table of molecules from the installation, from the Hugging Face hub, or from a file of the user's."""
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -179,7 +180,9 @@ def settled(spec: Spec, files: Path) -> Spec:
     def settle(one: Spec) -> Spec:
         if not isinstance(one, Load) or not one.source.startswith("file:") or one.digest:
             return one
-        path = Path(one.source.removeprefix("file:")).expanduser()
+        path = Path(one.source.removeprefix("file:"))
+        with contextlib.suppress(RuntimeError):  # nobody's home: then it is a name like any other
+            path = path.expanduser()
         name, digest = import_file(path, path.name, files)
         return dataclasses.replace(one, source=f"file:{name}", digest=digest)
 

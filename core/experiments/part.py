@@ -106,7 +106,7 @@ def split(
 
 def _counts(n: int, sizes: dict[str, float | None]) -> dict[str, int]:
     """Rows of each part; the rest is what the others leave."""
-    counts = {name: round(size * n if size < 1 else size) for name, size in sizes.items() if size is not None}
+    counts = {name: round(size * n) if size < 1 else int(size) for name, size in sizes.items() if size is not None}
     (rest,) = (name for name, size in sizes.items() if size is None)
     left = n - sum(counts.values())
     asked = ", ".join(f"{name} {size:g} is {counts[name]}" for name, size in sizes.items() if size)

@@ -21,6 +21,7 @@ WORDS = {  # in the name of a column that was measured
 COMPUTED = {"pred", "predicted", "prediction", "calc", "calculated", "computed"}
 IDENTITY = {"id", "ids", "idx", "index", "cid", "sid", "row", "cas", "rn", "key", "seed", "fold", "split", "unnamed"}
 SAMPLE = 20
+MOST = 1e30  # of a label: models calculate in single precision, where squares and sums have to fit
 
 
 def guess_smiles(frame: pd.DataFrame) -> str | None:
@@ -58,15 +59,15 @@ def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, 
 def numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
     """The numbers in a column, NaN elsewhere (n,); place → what is wrong with a cell; and the places that hold text.
 
-    Empty cells and words for them (NA, null, -, ?) are only unmeasured. NaN and infinity written as text, and
-    infinity as a number, are named. true and false are 1 and 0.
+    Empty cells and words for them (NA, null, -, ?) are only unmeasured. NaN and infinity written as text,
+    infinity as a number, and numbers beyond ±1e30 are named. true and false are 1 and 0.
     """
     column = pd.Series(cells).reset_index(drop=True)
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(dtype=float, na_value=np.nan).copy()
         faults = {int(place): "is infinite" for place in np.flatnonzero(np.isinf(values))}
         values[list(faults)] = np.nan
-        return values, faults, []
+        return _possible(values, faults), faults, []
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan).copy()
     values[np.isinf(values)] = np.nan  # named below
     faults: dict[int, str] = {}
@@ -82,7 +83,14 @@ def numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], li
         elif cell not in EMPTY:
             faults[place] = _fault(cell)
             text.extend([place] * faults[place].startswith("is text"))
-    return values, faults, text
+    return _possible(values, faults), faults, text
+
+
+def _possible(values: np.ndarray, faults: dict[int, str]) -> np.ndarray:
+    """The values without those that no measurement has, which are named in `faults`."""
+    beyond = np.abs(values) > MOST  # NaN is not
+    faults |= {int(place): f"is {values[place]:g}, beyond ±{MOST:g}" for place in np.flatnonzero(beyond)}
+    return np.where(beyond, np.nan, values)
 
 
 def with_points(column: pd.Series) -> pd.Series | None:

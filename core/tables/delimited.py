@@ -112,7 +112,11 @@ def _first_lines(text: str) -> list[str]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter or "\x1f"))
+    try:
+        return next(csv.reader([line], delimiter=delimiter or "\x1f"))
+    except csv.Error:
+        most = csv.field_size_limit()
+        raise BadInput(f"a cell has more than {most:,} characters ({line[:40]!r} …); is this a table?") from None
 
 
 def _names(cells: list[str]) -> tuple[list[str], list[str]]:

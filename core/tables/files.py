@@ -39,10 +39,8 @@ def suffix_of(name: str) -> str:
     lower = Path(name).name.lower()
     bare = lower.removesuffix(".gz")
     suffix = Path(bare).suffix
-    if suffix in EXCEL:
-        raise BadInput(f"{name!r} is a workbook, which is not read; save its sheet as CSV (UTF-8) and give that")
-    if suffix in ARCHIVES:
-        raise BadInput(f"{name!r} is an archive, which is not read; unpack it and give the table inside")
+    if suffix in EXCEL or suffix in ARCHIVES:
+        raise _other(name, suffix)
     if suffix not in KINDS or (bare != lower and KINDS[suffix] == "parquet"):
         raise BadInput(f"{name!r} is no table that is read; its name should end in one of {' '.join(KINDS)}")
     return suffix + lower.removeprefix(bare)
@@ -61,7 +59,10 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         if not source.is_file():
             raise BadInput(f"there is no file {str(source)!r}; check the path")
         check_size(source)
-        data = source.read_bytes()
+        try:
+            data = source.read_bytes()
+        except PermissionError:
+            raise BadInput(f"the file {str(source)!r} may not be read; change its permissions or copy it") from None
     if len(data) > MOST_BYTES:
         raise _too_large(name, len(data))
     if not data:
@@ -80,7 +81,13 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
-    return Path(name).name, digest
+    return label(name), digest
+
+
+def label(name: str) -> str:
+    """What a file is called from then on: no folders, nothing that cannot be printed, at most 100 characters."""
+    bare = "".join(letter if letter.isprintable() else "_" for letter in name.replace("\\", "/").rpartition("/")[2])
+    return bare if len(bare) <= 100 else bare[:80] + "…" + bare[-19:]
 
 
 def check_size(path: Path) -> None:
@@ -104,9 +111,9 @@ def unpacked(path: Path, most: int | None = None) -> tuple[bytes, bool]:
         )
     for magic, suffix in MAGIC.items():  # whatever the name says
         if data.startswith(magic):
-            suffix_of(path.name.removesuffix(".gz") + (".xlsx" if b"xl/" in data else suffix))
+            raise _other(path.name, ".xlsx" if b"xl/" in data else suffix)
     if data[257:262] == b"ustar":
-        suffix_of(path.name + ".tar")
+        raise _other(path.name, ".tar")
     return data[:limit], len(data) <= limit
 
 
@@ -132,8 +139,19 @@ def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
         if "\0" in text:
             break
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return (text if whole else text[: text.rfind("\n") + 1]), encoding
+        text = text if whole else text[: text.rfind("\n") + 1]
+        if not text.strip():  # a byte-order mark alone; or a first line so long that no end of it was read
+            long = f"begins with a line of more than {len(data):,} bytes, which is no header"
+            raise BadInput(f"{name!r} {'is empty' if whole else long}; it wants a header line and rows")
+        return text, encoding
     raise BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
+
+
+def _other(name: str, suffix: str) -> BadInput:
+    """What to say of a file that is a workbook or an archive, whatever it is called."""
+    if suffix in EXCEL:
+        return BadInput(f"{name!r} is a workbook, which is not read; save its sheet as CSV (UTF-8) and give that")
+    return BadInput(f"{name!r} is an archive ({suffix}), which is not read; unpack it and give the table inside")
 
 
 def _too_large(name: str, size: int) -> BadInput:

@@ -57,6 +57,8 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
         data, whole = unpacked(path, None if rows is None else PEEK_BYTES)
         text, encoding = decoded(data, path.name, whole)
         if kind == "csv":
+            while not whole and text.count('"') % 2:  # the cut went through a quoted cell that runs over lines
+                text = text[: text.rfind("\n", 0, -1) + 1]
             frame, delimiter, notes = delimited(text, path.name)
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:

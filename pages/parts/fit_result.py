@@ -10,7 +10,7 @@ from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.words import METRICS, duration, number, plain, size
+from pages.parts.words import METRICS, device_name, duration, number, plain, size
 
 
 def fit_result(run: Run) -> None:
@@ -81,7 +81,7 @@ def costs(record: dict) -> None:
         "Learning rate, peak": record.get("learning_rate"),
         "Time": duration(record.get("seconds")),
         "Peak memory": size(record["peak_memory"]) if record.get("peak_memory") else None,
-        "Device": record.get("device"),
+        "Device": device_name(record.get("device")),
         "Arithmetic": record.get("precision"),
         "Seed": record.get("seed"),
     }

@@ -9,7 +9,7 @@ from core import figures
 from core.line import Job
 from core.spec import BadInput
 from pages.parts.service import service
-from pages.parts.words import STATES, ago, duration, plain
+from pages.parts.words import STATES, ago, duration, headline, plain
 
 STALE = 90  # seconds without a word
 
@@ -40,7 +40,7 @@ def _live(key: str) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             chip(job.state, job.cancelling)
-            st.markdown(f"**{plain(job.title)}**")
+            st.markdown(f"**{plain(headline(job.title))}**")
         st.progress(min(job.fraction, 1.0), text=_sentence(job))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
@@ -92,7 +92,7 @@ def _ended(job: Job) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             chip(job.state)
-            st.markdown(f"**{plain(job.title)}**")
+            st.markdown(f"**{plain(headline(job.title))}**")
             st.caption(ago(job.ended))
         if job.state == "failed":
             st.error(plain(job.error), icon=":material/error:")
@@ -135,6 +135,6 @@ def _line_chip(was_alive: bool) -> None:
         st.caption(f":material/bedtime: {waiting}")
         return
     left = f" · {duration(running.eta)} left" if running.eta is not None else ""
-    st.progress(min(running.fraction, 1.0), text=f"**{plain(running.title)}**  \n{running.fraction:.0%}{left}")
+    st.progress(min(running.fraction, 1.0), text=f"**{plain(headline(running.title))}**  \n{running.fraction:.0%}{left}")
     if len(jobs) > 1:
         st.caption(f"{len(jobs) - 1} more waiting")

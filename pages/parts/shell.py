@@ -17,15 +17,17 @@ from pages.parts.words import plain
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
 [data-testid="stMetric"] { padding: .1rem 0; }
-.ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+.ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(6, minmax(0, 1fr)); }
+@media (max-width: 1100px) { .ms-grid { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
+@media (max-width: 560px) { .ms-grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .ms-grid.ms-three { grid-template-columns: repeat(3, 1fr); gap: .5rem; }
 .ms-three img { height: 88px; }
 .ms-card { border: 1px solid rgba(128,138,155,.28); border-radius: .7rem; padding: .5rem .6rem .55rem; min-width: 0; }
 .ms-card img { width: 100%; height: 122px; object-fit: contain; display: block; }
 .ms-card b { font-weight: 620; } .ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
 .ms-tag { border-radius: 99px; padding: .05rem .45rem; font-size: .7rem; white-space: nowrap; font-weight: 600; }
-.ms-helps { background: rgba(46,134,222,.16); color: #2E86DE; }
-.ms-harms { background: rgba(230,126,34,.18); color: #D9691A; }
+.ms-helps { background: rgba(46,134,222,.16); color: color-mix(in srgb, #2E86DE 68%, currentColor); }
+.ms-harms { background: rgba(230,126,34,.18); color: color-mix(in srgb, #E67E22 68%, currentColor); }
 .ms-mute { opacity: .66; font-size: .78rem; }
 .ms-cut { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .ms-empty { border: 1px dashed rgba(128,138,155,.45); border-radius: .9rem; text-align: center;
@@ -100,7 +102,7 @@ def exports(name: str, summary: dict[str, Any], tables: dict[str, Callable[[], b
     with st.container(horizontal=True):
         for label, data in tables.items():
             st.download_button(
-                f"{label} (CSV)",
+                f"{label.capitalize()} (CSV)",
                 data=data,
                 file_name=f"molsway-{name}-{label}.csv".replace(" ", "-"),
                 mime="text/csv",

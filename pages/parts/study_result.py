@@ -9,7 +9,7 @@ from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import METRICS, beside_noise, duration, plain, signed
+from pages.parts.words import METRICS, beside_noise, device_name, duration, minus, plain, signed
 
 ARMS = {
     "none": "nothing of the pool: the reference",
@@ -26,10 +26,10 @@ def study_result(run: Run) -> None:
     made = product(run.entry)
     record = made.record
     unit, arms = record.get("unit", ""), record["arms"]
-    verdict(record["verdict"])
+    verdict(minus(record["verdict"]))
     st.caption(
         f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
-        f"{plain(record.get('backbone', ''))} on {plain(record.get('device', ''))}."
+        f"{plain(record.get('backbone', ''))} on {plain(device_name(record.get('device')))}."
     )
     notes(record.get("notes", []))
     names = [name for name in METRICS if name in arms[0]]

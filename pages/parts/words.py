@@ -1,6 +1,7 @@
 """Numbers, times and states as people read them."""
 
 import math
+import re
 import time
 from typing import Any
 
@@ -36,6 +37,16 @@ def number(value: float | None, noise: float | None = None) -> str:
     return f"{value:,.{places}f}".replace("-", "−")
 
 
+def headline(title: str) -> str:
+    """A title that begins with a capital letter."""
+    return title[:1].upper() + title[1:]
+
+
+def minus(sentence: str) -> str:
+    """A sentence whose negative numbers have a minus sign, not a hyphen."""
+    return re.sub(r"(?<![\w.)])-(?=\d)", "−", sentence)
+
+
 def beside_noise(value: float | None, noise: float | None) -> str:
     """`0.82 ± 0.03`, or the number alone where nothing is known of its noise."""
     return f"{number(value, noise)} ± {number(noise, noise)}" if noise else number(value)
@@ -53,6 +64,11 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f} s" if seconds >= 10 or seconds == 0 else f"{seconds:.1f} s"
     minutes = int(seconds // 60)
     return f"{minutes} min {int(seconds % 60):02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def device_name(device: str | None) -> str:
+    """The name of a device, `CPU` where nothing better is known."""
+    return "CPU" if device in (None, "", "cpu", "x86_64", "aarch64", "arm") else device
 
 
 def size(count: float) -> str:

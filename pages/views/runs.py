@@ -7,7 +7,7 @@ from pages.parts.keeping import bundle, delete, overview
 from pages.parts.runs import open_run, readable, runs
 from pages.parts.service import service
 from pages.parts.shell import command, empty, head
-from pages.parts.words import ago, duration, plain, size
+from pages.parts.words import ago, device_name, duration, headline, plain, size
 
 head(
     "Runs",
@@ -24,7 +24,7 @@ if not live:
 for job in sorted(live, key=lambda job: (job.state != "running", line.position(job.key) or 0)):
     job_panel(job.key)
 for job in ended:
-    with st.expander(f"{plain(job.title)} · {job.state} · {ago(job.ended)}", key=f"ended-{job.key}"):
+    with st.expander(f"{plain(headline(job.title))} · {job.state} · {ago(job.ended)}", key=f"ended-{job.key}"):
         job_panel(job.key)
         if st.button("Open its page", key=f"page-{job.key}", type="tertiary"):
             open_run(job.key, job.kind)
@@ -47,11 +47,11 @@ run = kept[picked]
 with st.container(border=True):
     with st.container(horizontal=True, vertical_alignment="center"):
         chip("kept")
-        st.markdown(f"**{plain(run.title)}**")
+        st.markdown(f"**{plain(headline(run.title))}**")
         st.code(run.key, language=None)
     entry = run.entry
     st.caption(
-        f"{ago(run.moment)} · took {duration(entry.seconds)} · {size(entry.bytes)} · {plain(entry.device or 'CPU')}"
+        f"{ago(run.moment)} · took {duration(entry.seconds)} · {size(entry.bytes)} · {plain(device_name(entry.device))}"
     )
     with st.container(horizontal=True):
         if st.button("Open", type="primary", icon=":material/arrow_forward:"):

@@ -7,11 +7,14 @@ import pytest
 from core.data import Dataset
 from core.last_layer import Standard, greedy, ridges
 from core.samplers import SAMPLERS
-from core.samplers.greedy import Greedy
+from core.samplers.greedy import Greedy, described
 from core.samplers.top import Top
 from core.samplers.uniform import Uniform
 from core.scores import Scores
 from core.spec import BadInput
+
+
+SIZES = {"train": 25, "target": 20}
 
 
 def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset, Scores]:
@@ -28,7 +31,10 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
     )
     delta = generator.normal(size=n)
     return pool, Scores(
-        pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta}), np.zeros(1), arrays, {}
+        pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta}),
+        np.zeros(1),
+        arrays,
+        smiles={part: np.array(["O" + "C" * (k + 1) for k in range(rows)], object) for part, rows in SIZES.items()},
     )
 
 
@@ -98,7 +104,22 @@ def test_greedy_refuses_what_it_cannot_use():
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
     scores.last_layer["pool"][3, 0] = np.nan
     with pytest.raises(BadInput, match="features of pool are not finite"):
-        Greedy(count=3)(pool, scores)
+        Greedy(count=3, features="last layer")(pool, scores)
+
+
+def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
+    train = np.array(["CCO", "CCCO", "c1ccccc1O", "CC(C)O"], object)
+    found = described(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
+    assert found["train"].shape[1] == found["pool"].shape[1] > 100
+    assert np.isfinite(found["pool"]).all()
+    assert (found["pool"] <= found["train"].max(0)).all() and (found["pool"] >= found["train"].min(0)).all()
+    np.testing.assert_allclose(found["pool"][2], found["train"][0])
+
+
+def test_greedy_follows_its_features():
+    pool, scores = pool_and_scores()
+    by_layer, by_descriptors = (Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors"))
+    assert list(by_layer) == list(greedy(scores.last_layer, 5, 20.0)[0]) != list(by_descriptors)
 
 
 def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
@@ -154,7 +175,7 @@ def test_greedy_stops_when_nothing_helps_any_more():
     assert len(rows) < 5 and (np.diff(losses) < 0).all()
     if not len(rows):
         with pytest.raises(BadInput, match="no molecule of the pool lowers"):
-            Greedy(count=30, damping=2.0, stop_when_worse=True)(pool, scores)
+            Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")(pool, scores)
 
 
 def test_features_that_are_constant_in_training_are_left_out():
