@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core import commands
+from core.disk import is_full, plain
+from core.jobs import explained
 from core.report import Cancelled
 from core.spec import BadInput
 
@@ -21,25 +23,32 @@ CACHE = Path(os.environ.get("MOLSWAY_CACHE", "cache"))
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        answer = options.command(options)
+        say(options.command(options), options.json)
+        return 0
     except BadInput as error:
         print(f"molsway: {error}", file=sys.stderr)
         return 2
     except (Cancelled, KeyboardInterrupt):
         print("molsway: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read our words has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if os.environ.get("MOLSWAY_TRACEBACK"):
             raise
-        print(f"molsway: {type(error).__name__}: {error} (MOLSWAY_TRACEBACK=1 shows where)", file=sys.stderr)
-        return 1
-    if options.json:
-        print(json.dumps(answer, indent=1, ensure_ascii=False))
+        full = is_full(error)
+        hint = "" if full else " (MOLSWAY_TRACEBACK=1 shows where)"
+        print(f"molsway: {explained(error, options.cache)}{hint}", file=sys.stderr)
+        return 2 if full else 1
+
+
+def say(answer: Any, as_json: bool) -> None:
+    """One JSON document, or a plain listing, on stdout."""
+    if as_json:
+        print(json.dumps(plain(answer), indent=1, ensure_ascii=False, allow_nan=False), flush=True)
     elif answer is not None:
-        print(answer if isinstance(answer, str) else readable(answer))
-    return 0
+        print(answer if isinstance(answer, str) else readable(answer), flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
     run_ = command("run", commands.run, "make a recipe: a JSON file, - for stdin, or the name of a preset such as demo")
     run_.add_argument("spec", metavar="SPEC")
-    run_.add_argument("--seed", type=int, default=0, help="seed of a preset")
+    run_.add_argument("--seed", type=int, default=None, help="seed of a preset (0 by default)")
     run_.add_argument("--queue", action="store_true", help="join the line of the process that owns the cache, and wait")
     show_ = command("show", commands.show, "what the store has under a key (its first letters do)")
     show_.add_argument("key", metavar="KEY")

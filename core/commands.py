@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from core import spec as recipes
 from core.report import Report
 from core.spec import BadInput, Spec
 
+DEEPEST = 100  # recipes within recipes; python itself gives up at some 170
+
 
 def run(options: argparse.Namespace) -> Any:
     from core.experiments import PRESETS, preset, settled
@@ -19,20 +22,19 @@ def run(options: argparse.Namespace) -> Any:
     from core.store import Store, make
 
     if options.spec in PRESETS:
-        wanted = preset(options.spec, options.seed)
-    elif options.spec == "-":
-        wanted = recipes.read_json(sys.stdin.read())
+        wanted = preset(options.spec, options.seed or 0)
+    elif options.seed is not None:
+        raise BadInput(f"--seed is for presets ({', '.join(PRESETS)}); change the seeds inside the recipe")
     else:
-        wanted = recipes.read_json(_text(Path(options.spec)))
+        wanted = _recipe(sys.stdin.read() if options.spec == "-" else _text(Path(options.spec)))
     store = Store(options.cache)
     wanted = settled(wanted, store.files)
     if not store.has(wanted):
         if options.queue:
             follow(Line(options.cache), wanted)
         else:
-            with own(options.cache):
-                make(wanted, store, Report(tell=Bar(), files=store.files))
-            print(file=sys.stderr)
+            with own(options.cache), Bar() as bar:
+                make(wanted, store, Report(tell=bar, files=store.files))
     return described(store, wanted)
 
 
@@ -48,12 +50,14 @@ def described(store: Any, spec: Spec) -> dict[str, Any]:
 
 def follow(line: Any, spec: Spec) -> None:
     """Put a recipe in the line and wait for its end."""
-    job, bar = line.submit(spec), Bar()
-    while job.state in ("waiting", "running"):
-        bar(job.fraction, job.message or job.state, {})
-        time.sleep(0.3)
-        job = line.job(spec.key)
-    print(file=sys.stderr)
+    job = line.submit(spec)
+    with Bar() as bar:
+        while job and job.live:
+            bar(job.fraction, job.message or job.state, {})
+            time.sleep(0.3)
+            job = line.job(spec.key)
+    if job is None:
+        raise RuntimeError("the job was taken out of the line")
     if job.state != "done":
         raise RuntimeError(f"the job {job.state}: {job.error or 'see the page of runs'}")
 
@@ -62,13 +66,23 @@ class Bar:
     """A progress line on stderr, with the time left once it can be told."""
 
     def __init__(self) -> None:
-        self.began, self.shown = time.monotonic(), 0.0
+        self.began = self.shown = time.monotonic()
+        self.open = False  # whether the cursor stands behind a line of ours
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the line, so that what is said next has one of its own."""
+        if self.open:
+            print(file=sys.stderr)
 
     def __call__(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
         now = time.monotonic()
         terminal = sys.stderr.isatty()
-        if now - self.shown < (0.2 if terminal else 10):
+        if now - self.shown < (0.2 if terminal else 10):  # a log gets a line now and then, short work none
             return
+        self.open = terminal
         self.shown = now
         spent = now - self.began
         left = f"{spent * (1 - fraction) / fraction / 60:4.1f} min left" if fraction > 0.03 and spent > 3 else " " * 13
@@ -78,9 +92,20 @@ class Bar:
         print(f"\r{line[:150]:<150}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
 
+def _recipe(text: str) -> Spec:
+    """A recipe from its JSON. Raises `BadInput`, also for one that is nested without end."""
+    deepest = depth = 0
+    for mark in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
+        depth += (mark in "{[") - (mark in "}]")
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        raise BadInput(f"the recipe is nested {deepest} levels deep, at most {DEEPEST} are read; run its parts first")
+    return recipes.read_json(text)
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         from core.experiments import PRESETS
 
@@ -216,11 +241,9 @@ def _applied(options: argparse.Namespace, kind: str, does: Callable[..., dict[st
         raise BadInput(
             f"{entry.key} is a run of kind {entry.kind!r}; give the key of one of kind {kind!r} (see `list`)"
         )
-    answer = does(
-        store, entry.spec, Path(options.table), options.out, Report(tell=Bar()), smiles=options.smiles, **more
-    )
-    print(file=sys.stderr)
-    return answer
+    with Bar() as bar:
+        given = (Path(options.table), options.out, Report(tell=bar))
+        return does(store, entry.spec, *given, smiles=options.smiles, **more)
 
 
 def worker(options: argparse.Namespace) -> Any:

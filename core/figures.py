@@ -106,7 +106,7 @@ def score_map(
     """
     delta, rows = table["delta_loss"].to_numpy(float), shown_rows(table["delta_loss"], limit)
     known = delta[np.isfinite(delta)]
-    bound = float(np.quantile(np.abs(known), 0.98)) if len(known) else 1.0
+    bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
     figure = _figure(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
     _identity(figure, table.iloc[rows])
@@ -114,6 +114,9 @@ def score_map(
         ("as measured", rows[~planted[rows]], "circle"),
         ("planted", rows[planted[rows]], "diamond"),
     ):
+        if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
+            only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
+            figure.add_scatter(x=[None], y=[None], name=name, hoverinfo="skip", **only)
         marker = {
             **{"color": delta[group], "colorscale": DIVERGING, "cmin": -bound or -1.0, "cmax": bound or 1.0},
             **{"size": 8, "symbol": symbol, "line": {"width": 0.5, "color": "rgba(90,98,112,0.55)"}},
@@ -122,7 +125,7 @@ def score_map(
         }
         if len(group):
             _points(figure, table.iloc[group], group, name, marker, "<br>ΔL %{marker.color:.3g}<extra></extra>")
-    figure.update_traces(showlegend=bool(planted.any()), selector={"type": "scattergl"})
+    figure.update_traces(showlegend=False, selector={"type": "scattergl"})
     if picked is not None and 0 <= picked < len(table):
         one = table.iloc[[picked]]
         _ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
@@ -150,13 +153,16 @@ def learning_curves(
                 hovertemplate=f"{words}, epoch %{{x:.3g}}: %{{y:.4g}}<extra>{html.escape(name)}</extra>",
             )
         epoch = (best or {}).get(name)
-        at = (
-            curve[(curve["epoch"] == epoch) & curve["valid_loss"].notna()].tail(1)
-            if "valid_loss" in curve
-            else curve[:0]
-        )
+        at = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
         if len(at):
-            _ring(figure, at["epoch"], at["valid_loss"], html.escape(f"{label}best epoch ({epoch:g})"), colour, 13)
+            _ring(
+                figure,
+                at["epoch"],
+                at["valid_loss"],
+                html.escape(f"{label}best epoch ({round(epoch, 1):g})"),
+                colour,
+                13,
+            )
     return figure
 
 
@@ -211,9 +217,10 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: 
         hover = f"{name}: %{{x:.3g}} [{row['low']:.3g}, {row['high']:.3g}]<extra></extra>"
         _interval(figure, row["mean"], number, row["mean"] - row["low"], row["high"] - row["mean"], colour, hover)
         figure.add_annotation(
-            x=row["high"], y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
+            x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    figure.update_layout(margin_r=124)  # room for the words
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 

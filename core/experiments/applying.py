@@ -1,6 +1,7 @@
 """A finished fit, or finished scores, applied to every row of a file; rows that cannot be used say why."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from core.report import Report
 from core.spec import BadInput, Spec
 from core.tables import RawTable, guess_smiles, numbers, read_table
 
-CHUNK = 4096  # rows that are read into the model and written out at a time
+CHUNK = 4096  # molecules that go through the model between two reports of progress
 
 
 def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
@@ -45,7 +46,9 @@ def score_file(
 
     raw = read_table(table)
     if labels and len(fit.tasks) > 1:
-        raise BadInput(f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {_listed(fit.tasks)}")
+        raise BadInput(
+            f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {_listed(fit.tasks)}"
+        )
     names = [labels] if labels else list(fit.tasks)
     missing = [name for name in names if name not in raw.frame]
     if missing:
@@ -65,7 +68,7 @@ def apply(
     labels: list[str] | None,
     report: Report,
 ) -> dict[str, Any]:
-    """Write `raw` with further columns to `out` (CSV or Parquet), a chunk at a time, in the order of its rows.
+    """Write `raw` with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
 
     A column of the table that is called like one of these keeps its values as `<name> (given)`.
     """
@@ -78,10 +81,14 @@ def apply(
         )
     if out.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
     named = [_canonical(cell) for cell in frame[column]]
     usable = np.array([name is not None for name, _ in named])
     if not usable.any():
-        raise BadInput(f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name its column with --smiles")
+        raise BadInput(
+            f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name its column with --smiles"
+        )
     targets = np.full((len(frame), len(tasks)), np.nan)
     for task, name in enumerate(labels or ()):
         targets[:, task] = numbers(frame[name])[0]
@@ -94,7 +101,7 @@ def apply(
         for name, values in columns(chunk, within).items():
             found.setdefault(name, np.full(len(frame), np.nan))[mine] = values
     found["unusable"] = np.array([reason or "" for _, reason in named], object)
-    kept = frame.rename(columns={name: f"{name} (given)" for name in found if name in frame})
+    kept = frame.rename(columns={name: _other(name, {*frame, *found}) for name in found if name in frame})
     _write(kept.reset_index(drop=True).assign(**found), out)
     return {"rows": len(frame), "unusable": int((~usable).sum()), "out": str(out), "columns": sorted(found)}
 
@@ -106,27 +113,26 @@ def _canonical(cell: Any) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def _writer(path: Path, suffix: str) -> Callable[[pd.DataFrame | None], None]:
-    """Something that takes frame after frame, and None at the end."""
-    if suffix == ".csv":
+def _listed(names: Iterable[Any]) -> str:
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
-        def write(frame: pd.DataFrame | None) -> None:
-            if frame is not None:
-                frame.to_csv(path, mode="a", header=not path.exists(), index=False)
 
-        return write
-    import pyarrow
-    from pyarrow import parquet
+def _other(name: str, taken: Iterable[str]) -> str:
+    """What a column of the table is called where a new one has its name."""
+    while name in taken:
+        name += " (given)"
+    return name
 
-    opened: list[Any] = []
 
-    def write_parquet(frame: pd.DataFrame | None) -> None:
-        if frame is None:
-            for one in opened:
-                one.close()
-            return
-        table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-        opened or opened.append(parquet.ParquetWriter(path, table.schema))
-        opened[0].write_table(table)
-
-    return write_parquet
+def _write(frame: pd.DataFrame, out: Path) -> None:
+    """All of the file or nothing."""
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        if out.suffix == ".csv":
+            frame.to_csv(draft, index=False)
+        else:
+            frame.to_parquet(draft, index=False)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ class Influence(Spec[Scores]):
 
     @property
     def title(self) -> str:
-        return f"influence by {self.solver.kind}, {self.scope}"
+        return f"influence of {self.pool.title} by {self.solver.kind}, {self.scope} weights"
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
         from core.directional import Slopes, choose_step, swept

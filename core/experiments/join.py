@@ -31,6 +31,10 @@ class Join(Spec[Dataset]):
             raise BadInput("wants at least one table, got none")
         return tables
 
+    @property
+    def title(self) -> str:
+        return " + ".join(table.title for table in self.tables)
+
     def make(self, report: Report, tables: tuple[Dataset, ...]) -> Dataset:
         report(0, "joining tables")
         first = tables[0]

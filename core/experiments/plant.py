@@ -26,6 +26,10 @@ class Plant(Spec[Dataset]):
     fraction: float = Field(0.2, gt=0, le=1, description="share of the labelled rows that get the label of another")
     seed: int = Field(0, ge=0, description="draws the rows and who gets whose label")
 
+    @property
+    def title(self) -> str:
+        return f"{self.table.title}, {self.fraction:.0%} of its labels planted"
+
     def make(self, report: Report, table: Dataset) -> Dataset:
         report(0, "planting labels")
         random = np.random.default_rng(self.seed)

@@ -30,12 +30,7 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
             )
         if np.isnan(table.targets).all():
             raise BadInput(f"the {name} has no measured label; influence needs labels (predict does not)")
-        for task, kind in enumerate(fit.record["kinds"]):
-            values = table.targets[~np.isnan(table.targets[:, task]), task]
-            if kind == "binary" and not np.isin(values, (0, 1)).all():
-                raise BadInput(
-                    f"the {name} has labels of {fit.tasks[task]!r} other than 0 and 1, the fit is of a binary task"
-                )
+        check_labels(fit, table, name)
     digests = fit.record["digests"]
     known = {chem.flat_key(smiles) for smiles in train.smiles}
     keys = [chem.flat_key(smiles) for smiles in pool.smiles]
@@ -65,6 +60,16 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
                     f"{fit.tasks[task]!r} is in {other} in the {name}, in {own} in the fit; nothing was converted"
                 )
     return found
+
+
+def check_labels(fit: Fit, table: Dataset, name: str) -> None:
+    """Raises `BadInput` where a binary task has labels other than 0 and 1."""
+    for task, kind in enumerate(fit.record["kinds"]):
+        values = table.targets[~np.isnan(table.targets[:, task]), task]
+        if kind == "binary" and not np.isin(values, (0, 1)).all():
+            raise BadInput(
+                f"the {name} has labels of {fit.tasks[task]!r} other than 0 and 1, the fit is of a binary task"
+            )
 
 
 def check_scores(table: pd.DataFrame) -> None:
@@ -133,6 +138,7 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
     def score(table: Dataset, report: Report = SILENT) -> pd.DataFrame:
         if table.tasks != fit.tasks:
             raise BadInput(f"the table measures {list(table.tasks)}, the fit {list(fit.tasks)}; name the same targets")
+        check_labels(fit, table, "table")
         return scored_rows(predictor, seen, slopes, table, record["cells_train"], record["batch_size"], False, report)[
             0
         ]

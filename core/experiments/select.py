@@ -28,7 +28,8 @@ class Select(Spec[Dataset]):
 
     @property
     def title(self) -> str:
-        return f"{self.sampler.count} molecules by {self.sampler.kind}"
+        rule = "bottom" if getattr(self.sampler, "worst", False) else self.sampler.kind
+        return f"{self.sampler.count} of the pool by {rule}"
 
     def make(self, report: Report, pool: Dataset, scores: Scores | None = None) -> Dataset:
         if scores is not None and scores.record["digests"]["pool"] != pool.digest:

@@ -46,6 +46,12 @@ class SelectionStudy(Spec[Comparison]):
     damping: float | None = Field(
         default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
     )
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    curvature_rows: int = Field(
+        default=0,
+        ge=0,
+        description="training molecules the curvature is taken from; 0 is all, 512 spares time on a CPU",
+    )
     ridge: float = Field(default=20.0, gt=0, description="damping of the greedy rule's last layer")
 
     def __post_init__(self) -> None:
@@ -56,7 +62,7 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def title(self) -> str:
-        return f"selection study, {self.count} of a pool, {len(self.seeds)} seeds"
+        return f"selection study of the {self.pool.title}: keep {self.count}, {len(self.seeds)} seeds"
 
     def parts(self) -> dict[str, Any]:
         return {
@@ -69,7 +75,15 @@ class SelectionStudy(Spec[Comparison]):
         }
 
     def scores(self) -> Influence:
-        return Influence(fit=self.fit, pool=self.pool, target=self.fit.valid, solver=self.solver, damping=self.damping)
+        return Influence(
+            fit=self.fit,
+            pool=self.pool,
+            target=self.fit.valid,
+            solver=self.solver,
+            damping=self.damping,
+            scope=self.scope,
+            curvature_rows=self.curvature_rows,
+        )
 
     def pick(self, arm: str, seed: int) -> Spec[Dataset]:
         """What an arm takes from the pool."""
