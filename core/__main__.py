@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core import commands
-from core.disk import is_full, plain
+from core.disk import is_closed, is_full, plain
 from core.jobs import explained
 from core.report import Cancelled
 from core.spec import BadInput
@@ -37,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("MOLSWAY_TRACEBACK"):
             raise
-        full = is_full(error)
-        hint = "" if full else " (MOLSWAY_TRACEBACK=1 shows where)"
+        ours = not (is_full(error) or is_closed(error))
+        hint = " (MOLSWAY_TRACEBACK=1 shows where)" if ours else ""
         print(f"molsway: {explained(error, options.cache)}{hint}", file=sys.stderr)
-        return 2 if full else 1
+        return 1 if ours else 2
 
 
 def say(answer: Any, as_json: bool) -> None:

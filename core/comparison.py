@@ -77,5 +77,5 @@ def verdict(arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str
 
 def _difference(row: dict[str, Any]) -> str:
     word = "from" if row["verdict"].startswith("not") else "than"
-    size = f"{row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
+    size = f"{row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f}".replace("-", "−")
     return f"{row['verdict']} {word} “{row['against']}” ({size})"

@@ -42,6 +42,11 @@ def is_full(error: BaseException) -> bool:
     )
 
 
+def is_closed(error: BaseException) -> bool:
+    """Whether an error says that something may not be read or written, not that it failed."""
+    return isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def full(root: Path) -> StoreFull:
     """The error to raise, with what is free on the disk of `root`."""
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free / 1e6

@@ -110,10 +110,8 @@ def score_map(
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
     figure = _figure(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
     _identity(figure, table.iloc[rows])
-    for name, group, symbol in (
-        ("as measured", rows[~planted[rows]], "circle"),
-        ("planted", rows[planted[rows]], "diamond"),
-    ):
+    for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("planted", planted[rows], "diamond")):
+        group = rows[mine]
         if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
             only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
             figure.add_scatter(x=[None], y=[None], name=name, hoverinfo="skip", **only)
@@ -126,6 +124,7 @@ def score_map(
         if len(group):
             _points(figure, table.iloc[group], group, name, marker, "<br>ΔL %{marker.color:.3g}<extra></extra>")
     figure.update_traces(showlegend=False, selector={"type": "scattergl"})
+    figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))
     if picked is not None and 0 <= picked < len(table):
         one = table.iloc[[picked]]
         _ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
@@ -155,14 +154,8 @@ def learning_curves(
         epoch = (best or {}).get(name)
         at = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
         if len(at):
-            _ring(
-                figure,
-                at["epoch"],
-                at["valid_loss"],
-                html.escape(f"{label}best epoch ({round(epoch, 1):g})"),
-                colour,
-                13,
-            )
+            ringed = html.escape(f"{label}best epoch ({round(epoch, 1):g})")
+            _ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
     return figure
 
 

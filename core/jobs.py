@@ -208,6 +208,8 @@ def explained(error: BaseException, root: Path) -> str:
         return f"the memory was not enough ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
     if disk.is_full(error):
         return str(disk.full(root))
+    if disk.is_closed(error):
+        return f"{error.filename or root} may not be read or written ({error.strerror}); change that or choose another"
     return f"{type(error).__name__}: {first}"
 
 

@@ -15,7 +15,8 @@ def corrupt(
     share: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Hide `share` of the ordinary tokens (Devlin et al. 2019, arXiv 1810.04805): 80 % `<mask>`, 10 % random, 10 % kept.
+    """Hide `share` of the ordinary tokens (Devlin et al. 2019, arXiv 1810.04805): 80 % by `<mask>`,
+    10 % by a random one, 10 % kept.
 
     `input_ids` (b, l); `special` (b, l), true where a token is never hidden (bos, eos, padding). Returns the corrupted
     ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a hidden token: where chance

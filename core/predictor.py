@@ -81,7 +81,7 @@ class Predictor(nn.Module):
         return self.cell_loss(outputs, targets).sum() / (~torch.isnan(targets)).sum().clamp(min=1)
 
     def batches(self, smiles: Sequence[str], size: int) -> list[np.ndarray]:
-        """Row numbers in batches of about equal length, the longest first (so that memory runs out at once or never)."""
+        """Row numbers in batches of about equal length, longest first: memory runs out at once or never."""
         order = np.argsort(-self.backbone.lengths(smiles), kind="stable")
         return [order[start : start + size] for start in range(0, len(order), size)]
 

@@ -48,7 +48,7 @@ def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[flo
         try:
             here(0.0, f"beginning {spec.title}")
             store.put(spec, spec.make(here, **parts), time.monotonic() - began)
-        except BaseException:
+        except BadInput:
             with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
                 here.scratch.rmdir()
             raise

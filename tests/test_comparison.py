@@ -12,7 +12,9 @@ def arms(gains: dict[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     generator = np.random.default_rng(0)
     labels = generator.normal(size=150)
     common = generator.normal(size=150)
-    return labels, {name: labels + (common + 0.1 * generator.normal(size=(3, 150))) * (1 - gain) for name, gain in gains.items()}
+    return labels, {
+        name: labels + (common + 0.1 * generator.normal(size=(3, 150))) * (1 - gain) for name, gain in gains.items()
+    }
 
 
 def card(name: str, labels: np.ndarray, predictions: np.ndarray) -> dict:
@@ -33,7 +35,10 @@ def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     found = differences(labels, predictions, ("none",), "rmse")
     cards = [card(name, labels, values) for name, values in predictions.items()]
     sentence = verdict(cards, found, "rmse", "logS")
-    assert sentence.startswith("“greedy” has the lowest mean test error (RMSE 0.") and "better than “none” (-0." in sentence
+    assert (
+        sentence.startswith("“greedy” has the lowest mean test error (RMSE 0.")
+        and "better than “none” (−0." in sentence
+    )
     one = {name: values[:1] for name, values in predictions.items()}
     cards = [card(name, labels, values) for name, values in one.items()]
     assert "one seed says nothing" in verdict(cards, differences(labels, one, ("none",), "rmse"), "rmse", "logS")
@@ -52,7 +57,9 @@ def test_a_missing_metric_is_not_averaged_in() -> None:
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"arm": ["none"], "seed": [0], "row": [0], "smiles": ["C"], "label": [1.0], "prediction": [2.0]})
+    frame = pd.DataFrame(
+        {"arm": ["none"], "seed": [0], "row": [0], "smiles": ["C"], "label": [1.0], "prediction": [2.0]}
+    )
     picks = pd.DataFrame({"arm": ["top"], "seed": [0], "smiles": ["C"], "label": [1.0], "planted": [True]})
     Comparison({"verdict": "é"}, frame, picks).save(tmp_path)
     again = Comparison.load(tmp_path)

@@ -12,7 +12,16 @@ LIMIT = 300  # lines; a longer file says why in its docstring, with the words "l
 
 STOREYS = [
     {"core.spec", "core.report", "core.chem", "core.metrics"},
-    {"core.tables", "core.data", "core.scores", "core.fits", "core.comparison", "core.figures", "core.drawing", "core.last_layer"},
+    {
+        "core.tables",
+        "core.data",
+        "core.scores",
+        "core.fits",
+        "core.comparison",
+        "core.figures",
+        "core.drawing",
+        "core.last_layer",
+    },
     {"core.backbones", "core.methods", "core.solvers", "core.samplers"},
     {"core.predictor"},
     {"core.training", "core.masking", "core.influence", "core.directional"},
@@ -39,7 +48,14 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.report": {"core.spec"},
     "core.chem": {"core.spec"},
 }
-ONLY_GROUND = {"core.disk", "core.progress", "core.ledger", "core.line", "core.store", "core.jobs"}  # they know neither what is made nor how
+ONLY_GROUND = {
+    "core.disk",
+    "core.progress",
+    "core.ledger",
+    "core.line",
+    "core.store",
+    "core.jobs",
+}  # they know neither what is made nor how
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"])
 
 
@@ -113,4 +129,10 @@ def test_recipes_are_read_without_torch() -> None:
 
 def test_nothing_is_pickled() -> None:
     for path in SOURCES:
-        assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "joblib", "dill", "cloudpickle", "shelve"}, path
+        assert not {name.split(".")[0] for name in imports(path)} & {
+            "pickle",
+            "joblib",
+            "dill",
+            "cloudpickle",
+            "shelve",
+        }, path

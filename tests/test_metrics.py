@@ -37,7 +37,9 @@ def test_an_undefined_metric_is_none_not_a_number() -> None:
     assert metrics.measure("regression", np.array([1.0, 1.0]), np.array([1.0, 2.0]))["r2"] is None
     assert metrics.measure("regression", np.array([1.0, 2.0]), np.array([3.0, 3.0]))["spearman"] is None
     assert metrics.measure("binary", np.ones(3), np.array([0.2, 0.3, 0.4]))["auroc"] is None
-    assert metrics.measure("regression", np.array([np.nan]), np.array([3.0])) == dict.fromkeys(metrics.REGRESSION) | {"n": 0}
+    assert metrics.measure("regression", np.array([np.nan]), np.array([3.0])) == dict.fromkeys(metrics.REGRESSION) | {
+        "n": 0
+    }
 
 
 def test_the_interval_of_an_auroc_holds_it() -> None:

@@ -64,7 +64,12 @@ def test_json_and_back_is_the_same_recipe_and_key() -> None:
 
 
 def test_the_key_follows_every_field_and_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {Frame(Source("a")).key, Frame(Source("b")).key, Frame(Source("a"), Slow(4)).key, Frame(Source("a"), share=0.1).key}
+    keys = {
+        Frame(Source("a")).key,
+        Frame(Source("b")).key,
+        Frame(Source("a"), Slow(4)).key,
+        Frame(Source("a"), share=0.1).key,
+    }
     assert len(keys) == 4
     monkeypatch.setattr(Source, "revision", 2)
     assert Frame(Source("a")).key not in keys
@@ -85,13 +90,28 @@ def test_parts_are_the_recipes_in_the_fields() -> None:
         ('{"kind": "test-frame"}', "test-frame.table: is missing"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": 3}}', "valid string; got 3"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "nmae": 1}}', "nmae: is not a field"),
-        ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "share": 2}', "test-frame.share: input should be less"),
+        (
+            '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "share": 2}',
+            "test-frame.share: input should be less",
+        ),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "share": NaN}', "finite number"),
-        ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": "fast"}', "no pace of kind 'fast'; there are slow"),
-        ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": {"kind": "slow", "pace": 0}}', "slow.pace"),
+        (
+            '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": "fast"}',
+            "no pace of kind 'fast'; there are slow",
+        ),
+        (
+            '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": {"kind": "slow", "pace": 0}}',
+            "slow.pace",
+        ),
         ('{"kind": "test-frame", "table": {"kind": "test-frame", "table": 1}}', "wants an object"),
-        ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "revision": 7}}', "revision 7, this version makes 1"),
-        ('{"kind": "test-pile", "tables": [{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}}]}', "yields a Table; 'test-frame' yields a Picture"),
+        (
+            '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "revision": 7}}',
+            "revision 7, this version makes 1",
+        ),
+        (
+            '{"kind": "test-pile", "tables": [{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}}]}',
+            "yields a Table; 'test-frame' yields a Picture",
+        ),
     ],
 )
 def test_a_fault_is_one_line_that_says_where(text: str, words: str) -> None:

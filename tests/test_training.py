@@ -58,8 +58,12 @@ def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
     assert replace(PLAN, steps=23).looks(37) == [5, 10, 14, 19, 23] and PLAN.looks(37) == [5, 10, 15, 20, 25, 30]
 
 
-@pytest.mark.parametrize("plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)])
-def test_an_interrupted_training_ends_as_an_undisturbed_one(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)]
+)
+def test_an_interrupted_training_ends_as_an_undisturbed_one(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     whole = Toy()
     expected = whole.run(plan)
@@ -74,12 +78,16 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(plan: Plan, tmp_path
     assert resumed.look == expected.look and resumed.best == expected.best
     for one, two in zip(resumed.curve, expected.curve, strict=True):
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
-    assert all(torch.equal(a, b) for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values(), strict=True)
+    )
 
 
 def test_cancelling_takes_one_step() -> None:
     toy, steps = Toy(), []
-    report = Report(tell=lambda fraction, message, numbers: steps.append(numbers.get("step")), cancelled=lambda: len(steps) == 2)
+    report = Report(
+        tell=lambda fraction, message, numbers: steps.append(numbers.get("step")), cancelled=lambda: len(steps) == 2
+    )
     with pytest.raises(Cancelled):
         toy.run(PLAN, report)
     assert steps == [1, 2]

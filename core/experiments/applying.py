@@ -87,7 +87,7 @@ def apply(
     usable = np.array([name is not None for name, _ in named])
     if not usable.any():
         raise BadInput(
-            f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name its column with --smiles"
+            f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name another column with --smiles"
         )
     targets = np.full((len(frame), len(tasks)), np.nan)
     for task, name in enumerate(labels or ()):

@@ -50,7 +50,7 @@ class SelectionStudy(Spec[Comparison]):
     curvature_rows: int = Field(
         default=0,
         ge=0,
-        description="training molecules the curvature is taken from; 0 is all, 512 spares time on a CPU",
+        description="training molecules the curvature is taken from; 0: all; 512 spares time on a CPU",
     )
     ridge: float = Field(default=20.0, gt=0, description="damping of the greedy rule's last layer")
 
@@ -210,7 +210,7 @@ class SelectionStudy(Spec[Comparison]):
         steps = {fit.record["steps"] for arm in fits for fit in arm}
         if len(steps) > 1:
             found.append(
-                f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); set `steps` in the fit for equal work"
+                f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); give the fit `steps` for equal work"
             )
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @settings
 class Head:
-    """The backbone is frozen and only the regression head is trained: the cheapest, and the control for every adapter."""
+    """The backbone is frozen, only the head is trained: the cheapest, and the control for every adapter."""
 
     kind: ClassVar[str] = "head"
 

@@ -26,7 +26,9 @@ def messy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_every_row_comes_back_in_order(messy: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_comes_back_in_order(
+    messy: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(applying, "CHUNK", 2)
     out = tmp_path / f"out{suffix}"
     answer = apply(read_table(messy), out, lengths, ("y",), "", ["y"], Report())
@@ -41,6 +43,6 @@ def test_every_row_comes_back_in_order(messy: Path, tmp_path: Path, suffix: str,
 def test_what_is_missing_is_named(messy: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no column of SMILES named 'structure'; the table has name, smiles, y"):
         apply(read_table(messy), tmp_path / "out.csv", lengths, ("y",), "structure", None, Report())
-    with pytest.raises(BadInput, match="ends in .csv or .parquet, got 'out.xlsx'"):
+    with pytest.raises(BadInput, match=r"ends in \.csv or \.parquet, got 'out\.xlsx'"):
         apply(read_table(messy), tmp_path / "out.xlsx", lengths, ("y",), "", None, Report())
     assert not (tmp_path / "out.csv").exists()

@@ -13,7 +13,6 @@ from core.samplers.uniform import Uniform
 from core.scores import Scores
 from core.spec import BadInput
 
-
 SIZES = {"train": 25, "target": 20}
 
 
@@ -118,7 +117,9 @@ def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
 
 def test_greedy_follows_its_features():
     pool, scores = pool_and_scores()
-    by_layer, by_descriptors = (Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors"))
+    by_layer, by_descriptors = (
+        Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
+    )
     assert list(by_layer) == list(greedy(scores.last_layer, 5, 20.0)[0]) != list(by_descriptors)
 
 
