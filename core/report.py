@@ -33,10 +33,14 @@ class Report:
 
     def __call__(self, fraction: float, message: str, **numbers: Any) -> None:
         """Say how far this part is (0 to 1). Raises `Cancelled` if someone asked for that."""
-        if self.cancelled():
-            raise Cancelled(message)
+        self.check(message)
         done = self.start + self.share * min(max(fraction, 0.0), 1.0)
         self.tell(done, message, {**self.context, **numbers})
+
+    def check(self, message: str = "") -> None:
+        """Only stop here if someone asked for that: for loops within a step."""
+        if self.cancelled():
+            raise Cancelled(message)
 
     def folder(self) -> Path:
         """The scratch folder; a temporary one where nobody keeps any."""

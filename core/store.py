@@ -44,14 +44,15 @@ def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[flo
         parts = {name: _each(part, lambda s: _made(s, store, report, share)) for name, part in spec.parts().items()}
         start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
         here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
+        here(0.0, f"beginning {spec.title}")
         began = time.monotonic()
         try:
-            here(0.0, f"beginning {spec.title}")
-            store.put(spec, spec.make(here, **parts), time.monotonic() - began)
+            product = spec.make(here, **parts)
         except BadInput:
             with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
                 here.scratch.rmdir()
             raise
+        store.put(spec, product, time.monotonic() - began)
     return store.get(spec)
 
 

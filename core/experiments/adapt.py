@@ -89,8 +89,10 @@ class Adapt(Spec[Checkpoint]):
 
         @torch.no_grad()
         def look() -> dict[str, float]:
-            starts = range(0, len(valid), 128)
-            losses = [guess(body.batch(valid[start : start + 128]), [0, start]) for start in starts]
+            starts, losses = range(0, len(valid), 128), []
+            for start in starts:
+                report.check("looking at the held-out molecules")
+                losses.append(guess(body.batch(valid[start : start + 128]), [0, start]))
             sizes = [len(valid[start : start + 128]) for start in starts]
             loss = float(np.average([float(loss) for loss in losses], weights=sizes))
             return {"valid_loss": loss, "perplexity": float(np.exp(loss))}

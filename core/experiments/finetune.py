@@ -97,7 +97,7 @@ class FineTune(Spec[Fit]):
             batch = predictor.encode([train.smiles[row] for row in rows])
             return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
 
-        look = validation(predictor, valid)
+        look = validation(predictor, valid, report)
         progress = run(predictor, body.lengths(list(train.smiles)), loss_of, look, plan, report.part(0, 0.97))
         memory = peak_memory()
         found = {}
@@ -214,7 +214,7 @@ def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]
     return found
 
 
-def validation(predictor: "Predictor", valid: Dataset) -> Callable[[], dict[str, float]]:
+def validation(predictor: "Predictor", valid: Dataset, report: Report) -> Callable[[], dict[str, float]]:
     """What looks at the validation part: its loss and, for one regression task, its RMSE in label units."""
     import torch
 
@@ -225,7 +225,10 @@ def validation(predictor: "Predictor", valid: Dataset) -> Callable[[], dict[str,
 
     @torch.no_grad()
     def look() -> dict[str, float]:
-        total = sum(predictor.cell_loss(predictor(batch), labels).sum() for batch, labels in batches)
+        total = 0.0
+        for batch, labels in batches:
+            report.check("looking at the validation part")
+            total += predictor.cell_loss(predictor(batch), labels).sum()
         loss = float(total) / measured
         single = predictor.kinds == ("regression",)
         return {"valid_loss": loss} | ({"valid_rmse": loss**0.5 * float(predictor.spread[0])} if single else {})

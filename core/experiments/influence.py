@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -138,7 +137,7 @@ class Influence(Spec[Scores]):
             order = np.random.default_rng([self.seed, 2]).permutation(len(sample))
             return encoded(predictor, seen, sample, _split(order, size), size, SILENT)
 
-        curvature = Curvature(seen, batches, form=self.curvature, draws=draws, pulse=_pulse(report))
+        curvature = Curvature(seen, batches, form=self.curvature, draws=draws, pulse=lambda: report.check("solving"))
         found: dict[str, Any] = {"damping_from": "given"}
         curvature.damping = self.damping or 0.0
         if not self.damping:
@@ -209,16 +208,6 @@ def _narrowed(seen: "View", names: list[str]) -> "View":
     import dataclasses
 
     return dataclasses.replace(seen, params={name: seen.params[name] for name in names})
-
-
-def _pulse(report: Report) -> Callable[[], None]:
-    from core.report import Cancelled
-
-    def pulse() -> None:
-        if report.cancelled():
-            raise Cancelled("solving")
-
-    return pulse
 
 
 def _keep(report: Report, vector: "torch.Tensor", record: dict[str, Any]) -> None:
