@@ -1,6 +1,7 @@
 """What the commands of `python -m core` do: each takes the parsed options and gives plain JSON, or text to print."""
 
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -50,7 +51,11 @@ def described(store: Any, spec: Spec) -> dict[str, Any]:
 
 def follow(line: Any, spec: Spec) -> None:
     """Put a recipe in the line and wait for its end."""
+    from core.jobs import Held, own
+
     job = line.submit(spec)
+    with contextlib.suppress(Held), own(line.root):
+        print("nobody works this line yet; start the app, or `python -m core worker` beside this", file=sys.stderr)
     with Bar() as bar:
         while job and job.live:
             bar(job.fraction, job.message or job.state, {})

@@ -1,5 +1,8 @@
 """Where weights come from: a folder, the checkpoints we ship, the hub; or a seed."""
 
+import contextlib
+import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -34,12 +37,33 @@ class Pretrained:
     name: str = Field(
         default="molsway-mini", min_length=1, description="molsway-mini, molformer-xl, or the path of a folder"
     )
+    digest: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="sha256 of a folder's files, set when it is first used",
+    )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the user's that the name stands for, if it is one."""
+        folder = Path(self.name)
+        with contextlib.suppress(RuntimeError):  # nobody's home
+            folder = folder.expanduser()
+        return folder if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES) else None
+
+    def settled(self) -> "Pretrained":
+        """The same with the digest of the folder: a recipe then follows the weights, not where they lie."""
+        return self if self.digest or self.folder is None else dataclasses.replace(self, digest=content(self.folder))
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
-        folder = Path(self.name).expanduser()
-        if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES):
-            return load(folder, mlm_head)
+        if self.folder is not None:
+            if self.digest and content(self.folder) != self.digest:
+                raise BadInput(
+                    f"the backbone in {self.name} is not the one of this recipe any more (its files have changed); "
+                    "leave `digest` empty to use it as it is now"
+                )
+            return load(self.folder, mlm_head)
         if (CHECKPOINTS / self.name / "config.json").is_file():
             folder = CHECKPOINTS / self.name
             if self.name == "molformer-xl":
@@ -92,6 +116,18 @@ def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) ->
     from core.backbones.backbone import Backbone
 
     return Backbone.load(folder, str(name or about.get("name") or folder.resolve().name), mlm_head)
+
+
+def content(folder: Path) -> str:
+    """sha256 in hex over the files of a saved backbone; one that is absent counts as empty."""
+    whole = hashlib.sha256()
+    for name in FILES:
+        path = folder / name
+        if path.is_file():
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        whole.update(name.encode())
+    return whole.hexdigest()
 
 
 def download(fetch: Callable[..., str] | None = None) -> Path:

@@ -1,7 +1,7 @@
 """A finished fit, or finished scores, applied to every row of a file; rows that cannot be used say why."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report,
         found = predictor.predict(list(chunk.smiles), report=within)
         return {f"{task}_predicted": found[:, column] for column, task in enumerate(fit.tasks)}
 
-    return apply(read_table(table), out, columns, fit.tasks, smiles, None, report)
+    return apply(read_table(table), out, columns, fit.tasks, smiles, None, report, predictor.backbone.check)
 
 
 def score_file(
@@ -56,7 +56,7 @@ def score_file(
             f"{table.name!r} has no column {missing[0]!r} for the labels; it has {_listed(raw.frame.columns)}; "
             "name it with --labels"
         )
-    return apply(raw, out, columns, fit.tasks, smiles, names, report)
+    return apply(raw, out, columns, fit.tasks, smiles, names, report, score.check)
 
 
 def apply(
@@ -67,10 +67,12 @@ def apply(
     smiles: str,
     labels: list[str] | None,
     report: Report,
+    check: Callable[[Sequence[str]], list[tuple[int, str]]] = lambda smiles: [],
 ) -> dict[str, Any]:
     """Write `raw` with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
 
-    A column of the table that is called like one of these keeps its values as `<name> (given)`.
+    A column of the table that is called like one of these keeps its values as `<name> (given)`. `unusable` says why a
+    row has no numbers, `caution` what `check` has against some that it has, such as tokens the backbone does not know.
     """
     frame = raw.frame
     column = smiles or guess_smiles(frame)
@@ -100,10 +102,15 @@ def apply(
         within = report.part(start / len(rows), min(start + CHUNK, len(rows)) / len(rows))
         for name, values in columns(chunk, within).items():
             found.setdefault(name, np.full(len(frame), np.nan))[mine] = values
+    faults: dict[int, list[str]] = {}
+    for place, fault in check([named[row][0] for row in rows]):
+        faults.setdefault(int(rows[place]), []).append(fault)
+    found["caution"] = np.array(["; ".join(faults.get(row, ())) for row in range(len(frame))], object)
     found["unusable"] = np.array([reason or "" for _, reason in named], object)
     kept = frame.rename(columns={name: _other(name, {*frame, *found}) for name in found if name in frame})
     _write(kept.reset_index(drop=True).assign(**found), out)
-    return {"rows": len(frame), "unusable": int((~usable).sum()), "out": str(out), "columns": sorted(found)}
+    counts = {"rows": len(frame), "unusable": int((~usable).sum()), "with_caution": len(faults)}
+    return counts | {"out": str(out), "columns": sorted(found)}
 
 
 def _canonical(cell: Any) -> tuple[str | None, str | None]:

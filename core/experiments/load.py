@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from core.data import Dataset, Rule
 from core.report import Report
-from core.spec import BadInput, Spec, changed, settings
+from core.spec import BadInput, Spec, changed, fields_of, settings
 from core.tables import RawTable, guess_smiles, guess_targets, import_file, read_table, suffix_of
 
 MOST_COLUMNS = 30  # further columns of a table that are kept beside the targets
@@ -174,10 +174,13 @@ class Load(Spec[Dataset]):
 def settled(spec: Spec, files: Path) -> Spec:
     """The same recipe with every file it names copied into `files`, and named by its digest from then on.
 
-    The key of a recipe then follows the bytes, not where they lay. Raises `BadInput` for a file that is not there.
+    The key of a recipe then follows the bytes, not where they lay; a backbone's folder is not copied, but its digest
+    is part of the recipe too. Raises `BadInput` for a file that is not there.
     """
 
     def settle(one: Spec) -> Spec:
+        members = {name: value.settled() for name, value in fields_of(one) if hasattr(value, "settled")}
+        one = dataclasses.replace(one, **members) if members else one
         if not isinstance(one, Load) or not one.source.startswith("file:") or one.digest:
             return one
         path = Path(one.source.removeprefix("file:"))

@@ -122,7 +122,8 @@ def scored_rows(
 def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame]:
     """A function that scores any table with the vector that `scores` keep; loads the predictor once, for many chunks.
 
-    Rows without a label get a slope and no score. Raises `BadInput` where the tasks differ.
+    Rows without a label get a slope and no score. Raises `BadInput` where the tasks differ. Its `check(smiles)` names
+    (row, sentence) of molecules that reach the backbone incompletely.
     """
     import torch
 
@@ -143,6 +144,7 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
             0
         ]
 
+    score.check = predictor.backbone.check
     return score
 
 
