@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from core.spec import BadInput
+
 REGRESSION = ("rmse", "mse", "mae", "r2", "pearson", "spearman")
 BINARY = ("auroc", "average_precision", "accuracy", "log_loss")
 LOWER_IS_BETTER = {"rmse", "mse", "mae", "log_loss"}
@@ -116,13 +118,18 @@ def paired_difference(
     `labels` (n,) of one task; `ours`, `theirs` (s, n): predictions of the same s seeds on the same n test molecules.
     The variance has two parts: of repeating (the s paired differences, over s) and of the test molecules at hand
     (bootstrap over molecules of the mean difference). They add; the degrees of freedom are Welch–Satterthwaite's.
-    With one seed the first is unknown: `repeats` is then 1 and no verdict should be drawn.
+    With one seed the first is unknown: `repeats` is then 1 and no verdict should be drawn. Raises `BadInput` with fewer
+    than two test molecules.
     """
     from scipy.stats import t as student
 
     measured = ~np.isnan(labels)
     y, a, b = labels[measured], ours[:, measured], theirs[:, measured]
     repeats, n = a.shape
+    if n < 2:
+        raise BadInput(
+            f"{n} test molecules have a label, at least 2 are needed to tell a difference; enlarge the test part"
+        )
     differences = rmse(y, a) - rmse(y, b)  # (s,)
     generator = np.random.default_rng(seed)
     picks = generator.integers(n, size=(draws, n))

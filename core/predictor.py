@@ -34,8 +34,11 @@ class Predictor(nn.Module):
             self.head = nn.Sequential(
                 nn.Linear(backbone.width, half), nn.ReLU(), nn.Dropout(dropout), nn.Linear(half, len(self.tasks))
             )
-        self.register_buffer("centre", torch.zeros(len(self.tasks)))
-        self.register_buffer("spread", torch.ones(len(self.tasks)))
+        for name, start in (
+            ("centre", 0.0),
+            ("spread", 1.0),
+        ):  # float64: a label of 20,230,101 is not one of 20,230,102
+            self.register_buffer(name, torch.full((len(self.tasks),), start, dtype=torch.float64))
         self.register_buffer("binary", torch.tensor([kind == "binary" for kind in self.kinds]), persistent=False)
         self.eval()
 
@@ -44,12 +47,19 @@ class Predictor(nn.Module):
         return self.centre.device
 
     def fit_scaler(self, targets: np.ndarray) -> None:
-        """Take centre and spread of each regression task from training labels (n, t), gaps left out."""
+        """Take centre and spread of each regression task from training labels (n, t), gaps left out.
+
+        Raises `BadInput` where labels differ by less than float64 can scale.
+        """
         for task, kind in enumerate(self.kinds):
             labels = targets[~np.isnan(targets[:, task]), task]
             if kind == "regression":
                 self.centre[task] = float(labels.mean())
                 self.spread[task] = float(labels.std()) or 1.0
+                if not np.isfinite(np.float32(1 / float(self.spread[task]))):
+                    raise BadInput(
+                        f"the labels of {self.tasks[task]!r} differ by {np.ptp(labels):g} only; give them in a smaller unit"
+                    )
 
     def encode(self, smiles: Sequence[str]) -> dict[str, Tensor]:
         return self.backbone.batch(smiles)
@@ -62,9 +72,9 @@ class Predictor(nn.Module):
         return self.head[:3](self.backbone.embed(batch))
 
     def scaled(self, targets: np.ndarray) -> Tensor:
-        """Labels (n, t) as the loss wants them, NaN where unmeasured."""
-        labels = torch.tensor(targets, dtype=self.centre.dtype, device=self.device)
-        return (labels - self.centre) / self.spread
+        """Labels (n, t) as the loss wants them, in the precision of the weights, NaN where unmeasured."""
+        labels = torch.tensor(targets, dtype=torch.float64, device=self.device)
+        return ((labels - self.centre) / self.spread).to(self.head[0].weight.dtype)
 
     def cell_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of every cell (b, t): squared error, or cross-entropy of a logit; 0 where the label is missing."""

@@ -33,11 +33,17 @@ def settings(cls: type) -> type:
     checked = made.__init__
 
     @functools.wraps(checked)
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:  # a field may not take the place of `self`
+        if "self" in kwargs:
+            raise BadInput(f"{cls.kind}.self: is not a field of this recipe")
         try:
             checked(self, *args, **kwargs)
         except pydantic.ValidationError as error:
             raise BadInput(explain(cls.kind, error)) from None
+        for name, value in fields_of(self):
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                    raise BadInput(f"{cls.kind}.{name}: {text!r:.80} holds half a character; write it anew")
 
     made.__init__ = __init__
     return made
@@ -77,6 +83,7 @@ class Family(dict):
         if type(value) in self.values():
             return value
         kind = value.get("kind") if isinstance(value, Mapping) else None
+        kind = kind if isinstance(kind, str) else None
         if self.product and (isinstance(value, Spec) or (kind in Spec.kinds and kind not in self)):
             return read(value, self.product)
         if isinstance(value, str):
@@ -85,7 +92,7 @@ class Family(dict):
             raise BadInput(f"a {self.noun} wants an object with a `kind` ({', '.join(self)}); got {value!r:.80}")
         fields = dict(value)
         kind = fields.pop("kind")
-        if kind not in self:
+        if not isinstance(kind, str) or kind not in self:
             raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
         return self[kind](**fields)
 
@@ -149,7 +156,7 @@ def read(value: Any, product: type | None = None) -> Spec:
     if isinstance(value, Mapping):
         fields = dict(value)
         kind, revision = fields.pop("kind", None), fields.pop("revision", None)
-        if kind not in Spec.kinds:
+        if not isinstance(kind, str) or kind not in Spec.kinds:
             raise BadInput(f"there is no recipe of kind {kind!r}; there are {', '.join(sorted(Spec.kinds))}")
         if revision not in (None, Spec.kinds[kind].revision):
             raise BadInput(

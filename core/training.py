@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -202,11 +203,13 @@ def _resume(
     path = folder / "checkpoint.safetensors" if folder else None
     if path is None or not path.exists():
         return Progress()
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
-    tensors = load_file(path)
+    try:
+        with safe_open(path, "pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+        tensors = load_file(path)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # cut short by a power cut
+        path.unlink()
+        return Progress()
     model.load_state_dict(
         {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, strict=False
     )

@@ -224,7 +224,6 @@ def test_a_recipe_that_cannot_be_made(run: Any, cache: Path, case: str) -> None:
         ({"kind": "load", "tasks": ["\ud800"]}, "load.tasks"),
     ],
 )
-@pytest.mark.xfail(reason="core.spec: such a `kind`, field or text raises TypeError or UnicodeEncodeError, status 1")
 def test_a_recipe_that_python_itself_stumbles_over(run: Any, recipe: dict, words: str) -> None:
     check_refused(run(recipe), words)
 

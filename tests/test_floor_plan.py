@@ -47,6 +47,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.__main__": {"core.commands"},
     "core.report": {"core.spec"},
     "core.chem": {"core.spec"},
+    "core.metrics": {"core.spec"},
 }
 ONLY_GROUND = {
     "core.disk",

@@ -6,6 +6,7 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from core import metrics
+from core.spec import BadInput
 
 
 def test_regression_metrics_agree_with_scikit_learn_and_skip_gaps() -> None:
@@ -69,3 +70,8 @@ def test_arms_alike_are_rarely_told_apart_and_arms_unlike_are() -> None:
 def test_one_seed_gives_no_verdict() -> None:
     y, a, b = arms(np.random.default_rng(4), -0.5, 0.0)
     assert metrics.paired_difference(y, a[:1], b[:1])["verdict"].startswith("one seed")
+
+
+def test_one_test_molecule_tells_no_difference() -> None:
+    with pytest.raises(BadInput, match="1 test molecules have a label"):
+        metrics.paired_difference(np.array([1.0, np.nan]), np.zeros((2, 2)), np.ones((2, 2)))

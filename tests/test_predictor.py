@@ -75,3 +75,14 @@ def test_the_head_depends_on_its_seed_and_on_nothing_else() -> None:
     two = Predictor(backbone, ["y"], ["regression"], seed=1).head[0].weight
     other = Predictor(backbone, ["y"], ["regression"], seed=2).head[0].weight
     assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_large_labels_that_hardly_differ_are_told_apart() -> None:
+    made = Predictor(Untrained("molsway-tiny")(), ["date"], ["regression"])
+    labels = np.array([[20230101.0], [20230102.0], [20230105.0]])
+    made.fit_scaler(labels)
+    expected = (labels - labels.mean()) / labels.std()
+    np.testing.assert_allclose(made.scaled(labels).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.in_label_units(made.scaled(labels)).numpy(), labels, atol=1e-3)
+    with pytest.raises(BadInput, match="smaller unit"):
+        made.fit_scaler(np.array([[1e-46], [3e-46]]))

@@ -112,3 +112,8 @@ def test_a_frozen_weight_does_not_move() -> None:
     toy.run()
     assert torch.equal(before, toy.net[0].weight)
     assert training.cost(toy.net) == {"parameters": 97, "trainable": 17, "trainable_share": 17 / 97}
+
+
+def test_a_checkpoint_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+    assert Toy().run(PLAN, Report(scratch=tmp_path)).look == 6

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
+from core.experiments.finetune import unreadable
 from core.experiments.scoring import check_scores, check_tables, encoded, score_table, scored_rows, scorer
 from core.fits import Fit
 from core.report import SILENT, Report
@@ -73,6 +74,7 @@ class Influence(Spec[Scores]):
         warnings = check_tables(fit, train, pool, target)
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
+        warnings += unreadable(predictor.backbone, {"pool": pool})
         seen = view(predictor, self.scope, self._names(predictor, fit))
         vector, seen, record = self._solved(report.part(0, 0.7), predictor, seen, train, target)
         pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT]
@@ -221,10 +223,14 @@ def _keep(report: Report, vector: "torch.Tensor", record: dict[str, Any]) -> Non
 
 
 def _kept(report: Report) -> "tuple[torch.Tensor, dict[str, Any]] | None":
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = report.scratch / "solved.safetensors" if report.scratch else None
     if path is None or not path.exists():
         return None
-    with safe_open(path, "pt") as file:
-        return file.get_tensor("vector"), json.loads(file.metadata()["record"])
+    try:
+        with safe_open(path, "pt") as file:
+            return file.get_tensor("vector"), json.loads(file.metadata()["record"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # cut short by a power cut
+        path.unlink()
+        return None

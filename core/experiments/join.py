@@ -38,13 +38,7 @@ class Join(Spec[Dataset]):
     def make(self, report: Report, tables: tuple[Dataset, ...]) -> Dataset:
         report(0, "joining tables")
         first = tables[0]
-        for place, table in enumerate(tables[1:], 2):
-            for what, one, other in (("tasks", first.tasks, table.tasks), ("units", first.unit, table.unit)):
-                if one != other:
-                    raise BadInput(
-                        f"joined tables want the same {what}: the first has {_listed(one)}, table {place} has "
-                        f"{_listed(other)}; set `tasks` and `unit` where they are loaded"
-                    )
+        check_alike(tables)
         kinds = {table.kinds for table in tables}
         names = list(dict.fromkeys(name for table in tables for name in table.columns))
         seen = Counter(smiles for table in tables for smiles in set(table.smiles))
@@ -61,6 +55,18 @@ class Join(Spec[Dataset]):
                 **({"kinds": list(first.kinds)} if len(kinds) == 1 else {}),
             },
         )
+
+
+def check_alike(tables: tuple[Dataset, ...]) -> None:
+    """Raises `BadInput` unless all tables have the same tasks in the same units."""
+    first = tables[0]
+    for place, table in enumerate(tables[1:], 2):
+        for what, one, other in (("tasks", first.tasks, table.tasks), ("units", first.unit, table.unit)):
+            if one != other:
+                raise BadInput(
+                    f"joined tables want the same {what}: the first has {_listed(one)}, table {place} has "
+                    f"{_listed(other)}; set `tasks` and `unit` where they are loaded"
+                )
 
 
 def _values(table: Dataset, name: str, tables: tuple[Dataset, ...]) -> np.ndarray:

@@ -43,7 +43,7 @@ class LiSSA:
     tolerance: float = Field(default=2e-2, gt=0, lt=1, description="relative residual at which to stop")
     average: bool = Field(default=True, description="average the last half of the steps where that is better")
     repeats: int = Field(default=2, ge=1, le=64, description="independent series, averaged; two give a standard error")
-    seed: int = Field(default=0, ge=0, description="of the mini-batches")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the mini-batches")
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         import torch

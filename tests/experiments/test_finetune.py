@@ -138,3 +138,11 @@ def test_several_tasks_with_gaps_and_a_binary_one(
     assert fit.record["kinds"] == ["regression", "binary"]
     assert fit.metrics["train"]["oxygen"]["auroc"] > 0.9 and fit.metrics["train"]["size"]["r2"] > 0.3
     assert fit.metrics["test"]["size"]["n"] < 12
+
+
+def test_units_and_kinds_have_to_agree_between_parts() -> None:
+    train, valid = dataset([1.0, 2.0]), dataset([1.0, 2.0])
+    with pytest.raises(BadInput, match="in mM in the training part and in nM in the validation part"):
+        check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
+    with pytest.raises(BadInput, match="0 or 1 in the training part and 5 in the validation part"):
+        check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))

@@ -57,4 +57,4 @@ def test_the_recipe_survives_json_and_names_its_parts(kind):
     recipe = Select(POOL, SAMPLERS[kind](count=4), SCORES)
     assert read_json(recipe.text).key == recipe.key
     assert set(recipe.parts()) == {"pool", "scores"} and set(Select(POOL).parts()) == {"pool"}
-    assert recipe.title == f"4 molecules by {kind}"
+    assert recipe.title == f"4 of the pool by {kind}"

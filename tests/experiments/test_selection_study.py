@@ -1,5 +1,6 @@
 """The proof, end to end on sixty molecules: arms, noise, digests, notes."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,6 @@ def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: P
 
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
     store = Store(cache)
-    import dataclasses
 
     spec = study(table, arms=("none", "all"), seeds=(5,))
     spec = dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, steps=None, epochs=1))
@@ -78,3 +78,16 @@ def test_more_molecules_than_the_pool_has_are_refused(table: Path, cache: Path) 
 def test_its_text_gives_it_back(table: Path) -> None:
     spec = study(table)
     assert recipes.read_json(spec.text) == spec
+
+
+def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = study(table)
+    for pool, words in (
+        (spec.fit.test, "12 of 12 pool molecules are test molecules"),
+        (spec.pool, "keep 60 molecules"),
+    ):
+        other = dataclasses.replace(spec, pool=pool, count=6 if pool is spec.fit.test else 60)
+        with pytest.raises(BadInput, match=words):
+            make(settled(other, store.files), store, Report())
+    assert not any(entry.kind == "finetune" for entry in store.entries())
