@@ -127,9 +127,7 @@ def paired_difference(
     y, a, b = labels[measured], ours[:, measured], theirs[:, measured]
     repeats, n = a.shape
     if n < 2:
-        raise BadInput(
-            f"{n} test molecules have a label, at least 2 are needed to tell a difference; enlarge the test part"
-        )
+        raise BadInput(f"{n} test molecules have a label, a difference needs at least 2; enlarge the test part")
     differences = rmse(y, a) - rmse(y, b)  # (s,)
     generator = np.random.default_rng(seed)
     picks = generator.integers(n, size=(draws, n))

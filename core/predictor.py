@@ -37,7 +37,7 @@ class Predictor(nn.Module):
         for name, start in (
             ("centre", 0.0),
             ("spread", 1.0),
-        ):  # float64: a label of 20,230,101 is not one of 20,230,102
+        ):  # float64: 20,230,101 is not 20,230,102
             self.register_buffer(name, torch.full((len(self.tasks),), start, dtype=torch.float64))
         self.register_buffer("binary", torch.tensor([kind == "binary" for kind in self.kinds]), persistent=False)
         self.eval()
@@ -56,10 +56,9 @@ class Predictor(nn.Module):
             if kind == "regression":
                 self.centre[task] = float(labels.mean())
                 self.spread[task] = float(labels.std()) or 1.0
-                if not np.isfinite(np.float32(1 / float(self.spread[task]))):
-                    raise BadInput(
-                        f"the labels of {self.tasks[task]!r} differ by {np.ptp(labels):g} only; give them in a smaller unit"
-                    )
+                if float(self.spread[task]) < 1e-30:
+                    least = f"{np.ptp(labels):g}"
+                    raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
 
     def encode(self, smiles: Sequence[str]) -> dict[str, Tensor]:
         return self.backbone.batch(smiles)

@@ -162,15 +162,13 @@ def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
         for task, one, other in zip(train.tasks, train.unit, table.unit, strict=True):
             if one != other and one and other:
                 raise BadInput(
-                    f"{task!r} is in {one} in the training part and in {other} in the {name} part; use one unit"
+                    f"{task!r} is in {one} in the training part, in {other} in the {name} part; use one unit"
                 )
         for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
             labels = table.targets[:, column]
             odd = labels[~np.isnan(labels) & (labels != 0) & (labels != 1)]
             if kind == "binary" and len(odd):
-                raise BadInput(
-                    f"{task!r} is 0 or 1 in the training part and {odd[0]:g} in the {name} part; choose one kind"
-                )
+                raise BadInput(f"{task!r} is 0 or 1 in the training part, {odd[0]:g} in the {name} part; use one kind")
     if not train.tasks:
         raise BadInput("the training part has no target column; name at least one in `targets`")
     for name, table, least in (("training", train, 2), ("validation", valid, 1)):

@@ -42,8 +42,8 @@ class StudyPool(Spec[Dataset]):
         labelled = int((~np.isnan(pool.targets).all(1)).sum())
         if self.count > labelled:
             raise BadInput(
-                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or give a "
-                "larger pool"
+                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or give "
+                "a larger pool"
             )
         measured = int((~np.isnan(test.targets[:, 0])).sum()) if test.tasks else 0
         if measured < 2:
@@ -54,8 +54,8 @@ class StudyPool(Spec[Dataset]):
         shared = sum(chem.flat_key(smiles) in tested for smiles in pool.smiles)
         if 2 * shared > len(pool):
             raise BadInput(
-                f"{shared} of {len(pool)} pool molecules are test molecules (stereo marks aside): training on them proves "
-                "nothing; take them out of the pool, or test on others"
+                f"{shared} of {len(pool)} pool molecules are test molecules (stereo marks aside): training on them "
+                "proves nothing; take them out of the pool, or test on others"
             )
         return pool
 

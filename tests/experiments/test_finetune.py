@@ -142,7 +142,7 @@ def test_several_tasks_with_gaps_and_a_binary_one(
 
 def test_units_and_kinds_have_to_agree_between_parts() -> None:
     train, valid = dataset([1.0, 2.0]), dataset([1.0, 2.0])
-    with pytest.raises(BadInput, match="in mM in the training part and in nM in the validation part"):
+    with pytest.raises(BadInput, match="in mM in the training part, in nM in the validation part"):
         check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
-    with pytest.raises(BadInput, match="0 or 1 in the training part and 5 in the validation part"):
+    with pytest.raises(BadInput, match="0 or 1 in the training part, 5 in the validation part"):
         check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))
