@@ -42,8 +42,8 @@ class StudyPool(Spec[Dataset]):
         labelled = int((~np.isnan(pool.targets).all(1)).sum())
         if self.count > labelled:
             raise BadInput(
-                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or give "
-                "a larger pool"
+                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or "
+                "give a larger pool"
             )
         measured = int((~np.isnan(test.targets[:, 0])).sum()) if test.tasks else 0
         if measured < 2:
