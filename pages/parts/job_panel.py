@@ -64,8 +64,8 @@ def _live(key: str) -> None:
 
 def _sentence(job: Job) -> str:
     if job.state == "waiting":
-        before = service().line.position(job.key) or 0
-        trouble = service().worker.trouble
+        line, trouble = service().line, service().worker.trouble
+        before = (line.position(job.key) or 0) + sum(other.state == "running" for other in line.jobs())
         if trouble and not before:
             return plain(f"waiting: {trouble}")
         return f"waiting; {before} before it" if before else "waiting for the worker"
@@ -135,6 +135,8 @@ def _line_chip(was_alive: bool) -> None:
         st.caption(f":material/bedtime: {waiting}")
         return
     left = f" · {duration(running.eta)} left" if running.eta is not None else ""
-    st.progress(min(running.fraction, 1.0), text=f"**{plain(headline(running.title))}**  \n{running.fraction:.0%}{left}")
+    st.progress(
+        min(running.fraction, 1.0), text=f"**{plain(headline(running.title))}**  \n{running.fraction:.0%}{left}"
+    )
     if len(jobs) > 1:
         st.caption(f"{len(jobs) - 1} more waiting")

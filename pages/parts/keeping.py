@@ -22,30 +22,26 @@ def overview(kept: list[Run]) -> int | None:
     """A table of runs; the number of the chosen one."""
     table = pd.DataFrame(
         {
-            "kind": [run.kind for run in kept],
-            "title": [run.title for run in kept],
+            "title": [run.name for run in kept],
             "key figure": [key_metric(run.kind, run.entry.summary) for run in kept],
             "made": [datetime.fromtimestamp(run.moment) for run in kept],
             "seconds": [run.entry.seconds for run in kept],
-            "size": [run.entry.bytes / 1e6 for run in kept],
-            "key": [run.key for run in kept],
         }
     )
     chosen = st.dataframe(
         table,
-        key=f"store-{hash(tuple(table['key']))}",  # so that a deleted row does not hand its mark to the next
+        key=f"store-{hash(tuple(run.key for run in kept))}",  # so that a deleted row does not hand its mark to the next
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         lazy=False,
-        height=min(38 + 35 * len(table), 420),
+        height=min(38 + 35 * len(table), 472),
         alt="What the store has",
         column_config={
-            "title": st.column_config.TextColumn(width="medium"),
-            "key figure": st.column_config.TextColumn(width="medium"),
-            "made": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-            "seconds": st.column_config.NumberColumn("took", format="%.1f s"),
-            "size": st.column_config.NumberColumn(format="%.2f MB"),
+            "title": st.column_config.TextColumn(width=500),
+            "key figure": st.column_config.TextColumn(width=220),
+            "made": st.column_config.DatetimeColumn(format="DD MMM HH:mm", width=105),
+            "seconds": st.column_config.NumberColumn("took", format="%.1f s", width=65),
         },
     )
     rows = [row for row in chosen.selection.rows if row < len(kept)]

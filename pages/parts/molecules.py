@@ -26,25 +26,31 @@ def side(delta_loss: float) -> tuple[str, str]:
     return ("helps", "ms-helps") if delta_loss < 0 else ("harms", "ms-harms")
 
 
-def cards(table: pd.DataFrame, unit: str = "", style: str = "") -> None:
-    """Cards of molecules side by side: `smiles` and, where there, rank, label, prediction, delta_loss, planted."""
-    pieces = []
+def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str = "") -> None:
+    """Cards of molecules side by side: `smiles` and, where there, rank, label, prediction, delta_loss, planted.
+
+    A line below says the units, once for all of them.
+    """
+    pieces, size = [], (132, 88) if style else (200, 122)
     for row in table.to_dict("records"):
         smiles = html.escape(str(row["smiles"]), quote=True)
         marked = row.get("highlight") or ()
-        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), 200, 122, dark(), marked))
+        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), *size, dark(), marked))
         lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
         if _known(row.get("delta_loss")):
             word, tag = side(row["delta_loss"])
             rank = f"#{row['rank']}" if "rank" in row else ""
             lines.append(
-                f'<div class="ms-row"><span class="ms-tag {tag}">{word} {signed(row["delta_loss"])}</span>'
-                f'<span class="ms-mute">{rank}</span></div>'
+                f'<div class="ms-row"><span class="ms-tag {tag}">{word}</span><span class="ms-mute">{rank}</span></div>'
             )
-        for name in ("label", "prediction"):
+        for name, word, shown, in_unit in (
+            ("delta_loss", "ΔL", signed, loss_unit),
+            ("label", "label", number, unit),
+            ("prediction", "prediction", number, unit),
+        ):
             if _known(row.get(name)):
-                hint = html.escape(f"{name} in {unit}" if unit else name, quote=True)
-                value = f'<span class="ms-mute">{name}</span><b>{number(row[name])}</b>'
+                hint = html.escape(f"{word} in {in_unit}" if in_unit else word, quote=True)
+                value = f'<span class="ms-mute">{word}</span><b>{shown(row[name])}</b>'
                 lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("planted"):
             lines.append('<div class="ms-mute">planted wrong label</div>')
@@ -52,6 +58,16 @@ def cards(table: pd.DataFrame, unit: str = "", style: str = "") -> None:
             lines.append(f'<div class="ms-mute ms-cut">{html.escape(str(row["note"]))}</div>')
         pieces.append(f'<div class="ms-card">{"".join(lines)}</div>')
     st.html(f'<div class="ms-grid {style}">{"".join(pieces)}</div>')
+    if said := units(table, unit, loss_unit):
+        st.caption(plain(said[0].upper() + said[1:]))
+
+
+def units(table: pd.DataFrame, unit: str, loss_unit: str) -> str:
+    """What the numbers on the cards are in, as `ΔL in nat; label and prediction in mg/L`."""
+    named = " and ".join(name for name in ("label", "prediction") if name in table)
+    said = [f"{words} in {of}" for words, of in (("ΔL" * ("delta_loss" in table), loss_unit), (named, unit))
+            if words and of]  # fmt: skip
+    return "; ".join(said)
 
 
 def pages_of_cards(table: pd.DataFrame, key: str, unit: str = "", each: int = 12) -> None:
@@ -82,7 +98,10 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
         )
     shown = [name for name in ("label", "prediction", "residual") if _known(row.get(name))]
     for column, name in zip(st.columns(3), shown, strict=False):
-        column.metric(name.capitalize(), number(row[name]), help=plain(unit) or None)
+        column.metric(name.capitalize(), number(row[name]))
+    if unit and shown:
+        residual = "; residual is prediction − label" if "residual" in shown else ""
+        st.caption(plain(f"In {unit}{residual}."))
     if row.get("planted"):
         measured = row.get("measured")
         truth = f" Measured: {number(measured)}." if _known(measured) else ""
@@ -98,7 +117,7 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
                 "highlight": [drawing.matched(one, drawing.shared_core(smiles, one, 1)) for one in train.smiles[rows]],
             }
         )
-        cards(near, unit, "ms-three")
+        cards(near, unit, style="ms-three")
 
 
 def _known(value: Any) -> bool:

@@ -10,7 +10,7 @@ from core.spec import BadInput, Spec, read_json
 from core.store import Entry
 from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service
-from pages.parts.words import key_metric, plain
+from pages.parts.words import headline, key_metric, plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Run:
     moment: float  # unix s: when it was made or submitted
     entry: Entry | None = None
     job: Job | None = None
+    arm: str = ""  # of a study it was made for, "" if it was asked for by itself
 
     @property
     def state(self) -> str:
@@ -34,23 +35,42 @@ class Run:
         return self.entry.spec if self.entry else read_json(self.job.spec)
 
     @property
+    def name(self) -> str:
+        """The title; of a fit made for a study, what tells it from the others first."""
+        if not self.arm:
+            return headline(self.title)
+        seed = self.entry.summary.get("seed") if self.entry else None
+        return f"Arm “{self.arm}”{f', seed {seed}' if seed is not None else ''}: {self.title}"
+
+    @property
     def label(self) -> str:
         metric = key_metric(self.kind, self.entry.summary) if self.entry else self.state
         made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
-        return " · ".join(part for part in (self.title, metric, made, self.key[:6]) if part)
+        return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
 
 
 def runs(*products: type) -> list[Run]:
     """Runs that yield one of these products, newest first; of every kind if none is named."""
     kinds = {kind for kind, cls in Spec.kinds.items() if not products or issubclass(cls.product, products)}
     jobs = {job.key: job for job in service().line.jobs() if job.kind in kinds}
+    entries = [entry for entry in service().store.entries() if not entry.damaged]
+    arms = arms_of(entries)
     found = [
-        Run(e.key, e.kind, e.title, _moment(e.made), e, jobs.pop(e.key, None))
-        for e in service().store.entries()
-        if e.kind in kinds and not e.damaged
+        Run(e.key, e.kind, e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
+        for e in entries
+        if e.kind in kinds
     ]
     found += [Run(j.key, j.kind, j.title, j.submitted, None, j) for j in jobs.values() if j.state != "done"]
     return sorted(found, key=lambda run: run.moment, reverse=True)
+
+
+def arms_of(entries: list[Entry]) -> dict[str, str]:
+    """The arm of a study that a fit was made for, by the fit's key; a fit that a study began from has none."""
+    found: dict[str, str] = {}
+    for summary in (entry.summary for entry in entries if isinstance(entry.summary.get("arms"), list)):
+        for arm in summary["arms"]:
+            found |= {key: str(arm["name"]) for key in arm.get("fits", ()) if key != summary.get("base_fit")}
+    return found
 
 
 def pick(label: str, *products: type) -> Run | None:

@@ -47,9 +47,9 @@ def scores_result(run: Run) -> None:
     explore(run, table, unit, loss_unit)
     st.subheader("Most helpful", anchor=False)
     order = table.sort_values("rank")
-    cards(order.head(6), unit)
+    cards(order.head(6), unit, loss_unit)
     st.subheader("Most harmful", anchor=False)
-    cards(order[order["delta_loss"].notna()].tail(6).iloc[::-1], unit)
+    cards(order[order["delta_loss"].notna()].tail(6).iloc[::-1], unit, loss_unit)
     solved(run, record)
     heading = f"{record.get('convention', '')}\nunit of delta_loss: {loss_unit}\nrun {run.key}"
     exports(f"scores-{run.key}", run.entry.summary, {"scores": lambda: as_csv(scores.table, heading)}, run.key)
@@ -157,8 +157,8 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         lazy=False,
         alt="Molecules of the pool, most helpful first",
         column_config={
-            "rank": st.column_config.NumberColumn(width=60),
-            "structure": st.column_config.ImageColumn(width="medium"),
+            "rank": st.column_config.NumberColumn(width=55),
+            "structure": st.column_config.ImageColumn(width=140),
             "delta_loss": st.column_config.NumberColumn("ΔL", format="%.3g", help="below zero helps, above zero harms"),
             "label": st.column_config.NumberColumn(format="%.3g"),
             "prediction": st.column_config.NumberColumn(format="%.3g"),

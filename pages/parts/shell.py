@@ -16,6 +16,7 @@ from pages.parts.words import plain
 
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
+[data-testid="stStatusWidget"] button { display: none; }
 [data-testid="stMetric"] { padding: .1rem 0; }
 .ms-grid { display: grid; gap: .7rem; grid-template-columns: repeat(6, minmax(0, 1fr)); }
 @media (max-width: 1100px) { .ms-grid { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
@@ -24,7 +25,8 @@ STYLE = """<style>
 .ms-three img { height: 88px; }
 .ms-card { border: 1px solid rgba(128,138,155,.28); border-radius: .7rem; padding: .5rem .6rem .55rem; min-width: 0; }
 .ms-card img { width: 100%; height: 122px; object-fit: contain; display: block; }
-.ms-card b { font-weight: 620; } .ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
+.ms-card b { font-weight: 620; font-variant-numeric: tabular-nums; }
+.ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
 .ms-tag { border-radius: 99px; padding: .05rem .45rem; font-size: .7rem; white-space: nowrap; font-weight: 600; }
 .ms-helps { background: rgba(46,134,222,.16); color: color-mix(in srgb, #2E86DE 68%, currentColor); }
 .ms-harms { background: rgba(230,126,34,.18); color: color-mix(in srgb, #E67E22 68%, currentColor); }

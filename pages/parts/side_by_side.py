@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import figures
 from core.metrics import BINARY, REGRESSION, paired_difference
+from core.spec import Spec
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv
@@ -52,7 +53,7 @@ def side_by_side(runs: list[Run]) -> None:
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
         column.caption(f"{name}: test part")
-        figure = figures.parity(mine, unit).update_layout(height=300, showlegend=False)
+        figure = figures.parity(mine, unit).update_layout(height=290, showlegend=False, margin_t=8)
         column.plotly_chart(
             figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Prediction against label of {name}"
         )
@@ -68,10 +69,14 @@ def side_by_side(runs: list[Run]) -> None:
 def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
     """Rows are settings, columns runs; only what is not the same in all of them."""
     names = list(dict.fromkeys(name for mine in settings.values() for name in mine))
-    rows = {}
+    rows, other = {}, ()
     for name in names:
         values = [mine.get(name, "–") for mine in settings.values()]
+        if name.startswith(other):  # the settings of parts of different kinds have nothing to do with one another
+            continue
         if len({repr(value) for value in values}) > 1:
+            if all(isinstance(value, str) and value in Spec.kinds for value in values):
+                other += (f"{name}.", f"{name} ")
             rows[name.replace("_", " ")] = ["automatic" if value is None else str(value) for value in values]
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))
 

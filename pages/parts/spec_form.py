@@ -37,12 +37,12 @@ def spec_form(
     extra = extra or {}
 
     def draw(names: list[str]) -> None:
-        """Families across, the rest two in a row."""
+        """Families and lists to pick from across, the rest two in a row."""
         row: list[Any] = []
         for name in names:
             field = fields[name]
             shown = getattr(start, name, field.default) if start is not None else field.default
-            if field.family is not None:
+            if field.family is not None or _picked_from(field):
                 place, row = st.container(), []
             else:
                 row = row or list(st.columns(2))
@@ -121,7 +121,7 @@ def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]
     """A tuple: choices to pick from, or values apart by commas."""
     label, help_ = title_of(field.name), plain(field.help) or None
     inner = typing.get_args(field.type)[0]
-    if typing.get_origin(inner) is typing.Literal:
+    if _picked_from(field):
         choices = typing.get_args(inner)
         return tuple(st.multiselect(label, choices, default=list(shown), key=key, help=help_))
     text = st.text_input(
@@ -191,6 +191,12 @@ def settings_of(value: Any, path: str = "") -> dict[str, Any]:
 
 def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def _picked_from(field: FormField) -> bool:
+    """Whether a field is a tuple of given choices."""
+    many = typing.get_origin(field.type) is tuple
+    return many and typing.get_origin(typing.get_args(field.type)[0]) is typing.Literal
 
 
 def _kinds(hint: Any) -> set[type]:

@@ -83,11 +83,11 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 
 def choose_fit(label: str, key: str) -> Run | None:
-    """A box with the finished fits; nothing if there is none."""
+    """A box with the finished fits, those made for an arm of a study last; nothing if there is none."""
     found = {run.key: run for run in runs(Fit) if run.entry}
     if not found:
         return None
-    names = list(found)
+    names = sorted(found, key=lambda key: bool(found[key].arm))
     last = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
     place = names.index(last) if last in names else 0
     return found[st.selectbox(label, names, index=place, format_func=lambda k: found[k].label, key=key)]

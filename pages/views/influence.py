@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.experiments import Influence
+from core.fits import Fit
 from core.scores import Scores
 from core.spec import BadInput, Spec
 from pages.parts.runs import go, pick, runs, show
@@ -49,7 +50,12 @@ count = len(runs(Scores))
 wanted = "fit" in st.query_params and "run" not in st.query_params
 with st.expander("New scores", icon=":material/add:", expanded=not count or wanted, key=f"new-{count}"):
     spec = scoring()
-    if st.button("Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec:
+    ready = bool(runs(Fit))
+    if (
+        ready
+        and st.button("Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None)
+        and spec
+    ):
         st.query_params.pop("fit", None)
         go(submit(spec))
     if spec is not None:

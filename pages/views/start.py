@@ -8,7 +8,7 @@ from pages.parts.machine import machine
 from pages.parts.runs import open_run, runs
 from pages.parts.service import service, submit
 from pages.parts.shell import STYLE, empty
-from pages.parts.words import ago, key_metric, plain
+from pages.parts.words import ago, headline, key_metric, plain
 
 QUICK = ("load", "part", "join", "plant", "select")  # made on the way
 
@@ -46,21 +46,23 @@ with third:
     with st.container(height="stretch"):
         st.subheader("Open the last run", anchor=False)
         st.markdown(
-            plain(f"{last.title}, {ago(last.moment)}.") if last else "None yet. What you run is kept and listed here."
+            plain(f"{headline(last.title)}, {ago(last.moment)}.")
+            if last
+            else "None yet. What you run is kept and listed here."
         )
     if st.button("Open it", icon=":material/history:", width="stretch", disabled=last is None):
         open_run(last.key, last.kind)
 
 st.caption(":material/memory: " + " · ".join(plain(fact) for fact in machine()))
 st.subheader("Recent runs", anchor=False)
-recent = [run for run in found if run.kind not in QUICK][:8]
+recent = [run for run in found if run.kind not in QUICK and not run.arm][:8]
 if not recent:
     empty("No runs yet", "The demo needs no data of yours and shows every room filled.")
 for run in recent:
-    state, title, metric, moment, door = st.columns([1.2, 5, 4, 1.6, 1.1], vertical_alignment="center")
+    state, title, metric, moment, door = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
     with state:
         chip(run.state)
-    title.markdown(f"**{plain(run.title)}**")
+    title.markdown(plain(headline(run.title)))
     metric.caption(plain(key_metric(run.kind, run.entry.summary)) if run.entry else "")
     moment.caption(ago(run.moment))
     if door.button("Open", key=f"open-{run.key}", type="tertiary", icon=":material/arrow_forward:"):

@@ -1,20 +1,18 @@
 """A server of our own and a real browser before it."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serving import Server, exceptions
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -22,55 +20,13 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
-class Server:
-    """The dashboard as `make run` starts it, on a cache of its own; can be killed and started again."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache = cache
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> "Server":
-        self.log = (self.cache.parent / "server.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)],
-            cwd=ROOT,
-            env=os.environ | {"MOLSWAY_CACHE": str(self.cache)},
-            stdout=self.log,
-            stderr=self.log,
-        )
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2).read()
-                return self
-            except OSError:
-                time.sleep(0.5)
-        raise RuntimeError(f"the server did not start: {(self.cache.parent / 'server.log').read_text()[-2000:]}")
-
-    def kill(self) -> None:
-        """As a power cut would."""
-        assert self.process
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        self.log.close()
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(tmp_path / "cache").start()
-    yield running
-    running.stop()
+    running = Server(tmp_path / "cache", MOLSWAY_CHECKPOINT_SECONDS="0.1")
+    try:
+        yield running.start()
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +42,26 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1360, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    yield page
-    context.close()
+def tab(browser: Any) -> Iterator[Any]:
+    """Opens tabs, each of a visitor of its own. At the end no page may have failed or asked another host."""
+    contexts, errors, foreign = [], [], []
+
+    def asked(request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            foreign.append(request.url)
+
+    def opened(address: str) -> Any:
+        contexts.append(browser.new_context(viewport={"width": 1360, "height": 900}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", asked)
+        page.goto(address)
+        return page
+
+    yield opened
+    shown = [text for context in contexts for page in context.pages for text in exceptions(page)]
+    for context in contexts:
+        context.close()
+    assert (errors, foreign, shown) == ([], [], [])

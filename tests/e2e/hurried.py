@@ -1,0 +1,44 @@
+"""Streamlit as `make run` starts it, with a demo of one minute: for tests, in place of `python -m streamlit`."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[2])
+
+from core.backbones import Untrained  # noqa: E402
+from core.experiments import FineTune, Load, Plant, SelectionStudy, parts, presets  # noqa: E402
+
+
+def fine_tuning(steps: int = 40, evaluations: int = 5) -> FineTune:
+    """A training of seconds: the smallest model, a hundred molecules."""
+    train, valid, kept, _ = tables()
+    backbone = Untrained("molsway-tiny")
+    return FineTune(train, valid, kept, backbone=backbone, steps=steps, evaluations=evaluations, batch_size=16)
+
+
+def study() -> SelectionStudy:
+    """The demo with every arm, in small."""
+    pool = Plant(tables()[3], fraction=0.2, seed=0)
+    return SelectionStudy(fit=fine_tuning(), pool=pool, count=20, seeds=(0, 1))
+
+
+def tables() -> tuple:
+    return parts(Load("bundled:solubility", limit=420), by="random", seed=0, train=100, valid=60, pool=60, test=None)
+
+
+def demo(seed: int = 0, full: Callable[[int], SelectionStudy] = presets.PRESETS["demo"]) -> SelectionStudy:
+    """What the button runs: the demo in small, or with MOLSWAY_FULL_DEMO=1 the one that visitors get."""
+    return full(seed) if os.environ.get("MOLSWAY_FULL_DEMO") == "1" else study()
+
+
+if __name__ == "__main__":
+    presets.PRESETS["demo"] = demo
+    if "MOLSWAY_CHECKPOINT_SECONDS" in os.environ:
+        import core.training
+
+        core.training.CHECKPOINT_SECONDS = float(os.environ["MOLSWAY_CHECKPOINT_SECONDS"])
+    from streamlit.web.cli import main
+
+    main(prog_name="streamlit")

@@ -1,0 +1,77 @@
+"""The dashboard in a process of its own, as tests need it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+class Server:
+    """The dashboard as `make run` starts it, on a cache of its own; can be killed and started again.
+
+    Its demo is the one of `hurried.py`; `settings` are further environment variables.
+    """
+
+    def __init__(self, cache: Path, **settings: str) -> None:
+        self.cache, self.settings = cache, settings
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = cache.parent / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Server":
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "hurried.py"), "run", "app.py", "--server.port", str(self.port)],
+                cwd=ROOT,
+                env=os.environ | {"MOLSWAY_CACHE": str(self.cache)} | self.settings,
+                stdout=log,
+                stderr=log,
+            )
+        until(self.answers, "the server to answer", 120)
+        return self
+
+    def answers(self) -> bool:
+        assert self.process and self.process.poll() is None, self.log.read_text()[-2000:]
+        try:
+            return bool(urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2).read())
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        assert self.process
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def until(true: Any, what: str, seconds: float) -> Any:
+    """Wait for `true()` to be true; its value."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain for {what}"
+        time.sleep(0.1)
+    return found
+
+
+def exceptions(page: Any) -> list[str]:
+    """What a page shows of Python's errors."""
+    return page.get_by_test_id("stException").all_inner_texts()

@@ -1,0 +1,119 @@
+"""One visitor, from the first click to the verdict, in a real browser.
+
+The demo is the reduced one of `hurried.py`; with MOLSWAY_FULL_DEMO=1 it is the one that visitors get (some minutes).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from serving import Server, exceptions, until
+
+import core.experiments  # noqa: F401  (makes every kind of recipe known)
+from core.comparison import Comparison
+from core.scores import Scores
+from core.store import Store
+from pages.parts.words import minus, number, signed
+
+pytestmark = pytest.mark.e2e
+FIRST_CHART, VERDICT = 60_000, 1_800_000  # ms after the click; the full demo takes long on a busy machine
+
+ISOLATED = """gd => {  // the drawn point that is farthest from its neighbours, in pixels of the page
+    const {xaxis, yaxis} = gd._fullLayout, box = gd.getBoundingClientRect(), points = [];
+    for (const trace of gd._fullData.filter(trace => trace.type === "scattergl"))
+        trace.x.forEach((x, i) => points.push({row: trace.customdata[i],
+            x: box.left + xaxis._offset + xaxis.l2p(x), y: box.top + yaxis._offset + yaxis.l2p(trace.y[i])}));
+    const far = p => Math.min(...points.filter(q => q !== p).map(q => Math.hypot(p.x - q.x, p.y - q.y)));
+    return points.reduce((best, p) => far(p) > far(best) ? p : best);
+}"""
+
+
+def chart(page: Page, words: str) -> Any:
+    """A drawn plotly chart by what it says of itself."""
+    return page.get_by_role("figure", name=words).locator(".js-plotly-plot")
+
+
+def settled(page: Page, element: Any) -> dict[str, float]:
+    """Where an element lies once nothing moves any more."""
+    element.scroll_into_view_if_needed()
+    before: dict[str, float] | None = None
+    while (box := element.bounding_box()) != before or box is None:
+        before = box
+        page.wait_for_timeout(700)
+    return box
+
+
+def visit(page: Page, room: str) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=re.compile(room)).click()
+    expect(page.get_by_role("heading", name=room, level=1)).to_be_visible()
+
+
+def shows(page: Page, scores: Scores, row: int) -> None:
+    """The panel shows this molecule: drawing, SMILES, ΔL, label, prediction."""
+    one = scores.table.iloc[row]
+    panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
+    expect(panel.get_by_test_id("stCode")).to_have_text(one["smiles"])
+    expect(panel.get_by_test_id("stImage").get_by_role("img")).to_have_attribute("alt", f"Structure of {one['smiles']}")
+    expect(panel).to_contain_text(f"ΔL = {signed(one['delta_loss'])} {scores.record['unit']}")
+    for name in ("label", "prediction"):
+        metric = panel.get_by_test_id("stMetric").filter(has_text=name.capitalize())
+        expect(metric.get_by_test_id("stMetricValue")).to_have_text(number(one[name]))
+    expect(panel).to_contain_text(f"In {scores.record['label_unit'][0]}")
+
+
+def only(cache: Path, kind: str) -> str:
+    """The key of the one finished product of a kind, once it is there."""
+    return next((made.parent.name for made in (cache / kind).glob("*/made.json")), "")
+
+
+def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
+    page = tab(server.url)
+    page.get_by_role("button", name="Run the demo").click()
+    expect(chart(page, "Loss so far by epoch")).to_be_visible(timeout=FIRST_CHART)
+    key = re.search(r"/compare\?run=([0-9a-f]{16})", page.url)[1]
+    progress = page.get_by_test_id("stMain").get_by_test_id("stProgress")
+    before = progress.inner_text()
+    assert re.match(r"\d+% · ", before)
+    expect(progress).not_to_have_text(before)
+
+    store = Store(server.cache)
+    scored = until(lambda: only(server.cache, "influence"), "the scores", 600)
+    scores = store.get(store.find(scored).spec)
+    visit(page, "Influence")
+    drawn = chart(page, "Label against prediction by score")
+    expect(drawn).to_be_visible()
+    shows(page, scores, int(scores.table["delta_loss"].argmin()))
+    settled(page, drawn)
+    point = drawn.evaluate(ISOLATED)
+    page.mouse.move(point["x"] - 3, point["y"])
+    page.mouse.move(point["x"], point["y"])
+    page.mouse.click(point["x"], point["y"])
+    shows(page, scores, point["row"])
+
+    page.get_by_test_id("stMain").get_by_text("Table", exact=True).click()
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
+    box = settled(page, table)
+    page.mouse.click(box["x"] + 16, box["y"] + 36 + 84 * 2.5)  # the mark of the third row
+    shows(page, scores, int(np.argsort(scores.table["delta_loss"].to_numpy(), kind="stable")[2]))
+    assert exceptions(page) == []
+
+    visit(page, "Compare")
+    verdict = page.locator(".ms-verdict")
+    expect(verdict).to_be_visible(timeout=VERDICT)
+    assert key in page.url
+    found: Comparison = store.get(store.find(key).spec)
+    expect(verdict).to_have_text(minus(found.record["verdict"]))
+    expect(chart(page, "Test metric of each arm, every seed a point")).to_be_visible()
+    expect(chart(page, "Paired differences with 95 % intervals")).to_be_visible()
+    for words, by in (("Ranked by ΔL", "delta_loss"), ("Ranked by |residual|", "residual")):
+        metric = page.get_by_test_id("stMetric").filter(has_text=words)
+        expect(metric.get_by_test_id("stMetricValue")).to_have_text(f"{found.record['detection'][by]['auroc']:.2f}")
+    assert exceptions(page) == []
+
+    page.reload()
+    expect(page.locator(".ms-verdict")).to_have_text(minus(found.record["verdict"]))
+    assert key in page.url
