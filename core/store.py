@@ -136,7 +136,7 @@ class Store:
         except BadInput:
             raise
         except (OSError, ValueError, KeyError) as error:
-            raise _damaged(spec.key, f"{type(error).__name__}: {error}") from error
+            raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
 
     def put(self, spec: Spec, product: Any, seconds: float) -> Path:
         """Keep a product that took `seconds` to make; the first one kept under a key stays. Raises `StoreFull`."""
