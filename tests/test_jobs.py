@@ -1,6 +1,7 @@
 """The worker of the line: what fails does not stop it, what is stopped can go on, and there is one at a time."""
 
 import errno
+import json
 import os
 import time
 
@@ -94,10 +95,12 @@ def test_cancelling_a_running_job_and_resuming_it(tmp_path, line, work, other_li
     spec = Count(steps=40, pause=0.03)
     line.submit(spec)
     until(lambda: (job := line.job(spec.key)).state == "running" and job.fraction > 0)
-    asked = time.monotonic()
     assert (Line(tmp_path / "cache") if other_line else line).cancel(spec.key).cancelling
+    checkpoint = line.store.scratch(spec) / "checkpoint.json"
+    steps = len(json.loads(checkpoint.read_text()))
     job = ended(line, spec)
-    assert time.monotonic() - asked < 1.0
+    if not other_line:  # within the step that was under way; another process's wish is read from the disk now and then
+        assert len(json.loads(checkpoint.read_text())) <= steps + 1
     assert job.state == "cancelled" and not job.cancelling and 0 < job.fraction < 1
     assert not line.store.has(spec)
     line.resume(spec.key)
