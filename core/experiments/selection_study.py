@@ -251,5 +251,10 @@ class SelectionStudy(Spec[Comparison]):
             )
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        found += sorted({warning for arm in fits for fit in arm for warning in fit.record["warnings"]})
+        said: dict[str, list[str]] = {}  # warning → arms
+        for arm, mine in zip(self.arms, fits, strict=True):
+            for warning in dict.fromkeys(warning for fit in mine for warning in fit.record["warnings"]):
+                said.setdefault(warning, []).append(f"“{arm}”")
+        for warning, arms in said.items():
+            found.append(warning if len(arms) == len(self.arms) else f"{', '.join(arms)}: {warning}")
         return found

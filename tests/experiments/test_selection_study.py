@@ -91,3 +91,18 @@ def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, c
         with pytest.raises(BadInput, match=words):
             make(settled(other, store.files), store, Report())
     assert not any(entry.kind == "finetune" for entry in store.entries())
+
+
+def test_a_warning_of_some_arms_names_them(table: Path) -> None:
+    from types import SimpleNamespace
+
+    def fit(*warnings: str) -> SimpleNamespace:
+        return SimpleNamespace(record={"steps": 12, "warnings": list(warnings)}, tasks=("size",))
+
+    spec = study(table, arms=("none", "all", "top"))
+    fits = (
+        (fit("short"), fit("short")),
+        (fit("short", "shared"), fit("short")),
+        (fit("short"), fit("short", "shared")),
+    )
+    assert spec.notes(fits, SimpleNamespace(record={})) == ["short", "“all”, “top”: shared"]
