@@ -21,9 +21,9 @@ class Greedy:
 
     The step is that of a last layer in closed form over fixed features (`core.last_layer`): ridge regression on
     standardised features. It counts what copies share and how far a molecule really moves a model, which first-order
-    scores do not. RDKit's descriptors serve better than what enters the trained last layer: that has seen the training
-    labels, fits them almost exactly, and so takes every further label at its word. Labels of a binary task are fitted
-    as numbers.
+    scores do not. RDKit's descriptors served better than what enters the trained last layer in the case measured
+    (`docs/LOG.md`); a likely reason is that the trained layer has already fitted the training labels. Labels of a
+    binary task are fitted as numbers.
     """
 
     kind: ClassVar[str] = "greedy"
