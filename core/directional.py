@@ -32,7 +32,7 @@ class Step:
     """The step and what the checks said, each over the rms of the slopes.
 
     `change`: rms change of the slopes at half the step; `forward_mode` and `forward_mode_rms`: largest and rms
-    difference from forward mode, None where that could not run. `error`: the best there is to judge by.
+    difference from forward mode, None where that could not run. `error`: the worse of the two rms checks.
     """
 
     size: float
@@ -44,7 +44,7 @@ class Step:
 
     @property
     def error(self) -> float:
-        return self.change if self.forward_mode_rms is None else max(self.forward_mode_rms, self.change / 2)
+        return self.change if self.forward_mode_rms is None else max(self.forward_mode_rms, self.change)
 
 
 class Slopes:
@@ -113,8 +113,10 @@ def choose_step(seen: View, vector: Tensor, pilot: list[Any], route: Route = "on
     true, warnings = None, []
     try:
         true = _slopes(seen, vector, 0.0, "forward-mode", pilot[:1])
+    except torch.OutOfMemoryError:  # the job's end says what to change
+        raise
     except (RuntimeError, NotImplementedError) as error:
-        warnings.append(f"forward mode could not run: {str(error).splitlines()[0][:120]}")
+        warnings.append(f"forward mode could not run: {str(error)[:120]}")
     tried = []
     for way, factor in itertools.product(dict.fromkeys((route, "central")), SHRINKS):
         tried.append(_checked(seen, vector, pilot, true, factor * size, way))
