@@ -89,23 +89,32 @@ def costs(record: dict) -> None:
     st.dataframe(pd.DataFrame({"what": known.keys(), "value": known.values()}), hide_index=True, alt="What it took")
 
 
+LEARNED = {  # by the objective of an adaptation: its loss, as the axis says it
+    "masked tokens": "masked-token loss (nat)",
+    "properties": "property loss (scaled units)",
+    "both": "masked-token and property loss",
+}
+ADAPTED = {"perplexity": "Perplexity, held out", "property_error": "Property error, held out", "valid_loss": "Loss"}
+
+
 def adapted_result(run: Run) -> None:
     """What a finished adaptation shows."""
     made = product(run.entry)
     record = made.record
-    for column, (label, value) in zip(
-        st.columns(3),
-        {
-            "Perplexity, held out": number(record.get("perplexity")),
-            "Loss, before": number(record.get("valid_loss_before")),
-            "Loss, after": number(record.get("valid_loss")),
-        }.items(),
-        strict=True,
-    ):
-        column.metric(label, value)
+    shown = {label: name for name, label in ADAPTED.items() if record.get(name) is not None}
+    for column, (label, name) in zip(st.columns(max(1, len(shown))), shown.items(), strict=False):
+        column.metric(label, number(record[name]))
+        column.caption(f"before {number(record.get(f'{name}_before'))}")
+    if record.get("property_error") is not None:
+        st.caption(
+            f"Property error: mean squared error of {record.get('properties')} RDKit properties in units of their "
+            "spread; always saying the mean gives about 1."
+        )
     notes(record.get("warnings", []))
-    figure = figures.learning_curves({"": made.curve}, {"": record.get("best_epoch")}, "masked-token loss (nat)")
-    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Masked-token loss by epoch")
+    axis = LEARNED.get(record.get("objective"), LEARNED["masked tokens"])
+    figure = figures.learning_curves({"": made.curve}, {"": record.get("best_epoch")}, axis)
+    words = axis[0].upper() + axis[1:]
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt=f"{words} by epoch")
     st.caption("This backbone can now be chosen as the start of a fine-tuning.")
     if (spec := readable(run)) is not None:
         command(spec)

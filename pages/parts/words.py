@@ -120,7 +120,10 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
         if "perplexity" in summary:
-            return f"perplexity {number(summary['perplexity'])}"
+            more = f", property error {number(summary['property_error'])}" if "property_error" in summary else ""
+            return f"perplexity {number(summary['perplexity'])}{more}"
+        if "property_error" in summary:
+            return f"property error {number(summary['property_error'])}"
         if "helpful" in summary:
             solved = "" if summary.get("converged", True) else ", not converged"
             return f"{summary['helpful']:,} help, {summary['harmful']:,} harm{solved}"

@@ -49,7 +49,7 @@ def adaptation() -> Spec | None:
             given |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
     with right:
         st.markdown("**Model**")
-        return spec_form(Adapt, "adapt", given, ("backbone", "epochs", "seed"))
+        return spec_form(Adapt, "adapt", given, ("backbone", "objective", "epochs", "seed"))
 
 
 def asked_for(cls: type) -> Spec | None:
