@@ -100,6 +100,11 @@ def written(molecule: Chem.Mol) -> str:
     return Chem.MolToSmiles(molecule)
 
 
+def respelled(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
+    """`count` SMILES of a molecule from random orders of its atoms, stereo marks kept; some may be alike."""
+    return list(Chem.MolToRandomSmilesVect(molecule, count, seed)) if count else []
+
+
 @functools.lru_cache(maxsize=200_000)
 def flat_key(smiles: str) -> str:
     """Canonical SMILES of the graph without stereo marks and isotopes: stereoisomers share it. Raises `BadInput`."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from core.spec import BadInput
@@ -19,13 +19,15 @@ def arranged(tokens: Iterable[str]) -> tuple[str, ...]:
     return (BOS, EOS, PAD, MASK, *tokens, UNK)
 
 
-def from_corpus(smiles: Iterable[str], least: int = 1, most: int | None = None) -> tuple[str, ...]:
-    """The vocabulary of a corpus, frequent tokens first.
+def from_corpus(
+    smiles: Iterable[str], least: int = 1, most: int | None = None, counted: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
+    """The vocabulary of a corpus, frequent tokens first; `counted` tokens are added to those of `smiles`.
 
     Every token of one letter or sign is in it, whether seen or not; a bracket atom or a ring number such as `%10` is
     in it if it occurs at least `least` times. `most` limits the whole size; the rarest are left out (`<unk>`).
     """
-    seen: Counter[str] = Counter()
+    seen: Counter[str] = Counter(counted or {})
     for molecule in smiles:
         seen.update(TOKEN.findall(molecule))
     if not seen:

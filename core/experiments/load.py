@@ -181,6 +181,7 @@ def settled(spec: Spec, files: Path) -> Spec:
     def settle(one: Spec) -> Spec:
         members = {name: value.settled() for name, value in fields_of(one) if hasattr(value, "settled")}
         one = dataclasses.replace(one, **members) if members else one
+        one = one.settled() if hasattr(one, "settled") else one
         if not isinstance(one, Load) or not one.source.startswith("file:") or one.digest:
             return one
         path = Path(one.source.removeprefix("file:"))

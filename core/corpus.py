@@ -1,0 +1,147 @@
+"""A corpus made ready for pre-training: token numbers, scaled descriptors, measured labels. Read without torch."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import chem
+from core.properties import Scaling
+from core.spec import BadInput
+
+ARRAYS = ("tokens", "starts", "properties", "labels", "label_rows")
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Molecules of a corpus, each in `spellings` ways of writing it, the canonical one first.
+
+    `molecules`: a row a molecule (smiles, key). `vocabulary`: tokens in order of ids. In memory-mapped arrays:
+    `tokens` uint16, all spellings end to end without `<bos>` and `<eos>`; `starts` int64 (n · spellings + 1);
+    `properties` float16 (n, p), scaled; `labels` float16 (m, t), NaN where unmeasured; `label_rows` int32 (n,), the
+    row of `labels` of a molecule or −1. `record`: counts, digests, the scaling, tasks and kinds.
+    """
+
+    molecules: pd.DataFrame
+    vocabulary: tuple[str, ...]
+    arrays: dict[str, np.ndarray]
+    record: dict[str, Any]
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.arrays["label_rows"])
+
+    @property
+    def spellings(self) -> int:
+        return self.record["spellings"]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of the measured labels: "regression" or "binary"."""
+        return tuple(self.record["kinds"])
+
+    @property
+    def scaling(self) -> Scaling:
+        return Scaling.from_json(self.record["scaling"])
+
+    def lengths(self) -> np.ndarray:
+        """Tokens (n,) of the canonical spelling, with `<bos>` and `<eos>`."""
+        starts = self.arrays["starts"]
+        return np.diff(starts)[:: self.spellings] + 2
+
+    def padded(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
+        """Token ids and mask, int64 (b, longest), of molecules `rows` (b,) in the given spellings (b,).
+
+        `ends`: ids of `<bos>`, `<eos>` and `<pad>`.
+        """
+        starts, tokens = self.arrays["starts"], self.arrays["tokens"]
+        places = rows * self.spellings + spelling
+        first, last = starts[places], starts[places + 1]
+        lengths = last - first
+        ids = np.full((len(rows), int(lengths.max()) + 2), ends[2], np.int64)
+        mask = np.zeros_like(ids)
+        for row, (a, b) in enumerate(zip(first, last, strict=True)):
+            ids[row, 0], ids[row, b - a + 1] = ends[:2]
+            ids[row, 1 : b - a + 1] = tokens[a:b]
+            mask[row, : b - a + 2] = 1
+        return ids, mask
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """Measured labels float32 (b, t), NaN where there is none."""
+        labels, places = self.arrays["labels"], self.arrays["label_rows"][rows]
+        found = np.full((len(rows), labels.shape[1]), np.nan, np.float32)
+        found[places >= 0] = labels[places[places >= 0]]
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.molecules.to_parquet(folder / "molecules.parquet")
+        (folder / "vocabulary.json").write_text(json.dumps(self.vocabulary, ensure_ascii=False), encoding="utf-8")
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1))
+        for name in ARRAYS:
+            source = self.folder / f"{name}.npy"
+            if source.is_file() and source.parent != folder:
+                shutil.copyfile(source, folder / source.name)
+            elif not source.is_file():
+                np.save(folder / source.name, self.arrays[name], allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Corpus":
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        return cls(
+            molecules=pd.read_parquet(folder / "molecules.parquet"),
+            vocabulary=tuple(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))),
+            arrays=arrays,
+            record=json.loads((folder / "record.json").read_text()),
+            folder=folder,
+        )
+
+
+def key(smiles: str) -> int:
+    """The first 8 bytes of the sha256 of a molecule's stereo-free name. Raises `BadInput`."""
+    return hashed(chem.flat_key(smiles))
+
+
+def hashed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+BYTES = 5  # of a key that are kept beside a checkpoint: one molecule in two million is taken for one it is not
+
+
+def write_keys(keys: Iterable[int], path: Path) -> None:
+    """The molecules of a corpus by key, sorted, shortened: enough to ask whether a molecule is among them."""
+    from safetensors.numpy import save_file
+
+    found = np.unique(np.fromiter(keys, np.uint64) >> np.uint64(8 * (8 - BYTES)))
+    columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - BYTES :]
+    save_file({"keys": np.ascontiguousarray(columns)}, path)
+
+
+def read_keys(path: Path) -> np.ndarray:
+    """The shortened keys uint64 (n,), sorted, that `write_keys` left. Raises `BadInput`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        columns = load_file(path)["keys"]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadInput(f"{path} holds no readable list of molecules ({error}); copy the checkpoint again") from None
+    wide = np.zeros((len(columns), 8), np.uint8)
+    wide[:, 8 - BYTES :] = columns
+    return wide.view(">u8").ravel().astype(np.uint64)
+
+
+def among(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
+    """bool (n,): whether each molecule (stereo marks aside) is among shortened `keys`, sorted. Raises `BadInput`."""
+    wanted = np.array([key(one) for one in smiles], np.uint64) >> np.uint64(8 * (8 - BYTES))
+    places = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
+    return keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)

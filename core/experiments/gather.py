@@ -1,0 +1,300 @@
+"""Gathering a corpus: SMILES files of any size → molecules, each once, tokenised and described, fit to pre-train on."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core import chem, properties
+from core.backbones.vocabulary import SPECIAL, TOKEN, from_corpus
+from core.corpus import Corpus, hashed
+from core.data import Dataset
+from core.properties import Scaling
+from core.report import Report
+from core.spec import BadInput, Spec, settings
+from core.tables import streaming
+
+BLOCK = 16_384  # lines of a file that are worked on, and kept, at once
+CHUNK = 256  # molecules that a process takes at a time
+
+
+@settings
+class Gather(Spec[Corpus]):
+    """Read SMILES files line by line, leave out what must stay unseen, write each molecule down once.
+
+    A molecule is written `spellings` ways (canonical, then random orders of its atoms: Bjerrum 2017, arXiv 1703.07076)
+    and described by RDKit's quick 2D descriptors. Labelled tables join the corpus with what was measured. Descriptors
+    are computed on all cores, 3 ms a molecule; memory grows by 100 bytes a molecule, the rest is on disk.
+    """
+
+    kind: ClassVar[str] = "gather"
+    effort: ClassVar[float] = 20.0
+
+    files: tuple[str, ...] = Field(default=(), description="paths of SMILES files: smi, txt, csv, tsv (.gz), parquet")
+    labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose labels are learned too, gaps left")
+    leave_out: tuple[Spec[Dataset], ...] = Field(
+        default=(), description="molecules that must not be in the corpus, stereo marks aside"
+    )
+    stereo: bool = Field(default=True, description="keep stereo marks; without, stereoisomers become one molecule")
+    spellings: int = Field(default=3, ge=1, le=32, description="ways each molecule is written, the canonical one first")
+    longest: int = Field(default=128, ge=8, le=2000, description="tokens of the longest molecule that is taken")
+    least: int = Field(default=10, ge=1, description="occurrences that make a bracket atom a word of the vocabulary")
+    limit: int = Field(default=0, ge=0, description="read this many lines of each file, to try something out; 0: all")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random spellings")
+    digests: tuple[str, ...] = Field(default=(), description="sha256 of the files, set when they are first used")
+
+    def __post_init__(self) -> None:
+        if not self.files and not self.labelled:
+            raise BadInput("a corpus wants at least one file in `files` or one table in `labelled`")
+
+    @property
+    def title(self) -> str:
+        return f"corpus of {len(self.files)} files and {len(self.labelled)} labelled tables"
+
+    def settled(self) -> "Gather":
+        """The same with the digests of its files: a recipe then follows the bytes, not where they lie."""
+        if self.digests or not self.files:
+            return self
+        return dataclasses.replace(self, digests=tuple(streaming.digest(Path(file).expanduser()) for file in self.files))
+
+    def make(self, report: Report, labelled: Sequence[Dataset] = (), leave_out: Sequence[Dataset] = ()) -> Corpus:
+        for path, wanted in zip(self.files, self.digests, strict=False):
+            report.check()
+            if streaming.digest(Path(path).expanduser()) != wanted:
+                raise BadInput(f"{path} is not the file of this recipe any more; leave `digests` empty to take it as is")
+        banned = {chem.flat_key(smiles) for table in leave_out for smiles in table.smiles}
+        folder = report.folder()
+        blocks, counts = self.blocks(report.part(0, 0.9), folder, labelled, banned)
+        report(0.9, "choosing the vocabulary")
+        seen: Counter[str] = Counter()
+        for block in blocks:
+            report.check()
+            for spelling in pd.read_parquet(block, columns=["spellings"])["spellings"]:
+                seen.update(TOKEN.findall("".join(spelling)))
+        if not seen:
+            raise BadInput(f"no molecule is left of {sum(counts.values()):,} lines ({counts}); give another file")
+        vocabulary = from_corpus((), self.least, counted=seen)
+        return self.assembled(report.part(0.92, 1), folder, blocks, vocabulary, labelled, banned, counts)
+
+    def lines(self, labelled: Sequence[Dataset]) -> Iterator[str]:
+        """Labelled molecules, then the files in order."""
+        files = (streaming.stream(Path(file).expanduser()) for file in self.files)
+        yield from chain.from_iterable(table.smiles for table in labelled)
+        yield from chain.from_iterable(islice(file, self.limit or None) for file in files)
+
+    def blocks(
+        self, report: Report, folder: Path, labelled: Sequence[Dataset], banned: set[str]
+    ) -> tuple[list[Path], dict[str, int]]:
+        """Parquet files of finished blocks, and what became of the lines. Goes on where it was interrupted."""
+        from joblib import Parallel, delayed
+
+        folder = folder / "blocks"
+        folder.mkdir(parents=True, exist_ok=True)
+        sizes = [Path(file).expanduser().stat().st_size for file in self.files]
+        guess = sum(len(t) for t in labelled) + sum(_lines_of(f, s) for f, s in zip(self.files, sizes, strict=True))
+        counts, seen, done, read = Counter(), set(), [], 0
+        lines = self.lines(labelled)
+        with Parallel(n_jobs=-1, return_as="generator") as workers:
+            while block := list(islice(lines, BLOCK)):
+                path = folder / f"{len(done):06d}.parquet"
+                kept = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").is_file() else None
+                if kept is None:
+                    parts = [block[k : k + CHUNK] for k in range(0, len(block), CHUNK)]
+                    kept = Counter()
+                    fresh = []
+                    for found in workers(delayed(named)(part, self.stereo, self.longest) for part in parts):
+                        report.check("reading the corpus")
+                        for name, flat in found:
+                            what = flat if name is None else "left out" if flat in banned else None
+                            what = what or ("repeated" if hashed(name) in seen else "taken")
+                            kept[what] += 1
+                            if what == "taken":
+                                seen.add(hashed(name))
+                                fresh.append((name, hashed(flat)))
+                    self.describe(workers, report, fresh, path, read / guess, len(block) / guess)
+                    path.with_suffix(".json").write_text(json.dumps(kept))  # last: a block with counts is whole
+                else:
+                    seen.update(hashed(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
+                counts.update(kept)
+                read += len(block)
+                done.append(path)
+                report(min(read / guess, 1), f"{counts['taken']:,} molecules of {read:,} lines", molecules=counts["taken"])
+        return done, dict(counts)
+
+    def describe(
+        self, workers: Any, report: Report, fresh: list[tuple[str, int]], path: Path, start: float, share: float
+    ) -> None:
+        """Spellings and descriptors of new molecules, as one Parquet file."""
+        from joblib import delayed
+
+        parts = [fresh[k : k + CHUNK] for k in range(0, len(fresh), CHUNK)]
+        spelled: list[list[str]] = []
+        values = [np.empty((0, len(properties.names(quick=True))), np.float32)]
+        for done, found in enumerate(
+            workers(delayed(described)([name for name, _ in part], self.spellings, self.seed) for part in parts)
+        ):
+            spelled += found[0]
+            values.append(found[1])
+            report(min(start + share * done / len(parts), 1), f"describing {len(fresh):,} new molecules")
+        frame = pd.DataFrame(np.concatenate(values), columns=list(properties.names(quick=True)))
+        frame.insert(0, "smiles", [name for name, _ in fresh])
+        frame.insert(1, "key", np.array([number for _, number in fresh], np.uint64))
+        frame.insert(2, "spellings", spelled)
+        frame.to_parquet(path)
+
+    def assembled(
+        self,
+        report: Report,
+        folder: Path,
+        blocks: list[Path],
+        vocabulary: tuple[str, ...],
+        labelled: Sequence[Dataset],
+        banned: set[str],
+        counts: dict[str, int],
+    ) -> Corpus:
+        """Everything in its final arrays."""
+        number = {token: place for place, token in enumerate(vocabulary)}
+        unknown, columns = number[SPECIAL[-1]], list(properties.names(quick=True))
+        n = counts["taken"]
+        generator = np.random.default_rng(self.seed)
+        share = min(1.0, 100_000 / n)
+        sample = [pd.read_parquet(block, columns=columns).sample(frac=share, random_state=generator) for block in blocks]
+        scaling = Scaling.of(pd.concat(sample).to_numpy(np.float32), columns)
+        described = np.lib.format.open_memmap(
+            folder / "properties.npy", "w+", np.float16, shape=(n, len(scaling.names))
+        )
+        texts, starts, molecules, unknowns, row = [], [np.zeros(1, np.int64)], [], 0, 0
+        for done, block in enumerate(blocks):
+            report(done / len(blocks), f"tokenising {n:,} molecules")
+            frame = pd.read_parquet(block)
+            if not len(frame):
+                continue
+            described[row : row + len(frame)] = scaling(frame[columns].to_numpy(), columns)
+            row += len(frame)
+            molecules.append(frame[["smiles", "key"]])
+            rows = [[number.get(t, unknown) for t in TOKEN.findall(s)] for s in chain.from_iterable(frame["spellings"])]
+            starts.append(starts[-1][-1] + np.cumsum([len(one) for one in rows]))
+            texts.append(np.fromiter(chain.from_iterable(rows), np.uint16))
+            unknowns += int((texts[-1] == unknown).sum())
+        described.flush()
+        molecules = pd.concat(molecules, ignore_index=True)
+        labels, label_rows, tasks, kinds, tables = measured(molecules["smiles"], labelled, self.stereo)
+        arrays = {
+            "tokens": np.concatenate(texts),
+            "starts": np.concatenate(starts),
+            "labels": labels,
+            "label_rows": label_rows,
+            "properties": described,
+        }
+        record = {
+            "molecules": n,
+            "lines": counts,
+            "left_out": {
+                "molecules": len(banned),
+                "digest": digest_of(banned),
+            },
+            "files": [
+                {"file": Path(f).name, "sha256": d} for f, d in zip(self.files, self.digests, strict=False)
+            ],
+            "labelled": tables,
+            "stereo": self.stereo,
+            "spellings": self.spellings,
+            "vocabulary": len(vocabulary),
+            "tokens": int(len(arrays["tokens"])),
+            "unknown_tokens": unknowns,
+            "digest": digest_of(molecules["smiles"]),
+            "scaling": scaling.to_json(),
+            "tasks": tasks,
+            "kinds": kinds,
+        }
+        return Corpus(molecules, vocabulary, arrays, record, folder)
+
+
+def named(lines: list[str], stereo: bool, longest: int) -> list[tuple[str | None, str]]:
+    """(name, stereo-free name) of each line; (None, reason) of one that is not taken."""
+    found: list[tuple[str | None, str]] = []
+    for line in lines:
+        try:
+            flat = chem.flat_key(line)
+            name = chem.canonical(line) if stereo else flat
+        except BadInput:
+            found.append((None, "no molecule"))
+            continue
+        tokens = TOKEN.findall(name)
+        if len(tokens) + 2 > longest:
+            found.append((None, "too long"))
+        elif len("".join(tokens)) < len(name) or not tokens:
+            found.append((None, "not in tokens"))
+        else:
+            found.append((name, flat))
+    return found
+
+
+def described(names: list[str], spellings: int, seed: int) -> tuple[list[list[str]], np.ndarray]:
+    """Spellings, the canonical one first, and quick descriptors of each molecule."""
+    texts, values = [], []
+    for name in names:
+        molecule = chem.parse(name)
+        texts.append([name, *chem.respelled(molecule, spellings - 1, seed ^ (hashed(name) & 0x3FFFFFFF))])
+        values.append(properties.row(molecule, quick=True))
+    return texts, np.stack(values)
+
+
+def measured(
+    names: Sequence[str], labelled: Sequence[Dataset], stereo: bool
+) -> tuple[np.ndarray, np.ndarray, list[str], list[str], list[dict[str, Any]]]:
+    """Labels (m, t) of the molecules that have some, each molecule's row among them, tasks, kinds, and the tables.
+
+    Regression labels are brought to centre 0 and spread 1 as descriptors are.
+    """
+    place = {name: row for row, name in enumerate(names)}
+    tasks, kinds, tables, cells = [], [], [], []
+    for table in labelled:
+        own = [smiles if stereo else chem.flat_key(smiles) for smiles in table.smiles]
+        rows = np.array([place.get(name, -1) for name in own])
+        targets = table.targets.astype(np.float32).copy()
+        for column, (task, kind) in enumerate(zip(table.tasks, table.kinds, strict=True)):
+            values = targets[rows >= 0, column]
+            if np.isnan(values).all() or np.nanmax(values) == np.nanmin(values):
+                continue
+            if kind == "regression":
+                values = Scaling.of(values[:, None], (task,))(values[:, None], (task,))[:, 0]
+            cells.append((len(tasks), rows[rows >= 0], values))
+            tasks.append(task)
+            kinds.append(kind)
+        tables.append(
+            {
+                "source": table.provenance.get("source", ""),
+                "digest": table.digest,
+                "molecules": len(table),
+                "in corpus": int((rows >= 0).sum()),
+                "tasks": len(table.tasks),
+            }
+        )
+    having = np.unique(np.concatenate([rows for _, rows, _ in cells])) if cells else np.empty(0, int)
+    label_rows = np.full(len(place), -1, np.int32)
+    label_rows[having] = np.arange(len(having))
+    labels = np.full((len(having), len(tasks)), np.nan, np.float16)
+    for task, rows, values in cells:
+        known = ~np.isnan(values)
+        labels[label_rows[rows[known]], task] = values[known]
+    return labels, label_rows, tasks, kinds, tables
+
+
+def digest_of(names: Iterable[str]) -> str:
+    """sha256 over sorted names, a line each."""
+    import hashlib
+
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def _lines_of(file: str, size: int) -> int:
+    """About how many lines a file has: for the bar alone."""
+    return max(1, size // (12 if file.endswith((".gz", ".parquet")) else 45))
