@@ -70,7 +70,10 @@ class Backbone(nn.Module):
             "buffers": sum(value.numel() for value in self.buffers()),
         }
 
-    def save(self, folder: Path) -> None:
-        """config.json, model.safetensors (feature maps included) and tokenizer.json; the name is kept in the first."""
-        self.model.save(folder, name=self.name)
+    def save(self, folder: Path, half: bool = False) -> None:
+        """config.json, model.safetensors (feature maps included) and tokenizer.json; the name is kept in the first.
+
+        `half` stores the weights in half precision, half as large; they are read back as float32.
+        """
+        self.model.save(folder, half, name=self.name)
         self.tokenizer.save(folder)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+CARD = "card.json"  # beside pre-trained weights: what they have read, how, and how well
+KEYS = "corpus_keys.safetensors"  # and which molecules that were
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """Weights of a backbone under `folder / "backbone"`, the curve of what made them, and a record of it.

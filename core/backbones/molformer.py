@@ -201,9 +201,11 @@ class Molformer(nn.Module):
         self.draw_features(generator)
         return self
 
-    def save(self, folder: Path, **about: str) -> None:
+    def save(self, folder: Path, half: bool = False, **about: str) -> None:
         """config.json (with `about` added) and model.safetensors, feature maps included, under the hub's names."""
-        weights.write(folder, self.state_dict(), self.config.to_json() | about)
+        state = {name: value.half() if half else value for name, value in self.state_dict().items()}
+        precision = {"torch_dtype": "float16"} if half else {}
+        weights.write(folder, state, self.config.to_json() | precision | about)
 
 
 def check_mask(input_ids: Tensor, attention_mask: Tensor | None) -> None:

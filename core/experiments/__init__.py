@@ -1,12 +1,15 @@
 """What can be asked for: one file a kind of work, its recipe and how it is made."""
 
 from core.experiments.adapt import Adapt
+from core.experiments.baseline import Baseline
 from core.experiments.finetune import FineTune
+from core.experiments.gather import Gather
 from core.experiments.influence import Influence
 from core.experiments.join import Join
 from core.experiments.load import Load, settled
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
+from core.experiments.pretrain import Pretrain
 from core.experiments.presets import PRESETS, preset
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
@@ -14,11 +17,14 @@ from core.experiments.selection_study import SelectionStudy
 __all__ = [
     "PRESETS",
     "Adapt",
+    "Baseline",
     "FineTune",
+    "Gather",
     "Influence",
     "Join",
     "Load",
     "Part",
+    "Pretrain",
     "Plant",
     "Select",
     "SelectionStudy",

@@ -1,0 +1,201 @@
+"""Pre-training: a corpus → a backbone that has read it, by hidden tokens, by descriptors, by measured labels."""
+
+import json
+import platform
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core.backbones import Pretrained
+from core.backbones.checkpoint import CARD, KEYS, Checkpoint
+from core.backbones.fresh import Fresh
+from core.corpus import Corpus, write_keys
+from core.report import Report
+from core.spec import BadInput, Family, Spec, settings
+
+BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
+
+
+@settings
+class Pretrain(Spec[Checkpoint]):
+    """Teach a backbone molecules: guess hidden tokens, and tell descriptors and measured labels from the embedding.
+
+    One loss, `masked` × cross-entropy (nats a hidden token; Devlin et al. 2019, arXiv 1810.04805) + `described` ×
+    squared error of RDKit's quick descriptors in units of their spread + `measured` × loss of the labels that are
+    there, gaps left out (Beaini et al. 2023, arXiv 2310.04292). A weight of 0 switches a part off. Each time a
+    molecule is read in one of its spellings, by chance; `held_out` molecules are never learned from.
+    """
+
+    kind: ClassVar[str] = "pretrain"
+    effort: ClassVar[float] = 100.0
+
+    corpus: Spec[Corpus] = Field(description="molecules to read, with what is known of them")
+    beginning: Annotated[Any, BEGINNINGS] = Field(default=Fresh(), description="a shape, or a model to go on from")
+    masked: float = Field(default=1.0, ge=0, le=100, description="weight of guessing hidden tokens; 0: not asked")
+    described: float = Field(default=1.0, ge=0, le=100, description="weight of telling descriptors; 0: not asked")
+    measured: float = Field(default=0.1, ge=0, le=100, description="weight of telling measured labels; 0: not asked")
+    share: float = Field(default=0.15, gt=0, lt=1, description="share of the tokens that is hidden")
+    whole: float = Field(default=0.3, ge=0, lt=1, description="share of the molecules with nothing hidden")
+    steps: int = Field(default=8000, ge=1, le=10_000_000, description="optimiser steps")
+    batch_size: int = Field(default=128, ge=1, le=65_536, description="molecules in an optimiser step")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="peak of the learning rate")
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
+    warm_up: float = Field(default=0.05, ge=0, le=1, description="share of the steps in which the learning rate rises")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout while pre-training; few epochs need none")
+    evaluations: int = Field(default=40, ge=1, le=1000, description="looks at the molecules that are held out")
+    held_out: int = Field(default=4096, ge=8, le=1_000_000, description="molecules that are only looked at")
+    half: bool = Field(default=True, description="store the weights in half precision")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="arithmetic; auto is bfloat16 on CUDA, float32 elsewhere"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, masks, spellings, batches, held-out part")
+
+    def __post_init__(self) -> None:
+        if not self.masked + self.described + self.measured:
+            raise BadInput("`masked`, `described` and `measured` are all 0: nothing would be learned; raise one")
+
+    @property
+    def title(self) -> str:
+        return f"pre-training of {getattr(self.beginning, 'name', self.beginning.kind)} on a {self.corpus.title}"
+
+    def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
+        import torch
+        from torch import nn
+
+        from core.objective import Objective
+        from core.predictor import best_device
+        from core.training import Plan, cost, peak_memory, train
+
+        if len(corpus) < self.held_out + self.batch_size:
+            raise BadInput(
+                f"the corpus has {len(corpus):,} molecules, fewer than the {self.held_out:,} held out and a batch of "
+                f"{self.batch_size:,}; lower `held_out` or give more files"
+            )
+        if not self.masked + self.described and not corpus.kinds:
+            raise BadInput("the corpus has no measured labels; give it `labelled` tables, or raise `masked`")
+        report(0, "loading the model")
+        fresh = isinstance(self.beginning, Fresh)
+        body = self.beginning(corpus.vocabulary) if fresh else (beginning or self.beginning)(mlm_head=True)
+        device = best_device()
+        body.to(device).requires_grad_(True)
+        objective = Objective(
+            body.model,
+            body.tokenizer,
+            properties=corpus.arrays["properties"].shape[1],
+            labels=corpus.kinds,
+            masked=self.masked,
+            described=self.described,
+            measured=self.measured if corpus.kinds else 0.0,
+            share=self.share,
+            whole=self.whole,
+            seed=self.seed,
+        )
+        usual = [(module, module.p) for module in body.modules() if isinstance(module, nn.Dropout)]
+        for module, _ in usual:
+            module.p = self.dropout
+        order = np.random.default_rng(self.seed).permutation(len(corpus))
+        valid, learn = np.sort(order[: self.held_out]), np.sort(order[self.held_out :])
+        read = reader(corpus, body.tokenizer, device, described=bool(self.described), measured=bool(self.measured))
+
+        def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
+            chance = np.random.default_rng([self.seed, step, 2])
+            generator = torch.Generator().manual_seed(int(chance.integers(2**62)))
+            return objective(*read(learn[rows], chance.integers(corpus.spellings, size=len(rows)), generator)).total
+
+        @torch.no_grad()
+        def look() -> dict[str, float]:
+            sums: dict[str, float] = {}
+            for start in range(0, len(valid), 256):
+                report.check("looking at the held-out molecules")
+                rows = valid[start : start + 256]
+                generator = torch.Generator().manual_seed(start)
+                found = objective.held_out(*read(rows, np.zeros(len(rows), int), generator))._asdict()
+                for name, value in found.items():
+                    if value is not None:
+                        sums[name] = sums.get(name, 0.0) + float(value) * len(rows) / len(valid)
+            named = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}
+            return {"valid_loss": sums.pop("total")} | {named[name]: value for name, value in sums.items()}
+
+        before = look()
+        precision = "bfloat16" if self.precision == "auto" and device.type == "cuda" else self.precision
+        plan = Plan(
+            epochs=1,
+            steps=self.steps,
+            evaluations=min(self.evaluations, self.steps),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warm_up=self.warm_up,
+            clip=1.0,
+            patience=0,
+            precision="float32" if precision == "auto" else precision,
+            seed=self.seed,
+        )
+        progress = train(objective, corpus.lengths()[learn], loss_of, look, plan, report.part(0, 0.99))
+        for module, share in usual:
+            module.p = share
+        if self.half:
+            with torch.no_grad():
+                for tensor in (*body.parameters(), *body.buffers()):
+                    tensor.copy_(tensor.half())
+        after = look()
+        curve = pd.DataFrame(progress.curve)
+        curve["molecules_per_second"] = curve["step"] * self.batch_size / curve["seconds"]
+        tokens = float(corpus.lengths().mean())
+        record = {
+            "backbone": body.name,
+            "objective": {
+                name: getattr(self, name) for name in ("masked", "described", "measured", "share", "whole", "dropout")
+            },
+            "held_out_before": before,
+            "held_out": after,
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "molecules_read": self.steps * self.batch_size,
+            "epochs": self.steps * self.batch_size / len(learn),
+            "best_step": progress.curve[progress.best_look - 1]["step"],
+            "learning_rate": self.learning_rate,
+            "seconds": progress.seconds,
+            "molecules_per_second": float(curve["molecules_per_second"].iloc[-1]),
+            "tokens_a_molecule": tokens,
+            "rows": {"train": len(learn), "held_out": len(valid)},
+            "peak_memory": peak_memory(),
+            "precision": plan.precision,
+            "stored": "float16" if self.half else "float32",
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
+            "seed": self.seed,
+            "recipe": self.key,
+            "corpus": {k: v for k, v in corpus.record.items() if k not in ("scaling", "tasks", "kinds")}
+            | {"descriptors": len(corpus.scaling.names), "labels": len(corpus.kinds), "recipe": self.corpus.key},
+            "warnings": [],
+            **cost(body),
+        }
+        folder = report.folder()
+        body.save(folder / "backbone", half=self.half)
+        (folder / "backbone" / CARD).write_text(json.dumps(record, indent=1))
+        write_keys(corpus.molecules["key"], folder / "backbone" / KEYS)
+        return Checkpoint(curve, record, folder)
+
+
+def reader(corpus: Corpus, tokenizer: Any, device: Any, described: bool, measured: bool) -> Callable[..., tuple]:
+    """What an `Objective` wants of molecules `rows` (b,) in `spelling` (b,): ids, mask, generator, targets, labels."""
+    import torch
+
+    known = tokenizer.get_vocab()
+    numbers = np.array([known.get(token, tokenizer.unk_token_id) for token in corpus.vocabulary])
+    ends = tuple(corpus.vocabulary.index(token) for token in ("<bos>", "<eos>", "<pad>"))
+
+    def read(rows: np.ndarray, spelling: np.ndarray, generator: torch.Generator) -> tuple:
+        ids, mask = corpus.padded(rows, spelling, ends)
+        arrays = [numbers[ids], mask]
+        arrays += [np.asarray(corpus.arrays["properties"][rows], np.float32) if described else None]
+        arrays += [corpus.labels(rows) if measured and corpus.kinds else None]
+        ids, mask, properties, labels = (
+            None if array is None else torch.from_numpy(array).to(device, non_blocking=True) for array in arrays
+        )
+        return ids, mask, generator, properties, labels
+
+    return read
