@@ -64,7 +64,7 @@ def view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None)
         owner, inputs, features = predictor, lambda batch: batch, predictor.last_features
     elif scope == "head":
         owner, features = head, head[:-1]
-        inputs = torch.no_grad()(lambda batch: predictor.backbone.embed(batch))
+        inputs = torch.no_grad()(lambda batch: predictor.embed(batch))
     else:
         owner, features = last, lambda inputs: inputs
         inputs = torch.no_grad()(lambda batch: predictor.last_features(batch))

@@ -11,29 +11,44 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core import backbones
+from core import backbones, properties
+from core.methods import METHODS, adapters
+from core.properties import Scaling
 from core.report import SILENT, Report
-from core.spec import BadInput
+from core.spec import BadInput, as_json
 
 
 class Predictor(nn.Module):
     """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output a task.
 
-    A regression output is in units of the training labels' spread about their centre, a binary one is a logit. The
-    scaler belongs to the predictor: fitted on the training part alone, it is what every other table goes through.
+    With `descriptors`, the p scaled RDKit descriptors of a molecule stand beside its embedding, and the head begins
+    with a further layer, `Linear(h + p, 2h) → ReLU → Dropout`, in which they meet.
+
+    A regression output is in units of the training labels' spread about their centre, a binary one is a logit. Both
+    scalers belong to the predictor: fitted on the training part alone, they are what every other table goes through.
     """
 
     def __init__(
-        self, backbone: nn.Module, tasks: Sequence[str], kinds: Sequence[str], dropout: float = 0.1, seed: int = 0
+        self,
+        backbone: nn.Module,
+        tasks: Sequence[str],
+        kinds: Sequence[str],
+        dropout: float = 0.1,
+        seed: int = 0,
+        descriptors: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.tasks, self.kinds, self.dropout = backbone, tuple(tasks), tuple(kinds), dropout
-        half = backbone.width // 2
+        self.descriptors = descriptors
+        self.adapter = None  # the method that has put weights of its own into the backbone, if one has
+        h = backbone.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.head = nn.Sequential(
-                nn.Linear(backbone.width, half), nn.ReLU(), nn.Dropout(dropout), nn.Linear(half, len(self.tasks))
-            )
+            layers = [nn.Linear(h, h // 2), nn.ReLU(), nn.Dropout(dropout), nn.Linear(h // 2, len(self.tasks))]
+            if descriptors is not None:
+                meet = nn.Linear(h + len(descriptors.names), 2 * h)
+                layers = [meet, nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * h, h // 2), *layers[1:]]
+            self.head = nn.Sequential(*layers)
         for name, start in (
             ("centre", 0.0),
             ("spread", 1.0),
@@ -61,14 +76,25 @@ class Predictor(nn.Module):
                     raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
 
     def encode(self, smiles: Sequence[str]) -> dict[str, Tensor]:
-        return self.backbone.batch(smiles)
+        """What `forward` wants of these molecules, on the device of the weights."""
+        batch = self.backbone.batch(smiles)
+        if self.descriptors is not None:  # 3 ms a molecule the first time
+            values = self.descriptors(properties.measured(smiles, quick=True), properties.names(quick=True))
+            beside = torch.from_numpy(np.nan_to_num(values, nan=0.0))  # an undefined one stands at the centre
+            batch["descriptors"] = beside.to(self.device, self.head[0].weight.dtype)
+        return batch
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """What enters the head (b, h), or (b, h + p) with descriptors."""
+        embedding = self.backbone.embed(batch)
+        return embedding if self.descriptors is None else torch.cat([embedding, batch["descriptors"]], 1)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.head(self.backbone.embed(batch))  # (b, t)
+        return self.head(self.embed(batch))  # (b, t)
 
     def last_features(self, batch: dict[str, Tensor]) -> Tensor:
         """What enters the last linear layer (b, h/2)."""
-        return self.head[:3](self.backbone.embed(batch))
+        return self.head[:-1](self.embed(batch))
 
     def scaled(self, targets: np.ndarray) -> Tensor:
         """Labels (n, t) as the loss wants them, in the precision of the weights, NaN where unmeasured."""
@@ -113,14 +139,22 @@ class Predictor(nn.Module):
         return torch.where(self.binary, torch.sigmoid(outputs), values) if self.binary.any() else values
 
     def save(self, folder: Path) -> None:
-        """Backbone (weights, feature maps, tokenizer), head and scaler, as safetensors and JSON."""
+        """Backbone (weights, feature maps, tokenizer), adapter, head and scalers, as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.backbone.save(folder / "backbone")
+        (self.backbone if self.adapter is None else adapters.without(self.backbone)).save(folder / "backbone")
         own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         own |= {"centre": self.centre, "spread": self.spread}
-        save_file({name: value.detach().cpu().contiguous() for name, value in own.items()}, folder / "head.safetensors")
-        moved = [name for name, weight in self.named_parameters() if weight.requires_grad]
-        about = {"tasks": self.tasks, "kinds": self.kinds, "dropout": self.dropout, "moved": moved}
+        _save(own, folder / "head.safetensors")
+        if self.adapter is not None:
+            _save(adapters.weights(self.backbone), folder / "adapter.safetensors")
+        about = {
+            "tasks": self.tasks,
+            "kinds": self.kinds,
+            "dropout": self.dropout,
+            "moved": [name for name, weight in self.named_parameters() if weight.requires_grad],
+            "descriptors": None if self.descriptors is None else self.descriptors.to_json(),
+            "adapter": None if self.adapter is None else as_json(self.adapter),
+        }
         (folder / "predictor.json").write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -132,18 +166,28 @@ class Predictor(nn.Module):
         try:
             about = json.loads((folder / "predictor.json").read_text())
             own = load_file(folder / "head.safetensors")
+            adapter = load_file(folder / "adapter.safetensors") if about.get("adapter") else {}
         except (OSError, json.JSONDecodeError, SafetensorError) as error:
             raise BadInput(
                 f"{folder} holds no readable predictor ({error}); delete the run and make it again"
             ) from None
         moved = set(about["moved"])
-        made = cls(backbones.load(folder / "backbone"), about["tasks"], about["kinds"], about["dropout"])
+        beside = Scaling.from_json(about["descriptors"]) if about.get("descriptors") else None
+        body = backbones.load(folder / "backbone")
+        made = cls(body, about["tasks"], about["kinds"], about["dropout"], descriptors=beside)
+        if adapter:
+            METHODS.read(about["adapter"])(made)
+            made.backbone.load_state_dict(made.backbone.state_dict() | adapter)
         made.head.load_state_dict({name[5:]: value for name, value in own.items() if name.startswith("head.")})
         made.centre.copy_(own["centre"])
         made.spread.copy_(own["spread"])
         for name, weight in made.named_parameters():
             weight.requires_grad_(name in moved)
         return made.to(device or best_device()).eval()
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
 
 
 def best_device() -> torch.device:

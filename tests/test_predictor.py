@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core import properties
 from core.backbones import Untrained
 from core.predictor import Predictor
 from core.spec import BadInput
@@ -58,6 +59,22 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(predictor: Predictor, tmp_pa
     moved = {name for name, weight in again.named_parameters() if weight.requires_grad}
     assert moved == {"head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias"}
     assert not again.training
+
+
+def test_descriptors_stand_beside_the_embedding_and_are_kept(tmp_path: Path) -> None:
+    names = properties.names(quick=True)
+    scaling = properties.Scaling.of(properties.measured(SMILES, quick=True), names)
+    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], descriptors=scaling)
+    made.fit_scaler(LABELS[:, :1])
+    batch = made.encode(SMILES)
+    assert batch["descriptors"].shape == (5, len(scaling.names)) and not torch.isnan(batch["descriptors"]).any()
+    assert made.embed(batch).shape == (5, 128 + len(scaling.names)) and made.last_features(batch).shape == (5, 64)
+    whole = made.predict(SMILES)
+    blind = made(batch | {"descriptors": torch.zeros_like(batch["descriptors"])})
+    assert not np.allclose(made.in_label_units(blind).detach().numpy(), whole)
+    made.save(tmp_path)
+    again = Predictor.load(tmp_path, "cpu")
+    assert (again.predict(SMILES) == whole).all() and again.descriptors.names == scaling.names
 
 
 def test_a_damaged_predictor_says_so(predictor: Predictor, tmp_path: Path) -> None:

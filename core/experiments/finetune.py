@@ -8,18 +8,20 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem
+from core import chem, properties
 from core.backbones import BACKBONES, Untrained
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.fits import PARTS, Fit, score_card, tabulate
 from core.methods import METHODS, Full
+from core.properties import Scaling
 from core.report import Report
 from core.spec import BadInput, Family, Spec, as_json, settings
 
 if TYPE_CHECKING:
     from core.predictor import Predictor
 
+DESCRIBED_AT_ONCE = 200  # molecules between two looks at whether someone cancelled
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
 
 
@@ -59,6 +61,9 @@ class FineTune(Spec[Fit]):
         default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the head")
+    descriptors: bool = Field(
+        default=True, description="RDKit's descriptors beside the embedding: the head reads both, scaled on train"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="arithmetic of training; auto is bfloat16 on CUDA, float32 elsewhere"
     )
@@ -83,11 +88,14 @@ class FineTune(Spec[Fit]):
         report(0, "loading the backbone")
         body = (backbone or self.backbone)()
         warnings = [*overlaps(train, valid, test), *unreadable(body, parts)]
-        predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed)
+        beside = self.beside(parts, report.part(0, 0.03))
+        predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed, beside)
         predictor.fit_scaler(train.targets)
         device = best_device()
         predictor.to(device)
-        self.method(predictor)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
+            self.method(predictor)
         plan = self.plan(body, device.type)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -98,7 +106,7 @@ class FineTune(Spec[Fit]):
             return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
 
         look = validation(predictor, valid, report)
-        progress = run(predictor, body.lengths(list(train.smiles)), loss_of, look, plan, report.part(0, 0.97))
+        progress = run(predictor, body.lengths(list(train.smiles)), loss_of, look, plan, report.part(0.03, 0.97))
         memory = peak_memory()
         found = {}
         for number, (name, table) in enumerate(parts.items()):
@@ -115,6 +123,7 @@ class FineTune(Spec[Fit]):
             "rows": {name: len(table) for name, table in parts.items()},
             "backbone": body.name,
             "method": as_json(self.method),
+            "descriptors": len(beside.names) if beside else 0,
             **cost(predictor),
             "seconds": progress.seconds,
             "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
@@ -130,6 +139,16 @@ class FineTune(Spec[Fit]):
         folder = report.folder()
         predictor.save(folder / "predictor")
         return Fit(pd.DataFrame(progress.curve), predictions, record, folder)
+
+    def beside(self, parts: dict[str, Dataset], report: Report) -> Scaling | None:
+        """The scaling of the descriptors over the training part; those of the other parts are computed on the way."""
+        if not self.descriptors:
+            return None
+        smiles = [one for table in parts.values() for one in table.smiles]
+        for start in range(0, len(smiles), DESCRIBED_AT_ONCE):
+            report(start / len(smiles), f"descriptors, {start:,} of {len(smiles):,} molecules")
+            properties.measured(smiles[start : start + DESCRIBED_AT_ONCE], quick=True)
+        return Scaling.of(properties.measured(parts["train"].smiles, quick=True), properties.names(quick=True))
 
     def plan(self, backbone: Any, device: str) -> Any:
         """The numbers of the loop, advice filled in."""

@@ -2,6 +2,7 @@
 
 from core.methods.full import Full
 from core.methods.head import Head
+from core.methods.lora import LoRA
 from core.spec import Family
 
-METHODS = Family("method", Full, Head)
+METHODS = Family("method", Full, Head, LoRA)
