@@ -40,7 +40,7 @@ class Pretrained:
     digest: str = Field(
         default="",
         pattern="^([0-9a-f]{64})?$",
-        description="sha256 of a folder's files, set when it is first used",
+        description="sha256 of its files, set when it is first used",
     )
 
     @property
@@ -51,21 +51,27 @@ class Pretrained:
             folder = folder.expanduser()
         return folder if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES) else None
 
+    @property
+    def here(self) -> Path | None:
+        """The folder its files are in, the user's or one that came with the installation, if they are on this machine."""
+        shipped = CHECKPOINTS / self.name
+        return self.folder or (shipped if (shipped / "config.json").is_file() else None)
+
     def settled(self) -> "Pretrained":
-        """The same with the digest of the folder: a recipe then follows the weights, not where they lie."""
-        return self if self.digest or self.folder is None else dataclasses.replace(self, digest=content(self.folder))
+        """The same with the digest of its files: a recipe then follows the weights, not their name or where they lie."""
+        return self if self.digest or self.here is None else dataclasses.replace(self, digest=content(self.here))
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
+        if self.here is not None and self.digest and content(self.here) != self.digest:
+            raise BadInput(
+                f"the backbone {self.name} is not the one of this recipe any more (its files have changed); leave "
+                "`digest` empty to use it as it is now"
+            )
         if self.folder is not None:
-            if self.digest and content(self.folder) != self.digest:
-                raise BadInput(
-                    f"the backbone in {self.name} is not the one of this recipe any more (its files have changed); "
-                    "leave `digest` empty to use it as it is now"
-                )
             return load(self.folder, mlm_head)
-        if (CHECKPOINTS / self.name / "config.json").is_file():
-            folder = CHECKPOINTS / self.name
+        if self.here is not None:
+            folder = self.here
             if self.name == "molformer-xl":
                 check_published(folder / "model.safetensors")
         elif self.name == "molformer-xl":
@@ -89,7 +95,7 @@ class Untrained:
     kind: ClassVar[str] = "untrained"
 
     name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
-        default="molsway-mini", description="size: 4.8, 0.4 or 44 million parameters"
+        default="molsway-mini", description="size: 4.0, 0.4 or 44 million parameters"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
 

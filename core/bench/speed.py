@@ -6,16 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core.spec import BadInput
-
 REPEATS = 7
-
-
-def run(name: str = "") -> dict[str, Any]:
-    """One benchmark, or all of them. Raises `BadInput` for an unknown name."""
-    if name and name not in BENCHES:
-        raise BadInput(f"there is no benchmark {name!r}; there are {', '.join(BENCHES)}")
-    return {chosen: BENCHES[chosen]() for chosen in ([name] if name else BENCHES)}
 
 
 def ratios(base: Callable[[], Any], others: dict[str, Callable[[], Any]]) -> dict[str, float]:
@@ -118,6 +109,3 @@ def training() -> dict[str, Any]:
 
         found[kind] = ratios(forward, {"step": step})["step"]
     return {"forward passes a training step": found}
-
-
-BENCHES: dict[str, Callable[[], dict[str, Any]]] = {"influence": influence, "training": training}

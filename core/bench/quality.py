@@ -1,0 +1,165 @@
+"""How good: test errors of networks and baselines on public tables, the same rows for all, several seeds."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.backbones import Pretrained, Untrained
+from core.data import Dataset
+from core.experiments import Adapt, Baseline, FineTune, Load, parts, settled
+from core.fits import Fit
+from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.methods import Full, LoRA
+from core.report import Report
+from core.spec import BadInput, Spec
+from core.store import Store, make
+
+SPLITS = ("random", "scaffold")
+MINI = "molsway-mini"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A table by the names its file goes by, or one that can always be had."""
+
+    unit: str
+    target: str = ""
+    files: tuple[str, ...] = ()
+    source: str = ""
+
+    def load(self, name: str, folder: Path | None) -> Load:
+        """Raises `BadInput` where it is not to be had."""
+        if self.source:
+            return Load(self.source)
+        for file in (folder / one for one in self.files) if folder else ():
+            if file.is_file():
+                return Load(f"file:{file}", targets=(self.target,), tasks=(name,), unit=self.unit)
+        where = f"in {folder}" if folder else "given"
+        raise BadInput(
+            f"{name} wants {' or '.join(self.files)} with a column {self.target!r}, and none is {where}; name its "
+            "folder with --data"
+        )
+
+
+TABLES = {
+    "Lipophilicity": Source("logD", "exp", ("Lipophilicity.csv", "Lipophilicity.csv.gz")),
+    "ESOL": Source(
+        "log10(mol/L)",
+        "measured log solubility in mols per litre",
+        ("delaney-processed.csv", "delaney-processed.csv.gz"),
+    ),
+    "solubility": Source("log10(mol/L)", source="bundled:solubility"),
+    "BACE": Source("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
+}
+
+Cell = tuple[Spec[Dataset], Spec[Dataset], Spec[Dataset], int]  # training, validation and test part, seed
+
+
+def network(cell: Cell, **settings: Any) -> FineTune:
+    train, valid, test, seed = cell
+    return FineTune(train, valid, test, **{"backbone": Pretrained(MINI), "seed": seed, **settings})
+
+
+def adapted(cell: Cell) -> Adapt:
+    """The backbone adapted to the molecules of the training part alone."""
+    train, _, test, seed = cell
+    return Adapt(train, leave_out=test, backbone=Pretrained(MINI), seed=seed)
+
+
+def baseline(learner: Any) -> Callable[[Cell], Spec[Fit]]:
+    return lambda cell: Baseline(*cell[:3], learner=learner, seed=cell[3])
+
+
+NETWORKS: dict[str, Callable[[Cell], Spec[Fit]]] = {
+    "full": lambda cell: network(cell, method=Full()),
+    "full after adapting": lambda cell: network(cell, method=Full(), backbone=adapted(cell)),
+    "LoRA": lambda cell: network(cell, method=LoRA()),
+    "LoRA after adapting": lambda cell: network(cell, method=LoRA(), backbone=adapted(cell)),
+    "full without descriptors": lambda cell: network(cell, method=Full(), descriptors=False),
+    "random weights": lambda cell: network(cell, method=Full(), backbone=Untrained(MINI, seed=cell[3])),
+}
+BASELINES: dict[str, Callable[[Cell], Spec[Fit]]] = {
+    "support vectors": baseline(SupportVectors(features="descriptors")),
+    "gradient boosting": baseline(GradientBoosting(features="both")),
+    "random forest": baseline(RandomForest(features="both")),
+}
+ARMS = NETWORKS | BASELINES
+
+
+def cells(table: Load, split: str, seeds: Sequence[int]) -> Iterator[Cell]:
+    for seed in seeds:
+        train, valid, test = parts(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
+        yield train, valid, test, seed
+
+
+def run(
+    store: Store,
+    report: Report,
+    folder: Path | None = None,
+    tables: Sequence[str] = tuple(TABLES),
+    splits: Sequence[str] = SPLITS,
+    arms: Sequence[str] = tuple(ARMS),
+    seeds: Sequence[int] = (0, 1, 2),
+    show: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Rows, one for a table, a split and an arm: test RMSE (mean, sd over seeds), seconds, keys of the fits.
+
+    Every fit is kept in the store: an interrupted benchmark goes on where it was. `show` gets each row as a line.
+    """
+    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
+    rows: list[dict[str, Any]] = []
+    total = len(tables) * len(splits) * len(arms) * len(seeds)
+    done = 0
+    for name in tables:
+        for split in splits:
+            for arm in arms:
+                found = []
+                for cell in cells(given[name], split, seeds):
+                    spec = ARMS[arm](cell)
+                    fit = make(spec, store, dataclasses.replace(report.part(done / total, (done + 1) / total)))
+                    found.append((spec.key, fit))
+                    done += 1
+                rows.append(row(name, split, arm, found))
+                show(line(rows[-1]))
+    return rows
+
+
+def row(table: str, split: str, arm: str, fits: list[tuple[str, Fit]]) -> dict[str, Any]:
+    cards = {part: [next(iter(fit.metrics[part].values()))["rmse"] for _, fit in fits] for part in ("valid", "test")}
+    seconds = [fit.record["seconds"] for _, fit in fits]
+    return {
+        "table": table,
+        "split": split,
+        "arm": arm,
+        "baseline": arm in BASELINES,
+        "rmse": float(np.mean(cards["test"])),
+        "sd": float(np.std(cards["test"], ddof=1)) if len(fits) > 1 else None,
+        "rmse_of_seeds": cards["test"],
+        "valid_rmse": float(np.mean(cards["valid"])),
+        "seconds": float(np.mean(seconds)),
+        "rows": fits[0][1].record["rows"],
+        "test_digests": [fit.record["digests"]["test"] for _, fit in fits],
+        "fits": [key for key, _ in fits],
+    }
+
+
+def line(found: dict[str, Any]) -> str:
+    noise = "" if found["sd"] is None else f" ± {found['sd']:.3f}"
+    names = f"{found['table']:<14} {found['split']:<9} {found['arm']:<22}"
+    return f"{names} {found['rmse']:.3f}{noise}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
+
+
+def verdicts(rows: list[dict[str, Any]]) -> list[str]:
+    """For each table and split, the best network beside the best baseline."""
+    said = []
+    for table, split in dict.fromkeys((one["table"], one["split"]) for one in rows):
+        mine = [one for one in rows if (one["table"], one["split"]) == (table, split)]
+        networks, others = ([one for one in mine if one["baseline"] == is_one] for is_one in (False, True))
+        if networks and others:
+            best, bar = (min(some, key=lambda one: one["rmse"]) for some in (networks, others))
+            word = "below" if best["rmse"] < bar["rmse"] else "NOT below"
+            said.append(f"{table}, {split}: {best['arm']} {best['rmse']:.3f} is {word} {bar['arm']} {bar['rmse']:.3f}")
+    return said
