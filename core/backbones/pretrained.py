@@ -53,12 +53,12 @@ class Pretrained:
 
     @property
     def here(self) -> Path | None:
-        """The folder its files are in, the user's or one that came with the installation, if they are on this machine."""
+        """The folder of its files, the user's own or one that came with the installation, if there is one."""
         shipped = CHECKPOINTS / self.name
         return self.folder or (shipped if (shipped / "config.json").is_file() else None)
 
     def settled(self) -> "Pretrained":
-        """The same with the digest of its files: a recipe then follows the weights, not their name or where they lie."""
+        """The same with the digest of its files: a recipe then follows the weights, not what they are called."""
         return self if self.digest or self.here is None else dataclasses.replace(self, digest=content(self.here))
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
