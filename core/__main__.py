@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import commands
+from core import commands, pretraining
 from core.disk import is_closed, is_full, plain
 from core.jobs import explained
 from core.report import Cancelled
@@ -97,11 +97,20 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--labels", default="", metavar="COLUMN", help="column of the labels (the task's name by default)"
             )
+    pretraining.add(command)
     command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
     bench_ = command(
-        "bench", commands.bench, "the benchmarks: each figure a ratio between two things measured in one run"
+        "bench", commands.bench, "the benchmarks: how fast (ratios), and, asked for as `quality`, how good (hours)"
     )
     bench_.add_argument("name", nargs="?", default="", metavar="NAME")
+    bench_.add_argument("--data", type=Path, metavar="DIR", help="quality: folder of the public tables")
+    for name in ("table", "split", "arm"):
+        bench_.add_argument(
+            f"--{name}", action="append", metavar=name.upper(), help=f"quality: this {name} (repeatable)"
+        )
+    bench_.add_argument(
+        "--seeds", type=int, nargs="+", default=(0, 1, 2), metavar="SEED", help="quality: splits and fits"
+    )
     return top
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core import spec as recipes
+from core.bar import Bar
 from core.report import Report
 from core.spec import BadInput, Spec
 
@@ -18,9 +19,7 @@ DEEPEST = 100  # recipes within recipes; python itself gives up at some 170
 
 
 def run(options: argparse.Namespace) -> Any:
-    from core.experiments import PRESETS, preset, settled
-    from core.jobs import Line, own
-    from core.store import Store, make
+    from core.experiments import PRESETS, preset
 
     if options.spec in PRESETS:
         wanted = preset(options.spec, options.seed or 0)
@@ -28,6 +27,15 @@ def run(options: argparse.Namespace) -> Any:
         raise BadInput(f"--seed is for presets ({', '.join(PRESETS)}); change the seeds inside the recipe")
     else:
         wanted = _recipe(sys.stdin.read() if options.spec == "-" else _text(Path(options.spec)))
+    return made(wanted, options)
+
+
+def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
+    """Make a recipe through the store, or in the line of who owns the cache; what there is to say of it."""
+    from core.experiments import settled
+    from core.jobs import Line, own
+    from core.store import Store, make
+
     store = Store(options.cache)
     wanted = settled(wanted, store.files)
     if not store.has(wanted):
@@ -67,36 +75,6 @@ def follow(line: Any, spec: Spec) -> None:
         raise RuntimeError(f"the job {job.state}: {job.error or 'see the page of runs'}")
 
 
-class Bar:
-    """A progress line on stderr, with the time left once it can be told."""
-
-    def __init__(self) -> None:
-        self.began = self.shown = time.monotonic()
-        self.open = False  # whether the cursor stands behind a line of ours
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the line, so that what is said next has one of its own."""
-        if self.open:
-            print(file=sys.stderr)
-
-    def __call__(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if now - self.shown < (0.2 if terminal else 10):  # a log gets a line now and then, short work none
-            return
-        self.open = terminal
-        self.shown = now
-        spent = now - self.began
-        left = f"{spent * (1 - fraction) / fraction / 60:4.1f} min left" if fraction > 0.03 and spent > 3 else " " * 13
-        title = f"{numbers['title']}: " if numbers.get("title") else ""
-        filled = round(24 * fraction)
-        line = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * fraction:5.1f} % {left}  {title}{message}"
-        print(f"\r{line[:150]:<150}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
-
 def _recipe(text: str) -> Spec:
     """A recipe from its JSON. Raises `BadInput`, also for one that is nested without end."""
     deepest = depth = 0
@@ -125,6 +103,11 @@ def _store(options: argparse.Namespace) -> Any:
     from core.store import Store
 
     return Store(options.cache)
+
+
+def kept(options: argparse.Namespace, key: str) -> Any:
+    """What the store has under a key, or its first letters. Raises `BadInput`."""
+    return _store(options).find(key)
 
 
 def show(options: argparse.Namespace) -> Any:
@@ -162,11 +145,12 @@ def delete(options: argparse.Namespace) -> Any:
 def kinds(options: argparse.Namespace) -> Any:
     import core.experiments  # noqa: F401
     from core.experiments.finetune import STARTS
+    from core.learners import LEARNERS
     from core.methods import METHODS
     from core.samplers import SAMPLERS
     from core.solvers import SOLVERS
 
-    families = {"backbone": STARTS, "method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS}
+    families = {"backbone": STARTS, "method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "learner": LEARNERS}
     found = {kind: {"yields": made.product.__name__, **_schema(made)} for kind, made in sorted(Spec.kinds.items())}
     found |= {f"{noun}:{kind}": _schema(member) for noun, family in families.items() for kind, member in family.items()}
     if not options.kind:
@@ -185,7 +169,9 @@ def _schema(made: type) -> dict[str, Any]:
     fields = {}
     for field in recipes.form(made):
         wanted = f"a recipe that yields a {field.product.__name__}" if field.product else _type_name(field.type)
-        about = {"type": f"one of the family “{field.family.noun}”" if field.family else wanted, "help": field.help}
+        if field.family:
+            wanted = f"{'some' if field.many else 'one'} of the family “{field.family.noun}”"
+        about = {"type": wanted, "help": field.help}
         if field.default is not dataclasses.MISSING:
             about["default"] = recipes.as_json(field.default)
         limits = {"least": field.least, "most": field.most, "choices": list(field.choices) or None}
@@ -213,10 +199,10 @@ def methods(options: argparse.Namespace) -> Any:
     from core.training import cost
 
     found = {}
-    with torch.device("meta"):
-        predictor = Predictor(Untrained(options.backbone)(), ["label"], ["regression"])
     for kind, method in METHODS.items():
-        method()(predictor)
+        with torch.device("meta"):
+            predictor = Predictor(Untrained(options.backbone)(), ["label"], ["regression"])
+            method()(predictor)
         found[kind] = cost(predictor)
     if options.json:
         return {"backbone": options.backbone, "methods": found}
@@ -230,22 +216,22 @@ def methods(options: argparse.Namespace) -> Any:
 def score(options: argparse.Namespace) -> Any:
     from core.experiments.applying import score_file
 
-    return _applied(options, "influence", score_file, labels=options.labels)
+    return _applied(options, ("influence",), score_file, labels=options.labels)
 
 
 def predict(options: argparse.Namespace) -> Any:
     from core.experiments.applying import predict_file
 
-    return _applied(options, "finetune", predict_file)
+    return _applied(options, ("finetune", "baseline"), predict_file)
 
 
-def _applied(options: argparse.Namespace, kind: str, does: Callable[..., dict[str, Any]], **more: Any) -> Any:
+def _applied(options: argparse.Namespace, kinds: tuple[str, ...], does: Callable[..., Any], **more: Any) -> Any:
     store = _store(options)
     entry = store.find(options.key)
-    if entry.kind != kind:
-        raise BadInput(
-            f"{entry.key} is a run of kind {entry.kind!r}; give the key of one of kind {kind!r} (see `list`)"
-        )
+    if entry.kind not in kinds:
+        why = ", which has no gradient to score with" if entry.kind == "baseline" else ""
+        wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
+        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
     with Bar() as bar:
         given = (Path(options.table), options.out, Report(tell=bar))
         return does(store, entry.spec, *given, smiles=options.smiles, **more)
@@ -266,6 +252,26 @@ def worker(options: argparse.Namespace) -> Any:
 
 
 def bench(options: argparse.Namespace) -> Any:
-    from core.bench import run as measured
+    from core import bench
 
-    return measured(options.name)
+    if options.name != bench.QUALITY:
+        return bench.run(options.name)
+    return _quality(options)
+
+
+def _quality(options: argparse.Namespace) -> Any:
+    from core.bench import quality
+    from core.jobs import own
+
+    known = {"table": quality.TABLES, "split": quality.SPLITS, "arm": quality.ARMS}
+    asked = {f"{name}s": tuple(getattr(options, name) or values) for name, values in known.items()}
+    for name, values in known.items():
+        if wrong := [one for one in asked[f"{name}s"] if one not in values]:
+            raise BadInput(f"there is no {name} {wrong[0]!r} in this benchmark; there are {', '.join(values)}")
+    store = _store(options)
+    with own(options.cache), Bar() as bar:
+        report = Report(tell=bar, files=store.files)
+        rows = quality.run(store, report, options.data, seeds=tuple(options.seeds), show=bar.line, **asked)
+    if options.json:
+        return {"rows": rows, "verdicts": quality.verdicts(rows)}
+    return "\n".join([*map(quality.line, rows), "", *quality.verdicts(rows)])

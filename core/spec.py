@@ -223,6 +223,7 @@ class FormField:
     choices: tuple[Any, ...] = ()
     family: Family | None = None
     product: type | None = None  # what a spec in this field yields
+    many: bool = False  # whether it is a tuple of them
 
 
 def form(cls: type) -> list[FormField]:
@@ -242,11 +243,18 @@ def form(cls: type) -> list[FormField]:
                 least=next((getattr(limits[k], a) for k, a in (("Ge", "ge"), ("Gt", "gt")) if k in limits), None),
                 most=next((getattr(limits[k], a) for k, a in (("Le", "le"), ("Lt", "lt")) if k in limits), None),
                 choices=typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else (),
-                family=next((limit for limit in info.metadata if isinstance(limit, Family)), None),
+                family=next((limit for limit in (*info.metadata, *_marks(bare)) if isinstance(limit, Family)), None),
                 product=_product(bare),
+                many=typing.get_origin(bare) is tuple,
             )
         )
     return found
+
+
+def _marks(hint: Any) -> tuple[Any, ...]:
+    """What the items of a tuple are annotated with."""
+    inner = (typing.get_args(hint) or (None,))[0] if typing.get_origin(hint) is tuple else None
+    return typing.get_args(inner)[1:] if typing.get_origin(inner) is typing.Annotated else ()
 
 
 def _product(hint: Any) -> type | None:

@@ -140,7 +140,27 @@ def test_the_form_knows_limits_defaults_and_families() -> None:
     assert fields["pace"].family is PACES and fields["pace"].default == Slow()
     assert fields["share"].least == 0 and fields["share"].most == 1
     (pace,) = recipes.form(Slow)
+    assert fields["table"].many is False and recipes.form(Pile)[0].many is True
     assert (pace.least, pace.most, pace.help, pace.default) == (1, 9, "steps a second", 3)
+
+
+@settings
+class Race(Spec[Picture]):
+    """Several members."""
+
+    kind: ClassVar[str] = "test-race"
+    paces: tuple[Annotated[Any, PACES], ...] = Field(default=(Slow(),), description="who runs")
+
+
+def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None:
+    (field,) = recipes.form(Race)
+    assert field.family is PACES and field.many and field.default == (Slow(),)
+    race = Race((Slow(2), {"kind": "slow", "pace": 4}, "slow"))
+    assert race.paces == (Slow(2), Slow(4), Slow()) and recipes.read_json(race.text) == race
+    assert recipes.as_json(race)["paces"][1] == {"kind": "slow", "pace": 4}
+    assert recipes.read_json('{"kind": "test-race", "paces": []}').paces == ()
+    with pytest.raises(BadInput, match=r"test-race\.paces\.1: there is no pace of kind 'fast'; there are slow"):
+        Race(paces=("slow", "fast"))
 
 
 def test_a_family_with_a_product_takes_recipes_too() -> None:

@@ -1,5 +1,6 @@
 """A finished fit, or finished scores, applied to every row of a file; rows that cannot be used say why."""
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from core import chem
 from core.data import Dataset
+from core.learned import Learned
 from core.report import Report
 from core.spec import BadInput, Spec
 from core.tables import RawTable, guess_smiles, numbers, read_table
@@ -19,16 +21,26 @@ CHUNK = 4096  # molecules that go through the model between two reports of progr
 
 def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
     """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`."""
-    from core.predictor import Predictor
-
     fit = store.get(spec)
-    predictor = Predictor.load(fit.folder / "predictor")
+    model = functools.cache(lambda: loaded(fit.folder / "predictor", report.part(0, 0.1)))  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        found = predictor.predict(list(chunk.smiles), report=within)
+        predict, _ = model()
+        found = predict(list(chunk.smiles), report=within)
         return {f"{task}_predicted": found[:, column] for column, task in enumerate(fit.tasks)}
 
-    return apply(read_table(table), out, columns, fit.tasks, smiles, None, report, predictor.backbone.check)
+    given = (read_table(table), out, columns, fit.tasks, smiles, None, report.part(0.1, 1))
+    return apply(*given, lambda smiles: model()[1](smiles))
+
+
+def loaded(folder: Path, report: Report) -> tuple[Callable[..., np.ndarray], Callable[..., list[tuple[int, str]]]]:
+    """What predicts, and what it has against some molecules: a network, or a baseline, as the folder has it."""
+    if Learned.lies_in(folder):
+        return Learned.load(folder, report).predict, lambda smiles: []
+    from core.predictor import Predictor
+
+    predictor = Predictor.load(folder)
+    return predictor.predict, predictor.backbone.check
 
 
 def score_file(

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from core.data import Dataset
 from core.experiments.finetune import unreadable
@@ -14,7 +14,7 @@ from core.fits import Fit
 from core.report import SILENT, Report
 from core.scores import CONVENTION, Scores, detection, unit_factor, unit_words
 from core.solvers import CG, SOLVERS
-from core.spec import Spec, as_json, settings
+from core.spec import BadInput, Spec, as_json, settings
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +59,12 @@ class Influence(Spec[Scores]):
     )
     batch_size: int = Field(default=64, ge=1, le=4096, description="molecules in a batch")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the curvature's sample and the trace estimate")
+
+    @field_validator("fit")
+    @classmethod
+    def _followed(cls, fit: Spec[Fit]) -> Spec[Fit]:
+        check_gradient(fit)
+        return fit
 
     @property
     def title(self) -> str:
@@ -200,6 +206,12 @@ class Influence(Spec[Scores]):
             "forward_mode_rms": step.forward_mode_rms,
             "batch_size": self.batch_size,
         }
+
+
+def check_gradient(fit: Spec[Fit]) -> None:
+    """Raises `BadInput` where a recipe yields a model without weights that a gradient could follow."""
+    if not getattr(fit, "gradient", True):
+        raise BadInput(f"a {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")
 
 
 def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:

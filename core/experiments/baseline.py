@@ -1,0 +1,94 @@
+"""A baseline: a learner without a network on the same molecules → a Fit."""
+
+import platform
+import time
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core.data import Dataset
+from core.experiments.finetune import check_parts, faults, overlaps
+from core.fits import PARTS, Fit, score_card, tabulate
+from core.learned import Learned
+from core.learners import LEARNERS, SupportVectors, named
+from core.report import Report
+from core.spec import Spec, as_json, settings
+
+CURVE = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")  # of a fine-tuning; here without rows
+
+
+@settings
+class Baseline(Spec[Fit]):
+    """A model without a network on descriptors and fingerprints: what a language model has to beat.
+
+    Scaling and model are fitted on the training part alone, a model a task; the validation part chooses nothing here
+    and only reports, like the test part. A baseline has no weights that a gradient could follow: no influence of it.
+    """
+
+    kind: ClassVar[str] = "baseline"
+    effort: ClassVar[float] = 2.0
+    gradient: ClassVar[bool] = False
+
+    train: Spec[Dataset] = Field(description="molecules to learn from")
+    valid: Spec[Dataset] = Field(description="molecules that only report: a baseline has no epoch to choose")
+    test: Spec[Dataset] = Field(description="molecules that only report")
+    learner: Annotated[Any, LEARNERS] = Field(default=SupportVectors(), description="the model without a network")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of what is drawn by chance")
+
+    @property
+    def title(self) -> str:
+        return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
+
+    def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
+        check_parts(train, valid, test)
+        parts = dict(zip(PARTS, (train, valid, test), strict=True))
+        warnings = overlaps(train, valid, test)
+        began = time.monotonic()
+        learned = Learned.of(self.learner, train, self.seed, report.part(0, 0.7))
+        seconds = time.monotonic() - began
+        found = {}
+        for place, (name, table) in enumerate(parts.items()):
+            found[name] = learned.predict(list(table.smiles), report.part(0.7 + 0.1 * place, 0.8 + 0.1 * place))
+        warnings += [*drawn(self.learner, train), *faults(train, valid, found["valid"])]
+        record = {
+            "metrics": {n: score_card(train.tasks, train.kinds, t.targets, found[n]) for n, t in parts.items()},
+            "tasks": list(train.tasks),
+            "kinds": list(train.kinds),
+            "unit": list(train.unit),
+            "seed": self.seed,
+            "digests": {name: table.digest for name, table in parts.items()},
+            "rows": {name: len(table) for name, table in parts.items()},
+            "backbone": None,
+            "features": learned.features.words,
+            "descriptors": learned.features.descriptors,
+            "method": as_json(self.learner),
+            "trainable": None,
+            "parameters": None,
+            "trainable_share": None,
+            "seconds": seconds,
+            "best_epoch": None,
+            "best_step": None,
+            "steps": None,
+            "learning_rate": None,
+            "precision": None,
+            "peak_memory": None,
+            "device": platform.processor() or "cpu",
+            "warnings": warnings,
+        }
+        curve = pd.DataFrame({name: np.empty(0) for name in CURVE})
+        predictions = pd.concat([tabulate(name, parts[name], found[name]) for name in PARTS], ignore_index=True)
+        folder = report.folder()
+        learned.save(folder / "predictor", list(test.smiles))
+        return Fit(curve, predictions, record, folder)
+
+
+def drawn(learner: Any, train: Dataset) -> list[str]:
+    """A sentence for each task of which a learner took but a draw of the labels."""
+    most, counts = getattr(learner, "most", len(train)), (~np.isnan(train.targets)).sum(0)
+    return [
+        f"{named(learner)} learned from a draw of {most:,} of {count:,} labels of {task!r}; raise `most` to use all"
+        for task, count in zip(train.tasks, counts, strict=True)
+        if count > most
+    ]

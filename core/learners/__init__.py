@@ -1,0 +1,15 @@
+"""Learners: models without a network, called as `learner(features, labels, kind, seed)`; they give a function."""
+
+from typing import Any
+
+from core.learners.gradient_boosting import GradientBoosting
+from core.learners.random_forest import RandomForest
+from core.learners.support_vectors import SupportVectors
+from core.spec import Family
+
+LEARNERS = Family("learner", SupportVectors, GradientBoosting, RandomForest)
+
+
+def named(learner: Any) -> str:
+    """What a sentence calls it: `support vectors`."""
+    return learner.kind.replace("-", " ")
