@@ -16,6 +16,7 @@ HELPFUL, HARMFUL, NEUTRAL = "#2E86DE", "#E67E22", "#8A94A6"
 SERIES = ("#2E86DE", "#E67E22", "#12A594", "#B0579F", "#C9A227", "#6C7A89", "#56B4E9", "#D5573B")
 DIVERGING = [[0.0, "#1F6FC4"], [0.35, "#8FBDEB"], [0.5, "#B9BEC7"], [0.65, "#F2B680"], [1.0, "#D9691A"]]
 GRID = "rgba(128,138,155,0.22)"
+ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that select nothing
 MOST_POINTS = 5000
 CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
 
@@ -186,7 +187,8 @@ def arms(
     names = [html.escape(str(arm["name"])) for arm in table]
     for number, (name, arm) in enumerate(zip(names, table, strict=True)):
         values, sd = [value for value in arm[metric]["values"] if value is not None], arm[metric]["sd"] or 0.0
-        colour = NEUTRAL if arm["name"] == reference else HELPFUL
+        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
+        colour = NEUTRAL if arm["name"] == reference else colour
         figure.add_scatter(
             x=values,
             y=number + (np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))),
@@ -196,7 +198,7 @@ def arms(
             hovertemplate=f"{name}, %{{text}}: %{{x:.4g}}<extra></extra>",
         )
         hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
-        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, "diamond")
+        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, symbol)
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 

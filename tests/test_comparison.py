@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from core.comparison import Comparison, differences, spread_of, verdict
 
@@ -49,6 +50,56 @@ def test_a_reference_that_wins_is_said_to_have_won() -> None:
     cards = [card(name, labels, values) for name, values in predictions.items()]
     sentence = verdict(cards, differences(labels, predictions, ("none",), "rmse"), "rmse", "")
     assert "no other arm beat it; the nearest, “greedy”, is worse than “none” (+0." in sentence
+
+
+def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], list[dict]]:
+    """Cards and differences of two rules, baselines and a control, told by their names."""
+    roles = {"none": "selection", "top": "selection", "random weights": "control"}
+    labels, predictions = arms(gains)
+    predictions = {name: values[:seeds] for name, values in predictions.items()}
+    cards = [card(name, labels, values) | {"role": roles.get(name, "baseline")} for name, values in predictions.items()]
+    return cards, differences(labels, predictions, ("none",), "rmse")
+
+
+@pytest.mark.parametrize(
+    ("gain", "of_baseline", "of_control"),
+    [
+        (0.4, "The network loses to a baseline: “forest” is better than “none” (−0.", "Pre-training does harm: “random weights” is better"),
+        (0.0, "The network cannot be told from a baseline: “forest” is not distinguishable from “none” (", "Pre-training does not beat random weights: “random weights” is not dis"),
+        (-0.4, "The network beats a baseline: “forest” is worse than “none” (+0.", "Pre-training helps: “random weights” is worse than “none” (+0."),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, of_control: str) -> None:
+    said = verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": gain, "random weights": gain}), "rmse", "logS")
+    first, *asides = said.split(". The network")
+    assert first.startswith("“top” has the lowest mean test error of the rules (RMSE 0.") and "forest" not in first
+    assert len(asides) == 1 and of_baseline in said and of_control in said
+
+
+def test_baselines_with_one_outcome_share_a_sentence() -> None:
+    gains = {"none": 0.0, "top": 0.2, "forest": 0.5, "vectors": -0.4, "boosting": 0.4}
+    said = verdict(*with_roles(gains), "rmse", "logS")
+    assert (
+        "The network loses to 2 baselines: “forest” is better than “none” (" in said
+        and "); “boosting” is better" in said
+    )
+    assert "The network beats a baseline: “vectors”" in said and said.count("The network") == 2
+
+
+def test_a_baseline_never_is_the_nearest_rule() -> None:
+    said = verdict(*with_roles({"none": 0.2, "top": 0.0, "forest": 0.15}), "rmse", "logS")
+    assert said.startswith("“none” has the lowest") and "the nearest, “top”, is" in said
+
+
+def test_one_seed_draws_no_conclusion_about_a_baseline() -> None:
+    said = verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": 0.5}, seeds=1), "rmse", "logS")
+    assert "; “forest” has RMSE 0." in said and said.endswith("add seeds before believing it.") and "loses" not in said
+
+
+def test_a_model_without_chance_has_no_spread_to_show() -> None:
+    cards, found = with_roles({"none": 0.0, "top": 0.2})
+    cards[1]["rmse"]["sd"] = 0.0
+    assert "±" not in verdict(cards, found, "rmse", "logS").split(":")[0]
 
 
 def test_a_missing_metric_is_not_averaged_in() -> None:

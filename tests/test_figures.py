@@ -96,6 +96,13 @@ def test_arms_show_every_seed_and_the_noise_of_the_reference():
     assert list(figure.layout.yaxis.ticktext) == ["none", "top"]
 
 
+def test_what_selects_nothing_has_its_own_sign():
+    more = [{**ARMS[1], "name": role, "role": role} for role in ("baseline", "control")]
+    marks = [trace.marker for trace in figures.arms([*ARMS, *more]).data[1::2]]
+    assert [mark.symbol for mark in marks] == ["diamond", "diamond", "square", "triangle-up"]
+    assert len({mark.color for mark in marks}) == 4
+
+
 def test_differences_say_their_verdict_in_words():
     row = {
         "arm": "top",

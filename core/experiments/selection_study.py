@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem
 from core.comparison import Comparison, differences, spread_of, verdict
 from core.data import Dataset
-from core.experiments.influence import Influence
-from core.experiments.join import Join, check_alike
+from core.experiments.baseline import Baseline
+from core.experiments.influence import Influence, check_gradient
+from core.experiments.join import Join
+from core.experiments.random_weights import check_read, random_weights
 from core.experiments.select import Select
-from core.fits import Fit
+from core.experiments.study_pool import StudyPool
+from core.fits import PARTS, Fit
+from core.learners import LEARNERS, SupportVectors, named
 from core.metrics import BINARY, REGRESSION
 from core.report import Report
 from core.samplers import Greedy, Top, Uniform
@@ -22,42 +25,7 @@ from core.solvers import CG, SOLVERS
 from core.spec import BadInput, Spec, settings
 
 Arm = Literal["none", "all", "random", "top", "bottom", "greedy"]
-
-
-@settings
-class StudyPool(Spec[Dataset]):
-    """The pool of a study, looked at beside the fit's parts before anything is trained."""
-
-    kind: ClassVar[str] = "study-pool"
-    effort: ClassVar[float] = 0.05
-
-    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
-    train: Spec[Dataset] = Field(description="the training part they would join")
-    test: Spec[Dataset] = Field(description="the part that reports")
-    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
-
-    def make(self, report: Report, pool: Dataset, train: Dataset, test: Dataset) -> Dataset:
-        """The pool as it is. Raises `BadInput` where a study of it could not end, or would prove nothing."""
-        check_alike((train, pool))
-        labelled = int((~np.isnan(pool.targets).all(1)).sum())
-        if self.count > labelled:
-            raise BadInput(
-                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or "
-                "give a larger pool"
-            )
-        measured = int((~np.isnan(test.targets[:, 0])).sum()) if test.tasks else 0
-        if measured < 2:
-            raise BadInput(
-                f"the test part has {measured} labels of {train.tasks[0]!r}, at least 2 are needed to tell a difference"
-            )
-        tested = {chem.flat_key(smiles) for smiles in test.smiles}
-        shared = sum(chem.flat_key(smiles) in tested for smiles in pool.smiles)
-        if 2 * shared > len(pool):
-            raise BadInput(
-                f"{shared} of {len(pool)} pool molecules are test molecules (stereo marks aside): training on them "
-                "proves nothing; take them out of the pool, or test on others"
-            )
-        return pool
+CONTROL = "random weights"  # the arm of that name
 
 
 @settings
@@ -67,6 +35,9 @@ class SelectionStudy(Spec[Comparison]):
     Arms: `none` of the pool, `all` of it, `random` ones (drawn anew for each seed), the `top` and, as a control, the
     `bottom` by predicted benefit, and the `greedy` choice. Each arm has the same recipe, the same test molecules and,
     when the recipe gives `steps`, the same number of optimiser steps.
+
+    Beside them, on the rows of `none`: `baselines`, which have no network, and, as a `control` of pre-training, the
+    same recipe begun from random weights. Every seed draws them anew. Neither has a say in the scores.
     """
 
     kind: ClassVar[str] = "selection-study"
@@ -77,6 +48,14 @@ class SelectionStudy(Spec[Comparison]):
     arms: tuple[Arm, ...] = Field(
         default=("none", "all", "random", "top", "bottom", "greedy"),
         description="rules to compare, the reference first",
+    )
+    baselines: tuple[Annotated[Any, LEARNERS], ...] = Field(
+        default=(SupportVectors(),),
+        description="models without a network, of the fit's own training part: what the network has to beat",
+    )
+    control: bool = Field(
+        default=False,
+        description="train from random weights too: what pre-training is worth; wants a pre-trained backbone",
     )
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
     solver: Annotated[Any, SOLVERS] = Field(default=CG(), description="how the curvature is inverted")
@@ -96,10 +75,33 @@ class SelectionStudy(Spec[Comparison]):
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
             raise BadInput(f"`arms` wants at least two different arms, got {list(self.arms)}")
+        check_gradient(self.fit)
+        if len(self.learners) < len(self.baselines):
+            raise BadInput(
+                "`baselines` wants models that differ in their kind or in the features they see, got "
+                f"{[f'{learner.kind} of {learner.features}' for learner in self.baselines]}"
+            )
+        if self.control:
+            check_read(getattr(self.fit, "backbone", None))
 
     @property
     def title(self) -> str:
         return f"selection study of the {self.pool.title}: keep {self.count}, {len(self.seeds)} seeds"
+
+    @property
+    def learners(self) -> dict[str, Any]:
+        """The baselines by the names of their arms; what they see is told where two are of one kind."""
+        kinds = [learner.kind for learner in self.baselines]
+        return {
+            named(learner) + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
+            for learner in self.baselines
+        }
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
+        rules, others = dict.fromkeys(self.arms, "selection"), dict.fromkeys(self.learners, "baseline")
+        return rules | others | ({CONTROL: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
         chosen = [arm for arm in self.arms if arm not in ("none", "all")]
@@ -108,7 +110,7 @@ class SelectionStudy(Spec[Comparison]):
             "pool": StudyPool(pool=self.pool, train=self.fit.train, test=self.fit.test, count=count),
             "scores": self.scores(),
             "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in chosen),
-            "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.arms),
+            "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.roles),
         }
 
     def scores(self) -> Influence:
@@ -134,6 +136,11 @@ class SelectionStudy(Spec[Comparison]):
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
         """The training of an arm with one seed."""
+        if arm in self.learners:
+            tables = {name: getattr(self.fit, name) for name in PARTS}
+            return Baseline(**tables, learner=self.learners[arm], seed=seed)
+        if arm == CONTROL:
+            return dataclasses.replace(self.fit, backbone=random_weights(self.fit.backbone, seed), seed=seed)
         if arm == "none":
             return dataclasses.replace(self.fit, seed=seed)
         added = self.pool if arm == "all" else self.pick(arm, seed)
@@ -157,10 +164,10 @@ class SelectionStudy(Spec[Comparison]):
         labels, _, smiles = first.matrices("test")
         predicted = {
             arm: np.stack([fit.matrices("test")[1][:, 0] for fit in mine])
-            for arm, mine in zip(self.arms, fits, strict=True)
+            for arm, mine in zip(self.roles, fits, strict=True)
         }
         arms = []
-        for arm, mine in zip(self.arms, fits, strict=True):
+        for (arm, role), mine in zip(self.roles.items(), fits, strict=True):
             cards = [fit.metrics["test"][task] for fit in mine]
             names = BINARY if kind == "binary" else REGRESSION
             summary = {name: spread_of([card[name] for card in cards]) for name in names}
@@ -171,6 +178,8 @@ class SelectionStudy(Spec[Comparison]):
             arms.append(
                 {
                     "name": arm,
+                    "role": role,
+                    "features": mine[0].record.get("features"),
                     "n_train": [fit.record["rows"]["train"] for fit in mine],
                     "steps": [fit.record["steps"] for fit in mine],
                     "seeds": list(self.seeds),
@@ -179,8 +188,9 @@ class SelectionStudy(Spec[Comparison]):
                     **summary,
                 }
             )
-        references = (self.arms[0], *(("random",) if "random" in self.arms[1:] else ()))
-        found = differences(labels[:, 0], predicted, references, "rmse")
+        alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
+        references = dict.fromkeys(arm for arm in (self.arms[0], "random", *alike) if arm in self.arms)
+        found = differences(labels[:, 0], predicted, tuple(references), "rmse")
         picked = self.table(picks)
         for arm in arms:
             mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
@@ -244,7 +254,8 @@ class SelectionStudy(Spec[Comparison]):
     def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
         """What a reader has to know before believing the numbers."""
         found = list(scores.record.get("warnings", []))
-        steps = {fit.record["steps"] for arm in fits for fit in arm}
+        networks = {arm: mine for (arm, role), mine in zip(self.roles.items(), fits, strict=True) if role != "baseline"}
+        steps = {fit.record["steps"] for mine in networks.values() for fit in mine}
         if len(steps) > 1:
             found.append(
                 f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); give the fit `steps` for equal work"
@@ -252,9 +263,10 @@ class SelectionStudy(Spec[Comparison]):
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
         said: dict[str, list[str]] = {}  # warning → arms
-        for arm, mine in zip(self.arms, fits, strict=True):
+        for arm, mine in zip(self.roles, fits, strict=True):
             for warning in dict.fromkeys(warning for fit in mine for warning in fit.record["warnings"]):
-                said.setdefault(warning, []).append(f"“{arm}”")
+                said.setdefault(warning, []).append(arm)
         for warning, arms in said.items():
-            found.append(warning if len(arms) == len(self.arms) else f"{', '.join(arms)}: {warning}")
+            whose = ", ".join(f"“{arm}”" for arm in arms)
+            found.append(warning if networks.keys() <= set(arms) else f"{whose}: {warning}")
         return found

@@ -6,8 +6,21 @@ from pathlib import Path
 import pytest
 
 from core import spec as recipes
-from core.backbones import Untrained
-from core.experiments import FineTune, Load, Plant, SelectionStudy, parts, settled
+from core.backbones import Pretrained, Untrained, pretrained
+from core.backbones.fresh import Fresh
+from core.experiments import (
+    Adapt,
+    FineTune,
+    Gather,
+    Load,
+    Plant,
+    Pretrain,
+    SelectionStudy,
+    parts,
+    random_weights,
+    settled,
+)
+from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.report import Report
 from core.spec import BadInput
 from core.store import Store, make
@@ -27,21 +40,26 @@ def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: P
     found = make(spec, store, Report())
     record = found.summary()
     arms = {arm["name"]: arm for arm in record["arms"]}
-    assert list(arms) == ["none", "all", "random", "top", "bottom", "greedy"]
-    assert [arms[name]["n_train"][0] for name in arms] == [18, 38, 24, 24, 24, 24]
-    assert {step for arm in arms.values() for step in arm["steps"]} == {12}
-    assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in arms.values())
+    assert list(arms) == ["none", "all", "random", "top", "bottom", "greedy", "support vectors"]
+    assert [arms[name]["n_train"][0] for name in arms] == [18, 38, 24, 24, 24, 24, 18]
+    rules = {name: arm for name, arm in arms.items() if arm["role"] == "selection"}
+    assert len(rules) == 6 and arms["support vectors"]["role"] == "baseline"
+    assert {step for arm in rules.values() for step in arm["steps"]} == {12}
+    assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in rules.values())
     assert {row["against"] for row in record["differences"]} == {"none", "random"}
     assert {row["verdict"] for row in record["differences"]} <= {"better", "worse", "not distinguishable"}
     assert set(record["detection"]) == {"delta_loss", "residual"}
-    assert record["verdict"].startswith("“") and record["n_test"] == 12 and len(record["test_digest"]) == 16
+    assert record["verdict"].startswith("“") and "baseline: “support vectors” is" in record["verdict"]
+    assert not any("unequal work" in note for note in record["notes"])  # a baseline takes no steps
+    assert record["n_test"] == 12 and len(record["test_digest"]) == 16
     drawn = found.picks[found.picks["arm"] == "random"]
     assert len(drawn) == 12 and set(drawn[drawn.seed == 5].smiles) != set(drawn[drawn.seed == 6].smiles)
     top = set(found.picks[(found.picks["arm"] == "top")].smiles)
     assert not top & set(found.picks[found.picks["arm"] == "bottom"].smiles)
     fits = [entry for entry in store.entries() if entry.kind == "finetune"]
     assert len(fits) == 12  # the fit that was scored is the first of “none”
-    assert len(found.predictions) == 6 * 2 * 12
+    assert len([entry for entry in store.entries() if entry.kind == "baseline"]) == 2
+    assert len(found.predictions) == 7 * 2 * 12
 
 
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
@@ -61,6 +79,9 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"seeds": ()}, "wants different seeds"),
         ({"arms": ("none",)}, "at least two different arms"),
         ({"arms": ("none", "best")}, "'top'"),
+        ({"baselines": ("forest",)}, "there is no learner of kind 'forest'; there are support-vectors"),
+        ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
+        ({"control": True}, "the fit begins from untrained weights; leave `control` out"),
     ],
 )
 def test_a_study_that_proves_nothing_is_refused(table: Path, fields: dict, words: str) -> None:
@@ -104,5 +125,87 @@ def test_a_warning_of_some_arms_names_them(table: Path) -> None:
         (fit("short"), fit("short")),
         (fit("short", "shared"), fit("short")),
         (fit("short"), fit("short", "shared")),
+        (fit("flat"), fit()),  # the baseline reads any molecule whole
     )
-    assert spec.notes(fits, SimpleNamespace(record={})) == ["short", "“all”, “top”: shared"]
+    said = ["short", "“all”, “top”: shared", "“support vectors”: flat"]
+    assert spec.notes(fits, SimpleNamespace(record={})) == said
+
+
+def bare(spec: SelectionStudy, **fields: object) -> SelectionStudy:
+    """The least that a study can be: two rules, no baselines."""
+    return dataclasses.replace(spec, **{"arms": ("none", "random"), "baselines": ()} | fields)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint folder in which `molsway-tiny` lies."""
+    monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path / "checkpoints")
+    Untrained("molsway-tiny", seed=9)().save(tmp_path / "checkpoints" / "molsway-tiny")
+    return tmp_path / "checkpoints" / "molsway-tiny"
+
+
+def started(spec: SelectionStudy, backbone: object) -> SelectionStudy:
+    return dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, backbone=backbone))
+
+
+def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path, cache: Path, shipped: Path) -> None:
+    store = Store(cache)
+    baselines = (
+        SupportVectors(),
+        SupportVectors(features="fingerprints"),
+        GradientBoosting(trees=3),
+        RandomForest(trees=3),
+    )
+    spec = started(bare(study(table), baselines=baselines), Pretrained("molsway-tiny"))
+    spec = settled(dataclasses.replace(spec, control=True), store.files)
+    found = make(spec, store, Report())
+    arms = {arm["name"]: arm for arm in found.record["arms"]}
+    names = ["support vectors of descriptors", "support vectors of fingerprints", "gradient boosting", "random forest"]
+    assert list(arms) == ["none", "random", *names, "random weights"]
+    assert [arm["role"] for arm in arms.values()] == ["selection"] * 2 + ["baseline"] * 4 + ["control"]
+    none = store.get(spec.refit("none", 5))
+    for name in [*names, "random weights"]:
+        for seed, key in zip(spec.seeds, arms[name]["fits"], strict=True):
+            fit = store.get(store.find(key).spec)
+            assert fit.record["digests"] == none.record["digests"] and fit.record["seed"] == seed
+        assert [row["against"] for row in found.record["differences"] if row["arm"] == name] == ["none", "random"]
+    assert arms["random forest"]["rmse"]["sd"] > 0 and arms["gradient boosting"]["steps"] == [None, None]
+    control, fit = spec.refit("random weights", 6), spec.refit("none", 6)
+    assert control == dataclasses.replace(fit, backbone=Untrained("molsway-tiny", seed=6))
+    assert "random weights" in found.record["verdict"].partition("Pre-training")[2]
+    assert set(found.predictions["arm"]) == set(arms) and set(found.picks["arm"]) == {"random"}
+    assert found.record["scores"] == spec.scores().key and "baseline" not in spec.scores().text
+
+
+def test_a_study_needs_neither_baselines_nor_control(table: Path) -> None:
+    spec = bare(study(table))
+    assert list(spec.roles) == ["none", "random"] and len(spec.parts()["fits"]) == 2
+    assert SelectionStudy(fit=spec.fit, pool=spec.pool).baselines == (SupportVectors(),)
+
+
+def test_baselines_stand_against_none_whatever_the_reference(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = bare(study(table), arms=("random", "none"), baselines=(SupportVectors(features="fingerprints"),))
+    record = make(settled(spec, store.files), store, Report()).record
+    assert {row["against"] for row in record["differences"] if row["arm"] == "support vectors"} == {"random", "none"}
+    assert record["reference"] == "random"
+    assert any(
+        f"“support vectors” is {word} “none”" in record["verdict"]
+        for word in ("better than", "worse than", "not distinguishable from")
+    )
+
+
+def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Path, tmp_path: Path) -> None:
+    fit = study(table).fit
+    tiny, adapted = Untrained("molsway-tiny", seed=4), Adapt(fit.train, backbone=Untrained("molsway-tiny", seed=1))
+    folder = Pretrained(str(shipped))
+    for read in (Pretrained("molsway-tiny"), folder, adapted, Adapt(fit.train, backbone=folder)):
+        assert random_weights.random_weights(read, 4) == tiny
+    assert random_weights.random_weights(Pretrained("molformer-xl"), 0) == Untrained("molformer-xl", seed=0)
+    mini = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(seed=3))
+    assert random_weights.random_weights(mini, 2) == Untrained("molsway-mini", seed=2)
+    odd = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(depth=2))
+    with pytest.raises(
+        BadInput, match="they come as molsway-mini, molsway-tiny, molformer-xl only; leave `control` out"
+    ):
+        random_weights.random_weights(odd, 2)
