@@ -22,16 +22,17 @@ def fit_result(run: Run) -> None:
     kind, unit = record["kinds"][place], record["unit"][place]
     numbers(fit, task, kind, unit)
     notes(record.get("warnings", []))
-    curve, parity, worst, cost = st.tabs(["Learning curve", "Prediction against label", "Largest errors", "Cost"])
+    names = ["Learning curve"] if len(fit.curve) else []  # a baseline has none
+    *curve, parity, worst, cost = st.tabs([*names, "Prediction against label", "Largest errors", "Cost"])
     mine = fit.predictions[fit.predictions["task"] == task]
-    with curve:
-        st.plotly_chart(
+    for tab in curve:
+        tab.plotly_chart(
             figures.learning_curves({"": fit.curve}, {"": record.get("best_epoch")}),
             key=f"curve-{run.key}",
             config=figures.CONFIG,
             alt="Training and validation loss by epoch; the best epoch is ringed",
         )
-        st.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
+        tab.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
     with parity:
         figure = figures.parity(mine, unit)
         st.plotly_chart(
@@ -47,12 +48,9 @@ def fit_result(run: Run) -> None:
         pages_of_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
     with cost:
         costs(record)
-    exports(
-        f"fit-{run.key}",
-        run.entry.summary,
-        {"predictions": lambda: as_csv(fit.predictions), "curve": lambda: as_csv(fit.curve)},
-        run.key,
-    )
+    tables = {"predictions": lambda: as_csv(fit.predictions)}
+    tables |= {"curve": lambda: as_csv(fit.curve)} if len(fit.curve) else {}
+    exports(f"fit-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
 
@@ -74,7 +72,8 @@ def costs(record: dict) -> None:
     trained, total = record.get("trainable"), record.get("parameters")
     facts = {
         "Backbone": record.get("backbone"),
-        "Method": (record.get("method") or {}).get("kind"),
+        "Method": str((record.get("method") or {}).get("kind", "")).replace("-", " "),
+        "Learns from": record.get("features"),
         "Trainable weights": f"{trained:,} of {total:,} ({trained / total:.1%})" if trained and total else None,
         "Molecules": ", ".join(f"{name} {count:,}" for name, count in record.get("rows", {}).items()),
         "Steps": record.get("steps"),
@@ -116,5 +115,32 @@ def adapted_result(run: Run) -> None:
     words = axis[0].upper() + axis[1:]
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt=f"{words} by epoch")
     st.caption("This backbone can now be chosen as the start of a fine-tuning.")
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+LOSSES = {"token_loss": "Token loss (nat)", "property_error": "Property error", "label_loss": "Label loss"}
+
+
+def pretrained_result(run: Run) -> None:
+    """What a finished pre-training shows."""
+    made = product(run.entry)
+    record, corpus = made.record, made.record["corpus"]
+    shown = {name: label for name, label in LOSSES.items() if name in record["held_out"]}
+    for column, (name, label) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(f"{label}, held out", number(record["held_out"][name]))
+        column.caption(f"before {number(record['held_out_before'].get(name))}")
+    st.caption(
+        f"{corpus['molecules']:,} molecules, of which {record['rows']['held_out']:,} were held out, each read "
+        f"{number(record['epochs'])} times on average; {corpus['left_out']['molecules']:,} were left out beforehand. "
+        f"Descriptors and labels are in units of their spread: always saying the mean gives about 1."
+    )
+    notes(record.get("warnings", []))
+    best = made.curve.loc[made.curve["step"] == record["best_step"], "epoch"]
+    figure = figures.learning_curves({"": made.curve}, {"": best.iloc[0] if len(best) else None}, "weighted loss")
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Weighted loss by epoch")
+    st.caption("This backbone can now be chosen as the start of a fine-tuning.")
+    with st.expander("Its card"):
+        st.json(record, expanded=1)
     if (spec := readable(run)) is not None:
         command(spec)

@@ -18,7 +18,8 @@ def side_by_side(runs: list[Run]) -> None:
     """Two to six finished fits, the first one the reference."""
     fits = {run.key[:6]: product(run.entry) for run in runs}
     specs = {run.key[:6]: readable(run) for run in runs}
-    table = settings_that_differ({name: settings_of(spec) for name, spec in specs.items() if spec is not None})
+    kinds = {name: {"recipe": spec.kind} | settings_of(spec) for name, spec in specs.items() if spec is not None}
+    table = settings_that_differ(kinds)
     st.subheader("Settings that differ", anchor=False)
     if len(table):
         st.dataframe(table, alt="Settings that differ between the runs")
@@ -45,11 +46,11 @@ def side_by_side(runs: list[Run]) -> None:
             "Differences are against the first run, over test molecules alone. Each run is one seed: how much "
             "repeating it would move the number is not known here. A study with seeds tells."
         )
-    curves = {name: fit.curve for name, fit in fits.items()}
+    curves = {name: fit.curve for name, fit in fits.items() if len(fit.curve)}  # a baseline has none
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
-    st.plotly_chart(
-        figures.learning_curves(curves, best), key="side-curves", config=figures.CONFIG, alt="Learning curves"
-    )
+    if curves:
+        figure = figures.learning_curves(curves, best)
+        st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
         column.caption(f"{name}: test part")
@@ -75,7 +76,7 @@ def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
         if name.startswith(other):  # the settings of parts of different kinds have nothing to do with one another
             continue
         if len({repr(value) for value in values}) > 1:
-            if all(isinstance(value, str) and value in Spec.kinds for value in values):
+            if all(isinstance(value, str) and (value in Spec.kinds or value == "–") for value in values):
                 other += (f"{name}.", f"{name} ")
             rows[name.replace("_", " ")] = ["automatic" if value is None else str(value) for value in values]
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))

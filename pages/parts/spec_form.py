@@ -72,7 +72,7 @@ def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | No
     label, help_ = title_of(field.name), plain(field.help) or None
     shown = None if shown is MISSING else shown
     if field.family is not None:
-        return member(field, key, shown, extra or {})
+        return members(field, key, shown or ()) if field.many else member(field, key, shown, extra or {})
     if field.product is not None:
         return shown if shown is not None else MISSING  # a recipe in a recipe: the page gives it
     if field.choices:
@@ -134,6 +134,21 @@ def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]
         return tuple(inner(part) for part in parts)
     except ValueError:
         return tuple(parts)  # the recipe refuses them and says which
+
+
+def members(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
+    """Some members of a family or none: those of `shown` as they are, the others with their defaults."""
+    given = {one.kind: one for one in shown}
+    chosen = st.multiselect(
+        title_of(field.name),
+        list(field.family),
+        default=list(given),
+        format_func=lambda kind: title_of(kind).replace("-", " "),
+        key=key,
+        help=plain(field.help) or None,
+        placeholder="none",
+    )
+    return tuple(given.get(kind) or field.family[kind]() for kind in chosen)
 
 
 def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import figures
-from core.comparison import Comparison
+from core.comparison import Comparison, role_of
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import product
@@ -18,6 +18,10 @@ ARMS = {
     "top": "the largest predicted benefit",
     "bottom": "the largest predicted harm, as a control",
     "greedy": "one after another, each beside those chosen",
+}
+ROLES = {  # of arms that take nothing from the pool: what they are, and the sign of their mean in the chart
+    "baseline": ("nothing; no network", "Squares are baselines: models without a network"),
+    "control": ("nothing; begun from random weights", "Triangles are the same recipe begun from random weights"),
 }
 
 
@@ -45,6 +49,7 @@ def study_result(run: Run) -> None:
     st.caption(
         "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
         f"repeating “{plain(record['reference'])}”."
+        + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
     )
     arm_table(arms, metric)
     difference_table(run, record, unit)
@@ -65,7 +70,7 @@ def arm_table(arms: list[dict], metric: str) -> None:
     rows = [
         {
             "arm": arm["name"],
-            "what it adds": ARMS.get(arm["name"], ""),
+            "what it adds": adds(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
             METRICS.get(metric, metric): beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
             "planted taken": "–" if arm.get("planted") is None else str(arm["planted"]),
@@ -74,6 +79,12 @@ def arm_table(arms: list[dict], metric: str) -> None:
         for arm in arms
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Arms and their metric, mean ± standard deviation")
+
+
+def adds(arm: dict) -> str:
+    """What an arm adds to the training part, and what it learns with where that is no network as usual."""
+    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm["name"], "")
+    return f"{words}: {arm['features']}" if arm.get("features") else words
 
 
 def difference_table(run: Run, record: dict, unit: str) -> None:
@@ -119,7 +130,7 @@ def detection(record: dict) -> None:
     if not found:
         return
     st.subheader("Were the planted wrong labels found?", anchor=False)
-    words = {"delta_loss": "Ranked by ΔL (influence)", "residual": "Ranked by |residual| (baseline)"}
+    words = {"delta_loss": "Ranked by ΔL (influence)", "residual": "Ranked by |residual| (no influence)"}
     for column, (name, value) in zip(st.columns(max(len(found), 3)), found.items(), strict=False):
         column.metric(
             words.get(name, name), f"{value['auroc']:.2f}", help="AUROC: 1 finds every one first, 0.5 is chance"

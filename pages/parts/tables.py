@@ -83,12 +83,16 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 
 def choose_fit(label: str, key: str) -> Run | None:
-    """A box with the finished fits, those made for an arm of a study last; nothing if there is none."""
-    found = {run.key: run for run in runs(Fit) if run.entry}
+    """A box with the finished fits that have a gradient, those made for an arm of a study last; nothing if none has."""
+    fits = {run.key: run for run in runs(Fit) if run.entry}
+    found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
+    asked = st.query_params.get("fit")
+    if fits and (not found or asked in fits.keys() - found.keys()):
+        st.warning("A baseline has no gradient, so that no influence can be taken of it; choose or train a network.")
     if not found:
         return None
     names = sorted(found, key=lambda key: bool(found[key].arm))
-    last = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
+    last = asked or st.session_state.get("last-run-Fit-Checkpoint")
     place = names.index(last) if last in names else 0
     return found[st.selectbox(label, names, index=place, format_func=lambda k: found[k].label, key=key)]
 

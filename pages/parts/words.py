@@ -119,6 +119,10 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+        if isinstance(summary.get("held_out"), dict):  # a pre-training
+            words = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
+            found = summary["held_out"]
+            return ", ".join(f"{word} {number(found[name])}" for name, word in words.items() if name in found)
         if "perplexity" in summary:
             more = f", property error {number(summary['property_error'])}" if "property_error" in summary else ""
             return f"perplexity {number(summary['perplexity'])}{more}"

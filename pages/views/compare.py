@@ -1,11 +1,13 @@
 """Compare: the proof by training again, or finished fits side by side."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import streamlit as st
 
 from core.comparison import Comparison
 from core.experiments import SelectionStudy, preset
+from core.experiments.random_weights import random_weights
 from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.runs import go, pick, runs, show
@@ -26,7 +28,7 @@ def study() -> Spec | None:
         run = choose_fit("Fit", "study-fit")
         fit = fit_recipe(run) if run else None
         if fit is None:
-            st.info("There is no fit to repeat yet: train one first, or run the demo.")
+            st.info("There is no fine-tuned model to repeat yet: train one first, or run the demo.")
             return None
         steps = run.entry.summary.get("steps")
         if (
@@ -37,12 +39,27 @@ def study() -> Spec | None:
             fit = dataclasses.replace(fit, steps=int(steps))
         pool = choose_pool(fit, "study")
     with right:
-        st.markdown("**How the pool is chosen from**")
-        made = spec_form(SelectionStudy, "study", {"fit": fit, "pool": pool}, ("count", "arms", "seeds"))
+        st.markdown("**How the pool is chosen from, and what stands beside**")
+        given, named = {"fit": fit, "pool": pool}, ("count", "arms", "seeds", "baselines", "control")
+        read = pre_trained(fit)
+        made = spec_form(
+            SelectionStudy, "study", given, named, SimpleNamespace(control=read), () if read else ("control",)
+        )
         if made is not None:
-            repeats, took = len(made.arms) * len(made.seeds), run.entry.seconds
-            st.caption(f"{repeats} trainings; this fit took {took:.0f} s, so about {repeats * took / 60:.0f} min.")
+            repeats, took = (len(made.arms) + made.control) * len(made.seeds), run.entry.seconds
+            beside = " Baselines take seconds." if made.baselines else ""
+            st.caption(
+                f"{repeats} trainings; this fit took {took:.0f} s, so about {repeats * took / 60:.0f} min.{beside}"
+            )
         return made
+
+
+def pre_trained(fit: Spec) -> bool:
+    """Whether random weights of the same shape can be set against a fit's own."""
+    try:
+        return bool(random_weights(getattr(fit, "backbone", None), 0))
+    except BadInput:
+        return False
 
 
 def studies() -> None:

@@ -22,7 +22,7 @@ def scoring() -> Spec | None:
         st.markdown("**What is scored**")
         run = choose_fit("Fit", "score-fit")
         if run is None:
-            st.info("There is no fit yet: train one first, or run the demo.", icon=":material/model_training:")
+            st.info("There is no fine-tuned model yet: train one, or run the demo.", icon=":material/model_training:")
             if st.button("Go to Train"):
                 st.switch_page("pages/views/train.py")
             return None

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune, Part
+from core.experiments import Adapt, Baseline, FineTune, Part
 from core.fits import Fit
 from core.spec import BadInput, Spec
-from pages.parts.fit_result import adapted_result, fit_result
+from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
 from pages.parts.runs import Run, go, pick, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
@@ -17,7 +17,18 @@ from pages.parts.words import plain
 
 def fine_tuning() -> Spec | None:
     """The form of a fine-tuning."""
-    again = asked_for(FineTune)
+    made = {f"adapted: {run.label}": run.spec for run in runs(Checkpoint) if run.entry}
+    return supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": made})
+
+
+def baseline() -> Spec | None:
+    """The form of a baseline."""
+    return supervised(Baseline, ("learner", "seed"))
+
+
+def supervised(cls: type, named: tuple[str, ...], extra: dict | None = None) -> Spec | None:
+    """The form of a recipe that learns the labels of a table: its parts on the left, the model on the right."""
+    again = asked_for(cls)
     split = again.train if again and isinstance(again.train, Part) else None
     left, right = st.columns(2, gap="large")
     with left:
@@ -29,13 +40,11 @@ def fine_tuning() -> Spec | None:
         st.markdown("**Model and method**")
         if parts is None:
             return None
-        made = {f"adapted: {run.label}": run.spec for run in runs(Checkpoint) if run.entry}
         given = {name: parts[name] for name in ("train", "valid", "test") if name in parts}
         if len(given) < 3:
             st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
             return None
-        named = ("backbone", "method", "epochs", "seed")
-        return spec_form(FineTune, "finetune", given, named, start=again, extra={"backbone": made})
+        return spec_form(cls, cls.kind, given, named, start=again, extra=extra)
 
 
 def adaptation() -> Spec | None:
@@ -52,10 +61,24 @@ def adaptation() -> Spec | None:
         return spec_form(Adapt, "adapt", given, ("backbone", "objective", "epochs", "seed"))
 
 
+WHAT = {
+    "Fine-tune": fine_tuning,
+    "Baseline without a network": baseline,
+    "Adapt a backbone first (no labels needed)": adaptation,
+}
+SHOWN = {"adapt": adapted_result, "pretrain": pretrained_result}  # by the kind of a run; a fit where it is no other
+FORMS = {"finetune": "Fine-tune", "baseline": "Baseline without a network"}  # by the kind of a run
+
+
 def asked_for(cls: type) -> Spec | None:
     """The recipe that someone asked to start from (Change and run again)."""
     spec = st.session_state.get("again")
     return spec if isinstance(spec, cls) else None
+
+
+def begin_again(spec: Spec) -> None:
+    """Show the form with a recipe's values."""
+    st.session_state["again"], st.session_state["what"] = spec, FORMS[spec.kind]
 
 
 def result(run: Run | None) -> None:
@@ -68,28 +91,26 @@ def result(run: Run | None) -> None:
     if not show(run):
         return
     try:
-        (adapted_result if run.kind == "adapt" else fit_result)(run)
+        SHOWN.get(run.kind, fit_result)(run)
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return
     with st.container(horizontal=True):
-        if run.kind == "finetune":
-            if st.button("Score a pool with it", type="primary", icon=":material/balance:"):
-                st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
-            if st.button("Change and run again", icon=":material/edit:"):
-                st.session_state["again"] = run.spec
-                st.rerun()
+        if run.kind == "finetune" and st.button("Score a pool with it", type="primary", icon=":material/balance:"):
+            st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
+        if run.kind in FORMS:
+            st.button("Change and run again", icon=":material/edit:", on_click=begin_again, args=(run.spec,))
 
 
 head(
     "Train",
-    "Fine-tune a chemical language model on measured molecules. The test part is touched once, at the end, to report.",
+    "Fine-tune a chemical language model on measured molecules, or fit a baseline that it has to beat. The test part "
+    "is touched once, at the end, to report.",
 )
 count = len(runs(Fit, Checkpoint))
 with st.expander(
-    "New run", icon=":material/add:", expanded=not count or asked_for(FineTune) is not None, key=f"new-{count}"
+    "New run", icon=":material/add:", expanded=not count or asked_for(Spec) is not None, key=f"new-{count}"
 ):
-    WHAT = {"Fine-tune": fine_tuning, "Adapt a backbone first (no labels needed)": adaptation}
     what = st.segmented_control("What", list(WHAT), default="Fine-tune", key="what", label_visibility="collapsed")
     spec = WHAT[what or "Fine-tune"]()
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=spec is None, key="start") and spec:

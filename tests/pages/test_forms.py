@@ -38,6 +38,7 @@ def the_form():
         mode: Literal["auto", "slow"] = Field(default="slow", description="which")
         seeds: tuple[int, ...] = Field(default=(0, 1), description="repeats")
         arms: tuple[Literal["a", "b", "c"], ...] = Field(default=("a", "c"), description="rules")
+        crew: tuple[Annotated[Any, family], ...] = Field(default=(Fine(depth=6),), description="who")
         way: Annotated[Any, family] = Field(default=Fine(depth=4), description="how")
         name: str = Field(default="x", description="of it")
         given: int = 0
@@ -74,6 +75,18 @@ def test_what_is_changed_is_in_the_object():
     made = at.session_state["made"]
     assert (made.count, made.rate, made.exact, made.mode) == (8, 0.25, True, "auto")
     assert (made.seeds, made.arms, made.way.depth) == ((4, 5, 6), ("b",), 9)
+
+
+def test_some_members_are_picked_or_none():
+    at = opened()
+    picked = at.multiselect(key="form-crew")
+    assert (picked.label, picked.options, picked.value, picked.help) == ("Crew", ["Plain", "Fine"], ["fine"], "who")
+    assert [member.depth for member in at.session_state["made"].crew] == [6]
+    picked.set_value(["plain", "fine"]).run()
+    crew = at.session_state["made"].crew
+    assert [member.kind for member in crew] == ["plain", "fine"] and crew[1].depth == 6
+    at.multiselect(key="form-crew").set_value([]).run()
+    assert at.session_state["made"].crew == ()
 
 
 def test_another_member_brings_its_own_fields():

@@ -1,5 +1,6 @@
 """The parts that pages are made of, without a page."""
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import stage
 
-from core.experiments import FineTune, SelectionStudy
+from core.experiments import Adapt, FineTune, SelectionStudy
 from core.store import Store
 from pages.parts import keeping, shell, side_by_side, spec_form, words
 from pages.parts.job_panel import live_curve
@@ -91,6 +92,14 @@ def test_only_settings_that_differ_are_listed():
     assert set(table.index) == {"method", "learning rate"}
     assert table.loc["method"].tolist() == ["full", "head"]
     assert table.loc["learning rate"].tolist() == ["automatic", "0.001"]
+
+
+def test_settings_of_a_part_that_only_one_run_has_are_left_out():
+    adapted = dataclasses.replace(stage.FIT, backbone=Adapt(stage.TABLE))
+    settings = [{"recipe": spec.kind} | spec_form.settings_of(spec) for spec in (stage.BASELINE, adapted)]
+    table = side_by_side.settings_that_differ(dict(zip("ab", settings, strict=True)))
+    assert table.loc["recipe"].tolist() == ["baseline", "finetune"] and table.loc["backbone"].tolist() == ["–", "adapt"]
+    assert "learner" in table.index and not any(name.startswith("backbone.") for name in table.index)
 
 
 def test_differences_are_against_the_first(full):

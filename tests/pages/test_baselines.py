@@ -1,0 +1,162 @@
+"""Baselines on the pages: asked for, shown, set beside networks, and refused where a gradient is wanted."""
+
+import dataclasses
+import re
+import shutil
+
+import pytest
+import stage
+from conftest import checked, words
+from test_actions import button
+
+from core.backbones import Pretrained, Untrained
+from core.experiments import Baseline, SelectionStudy
+from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.line import Line
+from core.spec import read_json
+from core.store import Store
+from pages.parts.words import number
+
+done = pytest.mark.parametrize("cache", ["done"], indirect=True)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The recipes that were put in the line."""
+    found = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: found.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    return found
+
+
+def box(at, label: str):
+    return next(one for one in [*at.selectbox, *at.multiselect, *at.number_input, *at.toggle] if one.label == label)
+
+
+def read_by_a_person(at) -> str:
+    """Everything on the page, tables too."""
+    return words(at) + "\n".join(table.value.to_string() for table in at.dataframe)
+
+
+def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
+    at = open_page("train")
+    at.get("button_group")[0].set_value("Baseline without a network").run()
+    at.selectbox(key="baseline-learner").set_value("random-forest").run()
+    at.number_input(key="baseline-learner-random-forest-trees").set_value(7)
+    at.number_input(key="baseline-seed").set_value(3).run()
+    checked(button(at, "Start").click().run())
+    (job,) = Line(cache).jobs()
+    spec = read_json(job.spec)
+    assert isinstance(spec, Baseline) and spec.seed == 3
+    assert spec.learner == RandomForest(trees=7)
+    assert (spec.train.part, spec.valid.part, spec.test.part) == ("train", "valid", "test")
+
+
+@done
+def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache):
+    at = open_page("train", run=stage.BASELINE.key)
+    text = read_by_a_person(at)
+    assert number(Store(cache).get(stage.BASELINE).metrics["test"]["logS"]["rmse"]) in text
+    assert "random forest" in text and "2,048 fingerprint bits" in text
+    assert not re.search(r"\b(None|nan|null)\b", text) and "ringed epoch" not in text
+    assert [tab.label for tab in at.tabs] == ["Prediction against label", "Largest errors", "Cost"]
+    labels = [one.label for one in at.button]
+    assert "Score a pool with it" not in labels and "Change and run again" in labels
+    assert "Learning curve" in [tab.label for tab in open_page("train", run=stage.FIT.key).tabs]
+
+
+@done
+def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
+    at = open_page("train", run=stage.BASELINE.key)
+    checked(button(at, "Change and run again").click().run())
+    box(at, "Trees").set_value(9)
+    checked(button(at, "Start").click().run())
+    assert asked == [dataclasses.replace(stage.BASELINE, learner=dataclasses.replace(stage.BASELINE.learner, trees=9))]
+    at = open_page("train", run=stage.OTHER.key)
+    checked(button(at, "Change and run again").click().run())
+    checked(button(at, "Start").click().run())
+    assert asked[1:] == [stage.OTHER]
+
+
+@done
+def test_a_baseline_stands_beside_a_network(open_page, cache):
+    at = open_page("compare", fits=f"{stage.FIT.key},{stage.BASELINE.key}")
+    differ, metrics = at.dataframe[0].value, at.dataframe[1].value
+    assert differ.loc["recipe"].tolist() == ["finetune", "baseline"]
+    assert metrics["trainable"].tolist() == ["6,400,000", "–"] and "None" not in read_by_a_person(at)
+    assert "epoch" in at.get("plotly_chart")[0].proto.spec
+
+
+@done
+def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monkeypatch):
+    shutil.copytree(cache, tmp_path / "copy")
+    store, other = Store(tmp_path / "copy"), dataclasses.replace(stage.BASELINE, seed=1)
+    store.put(other, store.get(stage.BASELINE), 0.1)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
+    at = open_page("compare", fits=f"{other.key},{stage.BASELINE.key}")
+    assert len(at.get("plotly_chart")) == 2  # one of predictions for each
+    assert at.dataframe[0].value.index.tolist() == ["seed"]
+
+
+@done
+def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
+    at = open_page("influence", fit=stage.BASELINE.key)
+    assert at.warning[0].value == (
+        "A baseline has no gradient, so that no influence can be taken of it; choose or train a network."
+    )
+    assert len(box(at, "Fit").options) == 2 and not any("baseline" in label for label in box(at, "Fit").options)
+    assert "no gradient" not in words(open_page("influence", fit=stage.FIT.key))
+
+
+@done
+def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_path, monkeypatch):
+    shutil.copytree(cache, tmp_path / "copy")
+    for spec in (stage.FIT, stage.OTHER):
+        Store(tmp_path / "copy").delete(spec.key)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
+    at = open_page("influence")
+    assert "A baseline has no gradient" in words(at) and "There is no fine-tuned model yet" in words(at)
+    assert "There is no fine-tuned model to repeat yet" in words(open_page("compare"))
+
+
+@done
+def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
+    at = open_page("compare")
+    chosen = box(at, "Baselines")
+    assert chosen.options == ["Support vectors", "Gradient boosting", "Random forest"]
+    assert chosen.value == ["support-vectors"]
+    checked(button(at, "Run the study").click().run())
+    box(at, "Baselines").set_value(["support-vectors", "gradient-boosting"]).run()
+    checked(button(at, "Run the study").click().run())
+    box(at, "Baselines").set_value([]).run()
+    assert "Baselines take seconds" not in words(at)
+    checked(button(at, "Run the study").click().run())
+    assert all(isinstance(spec, SelectionStudy) for spec in asked)
+    assert [spec.baselines for spec in asked] == [(SupportVectors(),), (SupportVectors(), GradientBoosting()), ()]
+
+
+@done
+def test_the_control_is_offered_where_there_is_something_to_control(open_page, cache, tmp_path, monkeypatch, asked):
+    at = open_page("compare")
+    assert isinstance(stage.FIT.backbone, Untrained) == ("Control" not in [toggle.label for toggle in at.toggle])
+    shutil.copytree(cache, tmp_path / "copy")
+    store, read = Store(tmp_path / "copy"), dataclasses.replace(stage.FIT, backbone=Pretrained("molformer-xl"))
+    store.put(read, store.get(stage.FIT), 18.4)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
+    at = open_page("compare", fit=read.key)
+    assert box(at, "Control").value is True and "21 trainings" in words(at)
+    checked(button(at, "Run the study").click().run())
+    (spec,) = asked
+    assert spec.control and spec.refit("random weights", 1).backbone == Untrained("molformer-xl", seed=1)
+
+
+@done
+def test_a_study_tells_its_baselines_from_its_rules(open_page, cache):
+    at = open_page("compare")
+    text = read_by_a_person(at)
+    assert "The network loses to a baseline: “support vectors” is better than “none” (" in text
+    assert "Squares are baselines" in text and "Triangles" not in text
+    assert "nothing; no network: 180 descriptors" in text and "None" not in text
+    assert "“top” has" in text or "“greedy” has" in text
+    assert "square" in at.get("plotly_chart")[0].proto.spec
