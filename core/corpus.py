@@ -15,6 +15,7 @@ from core import chem
 from core.properties import Scaling
 from core.spec import BadInput
 
+LONG = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label
 ARRAYS = ("tokens", "starts", "properties", "labels", "label_rows")
 
 
@@ -80,7 +81,9 @@ class Corpus:
         return found
 
     def summary(self) -> dict[str, Any]:
-        return self.record
+        """The record without its long lists: counts and digests."""
+        short = {name: value for name, value in self.record.items() if name not in LONG}
+        return short | {"descriptors": len(self.record["scaling"]["names"]), "labels": len(self.record["kinds"])}
 
     def save(self, folder: Path) -> None:
         self.molecules.to_parquet(folder / "molecules.parquet")
@@ -133,11 +136,13 @@ def read_keys(path: Path) -> np.ndarray:
 
     try:
         columns = load_file(path)["keys"]
+        if columns.dtype != np.uint8 or columns.ndim != 2 or columns.shape[1] != BYTES:
+            raise ValueError(f"it wants {BYTES} bytes a molecule")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BadInput(f"{path} holds no readable list of molecules ({error}); copy the checkpoint again") from None
     wide = np.zeros((len(columns), 8), np.uint8)
     wide[:, 8 - BYTES :] = columns
-    return wide.view(">u8").ravel().astype(np.uint64)
+    return np.sort(wide.view(">u8").ravel().astype(np.uint64))
 
 
 def among(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:

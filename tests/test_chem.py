@@ -56,6 +56,17 @@ def test_a_cxsmiles_tail_is_read():
     assert chem.canonical("OCC |(0,0,;1,0,;2,0,)|") == "CCO"
 
 
+def test_respelled_is_the_same_molecule_in_other_orders():
+    for smiles in (*DRUGS, "C/C=C/[C@H](N)O", "C[N+](C)(C)C.[Cl-]", "[13CH3]C%10CC%10"):
+        molecule = chem.parse(smiles)
+        found = chem.respelled(molecule, 8, seed=5)
+        assert len(found) == 8 and {chem.canonical(one) for one in found} == {chem.canonical(smiles)}
+        assert found == chem.respelled(molecule, 8, seed=5) and found[:3] == chem.respelled(molecule, 3, seed=5)
+    drug = chem.parse(DRUGS[0])
+    assert chem.respelled(drug, 8, seed=5) != chem.respelled(drug, 8, seed=6)
+    assert len(set(chem.respelled(drug, 8, seed=5))) > 4 and chem.respelled(drug, 0, seed=5) == []
+
+
 def test_a_very_long_molecule_is_written_and_read():
     assert chem.canonical("C" * 300) == "C" * 300
 

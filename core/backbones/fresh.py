@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from core.backbones.config import SIZES, MolformerConfig
-from core.spec import settings
+from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.backbones.backbone import Backbone
@@ -30,8 +30,15 @@ class Fresh:
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
 
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):  # said now, not when the corpus has been gathered
+            raise BadInput(
+                f"a width of {self.width} does not divide into {self.heads} heads of an even width (rotary positions "
+                "turn pairs); change `width` or `heads`"
+            )
+
     def __call__(self, vocabulary: Sequence[str]) -> "Backbone":
-        """The backbone with its masked-LM head, in evaluation mode. Raises `BadInput` where the shape is none."""
+        """The backbone with its masked-LM head, in evaluation mode; `vocabulary`: tokens in order of ids."""
         from core.backbones.backbone import Backbone
         from core.backbones.molformer import untrained
         from core.backbones.tokenizer import MolformerTokenizer

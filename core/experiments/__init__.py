@@ -9,8 +9,8 @@ from core.experiments.join import Join
 from core.experiments.load import Load, settled
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
-from core.experiments.pretrain import Pretrain
 from core.experiments.presets import PRESETS, preset
+from core.experiments.pretrain import Pretrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
 
@@ -24,8 +24,8 @@ __all__ = [
     "Join",
     "Load",
     "Part",
-    "Pretrain",
     "Plant",
+    "Pretrain",
     "Select",
     "SelectionStudy",
     "parts",

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from core import chem, properties
-from core.backbones import Untrained
+from core.backbones import Pretrained
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.experiments.finetune import STARTS
@@ -43,7 +43,7 @@ class Adapt(Spec[Checkpoint]):
     leave_out: Spec[Dataset] | None = Field(
         default=None, description="molecules never to read: the test part, unless you want its SMILES seen"
     )
-    backbone: Annotated[Any, STARTS] = Field(default=Untrained(), description="the model to begin from")
+    backbone: Annotated[Any, STARTS] = Field(default=Pretrained(), description="the model to begin from")
     objective: Literal["masked tokens", "properties", "both"] = Field(
         default="both",
         description="what is learned. masked tokens: guess hidden tokens of the SMILES; properties: predict some 200 "

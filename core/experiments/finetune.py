@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from core import chem, properties
-from core.backbones import BACKBONES, Untrained
+from core.backbones import BACKBONES, Pretrained
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.fits import PARTS, Fit, score_card, tabulate
@@ -38,7 +38,7 @@ class FineTune(Spec[Fit]):
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that choose the best epoch")
     test: Spec[Dataset] = Field(description="molecules that only report")
-    backbone: Annotated[Any, STARTS] = Field(default=Untrained(), description="the model to begin from")
+    backbone: Annotated[Any, STARTS] = Field(default=Pretrained(), description="the model to begin from")
     method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
     epochs: int = Field(default=30, ge=1, le=10_000, description="passes over the training part")
     steps: int | None = Field(

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +13,10 @@ import pandas as pd
 from pydantic import Field
 
 from core import chem, properties
-from core.backbones.vocabulary import SPECIAL, TOKEN, from_corpus
+from core.backbones.vocabulary import TOKEN, UNK, from_corpus
 from core.corpus import Corpus, hashed
 from core.data import Dataset
-from core.properties import Scaling
+from core.experiments.assembling import assembled, digest_of, measured
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 from core.tables import streaming
@@ -38,7 +38,7 @@ class Gather(Spec[Corpus]):
     effort: ClassVar[float] = 20.0
 
     files: tuple[str, ...] = Field(default=(), description="paths of SMILES files: smi, txt, csv, tsv (.gz), parquet")
-    labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose labels are learned too, gaps left")
+    labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose labels are learned too")
     leave_out: tuple[Spec[Dataset], ...] = Field(
         default=(), description="molecules that must not be in the corpus, stereo marks aside"
     )
@@ -53,22 +53,29 @@ class Gather(Spec[Corpus]):
     def __post_init__(self) -> None:
         if not self.files and not self.labelled:
             raise BadInput("a corpus wants at least one file in `files` or one table in `labelled`")
+        for file in self.files:
+            streaming.kind_of(Path(file))  # said now, not when the files before it have been read
+        if self.digests and len(self.digests) != len(self.files):
+            raise BadInput(f"{len(self.digests)} digests for {len(self.files)} files; leave `digests` empty")
 
     @property
     def title(self) -> str:
-        return f"corpus of {len(self.files)} files and {len(self.labelled)} labelled tables"
+        parts = {"file": len(self.files), "labelled table": len(self.labelled)}
+        return "corpus of " + " and ".join(f"{n} {noun}{'s' * (n > 1)}" for noun, n in parts.items() if n)
 
     def settled(self) -> "Gather":
         """The same with the digests of its files: a recipe then follows the bytes, not where they lie."""
         if self.digests or not self.files:
             return self
-        return dataclasses.replace(self, digests=tuple(streaming.digest(Path(file).expanduser()) for file in self.files))
+        return dataclasses.replace(
+            self, digests=tuple(streaming.digest(Path(file).expanduser()) for file in self.files)
+        )
 
     def make(self, report: Report, labelled: Sequence[Dataset] = (), leave_out: Sequence[Dataset] = ()) -> Corpus:
         for path, wanted in zip(self.files, self.digests, strict=False):
             report.check()
             if streaming.digest(Path(path).expanduser()) != wanted:
-                raise BadInput(f"{path} is not the file of this recipe any more; leave `digests` empty to take it as is")
+                raise BadInput(f"{path} has changed since this recipe was made; leave `digests` empty to take it as is")
         banned = {chem.flat_key(smiles) for table in leave_out for smiles in table.smiles}
         folder = report.folder()
         blocks, counts = self.blocks(report.part(0, 0.9), folder, labelled, banned)
@@ -81,7 +88,7 @@ class Gather(Spec[Corpus]):
         if not seen:
             raise BadInput(f"no molecule is left of {sum(counts.values()):,} lines ({counts}); give another file")
         vocabulary = from_corpus((), self.least, counted=seen)
-        return self.assembled(report.part(0.92, 1), folder, blocks, vocabulary, labelled, banned, counts)
+        return self.corpus(report.part(0.92, 1), folder, blocks, vocabulary, labelled, banned, counts)
 
     def lines(self, labelled: Sequence[Dataset]) -> Iterator[str]:
         """Labelled molecules, then the files in order."""
@@ -101,11 +108,14 @@ class Gather(Spec[Corpus]):
         guess = sum(len(t) for t in labelled) + sum(_lines_of(f, s) for f, s in zip(self.files, sizes, strict=True))
         counts, seen, done, read = Counter(), set(), [], 0
         lines = self.lines(labelled)
-        with Parallel(n_jobs=-1, return_as="generator") as workers:
+        with Parallel(n_jobs=-1 if guess > CHUNK else 1, return_as="generator") as workers:
             while block := list(islice(lines, BLOCK)):
                 path = folder / f"{len(done):06d}.parquet"
-                kept = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").is_file() else None
-                if kept is None:
+                whole = path.with_suffix(".json")  # written last: a block with counts is whole
+                if whole.is_file():
+                    kept = json.loads(whole.read_text())
+                    seen.update(hashed(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
+                else:
                     parts = [block[k : k + CHUNK] for k in range(0, len(block), CHUNK)]
                     kept = Counter()
                     fresh = []
@@ -119,13 +129,12 @@ class Gather(Spec[Corpus]):
                                 seen.add(hashed(name))
                                 fresh.append((name, hashed(flat)))
                     self.describe(workers, report, fresh, path, read / guess, len(block) / guess)
-                    path.with_suffix(".json").write_text(json.dumps(kept))  # last: a block with counts is whole
-                else:
-                    seen.update(hashed(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
+                    whole.write_text(json.dumps(kept))
                 counts.update(kept)
                 read += len(block)
                 done.append(path)
-                report(min(read / guess, 1), f"{counts['taken']:,} molecules of {read:,} lines", molecules=counts["taken"])
+                taken = counts["taken"]
+                report(min(read / guess, 1), f"{taken:,} molecules of {read:,} lines", molecules=taken)
         return done, dict(counts)
 
     def describe(
@@ -149,7 +158,7 @@ class Gather(Spec[Corpus]):
         frame.insert(2, "spellings", spelled)
         frame.to_parquet(path)
 
-    def assembled(
+    def corpus(
         self,
         report: Report,
         folder: Path,
@@ -159,61 +168,26 @@ class Gather(Spec[Corpus]):
         banned: set[str],
         counts: dict[str, int],
     ) -> Corpus:
-        """Everything in its final arrays."""
-        number = {token: place for place, token in enumerate(vocabulary)}
-        unknown, columns = number[SPECIAL[-1]], list(properties.names(quick=True))
-        n = counts["taken"]
-        generator = np.random.default_rng(self.seed)
-        share = min(1.0, 100_000 / n)
-        sample = [pd.read_parquet(block, columns=columns).sample(frac=share, random_state=generator) for block in blocks]
-        scaling = Scaling.of(pd.concat(sample).to_numpy(np.float32), columns)
-        described = np.lib.format.open_memmap(
-            folder / "properties.npy", "w+", np.float16, shape=(n, len(scaling.names))
-        )
-        texts, starts, molecules, unknowns, row = [], [np.zeros(1, np.int64)], [], 0, 0
-        for done, block in enumerate(blocks):
-            report(done / len(blocks), f"tokenising {n:,} molecules")
-            frame = pd.read_parquet(block)
-            if not len(frame):
-                continue
-            described[row : row + len(frame)] = scaling(frame[columns].to_numpy(), columns)
-            row += len(frame)
-            molecules.append(frame[["smiles", "key"]])
-            rows = [[number.get(t, unknown) for t in TOKEN.findall(s)] for s in chain.from_iterable(frame["spellings"])]
-            starts.append(starts[-1][-1] + np.cumsum([len(one) for one in rows]))
-            texts.append(np.fromiter(chain.from_iterable(rows), np.uint16))
-            unknowns += int((texts[-1] == unknown).sum())
-        described.flush()
-        molecules = pd.concat(molecules, ignore_index=True)
-        labels, label_rows, tasks, kinds, tables = measured(molecules["smiles"], labelled, self.stereo)
-        arrays = {
-            "tokens": np.concatenate(texts),
-            "starts": np.concatenate(starts),
-            "labels": labels,
-            "label_rows": label_rows,
-            "properties": described,
-        }
+        """The blocks as one corpus."""
+        molecules, arrays, scaling = assembled(report, folder, blocks, vocabulary, counts["taken"], self.seed)
+        labels = measured(molecules["smiles"], labelled, self.stereo)
         record = {
-            "molecules": n,
+            "molecules": len(molecules),
             "lines": counts,
-            "left_out": {
-                "molecules": len(banned),
-                "digest": digest_of(banned),
-            },
-            "files": [
-                {"file": Path(f).name, "sha256": d} for f, d in zip(self.files, self.digests, strict=False)
-            ],
-            "labelled": tables,
+            "left_out": {"molecules": len(banned), "digest": digest_of(banned)},
+            "files": [{"file": Path(f).name, "sha256": d} for f, d in zip(self.files, self.digests, strict=False)],
+            "labelled": labels.tables,
             "stereo": self.stereo,
             "spellings": self.spellings,
             "vocabulary": len(vocabulary),
-            "tokens": int(len(arrays["tokens"])),
-            "unknown_tokens": unknowns,
+            "tokens": len(arrays["tokens"]),
+            "unknown_tokens": int((arrays["tokens"] == vocabulary.index(UNK)).sum()),
             "digest": digest_of(molecules["smiles"]),
             "scaling": scaling.to_json(),
-            "tasks": tasks,
-            "kinds": kinds,
+            "tasks": labels.tasks,
+            "kinds": labels.kinds,
         }
+        arrays |= {"labels": labels.values, "label_rows": labels.rows}
         return Corpus(molecules, vocabulary, arrays, record, folder)
 
 
@@ -245,54 +219,6 @@ def described(names: list[str], spellings: int, seed: int) -> tuple[list[list[st
         texts.append([name, *chem.respelled(molecule, spellings - 1, seed ^ (hashed(name) & 0x3FFFFFFF))])
         values.append(properties.row(molecule, quick=True))
     return texts, np.stack(values)
-
-
-def measured(
-    names: Sequence[str], labelled: Sequence[Dataset], stereo: bool
-) -> tuple[np.ndarray, np.ndarray, list[str], list[str], list[dict[str, Any]]]:
-    """Labels (m, t) of the molecules that have some, each molecule's row among them, tasks, kinds, and the tables.
-
-    Regression labels are brought to centre 0 and spread 1 as descriptors are.
-    """
-    place = {name: row for row, name in enumerate(names)}
-    tasks, kinds, tables, cells = [], [], [], []
-    for table in labelled:
-        own = [smiles if stereo else chem.flat_key(smiles) for smiles in table.smiles]
-        rows = np.array([place.get(name, -1) for name in own])
-        targets = table.targets.astype(np.float32).copy()
-        for column, (task, kind) in enumerate(zip(table.tasks, table.kinds, strict=True)):
-            values = targets[rows >= 0, column]
-            if np.isnan(values).all() or np.nanmax(values) == np.nanmin(values):
-                continue
-            if kind == "regression":
-                values = Scaling.of(values[:, None], (task,))(values[:, None], (task,))[:, 0]
-            cells.append((len(tasks), rows[rows >= 0], values))
-            tasks.append(task)
-            kinds.append(kind)
-        tables.append(
-            {
-                "source": table.provenance.get("source", ""),
-                "digest": table.digest,
-                "molecules": len(table),
-                "in corpus": int((rows >= 0).sum()),
-                "tasks": len(table.tasks),
-            }
-        )
-    having = np.unique(np.concatenate([rows for _, rows, _ in cells])) if cells else np.empty(0, int)
-    label_rows = np.full(len(place), -1, np.int32)
-    label_rows[having] = np.arange(len(having))
-    labels = np.full((len(having), len(tasks)), np.nan, np.float16)
-    for task, rows, values in cells:
-        known = ~np.isnan(values)
-        labels[label_rows[rows[known]], task] = values[known]
-    return labels, label_rows, tasks, kinds, tables
-
-
-def digest_of(names: Iterable[str]) -> str:
-    """sha256 over sorted names, a line each."""
-    import hashlib
-
-    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
 
 
 def _lines_of(file: str, size: int) -> int:

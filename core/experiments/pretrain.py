@@ -12,11 +12,13 @@ from pydantic import Field
 from core.backbones import Pretrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
+from core.backbones.history import full_keys, lineage, place
 from core.corpus import Corpus, write_keys
 from core.report import Report
 from core.spec import BadInput, Family, Spec, settings
 
 BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
+NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
 
 
 @settings
@@ -59,7 +61,7 @@ class Pretrain(Spec[Checkpoint]):
 
     @property
     def title(self) -> str:
-        return f"pre-training of {getattr(self.beginning, 'name', self.beginning.kind)} on a {self.corpus.title}"
+        return f"pre-training of {getattr(self.beginning, 'name', 'a made checkpoint')} on a {self.corpus.title}"
 
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch
@@ -74,21 +76,34 @@ class Pretrain(Spec[Checkpoint]):
                 f"the corpus has {len(corpus):,} molecules, fewer than the {self.held_out:,} held out and a batch of "
                 f"{self.batch_size:,}; lower `held_out` or give more files"
             )
-        if not self.masked + self.described and not corpus.kinds:
-            raise BadInput("the corpus has no measured labels; give it `labelled` tables, or raise `masked`")
+        order = np.random.default_rng(self.seed).permutation(len(corpus))
+        valid, learn = np.sort(order[: self.held_out]), np.sort(order[self.held_out :])
+        if not self.masked + self.described:
+            if not corpus.kinds:
+                raise BadInput("the corpus has no measured labels; give it `labelled` tables, or raise `masked`")
+            if np.isnan(corpus.labels(valid)).all() or np.isnan(corpus.labels(learn)).all():
+                raise BadInput(
+                    f"the {self.held_out:,} molecules held out, or the others, have no measured label, and nothing "
+                    "else is learned; raise `held_out`, give larger `labelled` tables, or raise `masked`"
+                )
         report(0, "loading the model")
         fresh = isinstance(self.beginning, Fresh)
-        body = self.beginning(corpus.vocabulary) if fresh else (beginning or self.beginning)(mlm_head=True)
+        begun = self.beginning if fresh else beginning or self.beginning
+        body = begun(corpus.vocabulary) if fresh else begun(mlm_head=True)
+        origin = place(begun)
         device = best_device()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         body.to(device).requires_grad_(True)
+        if not self.masked and body.model.lm_head is not None:
+            body.model.lm_head.requires_grad_(False)  # it gets no gradient; kept as it is for who begins from here
+        weights = {"masked": self.masked, "described": self.described, "measured": self.measured * bool(corpus.kinds)}
         objective = Objective(
             body.model,
             body.tokenizer,
             properties=corpus.arrays["properties"].shape[1],
             labels=corpus.kinds,
-            masked=self.masked,
-            described=self.described,
-            measured=self.measured if corpus.kinds else 0.0,
+            **weights,
             share=self.share,
             whole=self.whole,
             seed=self.seed,
@@ -96,8 +111,6 @@ class Pretrain(Spec[Checkpoint]):
         usual = [(module, module.p) for module in body.modules() if isinstance(module, nn.Dropout)]
         for module, _ in usual:
             module.p = self.dropout
-        order = np.random.default_rng(self.seed).permutation(len(corpus))
-        valid, learn = np.sort(order[: self.held_out]), np.sort(order[self.held_out :])
         read = reader(corpus, body.tokenizer, device, described=bool(self.described), measured=bool(self.measured))
 
         def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
@@ -107,17 +120,21 @@ class Pretrain(Spec[Checkpoint]):
 
         @torch.no_grad()
         def look() -> dict[str, float]:
-            sums: dict[str, float] = {}
+            """Tokens over all held-out molecules, descriptors and labels over all their known cells."""
+            found: dict[str, list[float]] = {}
+            cells: dict[str, list[int]] = {}
             for start in range(0, len(valid), 256):
                 report.check("looking at the held-out molecules")
                 rows = valid[start : start + 256]
-                generator = torch.Generator().manual_seed(start)
-                found = objective.held_out(*read(rows, np.zeros(len(rows), int), generator))._asdict()
-                for name, value in found.items():
-                    if value is not None:
-                        sums[name] = sums.get(name, 0.0) + float(value) * len(rows) / len(valid)
-            named = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}
-            return {"valid_loss": sums.pop("total")} | {named[name]: value for name, value in sums.items()}
+                batch = read(rows, np.zeros(len(rows), int), torch.Generator().manual_seed(start))
+                known = {"masked": len(rows), "described": _known(batch[3]), "measured": _known(batch[4])}
+                for name, value in objective.held_out(*batch)._asdict().items():
+                    if name in known and value is not None:
+                        found.setdefault(name, []).append(float(value))
+                        cells.setdefault(name, []).append(known[name])
+            means = {name: float(np.average(found[name], weights=cells[name])) for name in found if sum(cells[name])}
+            total = sum(weights[name] * value for name, value in means.items())
+            return {"valid_loss": total} | {NAMES[name]: value for name, value in means.items()}
 
         before = look()
         precision = "bfloat16" if self.precision == "auto" and device.type == "cuda" else self.precision
@@ -147,9 +164,7 @@ class Pretrain(Spec[Checkpoint]):
         tokens = float(corpus.lengths().mean())
         record = {
             "backbone": body.name,
-            "objective": {
-                name: getattr(self, name) for name in ("masked", "described", "measured", "share", "whole", "dropout")
-            },
+            "objective": weights | {name: getattr(self, name) for name in ("share", "whole", "dropout")},
             "held_out_before": before,
             "held_out": after,
             "steps": self.steps,
@@ -168,16 +183,35 @@ class Pretrain(Spec[Checkpoint]):
             "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
             "seed": self.seed,
             "recipe": self.key,
-            "corpus": {k: v for k, v in corpus.record.items() if k not in ("scaling", "tasks", "kinds")}
-            | {"descriptors": len(corpus.scaling.names), "labels": len(corpus.kinds), "recipe": self.corpus.key},
-            "warnings": [],
+            "corpus": corpus.summary() | {"recipe": self.corpus.key},
+            "warnings": [] if fresh else unknown(corpus, body),
             **cost(body),
         }
+        if not fresh:
+            record["before"] = lineage(origin) if origin else []
         folder = report.folder()
         body.save(folder / "backbone", half=self.half)
         (folder / "backbone" / CARD).write_text(json.dumps(record, indent=1))
-        write_keys(corpus.molecules["key"], folder / "backbone" / KEYS)
+        earlier = full_keys(origin) if origin else np.empty(0, np.uint64)
+        write_keys(np.concatenate([corpus.molecules["key"].to_numpy(), earlier]), folder / "backbone" / KEYS)
         return Checkpoint(curve, record, folder)
+
+
+def unknown(corpus: Corpus, body: Any) -> list[str]:
+    """A sentence where the tokens of a corpus are not all known to a model that goes on with it."""
+    known = body.tokenizer.get_vocab()
+    counts = np.bincount(corpus.arrays["tokens"], minlength=len(corpus.vocabulary))
+    lost = {token: int(n) for token, n in zip(corpus.vocabulary, counts, strict=True) if n and token not in known}
+    if not lost:
+        return []
+    first = ", ".join(sorted(lost, key=lost.get, reverse=True)[:8])
+    share = 100 * sum(lost.values()) / counts.sum()
+    return [f"{share:.2g} % of the tokens of the corpus are unknown to {body.name} and read as <unk>: {first}"]
+
+
+def _known(targets: Any) -> int:
+    """How many cells of a target (b, columns) are no gap; 0 where there is no target."""
+    return 0 if targets is None else int((~targets.isnan()).sum())
 
 
 def reader(corpus: Corpus, tokenizer: Any, device: Any, described: bool, measured: bool) -> Callable[..., tuple]:

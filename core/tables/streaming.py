@@ -3,7 +3,10 @@
 import csv
 import gzip
 import hashlib
+import io
+import zlib
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
@@ -24,25 +27,34 @@ def digest(path: Path) -> str:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give the path of a SMILES file") from None
 
 
+def kind_of(path: Path) -> tuple[str, bool]:
+    """How a file is read, by its suffix, and whether it is gzipped. Raises `BadInput`."""
+    packed = path.suffix.lower() == ".gz"
+    suffix = path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
+    if suffix not in SUFFIXES or (packed and suffix == ".parquet"):
+        raise BadInput(f"{path.name}: a corpus file ends in {', '.join(SUFFIXES)}, the first four also with .gz")
+    return suffix, packed
+
+
 def stream(path: Path) -> Iterator[str]:
     """The SMILES of a file in order, as written; empty cells are passed over. Raises `BadInput`.
 
-    A `.smi` or `.txt` file has one SMILES a line, what follows a blank is a name; a table has a header line.
+    A `.smi` or `.txt` file has one SMILES a line, what follows a blank is a name; a table has a header line. Text is
+    UTF-8; bytes that are not, as in a name that was written elsewhere, do no harm outside a SMILES.
     """
-    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise BadInput(f"{path.name}: a corpus file ends in {', '.join(SUFFIXES)}, the first four also with .gz")
+    suffix, packed = kind_of(path)
     try:
         if suffix == ".parquet":
             yield from _parquet(path)
-        elif path.suffix.lower() == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="") as lines:
+            return
+        with gzip.open(path) if packed else path.open("rb") as file:
+            if b"\0" in file.peek(4096)[:4096]:
+                raise BadInput(f"{path.name} is no text in UTF-8; save it as UTF-8, or name it after what it is")
+            with io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as lines:
                 yield from _lines(lines, suffix, path.name)
-        else:
-            with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-                yield from _lines(lines, suffix, path.name)
-    except (OSError, EOFError, csv.Error) as error:
-        raise BadInput(f"{path.name} cannot be read to its end ({error}); copy it again") from None
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path.name} cannot be read to its end ({reason}); copy it again") from None
 
 
 def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
@@ -51,11 +63,13 @@ def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
             if fields := line.split(maxsplit=1):
                 yield fields[0]
         return
-    rows = csv.reader(lines, delimiter="\t" if suffix == ".tsv" else ",")
+    top = next(lines, "")
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in top and "," not in top else ","
+    rows = csv.reader(chain([top], lines), delimiter=delimiter)
     header = next(rows, [])
-    first = [row for row, _ in zip(rows, range(LOOK), strict=False)]
+    first = list(islice(rows, LOOK))
     column = _column(pd.DataFrame([row for row in first if len(row) == len(header)], columns=header), name)
-    for row in (*first, *rows):
+    for row in chain(first, rows):
         if len(row) > column and row[column].strip():
             yield row[column].strip()
 

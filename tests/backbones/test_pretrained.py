@@ -1,5 +1,6 @@
 """Where a backbone comes from, and what is said when it cannot come."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core import backbones
 from core.backbones import BACKBONES, SIZES, Pretrained, Untrained, pretrained, weights
@@ -53,8 +55,8 @@ def test_sizes_are_as_told() -> None:
         counts = {name: Untrained(name)().counts()["parameters"] for name in SIZES}
         whole = Untrained("molsway-mini")(mlm_head=True).counts()["parameters"]
     assert (
-        counts == {"molsway-mini": 4_821_248, "molsway-tiny": 436_992, "molformer-xl": 44_375_040}
-        and whole == 4_966_144
+        counts == {"molsway-mini": 4_029_696, "molsway-tiny": 436_992, "molformer-xl": 44_375_040}
+        and whole == 4_174_592
     )
 
 
@@ -77,6 +79,25 @@ def test_a_saved_backbone_comes_back_with_its_name(tmp_path: Path) -> None:
         headless.model.mlm_logits(**headless.batch(["C"]))
     with pytest.raises(BadInput, match="give the folder"):
         backbones.load(tmp_path / "kept" / "config.json")
+
+
+def test_a_backbone_saved_in_half_precision_is_half_as_large_and_read_as_float32(tmp_path: Path) -> None:
+    first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
+    first.save(tmp_path / "whole")
+    first.save(tmp_path / "half", half=True)
+    stored = load_file(tmp_path / "half" / weights.FILE)
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}, "feature maps as well"
+    sizes = [(tmp_path / name / weights.FILE).stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.52 * sizes[1]
+    kinds = [json.loads((tmp_path / name / "config.json").read_text())["torch_dtype"] for name in ("half", "whole")]
+    assert kinds == ["float16", "float32"]
+    again = backbones.load(tmp_path / "half", mlm_head=True)
+    for (name, one), two in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
+        assert two.dtype == torch.float32 and torch.equal(one.half().float(), two), name
+    assert first.model.LayerNorm.weight.dtype == torch.float32, "the live one stays as it is"
+    with torch.no_grad():
+        embedded = [body.embed(body.batch(SMILES)) for body in (first, again)]
+    assert torch.allclose(*embedded, atol=0.02) and not torch.equal(*embedded)
 
 
 def test_a_folder_without_a_name_inside_is_called_like_itself(copied: Path) -> None:

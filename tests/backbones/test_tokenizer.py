@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,18 @@ def test_a_vocabulary_from_a_corpus() -> None:
         from_corpus([""])
     with pytest.raises(BadInput, match="raise it"):
         from_corpus(corpus, most=10)
+
+
+def test_tokens_can_be_counted_elsewhere() -> None:
+    corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "C[C@H](N)O", "C%10C%10"]
+    counted = Counter(token for smiles in corpus for token in TOKEN.findall(smiles))
+    assert from_corpus([], counted=counted) == from_corpus(corpus)
+    assert from_corpus(corpus[:2], counted=Counter(TOKEN.findall("".join(corpus[2:])))) == from_corpus(corpus)
+    assert from_corpus([], least=2, counted=counted) == from_corpus(corpus, least=2)
+    assert "[C@H]" in from_corpus(corpus[:2], least=2, counted={"[C@H]": 1}), "both counts together"
+    assert counted == Counter(token for smiles in corpus for token in TOKEN.findall(smiles)), "it is left as it was"
+    with pytest.raises(BadInput, match="no SMILES token"):
+        from_corpus([], counted={})
 
 
 def test_the_fixed_vocabulary_covers_chemistry() -> None:

@@ -1,0 +1,72 @@
+"""The benchmark of errors: the same rows for every arm, kept fits, honest verdicts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.bench import quality
+from core.experiments import Baseline
+from core.learners import RandomForest, SupportVectors
+from core.report import Report
+from core.spec import BadInput
+from core.store import Store
+
+ARMS = {
+    "support vectors": quality.baseline(SupportVectors(features="fingerprints")),
+    "random forest": quality.baseline(RandomForest(features="fingerprints", trees=5)),
+}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "TABLES", {"hydration": quality.Source("kcal/mol", source="bundled:hydration")})
+    monkeypatch.setattr(quality, "ARMS", ARMS)
+
+
+def measured(store: Store, **asked: object) -> list[dict]:
+    given = {"tables": ("hydration",), "splits": ("random",), "arms": tuple(ARMS), "seeds": (0, 1)}
+    return quality.run(store, Report(files=store.files), **given | asked)
+
+
+def test_every_arm_is_tested_on_the_same_rows_and_the_numbers_are_those_of_the_fits(few: None, cache: Path) -> None:
+    store, said = Store(cache), []
+    rows = measured(store, show=said.append)
+    assert [row["arm"] for row in rows] == list(ARMS) and len(said) == 2
+    assert rows[0]["test_digests"] == rows[1]["test_digests"] and len(set(rows[0]["test_digests"])) == 2
+    for row in rows:
+        errors = []
+        for key in row["fits"]:
+            fit = store.get(store.find(key).spec)
+            labels, predicted, _ = fit.matrices("test")
+            errors.append(float(np.sqrt(np.mean((labels - predicted) ** 2))))
+        assert row["rmse"] == pytest.approx(np.mean(errors)) and row["sd"] == pytest.approx(np.std(errors, ddof=1))
+        assert errors == pytest.approx(row["rmse_of_seeds"])
+
+
+def test_it_goes_on_where_it_was(few: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = measured(Store(cache), seeds=(0,))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("made twice")
+
+    monkeypatch.setattr(Baseline, "make", refuse)
+    assert measured(Store(cache), seeds=(0,)) == first
+
+
+def test_a_table_that_is_not_there_is_asked_for_by_name(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"BACE wants bace.csv or bace.csv.gz .* --data"):
+        quality.run(Store(cache), Report(), None, tables=("BACE",))
+    with pytest.raises(BadInput, match="Lipophilicity.csv"):
+        quality.run(Store(cache), Report(), tmp_path, tables=("Lipophilicity",))
+
+
+def test_the_network_of_a_verdict_is_chosen_by_its_validation_error() -> None:
+    def row(arm: str, valid: float, test: float, baseline: bool) -> dict:
+        return {"table": "T", "split": "random", "arm": arm, "valid_rmse": valid, "rmse": test, "baseline": baseline}
+
+    networks = [row("lucky on test", 0.9, 0.5, False), row("chosen", 0.6, 0.7, False)]
+    (said,) = quality.verdicts([*networks, row("forest", 0.8, 0.65, True), row("vectors", 0.7, 0.8, True)])
+    assert said == "T, random: chosen 0.700 is NOT below forest 0.650"
+    (said,) = quality.verdicts([*networks, row("vectors", 0.7, 0.8, True)])
+    assert said == "T, random: chosen 0.700 is below vectors 0.800"
