@@ -9,7 +9,7 @@ import numpy as np
 
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.pretrained import Pretrained
-from core.corpus import BYTES, among, read_keys
+from core.corpus import BYTES, among, key, read_keys, write_keys
 
 TOLD = ("backbone", "recipe", "objective", "steps")  # of an earlier card, in the card of who went on from there
 TOLD_OF_CORPUS = ("digest", "molecules", "left_out", "labels", "recipe")
@@ -52,6 +52,17 @@ def lineage(folder: Path) -> list[dict[str, Any]]:
         return []
     corpus = {name: found.get("corpus", {}).get(name) for name in TOLD_OF_CORPUS}
     return [{name: found.get(name) for name in TOLD} | {"corpus": corpus}, *found.get("before", ())]
+
+
+def note(folder: Path, recipe: str, name: str, smiles: Sequence[str], digest: str, start: Any) -> None:
+    """Write beside weights in `folder` that they have read `smiles`, without labels, and what `start` had read."""
+    origin = place(start)
+    corpus = {"digest": digest, "molecules": len(smiles), "labels": 0}
+    told = {"backbone": name, "recipe": recipe, "objective": {}, "corpus": corpus}
+    told["before"] = lineage(origin) if origin else []
+    (folder / CARD).write_text(json.dumps(told, indent=1))
+    earlier = full_keys(origin) if origin else np.empty(0, np.uint64)
+    write_keys(np.concatenate([np.array([key(one) for one in smiles], np.uint64), earlier]), folder / KEYS)
 
 
 def read_before(folder: Path, smiles: Sequence[str]) -> int | None:

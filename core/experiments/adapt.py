@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from core import chem, properties
-from core.backbones import Pretrained
+from core.backbones import Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.experiments.finetune import STARTS
@@ -170,6 +170,7 @@ class Adapt(Spec[Checkpoint]):
         folder = report.folder()
         body.name = f"{body.name}, adapted"
         body.save(folder / "backbone")
+        history.note(folder / "backbone", self.key, body.name, smiles, corpus.digest, backbone or self.backbone)
         return Checkpoint(pd.DataFrame(progress.curve), record, folder)
 
     def choose(self, corpus: Dataset, leave_out: Dataset | None) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from core import chem, properties
-from core.backbones import BACKBONES, Pretrained
+from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.fits import PARTS, Fit, score_card, tabulate
@@ -87,7 +87,9 @@ class FineTune(Spec[Fit]):
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
         report(0, "loading the backbone")
         body = (backbone or self.backbone)()
-        warnings = [*overlaps(train, valid, test), *unreadable(body, parts)]
+        origin = history.place(backbone or self.backbone)
+        met = history.told(origin, "test", test.smiles) if origin else None
+        warnings = [*overlaps(train, valid, test), *unreadable(body, parts), *([met] if met else [])]
         beside = self.beside(parts, report.part(0, 0.03))
         predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed, beside)
         predictor.fit_scaler(train.targets)

@@ -57,7 +57,7 @@ def test_it_goes_on_where_it_was(few: None, cache: Path, monkeypatch: pytest.Mon
 def test_a_table_that_is_not_there_is_asked_for_by_name(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"BACE wants bace.csv or bace.csv.gz .* --data"):
         quality.run(Store(cache), Report(), None, tables=("BACE",))
-    with pytest.raises(BadInput, match="Lipophilicity.csv"):
+    with pytest.raises(BadInput, match=r"Lipophilicity\.csv"):
         quality.run(Store(cache), Report(), tmp_path, tables=("Lipophilicity",))
 
 

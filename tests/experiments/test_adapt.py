@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from core import properties, training
-from core.backbones import Untrained
+from core.backbones import Untrained, history
 from core.experiments import Adapt, FineTune, Load, parts, settled
 from core.experiments.adapt import DESCRIBED_AT_ONCE, described_both
 from core.report import SILENT, Cancelled, Report
@@ -34,10 +34,30 @@ def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store
     assert adapted.record["backbone"] == "molsway-tiny (random weights)"
     assert adapted().name == "molsway-tiny (random weights), adapted"
     train, valid, test = parts(Load(f"file:{table}"), seed=0, valid=12, test=12)
-    spec = settled(FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8), store.files)
+    spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, descriptors=False)
+    spec = settled(spec, store.files)
     assert spec.parts()["backbone"] == recipe
     fit = make(spec, store, Report())
     assert fit.record["backbone"].endswith("adapted") and fit.record["parameters"] < adapted.record["parameters"]
+
+
+def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, store: Store, table: Path) -> None:
+    adapted = make(recipe, store, Report())
+    asked = FineTune(*parts(Load(f"file:{table}"), valid=12, test=12), backbone=recipe, epochs=1, batch_size=8)
+    asked = settled(asked, store.files)
+    train, test = (make(part, store, Report()) for part in (asked.train, asked.test))
+    folder = adapted.folder / "backbone"
+    assert history.read_before(folder, train.smiles) == len(train) and history.read_before(folder, test.smiles) == 0
+    assert history.card(folder)["recipe"] == recipe.key
+    fit = make(asked, store, Report())
+    assert not any("pre-trained" in warning for warning in fit.record["warnings"])
+    swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, descriptors=False)
+    (said,) = [
+        warning
+        for warning in make(swapped, store, Report()).record["warnings"]
+        if "pre-trained" in warning
+    ]
+    assert said.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
 
 
 def test_molecules_of_leave_out_are_not_read(recipe: Adapt, store: Store) -> None:
