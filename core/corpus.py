@@ -15,6 +15,7 @@ from core import chem
 from core.properties import Scaling
 from core.spec import BadInput
 
+ROUND = 4  # lengths of batches are multiples of it: a CPU's products in bfloat16 are compiled anew for every shape
 LONG = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label
 ARRAYS = ("tokens", "starts", "properties", "labels", "label_rows")
 
@@ -57,7 +58,7 @@ class Corpus:
         return np.diff(starts)[:: self.spellings] + 2
 
     def padded(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
-        """Token ids and mask, int64 (b, longest), of molecules `rows` (b,) in the given spellings (b,).
+        """Token ids and mask, int64 (b, longest, rounded up), of molecules `rows` (b,) in the given spellings (b,).
 
         `ends`: ids of `<bos>`, `<eos>` and `<pad>`.
         """
@@ -65,7 +66,8 @@ class Corpus:
         places = rows * self.spellings + spelling
         first, last = starts[places], starts[places + 1]
         lengths = last - first
-        ids = np.full((len(rows), int(lengths.max()) + 2), ends[2], np.int64)
+        longest = -(-(int(lengths.max()) + 2) // ROUND) * ROUND
+        ids = np.full((len(rows), longest), ends[2], np.int64)
         mask = np.zeros_like(ids)
         for row, (a, b) in enumerate(zip(first, last, strict=True)):
             ids[row, 0], ids[row, b - a + 1] = ends[:2]

@@ -14,6 +14,7 @@ from core.masking import IGNORED, corrupt
 from core.spec import BadInput
 
 KINDS = ("binary", "regression")  # of a measured label
+ROUND = 64  # hidden tokens are filled up to a multiple: a CPU's products in bfloat16 are compiled anew for every shape
 
 
 class Losses(NamedTuple):
@@ -148,8 +149,10 @@ class Objective(nn.Module):
         0 where nothing is hidden, a batch of whole molecules.
         """
         asked = guesses != IGNORED
-        logits = self.model.lm_head(hidden[asked])  # (hidden tokens, v)
-        loss = functional.cross_entropy(_exact(logits), guesses[asked], reduction="sum")
+        rows, wanted = hidden[asked], guesses[asked]  # (hidden tokens, h), (hidden tokens,)
+        more = -len(rows) % ROUND
+        rows, wanted = functional.pad(rows, (0, 0, 0, more)), functional.pad(wanted, (0, more), value=IGNORED)
+        loss = functional.cross_entropy(_exact(self.model.lm_head(rows)), wanted, ignore_index=IGNORED, reduction="sum")
         return loss / asked.sum().clamp(min=1)
 
     def _reads(self, properties: Tensor | None, labels: Tensor | None) -> bool:

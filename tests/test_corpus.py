@@ -42,9 +42,9 @@ def corpus(tmp_path: Path) -> Corpus:
 def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
     ids, mask = corpus.padded(np.array([2, 1, 0]), np.array([0, 1, 1]), (0, 1, 2))
     assert ids.dtype == mask.dtype == np.int64
-    assert ids.tolist() == [[0, 7, 5, 5, 5, 6, 1], [0, 5, 1, 2, 2, 2, 2], [0, 6, 5, 5, 1, 2, 2]]
-    assert mask.tolist() == [[1] * 7, [1] * 3 + [0] * 4, [1] * 5 + [0] * 2]
-    assert corpus.padded(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9]]
+    assert ids.tolist() == [[0, 7, 5, 5, 5, 6, 1, 2], [0, 5, 1, 2, 2, 2, 2, 2], [0, 6, 5, 5, 1, 2, 2, 2]]
+    assert mask.tolist() == [[1] * 7 + [0], [1] * 3 + [0] * 5, [1] * 5 + [0] * 3]
+    assert corpus.padded(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
 
 
 def test_lengths_are_of_the_canonical_spelling_with_both_ends(corpus: Corpus) -> None:
