@@ -52,11 +52,7 @@ def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, sto
     fit = make(asked, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, descriptors=False)
-    (said,) = [
-        warning
-        for warning in make(swapped, store, Report()).record["warnings"]
-        if "pre-trained" in warning
-    ]
+    (said,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
     assert said.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
 
 
