@@ -75,9 +75,9 @@ class Predictor(nn.Module):
                     least = f"{np.ptp(labels):g}"
                     raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
 
-    def encode(self, smiles: Sequence[str]) -> dict[str, Tensor]:
-        """What `forward` wants of these molecules, on the device of the weights."""
-        batch = self.backbone.batch(smiles)
+    def encode(self, smiles: Sequence[str], written: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """What `forward` wants of these molecules, on the device of the weights; `written`: other spellings to read."""
+        batch = self.backbone.batch(smiles if written is None else written)
         if self.descriptors is not None:  # 3 ms a molecule the first time
             values = self.descriptors(properties.measured(smiles, quick=True), properties.names(quick=True))
             beside = torch.from_numpy(np.nan_to_num(values, nan=0.0))  # an undefined one stands at the centre

@@ -41,6 +41,7 @@ class Plan:
     patience: int  # evaluations without a better one before stopping; 0 never stops early
     precision: str  # "float32" or "bfloat16"
     seed: int
+    averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
 
     def looks(self, n: int) -> list[int]:
         """Step numbers after which the validation part is looked at; the last is the last step."""
@@ -80,7 +81,8 @@ def train(
     looks, n = plan.looks(len(lengths)), len(lengths)
     total, each = looks[-1], math.ceil(n / plan.batch_size)
     best: dict[str, Tensor] = {}
-    progress = _resume(report.scratch, model, optimiser, moving, best)
+    average = {name: weight.detach().clone() for name, weight in moving.items()} if plan.averaging else {}
+    progress = _resume(report.scratch, model, optimiser, moving, best, average)
     saved = began = time.monotonic() - progress.seconds
     device = next(iter(moving.values())).device
     while progress.look < len(looks) and not (plan.patience and progress.since_best >= plan.patience):
@@ -98,6 +100,7 @@ def train(
             torch.nn.utils.clip_grad_norm_(moving.values(), plan.clip, foreach=True)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+            _follow(average, moving, plan.averaging, step)
             losses.append(loss.detach())
             report(
                 (step + 1) / total, f"training, step {step + 1:,} of {total:,}", step=step + 1, epoch=(step + 1) / each
@@ -109,17 +112,19 @@ def train(
                 f"lower `learning_rate` (it is {plan.learning_rate:g}) or the gradient `clip` (it is {plan.clip:g})"
             )
         model.eval()
+        _exchange(average, moving)
         numbers = {"train_loss": train_loss, **evaluate()}
         progress.look += 1
         progress.since_best += 1
         if numbers["valid_loss"] < progress.best:
             progress.best, progress.best_look, progress.since_best = numbers["valid_loss"], progress.look, 0
             best.update(_state(model, moving))
+        _exchange(average, moving)
         progress.seconds = time.monotonic() - began
         point = {"step": step + 1, "epoch": (step + 1) / each, "seconds": progress.seconds, "learning_rate": rate}
         progress.curve.append(point | numbers)
         if report.scratch and time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.look < len(looks):
-            _checkpoint(report.scratch, model, optimiser, moving, best, progress)
+            _checkpoint(report.scratch, model, optimiser, moving, best, average, progress)
             saved = time.monotonic()
         report((step + 1) / total, f"evaluation {progress.look} of {len(looks)}", **point, **numbers)
     if not best:
@@ -127,6 +132,26 @@ def train(
     model.load_state_dict(best, strict=False)
     model.eval()
     return progress
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], moving: dict[str, nn.Parameter], decay: float, step: int) -> None:
+    """Move the running mean towards the weights: by a tenth of its age at first, by 1 − `decay` later.
+
+    Polyak & Juditsky 1992 (doi:10.1137/0330046), with the decay that Tarvainen & Valpola 2017 (arXiv 1703.01780) use.
+    """
+    if average:
+        share = 1 - min(decay, (step + 1) / (step + 10))
+        torch._foreach_lerp_(list(average.values()), [moving[name].data for name in average], share)
+
+
+@torch.no_grad()
+def _exchange(average: dict[str, Tensor], moving: dict[str, nn.Parameter]) -> None:
+    """Put the running mean in the place of the weights, or back."""
+    for name, mean in average.items():
+        weight = moving[name].detach().clone()
+        moving[name].copy_(mean)
+        mean.copy_(weight)
 
 
 def _optimiser(moving: dict[str, nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
@@ -179,10 +204,12 @@ def _checkpoint(
     optimiser: torch.optim.Optimizer,
     moving: dict[str, nn.Parameter],
     best: dict[str, Tensor],
+    average: dict[str, Tensor],
     progress: Progress,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in _state(model, moving).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
     for name, weight in moving.items():
         tensors |= {f"optimiser.{name}.{slot}": value for slot, value in optimiser.state[weight].items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -198,6 +225,7 @@ def _resume(
     optimiser: torch.optim.Optimizer,
     moving: dict[str, nn.Parameter],
     best: dict[str, Tensor],
+    average: dict[str, Tensor],
 ) -> Progress:
     """Put a checkpoint back, if there is one."""
     path = folder / "checkpoint.safetensors" if folder else None
@@ -215,6 +243,8 @@ def _resume(
     )
     device = next(iter(moving.values())).device
     best.update({name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("best.")})
+    for name, mean in average.items():
+        mean.copy_(tensors[f"average.{name}"])
     for name, weight in moving.items():
         for slot in ("step", "exp_avg", "exp_avg_sq"):
             value = tensors[f"optimiser.{name}.{slot}"]

@@ -117,3 +117,48 @@ def test_a_frozen_weight_does_not_move() -> None:
 def test_a_checkpoint_cut_short_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     assert Toy().run(PLAN, Report(scratch=tmp_path)).look == 6
+
+
+def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, seen = Toy(), []
+    mean = {name: weight.detach().clone() for name, weight in toy.net.named_parameters()}
+    real = training._follow
+
+    def follow(average: dict, moving: dict, decay: float, step: int) -> None:
+        share = 1 - min(0.9, (step + 1) / (step + 10))
+        for name, weight in toy.net.named_parameters():
+            mean[name] += share * (weight.detach() - mean[name])
+        real(average, moving, decay, step)
+
+    def look() -> dict[str, float]:
+        seen.append({name: weight.detach().clone() for name, weight in toy.net.named_parameters()})
+        return {"valid_loss": 1.0 / len(seen)}
+
+    monkeypatch.setattr(training, "_follow", follow)
+    train(toy.net, toy.lengths, toy.loss_of, look, replace(PLAN, averaging=0.9), SILENT)
+    for name, weight in toy.net.named_parameters():
+        assert torch.equal(weight, seen[-1][name])
+        torch.testing.assert_close(weight.detach(), mean[name])
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    plan = replace(PLAN, averaging=0.9)
+    whole = Toy()
+    expected = whole.run(plan)
+    broken, looks = Toy(), []
+
+    def stop() -> dict[str, float]:
+        looks.append(1)
+        if len(looks) > after:
+            raise Cancelled
+        return Toy.look(broken)
+
+    broken.look = stop
+    with pytest.raises(Cancelled):
+        broken.run(plan, Report(scratch=tmp_path))
+    again = Toy()
+    found = again.run(plan, Report(scratch=tmp_path))
+    assert [p["valid_loss"] for p in found.curve] == [p["valid_loss"] for p in expected.curve]
+    assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), again.net.parameters(), strict=True))

@@ -1,7 +1,7 @@
 """Fine-tuning: a backbone and measured molecules → a Fit."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -64,6 +64,12 @@ class FineTune(Spec[Fit]):
     descriptors: bool = Field(
         default=True, description="RDKit's descriptors beside the embedding: the head reads both, scaled on train"
     )
+    spellings: int = Field(
+        default=5, ge=1, le=64, description="ways each training molecule is written, one drawn each time it is read"
+    )
+    averaging: float = Field(
+        default=0.995, ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="arithmetic of training; auto is bfloat16 on CUDA, float32 elsewhere"
     )
@@ -103,8 +109,13 @@ class FineTune(Spec[Fit]):
             torch.cuda.reset_peak_memory_stats()
         targets = predictor.scaled(train.targets)
 
+        written = spelled(train.smiles, self.spellings, self.seed)
+
         def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
-            batch = predictor.encode([train.smiles[row] for row in rows])
+            chosen = np.random.default_rng([self.seed, step, 3]).integers(self.spellings, size=len(rows))
+            batch = predictor.encode(
+                [train.smiles[row] for row in rows], [written[k][row] for k, row in zip(chosen, rows, strict=True)]
+            )
             return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
 
         look = validation(predictor, valid, report)
@@ -170,7 +181,14 @@ class FineTune(Spec[Fit]):
             patience=self.patience,
             precision=precision,
             seed=self.seed,
+            averaging=self.averaging,
         )
+
+
+def spelled(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
+    """The molecules in `count` ways of writing them, the one given first (Bjerrum 2017, arXiv 1703.07076)."""
+    others = [chem.respelled(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
+    return [list(smiles), *(list(way) for way in zip(*others, strict=True))]
 
 
 def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import training
+from core import chem, training
 from core.backbones import Untrained
 from core.data import Dataset
 from core.experiments import FineTune, Load, parts, settled
-from core.experiments.finetune import check_parts, faults, overlaps
+from core.experiments.finetune import check_parts, faults, overlaps, spelled
 from core.fits import Fit
 from core.methods import Head
 from core.predictor import Predictor
@@ -146,3 +146,12 @@ def test_units_and_kinds_have_to_agree_between_parts() -> None:
         check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
     with pytest.raises(BadInput, match="0 or 1 in the training part, 5 in the validation part"):
         check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))
+
+
+def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
+    smiles = ["CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "C"]
+    ways = spelled(smiles, 6, seed=3)
+    assert len(ways) == 6 and ways[0] == smiles and spelled(smiles, 6, seed=3) == ways != spelled(smiles, 6, seed=4)
+    for column, one in enumerate(smiles):
+        assert {chem.canonical(way[column]) for way in ways} == {chem.canonical(one)}
+    assert len({way[0] for way in ways}) > 2 and spelled(smiles, 1, seed=3) == [smiles]

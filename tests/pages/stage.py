@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.comparison import Comparison, differences, spread_of, verdict
 from core.data import Dataset
-from core.experiments import Baseline, FineTune, Influence, Load, parts, preset
+from core.experiments import Baseline, FineTune, Influence, Load, parts, preset, settled
 from core.fits import PARTS, Fit, score_card, tabulate
 from core.learners import RandomForest
 from core.line import Line
@@ -19,8 +19,8 @@ from core.store import Store
 
 TABLE = Load("bundled:solubility", limit=240)
 TRAIN, VALID, TEST, POOL = parts(TABLE, by="random", seed=0, train=100, valid=40, pool=60, test=None)
-FIT = FineTune(TRAIN, VALID, TEST, epochs=12)
-OTHER = FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001)
+FIT = settled(FineTune(TRAIN, VALID, TEST, epochs=12), Path())
+OTHER = settled(FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001), Path())
 BASELINE = Baseline(TRAIN, VALID, TEST, learner=RandomForest(features="fingerprints", trees=5))
 SCORES = Influence(FIT, POOL, VALID)
 STUDY = preset("demo")
