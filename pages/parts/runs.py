@@ -1,5 +1,6 @@
 """The runs there are of a kind of product, and the one that the address names: `?run=KEY`."""
 
+import contextlib
 import dataclasses
 from datetime import datetime
 
@@ -113,6 +114,16 @@ def readable(run: Run) -> Spec | None:
     except BadInput as error:
         st.warning(plain(error))
         return None
+
+
+def recipes(*products: type) -> dict[str, Spec]:
+    """Recipes of finished runs by their labels, without those that this version reads no more."""
+    found = {}
+    for run in runs(*products):
+        with contextlib.suppress(BadInput):
+            if run.entry:
+                found[run.label] = run.spec
+    return found
 
 
 def go(key: str) -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.data import Dataset
 from core.spec import BadInput
 from pages.parts import sources
-from pages.parts.runs import pick, runs
+from pages.parts.runs import pick, readable, runs
 from pages.parts.service import keep, previewed, product
 from pages.parts.shell import command, empty, head
 from pages.parts.tables import table_result
@@ -22,7 +22,7 @@ asked = "Kept before" if "run" in st.query_params and "Kept before" in WAYS else
 way = st.segmented_control("Where from", list(WAYS), default=asked, key="way", label_visibility="collapsed") or asked
 if way == "Kept before":
     run = pick("Table", Dataset)
-    spec, key = (run.spec, run.key) if run and run.entry else (None, "")
+    spec, key = (readable(run), run.key) if run and run.entry else (None, "")
 else:
     spec = WAYS[way]()
     key = spec.key if spec else ""

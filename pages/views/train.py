@@ -7,7 +7,7 @@ from core.experiments import Adapt, Baseline, FineTune, Part
 from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
-from pages.parts.runs import Run, go, pick, runs, show
+from pages.parts.runs import Run, go, pick, recipes, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
@@ -17,7 +17,7 @@ from pages.parts.words import plain
 
 def fine_tuning() -> Spec | None:
     """The form of a fine-tuning."""
-    made = {f"adapted: {run.label}": run.spec for run in runs(Checkpoint) if run.entry}
+    made = {f"adapted: {label}": spec for label, spec in recipes(Checkpoint).items()}
     return supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": made})
 
 

@@ -190,3 +190,15 @@ def test_a_kept_run_is_deleted_only_when_asked_twice(open_page, cache, tmp_path,
     assert Store(tmp_path / "copy").has(stage.FIT) and "Kept runs that were made from it stay" in words(at)
     checked(button(at, "Delete it").click().run())
     assert not Store(tmp_path / "copy").has(stage.FIT)
+
+
+def test_a_run_of_an_earlier_version_is_no_end_of_the_page(open_page, cache, tmp_path):
+    spec, store = Adapt(stage.TABLE, epochs=2), Store(cache)
+    (tmp_path / "made" / "backbone").mkdir(parents=True)
+    curve = pd.DataFrame({"epoch": [1.0, 2.0], "train_loss": [3.0, 2.0], "valid_loss": [2.5, 1.25]})
+    store.put(spec, Checkpoint(curve, {"objective": "both", "best_epoch": 2}, tmp_path / "made"), 1.0)
+    kept = store.folder(spec) / "spec.json"
+    kept.write_text(kept.read_text().replace(f'"revision": {Adapt.revision}', '"revision": 0', 1))
+    at = checked(open_page("train", run=spec.key))
+    assert "revision 0" in " ".join(box.value for box in (*at.error, *at.warning))
+    assert button(at, "Start")
