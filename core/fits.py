@@ -77,6 +77,19 @@ class Fit:
         )
 
 
+def judged(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task."""
+    first = parts["train"]
+    return {
+        "metrics": {n: score_card(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()},
+        "tasks": list(first.tasks),
+        "kinds": list(first.kinds),
+        "unit": list(first.unit),
+        "digests": {name: table.digest for name, table in parts.items()},
+        "rows": {name: len(table) for name, table in parts.items()},
+    }
+
+
 def tabulate(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
     """Predictions (n, t) of a part as rows, tasks side by side for each molecule."""
     n, t = table.targets.shape

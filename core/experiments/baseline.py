@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.data import Dataset
 from core.experiments.finetune import check_parts, faults, overlaps
-from core.fits import PARTS, Fit, score_card, tabulate
+from core.fits import PARTS, Fit, judged, tabulate
 from core.learned import Learned
 from core.learners import LEARNERS, SupportVectors, named
 from core.report import Report
@@ -53,13 +53,8 @@ class Baseline(Spec[Fit]):
             found[name] = learned.predict(list(table.smiles), report.part(0.7 + 0.1 * place, 0.8 + 0.1 * place))
         warnings += [*drawn(self.learner, train), *faults(train, valid, found["valid"])]
         record = {
-            "metrics": {n: score_card(train.tasks, train.kinds, t.targets, found[n]) for n, t in parts.items()},
-            "tasks": list(train.tasks),
-            "kinds": list(train.kinds),
-            "unit": list(train.unit),
+            **judged(parts, found),
             "seed": self.seed,
-            "digests": {name: table.digest for name, table in parts.items()},
-            "rows": {name: len(table) for name, table in parts.items()},
             "backbone": None,
             "features": learned.features.words,
             "descriptors": learned.features.descriptors,

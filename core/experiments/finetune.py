@@ -12,7 +12,7 @@ from core import chem, properties
 from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
-from core.fits import PARTS, Fit, score_card, tabulate
+from core.fits import PARTS, Fit, judged, tabulate
 from core.methods import METHODS, Full
 from core.properties import Scaling
 from core.report import Report
@@ -127,13 +127,8 @@ class FineTune(Spec[Fit]):
             found[name] = predictor.predict(list(table.smiles), 4 * self.batch_size, within)
         warnings += faults(train, valid, found["valid"])
         record = {
-            "metrics": {n: score_card(train.tasks, train.kinds, t.targets, found[n]) for n, t in parts.items()},
-            "tasks": list(train.tasks),
-            "kinds": list(train.kinds),
-            "unit": list(train.unit),
+            **judged(parts, found),
             "seed": self.seed,
-            "digests": {name: table.digest for name, table in parts.items()},
-            "rows": {name: len(table) for name, table in parts.items()},
             "backbone": body.name,
             "method": as_json(self.method),
             "descriptors": len(beside.names) if beside else 0,
