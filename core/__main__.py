@@ -111,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     bench_.add_argument(
         "--seeds", type=int, nargs="+", default=(0, 1, 2), metavar="SEED", help="quality: splits and fits"
     )
+    bench_.add_argument(
+        "--backbone",
+        default="molsway-mini",
+        metavar="NAME",
+        help="quality: another checkpoint in its place, by name or folder",
+    )
     return top
 
 

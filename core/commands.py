@@ -260,6 +260,7 @@ def bench(options: argparse.Namespace) -> Any:
 
 
 def _quality(options: argparse.Namespace) -> Any:
+    from core.backbones import Pretrained
     from core.bench import quality
     from core.jobs import own
 
@@ -271,7 +272,8 @@ def _quality(options: argparse.Namespace) -> Any:
     store = _store(options)
     with own(options.cache), Bar() as bar:
         report = Report(tell=bar, files=store.files)
-        rows = quality.run(store, report, options.data, seeds=tuple(options.seeds), show=bar.line, **asked)
+        asked |= {"seeds": tuple(options.seeds), "backbone": Pretrained(options.backbone)}
+        rows = quality.run(store, report, options.data, show=bar.line, **asked)
     if options.json:
         return {"rows": rows, "verdicts": quality.verdicts(rows)}
     return "\n".join([*map(quality.line, rows), "", *quality.verdicts(rows)])

@@ -22,7 +22,7 @@ class Fit:
     `curve`: a row an evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, and the main metric).
     `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units.
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
-    `folder`: where `predictor/` lies, its weights; read by `core.predictor.Predictor.load`.
+    `folder`: where `predictor/` lies, its weights: read by `Predictor.load`, of a baseline by `Learned.load`.
     """
 
     curve: pd.DataFrame

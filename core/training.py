@@ -252,6 +252,18 @@ def _resume(
     return progress
 
 
+def arithmetic(precision: str, device: torch.device | str) -> str:
+    """What "auto" stands for: bfloat16 where a device multiplies matrices in it (CUDA, CPUs with AMX), else float32.
+
+    A CPU without AMX imitates it, more slowly than float32.
+    """
+    if precision != "auto":
+        return precision
+    kind = torch.device(device).type
+    native = kind == "cuda" or (kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16")))
+    return "bfloat16" if native else "float32"
+
+
 def peak_memory() -> int:
     """Bytes: on CUDA the most ever allocated since the last reset, else what the process holds now."""
     if torch.cuda.is_available():

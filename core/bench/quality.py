@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from core.spec import BadInput, Spec
 from core.store import Store, make
 
 SPLITS = ("random", "scaffold")
-MINI = "molsway-mini"
+MINI = Pretrained("molsway-mini")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,22 +55,28 @@ TABLES = {
     "BACE": Source("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
 }
 
-Cell = tuple[Spec[Dataset], Spec[Dataset], Spec[Dataset], int]  # training, validation and test part, seed
+
+class Cell(NamedTuple):
+    """What the fits of all arms have in common: the same rows, one seed, one pre-trained backbone."""
+
+    train: Spec[Dataset]
+    valid: Spec[Dataset]
+    test: Spec[Dataset]
+    seed: int
+    backbone: Pretrained
 
 
 def network(cell: Cell, **settings: Any) -> FineTune:
-    train, valid, test, seed = cell
-    return FineTune(train, valid, test, **{"backbone": Pretrained(MINI), "seed": seed, **settings})
+    return FineTune(cell.train, cell.valid, cell.test, **{"backbone": cell.backbone, "seed": cell.seed, **settings})
 
 
 def adapted(cell: Cell) -> Adapt:
     """The backbone adapted to the molecules of the training part alone."""
-    train, _, test, seed = cell
-    return Adapt(train, leave_out=test, backbone=Pretrained(MINI), seed=seed)
+    return Adapt(cell.train, leave_out=cell.test, backbone=cell.backbone, seed=cell.seed)
 
 
 def baseline(learner: Any) -> Callable[[Cell], Spec[Fit]]:
-    return lambda cell: Baseline(*cell[:3], learner=learner, seed=cell[3])
+    return lambda cell: Baseline(cell.train, cell.valid, cell.test, learner=learner, seed=cell.seed)
 
 
 NETWORKS: dict[str, Callable[[Cell], Spec[Fit]]] = {
@@ -79,7 +85,7 @@ NETWORKS: dict[str, Callable[[Cell], Spec[Fit]]] = {
     "LoRA": lambda cell: network(cell, method=LoRA()),
     "LoRA after adapting": lambda cell: network(cell, method=LoRA(), backbone=adapted(cell)),
     "full without descriptors": lambda cell: network(cell, method=Full(), descriptors=False),
-    "random weights": lambda cell: network(cell, method=Full(), backbone=Untrained(MINI, seed=cell[3])),
+    "random weights": lambda cell: network(cell, method=Full(), backbone=Untrained(MINI.name, seed=cell.seed)),
 }
 BASELINES: dict[str, Callable[[Cell], Spec[Fit]]] = {
     "support vectors": baseline(SupportVectors(features="descriptors")),
@@ -89,10 +95,10 @@ BASELINES: dict[str, Callable[[Cell], Spec[Fit]]] = {
 ARMS = NETWORKS | BASELINES
 
 
-def cells(table: Load, split: str, seeds: Sequence[int]) -> Iterator[Cell]:
+def cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
     for seed in seeds:
         train, valid, test = parts(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
-        yield train, valid, test, seed
+        yield Cell(train, valid, test, seed, backbone)
 
 
 def run(
@@ -103,6 +109,7 @@ def run(
     splits: Sequence[str] = SPLITS,
     arms: Sequence[str] = tuple(ARMS),
     seeds: Sequence[int] = (0, 1, 2),
+    backbone: Pretrained = MINI,
     show: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Rows, one for a table, a split and an arm: test RMSE (mean, sd over seeds), seconds, keys of the fits.
@@ -117,8 +124,8 @@ def run(
         for split in splits:
             for arm in arms:
                 found = []
-                for cell in cells(given[name], split, seeds):
-                    spec = ARMS[arm](cell)
+                for cell in cells(given[name], split, seeds, backbone):
+                    spec = settled(ARMS[arm](cell), store.files)
                     fit = make(spec, store, dataclasses.replace(report.part(done / total, (done + 1) / total)))
                     found.append((spec.key, fit))
                     done += 1

@@ -79,7 +79,7 @@ class Adapt(Spec[Checkpoint]):
 
         from core.objective import Objective
         from core.predictor import best_device
-        from core.training import Plan, cost, peak_memory, train
+        from core.training import Plan, arithmetic, cost, peak_memory, train
 
         report(0, "loading the backbone")
         body = (backbone or self.backbone)(mlm_head=True)
@@ -134,7 +134,6 @@ class Adapt(Spec[Checkpoint]):
             return found | ({"property_error": error} if described else {})
 
         before = look()
-        precision = "bfloat16" if self.precision == "auto" and device.type == "cuda" else self.precision
         plan = Plan(
             epochs=self.epochs,
             steps=None,
@@ -145,7 +144,7 @@ class Adapt(Spec[Checkpoint]):
             warm_up=0.1,
             clip=1.0,
             patience=self.patience,
-            precision="float32" if precision == "auto" else precision,
+            precision=arithmetic(self.precision, device),
             seed=self.seed,
         )
         progress = train(objective, body.lengths(learn), loss_of, look, plan, report.part(begun, 0.99))

@@ -71,14 +71,14 @@ class FineTune(Spec[Fit]):
         default=0.995, ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="arithmetic of training; auto is bfloat16 on CUDA, float32 elsewhere"
+        default="auto", description="arithmetic of training; auto is bfloat16 on CUDA and CPUs with AMX, else float32"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of head, batches and dropout")
 
     @property
     def title(self) -> str:
         backbone = getattr(self.backbone, "name", self.backbone.kind)
-        return f"{self.method.kind} fine-tuning of {backbone} on {self.train.title}, seed {self.seed}"
+        return f"{self.method.name} fine-tuning of {backbone} on {self.train.title}, seed {self.seed}"
 
     def make(
         self, report: Report, train: Dataset, valid: Dataset, test: Dataset, backbone: Callable[[], Any] | None = None
@@ -160,10 +160,9 @@ class FineTune(Spec[Fit]):
 
     def plan(self, backbone: Any, device: str) -> Any:
         """The numbers of the loop, advice filled in."""
-        from core.training import Plan
+        from core.training import Plan, arithmetic
 
         advice = 1e-3 if self.method.kind == "head" else 3e-4 * 256 / backbone.width
-        precision = ("bfloat16" if device == "cuda" else "float32") if self.precision == "auto" else self.precision
         return Plan(
             epochs=self.epochs,
             steps=self.steps,
@@ -174,7 +173,7 @@ class FineTune(Spec[Fit]):
             warm_up=self.warm_up,
             clip=self.clip,
             patience=self.patience,
-            precision=precision,
+            precision=arithmetic(self.precision, device),
             seed=self.seed,
             averaging=self.averaging,
         )

@@ -51,7 +51,7 @@ class Pretrain(Spec[Checkpoint]):
     held_out: int = Field(default=4096, ge=8, le=1_000_000, description="molecules that are only looked at")
     half: bool = Field(default=True, description="store the weights in half precision")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="arithmetic; auto is bfloat16 on CUDA, float32 elsewhere"
+        default="auto", description="arithmetic; auto is bfloat16 on CUDA and CPUs with AMX, else float32"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, masks, spellings, batches, held-out part")
 
@@ -69,7 +69,7 @@ class Pretrain(Spec[Checkpoint]):
 
         from core.objective import Objective
         from core.predictor import best_device
-        from core.training import Plan, cost, peak_memory, train
+        from core.training import Plan, arithmetic, cost, peak_memory, train
 
         if len(corpus) < self.held_out + self.batch_size:
             raise BadInput(
@@ -137,7 +137,6 @@ class Pretrain(Spec[Checkpoint]):
             return {"valid_loss": total} | {NAMES[name]: value for name, value in means.items()}
 
         before = look()
-        precision = "bfloat16" if self.precision == "auto" and device.type == "cuda" else self.precision
         plan = Plan(
             epochs=1,
             steps=self.steps,
@@ -148,7 +147,7 @@ class Pretrain(Spec[Checkpoint]):
             warm_up=self.warm_up,
             clip=1.0,
             patience=0,
-            precision="float32" if precision == "auto" else precision,
+            precision=arithmetic(self.precision, device),
             seed=self.seed,
         )
         progress = train(objective, corpus.lengths()[learn], loss_of, look, plan, report.part(0, 0.99))

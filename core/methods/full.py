@@ -13,6 +13,7 @@ class Full:
     """All weights of backbone and head are trained: the most capacity, the most memory."""
 
     kind: ClassVar[str] = "full"
+    name: ClassVar[str] = "full"
 
     def __call__(self, predictor: "nn.Module") -> None:
         """Mark the weights that move; the masked-LM head is no part of a prediction and stays as it is."""

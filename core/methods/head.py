@@ -13,6 +13,7 @@ class Head:
     """The backbone is frozen, only the head is trained: the cheapest, and the control for every adapter."""
 
     kind: ClassVar[str] = "head"
+    name: ClassVar[str] = "head"
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)

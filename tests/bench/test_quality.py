@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.backbones import Pretrained
 from core.bench import quality
-from core.experiments import Baseline
+from core.experiments import Baseline, FineTune
 from core.learners import RandomForest, SupportVectors
 from core.report import Report
 from core.spec import BadInput
@@ -52,6 +53,29 @@ def test_it_goes_on_where_it_was(few: None, cache: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Baseline, "make", refuse)
     assert measured(Store(cache), seeds=(0,)) == first
+
+
+def test_a_network_is_known_by_its_weights_and_not_by_their_name(
+    few: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[FineTune] = []
+
+    class Enough(Exception):
+        pass
+
+    def seen(spec: FineTune, *_: object) -> None:
+        asked.append(spec)
+        raise Enough
+
+    monkeypatch.setattr(quality, "make", seen)
+    monkeypatch.setattr(quality, "ARMS", {"full": quality.network})
+    with pytest.raises(Enough):
+        measured(Store(cache), arms=("full",))
+    assert asked[0].backbone == Pretrained("molsway-mini").settled() and asked[0].backbone.digest
+    other = Pretrained("elsewhere", digest="0" * 64)
+    with pytest.raises(Enough):
+        measured(Store(cache), arms=("full",), backbone=other)
+    assert asked[1].backbone == other
 
 
 def test_a_table_that_is_not_there_is_asked_for_by_name(cache: Path, tmp_path: Path) -> None:
