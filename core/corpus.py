@@ -53,9 +53,8 @@ class Corpus:
         return Scaling.from_json(self.record["scaling"])
 
     def lengths(self) -> np.ndarray:
-        """Tokens (n,) of the canonical spelling, with `<bos>` and `<eos>`."""
-        starts = self.arrays["starts"]
-        return np.diff(starts)[:: self.spellings] + 2
+        """Tokens (n, spellings), the canonical spelling first, with `<bos>` and `<eos>`."""
+        return np.diff(self.arrays["starts"]).reshape(-1, self.spellings) + 2
 
     def padded(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
         """Token ids and mask, int64 (b, longest, rounded up), of molecules `rows` (b,) in the given spellings (b,).

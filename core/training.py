@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from core.report import Report
 from core.spec import BadInput
 
+SORTED = 32  # batches that are sorted by length together
 CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
 
 
@@ -66,15 +67,16 @@ class Progress:
 def train(
     model: nn.Module,
     lengths: np.ndarray,
-    loss_of: Callable[[np.ndarray, int], Tensor],
+    loss_of: Callable[[np.ndarray, np.ndarray, int], Tensor],
     evaluate: Callable[[], dict[str, float]],
     plan: Plan,
     report: Report,
 ) -> Progress:
     """Train `model` in place and leave it with the weights of its best evaluation.
 
-    `lengths` (n,): tokens of each training molecule; `loss_of(rows, step)`: mean loss of those rows; `evaluate()`:
-    numbers of the validation part, of which `valid_loss` decides. Raises `BadInput` when the loss is no longer finite.
+    `lengths` (n, k): tokens of each training molecule in each of its k spellings, of which every epoch draws one;
+    `loss_of(rows, spellings, step)`: mean loss of those rows (b,), so spelled (b,); `evaluate()`: numbers of the
+    validation part, of which `valid_loss` decides. Raises `BadInput` when the loss is no longer finite.
     """
     moving = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _optimiser(moving, plan)
@@ -90,12 +92,12 @@ def train(
         torch.manual_seed(_mix(plan.seed, progress.look))
         model.train()
         losses = []
-        for step, rows in _batches(lengths, plan, start, looks[progress.look]):
+        for step, rows, spellings in _batches(lengths, plan, start, looks[progress.look]):
             rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                loss = loss_of(rows, step)
+                loss = loss_of(rows, spellings, step)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(moving.values(), plan.clip, foreach=True)
             optimiser.step()
@@ -172,23 +174,25 @@ def _mix(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Row numbers of the steps `start` … `stop`: shuffled each epoch, then of about equal length within a batch."""
-    each = math.ceil(len(lengths) / plan.batch_size)
+def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Row numbers and spellings of the steps `start` … `stop`: shuffled, then of about equal length within a batch.
+
+    32 batches are sorted by length at a time: of 8, a batch of 64 molecules of Lipophilicity is 29 % padding, of 32 7 %.
+    """
+    n, kinds = lengths.shape
+    each = math.ceil(n / plan.batch_size)
     for epoch in range(start // each, (stop - 1) // each + 1):
         generator = np.random.default_rng([plan.seed, epoch, 1])
-        order = generator.permutation(len(lengths))
-        window = 8 * plan.batch_size
+        order, spellings = generator.permutation(n), generator.integers(kinds, size=n)
+        tokens = lengths[np.arange(n), spellings]
+        window = SORTED * plan.batch_size
         order = np.concatenate(
-            [
-                part[np.argsort(lengths[part], kind="stable")]
-                for part in np.split(order, range(window, len(order), window))
-            ]
+            [part[np.argsort(tokens[part], kind="stable")] for part in np.split(order, range(window, n, window))]
         )
-        batches = np.split(order, range(plan.batch_size, len(order), plan.batch_size))
+        batches = np.split(order, range(plan.batch_size, n, plan.batch_size))
         for place, batch in enumerate(generator.permutation(len(batches))):
             if start <= epoch * each + place < stop:
-                yield epoch * each + place, batches[batch]
+                yield epoch * each + place, batches[batch], spellings[batches[batch]]
 
 
 def _state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -47,9 +47,9 @@ def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
     assert corpus.padded(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
 
 
-def test_lengths_are_of_the_canonical_spelling_with_both_ends(corpus: Corpus) -> None:
+def test_lengths_are_of_each_spelling_with_both_ends(corpus: Corpus) -> None:
     assert len(corpus) == 3 and corpus.spellings == 2
-    assert corpus.lengths().tolist() == [5, 3, 7]
+    assert corpus.lengths().tolist() == [[5, 5], [3, 3], [7, 8]]
 
 
 def test_labels_have_gaps(corpus: Corpus) -> None:

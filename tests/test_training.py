@@ -28,9 +28,9 @@ class Toy:
         self.y = self.x.sum(1, keepdim=True) + 0.1 * torch.randn(37, 1, generator=generator)
         torch.manual_seed(0)
         self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
-        self.lengths = np.arange(37) % 7
+        self.lengths = np.stack([np.arange(37) % 7, np.arange(37) % 5], 1)
 
-    def loss_of(self, rows: np.ndarray, step: int) -> torch.Tensor:
+    def loss_of(self, rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
         return ((self.net(self.x[rows]) - self.y[rows]) ** 2).mean()
 
     def look(self) -> dict[str, float]:
@@ -51,11 +51,24 @@ def test_it_learns_and_keeps_the_best() -> None:
 
 
 def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
-    rows = [row for _, batch in training._batches(np.arange(37) % 7, PLAN, 0, 5) for row in batch]
+    lengths = Toy().lengths
+    rows = [row for _, batch, _ in training._batches(lengths, PLAN, 0, 5) for row in batch]
     assert sorted(rows) == list(range(37))
-    steps = [step for step, _ in training._batches(np.arange(37) % 7, PLAN, 3, 12)]
+    steps = [step for step, *_ in training._batches(lengths, PLAN, 3, 12)]
     assert steps == list(range(3, 12))
     assert replace(PLAN, steps=23).looks(37) == [5, 10, 14, 19, 23] and PLAN.looks(37) == [5, 10, 15, 20, 25, 30]
+
+
+def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() -> None:
+    lengths = np.random.default_rng(0).integers(1, 40, size=(128, 3))
+    plan = replace(PLAN, batch_size=4)
+    epochs = [list(training._batches(lengths, plan, 32 * k, 32 * k + 32)) for k in (0, 1)]
+    drawn = [np.empty(128, int), np.empty(128, int)]
+    for epoch, spelled in zip(epochs, drawn, strict=True):
+        for _, rows, spellings in epoch:
+            assert np.ptp(lengths[rows, spellings]) <= 6, "the whole epoch is sorted, a batch takes 4 of 128"
+            spelled[rows] = spellings
+    assert set(drawn[0]) == {0, 1, 2} and (drawn[0] != drawn[1]).mean() > 0.5
 
 
 @pytest.mark.parametrize(

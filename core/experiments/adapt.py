@@ -111,7 +111,7 @@ class Adapt(Spec[Checkpoint]):
             known = None if targets is None else torch.from_numpy(targets).to(device)
             return found["input_ids"], found["attention_mask"], torch.Generator().manual_seed(number), known
 
-        def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
+        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
             targets = wanted[rows] if described else None
             return objective(*batch([learn[row] for row in rows], targets, [self.seed, step])).total
 
@@ -147,7 +147,7 @@ class Adapt(Spec[Checkpoint]):
             precision=arithmetic(self.precision, device),
             seed=self.seed,
         )
-        progress = train(objective, body.lengths(learn), loss_of, look, plan, report.part(begun, 0.99))
+        progress = train(objective, body.lengths(learn)[:, None], loss_of, look, plan, report.part(begun, 0.99))
         best = progress.curve[progress.best_look - 1]
         record = {
             "backbone": body.name,

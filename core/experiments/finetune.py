@@ -1,6 +1,7 @@
 """Fine-tuning: a backbone and measured molecules → a Fit."""
 
 import platform
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -96,6 +97,7 @@ class FineTune(Spec[Fit]):
         origin = history.place(backbone or self.backbone)
         met = history.told(origin, "test", test.smiles) if origin else None
         warnings = [*overlaps(train, valid, test), *unreadable(body, parts), *([met] if met else [])]
+        began = time.monotonic()
         beside = self.beside(parts, report.part(0, 0.03))
         predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed, beside)
         predictor.fit_scaler(train.targets)
@@ -110,16 +112,16 @@ class FineTune(Spec[Fit]):
         targets = predictor.scaled(train.targets)
 
         written = spelled(train.smiles, self.spellings, self.seed)
+        lengths = np.stack([body.lengths(way) for way in written], 1)
 
-        def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
-            chosen = np.random.default_rng([self.seed, step, 3]).integers(self.spellings, size=len(rows))
-            batch = predictor.encode(
-                [train.smiles[row] for row in rows], [written[k][row] for k, row in zip(chosen, rows, strict=True)]
-            )
+        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+            read = [written[k][row] for k, row in zip(spellings, rows, strict=True)]
+            batch = predictor.encode([train.smiles[row] for row in rows], read)
             return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
 
         look = validation(predictor, valid, report)
-        progress = run(predictor, body.lengths(list(train.smiles)), loss_of, look, plan, report.part(0.03, 0.97))
+        prepared = time.monotonic() - began
+        progress = run(predictor, lengths, loss_of, look, plan, report.part(0.03, 0.97))
         memory = peak_memory()
         found = {}
         for number, (name, table) in enumerate(parts.items()):
@@ -133,7 +135,7 @@ class FineTune(Spec[Fit]):
             "method": as_json(self.method),
             "descriptors": len(beside.names) if beside else 0,
             **cost(predictor),
-            "seconds": progress.seconds,
+            "seconds": prepared + progress.seconds,
             "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
             "best_step": progress.curve[progress.best_look - 1]["step"],
             "steps": progress.curve[-1]["step"],

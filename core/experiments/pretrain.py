@@ -113,10 +113,9 @@ class Pretrain(Spec[Checkpoint]):
             module.p = self.dropout
         read = reader(corpus, body.tokenizer, device, described=bool(self.described), measured=bool(self.measured))
 
-        def loss_of(rows: np.ndarray, step: int) -> torch.Tensor:
-            chance = np.random.default_rng([self.seed, step, 2])
-            generator = torch.Generator().manual_seed(int(chance.integers(2**62)))
-            return objective(*read(learn[rows], chance.integers(corpus.spellings, size=len(rows)), generator)).total
+        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+            chance = int(np.random.default_rng([self.seed, step, 2]).integers(2**62))
+            return objective(*read(learn[rows], spellings, torch.Generator().manual_seed(chance))).total
 
         @torch.no_grad()
         def look() -> dict[str, float]:
@@ -160,7 +159,7 @@ class Pretrain(Spec[Checkpoint]):
         after = look()
         curve = pd.DataFrame(progress.curve)
         curve["molecules_per_second"] = curve["step"] * self.batch_size / curve["seconds"]
-        tokens = float(corpus.lengths().mean())
+        tokens = float(corpus.lengths()[:, 0].mean())
         record = {
             "backbone": body.name,
             "objective": weights | {name: getattr(self, name) for name in ("share", "whole", "dropout")},
