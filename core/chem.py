@@ -120,12 +120,24 @@ def scaffold(smiles: str) -> str:
     return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(_flat(smiles)))
 
 
-def fingerprints(smiles: Sequence[str]) -> np.ndarray:
-    """Morgan bits of radius 2, without chirality: uint8 (n, 2048), 0 or 1. Raises `BadInput`."""
-    bits = np.zeros((len(smiles), BITS), np.uint8)
+def fingerprints(smiles: Sequence[str], counted: bool = False) -> np.ndarray:
+    """Morgan bits of radius 2, without chirality: uint8 (n, 2048), 0 or 1. Raises `BadInput`.
+
+    `counted`: how often each pattern occurs, 255 at most. The last 50,000 molecules are remembered.
+    """
+    found = np.zeros((len(smiles), BITS), np.uint8)
     for row, text in enumerate(smiles):
-        bits[row] = _generator.GetFingerprintAsNumPy(parse(text))
-    return bits
+        places, counts = _patterns(text)
+        found[row, places] = counts if counted else 1
+    return found
+
+
+@functools.lru_cache(maxsize=50_000)
+def _patterns(smiles: str) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a fingerprint that are not 0, and how often each occurs."""
+    counts = _generator.GetCountFingerprintAsNumPy(parse(smiles))
+    places = np.flatnonzero(counts)
+    return places.astype(np.uint16), np.minimum(counts[places], 255).astype(np.uint8)
 
 
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:

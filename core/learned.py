@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import chem
+from core.features import Features
 from core.learners import LEARNERS
-from core.learners.features import Features
 from core.report import SILENT, Report
 from core.spec import BadInput, as_json
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core import backbones, properties
+from core import backbones
+from core.features import Features
 from core.methods import METHODS, adapters
-from core.properties import Scaling
 from core.report import SILENT, Report
 from core.spec import BadInput, as_json
 
@@ -21,8 +21,9 @@ from core.spec import BadInput, as_json
 class Predictor(nn.Module):
     """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output a task.
 
-    With `descriptors`, the p scaled RDKit descriptors of a molecule stand beside its embedding, and the head begins
-    with a further layer, `Linear(h + p, 2h) → ReLU → Dropout`, in which they meet.
+    With `features`, the p columns that they make of a molecule stand beside its embedding, and the head begins with a
+    further layer, `Linear(h + p, 2h) → ReLU → Dropout`, in which they meet. A fingerprint is thinned by the
+    same dropout on its way in: its columns are more than the molecules of many a table.
 
     A regression output is in units of the training labels' spread about their centre, a binary one is a logit. Both
     scalers belong to the predictor: fitted on the training part alone, they are what every other table goes through.
@@ -35,18 +36,18 @@ class Predictor(nn.Module):
         kinds: Sequence[str],
         dropout: float = 0.1,
         seed: int = 0,
-        descriptors: Scaling | None = None,
+        features: Features | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.tasks, self.kinds, self.dropout = backbone, tuple(tasks), tuple(kinds), dropout
-        self.descriptors = descriptors
+        self.features = features
         self.adapter = None  # the method that has put weights of its own into the backbone, if one has
         h = backbone.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layers = [nn.Linear(h, h // 2), nn.ReLU(), nn.Dropout(dropout), nn.Linear(h // 2, len(self.tasks))]
-            if descriptors is not None:
-                meet = nn.Linear(h + len(descriptors.names), 2 * h)
+            if features is not None:
+                meet = nn.Linear(h + features.width, 2 * h)
                 layers = [meet, nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * h, h // 2), *layers[1:]]
             self.head = nn.Sequential(*layers)
         for name, start in (
@@ -78,16 +79,17 @@ class Predictor(nn.Module):
     def encode(self, smiles: Sequence[str], written: Sequence[str] | None = None) -> dict[str, Tensor]:
         """What `forward` wants of these molecules, on the device of the weights; `written`: other spellings to read."""
         batch = self.backbone.batch(smiles if written is None else written)
-        if self.descriptors is not None:  # 3 ms a molecule the first time
-            values = self.descriptors(properties.measured(smiles, quick=True), properties.names(quick=True))
-            beside = torch.from_numpy(np.nan_to_num(values, nan=0.0))  # an undefined one stands at the centre
-            batch["descriptors"] = beside.to(self.device, self.head[0].weight.dtype)
+        if self.features is not None:  # 3 ms a molecule the first time
+            batch["beside"] = torch.from_numpy(self.features(smiles)).to(self.device, self.head[0].weight.dtype)
         return batch
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """What enters the head (b, h), or (b, h + p) with descriptors."""
+        """What enters the head (b, h), or (b, h + p) with features."""
         embedding = self.backbone.embed(batch)
-        return embedding if self.descriptors is None else torch.cat([embedding, batch["descriptors"]], 1)
+        if self.features is None:
+            return embedding
+        scaled, patterns = batch["beside"].tensor_split([self.features.descriptors], 1)
+        return torch.cat([embedding, scaled, functional.dropout(patterns, self.dropout, self.training)], 1)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         return self.head(self.embed(batch))  # (b, t)
@@ -152,7 +154,7 @@ class Predictor(nn.Module):
             "kinds": self.kinds,
             "dropout": self.dropout,
             "moved": [name for name, weight in self.named_parameters() if weight.requires_grad],
-            "descriptors": None if self.descriptors is None else self.descriptors.to_json(),
+            "features": None if self.features is None else self.features.to_json(),
             "adapter": None if self.adapter is None else as_json(self.adapter),
         }
         (folder / "predictor.json").write_text(json.dumps(about, indent=1))
@@ -172,9 +174,9 @@ class Predictor(nn.Module):
                 f"{folder} holds no readable predictor ({error}); delete the run and make it again"
             ) from None
         moved = set(about["moved"])
-        beside = Scaling.from_json(about["descriptors"]) if about.get("descriptors") else None
+        features = Features.from_json(about["features"]) if about.get("features") else None
         body = backbones.load(folder / "backbone")
-        made = cls(body, about["tasks"], about["kinds"], about["dropout"], descriptors=beside)
+        made = cls(body, about["tasks"], about["kinds"], about["dropout"], features=features)
         if adapter:
             METHODS.read(about["adapter"])(made)
             made.backbone.load_state_dict(made.backbone.state_dict() | adapter)

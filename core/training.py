@@ -177,7 +177,7 @@ def _mix(seed: int, number: int) -> int:
 def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Row numbers and spellings of the steps `start` … `stop`: shuffled, then of about equal length within a batch.
 
-    32 batches are sorted by length at a time: of 8, a batch of 64 molecules of Lipophilicity is 29 % padding, of 32 7 %.
+    32 batches are sorted at a time: of 8, a batch of 64 molecules of Lipophilicity is 29 % padding, of 32 7 %.
     """
     n, kinds = lengths.shape
     each = math.ceil(n / plan.batch_size)

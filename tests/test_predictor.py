@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import properties
 from core.backbones import Untrained
+from core.features import Features
 from core.predictor import Predictor
 from core.spec import BadInput
 
@@ -61,20 +61,32 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(predictor: Predictor, tmp_pa
     assert not again.training
 
 
-def test_descriptors_stand_beside_the_embedding_and_are_kept(tmp_path: Path) -> None:
-    names = properties.names(quick=True)
-    scaling = properties.Scaling.of(properties.measured(SMILES, quick=True), names)
-    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], descriptors=scaling)
+@pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
+def test_features_stand_beside_the_embedding_and_are_kept(columns: str, tmp_path: Path) -> None:
+    features, rows = Features.fitted(columns, SMILES, quick=True, counted=True)
+    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], features=features)
     made.fit_scaler(LABELS[:, :1])
     batch = made.encode(SMILES)
-    assert batch["descriptors"].shape == (5, len(scaling.names)) and not torch.isnan(batch["descriptors"]).any()
-    assert made.embed(batch).shape == (5, 128 + len(scaling.names)) and made.last_features(batch).shape == (5, 64)
+    np.testing.assert_array_equal(batch["beside"].numpy(), rows)
+    assert made.embed(batch).shape == (5, 128 + features.width) and made.last_features(batch).shape == (5, 64)
     whole = made.predict(SMILES)
-    blind = made(batch | {"descriptors": torch.zeros_like(batch["descriptors"])})
+    blind = made(batch | {"beside": torch.zeros_like(batch["beside"])})
     assert not np.allclose(made.in_label_units(blind).detach().numpy(), whole)
     made.save(tmp_path)
     again = Predictor.load(tmp_path, "cpu")
-    assert (again.predict(SMILES) == whole).all() and again.descriptors.names == scaling.names
+    assert (again.predict(SMILES) == whole).all() and again.features.to_json() == features.to_json()
+
+
+def test_dropout_thins_a_fingerprint_and_nothing_else_beside() -> None:
+    features, rows = Features.fitted("both", SMILES, quick=True)
+    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5, features=features)
+    made.head.train().training, made.training = True, True  # the backbone stays as it is
+    torch.manual_seed(0)
+    seen = made.embed(made.encode(SMILES))[:, 128:].detach().numpy()
+    scaled, bits = seen[:, : features.descriptors], seen[:, features.descriptors :]
+    np.testing.assert_array_equal(scaled, rows[:, : features.descriptors])
+    on = rows[:, features.descriptors :] > 0
+    assert set(bits[on]) == {0.0, 2.0} and not bits[~on].any()
 
 
 def test_a_damaged_predictor_says_so(predictor: Predictor, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ NETWORKS: dict[str, Callable[[Cell], Spec[Fit]]] = {
     "full after adapting": lambda cell: network(cell, method=Full(), backbone=adapted(cell)),
     "LoRA": lambda cell: network(cell, method=LoRA()),
     "LoRA after adapting": lambda cell: network(cell, method=LoRA(), backbone=adapted(cell)),
-    "full without descriptors": lambda cell: network(cell, method=Full(), descriptors=False),
+    "full, embedding alone": lambda cell: network(cell, method=Full(), features="none"),
     "random weights": lambda cell: network(cell, method=Full(), backbone=Untrained(MINI.name, seed=cell.seed)),
 }
 BASELINES: dict[str, Callable[[Cell], Spec[Fit]]] = {

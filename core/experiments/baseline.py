@@ -57,7 +57,7 @@ class Baseline(Spec[Fit]):
             "seed": self.seed,
             "backbone": None,
             "features": learned.features.words,
-            "descriptors": learned.features.descriptors,
+            "beside": None,
             "method": as_json(self.learner),
             "trainable": None,
             "parameters": None,

@@ -9,20 +9,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem, properties
+from core import chem
 from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
+from core.features import Features
 from core.fits import PARTS, Fit, judged, tabulate
 from core.methods import METHODS, Full
-from core.properties import Scaling
 from core.report import Report
 from core.spec import BadInput, Family, Spec, as_json, settings
 
 if TYPE_CHECKING:
     from core.predictor import Predictor
 
-DESCRIBED_AT_ONCE = 200  # molecules between two looks at whether someone cancelled
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
 
 
@@ -34,6 +33,7 @@ class FineTune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "finetune"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 10.0
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
@@ -61,9 +61,10 @@ class FineTune(Spec[Fit]):
     patience: int = Field(
         default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early"
     )
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the head")
-    descriptors: bool = Field(
-        default=True, description="RDKit's descriptors beside the embedding: the head reads both, scaled on train"
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout in the head, and of the fingerprint")
+    features: Literal["none", "descriptors", "fingerprints", "both"] = Field(
+        default="both",
+        description="what the head reads beside the embedding: RDKit's descriptors, the fingerprint, or both",
     )
     spellings: int = Field(
         default=5, ge=1, le=64, description="ways each training molecule is written, one drawn each time it is read"
@@ -133,7 +134,7 @@ class FineTune(Spec[Fit]):
             "seed": self.seed,
             "backbone": body.name,
             "method": as_json(self.method),
-            "descriptors": len(beside.names) if beside else 0,
+            "beside": beside.words if beside else None,
             **cost(predictor),
             "seconds": prepared + progress.seconds,
             "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
@@ -150,15 +151,13 @@ class FineTune(Spec[Fit]):
         predictor.save(folder / "predictor")
         return Fit(pd.DataFrame(progress.curve), predictions, record, folder)
 
-    def beside(self, parts: dict[str, Dataset], report: Report) -> Scaling | None:
-        """The scaling of the descriptors over the training part; those of the other parts are computed on the way."""
-        if not self.descriptors:
+    def beside(self, parts: dict[str, Dataset], report: Report) -> Features | None:
+        """What stands beside the embedding, scaled by the training part; that of the others is computed on the way."""
+        if self.features == "none":
             return None
-        smiles = [one for table in parts.values() for one in table.smiles]
-        for start in range(0, len(smiles), DESCRIBED_AT_ONCE):
-            report(start / len(smiles), f"descriptors, {start:,} of {len(smiles):,} molecules")
-            properties.measured(smiles[start : start + DESCRIBED_AT_ONCE], quick=True)
-        return Scaling.of(properties.measured(parts["train"].smiles, quick=True), properties.names(quick=True))
+        features, _ = Features.fitted(self.features, parts["train"].smiles, report.part(0, 0.8), True, True)
+        features([*parts["valid"].smiles, *parts["test"].smiles], report.part(0.8, 1))
+        return features
 
     def plan(self, backbone: Any, device: str) -> Any:
         """The numbers of the loop, advice filled in."""

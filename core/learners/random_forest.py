@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.learners.features import Columns
+from core.features import Columns
 from core.spec import settings
 
 

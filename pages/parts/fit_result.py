@@ -74,6 +74,7 @@ def costs(record: dict) -> None:
         "Backbone": record.get("backbone"),
         "Method": str((record.get("method") or {}).get("kind", "")).replace("-", " "),
         "Learns from": record.get("features"),
+        "Beside the embedding": record.get("beside"),
         "Trainable weights": f"{trained:,} of {total:,} ({trained / total:.1%})" if trained and total else None,
         "Molecules": ", ".join(f"{name} {count:,}" for name, count in record.get("rows", {}).items()),
         "Steps": record.get("steps"),

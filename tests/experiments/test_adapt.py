@@ -34,7 +34,7 @@ def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store
     assert adapted.record["backbone"] == "molsway-tiny (random weights)"
     assert adapted().name == "molsway-tiny (random weights), adapted"
     train, valid, test = parts(Load(f"file:{table}"), seed=0, valid=12, test=12)
-    spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, descriptors=False)
+    spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, features="none")
     spec = settled(spec, store.files)
     assert spec.parts()["backbone"] == recipe
     fit = make(spec, store, Report())
@@ -51,7 +51,7 @@ def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, sto
     assert history.card(folder)["recipe"] == recipe.key
     fit = make(asked, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
-    swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, descriptors=False)
+    swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, features="none")
     (said,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
     assert said.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
 
