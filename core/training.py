@@ -42,6 +42,7 @@ class Plan:
     patience: int  # evaluations without a better one before stopping; 0 never stops early
     precision: str  # "float32" or "bfloat16"
     seed: int
+    scales: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
     averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
 
     def looks(self, n: int) -> list[int]:
@@ -95,7 +96,7 @@ def train(
         for step, rows, spellings in _batches(lengths, plan, start, looks[progress.look]):
             rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["scale"]
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
                 loss = loss_of(rows, spellings, step)
             loss.backward()
@@ -158,10 +159,15 @@ def _exchange(average: dict[str, Tensor], moving: dict[str, nn.Parameter]) -> No
 
 def _optimiser(moving: dict[str, nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     """AdamW; biases and layer norms are not decayed."""
-    flat = [weight for weight in moving.values() if weight.ndim < 2]
-    deep = [weight for weight in moving.values() if weight.ndim >= 2]
-    groups = [{"params": deep, "weight_decay": plan.weight_decay}, {"params": flat, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=plan.learning_rate, fused=True)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in moving.items():
+        scale = next((factor for start, factor in plan.scales if name.startswith(start)), 1.0)
+        groups.setdefault((scale, weight.ndim >= 2), []).append(weight)
+    settings = [
+        {"params": weights, "scale": scale, "weight_decay": plan.weight_decay if deep else 0.0}
+        for (scale, deep), weights in groups.items()
+    ]
+    return torch.optim.AdamW(settings, lr=plan.learning_rate, fused=True)
 
 
 def _ramp(step: int, total: int, warm_up: float) -> float:

@@ -71,6 +71,26 @@ def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() ->
     assert set(drawn[0]) == {0, 1, 2} and (drawn[0] != drawn[1]).mean() > 0.5
 
 
+def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
+    net = Toy().net
+    moving = dict(net.named_parameters())
+    optimiser = training._optimiser(moving, replace(PLAN, scales=(("3.", 5.0),), weight_decay=0.1))
+    found = {
+        name: (group["scale"], group["weight_decay"])
+        for group in optimiser.param_groups
+        for name, weight in moving.items()
+        if any(weight is one for one in group["params"])
+    }
+    assert found == {"0.weight": (1, 0.1), "0.bias": (1, 0), "3.weight": (5, 0.1), "3.bias": (5, 0)}
+    slow, fast = Toy(), Toy()
+    before = slow.net[3].weight.detach().clone()
+    slow.run(replace(PLAN, steps=1, evaluations=1))
+    fast.run(replace(PLAN, steps=1, evaluations=1, scales=(("3.", 5.0),)))
+    assert torch.equal(slow.net[0].weight, fast.net[0].weight)
+    steps = [(toy.net[3].weight.detach() - before).abs().mean().item() for toy in (slow, fast)]
+    assert steps[1] == pytest.approx(5 * steps[0], rel=0.01)
+
+
 @pytest.mark.parametrize(
     "plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)]
 )

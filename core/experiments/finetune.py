@@ -53,8 +53,9 @@ class FineTune(Spec[Fit]):
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="molecules in an optimiser step")
     learning_rate: float | None = Field(
-        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for backbone and method"
+        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for the backbone"
     )
+    head_rate: float = Field(default=3.0, gt=0, le=100, description="learning rate of the head, times the backbone's")
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
     warm_up: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
@@ -163,13 +164,12 @@ class FineTune(Spec[Fit]):
         """The numbers of the loop, advice filled in."""
         from core.training import Plan, arithmetic
 
-        advice = 1e-3 if self.method.kind == "head" else 3e-4 * 256 / backbone.width
         return Plan(
             epochs=self.epochs,
             steps=self.steps,
             evaluations=self.evaluations,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate or advice,
+            learning_rate=self.learning_rate or 3e-4 * 256 / backbone.width,
             weight_decay=self.weight_decay,
             warm_up=self.warm_up,
             clip=self.clip,
@@ -177,6 +177,7 @@ class FineTune(Spec[Fit]):
             precision=arithmetic(self.precision, device),
             seed=self.seed,
             averaging=self.averaging,
+            scales=(("head.", self.head_rate),),
         )
 
 
