@@ -1,5 +1,6 @@
 """Fine-tuning: a backbone and measured molecules → a Fit."""
 
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from core.spec import BadInput, Family, Spec, as_json, settings
 if TYPE_CHECKING:
     from core.predictor import Predictor
 
+EPOCHS, STEPS = 15, 1000  # what a training has at least, unless told
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
 
 
@@ -41,7 +43,12 @@ class FineTune(Spec[Fit]):
     test: Spec[Dataset] = Field(description="molecules that only report")
     backbone: Annotated[Any, STARTS] = Field(default=Pretrained(), description="the model to begin from")
     method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
-    epochs: int = Field(default=30, ge=1, le=10_000, description="passes over the training part")
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description=f"passes over the training part; by default {EPOCHS}, or as many as make {STEPS:,} steps",
+    )
     steps: int | None = Field(
         default=None,
         ge=1,
@@ -108,7 +115,7 @@ class FineTune(Spec[Fit]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
             self.method(predictor)
-        plan = self.plan(body, device.type)
+        plan = self.plan(body, device.type, len(train))
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         targets = predictor.scaled(train.targets)
@@ -160,12 +167,12 @@ class FineTune(Spec[Fit]):
         features([*parts["valid"].smiles, *parts["test"].smiles], report.part(0.8, 1))
         return features
 
-    def plan(self, backbone: Any, device: str) -> Any:
-        """The numbers of the loop, advice filled in."""
+    def plan(self, backbone: Any, device: str, n: int) -> Any:
+        """The numbers of the loop over `n` molecules, advice filled in."""
         from core.training import Plan, arithmetic
 
         return Plan(
-            epochs=self.epochs,
+            epochs=self.epochs or max(EPOCHS, math.ceil(STEPS / math.ceil(n / self.batch_size))),
             steps=self.steps,
             evaluations=self.evaluations,
             batch_size=self.batch_size,
