@@ -125,7 +125,7 @@ def write_keys(keys: Iterable[int], path: Path) -> None:
     """The molecules of a corpus by key, sorted, shortened: enough to ask whether a molecule is among them."""
     from safetensors.numpy import save_file
 
-    found = np.unique(np.fromiter(keys, np.uint64) >> np.uint64(8 * (8 - BYTES)))
+    found = np.unique(short(np.fromiter(keys, np.uint64)))
     columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - BYTES :]
     save_file({"keys": np.ascontiguousarray(columns)}, path)
 
@@ -146,8 +146,13 @@ def read_keys(path: Path) -> np.ndarray:
     return np.sort(wide.view(">u8").ravel().astype(np.uint64))
 
 
+def short(keys: np.ndarray) -> np.ndarray:
+    """Keys uint64 (n,) as they are compared: their first bytes."""
+    return keys >> np.uint64(8 * (8 - BYTES))
+
+
 def among(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
     """bool (n,): whether each molecule (stereo marks aside) is among shortened `keys`, sorted. Raises `BadInput`."""
-    wanted = np.array([key(one) for one in smiles], np.uint64) >> np.uint64(8 * (8 - BYTES))
+    wanted = short(np.array([key(one) for one in smiles], np.uint64))
     places = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
     return keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from core.backbones import Pretrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
 from core.backbones.history import full_keys, lineage, place
-from core.corpus import Corpus, write_keys
+from core.corpus import Corpus, short, write_keys
 from core.report import Report
 from core.spec import BadInput, Family, Spec, settings
 
@@ -182,7 +183,7 @@ class Pretrain(Spec[Checkpoint]):
             "seed": self.seed,
             "recipe": self.key,
             "corpus": corpus.summary() | {"recipe": self.corpus.key},
-            "warnings": [] if fresh else unknown(corpus, body),
+            "warnings": [] if fresh else [*unknown(corpus, body), *remembered(corpus, valid, body.name, origin)],
             **cost(body),
         }
         if not fresh:
@@ -205,6 +206,18 @@ def unknown(corpus: Corpus, body: Any) -> list[str]:
     first = ", ".join(sorted(lost, key=lost.get, reverse=True)[:8])
     share = 100 * sum(lost.values()) / counts.sum()
     return [f"{share:.2g} % of the tokens of the corpus are unknown to {body.name} and read as <unk>: {first}"]
+
+
+def remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
+    """A sentence where molecules that are held out were in the corpus of the model that goes on."""
+    keys = corpus.molecules["key"].to_numpy(np.uint64)[held_out]
+    known = int(np.isin(short(keys), short(full_keys(origin))).sum()) if origin else 0
+    if not known:
+        return []
+    return [
+        f"{known:,} of the {len(keys):,} molecules held out were in the corpus of {name}, which may have learned from "
+        "them; their losses flatter by what it remembers"
+    ]
 
 
 def _known(targets: Any) -> int:
