@@ -163,7 +163,8 @@ class FineTune(Spec[Fit]):
         """What stands beside the embedding, scaled by the training part; that of the others is computed on the way."""
         if self.features == "none":
             return None
-        features, _ = Features.fitted(self.features, parts["train"].smiles, report.part(0, 0.8), True, True)
+        train = parts["train"].smiles
+        features, _ = Features.fitted(self.features, train, report.part(0, 0.8), quick=True, counted=True)
         features([*parts["valid"].smiles, *parts["test"].smiles], report.part(0.8, 1))
         return features
 

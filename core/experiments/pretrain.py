@@ -13,7 +13,7 @@ from pydantic import Field
 from core.backbones import Pretrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
-from core.backbones.history import full_keys, lineage, place
+from core.backbones.history import full_keys, keys_read, lineage, place
 from core.corpus import Corpus, short, write_keys
 from core.report import Report
 from core.spec import BadInput, Family, Spec, settings
@@ -210,8 +210,9 @@ def unknown(corpus: Corpus, body: Any) -> list[str]:
 
 def remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
     """A sentence where molecules that are held out were in the corpus of the model that goes on."""
-    keys = corpus.molecules["key"].to_numpy(np.uint64)[held_out]
-    known = int(np.isin(short(keys), short(full_keys(origin))).sum()) if origin else 0
+    keys = short(corpus.molecules["key"].to_numpy(np.uint64)[held_out])
+    read = keys_read(origin) if origin else None
+    known = 0 if read is None else int(np.isin(keys, read).sum())
     if not known:
         return []
     return [

@@ -29,7 +29,7 @@ with first:
         st.subheader("Run the demo", anchor=False)
         st.markdown(
             "Measured solubilities, a fifth of the pool's labels wrong, six ways to choose and a baseline. Eighteen "
-            "short trainings of a small pre-trained model, about eight minutes on two cores. No network."
+            "short trainings of a small pre-trained model, some minutes on two cores. No network."
         )
     if st.button(
         "See the demo" if ready else "Run the demo", type="primary", icon=":material/play_arrow:", width="stretch"

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, jvp, vjp
 from torch.nn import functional
 
 from core.backbones.config import MolformerConfig
-from core.backbones.molformer import Dropout, Molformer, untrained
+from core.backbones.molformer import Molformer, untrained
 from core.spec import BadInput
 
 SMALL = MolformerConfig(
@@ -249,18 +249,6 @@ def test_half_precision_sums_over_a_thousand_keys() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         near = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
     assert apart(near, exact) < 0.02
-
-
-def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean() -> None:
-    drop, ones = Dropout(0.2).train(), torch.ones(999, 1001)
-    torch.manual_seed(0)
-    dropped = drop(ones)
-    assert ((dropped == 0).double().mean() - 0.2).abs() < 0.002 and dropped.max() == 1 / 0.8
-    columns, rows = (dropped == 0).double().mean(0), (dropped == 0).double().mean(1)
-    assert 0.9 < columns.var() / (0.16 / 999) < 1.1 and 0.9 < rows.var() / (0.16 / 1001) < 1.15, "draws are independent"
-    torch.manual_seed(0)
-    assert torch.equal(dropped, drop(ones)) and not torch.equal(dropped, drop(ones))
-    assert drop.eval()(ones) is ones
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")

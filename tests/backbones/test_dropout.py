@@ -1,0 +1,17 @@
+"""Dropout that draws one number for four values."""
+
+import torch
+
+from core.backbones.molformer import Dropout
+
+
+def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean() -> None:
+    drop, ones = Dropout(0.2).train(), torch.ones(999, 1001)
+    torch.manual_seed(0)
+    dropped = drop(ones)
+    assert ((dropped == 0).double().mean() - 0.2).abs() < 0.002 and dropped.max() == 1 / 0.8
+    columns, rows = (dropped == 0).double().mean(0), (dropped == 0).double().mean(1)
+    assert 0.9 < columns.var() / (0.16 / 999) < 1.1 and 0.9 < rows.var() / (0.16 / 1001) < 1.15, "draws are independent"
+    torch.manual_seed(0)
+    assert torch.equal(dropped, drop(ones)) and not torch.equal(dropped, drop(ones))
+    assert drop.eval()(ones) is ones
