@@ -24,6 +24,7 @@ from core.report import Report
 from core.spec import BadInput
 
 SORTED = 32  # batches that are sorted by length together
+WIDE = 256  # numbers a token from which a CPU's bfloat16 pays
 CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
 
 
@@ -262,16 +263,17 @@ def _resume(
     return progress
 
 
-def arithmetic(precision: str, device: torch.device | str) -> str:
-    """What "auto" stands for: bfloat16 where a device multiplies matrices in it (CUDA, CPUs with AMX), else float32.
+def arithmetic(precision: str, device: torch.device | str, width: int) -> str:
+    """What "auto" stands for, `width` being the numbers a backbone keeps of a token.
 
-    A CPU without AMX imitates it, more slowly than float32.
+    bfloat16 where a device multiplies matrices in it (CUDA, CPUs with AMX), else float32. A CPU without AMX imitates
+    it, more slowly than float32, and one with AMX spends more on converting small matrices than it saves.
     """
     if precision != "auto":
         return precision
     kind = torch.device(device).type
-    native = kind == "cuda" or (kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16")))
-    return "bfloat16" if native else "float32"
+    native = kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return "bfloat16" if kind == "cuda" or (native and width >= WIDE) else "float32"
 
 
 def peak_memory() -> int:

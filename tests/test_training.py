@@ -195,3 +195,13 @@ def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = again.run(plan, Report(scratch=tmp_path))
     assert [p["valid_loss"] for p in found.curve] == [p["valid_loss"] for p in expected.curve]
     assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), again.net.parameters(), strict=True))
+
+
+def test_automatic_precision_is_the_faster_one_that_a_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
+        chosen = {width: training.arithmetic("auto", "cpu", width) for width in (128, 256, 768)}
+        wide = "bfloat16" if amx else "float32"
+        assert chosen == {128: "float32", 256: wide, 768: wide}
+        assert training.arithmetic("auto", "cuda", 128) == "bfloat16"
+        assert training.arithmetic("bfloat16", "cpu", 128) == "bfloat16"

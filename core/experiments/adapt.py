@@ -144,7 +144,7 @@ class Adapt(Spec[Checkpoint]):
             warm_up=0.1,
             clip=1.0,
             patience=self.patience,
-            precision=arithmetic(self.precision, device),
+            precision=arithmetic(self.precision, device, body.width),
             seed=self.seed,
         )
         progress = train(objective, body.lengths(learn)[:, None], loss_of, look, plan, report.part(begun, 0.99))

@@ -81,7 +81,8 @@ class FineTune(Spec[Fit]):
         default=0.995, ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="arithmetic of training; auto is bfloat16 on CUDA and CPUs with AMX, else float32"
+        default="auto",
+        description="arithmetic of training; auto is bfloat16 on CUDA and, for wide models, on CPUs with AMX",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of head, batches and dropout")
 
@@ -182,7 +183,7 @@ class FineTune(Spec[Fit]):
             warm_up=self.warm_up,
             clip=self.clip,
             patience=self.patience,
-            precision=arithmetic(self.precision, device),
+            precision=arithmetic(self.precision, device, backbone.width),
             seed=self.seed,
             averaging=self.averaging,
             scales=(("head.", self.head_rate),),

@@ -52,7 +52,7 @@ class Pretrain(Spec[Checkpoint]):
     held_out: int = Field(default=4096, ge=8, le=1_000_000, description="molecules that are only looked at")
     half: bool = Field(default=True, description="store the weights in half precision")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="arithmetic; auto is bfloat16 on CUDA and CPUs with AMX, else float32"
+        default="auto", description="arithmetic; auto is bfloat16 on CUDA and, for wide models, on CPUs with AMX"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, masks, spellings, batches, held-out part")
 
@@ -147,7 +147,7 @@ class Pretrain(Spec[Checkpoint]):
             warm_up=self.warm_up,
             clip=1.0,
             patience=0,
-            precision=arithmetic(self.precision, device),
+            precision=arithmetic(self.precision, device, body.width),
             seed=self.seed,
         )
         progress = train(objective, corpus.lengths()[learn], loss_of, look, plan, report.part(0, 0.99))
