@@ -5,11 +5,9 @@ when the first is gone.
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import logging
-import sys
 import threading
 import time
 import traceback
@@ -20,7 +18,7 @@ from typing import Any
 import filelock
 import psutil
 
-from core import disk
+from core import disk, memory
 from core.line import ENDED, Job, Line
 from core.progress import Pace, Track
 from core.report import Cancelled, Report
@@ -128,7 +126,7 @@ class Worker:
                 self.line.wait(TICK)
             else:
                 self._run(job)
-                tidy()
+                memory.release()
 
     def _run(self, job: Job) -> None:
         stop = self.line.stop(job.key)
@@ -211,11 +209,3 @@ def explained(error: BaseException, root: Path) -> str:
     if disk.is_closed(error):
         return f"{error.filename or root} may not be read or written ({error.strerror}); change that or choose another"
     return f"{type(error).__name__}: {first}"
-
-
-def tidy() -> None:
-    """Give back what a job held, on the accelerator as well."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

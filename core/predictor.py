@@ -17,6 +17,8 @@ from core.methods import METHODS, adapters
 from core.report import SILENT, Report
 from core.spec import BadInput, as_json
 
+SCALERS = {"centre": 0.0, "spread": 1.0, "least": -np.inf, "most": np.inf}  # of each task, and what they begin from
+
 
 class Predictor(nn.Module):
     """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output a task.
@@ -50,10 +52,8 @@ class Predictor(nn.Module):
                 meet = nn.Linear(h + features.width, 2 * h)
                 layers = [meet, nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * h, h // 2), *layers[1:]]
             self.head = nn.Sequential(*layers)
-        for name, start in (
-            ("centre", 0.0),
-            ("spread", 1.0),
-        ):  # float64: 20,230,101 is not 20,230,102
+        # float64: 20,230,101 is not 20,230,102
+        for name, start in SCALERS.items():
             self.register_buffer(name, torch.full((len(self.tasks),), start, dtype=torch.float64))
         self.register_buffer("binary", torch.tensor([kind == "binary" for kind in self.kinds]), persistent=False)
         self.eval()
@@ -62,8 +62,11 @@ class Predictor(nn.Module):
     def device(self) -> torch.device:
         return self.centre.device
 
-    def fit_scaler(self, targets: np.ndarray) -> None:
+    def fit_scaler(self, targets: np.ndarray, margin: float = np.inf) -> None:
         """Take centre and spread of each regression task from training labels (n, t), gaps left out.
+
+        No prediction will lie farther outside their range than `margin` of their spreads: a network goes on in a
+        straight line where it has seen nothing, a measurement does not.
 
         Raises `BadInput` where labels differ by less than float64 can scale.
         """
@@ -72,6 +75,8 @@ class Predictor(nn.Module):
             if kind == "regression":
                 self.centre[task] = float(labels.mean())
                 self.spread[task] = float(labels.std()) or 1.0
+                beyond = margin * float(self.spread[task])
+                self.least[task], self.most[task] = float(labels.min()) - beyond, float(labels.max()) + beyond
                 if float(self.spread[task]) < 1e-30:
                     least = f"{np.ptp(labels):g}"
                     raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
@@ -137,7 +142,8 @@ class Predictor(nn.Module):
         return found
 
     def in_label_units(self, outputs: Tensor) -> Tensor:
-        values = outputs * self.spread + self.centre
+        """Predictions (n, t) of outputs; losses and influence take the outputs themselves, which no limit bends."""
+        values = (outputs * self.spread + self.centre).clamp(self.least, self.most)
         return torch.where(self.binary, torch.sigmoid(outputs), values) if self.binary.any() else values
 
     def save(self, folder: Path) -> None:
@@ -145,7 +151,7 @@ class Predictor(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         (self.backbone if self.adapter is None else adapters.without(self.backbone)).save(folder / "backbone")
         own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        own |= {"centre": self.centre, "spread": self.spread}
+        own |= {name: getattr(self, name) for name in SCALERS}
         _save(own, folder / "head.safetensors")
         if self.adapter is not None:
             _save(adapters.weights(self.backbone), folder / "adapter.safetensors")
@@ -181,8 +187,8 @@ class Predictor(nn.Module):
             METHODS.read(about["adapter"])(made)
             made.backbone.load_state_dict(made.backbone.state_dict() | adapter)
         made.head.load_state_dict({name[5:]: value for name, value in own.items() if name.startswith("head.")})
-        made.centre.copy_(own["centre"])
-        made.spread.copy_(own["spread"])
+        for name in SCALERS:
+            getattr(made, name).copy_(own[name])
         for name, weight in made.named_parameters():
             weight.requires_grad_(name in moved)
         return made.to(device or best_device()).eval()

@@ -29,6 +29,20 @@ def test_the_scaler_is_that_of_the_measured_labels(predictor: Predictor) -> None
     assert torch.isnan(scaled[3, 0]) and float(scaled[2, 0]) == 0.0 and float(scaled[4, 1]) == 0.0
 
 
+def test_a_prediction_keeps_near_the_range_of_the_training_labels(predictor: Predictor, tmp_path: Path) -> None:
+    far = torch.tensor([[-50.0, -3.0], [0.5, 0.0], [50.0, 3.0]])
+    assert abs(float(predictor.in_label_units(far)[2, 0])) > 100, "without a margin there is no limit"
+    predictor.fit_scaler(LABELS, margin=0.5)
+    spread = float(np.std([1, 2, 4, 9]))
+    expected = [1 - 0.5 * spread, 4 + 0.5 * spread, 9 + 0.5 * spread]
+    predictor.save(tmp_path)
+    for made in (predictor, Predictor.load(tmp_path, "cpu")):
+        found = made.in_label_units(far)
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+        np.testing.assert_allclose(found[:, 1], torch.sigmoid(far[:, 1]), rtol=1e-6)
+    assert float(predictor.loss(far[2:], torch.tensor([[0.0, float("nan")]]))) == 2500, "the loss knows no limit"
+
+
 def test_the_loss_is_the_mean_over_measured_cells(predictor: Predictor) -> None:
     outputs, targets = torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([[0.0, 1.0], [float("nan"), float("nan")]])
     expected = (1.0 + np.log(2)) / 2

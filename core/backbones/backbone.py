@@ -14,7 +14,7 @@ from core.backbones.tokenizer import MolformerTokenizer
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, batch, embed, lengths, check and save.
+    A backbone of another kind has the same name, width, depth, batch, embed, lengths, check, thin and save.
     """
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
@@ -61,6 +61,12 @@ class Backbone(nn.Module):
         """(row, sentence) for characters that vanish, tokens that are unknown and molecules of great length."""
         longest = self.model.config.max_position_embeddings
         return [(row, fault) for row, one in enumerate(smiles) for fault in self.tokenizer.lost(one).faults(longest)]
+
+    def thin(self, share: float) -> None:
+        """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = share
 
     def counts(self) -> dict[str, int]:
         """Numbers in the parameters, in those that are trained, and in the feature maps (which are never)."""

@@ -23,7 +23,7 @@ from core.spec import BadInput, Family, Spec, as_json, settings
 if TYPE_CHECKING:
     from core.predictor import Predictor
 
-EPOCHS, STEPS = 15, 1000  # what a training has at least, unless told
+EPOCHS, STEPS = 12, 1000  # what a training has at least, unless told
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
 
 
@@ -35,7 +35,7 @@ class FineTune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "finetune"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     effort: ClassVar[float] = 10.0
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
@@ -70,6 +70,7 @@ class FineTune(Spec[Fit]):
         default=0, ge=0, description="evaluations without a better one before stopping; 0 never stops early"
     )
     dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout in the head, and of the fingerprint")
+    backbone_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in the backbone")
     features: Literal["none", "descriptors", "fingerprints", "both"] = Field(
         default="both",
         description="what the head reads beside the embedding: RDKit's descriptors, the fingerprint, or both",
@@ -79,6 +80,11 @@ class FineTune(Spec[Fit]):
     )
     averaging: float = Field(
         default=0.995, ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean"
+    )
+    margin: float = Field(
+        default=0.5,
+        ge=0,
+        description="how far outside the range of the training labels a prediction may lie, in spreads of the labels",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
@@ -104,13 +110,14 @@ class FineTune(Spec[Fit]):
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
         report(0, "loading the backbone")
         body = (backbone or self.backbone)()
+        body.thin(self.backbone_dropout)
         origin = history.place(backbone or self.backbone)
         met = history.told(origin, "test", test.smiles) if origin else None
         warnings = [*overlaps(train, valid, test), *unreadable(body, parts), *([met] if met else [])]
         began = time.monotonic()
         beside = self.beside(parts, report.part(0, 0.03))
         predictor = Predictor(body, train.tasks, train.kinds, self.dropout, self.seed, beside)
-        predictor.fit_scaler(train.targets)
+        predictor.fit_scaler(train.targets, self.margin)
         device = best_device()
         predictor.to(device)
         with torch.random.fork_rng(devices=[]):

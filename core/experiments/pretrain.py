@@ -66,7 +66,6 @@ class Pretrain(Spec[Checkpoint]):
 
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch
-        from torch import nn
 
         from core.objective import Objective
         from core.predictor import best_device
@@ -109,9 +108,7 @@ class Pretrain(Spec[Checkpoint]):
             whole=self.whole,
             seed=self.seed,
         )
-        usual = [(module, module.p) for module in body.modules() if isinstance(module, nn.Dropout)]
-        for module, _ in usual:
-            module.p = self.dropout
+        body.thin(self.dropout)
         read = reader(corpus, body.tokenizer, device, described=bool(self.described), measured=bool(self.measured))
 
         def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
@@ -151,8 +148,6 @@ class Pretrain(Spec[Checkpoint]):
             seed=self.seed,
         )
         progress = train(objective, corpus.lengths()[learn], loss_of, look, plan, report.part(0, 0.99))
-        for module, share in usual:
-            module.p = share
         if self.half:
             with torch.no_grad():
                 for tensor in (*body.parameters(), *body.buffers()):

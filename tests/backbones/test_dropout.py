@@ -2,6 +2,7 @@
 
 import torch
 
+from core.backbones import Untrained
 from core.backbones.molformer import Dropout
 
 
@@ -15,3 +16,13 @@ def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     assert torch.equal(dropped, drop(ones)) and not torch.equal(dropped, drop(ones))
     assert drop.eval()(ones) is ones
+
+
+def test_a_backbone_is_thinned_as_it_is_told_and_its_configuration_stays() -> None:
+    body = Untrained("molsway-tiny")()
+    batch = body.batch(["CCO", "c1ccccc1"])
+    usual = body.model.config.hidden_dropout_prob
+    body.train().thin(0.0)
+    assert torch.equal(body(batch), body(batch))
+    body.thin(0.3)
+    assert not torch.equal(body(batch), body(batch)) and body.model.config.hidden_dropout_prob == usual > 0

@@ -1,0 +1,33 @@
+"""How the C library keeps freed memory: a training allocates the same arrays at every step."""
+
+import ctypes
+import gc
+import platform
+import sys
+
+# glibc's numbers (malloc.h): how much free memory at the top of the heap goes back to the system, how much more than is
+# asked for it takes, and from which size on an array is mapped by itself (32 MiB is the most that it takes).
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+SETTINGS = {TRIM_THRESHOLD: 1 << 30, TOP_PAD: 64 << 20, MMAP_THRESHOLD: 32 << 20}
+
+
+def keep() -> bool:
+    """Have freed memory kept for the next step instead of given back and asked for again, page by page.
+
+    Ten thousand pages a step of `molsway-mini` were, a tenth of its time. False where the C library is not glibc.
+    """
+    return _glibc() and all(ctypes.CDLL(None).mallopt(name, value) for name, value in SETTINGS.items())
+
+
+def release() -> None:
+    """Give back what nobody holds any more: to the system, and on the accelerator."""
+    gc.collect()
+    if _glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
