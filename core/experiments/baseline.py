@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from core.data import Dataset
-from core.experiments.finetune import check_parts, faults, overlaps
+from core.experiments.soundness import check_parts, faults, overlaps
 from core.fits import PARTS, Fit, judged, tabulate
 from core.learned import Learned
 from core.learners import LEARNERS, SupportVectors, named

@@ -14,11 +14,12 @@ from core import chem
 from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
+from core.experiments.soundness import check_parts, faults, held, overlaps, unreadable
 from core.features import Features
 from core.fits import PARTS, Fit, judged, tabulate
 from core.methods import METHODS, Full
 from core.report import Report
-from core.spec import BadInput, Family, Spec, as_json, settings
+from core.spec import Family, Spec, as_json, settings
 
 if TYPE_CHECKING:
     from core.predictor import Predictor
@@ -145,6 +146,7 @@ class FineTune(Spec[Fit]):
             within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
             found[name] = predictor.predict(list(table.smiles), 4 * self.batch_size, within)
         warnings += faults(train, valid, found["valid"])
+        warnings += held(predictor, found)
         record = {
             **judged(parts, found),
             "seed": self.seed,
@@ -201,78 +203,6 @@ def spelled(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
     """The molecules in `count` ways of writing them, the one given first (Bjerrum 2017, arXiv 1703.07076)."""
     others = [chem.respelled(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
     return [list(smiles), *(list(way) for way in zip(*others, strict=True))]
-
-
-def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
-    """The three parts measure the same tasks, and each task is measured in train and valid. Raises `BadInput`."""
-    for name, table in (("validation", valid), ("test", test)):
-        if table.tasks != train.tasks:
-            raise BadInput(
-                f"the {name} part measures {table.tasks}, the training part {train.tasks}; choose the same targets"
-            )
-        for task, one, other in zip(train.tasks, train.unit, table.unit, strict=True):
-            if one != other and one and other:
-                raise BadInput(
-                    f"{task!r} is in {one} in the training part, in {other} in the {name} part; use one unit"
-                )
-        for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
-            labels = table.targets[:, column]
-            odd = labels[~np.isnan(labels) & (labels != 0) & (labels != 1)]
-            if kind == "binary" and len(odd):
-                raise BadInput(f"{task!r} is 0 or 1 in the training part, {odd[0]:g} in the {name} part; use one kind")
-    if not train.tasks:
-        raise BadInput("the training part has no target column; name at least one in `targets`")
-    for name, table, least in (("training", train, 2), ("validation", valid, 1)):
-        for column, task in enumerate(train.tasks):
-            count = int((~np.isnan(table.targets[:, column])).sum())
-            if count < least:
-                raise BadInput(
-                    f"the {name} part has {count} labels of {task!r}, at least {least} are needed; use a larger table"
-                )
-    for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
-        labels = train.targets[~np.isnan(train.targets[:, column]), column]
-        if kind == "regression" and np.ptp(labels) == 0:
-            raise BadInput(
-                f"every training label of {task!r} is {labels[0]:g}; there is nothing to learn from a constant"
-            )
-
-
-def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
-    """Sentences about molecules, stereo marks left aside, that the training part shares with the others."""
-    known = {chem.flat_key(smiles) for smiles in train.smiles}
-    found = []
-    for name, table in (("validation", valid), ("test", test)):
-        shared = sum(chem.flat_key(smiles) in known for smiles in table.smiles)
-        if shared:
-            found.append(
-                f"{shared} of {len(table)} {name} molecules are also in the training part; its numbers flatter"
-            )
-    return found
-
-
-def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
-    """Sentences about molecules that the tokenizer cannot carry whole."""
-    found = []
-    for name, table in parts.items():
-        faults = backbone.check(list(table.smiles))
-        if faults:
-            molecules = len({row for row, _ in faults})
-            found.append(
-                f"{molecules} of {len(table)} {name} molecules reach the backbone incompletely: {faults[0][1]}"
-            )
-    return found
-
-
-def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]:
-    """A sentence for each task whose predictions hardly vary: the model predicts the mean."""
-    found = []
-    for column, task in enumerate(train.tasks):
-        spread = float(np.nanstd(train.targets[:, column]))
-        if train.kinds[column] == "regression" and float(np.std(predictions[:, column])) < 0.05 * spread:
-            found.append(
-                f"the model predicts the mean of {task!r}: its predictions vary by less than 5 % of the labels' spread"
-            )
-    return found
 
 
 def validation(predictor: "Predictor", valid: Dataset, report: Report) -> Callable[[], dict[str, float]]:

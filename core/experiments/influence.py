@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from core.data import Dataset
-from core.experiments.finetune import unreadable
 from core.experiments.scoring import check_scores, check_tables, encoded, score_table, scored_rows, scorer
+from core.experiments.soundness import unreadable
 from core.fits import Fit
 from core.report import SILENT, Report
 from core.scores import CONVENTION, Scores, detection, unit_factor, unit_words

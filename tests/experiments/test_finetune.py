@@ -10,7 +10,8 @@ from core import chem, training
 from core.backbones import Untrained
 from core.data import Dataset
 from core.experiments import FineTune, Load, parts, settled
-from core.experiments.finetune import check_parts, faults, overlaps, spelled
+from core.experiments.finetune import spelled
+from core.experiments.soundness import check_parts, faults, held, overlaps
 from core.fits import Fit
 from core.methods import Head
 from core.predictor import Predictor
@@ -146,6 +147,22 @@ def test_units_and_kinds_have_to_agree_between_parts() -> None:
         check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
     with pytest.raises(BadInput, match="0 or 1 in the training part, 5 in the validation part"):
         check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))
+
+
+def test_predictions_that_are_held_at_the_margin_are_counted() -> None:
+    made = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
+    made.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), margin=0.5)
+    inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
+    assert held(made, {"valid": inside}) == []
+    (said,) = held(made, {"valid": inside, "test": outside})
+    assert said.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
+
+
+def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: Store) -> None:
+    fit = make(dataclasses.replace(ready, epochs=1, margin=0.25), store, Report())
+    made, labels = Predictor.load(fit.folder / "predictor", "cpu"), fit.matrices("train")[0]
+    assert float(made.most) == pytest.approx(labels.max() + 0.25 * labels.std())
+    assert float(made.least) == pytest.approx(labels.min() - 0.25 * labels.std())
 
 
 def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
