@@ -102,6 +102,7 @@ def written(molecule: Chem.Mol) -> str:
 
 def respelled(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
     """`count` SMILES of a molecule from random orders of its atoms, stereo marks kept; some may be alike."""
+    seed = 1 + seed % (2**31 - 1)  # RDKit takes 0 for "go on where the last one stopped", and no more than 31 bits
     return list(Chem.MolToRandomSmilesVect(molecule, count, seed)) if count else []
 
 

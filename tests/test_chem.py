@@ -65,6 +65,8 @@ def test_respelled_is_the_same_molecule_in_other_orders():
     drug = chem.parse(DRUGS[0])
     assert chem.respelled(drug, 8, seed=5) != chem.respelled(drug, 8, seed=6)
     assert len(set(chem.respelled(drug, 8, seed=5))) > 4 and chem.respelled(drug, 0, seed=5) == []
+    for seed in (0, 2**31 - 2, 2**31 - 1, 2**31 + 4):  # whatever was written before
+        assert chem.respelled(drug, 3, seed) == chem.respelled(drug, 3, seed)
 
 
 def test_a_very_long_molecule_is_written_and_read():

@@ -35,7 +35,7 @@ class Gather(Spec[Corpus]):
     """
 
     kind: ClassVar[str] = "gather"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     effort: ClassVar[float] = 20.0
 
     files: tuple[str, ...] = Field(default=(), description="paths of SMILES files: smi, txt, csv, tsv (.gz), parquet")
