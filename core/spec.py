@@ -161,7 +161,7 @@ def read(value: Any, product: type | None = None) -> Spec:
         if revision not in (None, Spec.kinds[kind].revision):
             raise BadInput(
                 f"{kind}: the recipe is of revision {revision}, this version makes {Spec.kinds[kind].revision}; "
-                "leave `revision` out to make it anew"
+                "start it anew, or take `revision` out of the recipe and run that"
             )
         value = Spec.kinds[kind](**fields)
     if not isinstance(value, Spec):

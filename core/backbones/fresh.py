@@ -20,7 +20,7 @@ class Fresh:
 
     kind: ClassVar[str] = "fresh"
 
-    name: str = Field(default="molsway-mini", min_length=1, max_length=60, description="what the model is to be called")
+    name: str = Field(default="", max_length=60, description="what the model is to be called; by default, its shape")
     width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of an embedding")
     depth: int = Field(default=MINI.num_hidden_layers, ge=1, le=100, description="layers")
     heads: int = Field(default=MINI.num_attention_heads, ge=1, le=64, description="attention heads of a layer")
@@ -37,6 +37,10 @@ class Fresh:
                 "turn pairs); change `width` or `heads`"
             )
 
+    @property
+    def called(self) -> str:
+        return self.name or f"molformer-{self.depth}x{self.width}"
+
     def __call__(self, vocabulary: Sequence[str]) -> "Backbone":
         """The backbone with its masked-LM head, in evaluation mode; `vocabulary`: tokens in order of ids."""
         from core.backbones.backbone import Backbone
@@ -51,4 +55,4 @@ class Fresh:
             intermediate_size=self.inner,
             num_random_features=self.features,
         )
-        return Backbone(untrained(config, self.seed), MolformerTokenizer.of(vocabulary), self.name)
+        return Backbone(untrained(config, self.seed), MolformerTokenizer.of(vocabulary), self.called)

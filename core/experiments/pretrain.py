@@ -62,7 +62,9 @@ class Pretrain(Spec[Checkpoint]):
 
     @property
     def title(self) -> str:
-        return f"pre-training of {getattr(self.beginning, 'name', 'a made checkpoint')} on a {self.corpus.title}"
+        begun = self.beginning
+        name = begun.called if isinstance(begun, Fresh) else getattr(begun, "name", "a made checkpoint")
+        return f"pre-training of {name} on a {self.corpus.title}"
 
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch
