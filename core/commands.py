@@ -276,4 +276,4 @@ def _quality(options: argparse.Namespace) -> Any:
         rows = quality.run(store, report, options.data, show=bar.line, **asked)
     if options.json:
         return {"rows": rows, "verdicts": quality.verdicts(rows)}
-    return "\n".join([*map(quality.line, rows), "", *quality.verdicts(rows)])
+    return "\n".join([*map(quality.line, rows), "", quality.grid(rows), "", *quality.verdicts(rows)])

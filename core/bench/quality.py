@@ -154,9 +154,24 @@ def row(table: str, split: str, arm: str, fits: list[tuple[str, Fit]]) -> dict[s
 
 
 def line(found: dict[str, Any]) -> str:
-    noise = "" if found["sd"] is None else f" ± {found['sd']:.3f}"
     names = f"{found['table']:<14} {found['split']:<9} {found['arm']:<22}"
-    return f"{names} {found['rmse']:.3f}{noise}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
+    return f"{names} {error(found)}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
+
+
+def grid(rows: list[dict[str, Any]]) -> str:
+    """Test errors in Markdown: a line for each table and split, a column for each arm."""
+    arms = list(dict.fromkeys(one["arm"] for one in rows))
+    cells = {(one["table"], one["split"], one["arm"]): error(one) for one in rows}
+    lines = ["| table | split | " + " | ".join(arms) + " |", "| --- " * (2 + len(arms)) + "|"]
+    for table, split in dict.fromkeys((one["table"], one["split"]) for one in rows):
+        found = [cells.get((table, split, arm), "") for arm in arms]
+        lines.append(f"| {table} ({TABLES[table].unit}) | {split} | " + " | ".join(found) + " |")
+    return "\n".join(lines)
+
+
+def error(found: dict[str, Any]) -> str:
+    """A test error with its spread over the seeds, if there are several."""
+    return f"{found['rmse']:.3f}" + ("" if found["sd"] is None else f" ± {found['sd']:.3f}")
 
 
 def verdicts(rows: list[dict[str, Any]]) -> list[str]:

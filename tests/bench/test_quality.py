@@ -85,6 +85,20 @@ def test_a_table_that_is_not_there_is_asked_for_by_name(cache: Path, tmp_path: P
         quality.run(Store(cache), Report(), tmp_path, tables=("Lipophilicity",))
 
 
+def test_the_grid_has_a_line_for_each_split_and_a_column_for_each_arm() -> None:
+    rows = [
+        {"table": "ESOL", "split": "random", "arm": "full", "rmse": 0.61234, "sd": 0.0456},
+        {"table": "ESOL", "split": "random", "arm": "random forest", "rmse": 0.7, "sd": None},
+        {"table": "BACE", "split": "scaffold", "arm": "full", "rmse": 0.8, "sd": 0.1},
+    ]
+    assert quality.grid(rows).splitlines() == [
+        "| table | split | full | random forest |",
+        "| --- | --- | --- | --- |",
+        "| ESOL (log10(mol/L)) | random | 0.612 ± 0.046 | 0.700 |",
+        "| BACE (pIC50) | scaffold | 0.800 ± 0.100 |  |",
+    ]
+
+
 def test_the_network_of_a_verdict_is_chosen_by_its_validation_error() -> None:
     def row(arm: str, valid: float, test: float, baseline: bool) -> dict:
         return {"table": "T", "split": "random", "arm": arm, "valid_rmse": valid, "rmse": test, "baseline": baseline}
