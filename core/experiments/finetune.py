@@ -61,7 +61,7 @@ class FineTune(Spec[Fit]):
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="molecules in an optimiser step")
     learning_rate: float | None = Field(
-        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for the backbone"
+        default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for method and backbone"
     )
     head_rate: float = Field(default=3.0, gt=0, le=100, description="learning rate of the head, times the backbone's")
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
@@ -187,7 +187,7 @@ class FineTune(Spec[Fit]):
             steps=self.steps,
             evaluations=self.evaluations,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate or 3e-4 * 256 / backbone.width,
+            learning_rate=self.learning_rate or self.method.rate * 256 / backbone.width,
             weight_decay=self.weight_decay,
             warm_up=self.warm_up,
             clip=self.clip,

@@ -14,6 +14,7 @@ class Head:
 
     kind: ClassVar[str] = "head"
     name: ClassVar[str] = "head"
+    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)

@@ -30,6 +30,7 @@ class LoRA:
 
     kind: ClassVar[str] = "lora"
     name: ClassVar[str] = "LoRA"
+    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
     alpha: int = Field(default=16, ge=1, le=4096, description="α: a change counts α/r times")

@@ -13,7 +13,7 @@ from core.experiments import FineTune, Load, parts, settled
 from core.experiments.finetune import spelled
 from core.experiments.soundness import check_parts, faults, held, overlaps
 from core.fits import Fit
-from core.methods import Head
+from core.methods import Head, LoRA
 from core.predictor import Predictor
 from core.report import Cancelled, Report
 from core.spec import BadInput
@@ -180,4 +180,5 @@ def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: Fi
     assert [asked.plan(backbone, "cpu", n).epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 12, 12]
     plan = asked.plan(backbone, "cpu", 320)
     assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
+    assert dataclasses.replace(asked, method=LoRA()).plan(backbone, "cpu", 320).learning_rate == pytest.approx(2e-3)
     assert dataclasses.replace(ready, epochs=4).plan(backbone, "cpu", 10).epochs == 4
