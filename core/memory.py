@@ -14,7 +14,8 @@ SETTINGS = {TRIM_THRESHOLD: 1 << 30, TOP_PAD: 64 << 20, MMAP_THRESHOLD: 32 << 20
 def keep() -> bool:
     """Have freed memory kept for the next step instead of given back and asked for again, page by page.
 
-    Ten thousand pages a step of `molsway-mini` were, a tenth of its time. False where the C library is not glibc.
+    A training step of `molsway-mini` asked for ten thousand pages, which took a tenth of its time. False where the C
+    library is not glibc: nothing is changed then.
     """
     return _glibc() and all(ctypes.CDLL(None).mallopt(name, value) for name, value in SETTINGS.items())
 
