@@ -1,0 +1,44 @@
+"""A small pre-training that the tests of this folder share."""
+
+import pytest
+
+from core.backbones.checkpoint import Checkpoint
+from core.backbones.fresh import Fresh
+from core.corpus import Corpus
+from core.experiments import Gather, Load, Pretrain
+from core.report import Report
+from core.store import Store, make
+
+NANO = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)
+
+
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="package")
+def gathered() -> Gather:
+    return Gather(
+        labelled=(Load("bundled:solubility", limit=250),),
+        leave_out=(Load("bundled:hydration", limit=200),),
+        spellings=2,
+        least=2,
+    )
+
+
+@pytest.fixture(scope="package")
+def corpus(gathered: Gather, store: Store) -> Corpus:
+    return make(gathered, store, Report())
+
+
+@pytest.fixture(scope="package")
+def recipe(gathered: Gather) -> Pretrain:
+    return Pretrain(
+        gathered, NANO, measured=1.0, steps=40, batch_size=32, held_out=40, evaluations=4, learning_rate=1e-2
+    )
+
+
+@pytest.fixture(scope="package")
+def made(recipe: Pretrain, corpus: Corpus, store: Store) -> Checkpoint:
+    return make(recipe, store, Report())
