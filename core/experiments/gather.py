@@ -1,5 +1,6 @@
 """Gathering a corpus: SMILES files of any size → molecules, each once, tokenised and described, fit to pre-train on."""
 
+import contextlib
 import dataclasses
 import json
 from collections import Counter
@@ -35,13 +36,13 @@ class Gather(Spec[Corpus]):
     """
 
     kind: ClassVar[str] = "gather"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     effort: ClassVar[float] = 20.0
 
     files: tuple[str, ...] = Field(default=(), description="paths of SMILES files: smi, txt, csv, tsv (.gz), parquet")
     labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose labels are learned too")
     leave_out: tuple[Spec[Dataset], ...] = Field(
-        default=(), description="molecules that must not be in the corpus, stereo marks aside"
+        default=(), description="molecules that must not be in the corpus, stereo marks aside, with a label or without"
     )
     stereo: bool = Field(default=True, description="keep stereo marks; without, stereoisomers become one molecule")
     spellings: int = Field(default=3, ge=1, le=32, description="ways each molecule is written, the canonical one first")
@@ -77,7 +78,7 @@ class Gather(Spec[Corpus]):
             report.check()
             if streaming.digest(Path(path).expanduser()) != wanted:
                 raise BadInput(f"{path} has changed since this recipe was made; leave `digests` empty to take it as is")
-        banned = {chem.flat_key(smiles) for table in leave_out for smiles in table.smiles}
+        banned = left_out(leave_out)
         folder = report.folder()
         blocks, counts = self.blocks(report.part(0, 0.9), folder, labelled, banned)
         report(0.9, "choosing the vocabulary")
@@ -190,6 +191,17 @@ class Gather(Spec[Corpus]):
         }
         arrays |= {"labels": labels.values, "label_rows": labels.rows}
         return Corpus(molecules, vocabulary, arrays, record, folder)
+
+
+def left_out(tables: Sequence[Dataset]) -> set[str]:
+    """Stereo-free names of all molecules that tables were given, those dropped for want of a good label too."""
+    found = set()
+    for table in tables:
+        found.update(map(chem.flat_key, table.smiles))
+        for smiles in table.dropped["smiles"]:
+            with contextlib.suppress(BadInput):  # what is no molecule cannot be met
+                found.add(chem.flat_key(smiles))
+    return found
 
 
 def named(lines: list[str], stereo: bool, longest: int) -> list[tuple[str | None, str]]:

@@ -94,6 +94,14 @@ def test_left_out_molecules_are_not_there_nor_their_isomers(recipe: Gather, made
     assert corpus.record["digest"] != made(recipe).record["digest"]
 
 
+def test_a_molecule_without_a_good_label_is_left_out_too(recipe: Gather, made: Any, tmp_path: Path) -> None:
+    text = "smiles,y\nOCC,\nO=C(C)Oc1ccccc1C(=O)O,none\nnot a molecule,5\nCCCCCCCCCN,3\nCCCCCCCCCO,1\n"
+    out = table(tmp_path, "test.csv", text)
+    corpus = made(dataclasses.replace(recipe, leave_out=(out,)))
+    assert not {"CCO", "CC(=O)Oc1ccccc1C(=O)O"} & set(corpus.molecules["smiles"])
+    assert corpus.record["left_out"]["molecules"] == 4
+
+
 def test_each_spelling_is_the_same_molecule_and_the_first_its_name(recipe: Gather, made: Any) -> None:
     corpus = made(dataclasses.replace(recipe, spellings=4, least=1))
     for name, texts in zip(corpus.molecules["smiles"], spelled(corpus), strict=True):
