@@ -106,8 +106,7 @@ class Gather(Spec[Corpus]):
 
         folder = folder / "blocks"
         folder.mkdir(parents=True, exist_ok=True)
-        sizes = [Path(file).expanduser().stat().st_size for file in self.files]
-        guess = sum(len(t) for t in labelled) + sum(_lines_of(f, s) for f, s in zip(self.files, sizes, strict=True))
+        guess = sum(map(len, labelled)) + sum(_lines_of(Path(file).expanduser(), self.limit) for file in self.files)
         counts, seen, done, read = Counter(), set(), [], 0
         lines = self.lines(labelled)
         with Parallel(n_jobs=-1 if guess > CHUNK else 1, return_as="generator") as workers:
@@ -234,6 +233,7 @@ def described(names: list[str], spellings: int, seed: int) -> tuple[list[list[st
     return texts, np.stack(values)
 
 
-def _lines_of(file: str, size: int) -> int:
-    """About how many lines a file has: for the bar alone."""
-    return max(1, size // (12 if file.endswith((".gz", ".parquet")) else 45))
+def _lines_of(file: Path, limit: int) -> int:
+    """About how many lines are read of a file: for the bar alone."""
+    found = max(1, file.stat().st_size // (12 if file.suffix in (".gz", ".parquet") else 45))
+    return min(found, limit) if limit else found
