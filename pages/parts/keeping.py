@@ -25,7 +25,7 @@ def overview(kept: list[Run]) -> int | None:
             "title": [run.name for run in kept],
             "key figure": [key_metric(run.kind, run.entry.summary) for run in kept],
             "made": [datetime.fromtimestamp(run.moment) for run in kept],
-            "seconds": [run.entry.seconds for run in kept],
+            "took": pd.to_timedelta([round(run.entry.seconds, int(run.entry.seconds < 10)) for run in kept], unit="s"),
         }
     )
     chosen = st.dataframe(
@@ -38,10 +38,10 @@ def overview(kept: list[Run]) -> int | None:
         height=min(38 + 35 * len(table), 472),
         alt="What the store has",
         column_config={
-            "title": st.column_config.TextColumn(width=500),
+            "title": st.column_config.TextColumn(width=470),
             "key figure": st.column_config.TextColumn(width=220),
             "made": st.column_config.DatetimeColumn(format="DD MMM HH:mm", width=105),
-            "seconds": st.column_config.NumberColumn("took", format="%.1f s", width=65),
+            "took": st.column_config.NumberColumn(format="compact", width=85),  # hours, minutes, seconds
         },
     )
     rows = [row for row in chosen.selection.rows if row < len(kept)]
