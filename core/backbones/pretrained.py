@@ -44,6 +44,10 @@ class Pretrained:
     )
 
     @property
+    def called(self) -> str:
+        return Path(self.name).name or self.name  # of a folder not the whole path
+
+    @property
     def folder(self) -> Path | None:
         """The folder of the user's that the name stands for, if it is one."""
         folder = Path(self.name)
@@ -99,6 +103,10 @@ class Untrained:
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
 
+    @property
+    def called(self) -> str:
+        return f"{self.name} (random weights)"
+
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode, with a fixed vocabulary, since there is no corpus to take one from."""
         from core.backbones.backbone import Backbone
@@ -106,7 +114,7 @@ class Untrained:
         from core.backbones.tokenizer import MolformerTokenizer
 
         model = untrained(SIZES[self.name], self.seed, mlm_head)
-        return Backbone(model, MolformerTokenizer.of(FIXED), f"{self.name} (random weights)")
+        return Backbone(model, MolformerTokenizer.of(FIXED), self.called)
 
 
 def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":

@@ -65,8 +65,11 @@ class Adapt(Spec[Checkpoint]):
 
     @property
     def title(self) -> str:
-        name = getattr(self.backbone, "name", self.backbone.kind)
-        return f"{TITLES[self.objective]} of {name}, seed {self.seed}"
+        return f"{TITLES[self.objective]} of {self.backbone.called} to {self.corpus.title}, seed {self.seed}"
+
+    @property
+    def called(self) -> str:
+        return f"adapted {self.backbone.called}"
 
     def make(
         self,

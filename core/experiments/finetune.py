@@ -95,8 +95,7 @@ class FineTune(Spec[Fit]):
 
     @property
     def title(self) -> str:
-        backbone = getattr(self.backbone, "name", self.backbone.kind)
-        return f"{self.method.name} fine-tuning of {backbone} on {self.train.title}, seed {self.seed}"
+        return f"{self.method.name} fine-tuning of {self.backbone.called} on {self.train.title}, seed {self.seed}"
 
     def make(
         self, report: Report, train: Dataset, valid: Dataset, test: Dataset, backbone: Callable[[], Any] | None = None

@@ -62,9 +62,11 @@ class Pretrain(Spec[Checkpoint]):
 
     @property
     def title(self) -> str:
-        begun = self.beginning
-        name = begun.called if isinstance(begun, Fresh) else getattr(begun, "name", "a made checkpoint")
-        return f"pre-training of {name} on a {self.corpus.title}"
+        return f"pre-training of {self.called} on a {self.corpus.title}"
+
+    @property
+    def called(self) -> str:
+        return self.beginning.called
 
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch

@@ -34,7 +34,7 @@ def random_weights(backbone: Any, seed: int) -> Untrained:
         if shape is not None and dataclasses.replace(shape, **theirs) == known:
             return Untrained(name, seed=seed)
     raise BadInput(
-        f"`control` wants random weights in the shape of {getattr(backbone, 'name', backbone.kind)!r}, they come as "
+        f"`control` wants random weights in the shape of {backbone.called!r}, they come as "
         f"{', '.join(SIZES)} only; leave `control` out"
     )
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core import chem, training
-from core.backbones import Untrained
+from core.backbones import Pretrained, Untrained
+from core.backbones.fresh import Fresh
 from core.data import Dataset
-from core.experiments import FineTune, Load, parts, settled
+from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
 from core.experiments.finetune import spelled
 from core.experiments.soundness import check_parts, faults, held, overlaps
 from core.fits import Fit
@@ -182,3 +184,18 @@ def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: Fi
     assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
     assert dataclasses.replace(asked, method=LoRA()).plan(backbone, "cpu", 320).learning_rate == pytest.approx(2e-3)
     assert dataclasses.replace(ready, epochs=4).plan(backbone, "cpu", 10).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("backbone", "called"),
+    [
+        (Pretrained(), "molsway-mini"),
+        (Pretrained("/home/me/models/mine"), "mine"),
+        (Untrained("molsway-mini"), "molsway-mini (random weights)"),
+        (Adapt(Load("bundled:solubility")), "adapted molsway-mini"),
+        (Pretrain(Gather(files=("a.smi",)), Fresh("mine")), "mine"),
+    ],
+)
+def test_a_title_says_what_the_training_began_from(recipe: FineTune, backbone: Any, called: str) -> None:
+    title = dataclasses.replace(recipe, backbone=backbone).title
+    assert title == f"full fine-tuning of {called} on {recipe.train.title}, seed 1"
