@@ -137,8 +137,7 @@ def molecules(source: str, column: str, options: argparse.Namespace) -> tuple[li
 
     where, _, name = source.partition(":")
     if where in ("bundled", "hub"):
-        made = Load(source, smiles=column).make(SILENT)
-        cells = [*made.smiles, *made.dropped.loc[made.dropped["what"] == "molecule", "smiles"]]
+        cells = Load(source, smiles=column).make(SILENT).given()
     else:
         frame = read_table(Path(name if where == "file" else source).expanduser()).frame
         column = column or guess_smiles(frame)

@@ -15,6 +15,7 @@ STOREYS = [
     {
         "core.tables",
         "core.data",
+        "core.cleaning",
         "core.scores",
         "core.fits",
         "core.comparison",
@@ -34,7 +35,7 @@ STOREYS = [
     {"app"},
 ]
 NEIGHBOURS = {  # who may be imported on one's own floor
-    "core.data": {"core.tables"},
+    "core.cleaning": {"core.tables", "core.data"},
     "core.scores": {"core.data"},
     "core.fits": {"core.data"},
     "core.figures": {"core.data", "core.scores", "core.fits", "core.comparison"},

@@ -196,8 +196,7 @@ def left_out(tables: Sequence[Dataset]) -> set[str]:
     """Stereo-free names of all molecules that tables were given, those dropped for want of a good label too."""
     found = set()
     for table in tables:
-        found.update(map(chem.flat_key, table.smiles))
-        for smiles in table.dropped["smiles"]:
+        for smiles in table.given():
             with contextlib.suppress(BadInput):  # what is no molecule cannot be met
                 found.add(chem.flat_key(smiles))
     return found

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.data import Dataset, Rule
+from core.cleaning import Rule, clean
+from core.data import Dataset
 from core.report import Report
 from core.spec import BadInput, Spec, changed, fields_of, settings
 from core.tables import RawTable, guess_smiles, guess_targets, import_file, read_table, suffix_of
@@ -148,7 +149,7 @@ class Load(Spec[Dataset]):
         notes = list(raw.notes)
         if len(kept) > MOST_COLUMNS or len(kept) < len(others):
             notes.append(f"{len(others) - len(kept[:MOST_COLUMNS])} further columns are not kept")
-        return Dataset.build(
+        return clean(
             frame[smiles].tolist(),
             frame[list(targets)],
             tasks,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from core.cleaning import clean
 from core.data import Dataset
 from core.experiments.join import Join
 from core.experiments.load import Load
@@ -8,8 +9,8 @@ from core.experiments.plant import Plant
 from core.report import SILENT
 from core.spec import BadInput
 
-A = Dataset.build(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", columns={"id": ["a", "b", "c"], "n": [1, 2, 3]})
-B = Dataset.build(["CCN", "CCO"], [4, 5], ["y"], "mg", columns={"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]})
+A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", columns={"id": ["a", "b", "c"], "n": [1, 2, 3]})
+B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", columns={"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]})
 
 
 def join(*tables):
@@ -31,7 +32,7 @@ def test_rows_keep_their_order_and_columns_are_united():
 
 
 def test_what_was_planted_stays_known(tmp_path):
-    big = Dataset.build(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
+    big = clean(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
     planted = Plant(Load(), fraction=0.5).make(SILENT, table=big)
     made = join(A, planted)
     assert made.columns["planted"].dtype == bool and made.columns["planted"].sum() == 10
@@ -42,9 +43,9 @@ def test_what_was_planted_stays_known(tmp_path):
 
 def test_other_tasks_or_units_are_refused():
     with pytest.raises(BadInput, match="same tasks: the first has 'y', table 2 has 'z'"):
-        join(A, Dataset.build(["C"], [1], ["z"], "mg"))
+        join(A, clean(["C"], [1], ["z"], "mg"))
     with pytest.raises(BadInput, match="same units: the first has 'mg', table 3 has ''"):
-        join(A, B, Dataset.build(["C"], [1], ["y"]))
+        join(A, B, clean(["C"], [1], ["y"]))
     with pytest.raises(BadInput, match="at least one table"):
         Join(())
 
@@ -52,6 +53,6 @@ def test_other_tasks_or_units_are_refused():
 def test_one_class_more_or_less():
     positive = Dataset(["C"], [1.0], ("y",), ("mg",))
     assert join(A.take([0]), positive).kinds == ("regression",)
-    binary = Dataset.build(["C", "CC"], [0, 1], ["y"])
+    binary = clean(["C", "CC"], [0, 1], ["y"])
     assert join(binary.take([0]), binary.take([0])).kinds == ("binary",)
     assert join(A).digest == A.digest

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from core import chem
+from core.cleaning import clean
 from core.data import Dataset
 from core.experiments.load import Load
 from core.experiments.part import NAMES, Part, parts, split
@@ -20,7 +21,7 @@ def table():
     rings = ["c1ccccc1" + "C" * n + ring for ring in rings for n in range(1, 11)]
     stereo = [f"C[C@{mark}H](F){'C' * n}O" for n in range(1, 11) for mark in ("", "@")]
     smiles = chains + rings + stereo
-    return Dataset.build(smiles, np.random.default_rng(0).normal(size=len(smiles)), ["y"])
+    return clean(smiles, np.random.default_rng(0).normal(size=len(smiles)), ["y"])
 
 
 @pytest.mark.parametrize("by", RULES)
@@ -50,7 +51,7 @@ def test_scaffolds_stay_whole():
     smiles = [
         ring + "C" * n for ring in ("c1ccccc1", "C1CCCCC1", "c1ccncc1", "c1ccoc1", "C1CC1", "C1CCC1") for n in range(10)
     ]
-    table = Dataset.build(smiles, range(60), ["y"])
+    table = clean(smiles, range(60), ["y"])
     made = split(table, "scaffold", {"train": None, "valid": 10, "test": 10, "pool": 10}, 0, SILENT)
     cores = {name: {chem.scaffold(table.smiles[row]) for row in rows} for name, rows in made.items()}
     assert {name: len(found) for name, found in cores.items()} == {"train": 3, "valid": 1, "test": 1, "pool": 1}
@@ -60,7 +61,7 @@ def test_scaffolds_stay_whole():
 
 def test_a_scaffold_larger_than_every_part_takes_the_largest():
     smiles = ["C" * n for n in range(1, 41)] + ["c1ccccc1" + "C" * n + "C1CCC1" for n in range(20)]
-    table = Dataset.build(smiles, range(60), ["y"])
+    table = clean(smiles, range(60), ["y"])
     made = split(table, "scaffold", {"train": 30, "valid": 10, "test": None, "pool": 0}, 0, SILENT)
     assert {name: len(rows) for name, rows in made.items()} == {"train": 40, "valid": 10, "test": 10, "pool": 0}
 
@@ -68,7 +69,7 @@ def test_a_scaffold_larger_than_every_part_takes_the_largest():
 def test_counts_are_exact_by_swapping_groups():
     pairs = [f"C[C@{mark}H](F){'C' * n}O" for n in range(1, 11) for mark in ("", "@")]
     triples = [f"C[C{mark}H](F){'C' * n}N".replace("[CH]", "C") for n in range(1, 11) for mark in ("", "@", "@@")]
-    table = Dataset.build(pairs + triples, range(50), ["y"])
+    table = clean(pairs + triples, range(50), ["y"])
     for seed in range(20):
         made = split(table, "random", {"train": None, "valid": 5, "test": 5, "pool": 0}, seed, SILENT)
         assert (len(made["test"]), len(made["valid"]), len(made["train"])) == (5, 5, 40)
@@ -77,14 +78,14 @@ def test_counts_are_exact_by_swapping_groups():
 def test_by_label_every_part_has_the_spread_of_the_whole():
     smiles = ["C" * n + "O" for n in range(1, 201)]
     labels = np.random.default_rng(1).normal(size=200) ** 3
-    table = Dataset.build(smiles, labels, ["y"])
+    table = clean(smiles, labels, ["y"])
     tenths = np.quantile(labels, np.arange(1, 10) / 10)
     for seed in range(5):
         made = split(table, "label", {"train": None, "valid": 20, "test": 40, "pool": 0}, seed, SILENT)
         for name, each in (("valid", 2), ("test", 4)):
             counts = np.bincount(np.searchsorted(tenths, labels[made[name]]), minlength=10)
             assert abs(counts - each).max() <= 1
-    binary = Dataset.build(smiles, (np.arange(200) % 10 == 0).astype(float), ["y"])
+    binary = clean(smiles, (np.arange(200) % 10 == 0).astype(float), ["y"])
     made = split(binary, "label", {"train": None, "valid": 20, "test": 20, "pool": 0}, 0, SILENT)
     assert {binary.targets[made[name], 0].sum() for name in ("valid", "test")} == {2}
 
@@ -96,7 +97,7 @@ def test_by_label_with_gaps_and_without_labels(table):
     assert sum(map(len, made.values())) == 120
     assert 8 <= (~np.isnan(targets[made["test"], 1])).sum() <= 16
     with pytest.raises(BadInput, match="measured target"):
-        split(Dataset.build(list(table.smiles)), "label", SIZES, 0, SILENT)
+        split(clean(list(table.smiles)), "label", SIZES, 0, SILENT)
 
 
 def test_a_part_is_made_from_its_recipe(table):
@@ -148,13 +149,13 @@ def test_sizes_are_checked_where_they_are_given(fields, reason):
     ],
 )
 def test_too_few_rows_say_what_the_sizes_gave(rows, sizes, reason):
-    table = Dataset.build(["C" * n for n in range(1, rows + 1)], range(rows), ["y"])
+    table = clean(["C" * n for n in range(1, rows + 1)], range(rows), ["y"])
     with pytest.raises(BadInput, match=reason):
         Part(Load(), part="train", **sizes).make(SILENT, table=table)
 
 
 def test_groups_too_large_for_a_part_say_so():
-    table = Dataset.build(["C[C@H](N)O", "C[C@@H](N)O", "C[C@H](N)F", "C[C@@H](N)F"], range(4), ["y"])
+    table = clean(["C[C@H](N)O", "C[C@@H](N)O", "C[C@H](N)F", "C[C@@H](N)F"], range(4), ["y"])
     with pytest.raises(BadInput, match="belong together"):
         Part(Load(), part="test", valid=1, test=1).make(SILENT, table=table)
 
@@ -163,7 +164,7 @@ def test_no_leak_in_lipophilicity(shared_data):
     from core.tables import read_table
 
     frame = read_table(shared_data / "Lipophilicity.csv").frame
-    table = Dataset.build(frame["smiles"], frame[["exp"]], ["exp"])
+    table = clean(frame["smiles"], frame[["exp"]], ["exp"])
     for by in RULES:
         made = split(table, by, {"train": None, "valid": 0.1, "test": 0.1, "pool": 0}, 0, SILENT)
         assert {name: len(rows) for name, rows in made.items()} == {"train": 3360, "valid": 420, "test": 420, "pool": 0}
