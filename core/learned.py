@@ -63,7 +63,8 @@ class Learned:
     ) -> "Learned":
         models = []
         for place, (task, kind) in enumerate(zip(tasks, kinds, strict=True)):
-            report(place / len(tasks), f"fitting {learner.kind} to {task!r}")
+            share = report.part(place / len(tasks), (place + 1) / len(tasks))
+            share(0, f"fitting {learner.kind} to {task!r}")
             mine = ~np.isnan(labels[:, place])
             known = labels[mine, place]
             if kind == "binary" and np.ptp(known) == 0:
@@ -71,7 +72,7 @@ class Learned:
                     f"every training label of {task!r} is {known[0]:g}; a classifier needs both 0 and 1: split anew, "
                     "or use a larger table"
                 )
-            models.append(learner(rows[mine], known, kind, seed))
+            models.append(learner(rows[mine], known, kind, seed, share))
         return cls(learner, seed, tasks, kinds, features, rows, labels, tuple(models))
 
     def predict(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Learners: models without a network, called as `learner(features, labels, kind, seed)`; they give a function."""
+"""Learners: models without a network, called as `learner(features, labels, kind, seed, report)` to give a function."""
 
 from typing import Any
 

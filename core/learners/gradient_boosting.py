@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from core.features import Columns
+from core.learners.growing import grown
+from core.report import SILENT, Report
 from core.spec import settings
 
 
@@ -27,16 +29,16 @@ class GradientBoosting:
     share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that a split may choose among")
 
     def __call__(
-        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int
+        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         chosen = HistGradientBoostingClassifier if kind == "binary" else HistGradientBoostingRegressor
         model = chosen(
             learning_rate=self.learning_rate,
-            max_iter=self.trees,
             max_features=self.share,
             early_stopping=False,
             random_state=seed,
-        ).fit(features, labels.astype(int) if kind == "binary" else labels)
+        )
+        grown(model, "max_iter", self.trees, features, labels.astype(int) if kind == "binary" else labels, report)
         return lambda rows: model.predict_proba(rows)[:, 1] if kind == "binary" else model.predict(rows)

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from core.features import Columns
+from core.report import SILENT, Report
 from core.spec import BadInput, settings
 
 FOLDS = 5  # of the calibration of probabilities
@@ -31,12 +32,13 @@ class SupportVectors:
     most: int = Field(default=10_000, ge=10, description="molecules to learn from at most; of more, a random draw")
 
     def __call__(
-        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int
+        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.model_selection import StratifiedKFold
         from sklearn.svm import SVC, SVR
 
+        report(0, f"solving for {min(len(labels), self.most):,} molecules")  # in one go: it stops before or after
         if len(labels) > self.most:
             drawn = np.random.default_rng(seed).permutation(len(labels))[: self.most]
             features, labels = features[drawn], labels[drawn]

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
-from core.learners import LEARNERS, SupportVectors, named
+from core.learners import LEARNERS, GradientBoosting, RandomForest, SupportVectors, named
+from core.report import Cancelled, Report
 from core.spec import BadInput, form
 
 QUICK = {"trees": 60}  # as deep as a test needs
@@ -48,6 +50,28 @@ def test_the_same_seed_gives_the_same_model(learner: Any, table: tuple, kind: st
     np.testing.assert_array_equal(one, other)
     if learner.kind != "support-vectors":
         assert not np.array_equal(one, learner(rows, labels, kind, 4)(rows))
+
+
+@pytest.mark.parametrize("trees", [1, 7, 60])
+def test_trees_grown_in_slices_are_those_grown_at_once(table: tuple, trees: int) -> None:
+    rows, labels = table
+    slices = GradientBoosting(trees=trees)(rows, labels, "regression", 3)(rows)
+    whole = HistGradientBoostingRegressor(
+        learning_rate=0.05, max_iter=trees, max_features=0.3, early_stopping=False, random_state=3
+    )
+    np.testing.assert_array_equal(slices, whole.fit(rows, labels).predict(rows))
+    slices = RandomForest(trees=trees)(rows, labels, "regression", 3)(rows)
+    whole = RandomForestRegressor(n_estimators=trees, max_features=0.3, random_state=3)
+    np.testing.assert_array_equal(slices, whole.fit(rows, labels).predict(rows))
+
+
+@pytest.mark.parametrize("learner", [GradientBoosting(trees=40), RandomForest(trees=40)], ids=lambda one: one.kind)
+def test_growing_says_how_far_it_is_and_stops_when_cancelled(learner: Any, table: tuple) -> None:
+    said: list[tuple[float, str]] = []
+    report = Report(tell=lambda done, message, numbers: said.append((done, message)), cancelled=lambda: len(said) > 3)
+    with pytest.raises(Cancelled):
+        learner(*table, "regression", 0, report)
+    assert said == [(k / 10, f"growing trees, {4 * k} of 40") for k in range(4)]
 
 
 def test_a_learner_is_called_in_words(learner: Any) -> None:
