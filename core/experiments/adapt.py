@@ -170,7 +170,7 @@ class Adapt(Spec[Checkpoint]):
             **cost(body),
         }
         folder = report.folder()
-        body.name = f"{body.name}, adapted"
+        body.name = f"adapted {body.name}"
         body.save(folder / "backbone")
         history.note(folder / "backbone", self.key, body.name, smiles, corpus.digest, backbone or self.backbone)
         return Checkpoint(pd.DataFrame(progress.curve), record, folder)

@@ -32,13 +32,13 @@ def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store
     adapted = make(recipe, store, Report())
     assert adapted.record["valid_loss"] < 0.8 * adapted.record["valid_loss_before"]
     assert adapted.record["backbone"] == "molsway-tiny (random weights)"
-    assert adapted().name == "molsway-tiny (random weights), adapted"
+    assert adapted().name == "adapted molsway-tiny (random weights)"
     train, valid, test = parts(Load(f"file:{table}"), seed=0, valid=12, test=12)
     spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, features="none")
     spec = settled(spec, store.files)
     assert spec.parts()["backbone"] == recipe
     fit = make(spec, store, Report())
-    assert fit.record["backbone"].endswith("adapted") and fit.record["parameters"] < adapted.record["parameters"]
+    assert fit.record["backbone"].startswith("adapted ") and fit.record["parameters"] < adapted.record["parameters"]
 
 
 def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, store: Store, table: Path) -> None:
