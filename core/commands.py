@@ -222,14 +222,14 @@ def score(options: argparse.Namespace) -> Any:
 def predict(options: argparse.Namespace) -> Any:
     from core.experiments.applying import predict_file
 
-    return _applied(options, ("finetune", "baseline"), predict_file)
+    return _applied(options, ("finetune", "baseline", "ensemble"), predict_file)
 
 
 def _applied(options: argparse.Namespace, kinds: tuple[str, ...], does: Callable[..., Any], **more: Any) -> Any:
     store = _store(options)
     entry = store.find(options.key)
     if entry.kind not in kinds:
-        why = ", which has no gradient to score with" if entry.kind == "baseline" else ""
+        why = "" if getattr(Spec.kinds.get(entry.kind), "gradient", True) else ", which has no gradient to score with"
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
     with Bar() as bar:

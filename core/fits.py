@@ -20,9 +20,10 @@ class Fit:
     """A predictor after training.
 
     `curve`: a row an evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, and the main metric).
-    `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units.
+    `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units, of an ensemble
+    with the members' `spread`.
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
-    `folder`: where `predictor/` lies, its weights: read by `Predictor.load`, of a baseline by `Learned.load`.
+    `folder`: where `predictor/` lies, its weights: read by `core.committee.load`.
     """
 
     curve: pd.DataFrame

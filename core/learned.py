@@ -80,6 +80,10 @@ class Learned:
         rows = self.features(smiles, report)
         return np.stack([np.asarray(model(rows), float) for model in self.models], 1)
 
+    def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
+        """Nothing: descriptors and fingerprints read any molecule whole."""
+        return []
+
     @staticmethod
     def lies_in(folder: Path) -> bool:
         return (folder / ABOUT).is_file()

@@ -141,6 +141,10 @@ class Predictor(nn.Module):
         self.train(was_training)
         return found
 
+    def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
+        """What the backbone has against some of the molecules, such as unknown tokens: (row, sentence)."""
+        return self.backbone.check(smiles)
+
     def in_label_units(self, outputs: Tensor) -> Tensor:
         """Predictions (n, t) of outputs; losses and influence take the outputs themselves, which no limit bends."""
         values = (outputs * self.spread + self.centre).clamp(self.least, self.most)

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.backbones import Pretrained, Untrained
 from core.data import Dataset
-from core.experiments import Adapt, Baseline, FineTune, Load, parts, settled
+from core.experiments import Adapt, Baseline, Ensemble, FineTune, Load, parts, settled
 from core.fits import Fit
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.methods import Full, LoRA
@@ -81,6 +81,9 @@ def baseline(learner: Any) -> Callable[[Cell], Spec[Fit]]:
 
 NETWORKS: dict[str, Callable[[Cell], Spec[Fit]]] = {
     "full": lambda cell: network(cell, method=Full()),
+    "full, mean of three": lambda cell: Ensemble(
+        network(cell, method=Full()), seeds=tuple(range(cell.seed, cell.seed + 3))
+    ),
     "full after adapting": lambda cell: network(cell, method=Full(), backbone=adapted(cell)),
     "LoRA": lambda cell: network(cell, method=LoRA()),
     "LoRA after adapting": lambda cell: network(cell, method=LoRA(), backbone=adapted(cell)),

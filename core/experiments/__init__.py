@@ -2,6 +2,7 @@
 
 from core.experiments.adapt import Adapt
 from core.experiments.baseline import Baseline
+from core.experiments.ensemble import Ensemble
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
 from core.experiments.influence import Influence
@@ -18,6 +19,7 @@ __all__ = [
     "PRESETS",
     "Adapt",
     "Baseline",
+    "Ensemble",
     "FineTune",
     "Gather",
     "Influence",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from core import chem
+from core.committee import Committee, load, spread
 from core.data import Dataset
-from core.learned import Learned
 from core.report import Report
 from core.spec import BadInput, Spec
 from core.tables import RawTable, guess_smiles, numbers, read_table
@@ -20,27 +20,25 @@ CHUNK = 4096  # molecules that go through the model between two reports of progr
 
 
 def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
-    """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`."""
+    """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`.
+
+    Of an ensemble also `<task>_spread`: the standard deviation of its members.
+    """
     fit = store.get(spec)
-    model = functools.cache(lambda: loaded(fit.folder / "predictor", report.part(0, 0.1)))  # once the table is seen
+    model = functools.cache(lambda: load(fit.folder / "predictor", report.part(0, 0.1)))  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        predict, _ = model()
-        found = predict(list(chunk.smiles), report=within)
-        return {f"{task}_predicted": found[:, column] for column, task in enumerate(fit.tasks)}
+        molecules = list(chunk.smiles)
+        if not isinstance(model(), Committee):
+            return named("predicted", model().predict(molecules, report=within))
+        each = model().each(molecules, within)
+        return named("predicted", each.mean(0)) | named("spread", spread(each))
+
+    def named(what: str, values: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
 
     given = (read_table(table), out, columns, fit.tasks, smiles, None, report.part(0.1, 1))
-    return apply(*given, lambda smiles: model()[1](smiles))
-
-
-def loaded(folder: Path, report: Report) -> tuple[Callable[..., np.ndarray], Callable[..., list[tuple[int, str]]]]:
-    """What predicts, and what it has against some molecules: a network, or a baseline, as the folder has it."""
-    if Learned.lies_in(folder):
-        return Learned.load(folder, report).predict, lambda smiles: []
-    from core.predictor import Predictor
-
-    predictor = Predictor.load(folder)
-    return predictor.predict, predictor.backbone.check
+    return apply(*given, lambda smiles: model().check(smiles))
 
 
 def score_file(

@@ -211,7 +211,8 @@ class Influence(Spec[Scores]):
 def check_gradient(fit: Spec[Fit]) -> None:
     """Raises `BadInput` where a recipe yields a model without weights that a gradient could follow."""
     if not getattr(fit, "gradient", True):
-        raise BadInput(f"a {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")
+        one = "an" if fit.kind[0] in "aeiou" else "a"
+        raise BadInput(f"{one} {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")
 
 
 def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:

@@ -22,17 +22,13 @@ def fit_result(run: Run) -> None:
     kind, unit = record["kinds"][place], record["unit"][place]
     numbers(fit, task, kind, unit)
     notes(record.get("warnings", []))
-    names = ["Learning curve"] if len(fit.curve) else []  # a baseline has none
-    *curve, parity, worst, cost = st.tabs([*names, "Prediction against label", "Largest errors", "Cost"])
+    first = {"Learning curve": len(fit.curve), "Members": record.get("members")}  # a baseline has no curve
+    names = [name for name, there in first.items() if there]
+    *begin, parity, worst, cost = st.tabs([*names, "Prediction against label", "Largest errors", "Cost"])
     mine = fit.predictions[fit.predictions["task"] == task]
-    for tab in curve:
-        tab.plotly_chart(
-            figures.learning_curves({"": fit.curve}, {"": record.get("best_epoch")}),
-            key=f"curve-{run.key}",
-            config=figures.CONFIG,
-            alt="Training and validation loss by epoch; the best epoch is ringed",
-        )
-        tab.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
+    for name, tab in zip(names, begin, strict=True):
+        with tab:
+            members(record, task, kind, unit) if name == "Members" else learning(fit, run.key)
     with parity:
         figure = figures.parity(mine, unit)
         st.plotly_chart(
@@ -53,6 +49,36 @@ def fit_result(run: Run) -> None:
     exports(f"fit-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
+
+
+def learning(fit: Fit, key: str) -> None:
+    """The losses while it learned."""
+    st.plotly_chart(
+        figures.learning_curves({"": fit.curve}, {"": fit.record.get("best_epoch")}),
+        key=f"curve-{key}",
+        config=figures.CONFIG,
+        alt="Training and validation loss by epoch; the best epoch is ringed",
+    )
+    st.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
+
+
+def members(record: dict, task: str, kind: str, unit: str) -> None:
+    """What each member of an ensemble does by itself, the ensemble below them, and how far they are apart."""
+    names = BINARY[:2] if kind == "binary" else ("rmse", "mae")
+    cards = {f"seed {one['seed']}": one["metrics"] for one in record["members"]} | {"their mean": record["metrics"]}
+    rows = {
+        name: {f"{METRICS[m]}, {part}": number(card[part][task][m]) for part in ("valid", "test") for m in names}
+        for name, card in cards.items()
+    }
+    st.dataframe(pd.DataFrame.from_dict(rows, orient="index"), alt="Errors of the members and of their mean")
+    told = record["apart"][task]
+    said = f"On a test molecule the members are {number(told['spread'])} {plain(unit)} apart (standard deviation)."
+    if told["spearman"] is not None:
+        said += (
+            f" Whether that tells where their mean errs: rank correlation of both {number(told['spearman'])} "
+            "(1 always, 0 not at all)."
+        )
+    st.caption(said)
 
 
 def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
@@ -84,6 +110,7 @@ def costs(record: dict) -> None:
         "Device": device_name(record.get("device")),
         "Arithmetic": record.get("precision"),
         "Seed": record.get("seed"),
+        "Members": ", ".join(f"seed {one['seed']}" for one in record.get("members", [])),
     }
     known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
     st.dataframe(pd.DataFrame({"what": known.keys(), "value": known.values()}), hide_index=True, alt="What it took")

@@ -88,7 +88,7 @@ def choose_fit(label: str, key: str) -> Run | None:
     found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
-        st.warning("A baseline has no gradient, so that no influence can be taken of it; choose or train a network.")
+        st.warning("A baseline or an ensemble has no gradient to take influence of; choose or train a single network.")
     if not found:
         return None
     names = sorted(found, key=lambda key: bool(found[key].arm))

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, Baseline, FineTune, Part
+from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part
 from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
-from pages.parts.runs import Run, go, pick, recipes, runs, show
+from pages.parts.runs import Run, go, pick, readable, recipes, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
@@ -81,6 +81,20 @@ def begin_again(spec: Spec) -> None:
     st.session_state["again"], st.session_state["what"] = spec, FORMS[spec.kind]
 
 
+def repeat(spec: Spec) -> None:
+    """A button that asks for the mean of this recipe under several seeds."""
+    with st.popover("Average over seeds", icon=":material/stacks:"):
+        st.caption(
+            "Makes this recipe again with other seeds and takes the mean of the predictions: mostly better than one of "
+            "them, and how far they are apart is a first word on where to be careful."
+        )
+        count = st.number_input("Members", 2, 20, 3, key=f"members-{spec.key}")
+        seeds = tuple(range(spec.seed, spec.seed + count))
+        st.caption(f"Seeds {seeds[0]} to {seeds[-1]}; this one counts as the first.")
+        if st.button("Start", type="primary", icon=":material/play_arrow:", key=f"repeat-{spec.key}"):
+            go(submit(Ensemble(spec, seeds)))
+
+
 def result(run: Run | None) -> None:
     if run is None:
         empty(
@@ -98,6 +112,8 @@ def result(run: Run | None) -> None:
     with st.container(horizontal=True):
         if run.kind == "finetune" and st.button("Score a pool with it", type="primary", icon=":material/balance:"):
             st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
+        if run.kind in FORMS and readable(run) is not None:
+            repeat(run.spec)
         if run.kind in FORMS:
             st.button("Change and run again", icon=":material/edit:", on_click=begin_again, args=(run.spec,))
 

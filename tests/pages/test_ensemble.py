@@ -1,0 +1,64 @@
+"""Ensembles on the pages: asked for with one click, shown with their members, refused where a gradient is wanted."""
+
+import dataclasses
+import shutil
+
+import pytest
+import stage
+from conftest import checked, words
+from test_baselines import box, read_by_a_person
+
+from core.experiments import Ensemble
+from core.line import Line
+from core.report import Report
+from core.spec import read_json
+from core.store import Store, make
+from pages.parts.words import number
+
+pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
+PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))
+
+
+@pytest.fixture
+def paired(cache, tmp_path, monkeypatch):
+    """A store in which an ensemble is done too."""
+    shutil.copytree(cache, tmp_path / "copy")
+    monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
+    store = Store(tmp_path / "copy")
+    make(PAIR, store, Report(files=store.files))
+    return store
+
+
+def test_a_fit_is_averaged_over_seeds(open_page, cache):
+    at = open_page("train", run=stage.FIT.key)
+    box(at, "Members").set_value(4).run()
+    assert "Seeds 0 to 3" in words(at)
+    checked(at.button(key=f"repeat-{stage.FIT.key}").click().run())
+    (job,) = Line(cache).jobs()
+    assert read_json(job.spec) == Ensemble(stage.FIT, (0, 1, 2, 3))
+
+
+def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired):
+    at = open_page("train", run=PAIR.key)
+    text = read_by_a_person(at)
+    members = [stage.BASELINE, dataclasses.replace(stage.BASELINE, seed=1)]
+    for fit in [paired.get(PAIR), *map(paired.get, members)]:
+        assert number(fit.metrics["test"]["logS"]["rmse"]) in text
+    table = next(one.value for one in at.dataframe if "their mean" in one.value.index)
+    assert table.index.tolist() == ["seed 0", "seed 1", "their mean"]
+    assert table.columns.tolist() == ["RMSE, valid", "MAE, valid", "RMSE, test", "MAE, test"]
+    apart = paired.get(PAIR).record["apart"]["logS"]
+    assert number(apart["spread"]) in text and number(apart["spearman"]) in text
+    assert "Average over seeds" not in text and not any("Score a pool" in one.label for one in at.button)
+
+
+def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
+    at = open_page("influence", fit=PAIR.key)
+    assert "A baseline or an ensemble has no gradient" in at.warning[0].value
+    assert not any("mean of" in label.lower() for label in box(at, "Fit").options)
+
+
+def test_it_stands_beside_others(open_page, cache, paired):
+    at = open_page("compare", fits=f"{stage.BASELINE.key},{PAIR.key}")
+    table = next(one.value for one in at.dataframe if "RMSE" in one.value.columns)
+    assert table.loc[PAIR.key[:6], "RMSE"] == number(paired.get(PAIR).metrics["test"]["logS"]["rmse"])
