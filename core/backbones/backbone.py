@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,12 +11,25 @@ from torch import Tensor, nn
 from core.backbones.molformer import Molformer, load
 from core.backbones.tokenizer import MolformerTokenizer
 
+LAYER = r"(?:molformer\.)?encoder\.layer\.\d+\."  # the hub's masked-language model has the encoder one level down
+
 
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, batch, embed, lengths, check, thin and save.
+    A backbone of another kind has the same name, width, depth, layers, after, places, batch, embed, lengths, check,
+    thin and save.
     """
+
+    places: ClassVar[dict[str, str]] = {  # what a method can change, and the paths of these modules in the model
+        "query": LAYER + r"attention\.self\.query",
+        "key": LAYER + r"attention\.self\.key",
+        "value": LAYER + r"attention\.self\.value",
+        "attention output": LAYER + r"attention\.output\.dense",
+        "feed-forward in": LAYER + r"intermediate\.dense",
+        "feed-forward out": LAYER + r"output\.dense",
+        "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|(?:molformer\.)?LayerNorm",
+    }
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
         super().__init__()
@@ -36,6 +50,16 @@ class Backbone(nn.Module):
     def depth(self) -> int:
         """Number of layers."""
         return self.model.config.num_hidden_layers
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The layers, bottom to top."""
+        return self.model.encoder["layer"]
+
+    @property
+    def after(self) -> nn.Module:
+        """What the top layer's output goes through before it is pooled."""
+        return self.model.LayerNorm
 
     @property
     def device(self) -> torch.device:

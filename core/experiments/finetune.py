@@ -103,6 +103,7 @@ class FineTune(Spec[Fit]):
         import torch
 
         from core.predictor import Predictor, best_device
+        from core.proof import put_to_work
         from core.training import cost, peak_memory
         from core.training import train as run
 
@@ -122,7 +123,7 @@ class FineTune(Spec[Fit]):
         predictor.to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
-            self.method(predictor)
+            proof = put_to_work(self.method, predictor, train.smiles)
         plan = self.plan(body, device.type, len(train))
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -140,6 +141,7 @@ class FineTune(Spec[Fit]):
         prepared = time.monotonic() - began
         progress = run(predictor, lengths, loss_of, look, plan, report.part(0.03, 0.97))
         memory = peak_memory()
+        proven = proof.check(predictor)
         found = {}
         for number, (name, table) in enumerate(parts.items()):
             within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
@@ -153,6 +155,7 @@ class FineTune(Spec[Fit]):
             "method": as_json(self.method),
             "beside": beside.words if beside else None,
             **cost(predictor),
+            "proof": proven,
             "seconds": prepared + progress.seconds,
             "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
             "best_step": progress.curve[progress.best_look - 1]["step"],

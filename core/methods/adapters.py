@@ -1,26 +1,64 @@
-"""What `peft` has put into a backbone: its weights by themselves, and the backbone without it."""
+"""What `peft` puts into a backbone: its weights by themselves, and the backbone without it or with it merged in."""
 
 import copy
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MARK = "lora_"  # in the name of each of an adapter's weights
+BASE = ".base_layer."  # in the path of what an adapted module was before
+WORDS = {"task_type": "FEATURE_EXTRACTION"}  # a backbone gives embeddings; the head is ours
+
+
+def put(predictor: "nn.Module", config: Any, method: Any) -> None:
+    """Freeze the backbone, put the adapter of a `peft` configuration into it, and let it and the head move."""
+    from peft import get_peft_model
+
+    predictor.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # of layer norms; the proof of a method looks at it
+        get_peft_model(predictor.backbone.model, config)  # in place; what it returns only wraps
+    predictor.adapter = method
+    predictor.head.requires_grad_(True)
+
+
+def adapted(backbone: "nn.Module") -> "Iterator[tuple[str, nn.Module]]":
+    """Modules that an adapter has taken the place of, with their paths."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return ((path, module) for path, module in backbone.named_modules() if isinstance(module, BaseTunerLayer))
 
 
 def weights(backbone: "nn.Module") -> "dict[str, Tensor]":
-    """An adapter's weights by name; none where there is no adapter."""
-    return {name: value for name, value in backbone.state_dict().items() if MARK in name}
+    """An adapter's tensors by name; none where there is no adapter. What several modules share is there once."""
+    found, seen = {}, set()
+    for path, module in adapted(backbone):
+        for name, value in module.state_dict(prefix=f"{path}.").items():
+            place = (value.data_ptr(), tuple(value.shape)) if value.device.type != "meta" else name
+            if BASE not in name and place not in seen:
+                found[name] = value
+                seen.add(place)
+    return found
 
 
 def without(backbone: "nn.Module") -> "nn.Module":
     """A copy of the backbone as it was before an adapter was put into it."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
+    return _bare(copy.deepcopy(backbone))
 
-    plain = copy.deepcopy(backbone)
-    adapted = [(name, module) for name, module in plain.named_modules() if isinstance(module, BaseTunerLayer)]
-    for name, module in adapted:
-        parent, _, child = name.rpartition(".")
-        setattr(plain.get_submodule(parent), child, module.get_base_layer())
-    return plain
+
+def merged(backbone: "nn.Module") -> "nn.Module":
+    """A copy of the backbone whose own weights do what it does with its adapter, to rounding."""
+    whole = copy.deepcopy(backbone)
+    for _, module in adapted(whole):
+        module.merge()
+    return _bare(whole)
+
+
+def _bare(backbone: "nn.Module") -> "nn.Module":
+    """The backbone with every adapted module replaced by what it was around."""
+    for path, module in list(adapted(backbone)):
+        parent, _, child = path.rpartition(".")
+        setattr(backbone.get_submodule(parent), child, module.get_base_layer())
+    return backbone

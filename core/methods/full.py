@@ -19,3 +19,7 @@ class Full:
     def __call__(self, predictor: "nn.Module") -> None:
         """Mark the weights that move; the masked-LM head is no part of a prediction and stays as it is."""
         predictor.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: all."""
+        return sum(weight.numel() for weight in backbone.parameters())

@@ -19,3 +19,7 @@ class Head:
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)
         predictor.head.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: none."""
+        return 0

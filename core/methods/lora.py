@@ -1,24 +1,15 @@
 """Low-rank changes beside frozen weight matrices."""
 
-import re
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from core.methods import adapters
+from core.methods.places import ATTENTION, Target, pattern, shapes
 from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import nn
-
-PLACES = {  # of the matrices in a layer, each with its whole path: the suffix "output.dense" alone would match two
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention output": "attention.output.dense",
-    "feed-forward in": "intermediate.dense",
-    "feed-forward out": "output.dense",
-}
-Target = Literal["query", "key", "value", "attention output", "feed-forward in", "feed-forward out"]
 
 
 @settings
@@ -35,21 +26,22 @@ class LoRA:
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
     alpha: int = Field(default=16, ge=1, le=4096, description="α: a change counts α/r times")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
-    targets: tuple[Target, ...] = Field(
-        default=("query", "key", "value", "attention output"), min_length=1, description="matrices of a layer"
-    )
+    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
 
     def __call__(self, predictor: "nn.Module") -> None:
-        from peft import LoraConfig, inject_adapter_in_model
+        adapters.put(predictor, self.config(predictor.backbone), self)
 
-        predictor.requires_grad_(False)
-        paths = "|".join(re.escape(PLACES[target]) for target in self.targets)
-        config = LoraConfig(
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=rf"encoder\.layer\.\d+\.({paths})",
+            target_modules=pattern(backbone, self.targets),
+            **adapters.WORDS,
         )
-        inject_adapter_in_model(config, predictor.backbone.model)
-        predictor.adapter = self
-        predictor.head.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: r (in + out) a matrix."""
+        return sum(self.rank * (a + b) for a, b in shapes(backbone, self.targets))

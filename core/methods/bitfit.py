@@ -1,0 +1,31 @@
+"""Only offsets and the head move."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class BitFit:
+    """All offsets (biases) of the backbone are trained, those of layer norms among them, and the head.
+
+    Ben Zaken et al. 2021 (arXiv 2106.10199).
+    """
+
+    kind: ClassVar[str] = "bitfit"
+    name: ClassVar[str] = "BitFit"
+    rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        predictor.requires_grad_(False)
+        for name, weight in predictor.backbone.named_parameters():
+            weight.requires_grad_(name.endswith(".bias"))
+        predictor.head.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: one for each number that a linear layer or a layer norm gives."""
+        places = [module for module in backbone.modules() if getattr(module, "bias", None) is not None]
+        return sum(getattr(place, "out_features", None) or place.normalized_shape[0] for place in places)

@@ -1,0 +1,48 @@
+"""Low-rank changes of the direction of frozen weight matrices, and their lengths by themselves."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.methods import adapters
+from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class DoRA:
+    """As LoRA, but a low-rank change turns the rows of each target matrix, and their lengths are trained beside it.
+
+    Liu et al. 2024 (arXiv 2402.09353), by `peft`: m · (W + (α/r)·B·A) / ‖W + (α/r)·B·A‖, a length m for each output.
+    """
+
+    kind: ClassVar[str] = "dora"
+    name: ClassVar[str] = "DoRA"
+    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+
+    rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
+    alpha: int = Field(default=16, ge=1, le=4096, description="α: a change counts α/r times")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
+    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            use_dora=True,
+            target_modules=pattern(backbone, self.targets),
+            **adapters.WORDS,
+        )
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: r (in + out) + out a matrix."""
+        return sum(self.rank * (a + b) + b for a, b in shapes(backbone, self.targets))

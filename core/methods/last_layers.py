@@ -1,0 +1,39 @@
+"""Only the layers next to the head, and the head, move."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.spec import BadInput, settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class LastLayers:
+    """The topmost layers of the backbone are trained, what follows them, and the head; those below are frozen."""
+
+    kind: ClassVar[str] = "last-layers"
+    name: ClassVar[str] = "last-layers"
+    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+
+    layers: int = Field(default=2, ge=1, le=1000, description="layers that move, from the top")
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        predictor.requires_grad_(False)
+        for part in (*self.parts(predictor.backbone), predictor.head):
+            part.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: those of the layers and of what follows them."""
+        return sum(weight.numel() for part in self.parts(backbone) for weight in part.parameters())
+
+    def parts(self, backbone: "nn.Module") -> "Iterator[nn.Module]":
+        if self.layers > backbone.depth:
+            raise BadInput(
+                f"last-layers wants at most {backbone.depth} layers of {backbone.name}, got {self.layers}; "
+                "lower `layers`, or take the method `full`"
+            )
+        yield from (*backbone.layers[-self.layers :], backbone.after)

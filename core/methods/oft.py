@@ -1,0 +1,42 @@
+"""Rotations of what enters frozen weight matrices."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.methods import adapters
+from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.spec import BadInput, settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class OFT:
+    """The backbone is frozen; what enters each target matrix is turned, block by block, by trained rotations.
+
+    Qiu et al. 2023 (arXiv 2306.07280), by `peft`: angles between the neurons stay as pre-training left them.
+    """
+
+    kind: ClassVar[str] = "oft"
+    name: ClassVar[str] = "OFT"
+    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+
+    block: int = Field(default=16, ge=2, le=1024, description="numbers that are turned together; divides the width")
+    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import OFTConfig
+
+        for width in {a for a, _ in shapes(backbone, self.targets)}:
+            if width % self.block:
+                raise BadInput(f"oft turns blocks of {self.block} numbers, {width} enter a matrix of {backbone.name}")
+        return OFTConfig(oft_block_size=self.block, target_modules=pattern(backbone, self.targets), **adapters.WORDS)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: (block - 1) / 2 for each input of a matrix."""
+        return sum(a * (self.block - 1) // 2 for a, _ in shapes(backbone, self.targets))

@@ -1,0 +1,37 @@
+"""Places in a backbone that a method can change, by the names a chemist reads."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from core.spec import BadInput
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Target = Literal["query", "key", "value", "attention output", "feed-forward in", "feed-forward out"]
+ATTENTION: tuple[Target, ...] = ("query", "key", "value", "attention output")
+
+
+def pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
+    """A regular expression that fits the whole path of every module at these places of a backbone, and no other.
+
+    A suffix would not do: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. Raises `BadInput`
+    where the backbone has no such place.
+    """
+    if absent := [place for place in places if place not in backbone.places]:
+        raise BadInput(
+            f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.places))}"
+        )
+    return "|".join(f"(?:{backbone.places[place]})" for place in places)
+
+
+def modules(backbone: "nn.Module", places: Sequence[str]) -> Iterator["nn.Module"]:
+    """The modules at these places, bottom to top."""
+    wanted = re.compile(pattern(backbone, places))
+    return (module for path, module in backbone.model.named_modules() if wanted.fullmatch(path))
+
+
+def shapes(backbone: "nn.Module", places: Sequence[str]) -> list[tuple[int, int]]:
+    """Numbers that enter and leave each of the matrices at these places."""
+    return [(module.in_features, module.out_features) for module in modules(backbone, places)]
