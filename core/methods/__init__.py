@@ -12,13 +12,10 @@ from core.methods.head import Head
 from core.methods.ia3 import IA3
 from core.methods.last_layers import LastLayers
 from core.methods.ln_tuning import LayerNorms
-from core.methods.loha import LoHa
 from core.methods.lora import LoRA
 from core.methods.miss import MiSS
 from core.methods.oft import OFT
 from core.methods.vera import VeRA
 from core.spec import Family
 
-METHODS = Family(
-    "method", Full, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, LoHa, OFT, FourierFT, MiSS, Head
-)
+METHODS = Family("method", Full, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, OFT, FourierFT, MiSS, Head)

@@ -17,6 +17,8 @@ class DoRA:
     """As LoRA, but a low-rank change turns the rows of each target matrix, and their lengths are trained beside it.
 
     Liu et al. 2024 (arXiv 2402.09353), by `peft`: m · (W + (α/r)·B·A) / ‖W + (α/r)·B·A‖, a length m for each output.
+    Its gradient takes the lengths ‖…‖ for constant, as the paper says: a slope that influence takes of it is off by
+    a per cent or so.
     """
 
     kind: ClassVar[str] = "dora"

@@ -9,7 +9,7 @@ import torch
 
 from core import backbones
 from core.backbones import Pretrained, Untrained
-from core.methods import METHODS, IA3, OFT, FourierFT, LastLayers, adapters
+from core.methods import IA3, METHODS, OFT, FourierFT, LastLayers, adapters
 from core.predictor import Predictor
 from core.proof import put_to_work
 from core.spec import BadInput, as_json
@@ -25,7 +25,6 @@ MOVED = {  # of molformer-xl's own weights, or beside them
     "bitfit": 74_496,
     "ln-tuning": 25 * 2 * 768,
     "vera": 4 * 12 * (256 + 768),
-    "loha": 589_824,
     "oft": 4 * 12 * 48 * 120,
     "fourierft": 4 * 12 * 256,
     "miss": 4 * 12 * 8 * 768,
@@ -146,7 +145,7 @@ def test_an_adapter_leaves_what_it_is_put_into_alone(method: Any, name: str) -> 
 
 
 def test_layers_that_are_not_there_are_refused() -> None:
-    with pytest.raises(BadInput, match="at most 3 layers of molsway-tiny .*, got 4"):
+    with pytest.raises(BadInput, match=r"at most 3 layers of molsway-tiny .*, got 4"):
         LastLayers(layers=4)(predictor_of("random"))
 
 
