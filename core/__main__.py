@@ -75,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
     export_ = command("export", commands.export, "copy a run to a folder")
     export_.add_argument("key", metavar="KEY")
     export_.add_argument("folder", type=Path, metavar="DIR")
+    export_.add_argument(
+        "--as",
+        dest="form",
+        choices=("run", "adapter", "merged"),
+        default="run",
+        help="all its files; or of a fine-tuning the peft adapter, or the backbone with everything merged in",
+    )
     delete_ = command("delete", commands.delete, "delete a run")
     delete_.add_argument("key", metavar="KEY")
     kinds_ = command("kinds", commands.kinds, "every kind, family and member: the schema of recipes")

@@ -131,8 +131,25 @@ def list_(options: argparse.Namespace) -> Any:
 def export(options: argparse.Namespace) -> Any:
     store = _store(options)
     entry = store.find(options.key)
-    store.export(entry.key, options.folder)
+    if options.form == "run":
+        store.export(entry.key, options.folder)
+    else:
+        fit = _fit_of(entry, store)
+        from core import portable
+
+        with store.away(options.folder) as folder:
+            portable.export(fit, options.form, folder, entry.title)
     return {"key": entry.key, "kind": entry.kind, "folder": str(options.folder)}
+
+
+def _fit_of(entry: Any, store: Any) -> Any:
+    """The fit that an entry holds. Raises `BadInput` where it holds something else."""
+    fit = store.get(entry.spec)
+    if not hasattr(fit, "metrics"):
+        raise BadInput(
+            f"{entry.key} is a run of kind {entry.kind!r}, which has no network; give the key of a fine-tuning"
+        )
+    return fit
 
 
 def delete(options: argparse.Namespace) -> Any:

@@ -211,7 +211,15 @@ class Store:
 
     def export(self, key: str, folder: Path | str) -> Path:
         """Copy a product's files into `folder`, which has to be new or empty. Raises `BadInput`."""
-        source, target = self.folder(key), Path(folder).resolve()
+        source = self.folder(key)
+        with self.away(folder) as target:
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        return target
+
+    @contextlib.contextmanager
+    def away(self, folder: Path | str) -> Iterator[Path]:
+        """A folder outside the cache, new or empty: what is written there is all there or not. Raises `BadInput`."""
+        target = Path(folder).resolve()
         if target.is_relative_to(self.root):
             raise BadInput(f"{folder} lies inside the cache; export to a folder outside it")
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -219,14 +227,14 @@ class Store:
         there = target.is_dir()
         try:
             with room(target):
-                shutil.copytree(source, target, dirs_exist_ok=True)
+                target.mkdir(parents=True, exist_ok=True)
+                yield target
         except BaseException as error:  # half a product is none
             for inner in (*target.glob("*"), *([] if there else [target])):
                 shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
             if isinstance(error, OSError):
                 raise BadInput(f"{folder} cannot be written: {error.strerror}; name another folder") from None
             raise
-        return target
 
     def sweep(self, days: float = 30.0) -> None:
         """Remove what crashes left: drafts of over an hour ago, trash, and scratch untouched for `days`."""

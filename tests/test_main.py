@@ -52,6 +52,11 @@ def test_the_route_from_recipe_to_scored_table(call: Any, study: Influence, tmp_
         assert pd.read_csv(out)[column].notna().all()
 
     assert call("export", fit, str(tmp_path / "taken"))[0] == 0 and (tmp_path / "taken" / "spec.json").exists()
+    merged = tmp_path / "merged"
+    assert call("export", fit, str(merged), "--as", "merged")[0] == 0 and (merged / "model.safetensors").exists()
+    status, _, err = call("export", fit, str(tmp_path / "adapter"), "--as", "adapter")
+    assert status == 2 and "export it as merged" in err and not (tmp_path / "adapter").exists()
+    assert "which has no network" in call("export", made["key"], str(tmp_path / "no"), "--as", "merged")[2]
     assert call("delete", fit)[0] == 0
     assert fit not in {run["key"] for run in call("list")[1]}
 
@@ -106,8 +111,10 @@ def test_every_kind_has_a_schema_with_help(call: Any) -> None:
 
 def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
     _, answer, _ = call("methods", "--backbone", "molformer-xl")
-    assert answer["methods"]["full"]["trainable"] == answer["methods"]["full"]["parameters"] == 44_670_721
-    assert answer["methods"]["head"]["trainable"] == 295_681
+    trainable = {kind: cost["trainable"] for kind, cost in answer["methods"].items()}
+    expected = {"full": 44_670_721, "head": 295_681, "bitfit": 370_177, "lora": 885_505, "ia3": 323_329}
+    assert trainable | expected == trainable
+    assert answer["methods"]["lora"]["trainable_share"] == pytest.approx(885_505 / 45_260_545)
 
 
 def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:

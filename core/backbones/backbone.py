@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from core.backbones.molformer import Molformer, load
 from core.backbones.tokenizer import MolformerTokenizer
 
-LAYER = r"(?:molformer\.)?encoder\.layer\.\d+\."  # the hub's masked-language model has the encoder one level down
+LAYER = r"encoder\.layer\.\d+\."
 
 
 class Backbone(nn.Module):
@@ -28,7 +28,7 @@ class Backbone(nn.Module):
         "attention output": LAYER + r"attention\.output\.dense",
         "feed-forward in": LAYER + r"intermediate\.dense",
         "feed-forward out": LAYER + r"output\.dense",
-        "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|(?:molformer\.)?LayerNorm",
+        "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|LayerNorm",
     }
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:

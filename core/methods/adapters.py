@@ -14,14 +14,19 @@ WORDS = {"task_type": "FEATURE_EXTRACTION"}  # a backbone gives embeddings; the 
 
 def put(predictor: "nn.Module", config: Any, method: Any) -> None:
     """Freeze the backbone, put the adapter of a `peft` configuration into it, and let it and the head move."""
-    from peft import get_peft_model
-
     predictor.requires_grad_(False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Unsupported layer type")  # of layer norms; the proof of a method looks at it
-        get_peft_model(predictor.backbone.model, config)  # in place; what it returns only wraps
+    wrapped(predictor.backbone, config)
     predictor.adapter = method
     predictor.head.requires_grad_(True)
+
+
+def wrapped(backbone: "nn.Module", config: Any) -> Any:
+    """The `PeftModel` around a backbone's model, which is changed in place."""
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unsupported layer type")  # layer norms; the proof of a method looks at them
+        return get_peft_model(backbone.model, config)
 
 
 def adapted(backbone: "nn.Module") -> "Iterator[tuple[str, nn.Module]]":
@@ -61,4 +66,6 @@ def _bare(backbone: "nn.Module") -> "nn.Module":
     for path, module in list(adapted(backbone)):
         parent, _, child = path.rpartition(".")
         setattr(backbone.get_submodule(parent), child, module.get_base_layer())
+    if hasattr(backbone.model, "peft_config"):
+        del backbone.model.peft_config
     return backbone
