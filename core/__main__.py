@@ -13,7 +13,7 @@ from typing import Any
 
 from core import commands, pretraining
 from core.disk import is_closed, is_full, plain
-from core.jobs import explained
+from core.faults import explained
 from core.report import Cancelled
 from core.spec import BadInput
 

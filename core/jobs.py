@@ -19,6 +19,7 @@ import filelock
 import psutil
 
 from core import disk, memory
+from core.faults import explained
 from core.line import ENDED, Job, Line
 from core.progress import Pace, Track
 from core.report import Cancelled, Report
@@ -195,17 +196,3 @@ class Pulse:
                 self.line.stop(self.key).set()
         except Exception:  # a full or busy disk under the ledger is no reason to lose the work
             log.exception("the progress of %s could not be written", self.key)
-
-
-def explained(error: BaseException, root: Path) -> str:
-    """What a person reads of an error: one line."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, BadInput):
-        return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in first:
-        return f"the memory was not enough ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
-    if disk.is_full(error):
-        return str(disk.full(root))
-    if disk.is_closed(error):
-        return f"{error.filename or root} may not be read or written ({error.strerror}); change that or choose another"
-    return f"{type(error).__name__}: {first}"

@@ -24,6 +24,13 @@ class BadInput(ValueError):
     """What was given cannot be used; the message says what was given, what would do and what to try."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """What a tolerant recipe gets for a part that could not be made: why, in one line."""
+
+    reason: str
+
+
 def settings(cls: type) -> type:
     """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types are refused as `BadInput`."""
     made = pydantic.dataclasses.dataclass(
@@ -110,6 +117,7 @@ class Spec(Generic[Product]):
     product: ClassVar[type]
     revision: ClassVar[int] = 1  # raised when the same fields come to mean other work
     effort: ClassVar[float] = 1.0  # share of the time left, relative to other specs
+    tolerant: ClassVar[bool] = False  # whether it can do without a part: one that fails comes as `Failed`
     kinds: ClassVar[dict[str, type["Spec"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

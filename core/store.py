@@ -7,19 +7,18 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from core import spec as recipes
 from core.disk import StoreFull, files, plain, rename, room, settle, versions, write
-from core.report import Report
+from core.making import make, shares
 from core.spec import BadInput, Spec
 
 __all__ = ["Damaged", "Entry", "Store", "StoreFull", "make", "shares"]
@@ -29,53 +28,6 @@ ROOMS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # 
 
 class Damaged(BadInput):
     """A product's folder is not as it was written."""
-
-
-def make(spec: Spec, store: "Store", report: Report) -> Any:
-    """The product of `spec`: from the store, or made, its parts first, and kept. The only orchestrator.
-
-    A part that several need is made once. `report` gets fractions of the whole tree, shared out by `effort`.
-    """
-    return _made(spec, store, dataclasses.replace(report, files=store.files), shares(spec, store))
-
-
-def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[float, float]]) -> Any:
-    if not store.has(spec):
-        parts = {name: _each(part, lambda s: _made(s, store, report, share)) for name, part in spec.parts().items()}
-        start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
-        here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
-        here(0.0, f"beginning {spec.title}")
-        began = time.monotonic()
-        try:
-            product = spec.make(here, **parts)
-        except BadInput:
-            with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
-                here.scratch.rmdir()
-            raise
-        store.put(spec, product, time.monotonic() - began)
-    return store.get(spec)
-
-
-def shares(spec: Spec, store: "Store") -> dict[str, tuple[float, float]]:
-    """For each recipe of the tree that is missing, in the order of making: where its share starts and stops."""
-    efforts: dict[str, float] = {}
-
-    def visit(one: Spec) -> None:
-        if one.key not in efforts and not store.has(one):
-            for part in one.parts().values():
-                _each(part, visit)
-            efforts[one.key] = max(one.effort, 0.0)
-
-    visit(spec)
-    whole, done, found = math.fsum(efforts.values()) or 1.0, 0.0, {}
-    for key, effort in efforts.items():
-        found[key] = (min(done / whole, 1.0), min((done + effort) / whole, 1.0))
-        done += effort
-    return found
-
-
-def _each(part: Any, change: Callable[[Spec], Any]) -> Any:
-    return tuple(_each(inner, change) for inner in part) if isinstance(part, tuple) else change(part)
 
 
 @dataclasses.dataclass(frozen=True)

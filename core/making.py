@@ -1,0 +1,82 @@
+"""The orchestrator: the product of a recipe from the store, or made, its parts first, and kept."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from core import memory
+from core.disk import StoreFull, is_full
+from core.faults import explained
+from core.report import Cancelled, Report
+from core.spec import BadInput, Failed, Spec
+
+if TYPE_CHECKING:
+    from core.store import Store
+
+
+def make(spec: Spec, store: "Store", report: Report) -> Any:
+    """The product of `spec`: from the store, or made, its parts first, and kept. The only orchestrator.
+
+    A part that several need is made once. `report` gets fractions of the whole tree, shared out by `effort`.
+    """
+    return _made(spec, store, dataclasses.replace(report, files=store.files), shares(spec, store))
+
+
+def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[float, float]]) -> Any:
+    if not store.has(spec):
+        get = _tried if spec.tolerant else _made
+        parts = {name: _each(part, lambda s: get(s, store, report, share)) for name, part in spec.parts().items()}
+        start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
+        here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
+        here(0.0, f"beginning {spec.title}")
+        began = time.monotonic()
+        try:
+            product = spec.make(here, **parts)
+        except BadInput:
+            with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
+                here.scratch.rmdir()
+            raise
+        store.put(spec, product, time.monotonic() - began)
+    return store.get(spec)
+
+
+def _tried(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[float, float]]) -> Any:
+    """As `_made`, but what cannot be made is `Failed`, and its memory is free for the next one.
+
+    A job that was cancelled, and a disk that is full, end everything all the same.
+    """
+    try:
+        return _made(spec, store, report, share)
+    except (Cancelled, StoreFull):
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise
+        reason = explained(error, store.root)
+    memory.release()  # out here, where the error no longer holds what it failed with
+    return Failed(reason)
+
+
+def shares(spec: Spec, store: "Store") -> dict[str, tuple[float, float]]:
+    """For each recipe of the tree that is missing, in the order of making: where its share starts and stops."""
+    efforts: dict[str, float] = {}
+
+    def visit(one: Spec) -> None:
+        if one.key not in efforts and not store.has(one):
+            for part in one.parts().values():
+                _each(part, visit)
+            efforts[one.key] = max(one.effort, 0.0)
+
+    visit(spec)
+    whole, done, found = math.fsum(efforts.values()) or 1.0, 0.0, {}
+    for key, effort in efforts.items():
+        found[key] = (min(done / whole, 1.0), min((done + effort) / whole, 1.0))
+        done += effort
+    return found
+
+
+def _each(part: Any, change: Callable[[Spec], Any]) -> Any:
+    return tuple(_each(inner, change) for inner in part) if isinstance(part, tuple) else change(part)

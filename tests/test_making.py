@@ -1,0 +1,74 @@
+"""A recipe that can do without a part gets the reason in its place; everything else ends the job."""
+
+from typing import ClassVar
+
+import pytest
+
+from core.report import SILENT, Cancelled, Report
+from core.spec import BadInput, Failed, Spec, settings
+from core.store import Store, StoreFull, make
+from tests.test_store import Say, Together, Words
+
+
+@settings
+class Broken(Spec[Words]):
+    """A word that cannot be said."""
+
+    kind: ClassVar[str] = "made-broken"
+    fault: str = "bad"
+
+    def make(self, report):
+        if self.fault == "bad":
+            raise BadInput("nothing to say; say something")
+        if self.fault == "full":
+            raise StoreFull("no room")
+        if self.fault == "cancel":
+            raise Cancelled
+        if self.fault == "memory":
+            raise MemoryError
+        raise ZeroDivisionError("by nought")
+
+
+@settings
+class Some(Spec[Words]):
+    """Whatever words there are."""
+
+    kind: ClassVar[str] = "made-some"
+    tolerant: ClassVar[bool] = True
+    words: tuple[Spec[Words], ...] = ()
+
+    def make(self, report, words):
+        return Words(" ".join(f"({w.reason})" if isinstance(w, Failed) else w.text for w in words))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cache")
+
+
+def test_it_goes_on_without_the_parts_that_fail(store):
+    found = make(Some((Say("a"), Broken(), Broken("odd"), Broken("memory"), Say("b"))), store, SILENT).text
+    assert found.startswith(
+        "a (nothing to say; say something) (ZeroDivisionError: by nought) (the memory was not enough"
+    )
+    assert "lower `batch_size`" in found and found.endswith(" b")
+    assert store.has(Say("b")) and not store.has(Broken())
+
+
+def test_a_part_of_a_part_fails_its_whole(store):
+    assert (
+        make(Some((Together(Say("a"), (Broken(),)), Say("c"))), store, SILENT).text
+        == "(nothing to say; say something) c"
+    )
+
+
+@pytest.mark.parametrize(("fault", "error"), [("full", StoreFull), ("cancel", Cancelled)])
+def test_a_full_disk_and_a_cancelled_job_end_it_all(store, fault, error):
+    with pytest.raises(error):
+        make(Some((Broken(fault), Say("z"))), store, SILENT)
+    assert not store.has(Say("z"))
+
+
+def test_a_recipe_that_needs_its_parts_fails_with_them(store):
+    with pytest.raises(BadInput, match="nothing to say"):
+        make(Together(Say("a"), (Broken(),)), store, Report())
