@@ -276,17 +276,9 @@ def arithmetic(precision: str, device: torch.device | str, width: int) -> str:
     return "bfloat16" if kind == "cuda" or (native and width >= WIDE) else "float32"
 
 
-def peak_memory() -> int:
-    """Bytes: on CUDA the most ever allocated since the last reset, else what the process holds now."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    import psutil
-
-    return psutil.Process().memory_info().rss
-
-
 def cost(model: nn.Module) -> dict[str, Any]:
-    """Parameters of a model: in all, and those that move."""
+    """Parameters of a model: in all, and those that move; and the bytes of the latter, to be kept beside the rest."""
     total = sum(weight.numel() for weight in model.parameters())
     moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    return {"parameters": total, "trainable": moving, "trainable_share": moving / total}
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
+    return {"parameters": total, "trainable": moving, "trainable_share": moving / total, "trainable_bytes": size}

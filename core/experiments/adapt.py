@@ -12,6 +12,7 @@ from core.backbones import Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
 from core.experiments.finetune import STARTS
+from core.meter import Meter
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 
@@ -82,9 +83,10 @@ class Adapt(Spec[Checkpoint]):
 
         from core.objective import Objective
         from core.predictor import best_device
-        from core.training import Plan, arithmetic, cost, peak_memory, train
+        from core.training import Plan, arithmetic, cost, train
 
         report(0, "loading the backbone")
+        meter = Meter()
         body = (backbone or self.backbone)(mlm_head=True)
         smiles, warnings = self.choose(corpus, leave_out)
         order = np.random.default_rng(self.seed).permutation(len(smiles))
@@ -163,7 +165,7 @@ class Adapt(Spec[Checkpoint]):
             "properties": wanted.shape[1] if described else 0,
             "best_epoch": progress.best_look,
             "seconds": progress.seconds,
-            "peak_memory": peak_memory(),
+            **meter.reading(),
             "learning_rate": plan.learning_rate,
             "seed": self.seed,
             "warnings": warnings,

@@ -1,5 +1,6 @@
 """A baseline: a learner without a network on the same molecules → a Fit."""
 
+import dataclasses
 import platform
 import time
 from typing import Annotated, Any, ClassVar
@@ -13,6 +14,7 @@ from core.experiments.soundness import check_parts, faults, overlaps
 from core.fits import PARTS, Fit, judged, tabulate
 from core.learned import Learned
 from core.learners import LEARNERS, SupportVectors, named
+from core.meter import Meter
 from core.report import Report
 from core.spec import Spec, as_json, settings
 
@@ -41,13 +43,17 @@ class Baseline(Spec[Fit]):
     def title(self) -> str:
         return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
 
+    def again(self, seed: int) -> "Baseline":
+        """The same recipe with what is drawn by chance drawn anew."""
+        return dataclasses.replace(self, seed=seed)
+
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
         warnings = overlaps(train, valid, test)
-        began = time.monotonic()
+        began, meter = time.monotonic(), Meter()
         learned = Learned.of(self.learner, train, self.seed, report.part(0, 0.7))
-        seconds = time.monotonic() - began
+        seconds, taken = time.monotonic() - began, meter.reading()
         found = {}
         for place, (name, table) in enumerate(parts.items()):
             found[name] = learned.predict(list(table.smiles), report.part(0.7 + 0.1 * place, 0.8 + 0.1 * place))
@@ -62,13 +68,17 @@ class Baseline(Spec[Fit]):
             "trainable": None,
             "parameters": None,
             "trainable_share": None,
+            "trainable_bytes": None,
+            "proof": None,
             "seconds": seconds,
+            "seconds_to_best": None,
+            "seconds_per_epoch": None,
             "best_epoch": None,
             "best_step": None,
             "steps": None,
             "learning_rate": None,
             "precision": None,
-            "peak_memory": None,
+            **taken,
             "device": platform.processor() or "cpu",
             "warnings": warnings,
         }

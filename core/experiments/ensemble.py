@@ -14,6 +14,7 @@ from core.metrics import spearman
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 
+ADDED = ("trainable", "parameters", "trainable_bytes", "seconds", "steps", "energy")  # over the members
 LIKE_THE_FIRST = ("backbone", "features", "beside", "method", "trainable_share", "learning_rate", "precision", "device")
 
 
@@ -71,12 +72,8 @@ class Ensemble(Spec[Fit]):
                 task: told(apart["test"][:, place], parts["test"].targets[:, place] - means["test"][:, place])
                 for place, task in enumerate(first.tasks)
             },
-            "trainable": _sum(record["trainable"] for record in records),
-            "parameters": _sum(record["parameters"] for record in records),
-            "seconds": _sum(record["seconds"] for record in records),
-            "steps": _sum(record["steps"] for record in records),
-            "best_epoch": None,
-            "best_step": None,
+            **{name: _sum(record.get(name) for record in records) for name in ADDED},
+            **dict.fromkeys(("best_epoch", "best_step", "seconds_to_best", "seconds_per_epoch", "proof")),
             "peak_memory": max((record["peak_memory"] or 0 for record in records), default=0) or None,
             "warnings": warnings,
         }

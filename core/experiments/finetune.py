@@ -1,5 +1,6 @@
 """Fine-tuning: a backbone and measured molecules → a Fit."""
 
+import dataclasses
 import math
 import platform
 import time
@@ -17,6 +18,7 @@ from core.data import Dataset
 from core.experiments.soundness import check_parts, faults, held, overlaps, unreadable
 from core.features import Features
 from core.fits import PARTS, Fit, judged, tabulate
+from core.meter import Meter
 from core.methods import METHODS, Full
 from core.report import Report
 from core.spec import Family, Spec, as_json, settings
@@ -97,6 +99,13 @@ class FineTune(Spec[Fit]):
     def title(self) -> str:
         return f"{self.method.name} fine-tuning of {self.backbone.called} on {self.train.title}, seed {self.seed}"
 
+    def again(self, seed: int) -> "FineTune":
+        """The same recipe with everything that is drawn by chance drawn anew, in its backbone too."""
+        start = self.backbone
+        if hasattr(start, "seed"):  # random weights, or an adaptation
+            start = dataclasses.replace(start, seed=seed)
+        return dataclasses.replace(self, backbone=start, seed=seed)
+
     def make(
         self, report: Report, train: Dataset, valid: Dataset, test: Dataset, backbone: Callable[[], Any] | None = None
     ) -> Fit:
@@ -104,12 +113,13 @@ class FineTune(Spec[Fit]):
 
         from core.predictor import Predictor, best_device
         from core.proof import put_to_work
-        from core.training import cost, peak_memory
+        from core.training import cost
         from core.training import train as run
 
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
         report(0, "loading the backbone")
+        meter = Meter()
         body = (backbone or self.backbone)()
         body.thin(self.backbone_dropout)
         origin = history.place(backbone or self.backbone)
@@ -125,8 +135,6 @@ class FineTune(Spec[Fit]):
             torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
             proof = put_to_work(self.method, predictor, train.smiles)
         plan = self.plan(body, device.type, len(train))
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         targets = predictor.scaled(train.targets)
 
         written = spelled(train.smiles, self.spellings, self.seed)
@@ -140,7 +148,7 @@ class FineTune(Spec[Fit]):
         look = validation(predictor, valid, report)
         prepared = time.monotonic() - began
         progress = run(predictor, lengths, loss_of, look, plan, report.part(0.03, 0.97))
-        memory = peak_memory()
+        taken = meter.reading()
         proven = proof.check(predictor)
         found = {}
         for number, (name, table) in enumerate(parts.items()):
@@ -148,6 +156,7 @@ class FineTune(Spec[Fit]):
             found[name] = predictor.predict(list(table.smiles), 4 * self.batch_size, within)
         warnings += faults(train, valid, found["valid"])
         warnings += held(predictor, found)
+        best, last = progress.curve[progress.best_look - 1], progress.curve[-1]
         record = {
             **judged(parts, found),
             "seed": self.seed,
@@ -157,12 +166,14 @@ class FineTune(Spec[Fit]):
             **cost(predictor),
             "proof": proven,
             "seconds": prepared + progress.seconds,
-            "best_epoch": progress.curve[progress.best_look - 1]["epoch"],
-            "best_step": progress.curve[progress.best_look - 1]["step"],
-            "steps": progress.curve[-1]["step"],
+            "seconds_to_best": prepared + best["seconds"],
+            "seconds_per_epoch": progress.seconds / last["epoch"],
+            "best_epoch": best["epoch"],
+            "best_step": best["step"],
+            "steps": last["step"],
             "learning_rate": plan.learning_rate,
             "precision": plan.precision,
-            "peak_memory": memory,
+            **taken,
             "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
             "warnings": warnings,
         }

@@ -15,6 +15,7 @@ from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
 from core.backbones.history import full_keys, keys_read, lineage, place
 from core.corpus import Corpus, short, write_keys
+from core.meter import Meter
 from core.report import Report
 from core.spec import BadInput, Family, Spec, settings
 
@@ -73,7 +74,7 @@ class Pretrain(Spec[Checkpoint]):
 
         from core.objective import Objective
         from core.predictor import best_device
-        from core.training import Plan, arithmetic, cost, peak_memory, train
+        from core.training import Plan, arithmetic, cost, train
 
         if len(corpus) < self.held_out + self.batch_size:
             raise BadInput(
@@ -91,13 +92,12 @@ class Pretrain(Spec[Checkpoint]):
                     "else is learned; raise `held_out`, give larger `labelled` tables, or raise `masked`"
                 )
         report(0, "loading the model")
+        meter = Meter()
         fresh = isinstance(self.beginning, Fresh)
         begun = self.beginning if fresh else beginning or self.beginning
         body = begun(corpus.vocabulary) if fresh else begun(mlm_head=True)
         origin = place(begun)
         device = best_device()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         body.to(device).requires_grad_(True)
         if not self.masked and body.model.lm_head is not None:
             body.model.lm_head.requires_grad_(False)  # it gets no gradient; kept as it is for who begins from here
@@ -175,7 +175,7 @@ class Pretrain(Spec[Checkpoint]):
             "molecules_per_second": float(curve["molecules_per_second"].iloc[-1]),
             "tokens_a_molecule": tokens,
             "rows": {"train": len(learn), "held_out": len(valid)},
-            "peak_memory": peak_memory(),
+            **meter.reading(),
             "precision": plan.precision,
             "stored": "float16" if self.half else "float32",
             "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
