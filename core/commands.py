@@ -233,18 +233,19 @@ def methods(options: argparse.Namespace) -> Any:
 def score(options: argparse.Namespace) -> Any:
     from core.experiments.applying import score_file
 
-    return _applied(options, ("influence",), score_file, labels=options.labels)
+    return _applied(options, "Scores", score_file, labels=options.labels)
 
 
 def predict(options: argparse.Namespace) -> Any:
     from core.experiments.applying import predict_file
 
-    return _applied(options, ("finetune", "baseline", "ensemble"), predict_file)
+    return _applied(options, "Fit", predict_file)
 
 
-def _applied(options: argparse.Namespace, kinds: tuple[str, ...], does: Callable[..., Any], **more: Any) -> Any:
+def _applied(options: argparse.Namespace, product: str, does: Callable[..., Any], **more: Any) -> Any:
     store = _store(options)
     entry = store.find(options.key)
+    kinds = [kind for kind, cls in Spec.kinds.items() if cls.product.__name__ == product]
     if entry.kind not in kinds:
         why = "" if getattr(Spec.kinds.get(entry.kind), "gradient", True) else ", which has no gradient to score with"
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"

@@ -1,6 +1,7 @@
 """Arms side by side on the same test molecules, each difference beside its noise."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.metrics import LOWER_IS_BETTER, paired_difference
+from core.fits import Fit
+from core.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, paired_difference
+from core.spec import BadInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +49,140 @@ def spread_of(values: list[float | None]) -> dict[str, Any]:
     return {"mean": mean, "sd": deviation, "values": values}
 
 
+PICKS = ("arm", "seed", "smiles", "label", "planted")  # columns of what arms took from a pool
+COSTS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
+SIZES = ("trainable", "parameters", "trainable_share", "trainable_bytes")  # the same for every seed
+
+
+def compared(
+    roles: Mapping[str, str],
+    fits: Sequence[Sequence[Fit | None]],
+    keys: Sequence[Sequence[str]],
+    seeds: Sequence[int],
+    references: Sequence[str],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The record and the predictions of arms, told by the first task.
+
+    `roles`: what each arm is, by name; `fits` and their `keys`: of each arm (s,), None where a seed failed.
+    Differences are of the root mean square error (of probabilities for a binary task: the root Brier score), over the
+    seeds that both arms have. Raises `BadInput` where arms were tested on different molecules.
+    """
+    made = {arm: [fit for fit in mine if fit is not None] for arm, mine in zip(roles, fits, strict=True)}
+    digests = {fit.record["digests"]["test"] for mine in made.values() for fit in mine}
+    if len(digests) != 1:
+        raise BadInput(
+            f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again"
+        )
+    first = next(mine[0] for mine in made.values() if mine)
+    task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
+    labels, _, smiles = first.matrices("test")
+    predicted = {
+        arm: {seed: fit.matrices("test")[1][:, 0] for seed, fit in zip(seeds, mine, strict=True) if fit is not None}
+        for arm, mine in zip(roles, fits, strict=True)
+    }
+    arms = [
+        {"name": arm, "role": role, "fits": list(named), **_card(mine, list(seeds), task, kind, labels[:, 0])}
+        for (arm, role), mine, named in zip(roles.items(), fits, keys, strict=True)
+        if made[arm]
+    ]
+    record = {
+        "arms": arms,
+        "reference": references[0],
+        "differences": differences(labels[:, 0], predicted, references, "rmse"),
+        "task": task,
+        "task_kind": kind,
+        "metric": "root Brier score" if kind == "binary" else "RMSE",
+        "unit": unit,
+        "n_test": len(labels),
+        "test_digest": digests.pop(),
+        "backbone": first.record["backbone"],
+        "device": first.record["device"],
+    }
+    rows = [
+        pd.DataFrame(
+            {
+                "arm": arm,
+                "seed": seed,
+                "row": np.arange(len(labels)),
+                "smiles": smiles,
+                "label": labels[:, 0],
+                "prediction": values,
+            }
+        )
+        for arm, mine in predicted.items()
+        for seed, values in mine.items()
+    ]
+    return record, pd.concat(rows, ignore_index=True)
+
+
+def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray) -> dict[str, Any]:
+    """What there is to say of one arm: metrics and costs by seed, sizes."""
+    records = [None if fit is None else fit.record for fit in fits]
+    cards = [None if fit is None else fit.metrics["test"][task] for fit in fits]
+    first = next(record for record in records if record is not None)
+
+    def each(name: str, found: Sequence[dict[str, Any] | None]) -> list[Any]:
+        return [None if one is None else one.get(name) for one in found]
+
+    summary = {name: spread_of(each(name, cards)) for name in (BINARY if kind == "binary" else REGRESSION)}
+    if kind == "binary":  # differences are of the root of the Brier score
+        squares = [None if fit is None else (fit.matrices("test")[1][:, 0] - labels) ** 2 for fit in fits]
+        summary["rmse"] = spread_of([None if one is None else float(np.sqrt(np.nanmean(one))) for one in squares])
+    return {
+        "seeds": seeds,
+        "features": first.get("features"),
+        "n_train": [None if record is None else record["rows"]["train"] for record in records],
+        "steps": each("steps", records),
+        "learning_rate": first.get("learning_rate"),
+        **{name: spread_of(each(name, records)) for name in COSTS},
+        **{name: first.get(name) for name in SIZES},
+        **summary,
+    }
+
+
 def differences(
-    labels: np.ndarray, predictions: dict[str, np.ndarray], references: tuple[str, ...], metric: str
+    labels: np.ndarray, predictions: Mapping[str, Mapping[int, np.ndarray]], references: Sequence[str], metric: str
 ) -> list[dict[str, Any]]:
-    """Every arm against each reference: labels (n,), predictions `{arm: (s, n)}` of the same seeds and molecules."""
+    """Every arm against each reference, over the seeds they share: labels (n,), predictions `{arm: {seed: (n,)}}`."""
     found = []
     for reference in references:
         for arm, ours in predictions.items():
-            if arm != reference and reference in predictions:
-                difference = paired_difference(labels, ours, predictions[reference])
-                found.append({"arm": arm, "against": reference, "metric": metric, **difference})
+            theirs = predictions.get(reference, {})
+            shared = [seed for seed in ours if seed in theirs]
+            if arm != reference and shared:
+                mine, others = (np.stack([side[seed] for seed in shared]) for side in (ours, theirs))
+                found.append(
+                    {"arm": arm, "against": reference, "metric": metric, **paired_difference(labels, mine, others)}
+                )
     return found
 
 
-def verdict(arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str, unit: str) -> str:
+def said(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+    """Warnings of the fits, each once: with the arms that gave it, where not all networks did."""
+    networks = {arm for arm, role in roles.items() if role != "baseline"}
+    found: dict[str, list[str]] = {}  # warning → arms
+    for arm, mine in zip(roles, fits, strict=True):
+        for warning in dict.fromkeys(w for fit in mine if fit is not None for w in fit.record["warnings"]):
+            found.setdefault(warning, []).append(arm)
+    return [
+        warning if networks <= set(arms) else f"{', '.join(f'“{arm}”' for arm in arms)}: {warning}"
+        for warning, arms in found.items()
+    ]
+
+
+def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+    """A sentence where the networks took different numbers of steps."""
+    networks = [mine for (_, role), mine in zip(roles.items(), fits, strict=True) if role != "baseline"]
+    steps = {fit.record["steps"] for mine in networks for fit in mine if fit is not None}
+    if len(steps) < 2:
+        return []
+    least, most = min(steps), max(steps)
+    return [f"arms took unequal work ({least:,} to {most:,} steps); give the fit `steps` for equal work"]
+
+
+def verdict(
+    arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str, unit: str, noun: str = "rules"
+) -> str:
     """Which rule came out best, and by how much beside the noise; then how the network stands to what has no say in it.
 
     The first arm is the reference. An arm's `role` is "selection" unless it says "baseline" or "control"; these stand
@@ -69,7 +192,7 @@ def verdict(arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str
     rules = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
     others = [arm for arm in arms if role_of(arm) != "selection"]
     best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
-    of_the_rules = " of the rules" if others else ""
+    of_the_rules = f" of the {noun}" if others else ""
     sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit)})"
     if found and found[0]["repeats"] < 2:
         beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit)}" for arm in others)

@@ -16,8 +16,9 @@ POWERCAP = Path("/sys/class/powercap")  # Linux: counters of processor packages 
 class Meter:
     """Begins to measure when it is made; `reading()` says what it has seen since.
 
-    Memory is, of work on CUDA, the most that PyTorch had allocated at once there, else the most that this process held, with all
-    its libraries. What an earlier piece of work left behind is given back first, so that two readings can be compared.
+    Memory is, of work on CUDA, the most that PyTorch had allocated there at once, else the most that this process held,
+    with all its libraries. What an earlier piece of work left behind is given back first, so that two readings can be
+    compared.
     """
 
     def __init__(self) -> None:

@@ -18,13 +18,17 @@ def arms(gains: dict[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     }
 
 
+def seeded(predictions: dict[str, np.ndarray]) -> dict[str, dict[int, np.ndarray]]:
+    return {arm: dict(enumerate(values)) for arm, values in predictions.items()}
+
+
 def card(name: str, labels: np.ndarray, predictions: np.ndarray) -> dict:
     return {"name": name, "rmse": spread_of([float(np.sqrt(np.mean((p - labels) ** 2))) for p in predictions])}
 
 
 def test_every_arm_stands_against_every_reference() -> None:
     labels, predictions = arms({"none": 0.0, "random": 0.0, "greedy": 0.4})
-    found = differences(labels, predictions, ("none", "random"), "rmse")
+    found = differences(labels, seeded(predictions), ("none", "random"), "rmse")
     assert [(row["arm"], row["against"]) for row in found] == [
         ("random", "none"), ("greedy", "none"), ("none", "random"), ("greedy", "random"),
     ]  # fmt: skip
@@ -33,7 +37,7 @@ def test_every_arm_stands_against_every_reference() -> None:
 
 def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     labels, predictions = arms({"none": 0.0, "greedy": 0.4})
-    found = differences(labels, predictions, ("none",), "rmse")
+    found = differences(labels, seeded(predictions), ("none",), "rmse")
     cards = [card(name, labels, values) for name, values in predictions.items()]
     sentence = verdict(cards, found, "rmse", "logS")
     assert (
@@ -42,13 +46,15 @@ def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     )
     one = {name: values[:1] for name, values in predictions.items()}
     cards = [card(name, labels, values) for name, values in one.items()]
-    assert "one seed says nothing" in verdict(cards, differences(labels, one, ("none",), "rmse"), "rmse", "logS")
+    assert "one seed says nothing" in verdict(
+        cards, differences(labels, seeded(one), ("none",), "rmse"), "rmse", "logS"
+    )
 
 
 def test_a_reference_that_wins_is_said_to_have_won() -> None:
     labels, predictions = arms({"none": 0.4, "greedy": 0.0})
     cards = [card(name, labels, values) for name, values in predictions.items()]
-    sentence = verdict(cards, differences(labels, predictions, ("none",), "rmse"), "rmse", "")
+    sentence = verdict(cards, differences(labels, seeded(predictions), ("none",), "rmse"), "rmse", "")
     assert "no other arm beat it; the nearest, “greedy”, is worse than “none” (+0." in sentence
 
 
@@ -58,7 +64,7 @@ def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], lis
     labels, predictions = arms(gains)
     predictions = {name: values[:seeds] for name, values in predictions.items()}
     cards = [card(name, labels, values) | {"role": roles.get(name, "baseline")} for name, values in predictions.items()]
-    return cards, differences(labels, predictions, ("none",), "rmse")
+    return cards, differences(labels, seeded(predictions), ("none",), "rmse")
 
 
 @pytest.mark.parametrize(

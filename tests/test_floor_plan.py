@@ -47,6 +47,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.cleaning": {"core.tables", "core.data"},
     "core.scores": {"core.data"},
     "core.fits": {"core.data"},
+    "core.comparison": {"core.fits"},
     "core.figures": {"core.data", "core.scores", "core.fits", "core.comparison"},
     "core.committee": {"core.predictor", "core.learned"},
     "core.proof": {"core.predictor"},

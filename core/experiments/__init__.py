@@ -14,6 +14,8 @@ from core.experiments.presets import PRESETS, preset
 from core.experiments.pretrain import Pretrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
+from core.experiments.study import Study
+from core.experiments.tune import Tune
 
 __all__ = [
     "PRESETS",
@@ -30,6 +32,8 @@ __all__ = [
     "Pretrain",
     "Select",
     "SelectionStudy",
+    "Study",
+    "Tune",
     "parts",
     "preset",
     "settled",

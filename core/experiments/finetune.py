@@ -200,7 +200,7 @@ class FineTune(Spec[Fit]):
             steps=self.steps,
             evaluations=self.evaluations,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate or self.method.rate * 256 / backbone.width,
+            learning_rate=self.learning_rate or advised(self.method, backbone.width),
             weight_decay=self.weight_decay,
             warm_up=self.warm_up,
             clip=self.clip,
@@ -210,6 +210,11 @@ class FineTune(Spec[Fit]):
             averaging=self.averaging,
             scales=(("head.", self.head_rate),),
         )
+
+
+def advised(method: Any, width: int) -> float:
+    """The learning rate that a method advises for a backbone of this width."""
+    return method.rate * 256 / width
 
 
 def spelled(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:

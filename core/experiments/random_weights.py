@@ -28,7 +28,7 @@ def random_weights(backbone: Any, seed: int) -> Untrained:
     where `untrained` does not know its shape.
     """
     check_read(backbone)
-    shape = _shape(backbone)
+    shape = shape_of(backbone)
     for name, known in SIZES.items():
         theirs = {field: getattr(known, field) for field in OF_THE_CORPUS}
         if shape is not None and dataclasses.replace(shape, **theirs) == known:
@@ -39,7 +39,7 @@ def random_weights(backbone: Any, seed: int) -> Untrained:
     )
 
 
-def _shape(backbone: Any) -> MolformerConfig | None:
+def shape_of(backbone: Any) -> MolformerConfig | None:
     """The architecture of a backbone; None where it is not known."""
     while isinstance(backbone, Spec):  # what an adaptation or a pre-training began from
         backbone = getattr(backbone, "backbone", None) or getattr(backbone, "beginning", None)

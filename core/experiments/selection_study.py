@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.comparison import Comparison, differences, spread_of, verdict
+from core.comparison import PICKS, Comparison, compared, said, unequal_work, verdict
 from core.data import Dataset
 from core.experiments.baseline import Baseline
 from core.experiments.influence import Influence, check_gradient
@@ -17,7 +17,6 @@ from core.experiments.select import Select
 from core.experiments.study_pool import StudyPool
 from core.fits import PARTS, Fit
 from core.learners import LEARNERS, SupportVectors, named
-from core.metrics import BINARY, REGRESSION
 from core.report import Report
 from core.samplers import Greedy, Top, Uniform
 from core.scores import Scores
@@ -154,82 +153,24 @@ class SelectionStudy(Spec[Comparison]):
         picks: tuple[tuple[Dataset, ...], ...],
         fits: tuple[tuple[Fit, ...], ...],
     ) -> Comparison:
-        digests = {fit.record["digests"]["test"] for arm in fits for fit in arm}
-        if len(digests) != 1:
-            raise BadInput(
-                f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again"
-            )
-        first = fits[0][0]
-        task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
-        labels, _, smiles = first.matrices("test")
-        predicted = {
-            arm: np.stack([fit.matrices("test")[1][:, 0] for fit in mine])
-            for arm, mine in zip(self.roles, fits, strict=True)
-        }
-        arms = []
-        for (arm, role), mine in zip(self.roles.items(), fits, strict=True):
-            cards = [fit.metrics["test"][task] for fit in mine]
-            names = BINARY if kind == "binary" else REGRESSION
-            summary = {name: spread_of([card[name] for card in cards]) for name in names}
-            if kind == "binary":  # differences are of the root of the Brier score
-                summary["rmse"] = spread_of(
-                    [float(np.sqrt(np.nanmean((p - labels[:, 0]) ** 2))) for p in predicted[arm]]
-                )
-            arms.append(
-                {
-                    "name": arm,
-                    "role": role,
-                    "features": mine[0].record.get("features"),
-                    "n_train": [fit.record["rows"]["train"] for fit in mine],
-                    "steps": [fit.record["steps"] for fit in mine],
-                    "seeds": list(self.seeds),
-                    "seconds": spread_of([fit.record["seconds"] for fit in mine]),
-                    "fits": [self.refit(arm, seed).key for seed in self.seeds],
-                    **summary,
-                }
-            )
+        keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
         alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
         references = dict.fromkeys(arm for arm in (self.arms[0], "random", *alike) if arm in self.arms)
-        found = differences(labels[:, 0], predicted, tuple(references), "rmse")
+        record, predictions = compared(self.roles, fits, keys, self.seeds, tuple(references))
         picked = self.table(picks)
-        for arm in arms:
+        for arm in record["arms"]:
             mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
             arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
-        record = {
-            "arms": arms,
-            "reference": self.arms[0],
-            "differences": found,
+        record |= {
             "detection": scores.record.get("detection"),
-            "verdict": verdict(arms, found, "rmse", unit),
-            "task": task,
-            "task_kind": kind,
-            "metric": "root Brier score" if kind == "binary" else "RMSE",
-            "unit": unit,
+            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"]),
             "count": self.count,
             "pool": {"rows": len(pool), "digest": pool.digest},
-            "n_test": len(labels),
-            "test_digest": digests.pop(),
             "scores": self.scores().key,
             "base_fit": self.fit.key,
-            "backbone": first.record["backbone"],
-            "device": first.record["device"],
             "notes": self.notes(fits, scores),
         }
-        rows = [
-            pd.DataFrame(
-                {
-                    "arm": arm,
-                    "seed": seed,
-                    "row": np.arange(len(labels)),
-                    "smiles": smiles,
-                    "label": labels[:, 0],
-                    "prediction": p,
-                }
-            )
-            for arm, mine in predicted.items()
-            for seed, p in zip(self.seeds, mine, strict=True)
-        ]
-        return Comparison(record, pd.concat(rows, ignore_index=True), picked)
+        return Comparison(record, predictions, picked)
 
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The molecules that the arms kept, as rows."""
@@ -248,25 +189,11 @@ class SelectionStudy(Spec[Comparison]):
                         }
                     )
                 )
-        columns = ["arm", "seed", "smiles", "label", "planted"]
-        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICKS)
 
     def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
         """What a reader has to know before believing the numbers."""
-        found = list(scores.record.get("warnings", []))
-        networks = {arm: mine for (arm, role), mine in zip(self.roles.items(), fits, strict=True) if role != "baseline"}
-        steps = {fit.record["steps"] for mine in networks.values() for fit in mine}
-        if len(steps) > 1:
-            found.append(
-                f"arms took unequal work ({min(steps):,} to {max(steps):,} steps); give the fit `steps` for equal work"
-            )
+        found = [*scores.record.get("warnings", []), *unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        said: dict[str, list[str]] = {}  # warning → arms
-        for arm, mine in zip(self.roles, fits, strict=True):
-            for warning in dict.fromkeys(warning for fit in mine for warning in fit.record["warnings"]):
-                said.setdefault(warning, []).append(arm)
-        for warning, arms in said.items():
-            whose = ", ".join(f"“{arm}”" for arm in arms)
-            found.append(warning if networks.keys() <= set(arms) else f"{whose}: {warning}")
-        return found
+        return found + said(self.roles, fits)
