@@ -16,7 +16,6 @@ HELPFUL, HARMFUL, NEUTRAL = "#2E86DE", "#E67E22", "#8A94A6"
 SERIES = ("#2E86DE", "#E67E22", "#12A594", "#B0579F", "#C9A227", "#6C7A89", "#56B4E9", "#D5573B")
 DIVERGING = [[0.0, "#1F6FC4"], [0.35, "#8FBDEB"], [0.5, "#B9BEC7"], [0.65, "#F2B680"], [1.0, "#D9691A"]]
 GRID = "rgba(128,138,155,0.22)"
-ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that select nothing
 MOST_POINTS = 5000
 CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
 
@@ -33,7 +32,8 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def _figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
+def blank(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
+    """A figure without traces, its axes named."""
     figure = go.Figure()
     figure.update_layout(
         template=TEMPLATE,
@@ -69,7 +69,7 @@ def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Seq
     """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked."""
     values = np.asarray(delta_loss, float)
     values = values[np.isfinite(values)] if planted is None else values
-    figure = _figure(with_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
+    figure = blank(with_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
     finite = values[np.isfinite(values)]
     if not len(finite):
         return figure
@@ -109,7 +109,7 @@ def score_map(
     known = delta[np.isfinite(delta)]
     bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
-    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
+    figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
     _identity(figure, table.iloc[rows])
     for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("planted", planted[rows], "diamond")):
         group = rows[mine]
@@ -136,7 +136,7 @@ def learning_curves(
     curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss (scaled labels)"
 ) -> go.Figure:
     """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
-    figure = _figure("epoch", y, 300)
+    figure = blank("epoch", y, 300)
     for (name, curve), colour in zip(curves.items(), _colours(len(curves)), strict=True):
         label = f"{name}: " if len(curves) > 1 else ""
         for column, words, dash in (("train_loss", "training", "dot"), ("valid_loss", "validation", "solid")):
@@ -162,7 +162,7 @@ def learning_curves(
 
 def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) -> go.Figure:
     """Prediction against label, a colour a part (train, valid, test), the test part on top."""
-    figure = _figure(with_unit("label", unit), with_unit("prediction", unit), 400)
+    figure = blank(with_unit("label", unit), with_unit("prediction", unit), 400)
     known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
     _identity(figure, known)
     look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
@@ -174,54 +174,9 @@ def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) 
     return figure
 
 
-def arms(
-    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none"
-) -> go.Figure:
-    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd."""
-    figure = _rows(with_unit(f"test {metric.upper()}, mean ± sd", unit), len(table))
-    base = next((arm[metric] for arm in table if arm["name"] == reference), None)
-    if base is not None and base["mean"] is not None:
-        sd = base["sd"] or 0.0
-        figure.add_vrect(x0=base["mean"] - sd, x1=base["mean"] + sd, fillcolor=NEUTRAL, opacity=0.16, line_width=0)
-        figure.add_vline(x=base["mean"], line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
-    names = [html.escape(str(arm["name"])) for arm in table]
-    for number, (name, arm) in enumerate(zip(names, table, strict=True)):
-        values, sd = [value for value in arm[metric]["values"] if value is not None], arm[metric]["sd"] or 0.0
-        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
-        colour = NEUTRAL if arm["name"] == reference else colour
-        figure.add_scatter(
-            x=values,
-            y=number + (np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))),
-            mode="markers",
-            marker={"size": 7, "color": colour, "opacity": 0.45},
-            text=[f"seed {seed}" for seed in arm.get("seeds", range(len(values)))],
-            hovertemplate=f"{name}, %{{text}}: %{{x:.4g}}<extra></extra>",
-        )
-        hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
-        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, symbol)
-    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
-
-
-def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:
-    """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
-    rows = [row for row in table if row["metric"] == metric]
-    figure = _rows(with_unit(f"difference of {metric.upper()}", unit), len(rows))
-    names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
-    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-        colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
-        hover = f"{name}: %{{x:.3g}} [{row['low']:.3g}, {row['high']:.3g}]<extra></extra>"
-        _interval(figure, row["mean"], number, row["mean"] - row["low"], row["high"] - row["mean"], colour, hover)
-        figure.add_annotation(
-            x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
-        )
-    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
-    figure.update_layout(margin_r=124)  # room for the words
-    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
-
-
 def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None) -> go.Figure:
     """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
-    figure = _figure("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
+    figure = blank("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
     for (name, points), colour in zip(histories.items(), _colours(len(histories)), strict=True):
         steps, residuals = zip(*points, strict=True) if points else ((), ())
         figure.add_scatter(x=steps, y=residuals, mode="lines+markers", line_color=colour, name=html.escape(name))
@@ -232,7 +187,7 @@ def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], toleranc
 
 def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
     """Histogram of measured labels, a colour a part, over common bins."""
-    figure = _figure(with_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
+    figure = blank(with_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
     known = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
     every = np.concatenate(list(known.values())) if known else np.array([])
     if not len(every):
@@ -249,19 +204,6 @@ def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str 
             hovertemplate="%{x:.3g}: %{y} molecules<extra></extra>",
         )
     return figure
-
-
-def _rows(x: str, count: int) -> go.Figure:
-    figure = _figure(x, "", 80 + 42 * max(count, 2), legend=False)
-    return figure.update_yaxes(autorange="reversed", showgrid=False)
-
-
-def _interval(
-    figure: go.Figure, x: float, y: float, below: float, above: float, colour: str, hover: str, symbol: str = "circle"
-) -> None:
-    bars = {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below], "thickness": 2, "width": 6}
-    marker = {"size": 12, "symbol": symbol, "color": colour}
-    figure.add_scatter(x=[x], y=[y], error_x=bars, mode="markers", marker=marker, hovertemplate=hover)
 
 
 def _points(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import figures
+from core import arm_figures, figures
 
 RNG = np.random.default_rng(0)
 
@@ -89,7 +89,7 @@ ARMS = [
 
 
 def test_arms_show_every_seed_and_the_noise_of_the_reference():
-    figure = figures.arms(ARMS, "rmse", "log M")
+    figure = arm_figures.arms(ARMS, "rmse", "log M")
     band = figure.layout.shapes[0]
     assert (band.x0, band.x1) == (pytest.approx(0.7), pytest.approx(0.9))
     assert [list(trace.x) for trace in figure.data] == [[0.7, 0.8, 0.9], [0.8], [0.6, 0.6], [0.6]]
@@ -98,7 +98,7 @@ def test_arms_show_every_seed_and_the_noise_of_the_reference():
 
 def test_what_selects_nothing_has_its_own_sign():
     more = [{**ARMS[1], "name": role, "role": role} for role in ("baseline", "control")]
-    marks = [trace.marker for trace in figures.arms([*ARMS, *more]).data[1::2]]
+    marks = [trace.marker for trace in arm_figures.arms([*ARMS, *more]).data[1::2]]
     assert [mark.symbol for mark in marks] == ["diamond", "diamond", "square", "triangle-up"]
     assert len({mark.color for mark in marks}) == 4
 
@@ -113,7 +113,7 @@ def test_differences_say_their_verdict_in_words():
         "high": -0.1,
         "verdict": "better",
     }
-    figure = figures.differences([row, {**row, "metric": "mae"}])
+    figure = arm_figures.differences([row, {**row, "metric": "mae"}])
     assert len(figure.data) == 1
     assert figure.data[0].error_x.arrayminus[0] == pytest.approx(0.1)
     assert [note.text for note in figure.layout.annotations] == ["better"]
@@ -132,7 +132,7 @@ def test_labels_of_parts_share_their_bins_and_gaps_do_not_count():
 
 
 def test_figures_are_transparent_json_without_scripts():
-    figure = figures.arms([{**ARMS[0], "name": "<img onerror=x>"}], reference="x")
+    figure = arm_figures.arms([{**ARMS[0], "name": "<img onerror=x>"}], reference="x")
     text = json.dumps(json.loads(figure.to_json()))
     assert "<img" not in text
     assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"

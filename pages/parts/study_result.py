@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core import figures
+from core import arm_figures, figures
 from core.comparison import Comparison, role_of
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
@@ -42,7 +42,7 @@ def study_result(run: Run) -> None:
         or "rmse"
     )
     unit_of = unit if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
-    figure = figures.arms(arms, metric, unit_of, record["reference"])
+    figure = arm_figures.arms(arms, metric, unit_of, record["reference"])
     st.plotly_chart(
         figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
     )
@@ -100,7 +100,7 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
     rows = [row for row in found if row["against"] == chosen]
     metric = rows[0]["metric"]
     left, right = st.columns([6, 5], gap="medium")
-    figure = figures.differences(rows, metric, unit)
+    figure = arm_figures.differences(rows, metric, unit)
     left.plotly_chart(
         figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals"
     )

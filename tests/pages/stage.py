@@ -132,7 +132,8 @@ def study(test: Dataset, picks_from: Dataset) -> Comparison:
             | {"seconds": spread_of([20.0, 21.0, 22.0]), "steps": [None if arm == "support vectors" else 400] * 3}
             | {name: spread_of([card[name] for card in cards]) for name in names}
         )
-    found = differences(labels, predictions, ("none", "random"), "rmse")
+    seeded = {arm: dict(zip(seeds, values, strict=True)) for arm, values in predictions.items()}
+    found = differences(labels, seeded, ("none", "random"), "rmse")
     record = {
         "arms": arms,
         "reference": "none",
