@@ -157,7 +157,7 @@ def differences(
     return found
 
 
-def said(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+def warned(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
     """Warnings of the fits, each once: with the arms that gave it, where not all networks did."""
     networks = {arm for arm, role in roles.items() if role != "baseline"}
     found: dict[str, list[str]] = {}  # warning → arms

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.comparison import PICKS, Comparison, compared, said, unequal_work, verdict
+from core.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
 from core.data import Dataset
 from core.experiments.baseline import Baseline
 from core.experiments.influence import Influence, check_gradient
@@ -196,4 +196,4 @@ class SelectionStudy(Spec[Comparison]):
         found = [*scores.record.get("warnings", []), *unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        return found + said(self.roles, fits)
+        return found + warned(self.roles, fits)

@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from core.backbones import Untrained
-from core.comparison import PICKS, Comparison, compared, said, unequal_work, verdict
+from core.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.experiments.baseline import Baseline
 from core.fits import Fit
 from core.learners import named
@@ -83,15 +83,18 @@ class Study(Spec[Comparison]):
             reasons = dict.fromkeys(f"“{one['arm']}”: {one['reason']}" for one in failed)
             raise BadInput(f"{len(there)} of {len(fits)} arms could be made, two are needed; {'; '.join(reasons)}")
         roles = self.roles
-        reference = next((name for name in there if roles[name] == "selection"), there[0])
+        networks = [name for name in there if roles[name] == "selection"]
+        reference = (networks or there)[0]
         keys = [[spec.key for spec in mine] for mine in self.parts()["fits"]]
-        record, predictions = compared(roles, made, keys, self.seeds, (reference,))
+        record, predictions = compared(roles, made, keys, self.seeds, tuple(networks or there[:1]))
         for arm, spec in zip(self.called, self.arms, strict=True):
             for card in record["arms"]:
                 if card["name"] == arm:
                     card["method"] = _words(spec)[0]
+        against = [row for row in record["differences"] if row["against"] == reference]
+        said = verdict(record["arms"], against, "rmse", record["unit"], "networks")
         record |= {
-            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"], "networks"),
+            "verdict": " ".join(filter(None, (said, thrift(record["arms"], record["differences"])))),
             "failed": failed,
             "notes": self.notes(made, failed, record),
         }
@@ -107,13 +110,28 @@ class Study(Spec[Comparison]):
         first = next(fit for mine in fits for fit in mine if fit is not None)
         if len(first.tasks) > 1:
             found.append(f"differences are of the first task, {first.tasks[0]!r}")
-        many = len(record["differences"])
+        many = len(record["arms"]) - 1
         if many > 2:
             found.append(
-                f"{many} differences are shown, each with a 95 % interval of its own: of twenty without any substance "
-                "one looks real"
+                f"{many} differences stand against “{record['reference']}”, each with a 95 % interval of its own: of "
+                "twenty without any substance one looks real"
             )
-        return found + unequal_work(self.roles, fits) + said(self.roles, fits)
+        return found + unequal_work(self.roles, fits) + warned(self.roles, fits)
+
+
+def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]) -> str:
+    """A sentence on the network with the fewest trainable weights of those that cannot be told from the best one."""
+    networks = [arm for arm in arms if role_of(arm) == "selection" and arm["trainable"]]
+    if len(networks) < 2:
+        return ""
+    best = min(networks, key=lambda arm: arm["rmse"]["mean"])
+    level = {row["arm"] for row in differences if row["against"] == best["name"] and row["verdict"].startswith("not")}
+    least = min((arm for arm in networks if arm["name"] in level | {best["name"]}), key=lambda arm: arm["trainable"])
+    share = f"{100 * least['trainable_share']:.3g} % of the weights"
+    if least is best:
+        fewer = any(arm["trainable"] < best["trainable"] for arm in networks)
+        return f"None that trains fewer weights than “{best['name']}” ({share}) is level with it." if fewer else ""
+    return f"“{least['name']}” trains {share} and cannot be told from “{best['name']}”."
 
 
 def _words(arm: Spec[Fit]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from core import spec as recipes
 from core.backbones import Pretrained, Untrained
 from core.experiments import Adapt, Baseline, FineTune, Load, Study, Tune, parts, settled
+from core.experiments.study import thrift
 from core.learners import RandomForest, SupportVectors
 from core.methods import IA3, OFT, BitFit, Full, Head, LoRA
 from core.report import Report
@@ -40,9 +41,11 @@ def test_arms_stand_beside_the_first_on_the_same_molecules(fit: FineTune, store:
     record, arms = found.record, {arm["name"]: arm for arm in found.record["arms"]}
     assert list(arms) == ["full", "LoRA", "(IA)³", "random forest"]
     assert [arm["role"] for arm in arms.values()] == ["selection"] * 3 + ["baseline"]
-    assert [(row["arm"], row["against"]) for row in record["differences"]] == [
-        (name, "full") for name in list(arms)[1:]
-    ]
+    networks = ["full", "LoRA", "(IA)³"]
+    assert {(row["arm"], row["against"]) for row in record["differences"]} == {
+        (name, other) for name in arms for other in networks if name != other
+    }
+    assert record["reference"] == "full"
     assert record["verdict"].startswith("“") and "of the networks" in record["verdict"]
     for name, arm in arms.items():
         for seed, key, value in zip((0, 1), arm["fits"], arm["rmse"]["values"], strict=True):
@@ -54,7 +57,7 @@ def test_arms_stand_beside_the_first_on_the_same_molecules(fit: FineTune, store:
     assert arms["full"]["trainable_bytes"] == 4 * arms["full"]["trainable"]
     assert all(arms["full"][name]["mean"] > 0 for name in ("seconds", "seconds_to_best", "peak_memory"))
     assert arms["random forest"]["trainable"] is None and arms["random forest"]["seconds_to_best"]["mean"] is None
-    assert any("3 differences are shown" in note for note in record["notes"]) and record["failed"] == []
+    assert any("3 differences stand against “full”" in note for note in record["notes"]) and record["failed"] == []
     assert not any("unequal" in note for note in record["notes"])
 
 
@@ -69,7 +72,8 @@ def test_an_arm_that_fails_is_left_out_and_named(fit: FineTune, store: Store) ->
 
 def test_where_the_first_arm_fails_the_next_is_the_reference(fit: FineTune, store: Store) -> None:
     record = make(Study(of(fit, OFT(block=24), LoRA(), Head()), seeds=(0,)), store, Report()).record
-    assert record["reference"] == "LoRA" and [row["arm"] for row in record["differences"]] == ["head"]
+    assert record["reference"] == "LoRA"
+    assert [(row["arm"], row["against"]) for row in record["differences"]] == [("head", "LoRA"), ("LoRA", "head")]
 
 
 def test_a_seed_that_fails_takes_only_itself_along(
@@ -131,6 +135,26 @@ def test_what_could_prove_nothing_is_refused(fit: FineTune) -> None:
     ):
         with pytest.raises(BadInput, match=words):
             Study(**fields)
+
+
+def test_the_thriftiest_that_cannot_be_told_from_the_best_is_named() -> None:
+    def arm(name: str, error: float, trainable: int, role: str = "selection") -> dict[str, Any]:
+        share = {"trainable": trainable or None, "trainable_share": trainable / 1000}
+        return {"name": name, "role": role, "rmse": {"mean": error}, **share}
+
+    def row(name: str, verdict: str) -> dict[str, str]:
+        return {"arm": name, "against": "full", "verdict": verdict}
+
+    arms = [arm("full", 0.5, 1000), arm("LoRA", 0.51, 50), arm("(IA)³", 0.52, 5), arm("forest", 0.4, 0, "baseline")]
+    level, worse = "not distinguishable", "worse"
+    assert thrift(arms, [row("LoRA", level), row("(IA)³", level)]) == (
+        "“(IA)³” trains 0.5 % of the weights and cannot be told from “full”."
+    )
+    assert "“LoRA” trains 5 %" in thrift(arms, [row("LoRA", level), row("(IA)³", worse)])
+    assert thrift(arms, [row("LoRA", worse), row("(IA)³", worse)]) == (
+        "None that trains fewer weights than “full” (100 % of the weights) is level with it."
+    )
+    assert thrift(arms[:1], []) == ""
 
 
 def test_its_text_gives_it_back(fit: FineTune) -> None:
