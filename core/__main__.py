@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import commands, pretraining
+from core import commands, pretraining, schema
 from core.disk import is_closed, is_full, plain
 from core.faults import explained
 from core.report import Cancelled
@@ -67,7 +67,6 @@ def parser() -> argparse.ArgumentParser:
 
     run_ = command("run", commands.run, "make a recipe: a JSON file, - for stdin, or the name of a preset such as demo")
     run_.add_argument("spec", metavar="SPEC")
-    run_.add_argument("--seed", type=int, default=None, help="seed of a preset (0 by default)")
     run_.add_argument("--queue", action="store_true", help="join the line of the process that owns the cache, and wait")
     show_ = command("show", commands.show, "what the store has under a key (its first letters do)")
     show_.add_argument("key", metavar="KEY")
@@ -84,11 +83,15 @@ def parser() -> argparse.ArgumentParser:
     )
     delete_ = command("delete", commands.delete, "delete a run")
     delete_.add_argument("key", metavar="KEY")
-    kinds_ = command("kinds", commands.kinds, "every kind, family and member: the schema of recipes")
+    kinds_ = command("kinds", schema.kinds, "every kind, family and member: the schema of recipes")
     kinds_.add_argument("kind", nargs="?", metavar="KIND")
     recipe_ = command("recipe", commands.recipe, "print the JSON of a preset, to change and run")
     recipe_.add_argument("name", metavar="PRESET")
-    recipe_.add_argument("--seed", type=int, default=0)
+    for of_preset in (run_, recipe_):
+        of_preset.add_argument("--seed", type=int, default=None, help="seed of a preset (0 by default)")
+        of_preset.add_argument("--table", default="", help="table of a preset: a file, or bundled:NAME, hub:NAME")
+        of_preset.add_argument("--target", action="append", metavar="COLUMN", help="column of its labels (repeatable)")
+        of_preset.add_argument("--unit", default="", help="unit of its labels")
     methods_ = command("methods", commands.methods, "parameters that each method trains")
     methods_.add_argument("--backbone", default="molsway-mini", metavar="NAME")
     for name, does, help in (

@@ -22,12 +22,25 @@ def run(options: argparse.Namespace) -> Any:
     from core.experiments import PRESETS, preset
 
     if options.spec in PRESETS:
-        wanted = preset(options.spec, options.seed or 0)
-    elif options.seed is not None:
-        raise BadInput(f"--seed is for presets ({', '.join(PRESETS)}); change the seeds inside the recipe")
+        wanted = preset(options.spec, options.seed or 0, _table(options))
+    elif options.seed is not None or options.table:
+        given = "--seed" if options.seed is not None else "--table"
+        raise BadInput(f"{given} is for presets ({', '.join(PRESETS)}); change the seeds and tables inside the recipe")
     else:
         wanted = _recipe(sys.stdin.read() if options.spec == "-" else _text(Path(options.spec)))
     return made(wanted, options)
+
+
+def _table(options: argparse.Namespace) -> Any:
+    """The table that a preset is to be of, if one is named: a source such as `bundled:solubility`, or a file."""
+    from core.experiments import Load
+
+    if not options.table:
+        if options.target or options.unit:
+            raise BadInput("--target and --unit are of a --table; name that too")
+        return None
+    source = options.table if re.match("(bundled|hub|file):", options.table) else f"file:{options.table}"
+    return Load(source, targets=tuple(options.target or ()), unit=options.unit)
 
 
 def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
@@ -159,51 +172,10 @@ def delete(options: argparse.Namespace) -> Any:
     return {"deleted": entry.key, "kind": entry.kind}
 
 
-def kinds(options: argparse.Namespace) -> Any:
-    import core.experiments  # noqa: F401
-    from core.experiments.finetune import STARTS
-    from core.learners import LEARNERS
-    from core.methods import METHODS
-    from core.samplers import SAMPLERS
-    from core.solvers import SOLVERS
-
-    families = {"backbone": STARTS, "method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "learner": LEARNERS}
-    found = {kind: {"yields": made.product.__name__, **_schema(made)} for kind, made in sorted(Spec.kinds.items())}
-    found |= {f"{noun}:{kind}": _schema(member) for noun, family in families.items() for kind, member in family.items()}
-    if not options.kind:
-        return found
-    chosen = {
-        name: value for name, value in found.items() if options.kind in (name, name.split(":")[0], name.split(":")[-1])
-    }
-    if not chosen:
-        raise BadInput(f"there is no kind {options.kind!r}; there are {', '.join(found)}")
-    return chosen
-
-
-def _schema(made: type) -> dict[str, Any]:
-    import dataclasses
-
-    fields = {}
-    for field in recipes.form(made):
-        wanted = f"a recipe that yields a {field.product.__name__}" if field.product else _type_name(field.type)
-        if field.family:
-            wanted = f"{'some' if field.many else 'one'} of the family “{field.family.noun}”"
-        about = {"type": wanted, "help": field.help}
-        if field.default is not dataclasses.MISSING:
-            about["default"] = recipes.as_json(field.default)
-        limits = {"least": field.least, "most": field.most, "choices": list(field.choices) or None}
-        fields[field.name] = about | {name: value for name, value in limits.items() if value is not None}
-    return {"help": (made.__doc__ or "").strip().splitlines()[0], "fields": fields}
-
-
-def _type_name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-
-
 def recipe(options: argparse.Namespace) -> Any:
     from core.experiments import preset
 
-    value = recipes.as_json(preset(options.name, options.seed))
+    value = recipes.as_json(preset(options.name, options.seed or 0, _table(options)))
     return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
 
 

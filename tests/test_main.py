@@ -120,3 +120,26 @@ def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
 def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
     _, tree, _ = call("recipe", "demo", "--seed", "4")
     assert recipes.read(tree).seeds == (400, 401, 402)
+
+
+def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None:
+    _, tree, _ = call("recipe", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
+    study = recipes.read(tree)
+    assert study.called == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
+    load = study.arms[0].train.table
+    assert (load.source, load.targets, load.unit) == (f"file:{table}", ("size",), "heavy atoms")
+    assert {arm.kind for arm in study.arms} == {"tune"}
+    for arguments, words in (
+        (("demo", "--table", str(table)), "the demo has a table of its own"),
+        (("methods", "--unit", "logD"), "of a --table"),
+    ):
+        status, _, err = call("recipe", *arguments)
+        assert status == 2 and words in err
+
+
+def test_a_study_of_adapting_has_each_method_twice(call: Any) -> None:
+    study = recipes.read(call("recipe", "adaptation")[1])
+    assert study.called == (
+        "full, from molsway-mini", "LoRA, from molsway-mini",
+        "full, from adapted molsway-mini", "LoRA, from adapted molsway-mini",
+    )  # fmt: skip

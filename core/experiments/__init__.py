@@ -10,7 +10,7 @@ from core.experiments.join import Join
 from core.experiments.load import Load, settled
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
-from core.experiments.presets import PRESETS, preset
+from core.experiments.presets import PRESETS, of_methods, preset
 from core.experiments.pretrain import Pretrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
@@ -34,6 +34,7 @@ __all__ = [
     "SelectionStudy",
     "Study",
     "Tune",
+    "of_methods",
     "parts",
     "preset",
     "settled",
