@@ -62,17 +62,18 @@ def pareto(
 ) -> go.Figure:
     """Test metric against what an arm costs, both ± sd over seeds; the line joins arms that no other one dominates.
 
-    `cost`: a number of an arm's card, or one with a mean and an sd; arms without it are left out. Costs above zero lie
-    on a logarithmic axis.
+    `cost`: a number of an arm's card, or one with a mean and an sd; arms without it are left out. The axis of costs is
+    logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
     """
     found = [(arm, *_known(arm[cost]), *_known(arm[metric])) for arm in table if _known(arm.get(cost))[0] is not None]
     found = [one for one in found if one[3] is not None]
     figure = blank(html.escape(words), with_unit(f"test {metric.upper()}", unit), 360, legend=False)
+    least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
     best = [one for one in found if not any(_beats(other, one) for other in found)]
     best.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
-        x=[one[1] for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
+        x=[one[1] or least for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
     )
     for arm, x, spread, y, noise in found:
         colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
@@ -80,20 +81,18 @@ def pareto(
         name = html.escape(str(arm["name"]))
         bars = {"type": "data", "thickness": 1.4, "width": 4, "color": colour}
         figure.add_scatter(
-            x=[x],
+            x=[x or least],
             y=[y],
             error_x={**bars, "array": [spread or 0.0]},
             error_y={**bars, "array": [noise or 0.0]},
             mode="markers+text",
-            text=[name],
+            text=[name if x else f"{name}: 0"],
             textposition="top center",
             marker={"size": 11, "symbol": symbol, "color": colour},
-            hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at %{{x:.4g}}<extra></extra>",
+            hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at {x:.4g}<extra></extra>",
             cliponaxis=False,
         )
-    if found and min(one[1] for one in found) > 0:
-        figure.update_xaxes(type="log")
-    return figure
+    return figure.update_xaxes(type="log")
 
 
 def _known(value: Any) -> tuple[float | None, float | None]:

@@ -51,7 +51,10 @@ def spread_of(values: list[float | None]) -> dict[str, Any]:
 
 PICKS = ("arm", "seed", "smiles", "label", "planted")  # columns of what arms took from a pool
 COSTS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
-SIZES = ("trainable", "parameters", "trainable_share", "trainable_bytes")  # the same for every seed
+SIZES = (  # the same for every seed
+    *("trainable", "parameters", "trainable_share", "trainable_bytes"),
+    *("backbone_trainable", "backbone_parameters"),
+)
 
 
 def compared(

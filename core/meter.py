@@ -16,9 +16,9 @@ POWERCAP = Path("/sys/class/powercap")  # Linux: counters of processor packages 
 class Meter:
     """Begins to measure when it is made; `reading()` says what it has seen since.
 
-    Memory is, of work on CUDA, the most that PyTorch had allocated there at once, else the most that this process held,
-    with all its libraries. What an earlier piece of work left behind is given back first, so that two readings can be
-    compared.
+    Memory is the most that was held at once beyond what was held at the beginning: of work on CUDA what PyTorch had
+    allocated there, else what this process held. What an earlier piece of work left behind is given back first, so that
+    two readings can be compared.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,7 @@ class Meter:
             self._cuda.reset_peak_memory_stats()
         with contextlib.suppress(OSError):
             CLEAR.write_text("5")  # "5" resets the peak (man proc_pid_clear_refs)
+        self._held = psutil.Process().memory_info().rss
         self._before = self._joules()
 
     def reading(self) -> dict[str, Any]:
@@ -39,10 +40,11 @@ class Meter:
 
     def _peak(self) -> int:
         if self._cuda is not None and self._cuda.max_memory_allocated():
-            return int(self._cuda.max_memory_allocated())
+            return int(self._cuda.max_memory_allocated())  # the model comes onto the device after the beginning
+        most = psutil.Process().memory_info().rss
         with contextlib.suppress(OSError, IndexError, ValueError):
-            return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
-        return psutil.Process().memory_info().rss
+            most = int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
+        return max(most - self._held, 0)
 
     def _spent(self, now: dict[str, tuple[float, float]]) -> float:
         """Joules since the beginning; a counter that has begun anew meanwhile is taken to have done so once."""

@@ -69,6 +69,8 @@ class Baseline(Spec[Fit]):
             "parameters": None,
             "trainable_share": None,
             "trainable_bytes": None,
+            "backbone_parameters": None,
+            "backbone_trainable": None,
             "proof": None,
             "seconds": seconds,
             "seconds_to_best": None,

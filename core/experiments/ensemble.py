@@ -14,7 +14,10 @@ from core.metrics import spearman
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 
-ADDED = ("trainable", "parameters", "trainable_bytes", "seconds", "steps", "energy")  # over the members
+ADDED = (  # over the members
+    *("trainable", "parameters", "trainable_bytes", "backbone_trainable", "backbone_parameters"),
+    *("seconds", "steps", "energy"),
+)
 LIKE_THE_FIRST = ("backbone", "features", "beside", "method", "trainable_share", "learning_rate", "precision", "device")
 
 

@@ -65,7 +65,9 @@ class FineTune(Spec[Fit]):
     learning_rate: float | None = Field(
         default=None, gt=0, le=1, description="peak of the learning rate; by default the advice for method and backbone"
     )
-    head_rate: float = Field(default=3.0, gt=0, le=100, description="learning rate of the head, times the backbone's")
+    head_rate: float | None = Field(
+        default=None, gt=0, le=100, description="learning rate of the head, times the backbone's; by default the advice"
+    )
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weight matrices (AdamW)")
     warm_up: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
@@ -164,6 +166,8 @@ class FineTune(Spec[Fit]):
             "method": as_json(self.method),
             "beside": beside.words if beside else None,
             **cost(predictor),
+            "backbone_parameters": sum(weight.numel() for weight in body.parameters()),
+            "backbone_trainable": proven["formula"],
             "proof": proven,
             "seconds": prepared + progress.seconds,
             "seconds_to_best": prepared + best["seconds"],
@@ -208,7 +212,7 @@ class FineTune(Spec[Fit]):
             precision=arithmetic(self.precision, device, backbone.width),
             seed=self.seed,
             averaging=self.averaging,
-            scales=(("head.", self.head_rate),),
+            scales=(("head.", self.head_rate or self.method.head_rate),),
         )
 
 

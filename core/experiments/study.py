@@ -127,11 +127,12 @@ def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]
     best = min(networks, key=lambda arm: arm["rmse"]["mean"])
     level = {row["arm"] for row in differences if row["against"] == best["name"] and row["verdict"].startswith("not")}
     least = min((arm for arm in networks if arm["name"] in level | {best["name"]}), key=lambda arm: arm["trainable"])
-    share = f"{100 * least['trainable_share']:.3g} % of the weights"
+    share = f"{100 * least['backbone_trainable'] / least['backbone_parameters']:.3g} % of the backbone"
     if least is best:
         fewer = any(arm["trainable"] < best["trainable"] for arm in networks)
         return f"None that trains fewer weights than “{best['name']}” ({share}) is level with it." if fewer else ""
-    return f"“{least['name']}” trains {share} and cannot be told from “{best['name']}”."
+    trains = f"{share} beside the head" if least["backbone_trainable"] else "the head alone"
+    return f"“{least['name']}” trains {trains} and cannot be told from “{best['name']}”."
 
 
 def _words(arm: Spec[Fit]) -> list[str]:

@@ -18,6 +18,7 @@ class BitFit:
     kind: ClassVar[str] = "bitfit"
     name: ClassVar[str] = "BitFit"
     rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.3  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)

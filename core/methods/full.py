@@ -15,6 +15,7 @@ class Full:
     kind: ClassVar[str] = "full"
     name: ClassVar[str] = "full"
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         """Mark the weights that move; the masked-LM head is no part of a prediction and stays as it is."""

@@ -15,6 +15,7 @@ class Head:
     kind: ClassVar[str] = "head"
     name: ClassVar[str] = "head"
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)

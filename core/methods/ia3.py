@@ -24,6 +24,7 @@ class IA3:
     kind: ClassVar[str] = "ia3"
     name: ClassVar[str] = "(IA)³"
     rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         adapters.put(predictor, self.config(predictor.backbone), self)

@@ -18,6 +18,7 @@ class LastLayers:
     kind: ClassVar[str] = "last-layers"
     name: ClassVar[str] = "last-layers"
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
     layers: int = Field(default=2, ge=1, le=1000, description="layers that move, from the top")
 

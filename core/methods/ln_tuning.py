@@ -23,6 +23,7 @@ class LayerNorms:
     kind: ClassVar[str] = "ln-tuning"
     name: ClassVar[str] = "layer-norm"
     rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.3  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         adapters.put(predictor, self.config(predictor.backbone), self)

@@ -22,6 +22,7 @@ class MiSS:
     kind: ClassVar[str] = "miss"
     name: ClassVar[str] = "MiSS"
     rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters")

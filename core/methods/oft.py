@@ -22,6 +22,7 @@ class OFT:
     kind: ClassVar[str] = "oft"
     name: ClassVar[str] = "OFT"
     rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
 
     block: int = Field(default=16, ge=2, le=1024, description="numbers that are turned together; divides the width")
     targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")

@@ -23,6 +23,7 @@ class VeRA:
     kind: ClassVar[str] = "vera"
     name: ClassVar[str] = "VeRA"
     rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
 
     rank: int = Field(default=256, ge=1, le=4096, description="rank r of the shared random matrices")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")

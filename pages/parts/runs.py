@@ -50,9 +50,10 @@ class Run:
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
 
 
-def runs(*products: type) -> list[Run]:
-    """Runs that yield one of these products, newest first; of every kind if none is named."""
+def runs(*products: type, kind: str = "") -> list[Run]:
+    """Runs that yield one of these products, or those of one kind of recipe, newest first; all if none is named."""
     kinds = {kind for kind, cls in Spec.kinds.items() if not products or issubclass(cls.product, products)}
+    kinds = {kind} if kind else kinds
     jobs = {job.key: job for job in service().line.jobs() if job.kind in kinds}
     entries = [entry for entry in service().store.entries() if not entry.damaged]
     arms = arms_of(entries)
@@ -74,10 +75,10 @@ def arms_of(entries: list[Entry]) -> dict[str, str]:
     return found
 
 
-def pick(label: str, *products: type) -> Run | None:
+def pick(label: str, *products: type, kind: str = "") -> Run | None:
     """A box to choose a run with, kept in the address and for this visit; nothing while there are none."""
-    found = {run.key: run for run in runs(*products)}
-    slot = f"last-run-{'-'.join(product.__name__ for product in products)}"
+    found = {run.key: run for run in runs(*products, kind=kind)}
+    slot = f"last-run-{kind or '-'.join(product.__name__ for product in products)}"
     wanted = st.query_params.get("run")
     if wanted and wanted not in found and found:
         st.warning(f"The run {plain(wanted[:16])} is not here any more, or of another kind; showing the newest one.")
@@ -134,9 +135,10 @@ def go(key: str) -> None:
 
 def room_of(kind: str) -> str:
     """The page that shows a kind of run."""
+    kinds = {"study": "methods"}
     names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
     product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""
-    return f"pages/views/{names.get(product, 'runs')}.py"
+    return f"pages/views/{kinds.get(kind) or names.get(product, 'runs')}.py"
 
 
 def open_run(key: str, kind: str) -> None:

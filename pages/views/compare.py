@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import streamlit as st
 
-from core.comparison import Comparison
 from core.experiments import SelectionStudy, preset
 from core.experiments.random_weights import random_weights
 from core.fits import Fit
@@ -63,14 +62,14 @@ def pre_trained(fit: Spec) -> bool:
 
 
 def studies() -> None:
-    count = len(runs(Comparison))
+    count = len(runs(kind=SelectionStudy.kind))
     with st.expander("New study", icon=":material/add:", key=f"new-{count}"):
         spec = study()
         if st.button("Run the study", type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec:
             go(submit(spec))
         if spec is not None:
             command(spec)
-    run = pick("Study", Comparison)
+    run = pick("Study", kind=SelectionStudy.kind)
     if run is None:
         empty(
             "No study yet",

@@ -49,7 +49,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Sto
     np.testing.assert_allclose(again, predictions, atol=1e-6)
     record = fit.record
     assert (
-        record["trainable"] == record["parameters"] > 300_000 and record["seconds"] > 0 and record["peak_memory"] > 1e8
+        record["trainable"] == record["parameters"] > 300_000 and record["seconds"] > 0 and record["peak_memory"] > 1e6
     )
     assert record["backbone"] == "molsway-tiny (random weights)"
     best = fit.curve["valid_loss"].idxmin()

@@ -139,7 +139,7 @@ def test_what_could_prove_nothing_is_refused(fit: FineTune) -> None:
 
 def test_the_thriftiest_that_cannot_be_told_from_the_best_is_named() -> None:
     def arm(name: str, error: float, trainable: int, role: str = "selection") -> dict[str, Any]:
-        share = {"trainable": trainable or None, "trainable_share": trainable / 1000}
+        share = {"trainable": trainable or None, "backbone_trainable": trainable, "backbone_parameters": 1000}
         return {"name": name, "role": role, "rmse": {"mean": error}, **share}
 
     def row(name: str, verdict: str) -> dict[str, str]:
@@ -148,11 +148,13 @@ def test_the_thriftiest_that_cannot_be_told_from_the_best_is_named() -> None:
     arms = [arm("full", 0.5, 1000), arm("LoRA", 0.51, 50), arm("(IA)³", 0.52, 5), arm("forest", 0.4, 0, "baseline")]
     level, worse = "not distinguishable", "worse"
     assert thrift(arms, [row("LoRA", level), row("(IA)³", level)]) == (
-        "“(IA)³” trains 0.5 % of the weights and cannot be told from “full”."
+        "“(IA)³” trains 0.5 % of the backbone beside the head and cannot be told from “full”."
     )
+    alone = [*arms, arm("head", 0.53, 1) | {"backbone_trainable": 0}]
+    assert "“head” trains the head alone and" in thrift(alone, [row("head", level)])
     assert "“LoRA” trains 5 %" in thrift(arms, [row("LoRA", level), row("(IA)³", worse)])
     assert thrift(arms, [row("LoRA", worse), row("(IA)³", worse)]) == (
-        "None that trains fewer weights than “full” (100 % of the weights) is level with it."
+        "None that trains fewer weights than “full” (100 % of the backbone) is level with it."
     )
     assert thrift(arms[:1], []) == ""
 

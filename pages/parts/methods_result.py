@@ -1,0 +1,126 @@
+"""A study of methods on a page: the sentence first, then errors, costs, and what an error costs."""
+
+import pandas as pd
+import streamlit as st
+
+from core import arm_figures, figures
+from core.comparison import role_of
+from pages.parts.runs import Run, open_run, readable
+from pages.parts.service import entry_of, product
+from pages.parts.shell import as_csv, command, exports, notes, verdict
+from pages.parts.study_result import difference_table
+from pages.parts.words import METRICS, beside_noise, device_name, duration, minus, plain, size
+
+COSTS = {  # of an arm's card: what the axis of a picture says
+    "seconds": "time of a training, s",
+    "backbone_trainable": "trainable weights of the backbone, beside the head",
+    "peak_memory": "peak memory, bytes",
+    "trainable_bytes": "bytes to keep, beside the backbone as it was",
+}
+WIDTHS = {"method": 116, "trainable, all": 112, "of the backbone": 112}
+
+
+def methods_result(run: Run) -> None:
+    """Everything a finished study of methods shows."""
+    made = product(run.entry)
+    record = made.record
+    unit, arms = record.get("unit", ""), record["arms"]
+    verdict(minus(record["verdict"]))
+    st.caption(
+        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
+        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
+    )
+    notes(record.get("notes", []))
+    names = [name for name in METRICS if name in arms[0]]
+    metric = (
+        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
+        or "rmse"
+    )
+    unit_of = unit if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
+    figure = arm_figures.arms(arms, metric, unit_of, record["reference"])
+    st.plotly_chart(figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each method, every seed")
+    st.caption(
+        "Marks are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
+        f"repeating “{plain(record['reference'])}”. Squares are baselines, triangles random weights."
+    )
+    table = cost_table(arms, metric)
+    wide = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
+    st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, what they reach and what they cost")
+    difference_table(run, record, unit)
+    st.subheader("What an error costs", anchor=False)
+    known = [name for name in COSTS if any(_mean(arm.get(name)) for arm in arms)]
+    cost = st.segmented_control(
+        "Cost", known, default=known[0], format_func=lambda name: COSTS[name].split(",")[0], key=f"cost-{run.key}"
+    )
+    figure = arm_figures.pareto(arms, cost or known[0], COSTS[cost or known[0]], metric, unit_of, record["reference"])
+    st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
+    st.caption("The dotted line joins the methods than which no other one is both better and cheaper.")
+    curves(run, arms)
+    tables = {"predictions": lambda: as_csv(made.predictions), "methods": lambda: as_csv(table)}
+    exports(f"methods-{run.key}", run.entry.summary, tables, run.key)
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+def cost_table(arms: list[dict], metric: str) -> pd.DataFrame:
+    """A row a method: what it reaches, and what it takes."""
+    rows = []
+    for arm in arms:
+        shown = dict.fromkeys(
+            (metric, "r2" if "r2" in arm else "auroc", "spearman" if "spearman" in arm else "accuracy")
+        )
+        rows.append(
+            {"method": arm["name"]}
+            | {METRICS.get(name, name): beside_noise(arm[name]["mean"], arm[name]["sd"]) for name in shown}
+            | {
+                "trainable, all": _share(arm.get("trainable"), arm.get("parameters")),
+                "of the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
+                "to keep": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
+                "rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
+                "time": duration(_mean(arm["seconds"])),
+                "memory": size(_mean(arm["peak_memory"])) if _mean(arm["peak_memory"]) else "–",
+            }
+            | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
+        )
+    return pd.DataFrame(rows)
+
+
+def curves(run: Run, arms: list[dict]) -> None:
+    """Learning curves of the networks with the first seed, those that are still kept."""
+    st.subheader("Learning curves", anchor=False)
+    found = {}
+    for arm in arms:
+        entry = entry_of(arm["fits"][0]) if arm["fits"] and role_of(arm) != "baseline" else None
+        if entry is not None:
+            found[arm["name"]] = (entry, product(entry))
+    if not found:
+        st.caption("The trainings of this study are not kept any more.")
+        return
+    drawn = {name: fit.curve for name, (_, fit) in found.items()}
+    figure = figures.learning_curves({name: curve.drop(columns="train_loss") for name, curve in drawn.items()})
+    st.plotly_chart(
+        figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"
+    )
+    st.caption(f"Validation loss with seed {arms[0]['seeds'][0]}; of each the epoch with the lowest is kept.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("A training", list(found), key=f"open-{run.key}")
+        if st.button("Open it", icon=":material/model_training:", key=f"go-{run.key}"):
+            open_run(found[name][0].key, found[name][0].kind)
+
+
+def _share(moved: int | None, whole: int | None) -> str:
+    """`24.6 k (5.3 %)`."""
+    if not whole:
+        return "–"
+    counts = ((1e6, " M"), (1e3, " k"), (1, ""))
+    unit, word = next((pair for pair in counts if moved >= pair[0]), counts[-1])
+    percent = 100 * moved / whole
+    return (
+        f"{moved / unit:.3g}{word} ({percent:.0f} %)"
+        if percent >= 10
+        else f"{moved / unit:.3g}{word} ({percent:.2g} %)"
+    )
+
+
+def _mean(value: dict | float | None) -> float | None:
+    return value.get("mean") if isinstance(value, dict) else value

@@ -1,0 +1,71 @@
+"""The room of methods: what is asked for, and what a study shows."""
+
+import pytest
+import stage
+from conftest import checked, words
+
+from core.experiments import Adapt, Study, Tune
+from core.line import Line
+from core.spec import read_json
+
+
+def button(at, label: str):
+    return next(one for one in at.button if one.label == label)
+
+
+def submitted(at, cache) -> Study:
+    checked(button(at, "Run the study").click().run())
+    (job,) = Line(cache).jobs()
+    return read_json(job.spec)
+
+
+def test_the_default_is_the_comparison_that_is_asked_for_most(open_page, cache):
+    spec = submitted(open_page("methods"), cache)
+    assert isinstance(spec, Study) and spec.called == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
+    assert all(isinstance(arm, Tune) for arm in spec.arms[:5]) and spec.seeds == (0, 1, 2)
+    assert spec.arms[0].fit.backbone.name == "molsway-mini"
+
+
+def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, cache):
+    at = open_page("methods")
+    at.multiselect(key="methods-The four and the head alone").set_value(["full", "vera"])
+    at.multiselect(key="methods-learners").set_value([])
+    at.toggle(key="methods-tuned").set_value(False)
+    at.toggle(key="methods-adapted").set_value(True)
+    at.text_input(key="methods-seeds").set_value("4, 5").run()
+    assert "8 trainings." in words(checked(at))
+    spec = submitted(at, cache)
+    assert [arm.method.kind for arm in spec.arms] == ["full", "vera"] * 2 and spec.seeds == (4, 5)
+    adapted = [isinstance(arm.backbone, Adapt) for arm in spec.arms]
+    assert adapted == [False, False, True, True] and spec.arms[2].backbone.leave_out == spec.arms[2].test
+
+
+def test_one_method_alone_is_no_study(open_page):
+    at = open_page("methods")
+    at.multiselect(key="methods-The four and the head alone").set_value(["full"])
+    at.multiselect(key="methods-learners").set_value([]).run()
+    assert "at least two recipes" in checked(at).error[0].value and button(at, "Run the study").disabled
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
+    at = open_page("methods", run=stage.METHODS.key)
+    text = words(at)
+    assert "has the lowest mean test error of the networks" in text
+    assert "“OFT” with seed 0 failed: oft turns blocks of 24 numbers" in text.replace("\\", "")
+    table = next(frame.value for frame in at.dataframe if "of the backbone" in frame.value)
+    assert list(table["method"]) == ["full", "LoRA", "(IA)³", "head", "support vectors"]
+    assert list(table["of the backbone"]) == ["4 M (100 %)", "98 k (2.5 %)", "7.7 k (0.19 %)", "0 (0 %)", "–"]
+    assert list(table["to keep"])[:2] == ["21.6 MB", "6.0 MB"]
+    assert len(at.get("plotly_chart")) == 4
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
+    at = open_page("compare")
+    assert [run for run in at.selectbox[0].options if "study of full" in run.lower()] == []
+    at = open_page("methods")
+    assert len(at.selectbox[0].options) > 0
+    from pages.parts.runs import room_of
+
+    assert room_of("study").endswith("methods.py") and room_of("selection-study").endswith("compare.py")
