@@ -72,6 +72,7 @@ class Baseline(Spec[Fit]):
             "backbone_parameters": None,
             "backbone_trainable": None,
             "proof": None,
+            "forms": [],
             "seconds": seconds,
             "seconds_to_best": None,
             "seconds_per_epoch": None,

@@ -67,6 +67,7 @@ class Ensemble(Spec[Fit]):
             **judged(parts, means),
             **{name: records[0][name] for name in LIKE_THE_FIRST if name in records[0]},
             "seed": None,
+            "forms": [],
             "members": [
                 {"seed": seed, "fit": spec.key, "metrics": fit.metrics}
                 for seed, spec, fit in zip(self.seeds, self.parts()["fits"], fits, strict=True)

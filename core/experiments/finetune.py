@@ -169,6 +169,7 @@ class FineTune(Spec[Fit]):
             "backbone_parameters": sum(weight.numel() for weight in body.parameters()),
             "backbone_trainable": proven["formula"],
             "proof": proven,
+            "forms": ["adapter", "merged"] if predictor.adapter is not None else ["merged"],  # for other programs
             "seconds": prepared + progress.seconds,
             "seconds_to_best": prepared + best["seconds"],
             "seconds_per_epoch": progress.seconds / last["epoch"],

@@ -6,6 +6,7 @@ import streamlit as st
 from core import figures
 from core.fits import Fit
 from core.metrics import BINARY
+from pages.parts.keeping import exported
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
@@ -44,11 +45,32 @@ def fit_result(run: Run) -> None:
         pages_of_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
     with cost:
         costs(record)
+    portable(run, record)
     tables = {"predictions": lambda: as_csv(fit.predictions)}
     tables |= {"curve": lambda: as_csv(fit.curve)} if len(fit.curve) else {}
     exports(f"fit-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
+
+
+def portable(run: Run, record: dict) -> None:
+    """Buttons that download the network in forms that other programs read."""
+    forms = record.get("forms") or ()
+    with st.container(horizontal=True):
+        for form in forms:
+            st.download_button(
+                FORMS.get(form, form),
+                data=lambda form=form: exported(run.entry, form),
+                file_name=f"molsway-{form}-{run.key}.zip",
+                mime="application/zip",
+                key=f"portable-{run.key}-{form}",
+                on_click="ignore",
+                icon=":material/deployed_code:",
+                help=f"The same from a shell: python -m core export {run.key} DIR --as {form}",
+            )
+
+
+FORMS = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)"}
 
 
 def learning(fit: Fit, key: str) -> None:
@@ -102,18 +124,53 @@ def costs(record: dict) -> None:
         "Learns from": record.get("features"),
         "Beside the embedding": record.get("beside"),
         "Trainable weights": f"{trained:,} of {total:,} ({trained / total:.1%})" if trained and total else None,
+        "Of the backbone": of_the_backbone(record),
         "Molecules": ", ".join(f"{name} {count:,}" for name, count in record.get("rows", {}).items()),
         "Steps": record.get("steps"),
         "Learning rate, peak": record.get("learning_rate"),
         "Time": duration(record.get("seconds")),
+        "To the best epoch": duration(record["seconds_to_best"]) if record.get("seconds_to_best") else None,
         "Peak memory": size(record["peak_memory"]) if record.get("peak_memory") else None,
+        "Energy": f"{record['energy'] / 1000:.1f} kJ" if record.get("energy") else None,
         "Device": device_name(record.get("device")),
         "Arithmetic": record.get("precision"),
         "Seed": record.get("seed"),
         "Members": ", ".join(f"seed {one['seed']}" for one in record.get("members", [])),
     }
     known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
-    st.dataframe(pd.DataFrame({"what": known.keys(), "value": known.values()}), hide_index=True, alt="What it took")
+    table = pd.DataFrame({"what": known.keys(), "value": known.values()})
+    width = {"what": st.column_config.TextColumn(width=190)}
+    st.dataframe(table, hide_index=True, height="content", column_config=width, alt="What it took")
+    for sentence in (proven(record.get("proof")), tried(record.get("tuned"))):
+        if sentence:
+            st.caption(sentence)
+
+
+def of_the_backbone(record: dict) -> str | None:
+    """How many of the backbone's weights moved."""
+    moved, whole = record.get("backbone_trainable"), record.get("backbone_parameters")
+    return f"{moved:,} of {whole:,} ({moved / whole:.2%})" if whole else None
+
+
+def proven(proof: dict | None) -> str | None:
+    """What was shown when the training began, and looked at again when it ended."""
+    if not proof:
+        return None
+    return (
+        "Shown of the method: as many weights of the backbone move as its formula says, each of "
+        f"{proof['tensors_with_gradient']} tensors gets a gradient, no embedding changed before the first step, and "
+        f"{proof['tensors_frozen']} frozen tensors are as they were."
+    )
+
+
+def tried(tuned: dict | None) -> str | None:
+    """The learning rates that a tuning tried, with the validation loss that each reached, and its budget."""
+    if not tuned:
+        return None
+    pairs = zip(tuned["learning_rates"], tuned["valid_losses"], strict=True)
+    losses = ", ".join(f"{rate:g} ({number(loss)})" for rate, loss in pairs)
+    budget = f"{tuned['steps']:,} steps each, seed {tuned['seed']}, {duration(tuned['seconds'])} in all"
+    return f"Learning rates tried, with the best validation loss: {losses}; {budget}."
 
 
 LEARNED = {  # by the objective of an adaptation: its loss, as the axis says it

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import tempfile
 import zipfile
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +14,7 @@ import streamlit as st
 from core.spec import BadInput, Spec
 from core.store import Entry
 from pages.parts.runs import Run
-from pages.parts.service import service
+from pages.parts.service import product, service
 from pages.parts.words import key_metric, plain, size
 
 MOST_BYTES = 300_000_000  # of a bundle: it is made in memory
@@ -72,11 +74,24 @@ def bundle(entry: Entry) -> None:
 
 def zipped(entry: Entry) -> bytes:
     """The files of a product in one archive, below a folder named by its key."""
+    return _archive(entry.folder, entry.key)
+
+
+def exported(entry: Entry, form: str) -> bytes:
+    """A fit's network in a form that other programs read, as one archive."""
+    from core import portable  # reads weights: only when someone asks for them
+
+    with tempfile.TemporaryDirectory(prefix="molsway-") as folder:
+        portable.export(product(entry), form, Path(folder), entry.title)
+        return _archive(Path(folder), entry.key)
+
+
+def _archive(folder: Path, name: str) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(entry.folder.rglob("*")):
+        for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                archive.write(path, f"{entry.key}/{path.relative_to(entry.folder).as_posix()}")
+                archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
     return data.getvalue()
 
 

@@ -95,6 +95,12 @@ def repeat(spec: Spec) -> None:
             go(submit(Ensemble(spec, seeds)))
 
 
+def followed(run: Run) -> bool:
+    """Whether a run is a single network, whose gradient influence can follow."""
+    made = Spec.kinds.get(run.kind)
+    return made is not None and issubclass(made.product, Fit) and getattr(made, "gradient", True)
+
+
 def result(run: Run | None) -> None:
     if run is None:
         empty(
@@ -110,7 +116,7 @@ def result(run: Run | None) -> None:
         st.error(plain(error), icon=":material/error:")
         return
     with st.container(horizontal=True):
-        if run.kind == "finetune" and st.button("Score a pool with it", type="primary", icon=":material/balance:"):
+        if followed(run) and st.button("Score a pool with it", type="primary", icon=":material/balance:"):
             st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
         if run.kind in FORMS and readable(run) is not None:
             repeat(run.spec)
