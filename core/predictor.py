@@ -81,16 +81,22 @@ class Predictor(nn.Module):
                     least = f"{np.ptp(labels):g}"
                     raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
 
-    def encode(self, smiles: Sequence[str], written: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """What `forward` wants of these molecules, on the device of the weights; `written`: other spellings to read."""
-        batch = self.backbone.batch(smiles if written is None else written)
+    def encode(
+        self, smiles: Sequence[str], written: Sequence[str] | None = None, embedding: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What `forward` wants of these molecules, on the device of the weights.
+
+        `written`: other spellings to read; `embedding` (b, h): what the backbone makes of them, where that is known.
+        """
+        known = embedding is not None
+        batch = {"embedding": embedding} if known else self.backbone.batch(smiles if written is None else written)
         if self.features is not None:  # 3 ms a molecule the first time
             batch["beside"] = torch.from_numpy(self.features(smiles)).to(self.device, self.head[0].weight.dtype)
         return batch
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """What enters the head (b, h), or (b, h + p) with features."""
-        embedding = self.backbone.embed(batch)
+        embedding = batch["embedding"] if "embedding" in batch else self.backbone.embed(batch)
         if self.features is None:
             return embedding
         scaled, patterns = batch["beside"].tensor_split([self.features.descriptors], 1)

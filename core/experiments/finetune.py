@@ -113,6 +113,7 @@ class FineTune(Spec[Fit]):
     ) -> Fit:
         import torch
 
+        from core.frozen import fits, stands_still
         from core.predictor import Predictor, best_device
         from core.proof import put_to_work
         from core.training import cost
@@ -141,15 +142,20 @@ class FineTune(Spec[Fit]):
 
         written = spelled(train.smiles, self.spellings, self.seed)
         lengths = np.stack([body.lengths(way) for way in written], 1)
+        still = stands_still(predictor) and fits(predictor, lengths.size)
+        known = self.embedded(predictor, written, plan.precision, report.part(0.03, 0.6)) if still else None
 
         def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-            read = [written[k][row] for k, row in zip(spellings, rows, strict=True)]
-            batch = predictor.encode([train.smiles[row] for row in rows], read)
+            smiles = [train.smiles[row] for row in rows]
+            if known is None:
+                batch = predictor.encode(smiles, [written[k][row] for k, row in zip(spellings, rows, strict=True)])
+            else:
+                batch = predictor.encode(smiles, embedding=known[torch.from_numpy(spellings), torch.from_numpy(rows)])
             return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
 
-        look = validation(predictor, valid, report)
+        look = validation(predictor, valid, report, still)
         prepared = time.monotonic() - began
-        progress = run(predictor, lengths, loss_of, look, plan, report.part(0.03, 0.97))
+        progress = run(predictor, lengths, loss_of, look, plan, report.part(0.6 if still else 0.03, 0.97))
         taken = meter.reading()
         proven = proof.check(predictor)
         found = {}
@@ -186,6 +192,18 @@ class FineTune(Spec[Fit]):
         folder = report.folder()
         predictor.save(folder / "predictor")
         return Fit(pd.DataFrame(progress.curve), predictions, record, folder)
+
+    def embedded(self, predictor: "Predictor", written: list[list[str]], precision: str, report: Report) -> Any:
+        """Embeddings (k, n, h) of the training molecules in their k spellings."""
+        import torch
+
+        from core.frozen import embeddings
+
+        shares = [report.part(place / len(written), (place + 1) / len(written)) for place in range(len(written))]
+        size = 4 * self.batch_size
+        return torch.stack(
+            [embeddings(predictor, way, precision, size, share) for way, share in zip(written, shares, strict=True)]
+        )
 
     def beside(self, parts: dict[str, Dataset], report: Report) -> Features | None:
         """What stands beside the embedding, scaled by the training part; that of the others is computed on the way."""
@@ -228,13 +246,26 @@ def spelled(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
     return [list(smiles), *(list(way) for way in zip(*others, strict=True))]
 
 
-def validation(predictor: "Predictor", valid: Dataset, report: Report) -> Callable[[], dict[str, float]]:
-    """What looks at the validation part: its loss and, for one regression task, its RMSE in label units."""
+def validation(
+    predictor: "Predictor", valid: Dataset, report: Report, still: bool = False
+) -> Callable[[], dict[str, float]]:
+    """What looks at the validation part: its loss and, for one regression task, its RMSE in label units.
+
+    `still`: the backbone does not move, and reads the molecules once.
+    """
     import torch
+
+    from core.frozen import embeddings
 
     smiles, targets = list(valid.smiles), predictor.scaled(valid.targets)
     order = predictor.batches(smiles, 64)  # larger ones are no faster, and glibc maps their arrays anew each time
-    batches = [(predictor.encode([smiles[row] for row in rows]), targets[rows]) for rows in order]
+    known = embeddings(predictor, smiles, size=64) if still else None
+
+    def encoded(rows: np.ndarray) -> dict[str, Any]:
+        given = None if known is None else known[torch.from_numpy(rows)]
+        return predictor.encode([smiles[row] for row in rows], embedding=given)
+
+    batches = [(encoded(rows), targets[rows]) for rows in order]
     measured = int((~torch.isnan(targets)).sum())
 
     @torch.no_grad()

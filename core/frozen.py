@@ -1,0 +1,39 @@
+"""Embeddings by a backbone that does not move: computed once, read in every epoch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from core.predictor import Predictor
+from core.report import SILENT, Report
+
+MOST_BYTES = 2_000_000_000  # of embeddings that are kept; beyond, the backbone reads the molecules in each epoch
+
+
+def stands_still(predictor: Predictor) -> bool:
+    """Whether every pass of the backbone over a molecule gives the same: no weight of it moves, no dropout thins it."""
+    moves = any(weight.requires_grad for weight in predictor.backbone.parameters())
+    thins = any(isinstance(module, nn.Dropout) and module.p > 0 for module in predictor.backbone.modules())
+    return not moves and not thins
+
+
+def fits(predictor: Predictor, molecules: int) -> bool:
+    """Whether the embeddings of so many molecules are few enough to keep."""
+    return 4 * molecules * predictor.backbone.width <= MOST_BYTES
+
+
+@torch.no_grad()
+def embeddings(
+    predictor: Predictor, smiles: Sequence[str], precision: str = "float32", size: int = 128, report: Report = SILENT
+) -> Tensor:
+    """Embeddings (n, h) of molecules, on the device of the weights, in evaluation mode and the given arithmetic."""
+    backbone = predictor.backbone.eval()
+    found = torch.empty(len(smiles), backbone.width, device=predictor.device)
+    done = 0
+    for rows in predictor.batches(smiles, size):
+        with torch.autocast(predictor.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            found[torch.from_numpy(rows)] = backbone.embed(backbone.batch([smiles[row] for row in rows])).float()
+        done += len(rows)
+        report(done / len(smiles), f"embedded {done:,} of {len(smiles):,}")
+    return found
