@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core import disk
+from core import disk, memory
 from core.spec import BadInput
 
 
@@ -11,7 +11,7 @@ def explained(error: BaseException, root: Path) -> str:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, BadInput):
         return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in first:
+    if memory.is_short(error):
         return f"the memory was not enough ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
     if disk.is_full(error):
         return str(disk.full(root))

@@ -30,5 +30,12 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+def is_short(error: BaseException) -> bool:
+    """Whether an error, of whichever library, says that memory was not enough."""
+    first = (str(error).strip() or " ").splitlines()[0]
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "allocate memory" in first or "out of memory" in first.lower()
+
+
 def _glibc() -> bool:
     return platform.libc_ver()[0] == "glibc"

@@ -5,22 +5,19 @@ evaluation from (seed, evaluation), so no generator state has to be kept, and we
 are written together.
 """
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core import memory
 from core.report import Report
+from core.resuming import Progress, checkpoint, resumed, state
 from core.spec import BadInput
 
 SORTED = 32  # batches that are sorted by length together
@@ -54,18 +51,6 @@ class Plan:
         return [each * epoch for epoch in range(1, self.epochs + 1)]
 
 
-@dataclass
-class Progress:
-    """Where a training stands: what a checkpoint holds beside tensors."""
-
-    look: int = 0  # evaluations done
-    best: float = math.inf
-    best_look: int = 0
-    since_best: int = 0
-    seconds: float = 0.0
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-
 def train(
     model: nn.Module,
     lengths: np.ndarray,
@@ -75,6 +60,31 @@ def train(
     report: Report,
 ) -> Progress:
     """Train `model` in place and leave it with the weights of its best evaluation.
+
+    See `_trained`; running out of memory is a `BadInput` here, which says what to change.
+    """
+    try:
+        return _trained(model, lengths, loss_of, evaluate, plan, report)
+    except Exception as error:
+        if not memory.is_short(error):
+            raise
+        moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        raise BadInput(
+            f"the memory was not enough for batches of {plan.batch_size:,} molecules of up to {int(lengths.max()):,} "
+            f"tokens with {moving:,} weights that move; lower `batch_size` (to {max(1, plan.batch_size // 2):,}, say), "
+            "take a method that moves fewer weights, or a smaller backbone"
+        ) from None
+
+
+def _trained(
+    model: nn.Module,
+    lengths: np.ndarray,
+    loss_of: Callable[[np.ndarray, np.ndarray, int], Tensor],
+    evaluate: Callable[[], dict[str, float]],
+    plan: Plan,
+    report: Report,
+) -> Progress:
+    """The loop itself.
 
     `lengths` (n, k): tokens of each training molecule in each of its k spellings, of which every epoch draws one;
     `loss_of(rows, spellings, step)`: mean loss of those rows (b,), so spelled (b,); `evaluate()`: numbers of the
@@ -86,7 +96,7 @@ def train(
     total, each = looks[-1], math.ceil(n / plan.batch_size)
     best: dict[str, Tensor] = {}
     average = {name: weight.detach().clone() for name, weight in moving.items()} if plan.averaging else {}
-    progress = _resume(report.scratch, model, optimiser, moving, best, average)
+    progress = resumed(report.scratch, model, optimiser, moving, best, average)
     saved = began = time.monotonic() - progress.seconds
     device = next(iter(moving.values())).device
     while progress.look < len(looks) and not (plan.patience and progress.since_best >= plan.patience):
@@ -122,13 +132,13 @@ def train(
         progress.since_best += 1
         if numbers["valid_loss"] < progress.best:
             progress.best, progress.best_look, progress.since_best = numbers["valid_loss"], progress.look, 0
-            best.update(_state(model, moving))
+            best.update(state(model, moving))
         _exchange(average, moving)
         progress.seconds = time.monotonic() - began
         point = {"step": step + 1, "epoch": (step + 1) / each, "seconds": progress.seconds, "learning_rate": rate}
         progress.curve.append(point | numbers)
         if report.scratch and time.monotonic() - saved >= CHECKPOINT_SECONDS and progress.look < len(looks):
-            _checkpoint(report.scratch, model, optimiser, moving, best, average, progress)
+            checkpoint(report.scratch, model, optimiser, moving, best, average, progress)
             saved = time.monotonic()
         report((step + 1) / total, f"evaluation {progress.look} of {len(looks)}", **point, **numbers)
     if not best:
@@ -200,67 +210,6 @@ def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator
         for place, batch in enumerate(generator.permutation(len(batches))):
             if start <= epoch * each + place < stop:
                 yield epoch * each + place, batches[batch], spellings[batches[batch]]
-
-
-def _state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    """Copies of what training can change: moving weights and buffers (the feature maps among them)."""
-    kept = {name: value for name, value in model.state_dict().items() if name in moving}
-    kept |= {name: value for name, value in model.named_buffers() if name in model.state_dict()}
-    return {name: value.detach().clone() for name, value in kept.items()}
-
-
-def _checkpoint(
-    folder: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    moving: dict[str, nn.Parameter],
-    best: dict[str, Tensor],
-    average: dict[str, Tensor],
-    progress: Progress,
-) -> None:
-    tensors = {f"model.{name}": value for name, value in _state(model, moving).items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
-    for name, weight in moving.items():
-        tensors |= {f"optimiser.{name}.{slot}": value for slot, value in optimiser.state[weight].items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {"progress": json.dumps(progress.__dict__)}
-    draft = folder / "checkpoint.draft"
-    save_file(tensors, draft, metadata=about)  # progress travels in the same file, so that both are of one moment
-    os.replace(draft, folder / "checkpoint.safetensors")
-
-
-def _resume(
-    folder: Path | None,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    moving: dict[str, nn.Parameter],
-    best: dict[str, Tensor],
-    average: dict[str, Tensor],
-) -> Progress:
-    """Put a checkpoint back, if there is one."""
-    path = folder / "checkpoint.safetensors" if folder else None
-    if path is None or not path.exists():
-        return Progress()
-    try:
-        with safe_open(path, "pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-        tensors = load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # cut short by a power cut
-        path.unlink()
-        return Progress()
-    model.load_state_dict(
-        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, strict=False
-    )
-    device = next(iter(moving.values())).device
-    best.update({name[5:]: value.to(device) for name, value in tensors.items() if name.startswith("best.")})
-    for name, mean in average.items():
-        mean.copy_(tensors[f"average.{name}"])
-    for name, weight in moving.items():
-        for slot in ("step", "exp_avg", "exp_avg_sq"):
-            value = tensors[f"optimiser.{name}.{slot}"]
-            optimiser.state[weight][slot] = value.to(device)
-    return progress
 
 
 def arithmetic(precision: str, device: torch.device | str, width: int) -> str:

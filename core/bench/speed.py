@@ -77,8 +77,8 @@ def influence() -> dict[str, Any]:
     }
 
 
-def training() -> dict[str, Any]:
-    """A training step against a forward pass (the floor is three), for each method, on `molsway-mini`."""
+def steps() -> dict[str, float]:
+    """Forward passes that a training step of each method takes (the floor of all weights is three), `molsway-mini`."""
     import torch
 
     from core.backbones import Untrained
@@ -108,4 +108,4 @@ def training() -> dict[str, Any]:
             predictor.eval()
 
         found[kind] = ratios(forward, {"step": step})["step"]
-    return {"forward passes a training step": found}
+    return found

@@ -1,0 +1,219 @@
+"""How fast a training is: an epoch of ours beside one of transformers' `Trainer`, and beside three forward passes.
+
+Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out.
+"""
+
+import contextlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.predictor import Predictor
+
+MOLECULES, BATCH, REPEATS = 1024, 32, 3
+RATE = 1e-5  # small: what is measured is time
+
+
+def run() -> dict[str, Any]:
+    """Molecules a second of one epoch of `molsway-mini` under all weights and ratios to it; then each method's step."""
+    from core.bench import speed
+
+    device = _device()
+    smiles, targets = _table()
+    ways = {
+        "ours": lambda: _ours(smiles, targets),
+        "Trainer": lambda: _trainer(smiles, targets, by_length=False),
+        "Trainer, batches by length": lambda: _trainer(smiles, targets, by_length=True),
+        "three forward passes": lambda: 3 * _forward(smiles),
+        "head alone, an epoch after the first": lambda: _head(smiles, targets),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            seconds[name].append(way())
+            print(".", end="", file=sys.stderr, flush=True)
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    ours = middle["ours"]
+    return {
+        "device": str(device),
+        "arithmetic": _precision(),
+        "molecules a second, an epoch of ours": round(len(smiles) / ours, 1),
+        "times Trainer": round(middle["Trainer"] / ours, 2),
+        "times Trainer with batches by length": round(middle["Trainer, batches by length"] / ours, 2),
+        "share of the floor of three forward passes": round(middle["three forward passes"] / ours, 2),
+        "head alone, epochs in the time of one": round(ours / middle["head alone, an epoch after the first"], 1),
+        "forward passes a training step": speed.steps(),
+    }
+
+
+def _device() -> "torch.device":
+    from core.predictor import best_device
+
+    return best_device()
+
+
+def _precision() -> str:
+    from core.backbones import SIZES
+    from core.training import arithmetic
+
+    return arithmetic("auto", _device(), SIZES["molsway-mini"].hidden_size)
+
+
+def _table() -> tuple[list[str], np.ndarray]:
+    """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    from core.experiments import Load
+    from core.report import SILENT
+
+    found = [one for one in Load("bundled:drugs").make(SILENT).smiles if len(one) <= 200]
+    order = np.random.default_rng(0).permutation(len(found))[:MOLECULES]
+    return [found[row] for row in order], np.random.default_rng(1).normal(size=(len(order), 1))
+
+
+def _predictor(method: Any) -> "Predictor":
+    from core.backbones import Untrained
+    from core.predictor import Predictor
+
+    predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"], dropout=0.0).to(_device())
+    predictor.backbone.thin(0.0)
+    method(predictor)
+    return predictor
+
+
+def _plan(epochs: int = 1) -> Any:
+    from core.training import Plan
+
+    return Plan(
+        epochs=epochs, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
+        warm_up=0.1, clip=1.0, patience=0, precision=_precision(), seed=0, averaging=0.995,
+    )  # fmt: skip
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    """Seconds of a piece of work, the accelerator's with it."""
+    import torch
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
+    began = time.perf_counter()
+    work()
+    wait()
+    return time.perf_counter() - began
+
+
+def _ours(smiles: list[str], targets: np.ndarray) -> float:
+    import torch
+
+    from core.methods import Full
+    from core.report import SILENT
+    from core.training import train
+
+    predictor = _predictor(Full())
+    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
+
+    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+        outputs = predictor(predictor.encode([smiles[row] for row in rows]))
+        return predictor.loss(outputs, labels[torch.from_numpy(rows)])
+
+    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(), SILENT))
+
+
+def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
+    """The loop of transformers, from its first step to its last: tokens are made before, padding a batch at a time."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers.utils import logging
+
+    from core.methods import Full
+
+    predictor = _predictor(Full())
+    padding = predictor.backbone.tokenizer.pad_token_id
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.predictor = predictor
+
+        def forward(self, input_ids: Any, attention_mask: Any, labels: Any) -> dict[str, Any]:
+            batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+            return {"loss": self.predictor.loss(self.predictor(batch), labels)}
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        ids = pad_sequence([torch.tensor(row["input_ids"]) for row in rows], True, padding)
+        return {
+            "input_ids": ids,
+            "attention_mask": (ids != padding).long(),
+            "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.float32),
+        }
+
+    class Clock(TrainerCallback):
+        began = ended = 0.0
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            self.ended = time.perf_counter()
+
+    tokens = predictor.backbone.tokenizer.ids(smiles)
+    rows = [{"input_ids": ids, "labels": label} for ids, label in zip(tokens, targets.tolist(), strict=True)]
+    clock = Clock()
+    logging.set_verbosity_error()
+    with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        settings = TrainingArguments(
+            folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
+            warmup_steps=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=_precision() == "bfloat16",
+            use_cpu=_device().type == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            remove_unused_columns=False, seed=0, train_sampling_strategy="group_by_length" if by_length else "random",
+        )  # fmt: skip
+        Trainer(Model(), settings, collate, rows, callbacks=[clock]).train()
+    return clock.ended - clock.began
+
+
+def _forward(smiles: list[str]) -> float:
+    """Seconds of one forward pass over all molecules, in batches of like length."""
+    import torch
+
+    from core.methods import Full
+
+    predictor = _predictor(Full()).eval()
+    order = predictor.batches(smiles, BATCH)
+
+    @torch.no_grad()
+    def work() -> None:
+        for rows in order:
+            with torch.autocast(predictor.device.type, torch.bfloat16, enabled=_precision() == "bfloat16"):
+                predictor(predictor.encode([smiles[row] for row in rows]))
+
+    return _timed(work)
+
+
+def _head(smiles: list[str], targets: np.ndarray) -> float:
+    """Seconds of an epoch of the head alone once the embeddings are there."""
+    import torch
+
+    from core.frozen import embeddings
+    from core.methods import Head
+    from core.report import SILENT
+    from core.training import train
+
+    predictor = _predictor(Head())
+    known = embeddings(predictor, smiles, _precision())
+    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
+
+    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+        picked = torch.from_numpy(rows)
+        batch = predictor.encode([smiles[row] for row in rows], embedding=known[picked])
+        return predictor.loss(predictor(batch), labels[picked])
+
+    epochs = 5
+    plan = _plan(epochs)
+    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)) / epochs

@@ -1,0 +1,103 @@
+"""A training that runs out of memory ends in a sentence, leaves nothing behind, and the line goes on."""
+
+import dataclasses
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from counting import ended
+
+from core.backbones import Untrained
+from core.experiments import Adapt, FineTune, Load, Study, parts, settled
+from core.jobs import Worker
+from core.line import Line
+from core.methods import Full, LoRA
+from core.objective import Objective
+from core.predictor import Predictor
+from core.report import Report
+from core.store import Store, make
+
+SHORT = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    MemoryError(),
+)
+
+
+@pytest.fixture
+def fit(table: Path, cache: Path) -> FineTune:
+    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=4, evaluations=2, batch_size=8)
+    return settled(spec, Store(cache).files)
+
+
+@pytest.fixture
+def predictors(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """References to every predictor that was made, which do not hold it."""
+    found: list[Any] = []
+    begin = Predictor.__init__
+
+    def noted(self: Predictor, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        found.append(weakref.ref(self))
+
+    monkeypatch.setattr(Predictor, "__init__", noted)
+    return found
+
+
+def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = None) -> None:
+    """Every training runs out of memory in its second step, or those alone whose method is `only`."""
+    loss, calls = Predictor.loss, {}
+
+    def short(self: Predictor, outputs: Any, targets: Any) -> Any:
+        calls[id(self)] = calls.get(id(self), 0) + self.training
+        if calls[id(self)] == 2 and (only is None or self.adapter == only):
+            raise error
+        return loss(self, outputs, targets)
+
+    monkeypatch.setattr(Predictor, "loss", short)
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_the_job_says_what_to_change_and_the_line_goes_on(
+    fit: FineTune, cache: Path, predictors: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    line, store = Line(cache), Store(cache)
+    other = dataclasses.replace(fit, method=LoRA())
+    with monkeypatch.context() as patched:
+        starve(patched, error.with_traceback(None), None)
+        worker = Worker(line, store).start()
+        try:
+            line.submit(fit)
+            job = ended(line, fit)
+        finally:
+            patched.undo()
+        assert job.state == "failed" and job.traceback == ""
+        assert "batches of 8 molecules of up to" in job.error and "lower `batch_size` (to 4, say)" in job.error
+        assert "a method that moves fewer weights, or a smaller backbone" in job.error
+        error.__traceback__ = error.__context__ = None  # the test's own hold on it
+        gc.collect()
+        assert predictors and all(one() is None for one in predictors)  # weights and optimiser are gone
+        line.submit(other)
+        assert ended(line, other).state == "done"
+    worker.stop()
+
+
+def test_a_study_goes_on_with_the_other_arms(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starve(monkeypatch, SHORT[0], LoRA())
+    arms = tuple(dataclasses.replace(fit, method=method) for method in (Full(), LoRA(), LoRA(rank=2)))
+    record = make(Study(arms, names=("full", "eight", "two"), seeds=(0,)), Store(cache), Report()).record
+    assert [arm["name"] for arm in record["arms"]] == ["full", "two"]
+    assert "lower `batch_size` (to 4, say)" in record["failed"][0]["reason"]
+
+
+def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any, **__: Any) -> None:
+        raise SHORT[0]
+
+    monkeypatch.setattr(Objective, "forward", short)
+    with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
+        make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
