@@ -22,42 +22,55 @@ def make(spec: Spec, store: "Store", report: Report) -> Any:
 
     A part that several need is made once. `report` gets fractions of the whole tree, shared out by `effort`.
     """
-    return _made(spec, store, dataclasses.replace(report, files=store.files), shares(spec, store))
+    return _Making(store, dataclasses.replace(report, files=store.files), shares(spec, store)).made(spec)
 
 
-def _made(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[float, float]]) -> Any:
-    if not store.has(spec):
-        get = _tried if spec.tolerant else _made
-        parts = {name: _each(part, lambda s: get(s, store, report, share)) for name, part in spec.parts().items()}
-        start, stop = share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
-        here = report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
-        here(0.0, f"beginning {spec.title}")
-        began = time.monotonic()
+@dataclasses.dataclass
+class _Making:
+    """One tree of recipes on its way."""
+
+    store: "Store"
+    report: Report
+    share: dict[str, tuple[float, float]]
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)  # why, by key: what arms share is not tried twice
+
+    def made(self, spec: Spec) -> Any:
+        store = self.store
+        if not store.has(spec):
+            if spec.key in self.failed:
+                raise BadInput(self.failed[spec.key])
+            get = self.tried if spec.tolerant else self.made
+            parts = {name: _each(part, get) for name, part in spec.parts().items()}
+            start, stop = self.share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
+            here = self.report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
+            here(0.0, f"beginning {spec.title}")
+            began = time.monotonic()
+            try:
+                product = spec.make(here, **parts)
+            except Exception as error:
+                if isinstance(error, BadInput):
+                    with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
+                        here.scratch.rmdir()
+                self.failed[spec.key] = explained(error, store.root)
+                raise
+            store.put(spec, product, time.monotonic() - began)
+        return store.get(spec)
+
+    def tried(self, spec: Spec) -> Any:
+        """As `made`, but what cannot be made is `Failed`, and its memory is free for the next one.
+
+        A job that was cancelled, and a disk that is full, end everything all the same.
+        """
         try:
-            product = spec.make(here, **parts)
-        except BadInput:
-            with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
-                here.scratch.rmdir()
+            return self.made(spec)
+        except (Cancelled, StoreFull):
             raise
-        store.put(spec, product, time.monotonic() - began)
-    return store.get(spec)
-
-
-def _tried(spec: Spec, store: "Store", report: Report, share: dict[str, tuple[float, float]]) -> Any:
-    """As `_made`, but what cannot be made is `Failed`, and its memory is free for the next one.
-
-    A job that was cancelled, and a disk that is full, end everything all the same.
-    """
-    try:
-        return _made(spec, store, report, share)
-    except (Cancelled, StoreFull):
-        raise
-    except Exception as error:
-        if is_full(error):
-            raise
-        reason = explained(error, store.root)
-    memory.release()  # out here, where the error no longer holds what it failed with
-    return Failed(reason)
+        except Exception as error:
+            if is_full(error):
+                raise
+            reason = explained(error, self.store.root)
+        memory.release()  # out here, where the error no longer holds what it failed with
+        return Failed(reason)
 
 
 def shares(spec: Spec, store: "Store") -> dict[str, tuple[float, float]]:

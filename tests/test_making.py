@@ -62,6 +62,15 @@ def test_a_part_of_a_part_fails_its_whole(store):
     )
 
 
+def test_what_several_need_is_not_tried_again_when_it_has_failed(store, monkeypatch):
+    tries = []
+    fail = Broken.make
+    monkeypatch.setattr(Broken, "make", lambda self, report: tries.append(self.fault) or fail(self, report))
+    wholes = tuple(Together(Broken("odd"), (Say(word),)) for word in "xyz")
+    found = make(Some(wholes), store, SILENT).text
+    assert found == " ".join(["(ZeroDivisionError: by nought)"] * 3) and tries == ["odd"]
+
+
 @pytest.mark.parametrize(("fault", "error"), [("full", StoreFull), ("cancel", Cancelled)])
 def test_a_full_disk_and_a_cancelled_job_end_it_all(store, fault, error):
     with pytest.raises(error):

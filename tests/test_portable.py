@@ -37,6 +37,7 @@ def stirred(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor
 
 
 @grid
+@pytest.mark.filterwarnings("ignore:Unsupported layer type")  # of layer norms, from peft's own loader
 def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path) -> None:
     from peft import PeftModel
 

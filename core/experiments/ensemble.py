@@ -43,6 +43,7 @@ class Ensemble(Spec[Fit]):
             raise BadInput(f"`fit` wants a recipe with a seed to repeat, as a fine-tuning has; got {self.fit.kind!r}")
         if len(set(self.seeds)) < max(2, len(self.seeds)):
             raise BadInput(f"`seeds` wants at least two seeds, all different; got {list(self.seeds)}")
+        self.parts()  # a seed that a member refuses is refused here
 
     @property
     def title(self) -> str:

@@ -82,6 +82,8 @@ class SelectionStudy(Spec[Comparison]):
             )
         if self.control:
             check_read(getattr(self.fit, "backbone", None))
+        for seed in self.seeds:
+            dataclasses.replace(self.fit, seed=seed)  # a seed that it refuses is refused here
 
     @property
     def title(self) -> str:

@@ -45,6 +45,7 @@ class Study(Spec[Comparison]):
             raise BadInput(f"`names` wants one name an arm or none, got {len(self.names)} for {len(self.arms)} arms")
         if len(set(self.called)) < len(self.arms) or not all(self.called):
             raise BadInput(f"the arms want different `names`, they are called {', '.join(self.called)}")
+        self.parts()  # a seed that an arm refuses is refused here
 
     @property
     def title(self) -> str:

@@ -13,6 +13,8 @@ from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service
 from pages.parts.words import headline, key_metric, plain
 
+TRIAL = "trial of a learning rate"
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -40,7 +42,10 @@ class Run:
         """The title; of a fit made for a study, what tells it from the others first."""
         if not self.arm:
             return headline(self.title)
-        seed = self.entry.summary.get("seed") if self.entry else None
+        summary = self.entry.summary if self.entry else {}
+        if self.arm == TRIAL:
+            return f"Trial at a learning rate of {summary.get('learning_rate') or 0:g}: {self.title}"
+        seed = summary.get("seed")
         return f"Arm “{self.arm}”{f', seed {seed}' if seed is not None else ''}: {self.title}"
 
     @property
@@ -67,8 +72,12 @@ def runs(*products: type, kind: str = "") -> list[Run]:
 
 
 def arms_of(entries: list[Entry]) -> dict[str, str]:
-    """The arm of a study that a fit was made for, by the fit's key; a fit that a study began from has none."""
-    found: dict[str, str] = {}
+    """The arm of a study that a fit was made for, by the fit's key; a fit that a study began from has none.
+
+    What a tuning tried is a `TRIAL`, unless it is an arm too.
+    """
+    tuned = [entry.summary["tuned"] for entry in entries if isinstance(entry.summary.get("tuned"), dict)]
+    found = {key: TRIAL for one in tuned for key in one.get("trials", ())}
     for summary in (entry.summary for entry in entries if isinstance(entry.summary.get("arms"), list)):
         for arm in summary["arms"]:
             found |= {key: str(arm["name"]) for key in arm.get("fits", ()) if key != summary.get("base_fit")}

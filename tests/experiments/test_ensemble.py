@@ -108,6 +108,8 @@ def test_what_cannot_be_repeated_is_refused(ready: Ensemble) -> None:
     for seeds in ((), (1,), (1, 1, 2)):
         with pytest.raises(BadInput, match="`seeds` wants at least two seeds, all different"):
             Ensemble(ready.fit, seeds=seeds)
+    with pytest.raises(BadInput, match=r"baseline.seed: input should be greater than or equal to 0; got -1"):
+        Ensemble(ready.fit, seeds=(0, -1))
     with pytest.raises(BadInput, match="a recipe with a seed to repeat, as a fine-tuning has; got 'ensemble'"):
         Ensemble(ready)
     with pytest.raises(BadInput, match="an ensemble has no gradient"):

@@ -76,6 +76,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
     ("fields", "words"),
     [
         ({"seeds": (1, 1)}, "wants different seeds, got [1, 1]"),
+        ({"seeds": (0, -4)}, "finetune.seed: input should be greater than or equal to 0; got -4"),
         ({"seeds": ()}, "wants different seeds"),
         ({"arms": ("none",)}, "at least two different arms"),
         ({"arms": ("none", "best")}, "'top'"),

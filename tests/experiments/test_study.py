@@ -129,6 +129,7 @@ def test_what_could_prove_nothing_is_refused(fit: FineTune) -> None:
         ({"arms": (fit, fit)}, "at least two recipes, all different"),
         ({"arms": (fit,)}, "at least two recipes"),
         ({"arms": two, "seeds": (1, 1)}, "different seeds"),
+        ({"arms": two, "seeds": (0, -1)}, "seed"),
         ({"arms": two, "names": ("a",)}, "one name an arm or none"),
         ({"arms": two, "names": ("a", "a")}, "different `names`"),
         ({"arms": (fit, other)}, "different test parts"),

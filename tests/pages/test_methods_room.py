@@ -69,3 +69,16 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
     from pages.parts.runs import room_of
 
     assert room_of("study").endswith("methods.py") and room_of("selection-study").endswith("compare.py")
+
+
+def test_trials_of_a_tuning_are_called_so():
+    from types import SimpleNamespace
+
+    from pages.parts.runs import TRIAL, Run, arms_of
+
+    tuned = SimpleNamespace(summary={"tuned": {"trials": ["a" * 16, "b" * 16]}})
+    study = SimpleNamespace(summary={"arms": [{"name": "LoRA", "fits": ["b" * 16]}]})
+    assert arms_of([tuned, study]) == {"a" * 16: TRIAL, "b" * 16: "LoRA"}
+    entry = SimpleNamespace(summary={"learning_rate": 0.003, "seed": 0})
+    run = Run("a" * 16, "finetune", "LoRA fine-tuning of molsway-mini", 0.0, entry, None, TRIAL)
+    assert run.name == "Trial at a learning rate of 0.003: LoRA fine-tuning of molsway-mini"
