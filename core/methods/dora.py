@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods import adapters
-from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.methods.lora import low_rank
+from core.methods.places import ATTENTION, Target, shapes
 from core.spec import settings
 
 if TYPE_CHECKING:
@@ -35,16 +36,7 @@ class DoRA:
         adapters.put(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
-        from peft import LoraConfig
-
-        return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            lora_dropout=self.dropout,
-            use_dora=True,
-            target_modules=pattern(backbone, self.targets),
-            **adapters.WORDS,
-        )
+        return low_rank(self, backbone, use_dora=True)
 
     def count(self, backbone: "nn.Module") -> int:
         """Weights of the backbone's that move: r (in + out) + out a matrix."""

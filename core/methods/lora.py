@@ -33,16 +33,22 @@ class LoRA:
         adapters.put(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
-        from peft import LoraConfig
-
-        return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            lora_dropout=self.dropout,
-            target_modules=pattern(backbone, self.targets),
-            **adapters.WORDS,
-        )
+        return low_rank(self, backbone)
 
     def count(self, backbone: "nn.Module") -> int:
         """Weights of the backbone's that move: r (in + out) a matrix."""
         return sum(self.rank * (a + b) for a, b in shapes(backbone, self.targets))
+
+
+def low_rank(method: Any, backbone: "nn.Module", **more: Any) -> Any:
+    """The configuration of `peft` for a method with a rank, an α, a dropout and targets."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=pattern(backbone, method.targets),
+        **more,
+        **adapters.WORDS,
+    )

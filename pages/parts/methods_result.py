@@ -7,9 +7,9 @@ from core import arm_figures, figures
 from core.comparison import role_of
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import entry_of, product
-from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.study_result import difference_table
-from pages.parts.words import METRICS, beside_noise, device_name, duration, minus, plain, size
+from pages.parts.shell import as_csv, command, exports
+from pages.parts.study_result import arms_chart, difference_table, unit_of
+from pages.parts.words import METRICS, beside_noise, duration, size
 
 COSTS = {  # of an arm's card: what the axis of a picture says
     "seconds": "time of a training, s",
@@ -24,35 +24,20 @@ def methods_result(run: Run) -> None:
     """Everything a finished study of methods shows."""
     made = product(run.entry)
     record = made.record
-    unit, arms = record.get("unit", ""), record["arms"]
-    verdict(minus(record["verdict"]))
-    st.caption(
-        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
-        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
-    )
-    notes(record.get("notes", []))
-    names = [name for name in METRICS if name in arms[0]]
-    metric = (
-        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
-        or "rmse"
-    )
-    unit_of = unit if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
-    figure = arm_figures.arms(arms, metric, unit_of, record["reference"])
-    st.plotly_chart(figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each method, every seed")
-    st.caption(
-        "Marks are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
-        f"repeating “{plain(record['reference'])}”. Squares are baselines, triangles random weights."
-    )
+    arms = record["arms"]
+    metric = arms_chart(run, record)
     table = cost_table(arms, metric)
     wide = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
     st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, what they reach and what they cost")
-    difference_table(run, record, unit)
+    difference_table(run, record, record.get("unit", ""))
     st.subheader("What an error costs", anchor=False)
     known = [name for name in COSTS if any(_mean(arm.get(name)) for arm in arms)]
     cost = st.segmented_control(
         "Cost", known, default=known[0], format_func=lambda name: COSTS[name].split(",")[0], key=f"cost-{run.key}"
     )
-    figure = arm_figures.pareto(arms, cost or known[0], COSTS[cost or known[0]], metric, unit_of, record["reference"])
+    figure = arm_figures.pareto(
+        arms, cost or known[0], COSTS[cost or known[0]], metric, unit_of(record, metric), record["reference"]
+    )
     st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
     st.caption("The dotted line joins the methods than which no other one is both better and cheaper.")
     curves(run, arms)

@@ -29,30 +29,9 @@ def study_result(run: Run) -> None:
     """Everything a finished comparison shows."""
     made = product(run.entry)
     record = made.record
-    unit, arms = record.get("unit", ""), record["arms"]
-    verdict(minus(record["verdict"]))
-    st.caption(
-        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
-        f"{plain(record.get('backbone', ''))} on {plain(device_name(record.get('device')))}."
-    )
-    notes(record.get("notes", []))
-    names = [name for name in METRICS if name in arms[0]]
-    metric = (
-        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
-        or "rmse"
-    )
-    unit_of = unit if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
-    figure = arm_figures.arms(arms, metric, unit_of, record["reference"])
-    st.plotly_chart(
-        figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
-    )
-    st.caption(
-        "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
-        f"repeating “{plain(record['reference'])}”."
-        + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
-    )
-    arm_table(arms, metric)
-    difference_table(run, record, unit)
+    metric = arms_chart(run, record)
+    arm_table(record["arms"], metric)
+    difference_table(run, record, record.get("unit", ""))
     detection(record)
     picked(run, made)
     with st.container(horizontal=True):
@@ -64,6 +43,37 @@ def study_result(run: Run) -> None:
     exports(f"study-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
+
+
+def arms_chart(run: Run, record: dict) -> str:
+    """The sentence, what has to be known, and every arm's errors; the metric that is looked at."""
+    arms = record["arms"]
+    verdict(minus(record["verdict"]))
+    st.caption(
+        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
+        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
+    )
+    notes(record.get("notes", []))
+    names = [name for name in METRICS if name in arms[0]]
+    metric = (
+        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
+        or "rmse"
+    )
+    figure = arm_figures.arms(arms, metric, unit_of(record, metric), record["reference"])
+    st.plotly_chart(
+        figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
+    )
+    st.caption(
+        "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
+        f"repeating “{plain(record['reference'])}”."
+        + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
+    )
+    return metric
+
+
+def unit_of(record: dict, metric: str) -> str:
+    """The unit of a metric, where it has one."""
+    return record.get("unit", "") if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
 
 
 def arm_table(arms: list[dict], metric: str) -> None:

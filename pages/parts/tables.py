@@ -10,7 +10,7 @@ from core import figures
 from core.data import Dataset
 from core.experiments import Load, Part, Plant
 from core.experiments.load import BUNDLED
-from core.fits import Fit
+from core.fits import PARTS, Fit
 from core.spec import BadInput, Spec
 from pages.parts.molecules import cards
 from pages.parts.runs import Run, readable, runs
@@ -63,6 +63,14 @@ def choose_parts(table: Spec[Dataset], key: str, start: Part | None = None) -> d
         return None
     sizes = {name: getattr(first, name) for name in ("train", "valid", "test", "pool")}
     return {name: dataclasses.replace(first, part=name) for name, size in sizes.items() if size != 0}
+
+
+def three_parts(parts: dict[str, Part] | None) -> dict[str, Part] | None:
+    """Training, validation and test part of a split; a sentence and nothing where one of them has no size."""
+    found = {name: parts[name] for name in PARTS if name in parts} if parts is not None else {}
+    if parts is not None and len(found) < len(PARTS):
+        st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
+    return found if len(found) == len(PARTS) else None
 
 
 def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:

@@ -13,7 +13,7 @@ from pages.parts.runs import go, pick, recipes, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import widget
-from pages.parts.tables import choose_parts, choose_table
+from pages.parts.tables import choose_parts, choose_table, three_parts
 from pages.parts.words import plain
 
 PRESETS = {"The report's four": "report", "The four and the head alone": "methods"}
@@ -30,11 +30,8 @@ def study() -> Spec | None:
         parts = choose_parts(table, "methods-split", Part(table))
     with right:
         st.markdown("**What is compared**")
-        if parts is None:
-            return None
-        given = {name: parts[name] for name in ("train", "valid", "test") if name in parts}
-        if len(given) < 3:
-            st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
+        given = three_parts(parts)
+        if given is None:
             return None
         start = st.segmented_control("Begin with", list(PRESETS), default=list(PRESETS)[1], key="methods-preset")
         first = [arm.method.kind for arm in preset(PRESETS[start or list(PRESETS)[1]]).arms]

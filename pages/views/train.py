@@ -11,7 +11,7 @@ from pages.parts.runs import Run, go, pick, readable, recipes, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
-from pages.parts.tables import choose_parts, choose_table
+from pages.parts.tables import choose_parts, choose_table, three_parts
 from pages.parts.words import plain
 
 
@@ -38,11 +38,8 @@ def supervised(cls: type, named: tuple[str, ...], extra: dict | None = None) -> 
         parts = choose_parts(table, "split", split if split and split.table == table else None)
     with right:
         st.markdown("**Model and method**")
-        if parts is None:
-            return None
-        given = {name: parts[name] for name in ("train", "valid", "test") if name in parts}
-        if len(given) < 3:
-            st.error("Give the validation and the test part a size: one chooses the best epoch, the other reports.")
+        given = three_parts(parts)
+        if given is None:
             return None
         return spec_form(cls, cls.kind, given, named, start=again, extra=extra)
 
