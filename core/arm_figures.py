@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, with_unit
+from core.metrics import LOWER_IS_BETTER
 
 ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
 
@@ -69,7 +70,7 @@ def pareto(
     found = [one for one in found if one[3] is not None]
     figure = blank(html.escape(words), with_unit(f"test {metric.upper()}", unit), 360, legend=False)
     least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
-    best = [one for one in found if not any(_beats(other, one) for other in found)]
+    best = [one for one in found if not any(_beats(other, one, metric in LOWER_IS_BETTER) for other in found)]
     best.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
@@ -100,9 +101,10 @@ def _known(value: Any) -> tuple[float | None, float | None]:
     return (value["mean"], value["sd"]) if isinstance(value, Mapping) else (value, None)
 
 
-def _beats(one: tuple, other: tuple) -> bool:
-    """Whether one costs no more and errs no more than the other, and less of either."""
-    return one[1] <= other[1] and one[3] <= other[3] and (one[1], one[3]) != (other[1], other[3])
+def _beats(one: tuple, other: tuple, lower: bool) -> bool:
+    """Whether one costs no more and is no worse than the other, and is cheaper or better."""
+    worse = (one[3] - other[3]) * (1 if lower else -1)
+    return one[1] <= other[1] and worse <= 0 and (one[1], one[3]) != (other[1], other[3])
 
 
 def _rows(x: str, count: int) -> go.Figure:

@@ -119,6 +119,23 @@ def test_differences_say_their_verdict_in_words():
     assert [note.text for note in figure.layout.annotations] == ["better"]
 
 
+def test_what_no_other_beats_is_joined_and_what_costs_nothing_is_shown():
+    def arm(name: str, cost: float | None, error: float) -> dict:
+        card = {"name": name, "cost": cost, "seconds": {"mean": cost, "sd": 0.5}}
+        return card | {"rmse": {"mean": error, "sd": 0.1}, "r2": {"mean": 1 - error, "sd": None}}
+
+    table = [arm("full", 100.0, 0.5), arm("thin", 10.0, 0.6), arm("bad", 20.0, 0.7), arm("head", 0.0, 0.9)]
+    table.append(arm("unknown", None, 0.1))
+    for metric in ("rmse", "r2"):
+        figure = arm_figures.pareto(table, "cost", "weights", metric, "log M", "full")
+        line, *points = figure.data
+        assert list(line.x) == [pytest.approx(10 / 3), 10.0, 100.0]  # nothing stands at a third of the smallest cost
+        assert [point.text[0] for point in points] == ["full", "thin", "bad", "head: 0"]
+        assert figure.layout.xaxis.type == "log"
+    spread = arm_figures.pareto(table, "seconds", "time").data[1]
+    assert spread.error_x.array[0] == 0.5 and spread.error_y.array[0] == 0.1
+
+
 def test_residuals_lie_on_a_logarithmic_axis():
     figure = figures.convergence({"cg": [(1, 1.0), (2, 0.1), (3, 0.01)]}, tolerance=0.01)
     assert figure.layout.yaxis.type == "log" and list(figure.data[0].x) == [1, 2, 3]
