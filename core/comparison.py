@@ -197,20 +197,25 @@ def verdict(
     best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
     of_the_rules = f" of the {noun}" if others else ""
     sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit)})"
+    if len(rules) == 1:
+        sentence = f"“{best['name']}” has a mean test error of {_size(best, metric, unit)}"
     if found and found[0]["repeats"] < 2:
         beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit)}" for arm in others)
         return f"{sentence}{beside}; one seed says nothing about noise: add seeds before believing it."
     against = [row for row in found if row["against"] == reference and row["arm"] in rules]
-    if best["name"] == reference:
+    mine = [_difference(row) for row in found if row["arm"] == best["name"]]
+    if best["name"] == reference and against:
         near = min(against, key=lambda row: row["mean"])
-        sentence += f": no other arm beat it; the nearest, “{near['arm']}”, is {_difference(near)}."
-    else:
-        clauses = [_difference(row) for row in found if row["arm"] == best["name"]]
-        sentence += f": {'; '.join(clauses)}."
+        sentence += f": no other arm beat it; the nearest, “{near['arm']}”, is {_difference(near)}"
+    elif mine and best["name"] != reference:
+        sentence += f": {'; '.join(mine)}"
+    sentence += "."
     alike = "none" if "none" in rules else reference
     asides: dict[tuple[str, str], list[str]] = {}  # by role and verdict
     for arm in others:
-        row = next(row for row in found if (row["arm"], row["against"]) == (arm["name"], alike))
+        row = next((row for row in found if (row["arm"], row["against"]) == (arm["name"], alike)), None)
+        if row is None:  # no seed of both was made
+            continue
         asides.setdefault((role_of(arm), row["verdict"]), []).append(f"“{row['arm']}” is {_difference(row)}")
     return " ".join(
         [sentence, *(f"{ASIDES[kind].format(_many(said))}: {'; '.join(said)}." for kind, said in asides.items())]

@@ -58,7 +58,10 @@ class Study(Spec[Comparison]):
 
     @property
     def roles(self) -> dict[str, str]:
-        """Every arm by name, and whether it is one of those compared, a baseline, or the control of pre-training."""
+        """Every arm by name, and whether it is one of those compared, a baseline, or the control of pre-training.
+
+        Where there are only baselines, these are compared.
+        """
         read = any(not isinstance(getattr(arm, "backbone", None), (Untrained, type(None))) for arm in self.arms)
 
         def role(arm: Spec[Fit]) -> str:
@@ -66,7 +69,8 @@ class Study(Spec[Comparison]):
                 return "baseline"
             return "control" if read and isinstance(arm.backbone, Untrained) else "selection"
 
-        return {name: role(arm) for name, arm in zip(self.called, self.arms, strict=True)}
+        found = {name: role(arm) for name, arm in zip(self.called, self.arms, strict=True)}
+        return found if "selection" in found.values() else dict.fromkeys(found, "selection")
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(tuple(arm.again(seed) for seed in self.seeds) for arm in self.arms)}
@@ -84,10 +88,12 @@ class Study(Spec[Comparison]):
             reasons = dict.fromkeys(f"“{one['arm']}”: {one['reason']}" for one in failed)
             raise BadInput(f"{len(there)} of {len(fits)} arms could be made, two are needed; {'; '.join(reasons)}")
         roles = self.roles
+        if not any(roles[name] == "selection" for name in there):  # what was to be compared has failed
+            roles = dict.fromkeys(roles, "selection")
         networks = [name for name in there if roles[name] == "selection"]
-        reference = (networks or there)[0]
+        reference = networks[0]
         keys = [[spec.key for spec in mine] for mine in self.parts()["fits"]]
-        record, predictions = compared(roles, made, keys, self.seeds, tuple(networks or there[:1]))
+        record, predictions = compared(roles, made, keys, self.seeds, networks)
         for arm, spec in zip(self.called, self.arms, strict=True):
             for card in record["arms"]:
                 if card["name"] == arm:

@@ -100,6 +100,21 @@ def test_fewer_than_two_arms_are_no_study(fit: FineTune, store: Store) -> None:
     assert store.has(fit.again(0))
 
 
+def test_one_network_beside_baselines_and_baselines_alone_are_studies_too(fit: FineTune, store: Store) -> None:
+    forest, vectors = (
+        Baseline(fit.train, fit.valid, fit.test, learner=learner)
+        for learner in (RandomForest(trees=3), SupportVectors())
+    )
+    said = make(Study((fit, forest), seeds=(0, 1)), store, Report()).record["verdict"]
+    assert said.startswith("“full” has a mean test error of RMSE ") and "“random forest” is" in said
+    record = make(Study((forest, vectors), seeds=(0, 1)), store, Report()).record
+    assert {arm["role"] for arm in record["arms"]} == {"selection"} and record["reference"] == "random forest"
+    assert "has the lowest mean test error (RMSE" in record["verdict"]
+    failed = dataclasses.replace(fit, method=OFT(block=24))
+    record = make(Study((failed, forest, vectors), seeds=(0, 1)), store, Report()).record
+    assert record["reference"] == "random forest" and len(record["failed"]) == 2
+
+
 def test_everything_drawn_by_chance_is_drawn_anew_with_a_seed(fit: FineTune) -> None:
     adapted = dataclasses.replace(fit, backbone=Adapt(fit.train, backbone=Untrained("molsway-tiny"), seed=0))
     read = dataclasses.replace(fit, backbone=Pretrained("molsway-mini"))
