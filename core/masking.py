@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.devices import onto
+
 IGNORED = -100  # label of a token that is not to be guessed
 
 
@@ -22,15 +24,15 @@ def corrupt(
     ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a hidden token: where chance
     hides none, its likeliest candidate is taken.
     """
-    chance = torch.rand(input_ids.shape, generator=generator).to(input_ids.device)
+    chance = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
     chance = chance.masked_fill(special, 2.0)
     hidden = chance < share
     first = chance.argmin(1, keepdim=True)
     lonely = ~hidden.any(1, keepdim=True) & (chance.gather(1, first) < 2.0)
     hidden = hidden | torch.zeros_like(hidden).scatter(1, first, lonely)
     labels = input_ids.masked_fill(~hidden, IGNORED)
-    way = torch.rand(input_ids.shape, generator=generator).to(input_ids.device)
-    random_ids = torch.randint(vocabulary, input_ids.shape, generator=generator).to(input_ids.device)
+    way = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
+    random_ids = onto(torch.randint(vocabulary, input_ids.shape, generator=generator), input_ids.device)
     corrupted = torch.where(hidden & (way < 0.8), torch.full_like(input_ids, mask_id), input_ids)
     return torch.where(hidden & (way >= 0.9), random_ids, corrupted), labels
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from core.backbones.molformer import Molformer, plain_arithmetic
 from core.backbones.tokenizer import MolformerTokenizer
+from core.devices import onto
 from core.masking import IGNORED, corrupt
 from core.spec import BadInput
 
@@ -140,7 +141,7 @@ class Objective(nn.Module):
         count = int(whole * len(ids) + torch.rand((), generator=generator).item())
         spared = torch.zeros(len(ids), dtype=torch.bool)
         spared[torch.randperm(len(ids), generator=generator)[:count]] = True
-        spared = spared.to(ids.device)[:, None]  # (b, 1)
+        spared = onto(spared, ids.device)[:, None]  # (b, 1)
         return torch.where(spared, ids, seen), guesses.masked_fill(spared, IGNORED)
 
     def _guess(self, hidden: Tensor, guesses: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core import backbones
+from core.devices import best_device
 from core.features import Features
 from core.methods import METHODS, adapters
 from core.report import SILENT, Report
@@ -206,8 +207,3 @@ class Predictor(nn.Module):
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-
-
-def best_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -39,9 +39,10 @@ def influence() -> dict[str, Any]:
     import torch
 
     from core.backbones import Untrained
+    from core.devices import best_device
     from core.directional import Slopes
     from core.influence import Curvature, flatten, target_gradient, used, view
-    from core.predictor import Predictor, best_device
+    from core.predictor import Predictor
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
     smiles = _molecules(64)
@@ -82,8 +83,9 @@ def steps() -> dict[str, float]:
     import torch
 
     from core.backbones import Untrained
+    from core.devices import best_device
     from core.methods import METHODS
-    from core.predictor import Predictor, best_device
+    from core.predictor import Predictor
 
     smiles = _molecules(64)
     found = {}

@@ -55,7 +55,7 @@ def run() -> dict[str, Any]:
 
 
 def _device() -> "torch.device":
-    from core.predictor import best_device
+    from core.devices import best_device
 
     return best_device()
 

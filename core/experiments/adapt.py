@@ -81,8 +81,8 @@ class Adapt(Spec[Checkpoint]):
     ) -> Checkpoint:
         import torch
 
+        from core.devices import best_device
         from core.objective import Objective
-        from core.predictor import best_device
         from core.training import Plan, arithmetic, cost, train
 
         report(0, "loading the backbone")

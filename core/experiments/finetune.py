@@ -113,8 +113,9 @@ class FineTune(Spec[Fit]):
     ) -> Fit:
         import torch
 
+        from core.devices import best_device
         from core.frozen import fits, stands_still
-        from core.predictor import Predictor, best_device
+        from core.predictor import Predictor
         from core.proof import put_to_work
         from core.training import cost
         from core.training import train as run

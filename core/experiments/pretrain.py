@@ -72,8 +72,9 @@ class Pretrain(Spec[Checkpoint]):
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch
 
+        from core.devices import best_device
         from core.objective import Objective
-        from core.predictor import best_device
+        from core.reading import reader
         from core.training import Plan, arithmetic, cost, train
 
         if len(corpus) < self.held_out + self.batch_size:
@@ -223,24 +224,3 @@ def remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | N
 def _known(targets: Any) -> int:
     """How many cells of a target (b, columns) are no gap; 0 where there is no target."""
     return 0 if targets is None else int((~targets.isnan()).sum())
-
-
-def reader(corpus: Corpus, tokenizer: Any, device: Any, described: bool, measured: bool) -> Callable[..., tuple]:
-    """What an `Objective` wants of molecules `rows` (b,) in `spelling` (b,): ids, mask, generator, targets, labels."""
-    import torch
-
-    known = tokenizer.get_vocab()
-    numbers = np.array([known.get(token, tokenizer.unk_token_id) for token in corpus.vocabulary])
-    ends = tuple(corpus.vocabulary.index(token) for token in ("<bos>", "<eos>", "<pad>"))
-
-    def read(rows: np.ndarray, spelling: np.ndarray, generator: torch.Generator) -> tuple:
-        ids, mask = corpus.padded(rows, spelling, ends)
-        arrays = [numbers[ids], mask]
-        arrays += [np.asarray(corpus.arrays["properties"][rows], np.float32) if described else None]
-        arrays += [corpus.labels(rows) if measured and corpus.kinds else None]
-        ids, mask, properties, labels = (
-            None if array is None else torch.from_numpy(array).to(device, non_blocking=True) for array in arrays
-        )
-        return ids, mask, generator, properties, labels
-
-    return read

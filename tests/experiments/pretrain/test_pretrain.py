@@ -15,12 +15,14 @@ from core.backbones.history import labels_learned
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
 from core.corpus import Corpus
-from core.experiments import Pretrain, pretrain
+from core.experiments import Pretrain
 from core.objective import Objective
+from core.reading import Resident, reader, size
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput
 from core.store import Store, make
 
+CPU = torch.device("cpu")
 PARTS = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}
 
 
@@ -125,7 +127,7 @@ def test_what_is_read_is_in_the_words_of_the_model(corpus: Corpus) -> None:
     for vocabulary in (FIXED, tuple(reversed(FIXED[4:-1])), corpus.vocabulary[4:-1]):
         words = vocabulary if vocabulary[0] == "<bos>" else ("<bos>", "<eos>", "<pad>", "<mask>", *vocabulary, "<unk>")
         tokenizer = MolformerTokenizer.of(words)
-        read = pretrain.reader(corpus, tokenizer, torch.device("cpu"), described=True, measured=True)
+        read = reader(corpus, tokenizer, CPU, described=True, measured=True)
         ids, mask, _, properties, labels = read(rows, np.zeros(3, int), torch.Generator())
         padded = tokenizer.padded(wanted)
         longest = padded["input_ids"].shape[1]  # what comes after it fills the shape up
@@ -133,7 +135,26 @@ def test_what_is_read_is_in_the_words_of_the_model(corpus: Corpus) -> None:
         assert mask[:, :longest].tolist() == padded["attention_mask"].tolist()
         np.testing.assert_array_equal(properties, np.float32(corpus.arrays["properties"][rows]))
         np.testing.assert_array_equal(labels, corpus.labels(rows))
-    assert [part is None for part in pretrain.reader(corpus, tokenizer, "cpu", False, False)(rows, rows * 0, None)[3:]]
+    assert [part is None for part in reader(corpus, tokenizer, CPU, False, False)(rows, rows * 0, None)[3:]]
+
+
+@pytest.mark.parametrize("asked", [(True, True), (True, False), (False, True), (False, False)], ids=str)
+def test_a_corpus_that_a_device_holds_is_read_as_from_the_disk(asked: tuple[bool, bool], corpus: Corpus) -> None:
+    tokenizer = MolformerTokenizer.of(tuple(reversed(corpus.vocabulary)))  # so that numbers differ from the corpus's
+    usual = reader(corpus, tokenizer, CPU, *asked)
+    numbers = np.array([tokenizer.get_vocab()[token] for token in corpus.vocabulary])
+    resident = Resident(corpus, numbers, CPU, *asked)
+    last = len(corpus) - 1
+    for rows, spelling in (([0, last, 70, 3], [1, 1, 0, 1]), ([last], [1]), (range(40), [0, 1] * 20)):
+        given = (np.array(rows), np.array(spelling), torch.Generator())
+        for found, expected in zip(resident(*given), usual(*given), strict=True):
+            if isinstance(expected, torch.Tensor):
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found, expected)  # NaN where NaN is
+            else:
+                assert found is expected
+    held = [resident.tokens, resident.targets, resident.labels, resident.label_rows]
+    assert size(corpus, *asked) == sum(tensor.nbytes for tensor in held if tensor is not None)
 
 
 @pytest.mark.parametrize(
