@@ -13,16 +13,19 @@ def corrupt(
     input_ids: Tensor,
     special: Tensor,
     mask_id: int,
-    vocabulary: int,
+    words: Tensor,
     share: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Hide `share` of the ordinary tokens (Devlin et al. 2019, arXiv 1810.04805): 80 % by `<mask>`,
     10 % by a random one, 10 % kept.
 
-    `input_ids` (b, l); `special` (b, l), true where a token is never hidden (bos, eos, padding). Returns the corrupted
-    ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a hidden token: where chance
-    hides none, its likeliest candidate is taken.
+    `input_ids` (b, l); `special` (b, l), true where a token is never hidden (bos, eos, padding); `words` (w,): ids of
+    the tokens that a random one is drawn from. Padding must not be among them: its embedding is zero, and the gradient
+    through the norm of a zero vector grows a millionfold with every layer.
+
+    Returns the corrupted ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a
+    hidden token: where chance hides none, its likeliest candidate is taken.
     """
     chance = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
     chance = chance.masked_fill(special, 2.0)
@@ -32,7 +35,7 @@ def corrupt(
     hidden = hidden | torch.zeros_like(hidden).scatter(1, first, lonely)
     labels = input_ids.masked_fill(~hidden, IGNORED)
     way = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
-    random_ids = onto(torch.randint(vocabulary, input_ids.shape, generator=generator), input_ids.device)
+    random_ids = words[onto(torch.randint(len(words), input_ids.shape, generator=generator), input_ids.device)]
     corrupted = torch.where(hidden & (way < 0.8), torch.full_like(input_ids, mask_id), input_ids)
     return torch.where(hidden & (way >= 0.9), random_ids, corrupted), labels
 

@@ -72,6 +72,7 @@ class Objective(nn.Module):
         ordinary = torch.ones(len(tokenizer), dtype=torch.bool)
         ordinary[[tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]] = False
         self.register_buffer("ordinary", ordinary, persistent=False)
+        self.register_buffer("words", ordinary.nonzero()[:, 0], persistent=False)
         self.register_buffer("binary", torch.tensor([kind == "binary" for kind in labels]), persistent=False)
         self.to(model.LayerNorm.weight.device)
 
@@ -135,7 +136,7 @@ class Objective(nn.Module):
         """
         whole = self.whole if whole is None else whole
         special = ~self.ordinary[ids]
-        seen, guesses = corrupt(ids, special, self.tokenizer.mask_token_id, len(self.tokenizer), self.share, generator)
+        seen, guesses = corrupt(ids, special, self.tokenizer.mask_token_id, self.words, self.share, generator)
         if not whole or not (self.property_head or self.label_head):
             return seen, guesses
         count = int(whole * len(ids) + torch.rand((), generator=generator).item())

@@ -4,6 +4,8 @@ import torch
 
 from core.masking import IGNORED, corrupt, guess_loss
 
+WORDS = torch.arange(4, 40)
+
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.randint(4, 40, (200, 30), generator=torch.Generator().manual_seed(1))
@@ -13,7 +15,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
     ids, special = batch()
-    corrupted, labels = corrupt(ids, special, 3, 40, 0.15, torch.Generator().manual_seed(0))
+    corrupted, labels = corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(0))
     hidden = labels != IGNORED
     assert not (hidden & special).any() and torch.equal(corrupted[~hidden], ids[~hidden])
     assert torch.equal(labels[hidden], ids[hidden])
@@ -21,18 +23,19 @@ def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
     assert 0.13 < share < 0.18
     masked = (corrupted[hidden] == 3).float().mean()
     kept = (corrupted[hidden] == ids[hidden]).float().mean()
+    assert not torch.isin(corrupted[hidden], torch.tensor([0, 1, 2])).any(), "an end or padding never stands in"
     assert 0.74 < masked < 0.86 and 0.06 < kept < 0.17
 
 
 def test_every_molecule_has_something_to_guess() -> None:
     ids, special = batch()
-    _, labels = corrupt(ids, special, 3, 40, 0.001, torch.Generator().manual_seed(0))
+    _, labels = corrupt(ids, special, 3, WORDS, 0.001, torch.Generator().manual_seed(0))
     assert ((labels != IGNORED).sum(1) >= 1).all()
 
 
 def test_the_same_generator_hides_the_same() -> None:
     ids, special = batch()
-    one, two = (corrupt(ids, special, 3, 40, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
+    one, two = (corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
 
 

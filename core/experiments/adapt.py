@@ -37,7 +37,7 @@ class Adapt(Spec[Checkpoint]):
     """
 
     kind: ClassVar[str] = "adapt"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     effort: ClassVar[float] = 10.0
 
     corpus: Spec[Dataset] = Field(description="molecules to read; labels are not used")

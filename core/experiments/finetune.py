@@ -26,7 +26,7 @@ from core.spec import Family, Spec, as_json, settings
 if TYPE_CHECKING:
     from core.predictor import Predictor
 
-EPOCHS, STEPS = 12, 1000  # what a training has at least, unless told
+EPOCHS, STEPS = 10, 1000  # what a training has at least, unless told
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
 
 
@@ -38,7 +38,7 @@ class FineTune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "finetune"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     effort: ClassVar[float] = 10.0
 
     train: Spec[Dataset] = Field(description="molecules to learn from")

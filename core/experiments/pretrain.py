@@ -34,6 +34,7 @@ class Pretrain(Spec[Checkpoint]):
     """
 
     kind: ClassVar[str] = "pretrain"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 100.0
 
     corpus: Spec[Corpus] = Field(description="molecules to read, with what is known of them")
