@@ -125,7 +125,7 @@ def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, ca
         (("pretrain", "a.smi", "--masked", "0", "--described", "0", "--measured", "0"), "are all 0"),
         (("pretrain", "a.smi", "--labelled", "bundled:solubilty"), "did you mean bundled:solubility"),
         (("pretrain", "a.smi", "--steps", "0"), "pretrain.steps"),
-        (("pretrain", "a.smi", "--heads", "3"), "a width of 256 does not divide into 3 heads"),
+        (("pretrain", "a.smi", "--heads", "3"), "a width of 320 does not divide into 3 heads"),
         (("among", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
         (("among", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
         (("among", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),

@@ -94,8 +94,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 SIZES = {
-    "molsway-mini": MolformerConfig(  # 4.0 million parameters
-        vocab_size=len(FIXED), hidden_size=256, num_hidden_layers=6, num_attention_heads=4, intermediate_size=768
+    "molsway-mini": MolformerConfig(  # 4.2 million parameters
+        vocab_size=len(FIXED), hidden_size=320, num_hidden_layers=4, num_attention_heads=4, intermediate_size=960
     ),
     "molsway-tiny": MolformerConfig(  # 0.4 million parameters: demos and tests
         vocab_size=len(FIXED), hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256

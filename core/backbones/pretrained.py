@@ -99,7 +99,7 @@ class Untrained:
     kind: ClassVar[str] = "untrained"
 
     name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
-        default="molsway-mini", description="size: 4.0, 0.4 or 44 million parameters"
+        default="molsway-mini", description="size: 4.2, 0.4 or 44 million parameters"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
 

@@ -21,7 +21,7 @@ def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:
 
 def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
     with torch.device("meta"):
-        assert Fresh()(FIXED).name == Fresh().called == "molformer-6x256" and Fresh("mine")(FIXED).name == "mine"
+        assert Fresh()(FIXED).name == Fresh().called == "molformer-4x320" and Fresh("mine")(FIXED).name == "mine"
         assert Fresh()(FIXED).model.config == SIZES["molsway-mini"]
         assert Fresh()(FIXED).counts() == Untrained("molsway-mini")(mlm_head=True).counts()
     small = [Fresh(width=8, depth=1, heads=1, inner=8, features=2, seed=seed)(FIXED).state_dict() for seed in (1, 1, 2)]

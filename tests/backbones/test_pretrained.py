@@ -55,8 +55,8 @@ def test_sizes_are_as_told() -> None:
         counts = {name: Untrained(name)().counts()["parameters"] for name in SIZES}
         whole = Untrained("molsway-mini")(mlm_head=True).counts()["parameters"]
     assert (
-        counts == {"molsway-mini": 4_029_696, "molsway-tiny": 436_992, "molformer-xl": 44_375_040}
-        and whole == 4_174_592
+        counts == {"molsway-mini": 4_210_240, "molsway-tiny": 436_992, "molformer-xl": 44_375_040}
+        and whole == 4_411_840
     )
 
 

@@ -179,7 +179,7 @@ def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
 def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: FineTune) -> None:
     asked = dataclasses.replace(ready, epochs=None, batch_size=32)
     backbone = Untrained("molsway-tiny")()
-    assert [asked.plan(backbone, "cpu", n).epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 12, 12]
+    assert [asked.plan(backbone, "cpu", n).epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
     plan = asked.plan(backbone, "cpu", 320)
     assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
     assert dataclasses.replace(asked, method=LoRA()).plan(backbone, "cpu", 320).learning_rate == pytest.approx(2e-3)

@@ -35,7 +35,15 @@ def corpus(gathered: Gather, store: Store) -> Corpus:
 @pytest.fixture(scope="package")
 def recipe(gathered: Gather) -> Pretrain:
     return Pretrain(
-        gathered, NANO, measured=1.0, steps=40, batch_size=32, held_out=40, evaluations=4, learning_rate=1e-2
+        gathered,
+        NANO,
+        described=1.0,
+        measured=1.0,
+        steps=40,
+        batch_size=32,
+        held_out=40,
+        evaluations=4,
+        learning_rate=1e-2,
     )
 
 
