@@ -22,7 +22,7 @@ def corrupt(
 
     `input_ids` (b, l); `special` (b, l), true where a token is never hidden (bos, eos, padding); `words` (w,): ids of
     the tokens that a random one is drawn from. Padding must not be among them: its embedding is zero, and the gradient
-    through the norm of a zero vector grows a millionfold with every layer.
+    through the norm of a zero vector grows a millionfold, and each layer has two.
 
     Returns the corrupted ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a
     hidden token: where chance hides none, its likeliest candidate is taken.
