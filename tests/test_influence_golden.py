@@ -11,6 +11,7 @@ from core.directional import directional
 from core.influence import Curvature, flatten, leaves_of, losses, pull, target_gradient, view
 from core.predictor import Predictor
 from core.solvers.cg import CG
+from core.solvers.exact import Exact
 from core.solvers.lissa import LiSSA
 from core.solvers.solution import NotSolved
 from tests.stand_in import Given, dense
@@ -72,7 +73,7 @@ def test_golden_influence_by_the_exact_hessian(golden):
     assert close(influence / n_train, arrays["influence.predicted_loss_change_if_added"])
 
 
-@pytest.mark.parametrize("solver", [CG(), LiSSA(depth=400)], ids=["cg", "lissa"])
+@pytest.mark.parametrize("solver", [CG(), LiSSA(depth=400), Exact()], ids=["cg", "lissa", "exact"])
 def test_golden_indefinite_hessian_is_refused_with_its_eigenvalue(golden, solver):
     seen, parts, arrays, about = golden
     lowest = about["influence"]["hessian_eig_min"]
@@ -96,3 +97,10 @@ def test_golden_lissa_iterates(golden, depth):
     assert found.steps == depth and close(found.answer, arrays[f"lissa_gn.T{depth}"])
     error = (found.answer - arrays["lissa_gn.closed_form"]).norm() / arrays["lissa_gn.closed_form"].norm()
     assert float(error) == pytest.approx(about["lissa_gn"]["rel_err_vs_closed"][str(depth)], rel=1e-6, abs=1e-12)
+
+
+def test_golden_closed_form_by_the_exact_solver(golden):
+    seen, parts, arrays, about = golden
+    curvature = Curvature(seen, [parts["train"]], about["lissa_gn"]["scale"] * about["lissa_gn"]["damping"])
+    found = Exact()(curvature, arrays["influence.grad_val"])
+    assert found.converged and close(found.answer, arrays["lissa_gn.closed_form"])

@@ -93,6 +93,11 @@ def indefinite(curvature: Matrix, vector: "Tensor", seen: str) -> NotSolved:
             f"{seen}, though the whole curvature is positive ({lowest:.4g} to {highest:.4g}): single mini-batches bend "
             "far more; leave `scale` empty, raise it, or use cg"
         )
+    return bent(lowest, highest, seen)
+
+
+def bent(lowest: float, highest: float, seen: str) -> NotSolved:
+    """The refusal itself; `seen`: how it came out."""
     return NotSolved(
         f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({seen}), so its inverse "
         f"means nothing here; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton curvature"

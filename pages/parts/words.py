@@ -100,6 +100,7 @@ LABELS = {
     "bitfit": "BitFit",
     "cg": "Conjugate gradients",
     "lissa": "LiSSA",
+    "exact": "Exact, the dense matrix",
 }
 
 

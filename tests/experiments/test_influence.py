@@ -16,7 +16,7 @@ from core.fits import PARTS, Fit, tabulate
 from core.report import Cancelled, Report
 from core.samplers import Greedy, Top
 from core.scores import Scores
-from core.solvers import CG, SOLVERS, LiSSA
+from core.solvers import CG, SOLVERS, Exact, LiSSA
 from core.solvers.solution import NotSolved
 from core.spec import BadInput
 from tests.stand_in import load_letters, small_predictor, trained
@@ -120,6 +120,16 @@ def test_solvers_and_routes_agree_on_the_ranking(study):
             "delta_loss"
         ]
         assert base.corr(other, method="spearman") > 0.98
+
+
+def test_for_the_last_layer_the_exact_solver_is_what_conjugate_gradients_tend_to(study):
+    exact = scored(dataclasses.replace(RECIPE, solver=Exact(), scope="last layer"), study)
+    tended = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-6), scope="last layer"), study)
+    assert exact.record["steps"] == exact.record["parameters"] and exact.record["residual"] < 1e-4
+    assert 0 < exact.record["solver"]["lowest"] < exact.record["solver"]["highest"]
+    assert np.allclose(exact.table["delta_loss"], tended.table["delta_loss"], rtol=1e-3, atol=1e-6)
+    with pytest.raises(NotSolved, match="choose the scope “last layer”"):
+        scored(dataclasses.replace(RECIPE, solver=Exact(most=50)), study)
 
 
 def test_batches_do_not_matter_but_rows_of_the_curvature_are_told(study):
@@ -252,4 +262,4 @@ def test_settings_are_checked_where_they_enter():
     for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
         with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
             Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
-    assert set(SOLVERS) == {"cg", "lissa"}
+    assert set(SOLVERS) == {"cg", "lissa", "exact"}

@@ -6,6 +6,7 @@ import torch
 from core.report import Report
 from core.solvers import SOLVERS
 from core.solvers.cg import CG
+from core.solvers.exact import Exact
 from core.solvers.lissa import LiSSA, worst_scale
 from core.solvers.solution import NotSolved, edges
 
@@ -103,7 +104,11 @@ def test_cg_keeps_the_best_answer_when_a_product_breaks_down():
     assert "not finite" in found.warnings[0]
 
 
-@pytest.mark.parametrize("solver", [CG(), LiSSA(depth=200), LiSSA(depth=200, scale=5.0)], ids=["cg", "lissa", "scale"])
+@pytest.mark.parametrize(
+    "solver",
+    [CG(), LiSSA(depth=200), LiSSA(depth=200, scale=5.0), Exact()],
+    ids=["cg", "lissa", "scale", "exact"],
+)
 def test_an_indefinite_matrix_is_refused_with_its_eigenvalue(solver):
     matrix = torch.diag(torch.linspace(-3, 5, 12, dtype=torch.float64))
     with pytest.raises(NotSolved, match=r"eigenvalues from -3 to 5.*raise `damping` by more than 3.6"):
@@ -149,6 +154,32 @@ def test_lissa_averaging_helps_and_the_seed_decides(system):
     again = LiSSA(depth=1000, repeats=1, tolerance=1e-6)(curvature, vector)
     other = LiSSA(depth=1000, repeats=1, tolerance=1e-6, seed=1)(curvature, vector)
     assert torch.equal(mean.answer, again.answer) and not torch.equal(mean.answer, other.answer)
+
+
+def test_the_exact_solver_leaves_rounding_only_and_tells_both_ends_of_the_spectrum(system):
+    curvature, vector = system
+    found = Exact()(curvature, vector)
+    tight = 1e-5 if vector.dtype == torch.float32 else 1e-12
+    assert found.answer.dtype == vector.dtype and found.steps == len(vector) and found.converged
+    assert torch.allclose(found.answer, curvature.solve(vector), rtol=tight, atol=tight)
+    matrix = curvature.rows.T @ curvature.rows / len(curvature.rows)
+    ends = torch.linalg.eigvalsh(matrix.double())[[0, -1]] + curvature.damping
+    assert [found.numbers["lowest"], found.numbers["highest"]] == pytest.approx(ends.tolist(), rel=10 * tight)
+
+
+def test_the_exact_solver_refuses_more_weights_than_it_was_allowed(system):
+    curvature, vector = system
+    before = curvature.products
+    with pytest.raises(NotSolved, match=r"30 weights .* takes 29 at most; choose the scope “last layer”"):
+        Exact(most=29)(curvature, vector)
+    assert curvature.products == before, "before any work is done"
+
+
+def test_the_exact_solver_says_when_rounding_is_all_that_is_left():
+    matrix = torch.diag(torch.tensor([1e9, 1.0, 1e-7]))
+    basis = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    found = Exact(tolerance=1e-7)(Symmetric(basis @ matrix @ basis.T + 10 * torch.eye(3)), torch.ones(3))
+    assert not found.converged and "rounding leaves a residual of" in found.warnings[0]
 
 
 def test_edges_finds_both_ends_of_a_spectrum():
