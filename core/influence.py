@@ -9,8 +9,8 @@ for nothing.
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch.func import functional_call, jvp
 
 from core.report import SILENT, Report
 from core.solvers.solution import NotSolved, edges
+
+if TYPE_CHECKING:
+    from core.gram import Rows
 
 Parameters = dict[str, Tensor]
 Scope = Literal["all", "head", "last layer"]
@@ -50,6 +53,7 @@ class View:
     features: Callable[[Any], Tensor]
     last: Callable[[Tensor], Tensor]
     binary: Tensor  # (t,)
+    owner: nn.Module  # whose weights they are, by these names
 
     @property
     def d(self) -> int:
@@ -78,6 +82,7 @@ def view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None)
         features=torch.no_grad()(features),
         last=torch.no_grad()(last),
         binary=binary,
+        owner=owner,
     )
 
 
@@ -118,7 +123,7 @@ def used(seen: View, inputs: Any) -> View:
     leaves = leaves_of(seen.params)
     found = torch.autograd.grad(seen.predict(leaves, inputs).sum(), list(leaves.values()), allow_unused=True)
     kept = {name: seen.params[name] for name, piece in zip(leaves, found, strict=True) if piece is not None}
-    return View(kept, seen.inputs, seen.predict, seen.features, seen.last, seen.binary)
+    return replace(seen, params=kept)
 
 
 Batches = list[tuple[Any, Tensor]]  # inputs of a batch, its scaled targets (b, t) with NaN where unmeasured
@@ -193,6 +198,12 @@ class Curvature:
     def _drawn(self) -> tuple[Batches, Tensor]:
         drawn = self.draws() if self.draws else self.batches
         return drawn, torch.tensor([float(measured(targets)) for _, targets in drawn])
+
+    def rows(self) -> "Rows":
+        """The undamped Gauss–Newton matrix as AᵀA, with a row for each measured cell."""
+        from core.gram import Rows
+
+        return Rows(self)
 
     def trace(self, seed: int = 0, passes: int = PASSES, report: Report = SILENT) -> float:
         """Trace of the undamped Gauss–Newton matrix, by Hutchinson's estimate over random signs of the cells.

@@ -1,5 +1,7 @@
 """Curvature against dense matrices; slopes against forward mode; signs against the truth."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -202,8 +204,8 @@ def test_predicted_changes_are_those_of_really_adding_one_molecule():
     y, t, u = (part @ truth + 0.3 * draw(len(part), 1) for part in (x, v, z))
     predictor = Predictor(Given(8), ["task"], ["regression"]).double()
     seen = view(predictor, "last layer")
-    seen = type(seen)(
-        {"weight": seen.params["weight"]}, lambda batch: batch, seen.predict, lambda f: f, seen.last, seen.binary
+    seen = dataclasses.replace(
+        seen, params={"weight": seen.params["weight"]}, inputs=lambda batch: batch, features=lambda f: f
     )
 
     def fitted(x, y, weight):  # mean squared error + damping/2 |w|², by its normal equations

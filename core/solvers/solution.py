@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from core.report import Report
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -16,11 +18,29 @@ class NotSolved(ArithmeticError):
 
 
 class Matrix(Protocol):
-    """A symmetric matrix (d, d) known by its products. `sample` gives a mini-batch estimate of it (LiSSA only)."""
+    """A symmetric matrix (d, d) known by its products.
+
+    `sample` gives a mini-batch estimate of it (LiSSA alone asks), `rows` what it is made of (the dual alone, which also
+    asks for its `damping`).
+    """
 
     def __matmul__(self, vector: "Tensor") -> "Tensor": ...
 
     def sample(self, generator: "torch.Generator") -> "Matrix": ...
+
+    def rows(self) -> "Rows": ...
+
+
+class Rows(Protocol):
+    """A (cells, d) of a curvature AᵀA + λI: its products, and its Gram matrix (cells, cells)."""
+
+    def __len__(self) -> int: ...
+
+    def times(self, vector: "Tensor") -> "Tensor": ...
+
+    def pulled(self, weights: "Tensor") -> "Tensor": ...
+
+    def gram(self, report: Report) -> "Tensor": ...
 
 
 @dataclass(frozen=True, eq=False)

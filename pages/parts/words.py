@@ -100,6 +100,7 @@ LABELS = {
     "bitfit": "BitFit",
     "cg": "Conjugate gradients",
     "lissa": "LiSSA",
+    "dual": "Dual, exact over all weights",
     "exact": "Exact, the dense matrix",
 }
 

@@ -16,7 +16,7 @@ from core.fits import PARTS, Fit, tabulate
 from core.report import Cancelled, Report
 from core.samplers import Greedy, Top
 from core.scores import Scores
-from core.solvers import CG, SOLVERS, Exact, LiSSA
+from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.solvers.solution import NotSolved
 from core.spec import BadInput
 from tests.stand_in import load_letters, small_predictor, trained
@@ -85,7 +85,9 @@ def scored(recipe: Influence, study, report: Report | None = None) -> Scores:
 
 
 @pytest.mark.parametrize("scope", ["all", "head", "last layer"])
-@pytest.mark.parametrize("solver", [CG(tolerance=1e-5), LiSSA(depth=800, tolerance=0.1)], ids=["cg", "lissa"])
+@pytest.mark.parametrize(
+    "solver", [CG(tolerance=1e-5), LiSSA(depth=800, tolerance=0.1), Dual()], ids=["cg", "lissa", "dual"]
+)
 def test_scores_and_their_record(study, scope, solver, tmp_path):
     found, fit = study
     told = []
@@ -115,7 +117,12 @@ def test_scores_and_their_record(study, scope, solver, tmp_path):
 
 def test_solvers_and_routes_agree_on_the_ranking(study):
     base = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-6)), study).table["delta_loss"]
-    for change in ({"route": "central"}, {"route": "forward-mode"}, {"solver": LiSSA(depth=1200, tolerance=0.05)}):
+    for change in (
+        {"route": "central"},
+        {"route": "forward-mode"},
+        {"solver": LiSSA(depth=1200, tolerance=0.05)},
+        {"solver": Dual()},
+    ):
         other = scored(dataclasses.replace(RECIPE, **{"solver": CG(tolerance=1e-6)} | change), study).table[
             "delta_loss"
         ]
@@ -130,6 +137,15 @@ def test_for_the_last_layer_the_exact_solver_is_what_conjugate_gradients_tend_to
     assert np.allclose(exact.table["delta_loss"], tended.table["delta_loss"], rtol=1e-3, atol=1e-6)
     with pytest.raises(NotSolved, match="choose the scope “last layer”"):
         scored(dataclasses.replace(RECIPE, solver=Exact(most=50)), study)
+
+
+def test_the_dual_refuses_the_hessian_and_more_cells_than_it_was_allowed(study):
+    with pytest.raises(NotSolved, match="knows the Gauss-Newton curvature only"):
+        scored(dataclasses.replace(RECIPE, solver=Dual(), curvature="hessian", damping=2.0), study)
+    with pytest.raises(NotSolved, match=r"40 measured training cells.* takes 39 at most; take `curvature_rows`"):
+        scored(dataclasses.replace(RECIPE, solver=Dual(most=39)), study)
+    fewer = scored(dataclasses.replace(RECIPE, solver=Dual(most=39), curvature_rows=20), study).record
+    assert fewer["solver"]["cells"] == 20 and fewer["residual"] < 1e-4
 
 
 def test_batches_do_not_matter_but_rows_of_the_curvature_are_told(study):
@@ -262,4 +278,4 @@ def test_settings_are_checked_where_they_enter():
     for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
         with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
             Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
-    assert set(SOLVERS) == {"cg", "lissa", "exact"}
+    assert set(SOLVERS) == {"cg", "lissa", "dual", "exact"}

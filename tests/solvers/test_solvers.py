@@ -11,30 +11,57 @@ from core.solvers.lissa import LiSSA, worst_scale
 from core.solvers.solution import NotSolved, edges
 
 
+class Rows:
+    """A (cells, d) that is held."""
+
+    def __init__(self, held: torch.Tensor) -> None:
+        self.held = held
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def times(self, vector: torch.Tensor) -> torch.Tensor:
+        return self.held @ vector.to(self.held)
+
+    def pulled(self, weights: torch.Tensor) -> torch.Tensor:
+        return self.held.T @ weights.to(self.held)
+
+    def gram(self, report: Report) -> torch.Tensor:
+        return (self.held @ self.held.T).double()
+
+
 class Dense:
     """A matrix known by its products; mini-batches are the means of a few rows' outer products."""
 
     def __init__(self, rows: torch.Tensor, damping: float, batch: int = 8) -> None:
-        self.rows, self.damping, self.batch, self.products = rows, damping, batch, 0
+        self.matrix, self.damping, self.batch, self.products = rows, damping, batch, 0
 
     def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
         self.products += 1
-        return self.rows.T @ (self.rows @ vector) / len(self.rows) + self.damping * vector
+        return self.matrix.T @ (self.matrix @ vector) / len(self.matrix) + self.damping * vector
 
     def sample(self, generator: torch.Generator) -> "Dense":
-        picked = torch.randint(len(self.rows), (self.batch,), generator=generator)
-        return Dense(self.rows[picked], self.damping)
+        picked = torch.randint(len(self.matrix), (self.batch,), generator=generator)
+        return Dense(self.matrix[picked], self.damping)
+
+    def rows(self) -> "Rows":
+        return Rows(self.matrix / len(self.matrix) ** 0.5)
 
     def solve(self, vector: torch.Tensor) -> torch.Tensor:
-        matrix = self.rows.T @ self.rows / len(self.rows) + self.damping * torch.eye(len(vector), dtype=vector.dtype)
+        matrix = self.matrix.T @ self.matrix / len(self.matrix) + self.damping * torch.eye(
+            len(vector), dtype=vector.dtype
+        )
         return torch.linalg.solve(matrix, vector)
 
 
 class Symmetric:
     """Any symmetric matrix; its own mini-batch."""
 
-    def __init__(self, matrix: torch.Tensor) -> None:
-        self.matrix = matrix
+    def __init__(self, matrix: torch.Tensor, damping: float = 1.0) -> None:
+        self.matrix, self.damping = matrix, damping
+
+    def rows(self) -> "Rows":
+        return Rows(self.matrix)
 
     def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
         return self.matrix @ vector
@@ -162,7 +189,7 @@ def test_the_exact_solver_leaves_rounding_only_and_tells_both_ends_of_the_spectr
     tight = 1e-5 if vector.dtype == torch.float32 else 1e-12
     assert found.answer.dtype == vector.dtype and found.steps == len(vector) and found.converged
     assert torch.allclose(found.answer, curvature.solve(vector), rtol=tight, atol=tight)
-    matrix = curvature.rows.T @ curvature.rows / len(curvature.rows)
+    matrix = curvature.matrix.T @ curvature.matrix / len(curvature.matrix)
     ends = torch.linalg.eigvalsh(matrix.double())[[0, -1]] + curvature.damping
     assert [found.numbers["lowest"], found.numbers["highest"]] == pytest.approx(ends.tolist(), rel=10 * tight)
 

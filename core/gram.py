@@ -1,0 +1,269 @@
+"""The dual of a Gauss–Newton curvature: rows for the measured cells, and their Gram matrix, without holding the rows.
+
+C = AᵀA + λI, where A (cells, d) has the row √(ℓ″ / N) ∂f/∂θ for each of the N measured training cells. A itself would
+be cells × d numbers. What a layer does to its weights' rows follows from what enters it and from the slope at its
+output (Goodfellow 2015, arXiv 1510.01799), so that K = AAᵀ is summed layer by layer, a block of columns at a time.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+from torch.nn import functional
+from torch.utils._pytree import tree_map
+
+from core.influence import bends, leaves_of, pull, unflatten
+from core.report import SILENT, Report
+
+if TYPE_CHECKING:
+    from core.influence import Curvature
+
+ROOM = 1 << 30  # bytes for what enters and leaves the layers of one pass, and for a block of columns
+AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
+
+
+@dataclass(eq=False)
+class Rows:
+    """The rows of a curvature's measured cells; the order is that of its batches, in a batch task by task."""
+
+    curvature: "Curvature"
+
+    def __post_init__(self) -> None:
+        self.seen = self.curvature.seen
+        self._cells = [[torch.nonzero(~torch.isnan(t[:, k]))[:, 0] for k in range(t.shape[1])] for _, t in self._all()]
+
+    def __len__(self) -> int:
+        return self.curvature.cells
+
+    def _all(self) -> list[tuple[Any, Tensor]]:
+        return self.curvature.batches
+
+    def _scales(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """√(ℓ″ / N) of each cell (b, t)."""
+        _, second = bends(outputs.detach(), targets, self.seen.binary)
+        return (second / len(self)).sqrt()
+
+    @torch.no_grad()
+    def times(self, vector: Tensor) -> Tensor:
+        """A v (cells,) of a vector (d,)."""
+        direction, found = unflatten(vector, self.seen.params), []
+        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+            self.curvature.pulse()
+            outputs, slopes = jvp(
+                lambda given, x=inputs: self.seen.predict(given, x), (self.seen.params,), (direction,)
+            )
+            scaled = self._scales(outputs, targets) * slopes
+            found += [scaled[rows, task] for task, rows in enumerate(cells)]
+        return torch.cat(found)
+
+    def pulled(self, weights: Tensor) -> Tensor:
+        """Aᵀ w (d,) of numbers for the cells (cells,)."""
+        total, place = torch.zeros(self.seen.d, dtype=weights.dtype, device=weights.device), 0
+        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+            self.curvature.pulse()
+            leaves = leaves_of(self.seen.params)
+            outputs = self.seen.predict(leaves, inputs)
+            given = torch.zeros_like(outputs)
+            for task, rows in enumerate(cells):
+                given[rows, task] = weights[place : place + len(rows)].to(given)
+                place += len(rows)
+            total += pull(outputs, leaves, given * self._scales(outputs, targets)).to(total)
+        return total
+
+    def gram(self, report: Report = SILENT, room: int = ROOM) -> Tensor:
+        """K = AAᵀ, float64 (cells, cells)."""
+        layers, rest = self._layers()
+        total = torch.zeros(len(self), len(self), dtype=torch.float64, device=self.seen.binary.device)
+        work, done = self.seen.d, 0
+        for group in self._groups(layers, room):
+            for layer, records in zip(group, self._passed(group), strict=True):
+                for columns in layer.columns(records, max(1, room // (8 * len(self)))):
+                    self.curvature.pulse()
+                    total += (columns @ columns.T).double()
+                    done += columns.shape[1]
+                    report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
+        for names in self._chunks(rest, room):
+            columns = self._one_by_one(names, report)
+            total += (columns @ columns.T).double()
+            done += columns.shape[1]
+            report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
+        return total
+
+    def _layers(self) -> tuple[list["Layer"], list[str]]:
+        """Layers whose rows follow from what enters and leaves them, tried on the first batch; names of the others."""
+        wanted, layers = set(self.seen.params), []
+        for path, module in self.seen.owner.named_modules():
+            kind = next((found for base, found in KINDS.items() if type(module) is base), None)
+            prefix = f"{path}." if path else ""
+            own = {name: f"{prefix}{name}" for name, _ in module.named_parameters(recurse=False)}
+            own = {name: full for name, full in own.items() if full in wanted}
+            if kind is not None and own:
+                layers.append(kind(module, own))
+        first = Rows(replace(self.curvature, batches=self._all()[:1]))
+        whole = first.pulled(torch.ones(len(first)).to(next(iter(self.seen.params.values()))))
+        summed, kept = unflatten(whole, self.seen.params), []
+        for layer, records in zip(layers, first._passed(layers), strict=True):
+            if records:
+                true = torch.cat([summed[full].reshape(-1) for full in layer.names.values()])
+                found = torch.cat([columns.sum(0) for columns in layer.columns(records, self.seen.d)])
+                layer.bytes = sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * len(self._all())
+                if float((found - true).norm()) <= AGREES * float(true.norm()):
+                    kept.append(layer)
+        covered = {full for layer in kept for full in layer.names.values()}
+        return kept, [name for name in self.seen.params if name not in covered]
+
+    def _groups(self, layers: Iterable["Layer"], room: int) -> Iterator[list["Layer"]]:
+        """Layers that fit into the memory together."""
+        group: list[Layer] = []
+        for layer in layers:
+            if group and sum(one.bytes for one in group) + layer.bytes > room:
+                yield group
+                group = []
+            group.append(layer)
+        if group:
+            yield group
+
+    def _chunks(self, names: Iterable[str], room: int) -> Iterator[list[str]]:
+        """Names of weights whose rows fit into the memory together."""
+        most, chunk, size = max(1, room // (4 * len(self))), [], 0
+        for name in names:
+            if chunk and size + self.seen.params[name].numel() > most:
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(name)
+            size += self.seen.params[name].numel()
+        if chunk:
+            yield chunk
+
+    def _passed(self, layers: list["Layer"]) -> list[list["Record"]]:
+        """For each layer what entered it and the slopes at its output, by one forward and one backward pass a task."""
+        found: list[list[Record]] = [[] for _ in layers]
+        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+            self.curvature.pulse()
+            met: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
+            hooks = [
+                layer.module.register_forward_hook(lambda _, given, out, seen=seen: seen.append((given[0], out)))
+                for layer, seen in zip(layers, met, strict=True)
+            ]
+            try:
+                outputs = self.seen.predict(leaves_of(self.seen.params), inputs)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            scales, ends = self._scales(outputs, targets), [out for uses in met for _, out in uses]
+            for task, rows in enumerate(cells):
+                if not len(rows) or not ends:
+                    continue
+                summed = (outputs[:, task] * scales[:, task]).sum()
+                slopes = iter(torch.autograd.grad(summed, ends, retain_graph=True, materialize_grads=True))
+                for place, uses in enumerate(met):
+                    parts = [(_each(given.detach())[rows], _each(next(slopes))[rows]) for given, _ in uses]
+                    if parts:
+                        found[place].append(Record(parts))
+        return found
+
+    def _one_by_one(self, names: list[str], report: Report) -> Tensor:
+        """The columns of some weights (cells, d of them), by a backward pass for each cell."""
+        found = []
+        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+            for task, rows in enumerate(cells):
+                for row in rows.tolist():
+                    report.check()
+                    alone = tree_map(lambda value, row=row: value[row : row + 1], inputs)
+                    leaves = {n: v.detach().requires_grad_(n in names) for n, v in self.seen.params.items()}
+                    outputs = self.seen.predict(leaves, alone)
+                    scale = self._scales(outputs, targets[row : row + 1])[0, task]
+                    pieces = torch.autograd.grad(
+                        outputs[0, task] * scale, [leaves[name] for name in names], materialize_grads=True
+                    )
+                    found.append(torch.cat([piece.reshape(-1) for piece in pieces]))
+        return torch.stack(found)
+
+
+@dataclass(eq=False)
+class Record:
+    """Of some cells, for each time a layer was used: what entered it (c, l, …) and the slopes at its output."""
+
+    uses: list[tuple[Tensor, Tensor]]
+
+
+@dataclass(eq=False)
+class Layer:
+    """A module whose weights' rows follow from its input and the slopes at its output."""
+
+    module: nn.Module
+    names: dict[str, str]  # of its weights among the wanted ones: name in the module → name in the view
+    bytes: int = field(default=0)
+
+    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+        """The columns (cells, some) of these weights, at most about `most` at a time."""
+        raise NotImplementedError
+
+
+class OfLinear(Layer):
+    """y = W x + b: the row of W is Σ δ xᵀ over the places of a molecule, that of b is Σ δ."""
+
+    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+        if "weight" in self.names:
+            outputs, inputs = self.module.weight.shape
+            step = max(1, min(outputs, most // inputs))
+            for start in range(0, outputs, step):
+                yield torch.cat(
+                    [
+                        sum(
+                            torch.einsum("clo,cli->coi", s[..., start : start + step], a) for a, s in record.uses
+                        ).flatten(1)
+                        for record in records
+                    ]
+                )
+        if "bias" in self.names:
+            yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
+
+
+class OfNorm(Layer):
+    """y = w ⊙ x̂ + b over the last dimension: the row of w is Σ δ ⊙ x̂, that of b is Σ δ."""
+
+    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+        if "weight" in self.names:
+            shape, least = self.module.normalized_shape, self.module.eps
+            yield torch.cat(
+                [
+                    sum((s * functional.layer_norm(a.to(s), shape, eps=least)).sum(1) for a, s in record.uses)
+                    for record in records
+                ]
+            )
+        if "bias" in self.names:
+            yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
+
+
+class OfEmbedding(Layer):
+    """y = W[number]: the row of W has at each number the sum of the slopes where it stands; that of padding is none."""
+
+    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+        words, width = self.module.weight.shape
+        step = max(1, min(width, most // words))
+        for start in range(0, width, step):
+            yield torch.cat([self._rows(record, words, start, step) for record in records])
+
+    def _rows(self, record: Record, words: int, start: int, step: int) -> Tensor:
+        first = record.uses[0][1][..., start : start + step]
+        found = first.new_zeros(len(first), words, first.shape[-1])
+        for numbers, slopes in record.uses:
+            given = slopes[..., start : start + step]
+            if self.module.padding_idx is not None:
+                given = given * (numbers != self.module.padding_idx)[..., None]
+            found.scatter_add_(1, numbers[..., None].expand(given.shape), given)
+        return found.flatten(1)
+
+
+KINDS: dict[type[nn.Module], type[Layer]] = {nn.Linear: OfLinear, nn.LayerNorm: OfNorm, nn.Embedding: OfEmbedding}
+
+
+def _each(values: Tensor) -> Tensor:
+    """Of a batch (b, …, w) or of numbers (b, l): a molecule's places in one dimension (b, places[, w])."""
+    if not values.is_floating_point():
+        return values.reshape(len(values), -1)
+    return values.reshape(len(values), -1, values.shape[-1])

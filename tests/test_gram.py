@@ -1,0 +1,75 @@
+"""The rows of a curvature and their Gram matrix against rows taken one by one."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from core import gram
+from core.backbones import Untrained
+from core.gram import Rows
+from core.influence import Curvature, used, view
+from core.methods import METHODS
+from core.predictor import Predictor
+from tests.stand_in import dense, small_predictor
+from tests.test_influence import batches, labels
+
+
+def curvature_of(predictor: Predictor, scope: str, kinds: tuple[str, ...], names: list[str] | None = None) -> Curvature:
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    whole = view(predictor, scope, names)
+    seen = used(whole, batches(predictor, whole, targets)[0][0])
+    return Curvature(seen, batches(predictor, seen, targets))
+
+
+def rows_of(rows: Rows) -> torch.Tensor:
+    """A (cells, d), by a backward pass for each cell."""
+    units = torch.eye(len(rows), dtype=next(iter(rows.seen.params.values())).dtype)
+    return torch.stack([rows.pulled(unit) for unit in units])
+
+
+@pytest.mark.parametrize("scope", ["all", "head", "last layer"])
+@pytest.mark.parametrize("kinds", [("regression",), ("regression", "binary", "regression")], ids=["one", "three"])
+@pytest.mark.parametrize("room", [1, 20_000, gram.ROOM], ids=["a column at a time", "in groups", "at once"])
+def test_they_are_what_the_curvature_is_made_of(scope: str, kinds: tuple[str, ...], room: int) -> None:
+    curvature = curvature_of(small_predictor(kinds, double=True), scope, kinds)
+    rows = curvature.rows()
+    held = rows_of(rows)
+    assert len(rows) == len(held) == curvature.cells
+    assert torch.allclose(held.T @ held, dense(curvature), atol=1e-12)
+    assert torch.allclose(rows.gram(room=room), held @ held.T, atol=1e-12)
+    vector = torch.randn(curvature.seen.d, dtype=torch.float64)
+    assert torch.allclose(rows.times(vector), held @ vector, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_of_the_real_backbone(method: str) -> None:
+    """Whatever its adapter does: weights whose rows do not follow from a layer are taken cell by cell."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.0)
+        METHODS[method]()(predictor)
+        for weight in predictor.parameters():
+            weight.data += 0.02 * torch.randn(weight.shape)  # an adapter begins at zero, where half its slopes are none
+    names = [name for name, weight in predictor.named_parameters() if weight.requires_grad]
+    names = [name for name in names if method != "head" or name.startswith("head.")]
+    rows = curvature_of(predictor, "all", ("regression",), names).rows()
+    held = rows_of(rows).double()
+    found = rows.gram(room=40_000_000)
+    assert float((found - held @ held.T).norm()) < 1e-4 * float((held @ held.T).norm())
+
+
+def test_a_layer_that_its_rows_do_not_explain_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    curvature = curvature_of(small_predictor(double=True), "all", ("regression",))
+    held = rows_of(curvature.rows())
+
+    class Wrong(gram.OfLinear):
+        def columns(self, records: list[gram.Record], most: int) -> Any:
+            yield from (1.01 * columns for columns in super().columns(records, most))
+
+    monkeypatch.setitem(gram.KINDS, torch.nn.Linear, Wrong)
+    rows = curvature.rows()
+    layers, rest = rows._layers()
+    assert [type(layer) for layer in layers] == [gram.OfEmbedding] and len(rest) == 6
+    assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
