@@ -25,7 +25,7 @@ def ratios(base: Callable[[], Any], others: dict[str, Callable[[], Any]]) -> dic
     return {name: round(middle[name] / middle["base"], 3) for name in others}
 
 
-def _molecules(count: int) -> list[str]:
+def molecules(count: int) -> list[str]:
     """Drug molecules of about equal length, that come with the installation."""
     from core.experiments import Load
     from core.report import SILENT
@@ -45,7 +45,7 @@ def influence() -> dict[str, Any]:
     from core.predictor import Predictor
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
-    smiles = _molecules(64)
+    smiles = molecules(64)
     seen = view(predictor, "all")
     inputs = seen.inputs(predictor.encode(smiles))
     seen = used(seen, inputs)
@@ -87,7 +87,7 @@ def steps() -> dict[str, float]:
     from core.methods import METHODS
     from core.predictor import Predictor
 
-    smiles = _molecules(64)
+    smiles = molecules(64)
     found = {}
     for kind, method in METHODS.items():
         predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())

@@ -1,0 +1,20 @@
+"""The benchmark of the solvers, on few molecules of a small backbone."""
+
+import pytest
+
+from core.backbones import Untrained
+from core.bench import solving
+
+
+def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TRAIN": 24, "TARGET": 8, "POOL": 16, "BATCH": 8, "STEPS": 10, "DEPTH": 60}.items():
+        monkeypatch.setattr(solving, name, value)
+    monkeypatch.setattr("core.backbones.Pretrained", lambda name: Untrained("molsway-tiny"))
+    found = solving.run()
+    assert found["training molecules"] == 24 and found["weights"] > 300_000
+    solvers = {name: one for name, one in found.items() if isinstance(one, dict)}
+    assert set(solvers) == {"dual", "cg to 1e-2", "cg to 1e-3", "lissa"}
+    assert solvers["dual"]["residual"] <= 1e-4 and solvers["dual"]["times the dual's seconds"] == 1
+    assert solvers["dual"]["spearman with the dual"] == 1
+    assert all(solvers[f"cg to {goal}"]["residual"] <= float(goal) for goal in ("1e-2", "1e-3"))
+    assert solvers["cg to 1e-3"]["spearman with the dual"] > 0.99
