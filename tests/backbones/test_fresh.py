@@ -32,7 +32,7 @@ def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"heads": 3}, "a width of 256 does not divide into 3 heads of an even width"),
+        ({"heads": 3}, "a width of 320 does not divide into 3 heads of an even width"),
         ({"width": 12, "heads": 4}, "change `width` or `heads`"),
         ({"depth": 0}, "depth"),
         ({"name": "m" * 61}, "name"),
