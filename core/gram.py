@@ -5,6 +5,7 @@ be cells × d numbers. What a layer does to its weights' rows follows from what 
 output (Goodfellow 2015, arXiv 1510.01799), so that K = AAᵀ is summed layer by layer, a block of columns at a time.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -191,16 +192,16 @@ class Record:
 
 
 @dataclass(eq=False)
-class Layer:
+class Layer(ABC):
     """A module whose weights' rows follow from its input and the slopes at its output."""
 
     module: nn.Module
     names: dict[str, str]  # of its weights among the wanted ones: name in the module → name in the view
     bytes: int = field(default=0)
 
+    @abstractmethod
     def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
         """The columns (cells, some) of these weights, at most about `most` at a time."""
-        raise NotImplementedError
 
 
 class OfLinear(Layer):
