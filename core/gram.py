@@ -8,7 +8,7 @@ output (Goodfellow 2015, arXiv 1510.01799), so that K = AAᵀ is summed layer by
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +34,12 @@ class Rows:
 
     def __post_init__(self) -> None:
         self.seen = self.curvature.seen
-        self._cells = [[torch.nonzero(~torch.isnan(t[:, k]))[:, 0] for k in range(t.shape[1])] for _, t in self._all()]
+        self._cells = [
+            [torch.nonzero(~torch.isnan(t[:, k]))[:, 0] for k in range(t.shape[1])] for _, t in self.curvature.batches
+        ]
 
     def __len__(self) -> int:
         return self.curvature.cells
-
-    def _all(self) -> list[tuple[Any, Tensor]]:
-        return self.curvature.batches
 
     def _scales(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """√(ℓ″ / N) of each cell (b, t)."""
@@ -51,7 +50,7 @@ class Rows:
     def times(self, vector: Tensor) -> Tensor:
         """A v (cells,) of a vector (d,)."""
         direction, found = unflatten(vector, self.seen.params), []
-        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
             self.curvature.pulse()
             outputs, slopes = jvp(
                 lambda given, x=inputs: self.seen.predict(given, x), (self.seen.params,), (direction,)
@@ -63,7 +62,7 @@ class Rows:
     def pulled(self, weights: Tensor) -> Tensor:
         """Aᵀ w (d,) of numbers for the cells (cells,)."""
         total, place = torch.zeros(self.seen.d, dtype=weights.dtype, device=weights.device), 0
-        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
             self.curvature.pulse()
             leaves = leaves_of(self.seen.params)
             outputs = self.seen.predict(leaves, inputs)
@@ -103,14 +102,16 @@ class Rows:
             own = {name: full for name, full in own.items() if full in wanted}
             if kind is not None and own:
                 layers.append(kind(module, own))
-        first = Rows(replace(self.curvature, batches=self._all()[:1]))
+        first = Rows(replace(self.curvature, batches=self.curvature.batches[:1]))
         whole = first.pulled(torch.ones(len(first)).to(next(iter(self.seen.params.values()))))
         summed, kept = unflatten(whole, self.seen.params), []
         for layer, records in zip(layers, first._passed(layers), strict=True):
             if records:
                 true = torch.cat([summed[full].reshape(-1) for full in layer.names.values()])
                 found = torch.cat([columns.sum(0) for columns in layer.columns(records, self.seen.d)])
-                layer.bytes = sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * len(self._all())
+                layer.bytes = sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * len(
+                    self.curvature.batches
+                )
                 if float((found - true).norm()) <= AGREES * float(true.norm()):
                     kept.append(layer)
         covered = {full for layer in kept for full in layer.names.values()}
@@ -142,7 +143,7 @@ class Rows:
     def _passed(self, layers: list["Layer"]) -> list[list["Record"]]:
         """For each layer what entered it and the slopes at its output, by one forward and one backward pass a task."""
         found: list[list[Record]] = [[] for _ in layers]
-        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
             self.curvature.pulse()
             met: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
             hooks = [
@@ -169,7 +170,7 @@ class Rows:
     def _one_by_one(self, names: list[str], report: Report) -> Tensor:
         """The columns of some weights (cells, d of them), by a backward pass for each cell."""
         found = []
-        for (inputs, targets), cells in zip(self._all(), self._cells, strict=True):
+        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
             for task, rows in enumerate(cells):
                 for row in rows.tolist():
                     report.check()
