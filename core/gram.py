@@ -6,21 +6,17 @@ output (Goodfellow 2015, arXiv 1510.01799), so that K = AAᵀ is summed layer by
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.func import jvp
 from torch.nn import functional
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
-from core.influence import bends, leaves_of, pull, unflatten
+from core.influence import View, Weighed, leaves_of, pull, unflatten
 from core.report import SILENT, Report
-
-if TYPE_CHECKING:
-    from core.influence import Curvature
 
 ROOM = 1 << 30  # bytes for what enters and leaves the layers of one pass, and for a block of columns
 AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
@@ -28,60 +24,62 @@ AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must
 
 @dataclass(eq=False)
 class Rows:
-    """The rows of a curvature's measured cells; the order is that of its batches, in a batch task by task."""
+    """A row factor × ∂f/∂θ for each cell that has a factor; in the order of the batches, in a batch task by task.
 
-    curvature: "Curvature"
+    The cells of `batches` are the curvature's own; those `beside` them are further ones, of which the Gram matrix alone
+    knows.
+    """
+
+    seen: View
+    batches: Weighed
+    beside: Weighed = field(default_factory=list)
+    pulse: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
-        self.seen = self.curvature.seen
-        self._cells = [
-            [torch.nonzero(~torch.isnan(t[:, k]))[:, 0] for k in range(t.shape[1])] for _, t in self.curvature.batches
-        ]
+        self._cells = [_measured(factors) for _, factors in [*self.batches, *self.beside]]
+        self._own = sum(len(rows) for cells in self._cells[: len(self.batches)] for rows in cells)
 
     def __len__(self) -> int:
-        return self.curvature.cells
+        return self._own
 
-    def _scales(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """√(ℓ″ / N) of each cell (b, t)."""
-        _, second = bends(outputs.detach(), targets, self.seen.binary)
-        return (second / len(self)).sqrt()
+    @property
+    def all(self) -> int:
+        """The own cells and those beside them."""
+        return sum(len(rows) for cells in self._cells for rows in cells)
 
     @torch.no_grad()
     def times(self, vector: Tensor) -> Tensor:
         """A v (cells,) of a vector (d,)."""
         direction, found = unflatten(vector, self.seen.params), []
-        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
-            self.curvature.pulse()
-            outputs, slopes = jvp(
-                lambda given, x=inputs: self.seen.predict(given, x), (self.seen.params,), (direction,)
-            )
-            scaled = self._scales(outputs, targets) * slopes
-            found += [scaled[rows, task] for task, rows in enumerate(cells)]
+        for (inputs, factors), cells in zip(self.batches, self._cells, strict=False):
+            self.pulse()
+            _, slopes = jvp(lambda given, x=inputs: self.seen.predict(given, x), (self.seen.params,), (direction,))
+            found += [(factors * slopes)[rows, task] for task, rows in enumerate(cells)]
         return torch.cat(found)
 
     def pulled(self, weights: Tensor) -> Tensor:
         """Aᵀ w (d,) of numbers for the cells (cells,)."""
         total, place = torch.zeros(self.seen.d, dtype=weights.dtype, device=weights.device), 0
-        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
-            self.curvature.pulse()
+        for (inputs, factors), cells in zip(self.batches, self._cells, strict=False):
+            self.pulse()
             leaves = leaves_of(self.seen.params)
             outputs = self.seen.predict(leaves, inputs)
             given = torch.zeros_like(outputs)
             for task, rows in enumerate(cells):
-                given[rows, task] = weights[place : place + len(rows)].to(given)
+                given[rows, task] = factors[rows, task] * weights[place : place + len(rows)].to(given)
                 place += len(rows)
-            total += pull(outputs, leaves, given * self._scales(outputs, targets)).to(total)
+            total += pull(outputs, leaves, given).to(total)
         return total
 
     def gram(self, report: Report = SILENT, room: int = ROOM) -> Tensor:
-        """K = AAᵀ, float64 (cells, cells)."""
+        """AAᵀ of the own cells and those beside them, float64 (all, all)."""
         layers, rest = self._layers()
-        total = torch.zeros(len(self), len(self), dtype=torch.float64, device=self.seen.binary.device)
+        total = torch.zeros(self.all, self.all, dtype=torch.float64, device=self.seen.binary.device)
         work, done = self.seen.d, 0
         for group in self._groups(layers, room):
             for layer, records in zip(group, self._passed(group), strict=True):
-                for columns in layer.columns(records, max(1, room // (8 * len(self)))):
-                    self.curvature.pulse()
+                for columns in layer.columns(records, max(1, room // (8 * self.all))):
+                    self.pulse()
                     total += (columns @ columns.T).double()
                     done += columns.shape[1]
                     report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
@@ -102,20 +100,24 @@ class Rows:
             own = {name: full for name, full in own.items() if full in wanted}
             if kind is not None and own:
                 layers.append(kind(module, own))
-        first = Rows(replace(self.curvature, batches=self.curvature.batches[:1]))
+        first = Rows(self.seen, [*self.batches, *self.beside][:1], pulse=self.pulse)
         whole = first.pulled(torch.ones(len(first)).to(next(iter(self.seen.params.values()))))
+        share = self._share()
         summed, kept = unflatten(whole, self.seen.params), []
         for layer, records in zip(layers, first._passed(layers), strict=True):
             if records:
                 true = torch.cat([summed[full].reshape(-1) for full in layer.names.values()])
                 found = torch.cat([columns.sum(0) for columns in layer.columns(records, self.seen.d)])
-                layer.bytes = sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * len(
-                    self.curvature.batches
-                )
+                layer.bytes = round(sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * share)
                 if float((found - true).norm()) <= AGREES * float(true.norm()):
                     kept.append(layer)
         covered = {full for layer in kept for full in layer.names.values()}
         return kept, [name for name in self.seen.params if name not in covered]
+
+    def _share(self) -> float:
+        """How many times as much as the first batch enters the network in all."""
+        sizes = [sum(leaf.numel() for leaf in tree_leaves(given)) for given, _ in [*self.batches, *self.beside]]
+        return sum(sizes) / sizes[0]
 
     def _groups(self, layers: Iterable["Layer"], room: int) -> Iterator[list["Layer"]]:
         """Layers that fit into the memory together."""
@@ -130,7 +132,7 @@ class Rows:
 
     def _chunks(self, names: Iterable[str], room: int) -> Iterator[list[str]]:
         """Names of weights whose rows fit into the memory together."""
-        most, chunk, size = max(1, room // (4 * len(self))), [], 0
+        most, chunk, size = max(1, room // (4 * self.all)), [], 0
         for name in names:
             if chunk and size + self.seen.params[name].numel() > most:
                 yield chunk
@@ -143,8 +145,8 @@ class Rows:
     def _passed(self, layers: list["Layer"]) -> list[list["Record"]]:
         """For each layer what entered it and the slopes at its output, by one forward and one backward pass a task."""
         found: list[list[Record]] = [[] for _ in layers]
-        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
-            self.curvature.pulse()
+        for (inputs, factors), cells in zip([*self.batches, *self.beside], self._cells, strict=True):
+            self.pulse()
             met: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
             hooks = [
                 layer.module.register_forward_hook(lambda _, given, out, seen=seen: seen.append((given[0], out)))
@@ -155,11 +157,11 @@ class Rows:
             finally:
                 for hook in hooks:
                     hook.remove()
-            scales, ends = self._scales(outputs, targets), [out for uses in met for _, out in uses]
+            ends = [out for uses in met for _, out in uses]
             for task, rows in enumerate(cells):
                 if not len(rows) or not ends:
                     continue
-                summed = (outputs[:, task] * scales[:, task]).sum()
+                summed = (outputs[rows, task] * factors[rows, task]).sum()
                 slopes = iter(torch.autograd.grad(summed, ends, retain_graph=True, materialize_grads=True))
                 for place, uses in enumerate(met):
                     parts = [(_each(given.detach())[rows], _each(next(slopes))[rows]) for given, _ in uses]
@@ -170,17 +172,15 @@ class Rows:
     def _one_by_one(self, names: list[str], report: Report) -> Tensor:
         """The columns of some weights (cells, d of them), by a backward pass for each cell."""
         found = []
-        for (inputs, targets), cells in zip(self.curvature.batches, self._cells, strict=True):
+        for (inputs, factors), cells in zip([*self.batches, *self.beside], self._cells, strict=True):
             for task, rows in enumerate(cells):
                 for row in rows.tolist():
                     report.check()
                     alone = tree_map(lambda value, row=row: value[row : row + 1], inputs)
                     leaves = {n: v.detach().requires_grad_(n in names) for n, v in self.seen.params.items()}
                     outputs = self.seen.predict(leaves, alone)
-                    scale = self._scales(outputs, targets[row : row + 1])[0, task]
-                    pieces = torch.autograd.grad(
-                        outputs[0, task] * scale, [leaves[name] for name in names], materialize_grads=True
-                    )
+                    summed = outputs[0, task] * factors[row, task]
+                    pieces = torch.autograd.grad(summed, [leaves[name] for name in names], materialize_grads=True)
                     found.append(torch.cat([piece.reshape(-1) for piece in pieces]))
         return torch.stack(found)
 
@@ -262,6 +262,11 @@ class OfEmbedding(Layer):
 
 
 KINDS: dict[type[nn.Module], type[Layer]] = {nn.Linear: OfLinear, nn.LayerNorm: OfNorm, nn.Embedding: OfEmbedding}
+
+
+def _measured(factors: Tensor) -> list[Tensor]:
+    """Of each task the molecules of a batch that have a factor."""
+    return [torch.nonzero(~torch.isnan(factors[:, task]))[:, 0] for task in range(factors.shape[1])]
 
 
 def _each(values: Tensor) -> Tensor:

@@ -127,6 +127,7 @@ def used(seen: View, inputs: Any) -> View:
 
 
 Batches = list[tuple[Any, Tensor]]  # inputs of a batch, its scaled targets (b, t) with NaN where unmeasured
+Weighed = list[tuple[Any, Tensor]]  # inputs of a batch, a factor for the slope of each cell (b, t), NaN where none
 
 
 def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]]) -> Tensor:
@@ -149,6 +150,8 @@ class Curvature:
     `form`: "gauss-newton" is Jᵀ ℓ″ J, never indefinite, by a forward- and a reverse-mode pass (about two gradients);
     "hessian" is exact, by a double reverse pass (about 3.3), and indefinite wherever training stopped early.
     `draws()`: shuffled mini-batches for `sample`, made when first wanted; without it the batches themselves.
+    `beside`: further molecules, of which a solver that knows the cells one by one may say what they have to do with
+    each other.
     """
 
     seen: View
@@ -156,6 +159,7 @@ class Curvature:
     damping: float = 0.0  # absolute, in units of the scaled loss's second derivative
     form: Form = "gauss-newton"
     draws: Callable[[], Batches] | None = None
+    beside: Weighed = field(default_factory=list)
     pulse: Callable[[], None] = field(default=lambda: None)  # called once a batch: where a cancelled job stops
 
     def __post_init__(self) -> None:
@@ -200,10 +204,16 @@ class Curvature:
         return drawn, torch.tensor([float(measured(targets)) for _, targets in drawn])
 
     def rows(self) -> "Rows":
-        """The undamped Gauss–Newton matrix as AᵀA, with a row for each measured cell."""
+        """The undamped Gauss–Newton matrix as AᵀA, with a row √(ℓ″ / N) ∂f/∂θ for each measured cell."""
         from core.gram import Rows
 
-        return Rows(self)
+        return Rows(self.seen, [(x, self._factors(x, y)) for x, y in self.batches], self.beside, self.pulse)
+
+    @torch.no_grad()
+    def _factors(self, inputs: Any, targets: Tensor) -> Tensor:
+        self.pulse()
+        _, second = bends(self.seen.predict(self.seen.params, inputs), targets, self.seen.binary)
+        return (second / self.cells).sqrt().masked_fill(torch.isnan(targets), torch.nan)
 
     def trace(self, seed: int = 0, passes: int = PASSES, report: Report = SILENT) -> float:
         """Trace of the undamped Gauss–Newton matrix, by Hutchinson's estimate over random signs of the cells.

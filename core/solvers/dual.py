@@ -8,6 +8,7 @@ from pydantic import Field
 
 from core.report import SILENT, Report
 from core.solvers.solution import Matrix, NotSolved, Rows, Solution, checked, residual_of
+from core.solvers.spectrum import Spectrum
 from core.spec import settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Dual:
 
     C = AᵀA + λI with a row of A for each cell, so C⁻¹v = (v − Aᵀ(AAᵀ + λ)⁻¹Av) / λ: one Gram matrix (cells × cells),
     gathered layer by layer, and its eigenvalues. It takes about cells² × weights multiplications; what rounding leaves
-    is solved for again until the true residual is below the tolerance.
+    is solved for again until the true residual is below the tolerance. Other dampings, leverages and what further
+    molecules do to each other then come for next to nothing.
     """
 
     kind: ClassVar[str] = "dual"
@@ -42,12 +44,12 @@ class Dual:
         if not torch.isfinite(gram).all():
             raise NotSolved("the curvature gives numbers that are not finite; look for NaN weights, or raise `damping`")
         report(0.8, f"eigenvalues of {len(rows):,} cells", step=len(rows))
-        values, basis = torch.linalg.eigh((gram + gram.T) / 2)
-        values = values.clamp(min=0)  # rounding alone makes them negative
+        spectrum = Spectrum.of(gram, len(rows))
+        del gram
 
-        def inverse(given: "Tensor") -> "Tensor":
-            along = basis.T @ rows.times(given).double()
-            return (given.double() - rows.pulled(basis @ (along / (values + damping))).double()) / damping
+        def inverse(given: "Tensor", damping: float = damping) -> "Tensor":
+            inner = spectrum.solved(rows.times(given).double(), damping)
+            return (given.double() - rows.pulled(inner).double()) / damping
 
         answer = inverse(vector)
         history, best = [(0, 1.0)], (math.inf, answer)
@@ -67,6 +69,7 @@ class Dual:
         history[-1] = (history[-1][0], residual)
         converged = residual <= self.tolerance
         warnings = () if converged else (f"rounding leaves a residual of {residual:.2g}; raise `damping`",)
+        values = spectrum.values
         numbers = {"cells": len(rows), "highest": float(values[-1]) + damping, "trace": float(values.sum())}
         return Solution(
             answer.to(vector),
@@ -77,6 +80,8 @@ class Dual:
             history,
             warnings,
             numbers,
+            again=lambda other: inverse(vector, other).to(vector),
+            spectrum=spectrum,
         )
 
     def _rows(self, curvature: Matrix) -> "Rows":

@@ -55,12 +55,25 @@ class Exact:
         lowest, highest = float(values[0]), float(values[-1])
         if lowest <= 0:
             raise bent(lowest, highest, "of the whole matrix")
-        answer = (basis @ ((basis.T @ vector.double().cpu()) / values)).to(vector)
+        along = basis.T @ vector.double().cpu()
+
+        def at(more: float) -> "Tensor":
+            return (basis @ (along / (values + more))).to(vector)
+
+        answer = at(0.0)
         residual = residual_of(curvature, answer, vector)
         report(1.0, f"solved, residual {residual:.2g}", step=d, residual=residual)
         converged = residual <= self.tolerance
         warnings = () if converged else (f"rounding leaves a residual of {residual:.2g}; raise `damping`",)
         numbers = {"lowest": lowest, "highest": highest}
         return Solution(
-            answer, residual, d, time.monotonic() - began, converged, [(0, 1.0), (d, residual)], warnings, numbers
+            answer,
+            residual,
+            d,
+            time.monotonic() - began,
+            converged,
+            [(0, 1.0), (d, residual)],
+            warnings,
+            numbers,
+            again=lambda damping: at(damping - curvature.damping),
         )

@@ -9,8 +9,12 @@ import numpy as np
 from core.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
+
+    from core.solvers.spectrum import Spectrum
 
 
 class NotSolved(ArithmeticError):
@@ -21,7 +25,7 @@ class Matrix(Protocol):
     """A symmetric matrix (d, d) known by its products.
 
     `sample` gives a mini-batch estimate of it (LiSSA alone asks), `rows` what it is made of (the dual alone, which also
-    asks for its `damping`).
+    asks for its `damping`, and whoever chooses the dual for its `cells`).
     """
 
     def __matmul__(self, vector: "Tensor") -> "Tensor": ...
@@ -32,7 +36,7 @@ class Matrix(Protocol):
 
 
 class Rows(Protocol):
-    """A (cells, d) of a curvature AᵀA + λI: its products, and its Gram matrix (cells, cells)."""
+    """A (cells, d) of a curvature AᵀA + λI: its products, and the Gram matrix of A and of rows beside it."""
 
     def __len__(self) -> int: ...
 
@@ -49,6 +53,8 @@ class Solution:
 
     `answer` (d,); `residual` = ‖v − C answer‖ / ‖v‖, recomputed with the whole curvature, not read off a recursion;
     `history`: (step, residual) as the solver saw it; `numbers`: what the solver found, such as LiSSA's `scale`.
+    `again(damping)`: the answer (d,) at another damping, where that costs next to nothing; `spectrum`: what the dual
+    knows of single cells.
     """
 
     answer: "Tensor"
@@ -59,6 +65,8 @@ class Solution:
     history: list[tuple[int, float]]
     warnings: tuple[str, ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)
+    again: "Callable[[float], Tensor] | None" = None
+    spectrum: "Spectrum | None" = None
 
 
 def checked(vector: "Tensor") -> float:

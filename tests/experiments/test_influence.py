@@ -278,4 +278,4 @@ def test_settings_are_checked_where_they_enter():
     for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
         with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
             Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
-    assert set(SOLVERS) == {"cg", "lissa", "dual", "exact"}
+    assert set(SOLVERS) == {"auto", "cg", "lissa", "dual", "exact", "identity"}

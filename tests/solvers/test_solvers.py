@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from core.report import Report
-from core.solvers import SOLVERS
+from core.solvers import SOLVERS, Auto, Dual, Identity
 from core.solvers.cg import CG
 from core.solvers.exact import Exact
 from core.solvers.lissa import LiSSA, worst_scale
 from core.solvers.solution import NotSolved, edges
+from core.solvers.spectrum import Spectrum
 
 
 class Rows:
@@ -35,6 +36,7 @@ class Dense:
 
     def __init__(self, rows: torch.Tensor, damping: float, batch: int = 8) -> None:
         self.matrix, self.damping, self.batch, self.products = rows, damping, batch, 0
+        self.cells = len(rows)
 
     def __matmul__(self, vector: torch.Tensor) -> torch.Tensor:
         self.products += 1
@@ -58,7 +60,7 @@ class Symmetric:
     """Any symmetric matrix; its own mini-batch."""
 
     def __init__(self, matrix: torch.Tensor, damping: float = 1.0) -> None:
-        self.matrix, self.damping = matrix, damping
+        self.matrix, self.damping, self.cells = matrix, damping, len(matrix)
 
     def rows(self) -> "Rows":
         return Rows(self.matrix)
@@ -78,7 +80,10 @@ def system(request) -> tuple[Dense, torch.Tensor]:
     return Dense(rows.to(request.param), 0.1), vector.to(request.param)
 
 
-@pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
+SOLVING = [kind for kind in SOLVERS if kind != "identity"]
+
+
+@pytest.mark.parametrize("solver", [SOLVERS[kind]() for kind in SOLVING], ids=SOLVING)
 def test_agrees_with_a_dense_solve(solver, system):
     curvature, vector = system
     told = []
@@ -87,10 +92,61 @@ def test_agrees_with_a_dense_solve(solver, system):
     assert torch.corrcoef(torch.stack([found.answer, truth]))[0, 1] > 0.99
     residual = float((vector - curvature @ found.answer).norm() / vector.norm())
     assert found.residual == pytest.approx(residual, rel=1e-3)  # recomputed, not the recursion's
-    assert found.converged == (found.residual <= solver.tolerance)
+    assert found.converged == (found.residual <= getattr(solver, "tolerance", 1e-4))
     assert found.history[0] == (0, 1.0) and found.history[-1][1] == pytest.approx(found.residual, rel=1e-6)
     assert told and all(0 <= fraction <= 1 for fraction, _ in told)
     assert any("residual" in numbers for _, numbers in told)
+    assert found.answer.dtype == vector.dtype and not found.answer.requires_grad
+
+
+@pytest.mark.parametrize("solver", [Dual(), Exact(), Auto()], ids=["dual", "exact", "auto"])
+@pytest.mark.parametrize("factor", [1 / 3, 3])
+def test_other_dampings_come_without_solving_anew(solver, factor, system):
+    curvature, vector = system
+    found = solver(curvature, vector)
+    other = Dense(curvature.matrix, factor * curvature.damping)
+    tight = 1e-3 if vector.dtype == torch.float32 else 1e-10
+    assert torch.allclose(found.again(other.damping), other.solve(vector), rtol=tight, atol=tight)
+
+
+def test_the_spectrum_knows_single_cells_and_cells_beside_them(system):
+    """Leverages, leaving one out, and what two further cells have to do with each other, against dense matrices."""
+    curvature, _ = system
+    own = curvature.matrix.double() / len(curvature.matrix) ** 0.5
+    beside = torch.randn(7, own.shape[1], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    both = torch.cat([own, beside])
+    spectrum = Spectrum.of(both @ both.T, len(own))
+    for damping in (0.01, 0.1, 3.0):
+        inverse = torch.linalg.inv(own.T @ own + damping * torch.eye(own.shape[1], dtype=torch.float64))
+        hat = own @ inverse @ own.T
+        assert torch.allclose(spectrum.leverages(damping), hat.diagonal(), atol=1e-10)
+        assert torch.allclose(spectrum.pairs(damping), beside @ inverse @ beside.T, atol=1e-8)
+        labels = torch.randn(len(own), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        left = torch.arange(1, len(own))
+        without = torch.linalg.solve(
+            own[left].T @ own[left] + damping * torch.eye(own.shape[1], dtype=torch.float64), own[left].T @ labels[left]
+        )
+        residual = (hat @ labels - labels)[0] / (1 - hat[0, 0])
+        assert float(own[0] @ without - labels[0]) == pytest.approx(float(residual), rel=1e-8)
+
+
+def test_the_identity_is_the_first_step_of_conjugate_gradients(system):
+    curvature, vector = system
+    found, step = Identity()(curvature, vector), CG(steps=1)(curvature, vector)
+    assert torch.allclose(found.answer, step.answer, rtol=1e-5)
+    assert found.residual == pytest.approx(step.residual, rel=1e-4) and not found.converged
+    assert torch.allclose(found.answer / found.answer.norm(), vector / vector.norm(), atol=1e-6)
+    assert "gradient similarity" in found.warnings[0]
+
+
+def test_auto_is_the_dual_while_all_pairs_can_be_held(system):
+    curvature, vector = system
+    assert Auto()(curvature, vector).numbers["chosen"] == "dual"
+    found = Auto(most=199)(curvature, vector)
+    assert found.numbers["chosen"] == "cg" and found.converged
+    curvature = Dense(curvature.matrix, curvature.damping)
+    curvature.form = "hessian"
+    assert Auto().chosen(curvature).kind == "cg"
 
 
 def test_cg_reaches_a_tight_tolerance_within_as_many_steps_as_parameters(system):

@@ -1,0 +1,42 @@
+"""What the Gram matrix of a curvature's rows holds for every damping at once."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues (n,) and -vectors (n, n) of AAᵀ, and of B, the rows of k further cells, BAᵀ (k, n) and BBᵀ (k, k).
+
+    With C = AᵀA + λI all that A and B have to do with each other follows, whatever λ. All in float64.
+    """
+
+    values: "Tensor"
+    basis: "Tensor"
+    across: "Tensor"
+    beside: "Tensor"
+
+    @classmethod
+    def of(cls, gram: "Tensor", n: int) -> "Spectrum":
+        """From the Gram matrix (n + k, n + k) of A and B together."""
+        import torch
+
+        gram = (gram + gram.T) / 2
+        values, basis = torch.linalg.eigh(gram[:n, :n])
+        return cls(values.clamp(min=0), basis, gram[n:, :n], gram[n:, n:])  # rounding alone makes them negative
+
+    def solved(self, given: "Tensor", damping: float) -> "Tensor":
+        """(AAᵀ + λ)⁻¹ of a vector (n,)."""
+        return self.basis @ ((self.basis.T @ given) / (self.values + damping))
+
+    def leverages(self, damping: float) -> "Tensor":
+        """Diagonal (n,) of A C⁻¹ Aᵀ: how much of each own cell's fitted value comes from its own label."""
+        return (self.basis**2) @ (self.values / (self.values + damping))
+
+    def pairs(self, damping: float) -> "Tensor":
+        """B C⁻¹ Bᵀ (k, k): what a unit of gradient at one further cell does to another's output."""
+        along = (self.across @ self.basis) / (self.values + damping).sqrt()
+        return (self.beside - along @ along.T) / damping
