@@ -34,6 +34,7 @@ STOREYS = [
         "core.arm_figures",
         "core.drawing",
         "core.last_layer",
+        "core.tangent",
     },
     {"core.backbones", "core.methods", "core.solvers", "core.samplers", "core.learners"},
     {"core.predictor", "core.learned", "core.committee", "core.proof", "core.portable", "core.frozen"},

@@ -1,0 +1,134 @@
+"""A fit as a linear model in its own slopes: what taking up molecules does, in whole steps, one after another.
+
+Near its weights a network is f + J Δ. Training is thought of as having settled on the damped Gauss–Newton curvature C
+of its N cells; a molecule z, with the first and second derivatives ℓ′, ℓ″ of its cells' losses, then moves the weights
+by Δ = −C⁻¹ J_zᵀ (1 + ℓ″ S_zz / N)⁻¹ ℓ′ / N with S = J C⁻¹ Jᵀ (Sherman & Morrison, 1950,
+doi:10.1214/aoms/1177729893): the whole step, not its first order. S, between the cells of the target and of the pool,
+is all there is to know. For squared errors of a linear model the step is exact.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Part(NamedTuple):
+    """Scaled outputs and labels (n, t) of some molecules; a label is NaN where unmeasured."""
+
+    outputs: np.ndarray
+    labels: np.ndarray
+
+
+class Tangent:
+    """What each molecule of a pool would do to the loss of each target cell, and the taking up of one after another.
+
+    `pairs` (k, k): S of the measured target cells, molecule by molecule, then of all cells (p · t) of the pool.
+    `binary` (t,): which tasks are; `cells`: N. A molecule without a label changes nothing. A step costs k².
+    """
+
+    def __init__(self, pairs: np.ndarray, target: Part, pool: Part, binary: np.ndarray, cells: int) -> None:
+        self.size, self.tasks = pool.outputs.shape
+        measured = ~np.isnan(target.labels)
+        self.molecule, task = np.nonzero(measured)  # (M,) of each target cell
+        self.counts = measured.sum(1)  # (m,) cells of each target molecule
+        self.many = len(task)
+        self.pairs = np.array(pairs, dtype=float)
+        self.binary = np.concatenate([np.asarray(binary)[task], np.tile(binary, self.size)])  # (k,)
+        self.outputs = np.concatenate([target.outputs[measured], pool.outputs.reshape(-1)]).astype(float)
+        self.labels = np.concatenate([target.labels[measured], pool.labels.reshape(-1)]).astype(float)
+        self.cells = cells
+
+    def error(self) -> float:
+        """Sum of the target cells' losses."""
+        own = slice(self.many)
+        return float(_losses(self.outputs[own], self.labels[own], self.binary[own]).sum())
+
+    def first_order(self) -> np.ndarray:
+        """(p, M) change of each target cell's loss, as if a molecule's weight were small."""
+        first, _ = self._bends()
+        effects = -self._effects(first.reshape(self.size, self.tasks) / self.cells)
+        return effects * _bends(self.outputs, self.labels, self.binary)[0][: self.many]
+
+    def whole_step(self) -> np.ndarray:
+        """(p, M) change of each target cell's loss if the molecule is taken up."""
+        moved = -self._effects(self._pushes())  # (p, M)
+        outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
+        return _losses(outputs + moved, labels, binary) - _losses(outputs, labels, binary)
+
+    def change(self) -> np.ndarray:
+        """(p,) change of the sum of the target cells' losses, by the whole step."""
+        return self.whole_step().sum(1)
+
+    def leverages(self) -> np.ndarray:
+        """(p,) ℓ″ S_zz / N: how far a molecule's prediction would follow a label of its own, h of h / (1 + h).
+
+        Of several tasks the largest. Says how much of a molecule is new to the model, whatever its label.
+        """
+        second = _bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
+        own = np.diagonal(self.pairs)[self.many :]
+        return (second * own / self.cells).reshape(self.size, self.tasks).max(1)
+
+    def add(self, row: int) -> None:
+        """Take a molecule of the pool up."""
+        mine = self.many + row * self.tasks + np.arange(self.tasks)
+        first, second = (values[mine] for values in _bends(self.outputs, self.labels, self.binary))
+        block = np.eye(self.tasks) + second[:, None] * self.pairs[np.ix_(mine, mine)] / self.cells
+        along = self.pairs[:, mine]  # (k, t)
+        self.outputs = self.outputs - along @ np.linalg.solve(block, first) / self.cells
+        self.pairs = self.pairs - along @ np.linalg.solve(block, (second / self.cells)[:, None] * along.T)
+
+    def _bends(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and second derivatives of the pool cells' losses (p · t,)."""
+        first, second = _bends(self.outputs, self.labels, self.binary)
+        return first[self.many :], second[self.many :]
+
+    def _pushes(self) -> np.ndarray:
+        """(p, t): what each cell of a molecule that is taken up weighs in the step of the weights."""
+        first, second = (values.reshape(self.size, self.tasks) for values in self._bends())
+        if self.tasks == 1:
+            own = np.diagonal(self.pairs)[self.many :, None]
+            return first / (1 + second * own / self.cells) / self.cells
+        pool = self.pairs[self.many :, self.many :].reshape(self.size, self.tasks, self.size, self.tasks)
+        own = np.stack([pool[row, :, row, :] for row in range(self.size)])  # (p, t, t)
+        blocks = np.eye(self.tasks) + second[:, :, None] * own / self.cells
+        return np.linalg.solve(blocks, first[:, :, None])[:, :, 0] / self.cells
+
+    def _effects(self, pushes: np.ndarray) -> np.ndarray:
+        """(p, M): Σ over a molecule's cells of S × its push."""
+        across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
+        return np.einsum("ptm,pt->pm", across, pushes)
+
+
+def interval(
+    changes: np.ndarray, tangent: Tangent, seed: int = 0, draws: int = 1000, level: float = 0.95
+) -> np.ndarray:
+    """(2, p): within which the mean over the target lies if the target's molecules are drawn again (bootstrap).
+
+    `changes` (p, M) of each target cell. Says how much hangs on which molecules happen to be in the target, nothing of
+    the fit's own chance.
+    """
+    molecules = np.zeros((len(changes), len(tangent.counts)))
+    np.add.at(molecules.T, tangent.molecule, changes.T)
+    m = len(tangent.counts)
+    weights = np.random.default_rng([seed, 4]).multinomial(m, np.full(m, 1 / m), size=draws)  # (draws, m)
+    cells = np.maximum(weights @ tangent.counts, 1)
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    found = np.empty((2, len(changes)))
+    for start in range(0, len(changes), 2048):
+        part = slice(start, start + 2048)
+        found[:, part] = np.quantile(weights @ molecules[part].T / cells[:, None], ends, axis=0)
+    return found
+
+
+def _bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and second derivatives of cell losses by the outputs; 0 where there is no label."""
+    chance = 1 / (1 + np.exp(-np.clip(outputs, -500, 500)))
+    first = np.where(binary, chance - labels, 2 * (outputs - labels))
+    second = np.where(binary, chance * (1 - chance), 2.0)
+    missing = np.isnan(labels)
+    return np.where(missing, 0.0, first), np.where(missing, 0.0, second)
+
+
+def _losses(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> np.ndarray:
+    entropy = np.logaddexp(0, outputs) - labels * outputs
+    return np.where(binary, entropy, (outputs - labels) ** 2)

@@ -1,0 +1,136 @@
+"""Whole steps against a linear model that is fitted again with the molecule in it."""
+
+import numpy as np
+import pytest
+
+from core.tangent import Part, Tangent, interval
+
+
+class Linear:
+    """Two tasks of a linear model with its own weights, half of the labels missing; ridge regression, exactly."""
+
+    def __init__(self, tasks: int, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        self.d, self.tasks, self.damping = 5, tasks, 0.05
+        self.x = {name: generator.normal(size=(n, self.d)) for name, n in (("train", 30), ("target", 9), ("pool", 7))}
+        truth = generator.normal(size=(self.d, tasks))
+        self.y = {name: x @ truth + generator.normal(size=(len(x), tasks)) for name, x in self.x.items()}
+        for y in self.y.values():
+            if tasks > 1:
+                y[generator.random(y.shape) < 0.4] = np.nan
+        self.y["pool"][2] = np.nan
+        self.cells = int((~np.isnan(self.y["train"])).sum())
+        self.weights = self.fitted([])
+
+    def slopes(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """(n, t, d · t) of the outputs by all weights."""
+        x = self.x[name] if rows is None else self.x[name][rows]
+        return np.einsum("nd,ts->ntds", x, np.eye(self.tasks)).reshape(len(x), self.tasks, self.d * self.tasks)
+
+    def fitted(self, added: list[int]) -> np.ndarray:
+        """Weights of least mean squared error + ½ damping |w|², the added molecules' weight being 1 / N each too."""
+        rows = np.concatenate([self.slopes("train"), self.slopes("pool", np.array(added, int))])
+        labels = np.concatenate([self.y["train"], self.y["pool"][added]])
+        known = ~np.isnan(labels)
+        a = rows[known]
+        inverse = np.linalg.inv(2 * a.T @ a / self.cells + self.damping * np.eye(a.shape[1]))
+        return inverse @ (2 * a.T @ labels[known] / self.cells)
+
+    def part(self, name: str, weights: np.ndarray) -> Part:
+        return Part(self.slopes(name) @ weights, self.y[name])
+
+    def tangent(self) -> Tangent:
+        known = ~np.isnan(self.y["train"])
+        a = self.slopes("train")[known]
+        inverse = np.linalg.inv(2 * a.T @ a / self.cells + self.damping * np.eye(a.shape[1]))
+        measured = ~np.isnan(self.y["target"])
+        beside = np.concatenate([self.slopes("target")[measured], self.slopes("pool").reshape(-1, a.shape[1])])
+        target, pool = self.part("target", self.weights), self.part("pool", self.weights)
+        return Tangent(beside @ inverse @ beside.T, target, pool, np.zeros(self.tasks, bool), self.cells)
+
+    def losses(self, weights: np.ndarray) -> np.ndarray:
+        outputs, labels = self.part("target", weights)
+        return ((outputs - labels) ** 2)[~np.isnan(labels)]
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_whole_step_is_what_fitting_again_gives(tasks: int) -> None:
+    linear = Linear(tasks)
+    tangent, before = linear.tangent(), linear.losses(linear.weights)
+    found = tangent.whole_step()
+    assert tangent.error() == pytest.approx(before.sum())
+    for row in range(7):
+        assert np.allclose(found[row], linear.losses(linear.fitted([row])) - before, atol=1e-12)
+    assert not found[2].any(), "a molecule without a label changes nothing"
+    assert np.allclose(tangent.change(), found.sum(1))
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_one_after_another_is_what_fitting_with_all_of_them_gives(tasks: int) -> None:
+    linear = Linear(tasks)
+    tangent, taken = linear.tangent(), []
+    for row in (4, 0, 6, 2):
+        predicted = tangent.error() + tangent.change()[row]
+        tangent.add(row)
+        taken.append(row)
+        true = linear.losses(linear.fitted(taken)).sum()
+        assert tangent.error() == pytest.approx(true, rel=1e-9) and predicted == pytest.approx(true, rel=1e-9)
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_the_first_order_is_the_slope_of_the_loss_by_a_molecules_weight(tasks: int) -> None:
+    linear = Linear(tasks)
+    tangent = linear.tangent()
+    whole, first = tangent.whole_step(), tangent.first_order()
+    tangent.cells = tangent.cells * 10**6  # a millionth of the weight
+    assert np.allclose(tangent.whole_step() * 10**6, first, rtol=1e-4, atol=1e-7)
+    assert not np.allclose(whole, first, rtol=0.02)
+
+
+def test_a_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:
+    linear = Linear(1)
+    tangent = linear.tangent()
+    h = tangent.leverages()
+    before = linear.part("pool", linear.weights).outputs[:, 0]
+    for row in (0, 4):
+        after = linear.part("pool", linear.fitted([row])).outputs[row, 0]
+        share = (after - before[row]) / (linear.y["pool"][row, 0] - before[row])
+        assert share == pytest.approx(h[row] / (1 + h[row]), rel=1e-9)
+    assert h[2] > 0, "whatever the label, or without one"
+
+
+def test_binary_tasks_step_by_their_own_bend() -> None:
+    """One Newton step of a logistic model, against the step in its weights."""
+    generator = np.random.default_rng(1)
+    slopes = generator.normal(size=(6, 3))
+    inverse = np.linalg.inv(generator.normal(size=(3, 3)) @ np.diag([1, 2, 3]) @ np.eye(3) + 6 * np.eye(3))
+    inverse = (inverse + inverse.T) / 2
+    outputs, labels = generator.normal(size=(6, 1)), np.array([[1.0], [0.0], [1.0], [0.0], [1.0], [1.0]])
+    parts = Part(outputs[:4], labels[:4]), Part(outputs[4:], labels[4:])
+    tangent = Tangent(slopes @ inverse @ slopes.T, *parts, np.array([True]), 20)
+    chance = 1 / (1 + np.exp(-outputs[5, 0]))
+    bent = np.linalg.inv(np.linalg.inv(inverse) + chance * (1 - chance) / 20 * np.outer(slopes[5], slopes[5]))
+    moved = outputs[:4, 0] - slopes[:4] @ (bent @ slopes[5]) * (chance - 1) / 20
+
+    def entropy(logits: np.ndarray) -> np.ndarray:
+        return -np.log(
+            np.where(labels[:4, 0] == 1, 1, 0) * 1 / (1 + np.exp(-logits)) + (1 - labels[:4, 0]) / (1 + np.exp(logits))
+        )
+
+    assert np.allclose(tangent.whole_step()[1], entropy(moved) - entropy(outputs[:4, 0]), atol=1e-12)
+    tangent.add(1)
+    assert np.allclose(tangent.outputs[:4], moved) and np.allclose(tangent.pairs, slopes @ bent @ slopes.T, atol=1e-12)
+
+
+def test_an_interval_covers_the_mean_and_narrows_with_the_target() -> None:
+    generator = np.random.default_rng(0)
+    widths = []
+    for m in (20, 2000):
+        parts = Part(np.zeros((m, 1)), np.zeros((m, 1))), Part(np.zeros((3, 1)), np.zeros((3, 1)))
+        tangent = Tangent(np.zeros((m + 3, m + 3)), *parts, np.array([False]), 10)
+        changes = generator.normal([[0.0], [1.0], [-2.0]], 1.0, (3, m))
+        low, high = interval(changes, tangent)
+        assert ((low < changes.mean(1)) & (changes.mean(1) < high)).all()
+        assert np.allclose(high - low, 2 * 1.96 * changes.std(1) / m**0.5, rtol=0.25)
+        widths.append((high - low).mean())
+    assert widths[0] > 7 * widths[1]
