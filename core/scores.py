@@ -30,10 +30,15 @@ class Scores:
 
     `table`: a row a molecule in pool order: smiles, label, prediction, residual, slope (label units; with several tasks
     `label:<task>` and so on), influence, delta_loss, benefit, and planted where the pool has it. A molecule without
-    a label has NaN scores.
+    a label has NaN scores. Where pairs are known also `delta_loss_low` and `_high`, `whole_step`, `_low` and `_high`,
+    and `leverage` (see `core.tangent`).
     `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
     scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
     `smiles`: the molecules of train and target, in the order of these features.
+    `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
+    loss if one is taken out) and, where the dual told them, `leverage` and `leave_one_out` (residual of the model
+    without the molecule, by its leverage).
+    `tangent`: `pairs` of the target's and the pool's cells, and their scaled outputs and labels, for whole steps.
     `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
     detection.
     """
@@ -43,6 +48,8 @@ class Scores:
     last_layer: dict[str, np.ndarray] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     smiles: dict[str, np.ndarray] = field(default_factory=dict)
+    training: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tangent: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The record, with counts, quantiles and the ends of the ranking."""
@@ -70,7 +77,9 @@ class Scores:
         from safetensors.numpy import save_file
 
         self.table.to_parquet(folder / "scores.parquet")
+        self.training.to_parquet(folder / "training.parquet")
         arrays = {f"last_layer.{name}": value for name, value in self.last_layer.items()} | {"vector": self.vector}
+        arrays |= {f"tangent.{name}": value for name, value in self.tangent.items()}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
         parts = [pd.DataFrame({"part": part, "smiles": smiles}) for part, smiles in self.smiles.items()]
         both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"part": [], "smiles": []}, dtype=str)
@@ -84,10 +93,18 @@ class Scores:
 
         arrays = load_file(folder / "arrays.safetensors")
         both = pd.read_parquet(folder / "parts.parquet")
+
+        def under(name: str) -> dict[str, np.ndarray]:
+            return {
+                full.removeprefix(f"{name}."): value for full, value in arrays.items() if full.startswith(f"{name}.")
+            }
+
         return cls(
             table=pd.read_parquet(folder / "scores.parquet"),
-            vector=arrays.pop("vector"),
-            last_layer={name.removeprefix("last_layer."): value for name, value in arrays.items()},
+            vector=arrays["vector"],
+            last_layer=under("last_layer"),
+            tangent=under("tangent"),
+            training=pd.read_parquet(folder / "training.parquet"),
             record=json.loads((folder / "record.json").read_text(encoding="utf-8")),
             smiles={part: rows["smiles"].to_numpy(object) for part, rows in both.groupby("part")},
         )
@@ -136,10 +153,10 @@ def unit_words(kinds: Sequence[str], units: Sequence[str]) -> str:
 
 
 def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
-    """How well planted wrong labels are found by two rankings: AUROC with its bootstrap interval.
+    """How well planted wrong labels are found by several rankings: AUROC with its bootstrap interval.
 
-    `delta_loss`: the more harmful, the more suspicious; `residual`: the larger |residual| (root mean square over a
-    molecule's tasks, each in units of its own residuals' spread). Molecules without a label are left out.
+    `delta_loss`, `whole_step`: the more harmful, the more suspicious; `residual`: the larger |residual| (root mean
+    square over a molecule's tasks, each in units of its own residuals' spread). Molecules without a label are left out.
     """
     if "planted" not in table:
         return {}
@@ -147,7 +164,8 @@ def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]
     known = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
     residuals = residuals[known] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
     size = np.sqrt(np.nanmean(residuals**2, axis=1))
-    by = {"delta_loss": table["delta_loss"].to_numpy(float)[known], "residual": size}
+    by = {name: table[name].to_numpy(float)[known] for name in ("delta_loss", "whole_step") if name in table}
+    by["residual"] = size
     flags = table["planted"].to_numpy(bool)[known]
     found = {name: auroc_interval(flags, score, seed) for name, score in by.items()}
     return {

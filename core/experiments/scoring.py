@@ -1,7 +1,7 @@
 """What scoring a table takes: the checks before it, the batches, the columns; also of a table that comes later."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -101,10 +101,20 @@ def encoded(
     return found
 
 
+class Scored(NamedTuple):
+    """The score table of some molecules (`core.scores.score_columns`), the scaled outputs (n, t), and what enters the
+    last layer (n, h/2) if it was wanted.
+    """
+
+    table: pd.DataFrame
+    outputs: np.ndarray
+    features: np.ndarray | None
+
+
 def scored_rows(
     predictor: "Predictor", seen: "View", slopes: Any, table: Dataset, cells: int, size: int, keep: bool, report: Report
-) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The score table of some molecules, and what enters the last layer if `keep`."""
+) -> Scored:
+    """Sweep over a table along the slopes of a solved vector; `keep` what enters the last layer."""
     from core.directional import swept
 
     outputs, moved, features = swept(predictor, seen, slopes, list(table.smiles), size, keep, report)
@@ -116,7 +126,7 @@ def scored_rows(
     found.insert(0, "smiles", np.asarray(table.smiles, dtype=object))
     if "planted" in table.columns:
         found["planted"] = np.asarray(table.columns["planted"], bool)
-    return found, features
+    return Scored(found, outputs, features)
 
 
 def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame]:
@@ -140,9 +150,8 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
         if table.tasks != fit.tasks:
             raise BadInput(f"the table measures {list(table.tasks)}, the fit {list(fit.tasks)}; name the same targets")
         check_labels(fit, table, "table")
-        return scored_rows(predictor, seen, slopes, table, record["cells_train"], record["batch_size"], False, report)[
-            0
-        ]
+        given = (table, record["cells_train"], record["batch_size"], False, report)
+        return scored_rows(predictor, seen, slopes, *given).table
 
     score.check = predictor.backbone.check
     return score

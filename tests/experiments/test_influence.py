@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from core import backbones
 from core.data import Dataset
@@ -13,6 +14,7 @@ from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.fits import PARTS, Fit, tabulate
+from core.predictor import Predictor
 from core.report import Cancelled, Report
 from core.samplers import Greedy, Top
 from core.scores import Scores
@@ -106,13 +108,103 @@ def test_scores_and_their_record(study, scope, solver, tmp_path):
     assert record["digests"]["pool"] == found["pool"].digest and record["fit"] == RECIPE.fit.key
     assert record["converged"] and record["residual"] <= solver.tolerance and record["solver"]["kind"] == solver.kind
     assert record["step_check"] < 0.02 and record["forward_mode_rms"] < 0.01 and record["forward_mode_check"] < 0.05
-    assert set(record["detection"]) == {"delta_loss", "residual"} and record["detection"]["residual"]["auroc"] > 0.8
+    assert {"delta_loss", "residual"} <= set(record["detection"]) and record["detection"]["residual"]["auroc"] > 0.8
     fractions = [fraction for fraction, _ in told]
     assert (
         fractions[0] == 0 and max(fractions) > 0.95 and any({"step", "residual"} <= set(numbers) for _, numbers in told)
     )
     scores.save(tmp_path)
     assert Scores.load(tmp_path).summary()["rows"] == len(found["pool"])
+
+
+@pytest.mark.parametrize("kinds", ["one", "three", "binary"])
+@pytest.mark.parametrize("scope", ["all", "head"])
+def test_the_dual_tells_whole_steps_intervals_and_molecules_left_out(kinds, scope, tmp_path):
+    found = tables(3 if kinds == "three" else 1, binary=kinds == "binary")
+    study = found, fitted(found, tmp_path)
+    scores = scored(dataclasses.replace(RECIPE, scope=scope), study)
+    table, record = scores.table, scores.record
+    assert record["solver"]["chosen"] == "dual" and record["pairs_check"]["off"] < 0.02
+    assert (table["delta_loss_low"] <= table["delta_loss"] + 1e-9).mean() > 0.9
+    assert (table["delta_loss"] <= table["delta_loss_high"] + 1e-9).mean() > 0.9
+    known = table["delta_loss"].notna()
+    assert known.any() and (table["whole_step"].notna() == known).all() and (table["leverage"] > 0).all()
+    assert (table["whole_step_low"] <= table["whole_step_high"])[known].all()
+    assert 0 <= record["pairs_check"]["delta_loss_clear"] <= known.sum()
+    assert record["pairs_check"]["spearman"] > 0.5
+    stable = record["stability"]
+    assert set(stable) == {"third", "thrice"} and all(0.5 < one["spearman"] <= 1 for one in stable.values())
+    training = scores.training
+    assert (training["smiles"] == found["train"].smiles).all()
+    end = ":t1" if kinds == "three" else ""
+    assert np.allclose(training["removal"], -training["influence"] / record["cells_train"], equal_nan=True)
+    h, known = training[f"leverage{end}"], training[f"label{end}"].notna()
+    assert (h.notna() == known).all() and h[known].between(0, 1).all()
+    outward = training[f"leave_one_out{end}"].abs() - training[f"residual{end}"].abs()
+    assert (outward[known] >= -1e-9).all(), "a molecule fits worse without itself"
+    scores.save(tmp_path)
+    again = Scores.load(tmp_path)
+    assert again.training.equals(training) and set(again.tangent) == set(scores.tangent)
+    assert all(np.array_equal(again.tangent[name], scores.tangent[name], equal_nan=True) for name in scores.tangent)
+
+
+def test_leaving_a_training_molecule_out_is_what_the_last_layer_says_fitted_without_it(tmp_path):
+    """Ridge regression on what enters the last layer, from the very optimum, against the residual by its leverage."""
+    found = tables()
+    fit = fitted(found, tmp_path)
+    predictor = Predictor.load(tmp_path / "predictor").double()
+    scaled = predictor.scaled(found["train"].targets)
+    last, damping = predictor.head[-1], 0.3
+    with torch.no_grad():
+        batch = predictor.encode(list(found["train"].smiles))
+        x = torch.cat([predictor.last_features(batch), torch.ones(40, 1)], 1).double()
+
+        def solved(rows: torch.Tensor) -> torch.Tensor:
+            a = 2 * x[rows].T @ x[rows] / 40 + damping * torch.eye(x.shape[1])
+            return torch.linalg.solve(a, 2 * x[rows].T @ scaled[rows] / 40)
+
+        whole = solved(torch.arange(40))
+        last.weight.copy_(whole[:-1].T)
+        last.bias.copy_(whole[-1])
+    predictor.save(tmp_path / "other" / "predictor")
+    recipe = dataclasses.replace(RECIPE, scope="last layer", damping=damping)
+    scores = scored(recipe, (found, dataclasses.replace(fit, folder=tmp_path / "other")))
+    spread = float(predictor.spread[0])
+    for row in (0, 7, 39):
+        others = torch.cat([torch.arange(row), torch.arange(row + 1, 40)])
+        true = float((x[row] @ solved(others) - scaled[row]) * spread)
+        assert scores.training["leave_one_out"][row] == pytest.approx(true, rel=1e-3)
+    taken = torch.cat(
+        [x, torch.cat([predictor.last_features(predictor.encode([found["pool"].smiles[3]])), torch.ones(1, 1)], 1)]
+    )
+    labels = torch.cat([scaled, predictor.scaled(found["pool"].targets[3:4])])
+    a = 2 * taken.T @ taken / 40 + damping * torch.eye(x.shape[1])
+    more = torch.linalg.solve(a, 2 * taken.T @ labels / 40)
+    more, whole = more.detach(), whole.detach()
+    aims = predictor.encode(list(found["valid"].smiles))
+    seen, goals = (
+        torch.cat([predictor.last_features(aims), torch.ones(15, 1)], 1),
+        predictor.scaled(found["valid"].targets),
+    )
+    true = (
+        float(((seen.detach() @ more - goals) ** 2).mean() - ((seen.detach() @ whole - goals) ** 2).mean()) * spread**2
+    )
+    assert scores.table["whole_step"][3] == pytest.approx(true, rel=1e-3)
+
+
+def test_other_dampings_are_solved_for_unless_that_is_turned_off(study):
+    scores = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-4)), study)
+    assert scores.record["stability"]["third"]["molecules"] == len(scores.table)
+    assert "whole_step" not in scores.table and "leverage" not in scores.training and not scores.tangent
+    assert not scored(dataclasses.replace(RECIPE, solver=CG(), stability=False), study).record["stability"]
+    same = scored(RECIPE, study).record["stability"]
+    for name in ("third", "thrice"):
+        assert same[name]["spearman"] == pytest.approx(scores.record["stability"][name]["spearman"], abs=0.01)
+
+
+def test_a_sample_of_the_training_part_tells_leverages_of_itself_alone(study):
+    scores = scored(dataclasses.replace(RECIPE, curvature_rows=25), study)
+    assert scores.training["leverage"].notna().sum() == 25 and scores.training["removal"].notna().all()
 
 
 def test_solvers_and_routes_agree_on_the_ranking(study):

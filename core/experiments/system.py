@@ -1,0 +1,205 @@
+"""The linear system of an influence: solved once for a whole pool, and kept for a job that is interrupted later."""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from core.data import Dataset
+from core.experiments.scoring import encoded
+from core.report import SILENT, Report
+from core.solvers import Auto, Dual
+from core.solvers.solution import NotSolved
+from core.spec import as_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.experiments.influence import Influence
+    from core.influence import Curvature, View, Weighed
+    from core.predictor import Predictor
+
+PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
+NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
+
+
+class System(NamedTuple):
+    """C⁻¹∇L_target and how it went.
+
+    `view`: over the weights that matter; `arrays`: `vector` (d,); where they are known `third` and `thrice` (d,), the
+    same at other dampings, `leverage` (n, t) of the training cells, NaN where unknown, and `pairs` (k, k), J C⁻¹ Jᵀ of
+    the measured target cells and all cells of the pool, molecule by molecule.
+    """
+
+    view: "View"
+    arrays: "dict[str, torch.Tensor]"
+    record: dict[str, Any]
+
+
+def solved(
+    recipe: "Influence",
+    predictor: "Predictor",
+    seen: "View",
+    parts: dict[str, Dataset],
+    report: Report,
+) -> System:
+    """Build and solve the system of a recipe; `parts`: train, target, pool. Raises `NotSolved`."""
+    from core.influence import Curvature, target_gradient, used
+
+    kept = _kept(report)
+    if kept is not None:
+        arrays, record = kept
+        narrowed = dataclasses.replace(seen, params={name: seen.params[name] for name in record["weights"]})
+        return System(narrowed, {name: value.to(seen.binary.device) for name, value in arrays.items()}, record)
+    train, target, size = parts["train"], parts["target"], recipe.batch_size
+    rows = np.arange(len(train))
+    if 0 < recipe.curvature_rows < len(train):
+        rows = np.random.default_rng([recipe.seed, 1]).permutation(len(train))[: recipe.curvature_rows]
+    sample, cells = train.take(rows), int((~np.isnan(train.targets)).sum())
+    order = predictor.batches(list(sample.smiles), size)
+    batches = encoded(predictor, seen, sample, order, size, report.part(0, 0.1, phase="reading the training part"))
+    seen = used(seen, batches[0][0])
+    aims = encoded(predictor, seen, target, None, size, report.part(0.1, 0.15, phase="reading the target"))
+    report(0.15, "gradient of the target loss")
+    gradient = target_gradient(seen, aims)
+
+    def draws() -> list:
+        shuffled = np.random.default_rng([recipe.seed, 2]).permutation(len(sample))
+        return encoded(predictor, seen, sample, split(shuffled, size), size, SILENT)
+
+    curvature = Curvature(seen, batches, form=recipe.curvature, draws=draws, pulse=lambda: report.check("solving"))
+    found: dict[str, Any] = {"damping_from": "given"}
+    curvature.damping = recipe.damping or 0.0
+    if not recipe.damping:
+        trace = curvature.trace(recipe.seed, report=report.part(0.15, 0.3))
+        curvature.damping = trace / min(cells, seen.d)
+        found = {"trace": trace, "damping_from": "trace / min(training cells, parameters), Hutchinson's estimate"}
+    if recipe.curvature == "hessian":
+        found["lowest_eigenvalue"] = curvature.refuse_if_indefinite(report.part(0.3, 0.35))
+    curvature.beside, beside_order = _beside(recipe, curvature, predictor, parts)
+    solution = recipe.solver(curvature, gradient, report.part(0.35, 0.85, phase="solving"))
+    arrays = {"vector": solution.answer}
+    if solution.spectrum is not None:
+        leverage = np.full(train.targets.shape, np.nan)
+        mine = cell_order(order, ~np.isnan(sample.targets))
+        leverage[rows[mine[:, 0]], mine[:, 1]] = solution.spectrum.leverages(curvature.damping).cpu().numpy()
+        arrays["leverage"] = _tensor(leverage, gradient)
+        if curvature.beside:
+            pairs = solution.spectrum.pairs(curvature.damping)
+            arrays["pairs"] = pairs[beside_order][:, beside_order].float()
+    others, failures = _others(recipe, curvature, gradient, solution, report.part(0.85, 1.0, phase="other dampings"))
+    record = {
+        "scope": recipe.scope,
+        "parameters": seen.d,
+        "weights": list(seen.params),
+        "curvature": recipe.curvature,
+        "curvature_rows": len(sample),
+        "cells_train": cells,
+        "damping": curvature.damping,
+        **found,
+        "solver": {**as_json(recipe.solver), **solution.numbers},
+        "residual": solution.residual,
+        "steps": solution.steps,
+        "seconds": solution.seconds,
+        "converged": solution.converged,
+        "history": [[step, residual] for step, residual in solution.history],
+        "warnings": [*solution.warnings, *failures],
+    }
+    if len(sample) < len(train):
+        record["warnings"].append(f"the curvature is of {len(sample):,} of {len(train):,} training molecules")
+    _keep(report, arrays | others, record)
+    return System(seen, arrays | others, record)
+
+
+def split(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Rows in their order, `size` at a time."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def cell_order(parts: list, known: np.ndarray) -> np.ndarray:
+    """(k, 2) molecule and task of the known cells (n, t), as batches of these rows hold them, task by task."""
+    found = [(row, task) for rows in parts for task in range(known.shape[1]) for row in rows if known[row, task]]
+    return np.array(found, int).reshape(-1, 2)
+
+
+def _beside(
+    recipe: "Influence", curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
+) -> "tuple[Weighed, np.ndarray]":
+    """Target and pool for a solver that tells what single cells do to each other, if it can hold them all.
+
+    Also where each of their cells stands in the order of the batches: the target's measured ones molecule by molecule,
+    then all of the pool's.
+    """
+    import torch
+
+    target, pool = parts["target"], parts["pool"]
+    known = [~np.isnan(target.targets), np.ones(pool.targets.shape, bool)]
+    solver = recipe.solver.chosen(curvature) if isinstance(recipe.solver, Auto) else recipe.solver
+    more = int(sum(cells.sum() for cells in known))
+    if not isinstance(solver, Dual) or more > PAIRS_AT_MOST or curvature.cells + more > solver.most:
+        return [], np.array([], int)
+    found, place, at = [], 0, []
+    for table, cells in zip((target, pool), known, strict=True):
+        order = predictor.batches(list(table.smiles), recipe.batch_size)
+        for rows in order:
+            if cells[rows].any():
+                factors = np.where(cells[rows], 1.0, np.nan)
+                inputs = curvature.seen.inputs(predictor.encode([table.smiles[row] for row in rows]))
+                found.append((inputs, _tensor(factors, next(iter(curvature.seen.params.values())))))
+        mine = cell_order(order, cells)
+        at.append(place + np.lexsort((mine[:, 1], mine[:, 0])))
+        place += len(mine)
+    return found, torch.as_tensor(np.concatenate(at), device=curvature.seen.binary.device)
+
+
+def _others(
+    recipe: "Influence", curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
+) -> "tuple[dict[str, torch.Tensor], list[str]]":
+    """The answers at a third of the damping and at three times it; sentences where there is none."""
+    found, failures = {}, []
+    for place, (name, factor) in enumerate(NEIGHBOURS.items()):
+        damping, part = factor * curvature.damping, report.part(place / 2, (place + 1) / 2)
+        part(0, f"at {damping:.3g}")
+        try:
+            if solution.again is not None:
+                found[name] = solution.again(damping)
+            elif recipe.stability:
+                found[name] = recipe.solver(dataclasses.replace(curvature, damping=damping), gradient, part).answer
+        except NotSolved as error:
+            failures.append(
+                f"no scores at a damping of {damping:.3g}, whose agreement would tell of stability: {error}"
+            )
+    return found, failures
+
+
+def _tensor(values: np.ndarray, like: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    return torch.as_tensor(values).to(like)
+
+
+def _keep(report: Report, arrays: "dict[str, torch.Tensor]", record: dict[str, Any]) -> None:
+    """Leave the solved system in the scratch folder."""
+    from safetensors.torch import save_file
+
+    if report.scratch:
+        draft = report.scratch / "solved.draft"
+        held = {name: value.cpu().contiguous() for name, value in arrays.items()}
+        save_file(held, draft, metadata={"record": json.dumps(record)})
+        draft.replace(report.scratch / "solved.safetensors")
+
+
+def _kept(report: Report) -> "tuple[dict[str, torch.Tensor], dict[str, Any]] | None":
+    from safetensors import SafetensorError, safe_open
+
+    path = report.scratch / "solved.safetensors" if report.scratch else None
+    if path is None or not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            return arrays, json.loads(file.metadata()["record"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # cut short by a power cut
+        path.unlink()
+        return None
