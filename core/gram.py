@@ -19,6 +19,7 @@ from core.influence import View, Weighed, leaves_of, pull, unflatten
 from core.report import SILENT, Report
 
 ROOM = 1 << 30  # bytes for what enters and leaves the layers of one pass, and for a block of columns
+STRIP = 512  # rows of a Gram matrix that are multiplied at a time
 AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
 
 
@@ -80,15 +81,15 @@ class Rows:
             for layer, records in zip(group, self._passed(group), strict=True):
                 for columns in layer.columns(records, max(1, room // (8 * self.all))):
                     self.pulse()
-                    total += (columns @ columns.T).double()
+                    _add(total, columns)
                     done += columns.shape[1]
                     report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
         for names in self._chunks(rest, room):
             columns = self._one_by_one(names, report)
-            total += (columns @ columns.T).double()
+            _add(total, columns)
             done += columns.shape[1]
             report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
-        return total
+        return total.tril() + total.tril(-1).T
 
     def _layers(self) -> tuple[list["Layer"], list[str]]:
         """Layers whose rows follow from what enters and leaves them, tried on the first batch; names of the others."""
@@ -262,6 +263,12 @@ class OfEmbedding(Layer):
 
 
 KINDS: dict[type[nn.Module], type[Layer]] = {nn.Linear: OfLinear, nn.LayerNorm: OfNorm, nn.Embedding: OfEmbedding}
+
+
+def _add(total: Tensor, columns: Tensor) -> None:
+    """Add X Xᵀ of columns (n, some) to the lower triangle of `total` (n, n), by strips: half the multiplications."""
+    for start in range(0, len(total), STRIP):
+        total[start:, start : start + STRIP] += columns[start:] @ columns[start : start + STRIP].T
 
 
 def _measured(factors: Tensor) -> list[Tensor]:

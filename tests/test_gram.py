@@ -60,6 +60,21 @@ def test_every_method_of_the_real_backbone(method: str) -> None:
     assert float((found - held @ held.T).norm()) < 1e-4 * float((held @ held.T).norm())
 
 
+def test_further_cells_stand_beside_the_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gram, "STRIP", 3)
+    curvature = curvature_of(small_predictor(("regression", "binary"), double=True), "all", ("regression", "binary"))
+    (inputs, targets), rest = curvature.batches[-1], curvature.batches[:-1]
+    few = Curvature(curvature.seen, rest)
+    factors = torch.where(torch.isnan(targets), torch.nan, 0.5)
+    few.beside = [(inputs, factors)]
+    rows, held = few.rows(), rows_of(few.rows())
+    beside = rows_of(Rows(curvature.seen, few.beside))
+    assert len(rows) == len(held) == few.cells and rows.all == len(held) + len(beside)
+    both = torch.cat([held, beside])
+    assert torch.allclose(rows.gram(), both @ both.T, atol=1e-12)
+    assert torch.allclose(rows.pulled(torch.ones(len(rows)).double()), held.sum(0), atol=1e-12)
+
+
 def test_a_layer_that_its_rows_do_not_explain_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     curvature = curvature_of(small_predictor(double=True), "all", ("regression",))
     held = rows_of(curvature.rows())
