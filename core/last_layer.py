@@ -6,7 +6,6 @@ by Δw = −A⁻¹x r / (1 + h), h = xᵀA⁻¹x (Sherman & Morrison, 1950, doi:
 first order, so that what a second copy would add is known to be less. The features may be anything that stays fixed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,45 +89,33 @@ class Ridge:
         self.inverse = self.inverse - a * np.outer(u, u)
 
 
-def ridges(arrays: dict[str, np.ndarray], damping: float) -> tuple[list[Ridge], int]:
-    """A last layer for each task, and the measured cells of the target.
+class LastLayer:
+    """The last layers of all tasks together, as a model that takes up molecules (`core.greedy`).
 
-    `arrays`: `train`, `target`, `pool` features (n, p) and `train_labels`, `target_labels`, `pool_labels` (n, t).
+    `arrays`: `train`, `target`, `pool` features (n, p) and `train_labels`, `target_labels`, `pool_labels` (n, t);
+    `molecules`: rows of the target that count, by default all.
     """
-    standard = Standard.of(arrays["train"])
-    features = {part: standard(arrays[part]) for part in ("train", "target", "pool")}
-    found = []
-    for task in range(arrays["train_labels"].shape[1]):
-        parts = [(features[part], arrays[f"{part}_labels"][:, task].astype(float)) for part in features]
-        found.append(Ridge(*parts, damping=damping))
-    return found, int((~np.isnan(arrays["target_labels"])).sum())
 
+    def __init__(self, arrays: dict[str, np.ndarray], damping: float, molecules: np.ndarray | None = None) -> None:
+        standard = Standard.of(arrays["train"])
+        rows = {"target": slice(None) if molecules is None else molecules}
+        features = {part: standard(arrays[part])[rows.get(part, slice(None))] for part in ("train", "target", "pool")}
+        labels = {part: arrays[f"{part}_labels"][rows.get(part, slice(None))].astype(float) for part in features}
+        self.layers = [
+            Ridge(*[(features[part], labels[part][:, task]) for part in features], damping=damping)
+            for task in range(labels["train"].shape[1])
+        ]
+        self.size, self.many = len(arrays["pool"]), int((~np.isnan(labels["target"])).sum())
 
-def greedy(
-    arrays: dict[str, np.ndarray],
-    count: int,
-    damping: float,
-    stop_when_worse: bool = False,
-    step: Callable[[int, float], None] = lambda done, loss: None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates taken one after another, each time the one that leaves the least target loss.
+    def error(self) -> float:
+        """Sum of the squared errors of the target's measured cells."""
+        return sum(layer.error() for layer in self.layers)
 
-    Rows (k,) in the order taken, and the mean target loss (k + 1,) before any and after each. k = `count`, or fewer
-    where `stop_when_worse` and none is left that lowers the loss.
-    """
-    layers, cells = ridges(arrays, damping)
-    loss = [sum(layer.error() for layer in layers) / cells]
-    free = np.ones(len(arrays["pool"]), bool)
-    rows: list[int] = []
-    while len(rows) < count:
-        change = np.where(free, sum(layer.change() for layer in layers), np.inf)
-        best = int(change.argmin())
-        if stop_when_worse and change[best] >= 0:
-            break
-        for layer in layers:
-            layer.add(best)
-        free[best] = False
-        rows.append(best)
-        loss.append(sum(layer.error() for layer in layers) / cells)
-        step(len(rows), loss[-1])
-    return np.array(rows, dtype=int), np.array(loss)
+    def change(self) -> np.ndarray:
+        """(n,) change of that sum if a molecule of the pool is taken up."""
+        return sum(layer.change() for layer in self.layers)
+
+    def add(self, row: int) -> None:
+        """Take a molecule of the pool up, in every task it has a label of."""
+        for layer in self.layers:
+            layer.add(row)

@@ -7,7 +7,7 @@ doi:10.1214/aoms/1177729893): the whole step, not its first order. S, between th
 is all there is to know. For squared errors of a linear model the step is exact.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,14 +23,27 @@ class Tangent:
     """What each molecule of a pool would do to the loss of each target cell, and the taking up of one after another.
 
     `pairs` (k, k): S of the measured target cells, molecule by molecule, then of all cells (p · t) of the pool.
-    `binary` (t,): which tasks are; `cells`: N. A molecule without a label changes nothing. A step costs k².
+    `binary` (t,): which tasks are; `cells`: N; `molecules`: rows of the target that count, by default all. A molecule
+    without a label changes nothing. A step costs k².
     """
 
-    def __init__(self, pairs: np.ndarray, target: Part, pool: Part, binary: np.ndarray, cells: int) -> None:
+    def __init__(
+        self,
+        pairs: np.ndarray,
+        target: Part,
+        pool: Part,
+        binary: np.ndarray,
+        cells: int,
+        molecules: np.ndarray | None = None,
+    ) -> None:
         self.size, self.tasks = pool.outputs.shape
         measured = ~np.isnan(target.labels)
+        if molecules is not None:
+            wanted = np.isin(np.arange(len(measured)), molecules)
+            kept = np.concatenate([wanted[np.nonzero(measured)[0]], np.ones(pool.outputs.size, bool)])
+            pairs, measured = pairs[np.ix_(kept, kept)], measured & wanted[:, None]
         self.molecule, task = np.nonzero(measured)  # (M,) of each target cell
-        self.counts = measured.sum(1)  # (m,) cells of each target molecule
+        self.counts = measured.sum(1)  # (m,) cells that count of each target molecule
         self.many = len(task)
         self.pairs = np.array(pairs, dtype=float)
         self.binary = np.concatenate([np.asarray(binary)[task], np.tile(binary, self.size)])  # (k,)
@@ -97,6 +110,13 @@ class Tangent:
         """(p, M): Σ over a molecule's cells of S × its push."""
         across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
         return np.einsum("ptm,pt->pm", across, pushes)
+
+
+def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any], molecules: np.ndarray | None = None) -> Tangent:
+    """The linear model that scores keep (`Scores.tangent` and `Scores.record`), of all or some target molecules."""
+    parts = [Part(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
+    binary = np.array([kind == "binary" for kind in record["kinds"]])
+    return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules)
 
 
 def interval(

@@ -33,6 +33,7 @@ STOREYS = [
         "core.figures",
         "core.arm_figures",
         "core.drawing",
+        "core.greedy",
         "core.last_layer",
         "core.tangent",
     },

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.greedy import greedy
 from core.tangent import Part, Tangent, interval
 
 
@@ -85,6 +86,28 @@ def test_the_first_order_is_the_slope_of_the_loss_by_a_molecules_weight(tasks: i
     tangent.cells = tangent.cells * 10**6  # a millionth of the weight
     assert np.allclose(tangent.whole_step() * 10**6, first, rtol=1e-4, atol=1e-7)
     assert not np.allclose(whole, first, rtol=0.02)
+
+
+def test_molecules_of_the_target_that_do_not_count_are_left_out() -> None:
+    linear, some = Linear(2), np.array([0, 5, 6])
+    whole, known = linear.tangent(), ~np.isnan(linear.y["target"])
+    target, pool = linear.part("target", linear.weights), linear.part("pool", linear.weights)
+    fewer = Tangent(whole.pairs, target, pool, np.zeros(2, bool), linear.cells, some)
+    kept = np.isin(whole.molecule, some)
+    assert fewer.many == known[some].sum() == kept.sum() and fewer.size == 7
+    assert np.allclose(fewer.whole_step(), whole.whole_step()[:, kept])
+    fewer.add(4)
+    whole.add(4)
+    assert np.allclose(fewer.whole_step(), whole.whole_step()[:, kept])
+
+
+def test_the_greedy_choice_is_what_fitting_again_says_is_best_at_every_step() -> None:
+    linear = Linear(1)
+    rows, losses = greedy(linear.tangent(), 6)
+    for step in range(6):
+        free = [row for row in range(7) if row not in rows[:step]]
+        true = {row: linear.losses(linear.fitted([*rows[:step].tolist(), row])).mean() for row in free}
+        assert true[rows[step]] == pytest.approx(min(true.values())) == pytest.approx(losses[step + 1])
 
 
 def test_a_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:

@@ -9,7 +9,7 @@ from core.data import Dataset
 from core.experiments.scoring import scored_rows
 from core.metrics import spearman
 from core.report import Report
-from core.tangent import Part, Tangent, interval
+from core.tangent import interval, tangent_of
 
 if TYPE_CHECKING:
     import torch
@@ -54,13 +54,6 @@ def overlap(one: np.ndarray, other: np.ndarray, share: float) -> float:
     """Of the most helpful `share` by one ΔL, the part that is among the most helpful by another."""
     k = max(1, round(share * len(one)))
     return len(set(np.argsort(one, kind="stable")[:k]) & set(np.argsort(other, kind="stable")[:k])) / k
-
-
-def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> Tangent:
-    """The linear model that scores keep in their `tangent`."""
-    parts = [Part(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
-    binary = np.array([kind == "binary" for kind in record["kinds"]])
-    return Tangent(arrays["pairs"], *parts, binary, record["cells_train"])
 
 
 def whole_steps(

@@ -48,4 +48,13 @@ class Select(Spec[Dataset]):
             delta = scores.table["delta_loss"].to_numpy(float)[rows]
             about["harmful_kept"] = int((delta > 0).sum())
             about["predicted_change"] = float(np.nansum(delta))  # first order: copies count in full
+            if hasattr(self.sampler, "promise"):
+                report(0.5, "what the choice keeps of its promise")
+                found = self.sampler.promise(pool, scores)
+                about["promise"] = {
+                    "chosen_by": [float(found.chosen_by[0]), float(found.chosen_by[-1])],
+                    "other": [float(found.other[0]), float(found.other[-1])],
+                    "optimism": found.optimism,
+                    "best_count": found.best,
+                }
         return pool.take(rows, selection=about)

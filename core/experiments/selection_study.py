@@ -20,7 +20,7 @@ from core.learners import LEARNERS, SupportVectors, named
 from core.report import Report
 from core.samplers import Greedy, Top, Uniform
 from core.scores import Scores
-from core.solvers import CG, SOLVERS
+from core.solvers import SOLVERS, Auto
 from core.spec import BadInput, Spec, settings
 
 Arm = Literal["none", "all", "random", "top", "bottom", "greedy"]
@@ -57,7 +57,7 @@ class SelectionStudy(Spec[Comparison]):
         description="train from random weights too: what pre-training is worth; wants a pre-trained backbone",
     )
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
-    solver: Annotated[Any, SOLVERS] = Field(default=CG(), description="how the curvature is inverted")
+    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the curvature is inverted")
     damping: float | None = Field(
         default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
     )

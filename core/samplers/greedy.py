@@ -6,38 +6,71 @@ import numpy as np
 from pydantic import Field
 
 from core import chem
-from core.last_layer import greedy
+from core.greedy import CrossFit, cross_fitted, greedy
+from core.last_layer import LastLayer
 from core.samplers.count import check_count, scored
 from core.scores import Scores
 from core.spec import BadInput, settings
+from core.tangent import tangent_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.data import Dataset
+    from core.greedy import Model
 
 
 @settings
 class Greedy:
     """One molecule after another, each the one whose whole step leaves the least target loss.
 
-    The step is that of a last layer in closed form over fixed features (`core.last_layer`): ridge regression on
-    standardised features. It counts what copies share and how far a molecule really moves a model, which first-order
-    scores do not. RDKit's descriptors served better than what enters the trained last layer in the case measured
-    (`docs/LOG.md`); a likely reason is that the trained layer has already fitted the training labels. Labels of a
-    binary task are fitted as numbers.
+    The step is that of a model in closed form. `descriptors` and `last layer`: ridge regression on fixed features
+    (`core.last_layer`), labels of a binary task being fitted as numbers. `all weights`: the fit as the linear model of
+    its slopes, with the damping that was scored with (`core.tangent`); wants scores by the dual. Each counts what
+    copies share and how far a molecule really moves a model, which first-order scores do not. RDKit's descriptors
+    served better than what enters the trained last layer in the case measured (`docs/LOG.md`); a likely reason is that
+    the trained layer has already fitted the training labels.
     """
 
     kind: ClassVar[str] = "greedy"
 
     count: int = Field(default=100, ge=1, description="molecules to keep")
-    features: Literal["descriptors", "last layer"] = Field(
-        default="descriptors", description="what stays fixed: RDKit's descriptors, or what enters the fit's last layer"
+    features: Literal["descriptors", "last layer", "all weights"] = Field(
+        default="descriptors",
+        description="what the model in closed form sees: RDKit's descriptors, what enters the fit's last layer, or the "
+        "fit's slopes by all its weights",
     )
     damping: float = Field(default=20.0, gt=0, description="ridge of the last layer, in molecules")
-    stop_when_worse: bool = Field(default=False, description="keep fewer when none is left that lowers the target loss")
+    stop_when_worse: bool = Field(
+        default=False,
+        description="keep fewer where more would not help molecules that had no say: half of the target chooses, the "
+        "other half decides how many, both ways round",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the halves")
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        of, molecules = self._model(pool, scores)
+        count = cross_fitted(of, molecules, self.count, self.seed).best if self.stop_when_worse else self.count
+        if not count:
+            raise BadInput("no molecule of the pool lowers the target loss; turn `stop_when_worse` off")
+        return greedy(of(np.arange(molecules)), count)[0]
+
+    def promise(self, pool: "Dataset", scores: Scores | None = None) -> CrossFit:
+        """What the choice promises half of the target, and what the other half sees of it."""
+        of, molecules = self._model(pool, scores)
+        return cross_fitted(of, molecules, self.count, self.seed)
+
+    def _model(self, pool: "Dataset", scores: Scores | None) -> "tuple[Callable[[np.ndarray], Model], int]":
+        """The model in closed form of some molecules of the target, and how many there are. Raises `BadInput`."""
         check_count(self.kind, self.count, pool)
         scores = scored(self.kind, pool, scores)
+        if self.features == "all weights":
+            if not scores.tangent:
+                raise BadInput(
+                    "these scores know no pairs of molecules; score by the dual, with target and pool small enough for "
+                    "it, or choose by descriptors"
+                )
+            return lambda rows: tangent_of(scores.tangent, scores.record, rows), len(scores.tangent["target_labels"])
         arrays = dict(scores.last_layer)
         if not arrays:
             raise BadInput("these scores keep no features (the pool is very large); use top instead")
@@ -46,10 +79,7 @@ class Greedy:
         faulty = [name for name, value in arrays.items() if not np.isfinite(value).all() and "labels" not in name]
         if faulty:
             raise BadInput(f"features of {', '.join(faulty)} are not finite; train again with a lower learning rate")
-        rows, _ = greedy(arrays, self.count, self.damping, self.stop_when_worse)
-        if not len(rows):
-            raise BadInput("no molecule of the pool lowers the target loss; turn `stop_when_worse` off")
-        return rows
+        return lambda rows: LastLayer(arrays, self.damping, rows), len(arrays["target_labels"])
 
 
 def described(train: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

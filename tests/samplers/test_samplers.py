@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from core.data import Dataset
-from core.last_layer import Standard, greedy, ridges
+from core.greedy import cross_fitted, followed, greedy
+from core.last_layer import LastLayer, Standard
 from core.samplers import SAMPLERS
 from core.samplers.greedy import Greedy, described
 from core.samplers.top import Top
@@ -101,6 +102,8 @@ def test_greedy_refuses_what_it_cannot_use():
     pool, scores = pool_and_scores()
     with pytest.raises(BadInput, match="keep no features"):
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
+    with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
+        Greedy(count=3, features="all weights")(pool, scores)
     scores.last_layer["pool"][3, 0] = np.nan
     with pytest.raises(BadInput, match="features of pool are not finite"):
         Greedy(count=3, features="last layer")(pool, scores)
@@ -120,7 +123,7 @@ def test_greedy_follows_its_features():
     by_layer, by_descriptors = (
         Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
     )
-    assert list(by_layer) == list(greedy(scores.last_layer, 5, 20.0)[0]) != list(by_descriptors)
+    assert list(by_layer) == list(greedy(LastLayer(scores.last_layer, 20.0), 5)[0]) != list(by_descriptors)
 
 
 def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
@@ -147,7 +150,7 @@ def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
         generator = np.random.default_rng(5)
         for part in ("train", "target", "pool"):
             arrays[f"{part}_labels"][generator.random(arrays[f"{part}_labels"].shape) < 0.3] = np.nan
-    rows, losses = greedy(arrays, 8, 2.0)
+    rows, losses = greedy(LastLayer(arrays, 2.0), 8)
     for step in range(9):
         assert losses[step] == pytest.approx(refitted(arrays, list(rows[:step]), 2.0), rel=1e-6)
     for step in range(8):
@@ -158,11 +161,10 @@ def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
 
 def test_changes_stay_exact_after_many_steps():
     _, scores = pool_and_scores()
-    layers, cells = ridges(scores.last_layer, 2.0)
+    model = LastLayer(scores.last_layer, 2.0)
     for row in range(20):
-        layers[0].add(row)
-    before = layers[0].error()
-    change = layers[0].change()
+        model.add(row)
+    before, change, cells = model.error(), model.change(), model.many
     for row in (20, 25, 29):
         assert (before + change[row]) / cells == pytest.approx(
             refitted(scores.last_layer, [*range(20), row], 2.0), rel=1e-6
@@ -170,13 +172,35 @@ def test_changes_stay_exact_after_many_steps():
 
 
 def test_greedy_stops_when_nothing_helps_any_more():
-    pool, scores = pool_and_scores()
+    _, scores = pool_and_scores()
     scores.last_layer["pool_labels"] = scores.last_layer["pool_labels"] + 50  # every label far off
-    rows, losses = greedy(scores.last_layer, 30, 2.0, stop_when_worse=True)
+    rows, losses = greedy(LastLayer(scores.last_layer, 2.0), 30, stop_when_worse=True)
     assert len(rows) < 5 and (np.diff(losses) < 0).all()
-    if not len(rows):
-        with pytest.raises(BadInput, match="no molecule of the pool lowers"):
-            Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")(pool, scores)
+
+
+def test_half_of_the_target_chooses_and_the_other_half_decides_how_many():
+    pool, scores = pool_and_scores()
+    arrays = scores.last_layer
+    found = cross_fitted(lambda rows: LastLayer(arrays, 2.0, rows), 20, 30)
+    assert len(found.chosen_by) == len(found.other) == 31 and (np.diff(found.chosen_by[:5]) < 0).all()
+    assert found.chosen_by[0] == pytest.approx(found.other[0]), "before any is taken, each half is both"
+    assert found.chosen_by.min() < found.other.min(), "a choice flatters the molecules it is made by"
+    sampler = Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")
+    if found.best:
+        assert len(sampler(pool, scores)) == found.best < 30
+    kept = followed(LastLayer(arrays, 2.0), sampler(pool, scores)) if found.best else None
+    assert kept is None or kept[-1] < kept[0]
+    arrays["pool_labels"] = arrays["pool_labels"] + 50
+    with pytest.raises(BadInput, match="no molecule of the pool lowers"):
+        sampler(pool, scores)
+
+
+def test_molecules_that_do_not_count_change_nothing():
+    _, scores = pool_and_scores(tasks=2)
+    arrays, some = scores.last_layer, np.array([3, 4, 11])
+    fewer = arrays | {name: arrays[name][some] for name in ("target", "target_labels")}
+    assert np.allclose(LastLayer(arrays, 2.0, some).change(), LastLayer(fewer, 2.0).change())
+    assert LastLayer(arrays, 2.0, some).many == 6
 
 
 def test_features_that_are_constant_in_training_are_left_out():
@@ -209,13 +233,13 @@ def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
         scaled = np.clip((x - standard.centre) / np.where(np.isfinite(standard.spread), standard.spread, 1), -5, 5)
         arrays = {"train": scaled[train], "target": scaled[target], "pool": scaled[pool]}
         arrays |= {"train_labels": y[train, None], "target_labels": y[target, None], "pool_labels": labels[:, None]}
-        layer = ridges(arrays, 20.0)[0][0]
+        layer = LastLayer(arrays, 20.0).layers[0]
         first_order = -2 * layer.r * (layer.x @ (layer.inverse @ (layer.v.T @ layer.e)))
         kept = {
             "none": [],
             "random": range(60),
             "top": np.argsort(first_order)[:60],
-            "greedy": greedy(arrays, 60, 20.0)[0],
+            "greedy": greedy(LastLayer(arrays, 20.0), 60)[0],
         }
         judge = arrays | {"target": scaled[test], "target_labels": y[test, None]}
         errors.append({arm: refitted(judge, list(rows), 20.0) ** 0.5 for arm, rows in kept.items()})
