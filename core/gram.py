@@ -15,10 +15,12 @@ from torch.func import jvp
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves, tree_map
 
+from core import memory
 from core.influence import View, Weighed, leaves_of, pull, unflatten
 from core.report import SILENT, Report
 
-ROOM = 1 << 30  # bytes for what enters and leaves the layers of one pass, and for a block of columns
+ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass
+SHARE, MOST = 4, 8 << 30  # of the free memory a quarter, at most 8 GB, for that: a layer more saves a part of a pass
 STRIP = 512  # rows of a Gram matrix that are multiplied at a time
 AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
 
@@ -72,12 +74,14 @@ class Rows:
             total += pull(outputs, leaves, given).to(total)
         return total
 
-    def gram(self, report: Report = SILENT, room: int = ROOM) -> Tensor:
-        """AAᵀ of the own cells and those beside them, float64 (all, all)."""
+    def gram(self, report: Report = SILENT, room: int | None = None) -> Tensor:
+        """AAᵀ of the own cells and those beside them, float64 (all, all); `room`: bytes for what is held meanwhile."""
         layers, rest = self._layers()
+        held = room or min(MOST, max(ROOM, memory.free(str(self.seen.binary.device)) // SHARE))
+        room = min(held, ROOM)
         total = torch.zeros(self.all, self.all, dtype=torch.float64, device=self.seen.binary.device)
         work, done = self.seen.d, 0
-        for group in self._groups(layers, room):
+        for group in self._groups(layers, held):
             for layer, records in zip(group, self._passed(group), strict=True):
                 for columns in layer.columns(records, max(1, room // (8 * self.all))):
                     self.pulse()

@@ -5,6 +5,8 @@ import gc
 import platform
 import sys
 
+import psutil
+
 # glibc's numbers (malloc.h): how much free memory at the top of the heap goes back to the system, how much more than is
 # asked for it takes, and from which size on an array is mapped by itself (32 MiB is the most that it takes).
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
@@ -28,6 +30,14 @@ def release() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def free(device: str = "cpu") -> int:
+    """Bytes that nobody holds: of the machine, or of the accelerator that `device` names."""
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
 
 
 def is_short(error: BaseException) -> bool:

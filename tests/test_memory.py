@@ -34,3 +34,10 @@ def test_a_release_gives_back_what_nobody_holds() -> None:
     memory.release()
     assert before - psutil.Process().memory_info().rss > 300 * MEBIBYTE
     assert kept.all()
+
+
+def test_what_is_free_shrinks_by_what_is_held() -> None:
+    before = memory.free()
+    held = np.ones(512 * MEBIBYTE, np.uint8)
+    assert before - memory.free() > 256 * MEBIBYTE
+    assert len(held) and 0 < before < psutil.virtual_memory().total
