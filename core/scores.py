@@ -34,10 +34,9 @@ class Scores:
     and `leverage` (see `core.tangent`).
     `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
     scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
-    `smiles`: the molecules of train and target, in the order of these features.
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
     loss if one is taken out) and, where the dual told them, `leverage` and `leave_one_out` (residual of the model
-    without the molecule, by its leverage).
+    without the molecule, by its leverage). `target`: smiles, label, prediction, residual of the target's.
     `tangent`: `pairs` of the target's and the pool's cells, and their scaled outputs and labels, for whole steps.
     `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
     detection.
@@ -47,8 +46,8 @@ class Scores:
     vector: np.ndarray
     last_layer: dict[str, np.ndarray] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
-    smiles: dict[str, np.ndarray] = field(default_factory=dict)
     training: pd.DataFrame = field(default_factory=pd.DataFrame)
+    target: pd.DataFrame = field(default_factory=pd.DataFrame)
     tangent: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
@@ -78,12 +77,10 @@ class Scores:
 
         self.table.to_parquet(folder / "scores.parquet")
         self.training.to_parquet(folder / "training.parquet")
+        self.target.to_parquet(folder / "target.parquet")
         arrays = {f"last_layer.{name}": value for name, value in self.last_layer.items()} | {"vector": self.vector}
         arrays |= {f"tangent.{name}": value for name, value in self.tangent.items()}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
-        parts = [pd.DataFrame({"part": part, "smiles": smiles}) for part, smiles in self.smiles.items()]
-        both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"part": [], "smiles": []}, dtype=str)
-        both.to_parquet(folder / "parts.parquet")
         text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "record.json").write_text(text, encoding="utf-8")
 
@@ -92,7 +89,6 @@ class Scores:
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / "arrays.safetensors")
-        both = pd.read_parquet(folder / "parts.parquet")
 
         def under(name: str) -> dict[str, np.ndarray]:
             return {
@@ -105,8 +101,8 @@ class Scores:
             last_layer=under("last_layer"),
             tangent=under("tangent"),
             training=pd.read_parquet(folder / "training.parquet"),
+            target=pd.read_parquet(folder / "target.parquet"),
             record=json.loads((folder / "record.json").read_text(encoding="utf-8")),
-            smiles={part: rows["smiles"].to_numpy(object) for part, rows in both.groupby("part")},
         )
 
 

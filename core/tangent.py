@@ -119,6 +119,23 @@ def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any], molecules:
     return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules)
 
 
+def on_each(arrays: dict[str, np.ndarray], record: dict[str, Any], row: int) -> np.ndarray:
+    """(m,) what one molecule of the pool would do to the loss of each molecule of the target, by its whole step.
+
+    Their sum over the target's measured cells is its whole step; in the unit of the scaled loss.
+    """
+    tasks = arrays["pool_outputs"].shape[1]
+    measured = ~np.isnan(arrays["target_labels"])
+    own = int(measured.sum()) + row * tasks + np.arange(tasks)
+    kept = np.concatenate([np.arange(int(measured.sum())), own])
+    few = arrays | {"pairs": arrays["pairs"][np.ix_(kept, kept)]}
+    few |= {name: arrays[name][row : row + 1] for name in ("pool_outputs", "pool_labels")}
+    alone = tangent_of(few, record)
+    found = np.zeros(len(measured))
+    np.add.at(found, alone.molecule, alone.whole_step()[0])
+    return found
+
+
 def interval(
     changes: np.ndarray, tangent: Tangent, seed: int = 0, draws: int = 1000, level: float = 0.95
 ) -> np.ndarray:

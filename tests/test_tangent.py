@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.greedy import greedy
-from core.tangent import Part, Tangent, interval
+from core.tangent import Part, Tangent, interval, on_each
 
 
 class Linear:
@@ -108,6 +108,21 @@ def test_the_greedy_choice_is_what_fitting_again_says_is_best_at_every_step() ->
         free = [row for row in range(7) if row not in rows[:step]]
         true = {row: linear.losses(linear.fitted([*rows[:step].tolist(), row])).mean() for row in free}
         assert true[rows[step]] == pytest.approx(min(true.values())) == pytest.approx(losses[step + 1])
+
+
+def test_what_one_molecule_does_to_each_of_the_target() -> None:
+    linear = Linear(2)
+    tangent = linear.tangent()
+    arrays = {"pairs": tangent.pairs}
+    for name in ("target", "pool"):
+        part = linear.part(name, linear.weights)
+        arrays |= {f"{name}_outputs": part.outputs, f"{name}_labels": part.labels}
+    record = {"kinds": ["regression"] * 2, "cells_train": linear.cells}
+    for row in (0, 2, 5):
+        found = on_each(arrays, record, row)
+        changed = np.zeros(9)
+        np.add.at(changed, tangent.molecule, tangent.whole_step()[row])
+        assert np.allclose(found, changed, atol=1e-12) and found.shape == (9,)
 
 
 def test_a_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:

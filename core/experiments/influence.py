@@ -132,8 +132,8 @@ class Influence(Spec[Scores]):
             arrays["vector"].cpu().numpy(),
             kept,
             record,
-            {"train": train.smiles, "target": target.smiles},
             training,
+            swept["target"].table.filter(regex="^(smiles|label|prediction|residual)"),
             tangent,
         )
 

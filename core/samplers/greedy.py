@@ -75,7 +75,8 @@ class Greedy:
         if not arrays:
             raise BadInput("these scores keep no features (the pool is very large); use top instead")
         if self.features == "descriptors":
-            arrays |= described(scores.smiles["train"], {"target": scores.smiles["target"], "pool": pool.smiles})
+            others = {"target": scores.target["smiles"].to_numpy(), "pool": pool.smiles}
+            arrays |= described(scores.training["smiles"].to_numpy(), others)
         faulty = [name for name, value in arrays.items() if not np.isfinite(value).all() and "labels" not in name]
         if faulty:
             raise BadInput(f"features of {', '.join(faulty)} are not finite; train again with a lower learning rate")

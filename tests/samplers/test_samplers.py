@@ -34,7 +34,10 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
         pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta}),
         np.zeros(1),
         arrays,
-        smiles={part: np.array(["O" + "C" * (k + 1) for k in range(rows)], object) for part, rows in SIZES.items()},
+        **{
+            frame: pd.DataFrame({"smiles": ["O" + "C" * (k + 1) for k in range(SIZES[part])]})
+            for frame, part in (("training", "train"), ("target", "target"))
+        },
     )
 
 
