@@ -65,8 +65,13 @@ def shown_rows(values: np.ndarray, limit: int = MOST_POINTS, seed: int = 0) -> n
     return np.sort(np.concatenate([order[:end], middle, order[-end:]]))
 
 
-def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Sequence[bool] | None = None) -> go.Figure:
-    """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked."""
+def score_distribution(
+    delta_loss: Sequence[float], unit: str = "", planted: Sequence[bool] | None = None, band: float = 0.0
+) -> go.Figure:
+    """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked.
+
+    `band`: half the width of a typical interval; scores within it of zero are not told from zero.
+    """
     values = np.asarray(delta_loss, float)
     values = values[np.isfinite(values)] if planted is None else values
     figure = blank(with_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
@@ -95,6 +100,15 @@ def score_distribution(delta_loss: Sequence[float], unit: str = "", planted: Seq
         name, below = f"planted wrong labels: {len(marked):,}", np.full(len(marked), -0.04 * max(counts.max(), 1))
         figure.add_scatter(x=marked, y=below, mode="markers", marker=marker, name=name, hoverinfo="x")
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    if band > 0:
+        figure.add_vrect(
+            x0=max(-band, edges[0]),
+            x1=min(band, edges[-1]),
+            fillcolor=NEUTRAL,
+            opacity=0.16,
+            line_width=0,
+            layer="below",
+        )
     return figure
 
 
@@ -129,6 +143,36 @@ def score_map(
     if picked is not None and 0 <= picked < len(table):
         one = table.iloc[[picked]]
         _ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
+    return figure
+
+
+def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, str], unit: str = "") -> go.Figure:
+    """ΔL of the same molecules by two scorings, one against the other; the quarters where they agree have a ground."""
+    figure = blank(with_unit(f"ΔL by {names[0]}", unit), with_unit(f"ΔL by {names[1]}", unit), 380, legend=False)
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    rows = shown_rows(one)
+    rows = rows[np.isfinite(one[rows]) & np.isfinite(other[rows])]
+    figure.add_scatter(
+        x=one[rows],
+        y=other[rows],
+        mode="markers",
+        customdata=rows,
+        marker={"size": 6, "color": NEUTRAL, "opacity": 0.7},
+        hovertemplate="%{x:.3g} and %{y:.3g}<extra></extra>",
+    )
+    for colour, corner in ((HELPFUL, -1), (HARMFUL, 1)):
+        reach = [corner * float(np.max(np.abs(values[rows]), initial=0.0)) for values in (one, other)]
+        figure.add_shape(
+            type="rect",
+            x0=0,
+            x1=reach[0],
+            y0=0,
+            y1=reach[1],
+            fillcolor=colour,
+            opacity=0.08,
+            line_width=0,
+            layer="below",
+        )
     return figure
 
 

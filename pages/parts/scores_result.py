@@ -10,6 +10,7 @@ from pages.parts.molecules import cards, closely, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
+from pages.parts.trust import against_others, believed, beside_target, left_out
 from pages.parts.words import plain
 
 MOST_ROWS = 400  # of the ranked table: half from either end
@@ -31,6 +32,7 @@ def scores_result(run: Run) -> None:
         f"{plain(loss_unit) or 'units of the loss'}; it is a prediction to first order, for one molecule at a time: "
         "the proof is to train again (Compare)."
     )
+    believed(run, scores)
     if not record.get("converged", True):
         st.error(
             f"The solver did not converge (relative residual {record.get('residual', float('nan')):.1e}). "
@@ -39,20 +41,30 @@ def scores_result(run: Run) -> None:
         )
     notes(record.get("warnings", []))
     planted = table["planted"].to_numpy(bool) if "planted" in table else None
-    figure = figures.score_distribution(table["delta_loss"].to_numpy(), loss_unit, planted)
+    band = (
+        float((table["delta_loss_high"] - table["delta_loss_low"]).median() / 2) if "delta_loss_low" in table else 0.0
+    )
+    figure = figures.score_distribution(table["delta_loss"].to_numpy(), loss_unit, planted, band)
     st.plotly_chart(
         figure, key=f"dist-{run.key}", config=figures.CONFIG, alt="Distribution of scores, helpful and harmful"
     )
+    if band:
+        st.caption("The grey band: half the typical 95 % interval either side of zero. What lies in it may be nothing.")
     detection(record)
-    explore(run, table, unit, loss_unit)
+    explore(run, scores, table, unit, loss_unit)
     st.subheader("Most helpful", anchor=False)
     order = table.sort_values("rank")
     cards(order.head(6), unit, loss_unit)
     st.subheader("Most harmful", anchor=False)
     cards(order[order["delta_loss"].notna()].tail(6).iloc[::-1], unit, loss_unit)
+    left_out(scores, unit)
+    against_others(run, scores)
     solved(run, record)
     heading = f"{record.get('convention', '')}\nunit of delta_loss: {loss_unit}\nrun {run.key}"
-    exports(f"scores-{run.key}", run.entry.summary, {"scores": lambda: as_csv(scores.table, heading)}, run.key)
+    tables = {"scores": lambda: as_csv(scores.table, heading)}
+    if "leave_one_out" in scores.training:
+        tables["training molecules"] = lambda: as_csv(scores.training, heading)
+    exports(f"scores-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
 
@@ -70,17 +82,18 @@ def ranked(scores: Scores) -> pd.DataFrame:
 def detection(record: dict) -> None:
     """How well planted wrong labels are found, if some were planted."""
     found = record.get("detection") or {}
-    words = {"delta_loss": "by ΔL", "residual": "by the size of the residual"}
+    words = {"delta_loss": "by ΔL", "whole_step": "by whole steps", "residual": "by the size of the residual"}
     said = [
         f"{words[name]} with AUROC **{value['auroc']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
         for name, value in found.items()
         if name in words
     ]
     if said:
-        st.markdown(f"Planted wrong labels are found {' and '.join(said)}; 1 is perfect, 0.5 is chance.")
+        listed = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+        st.markdown(f"Planted wrong labels are found {listed}; 1 is perfect, 0.5 is chance.")
 
 
-def explore(run: Run, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
+def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
     """Map or table on the left, the picked molecule on the right; a click in either picks."""
     slot = f"picked-{run.key}"
     if slot not in st.session_state or st.session_state[slot] >= len(table):
@@ -102,6 +115,7 @@ def explore(run: Run, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
         measured = measured_of(run)
         row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
         closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
+        beside_target(scores, st.session_state[slot], unit, loss_unit)
 
 
 def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
@@ -141,6 +155,7 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         "rank",
         "structure",
         "delta_loss",
+        *([name for name in ("delta_loss_low", "delta_loss_high", "whole_step") if name in order]),
         "label",
         "prediction",
         *(["planted"] if "planted" in order else []),
@@ -160,6 +175,11 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
             "rank": st.column_config.NumberColumn(width=55),
             "structure": st.column_config.ImageColumn(width=140),
             "delta_loss": st.column_config.NumberColumn("ΔL", format="%.3g", help="below zero helps, above zero harms"),
+            "delta_loss_low": st.column_config.NumberColumn("from", format="%.3g", help="95 % over the target"),
+            "delta_loss_high": st.column_config.NumberColumn("to", format="%.3g", help="95 % over the target"),
+            "whole_step": st.column_config.NumberColumn(
+                "ΔL, whole step", format="%.3g", help="not its first order alone"
+            ),
             "label": st.column_config.NumberColumn(format="%.3g"),
             "prediction": st.column_config.NumberColumn(format="%.3g"),
         },

@@ -6,13 +6,16 @@ import shutil
 import pandas as pd
 import pytest
 import stage
+import streamlit as st
 from conftest import checked, words
 
 from core.backbones.checkpoint import Checkpoint
 from core.experiments import Adapt, FineTune, Influence
 from core.line import Line
+from core.solvers import CG
 from core.spec import read_json
 from core.store import Store
+from pages.parts.words import signed
 
 
 def button(at, label: str):
@@ -100,6 +103,39 @@ def test_results_say_what_they_are(open_page, cache):
     assert "molecules help" in text and "(log10" in text.replace("\\", "") and "AUROC" in text
     text = words(open_page("compare"))
     assert "has the lowest mean test error" in text and "planted" in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_scores_say_how_far_they_can_be_believed(open_page, cache):
+    scores = Store(cache).get(stage.SCORES)
+    at = open_page("influence", run=stage.SCORES.key)
+    text = words(at)
+    clear = scores.record["pairs_check"]["delta_loss_clear"]
+    assert f"Clear of zero {clear} of 60" in text and "Order at other dampings ρ 0.91" in text
+    assert "Whole steps agree" in text and "by whole steps with AUROC" in text
+    assert "Trained again:" in text and "has the lowest mean test error" in text  # the study of these very scores
+    assert "helps most" in text or "hurts most" in text
+    row = int(scores.table["delta_loss"].idxmin())
+    assert signed(scores.table["whole_step"][row]) in text
+    left = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
+    worst = scores.training["leave_one_out"].abs().idxmax()
+    assert left["smiles"].iloc[0] == scores.training["smiles"][worst] and len(left) == 12
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, full, tmp_path, monkeypatch):
+    root = tmp_path / "two"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    store, other = Store(root), dataclasses.replace(stage.SCORES, solver=CG())
+    scores = store.get(stage.SCORES)
+    turned = scores.table.assign(delta_loss=-scores.table["delta_loss"], benefit=-scores.table["benefit"])
+    store.put(other, dataclasses.replace(scores, table=turned), 3.0)
+    text = words(open_page("influence", run=stage.SCORES.key))
+    assert "Beside other scores of this pool" in text and "Spearman’s ρ **−1.00**" in text
+    assert "**0** are among the most helpful 6 by the other; 0% have the same sign" in text
+    assert "Not verified yet" in words(open_page("influence", run=other.key))
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
