@@ -36,6 +36,7 @@ STOREYS = [
         "core.greedy",
         "core.last_layer",
         "core.tangent",
+        "core.verification",
     },
     {"core.backbones", "core.methods", "core.solvers", "core.samplers", "core.learners"},
     {"core.predictor", "core.learned", "core.committee", "core.proof", "core.portable", "core.frozen"},

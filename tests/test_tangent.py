@@ -79,6 +79,16 @@ def test_one_after_another_is_what_fitting_with_all_of_them_gives(tasks: int) ->
 
 
 @pytest.mark.parametrize("tasks", [1, 2])
+def test_several_in_one_step_are_the_same_as_one_after_another(tasks: int) -> None:
+    linear = Linear(tasks)
+    one, other = linear.tangent(), linear.tangent()
+    one.take(np.array([4, 0, 2, 6]))
+    for row in (4, 0, 2, 6):
+        other.add(row)
+    assert np.allclose(one.outputs, other.outputs, equal_nan=True) and np.allclose(one.pairs, other.pairs)
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
 def test_the_first_order_is_the_slope_of_the_loss_by_a_molecules_weight(tasks: int) -> None:
     linear = Linear(tasks)
     tangent = linear.tangent()

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from core.bench import solving, speed, training
+from core.bench import solving, speed, training, verifying
 from core.spec import BadInput
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "influence": speed.influence,
     "solvers": solving.run,
+    "verification": verifying.run,
     "training": training.run,
 }
 QUALITY = "quality"  # takes hours, and tables: it is asked for by name alone
