@@ -12,10 +12,12 @@ from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
 from core.experiments.presets import PRESETS, of_methods, preset
 from core.experiments.pretrain import Pretrain
+from core.experiments.retrain import Retrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.tune import Tune
+from core.experiments.verify import Verify
 
 __all__ = [
     "PRESETS",
@@ -30,10 +32,12 @@ __all__ = [
     "Part",
     "Plant",
     "Pretrain",
+    "Retrain",
     "Select",
     "SelectionStudy",
     "Study",
     "Tune",
+    "Verify",
     "of_methods",
     "parts",
     "preset",

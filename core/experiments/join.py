@@ -37,24 +37,29 @@ class Join(Spec[Dataset]):
 
     def make(self, report: Report, tables: tuple[Dataset, ...]) -> Dataset:
         report(0, "joining tables")
-        first = tables[0]
-        check_alike(tables)
-        kinds = {table.kinds for table in tables}
-        names = list(dict.fromkeys(name for table in tables for name in table.columns))
-        seen = Counter(smiles for table in tables for smiles in set(table.smiles))
-        return Dataset(
-            smiles=np.concatenate([table.smiles for table in tables]),
-            targets=np.concatenate([table.targets for table in tables]),
-            tasks=first.tasks,
-            unit=first.unit,
-            columns={name: np.concatenate([_values(t, name, tables) for t in tables]) for name in names},
-            dropped=pd.concat([table.dropped for table in tables], ignore_index=True),
-            provenance={
-                "joined": [{**table.provenance, "rows": len(table), "digest": table.digest} for table in tables],
-                "in several tables": sum(count > 1 for count in seen.values()),
-                **({"kinds": list(first.kinds)} if len(kinds) == 1 else {}),
-            },
-        )
+        return joined(tables)
+
+
+def joined(tables: tuple[Dataset, ...]) -> Dataset:
+    """Rows of several tables one after another. Raises `BadInput` where their tasks or units differ."""
+    first = tables[0]
+    check_alike(tables)
+    kinds = {table.kinds for table in tables}
+    names = list(dict.fromkeys(name for table in tables for name in table.columns))
+    seen = Counter(smiles for table in tables for smiles in set(table.smiles))
+    return Dataset(
+        smiles=np.concatenate([table.smiles for table in tables]),
+        targets=np.concatenate([table.targets for table in tables]),
+        tasks=first.tasks,
+        unit=first.unit,
+        columns={name: np.concatenate([_values(t, name, tables) for t in tables]) for name in names},
+        dropped=pd.concat([table.dropped for table in tables], ignore_index=True),
+        provenance={
+            "joined": [{**table.provenance, "rows": len(table), "digest": table.digest} for table in tables],
+            "in several tables": sum(count > 1 for count in seen.values()),
+            **({"kinds": list(first.kinds)} if len(kinds) == 1 else {}),
+        },
+    )
 
 
 def check_alike(tables: tuple[Dataset, ...]) -> None:

@@ -48,7 +48,7 @@ def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: P
     assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in rules.values())
     assert {row["against"] for row in record["differences"]} == {"none", "random"}
     assert {row["verdict"] for row in record["differences"]} <= {"better", "worse", "not distinguishable"}
-    assert set(record["detection"]) == {"delta_loss", "residual"}
+    assert set(record["detection"]) == {"delta_loss", "whole_step", "residual"}
     assert record["verdict"].startswith("“") and "baseline: “support vectors” is" in record["verdict"]
     assert not any("unequal work" in note for note in record["notes"])  # a baseline takes no steps
     assert record["n_test"] == 12 and len(record["test_digest"]) == 16
