@@ -107,6 +107,13 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--labels", default="", metavar="COLUMN", help="column of the labels (the task's name by default)"
             )
+    verify_ = command("verify", commands.verify, "put finished scores to the test: train again with random halves")
+    verify_.add_argument("key", metavar="KEY")
+    verify_.add_argument("--subsets", type=int, default=32, metavar="N", help="trainings, each with its own half")
+    verify_.add_argument("--seed", type=int, default=0, help="of the halves")
+    verify_.add_argument(
+        "--queue", action="store_true", help="join the line of the process that owns the cache, and wait"
+    )
     pretraining.add(command)
     command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
     bench_ = command(

@@ -227,6 +227,16 @@ def _applied(options: argparse.Namespace, product: str, does: Callable[..., Any]
         return does(store, entry.spec, *given, smiles=options.smiles, **more)
 
 
+def verify(options: argparse.Namespace) -> Any:
+    """Put finished scores to the test of retraining."""
+    from core.experiments import Influence, Verify
+
+    scores = kept(options, options.key).spec
+    if not isinstance(scores, Influence):
+        raise BadInput(f"{options.key} is a run of kind {scores.kind!r}; give the key of one of kind 'influence'")
+    return made(Verify.of(scores, options.subsets, options.seed), options)
+
+
 def worker(options: argparse.Namespace) -> Any:
     from core.jobs import Line, Worker
     from core.store import Store

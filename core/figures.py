@@ -176,6 +176,22 @@ def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, st
     return figure
 
 
+def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = "") -> go.Figure:
+    """Measured against predicted change of the target loss, a point a retraining."""
+    axes = (with_unit(f"{word} change of the target loss", unit) for word in ("predicted", "measured"))
+    figure = blank(*axes, 340, legend=False)
+    figure.add_scatter(
+        x=np.asarray(predicted, float),
+        y=np.asarray(measured, float),
+        mode="markers",
+        marker={"size": 8, "color": HELPFUL, "opacity": 0.75},
+        hovertemplate="predicted %{x:.3g}, measured %{y:.3g}<extra></extra>",
+    )
+    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    return figure
+
+
 def learning_curves(
     curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss (scaled labels)"
 ) -> go.Figure:

@@ -10,12 +10,12 @@ import streamlit as st
 from conftest import checked, words
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune, Influence
+from core.experiments import Adapt, FineTune, Influence, Verify
 from core.line import Line
 from core.solvers import CG
 from core.spec import read_json
 from core.store import Store
-from pages.parts.words import signed
+from pages.parts.words import plain, signed
 
 
 def button(at, label: str):
@@ -113,6 +113,9 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
     clear = scores.record["pairs_check"]["delta_loss_clear"]
     assert f"Clear of zero {clear} of 60" in text and "Order at other dampings ρ 0.91" in text
     assert "Whole steps agree" in text and "by whole steps with AUROC" in text
+    verdict = Store(cache).get(stage.VERIFY).record["verdict"]
+    assert verdict.startswith("Scores foretell retraining: over 24") and plain(verdict) in text
+    assert "Retrainings against what was predicted" in text and "another random 30 molecules" in text
     assert "Trained again:" in text and "has the lowest mean test error" in text  # the study of these very scores
     assert "helps most" in text or "hurts most" in text
     row = int(scores.table["delta_loss"].idxmin())
@@ -135,7 +138,15 @@ def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, full, tmp_pat
     text = words(open_page("influence", run=stage.SCORES.key))
     assert "Beside other scores of this pool" in text and "Spearman’s ρ **−1.00**" in text
     assert "**0** are among the most helpful 6 by the other; 0% have the same sign" in text
-    assert "Not verified yet" in words(open_page("influence", run=other.key))
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    at = open_page("influence", run=other.key)
+    text = words(at)
+    assert "Not verified yet" in text and "here: the fit took 18 s." in text.replace("\\", "")
+    checked(button(at, "Verify").click().run())
+    assert asked == [Verify.of(other, 32)]
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
