@@ -146,12 +146,35 @@ def beside_target(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
         if not rows:
             continue
         st.caption(f"Of the target it {words} (change of that molecule’s own loss)")
-        shown = scores.target.iloc[rows].assign(note=[f"change {signed(effects[place])}" for place in rows])
-        cards(shown[[name for name in ("smiles", "label", "note") if name in shown]], unit, style="ms-three")
+        shown = scores.target.iloc[rows].assign(delta_loss=effects[rows])
+        cards(shown[[name for name in ("smiles", "label", "delta_loss") if name in shown]], unit, loss_unit, "ms-three")
 
 
 def _between(row: pd.Series, name: str) -> str:
     return f"{signed(row[f'{name}_low'])} to {signed(row[f'{name}_high'])}"
+
+
+def as_the_report_did(record: dict) -> None:
+    """What is wrong with scores made as in the report that this project began with."""
+    if (record.get("solver") or {}).get("kind") != "identity":
+        return
+    said = [
+        f"**No Hessian was inverted**: these are products of two gradients. Of the linear system "
+        f"{record['residual']:.0%} is left unsolved, and a direction in which the training part is sure counts as much "
+        "as one it knows nothing of."
+    ]
+    if any("the target is the test part" in text for text in record.get("warnings", [])):
+        said.append(
+            "**The target is the test part**: what is chosen to lower its loss cannot be judged by it. Take the "
+            "validation part."
+        )
+    said.append(
+        "**The sign**: the largest raw products gᵀg are the most helpful molecules, the largest *influences* (−gᵀg) "
+        "the most harmful. The report kept the largest influences as its best samples; here ΔL below zero always helps."
+    )
+    with st.container(border=True):
+        st.markdown("**Gradient similarity, as the report computed it, and what is wrong with it**")
+        st.markdown("\n".join(f"{place}. {text}" for place, text in enumerate(said, 1)))
 
 
 def left_out(scores: Scores, unit: str) -> None:

@@ -1,10 +1,13 @@
 """Influence: a fit, a pool and the validation part → which molecules would help, which would harm."""
 
+import dataclasses
+
 import streamlit as st
 
 from core.experiments import Influence
 from core.fits import Fit
 from core.scores import Scores
+from core.solvers import Identity
 from core.spec import BadInput, Spec
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.scores_result import scores_result
@@ -42,22 +45,33 @@ def scoring() -> Spec | None:
         )
 
 
+def as_the_report(spec: Influence) -> Influence:
+    """The same scoring as in the report that this project began with: no curvature, and the test part for a target."""
+    return dataclasses.replace(spec, solver=Identity(), target=spec.fit.test)
+
+
 head(
     "Influence",
     "A score is the predicted change of the validation loss if a molecule joined the training set: below zero helps.",
 )
 count = len(runs(Scores))
-wanted = "fit" in st.query_params and "run" not in st.query_params
-with st.expander("New scores", icon=":material/add:", expanded=not count or wanted, key=f"new-{count}"):
+named = "fit" in st.query_params and "run" not in st.query_params
+with st.expander("New scores", icon=":material/add:", expanded=not count or named, key=f"new-{count}"):
     spec = scoring()
     ready = bool(runs(Fit))
-    if (
-        ready
-        and st.button("Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None)
-        and spec
-    ):
+    with st.container(horizontal=True):
+        wanted = ready and st.button(
+            "Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None
+        )
+        wrong = ready and st.button(
+            "As the report did it",
+            icon=":material/history:",
+            disabled=spec is None,
+            help="gradient similarity against the test part: to see what is wrong with it",
+        )
+    if spec is not None and (wanted or wrong):
         st.query_params.pop("fit", None)
-        go(submit(spec))
+        go(submit(as_the_report(spec) if wrong else spec))
     if spec is not None:
         command(spec)
 run = pick("Scores", Scores)

@@ -12,7 +12,7 @@ from conftest import checked, words
 from core.backbones.checkpoint import Checkpoint
 from core.experiments import Adapt, FineTune, Influence, Verify
 from core.line import Line
-from core.solvers import CG
+from core.solvers import CG, Identity
 from core.spec import read_json
 from core.store import Store
 from pages.parts.words import plain, signed
@@ -65,6 +65,35 @@ def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeyp
     (spec,) = asked
     assert isinstance(spec, Influence) and spec.fit == stage.FIT
     assert spec.target == stage.VALID and spec.pool == stage.POOL
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full, tmp_path, monkeypatch):
+    root = tmp_path / "report"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    checked(button(open_page("influence", fit=stage.FIT.key), "As the report did it").click().run())
+    (spec,) = asked
+    assert spec.solver == Identity() and spec.target == stage.TEST and spec.pool == stage.POOL
+    store, scores = Store(root), Store(root).get(stage.SCORES)
+    warnings = ["the target is the test part: what these scores choose is chosen by the answer"]
+    record = scores.record | {
+        "solver": {"kind": "identity"},
+        "residual": 0.93,
+        "converged": False,
+        "warnings": warnings,
+    }
+    store.put(spec, dataclasses.replace(scores, record=record), 2.0)
+    text = words(open_page("influence", run=spec.key))
+    assert (
+        "No Hessian was inverted" in text and "93% is left unsolved" in text and "The target is the test part" in text
+    )
+    assert "kept the largest influences as its best samples" in text and "did not converge" not in text
 
 
 @pytest.mark.parametrize("cache", ["running"], indirect=True)
