@@ -31,7 +31,7 @@ class Scores:
     `table`: a row a molecule in pool order: smiles, label, prediction, residual, slope (label units; with several tasks
     `label:<task>` and so on), influence, delta_loss, benefit, and planted where the pool has it. A molecule without
     a label has NaN scores. Where pairs are known also `delta_loss_low` and `_high`, `whole_step`, `_low` and `_high`,
-    and `leverage` (see `core.tangent`).
+    and, whatever its label, `leverage` and `information` (see `core.tangent`).
     `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
     scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
@@ -176,7 +176,10 @@ def benefits(scores: Scores) -> np.ndarray:
     values = scores.table["benefit"].to_numpy(float)
     missing = int((~np.isfinite(values)).sum())
     if missing:
-        raise BadInput(f"{missing} of {len(values)} scores are not finite; drop molecules without a label")
+        raise BadInput(
+            f"{missing} of {len(values)} scores are not finite; drop molecules without a label, or choose by what "
+            "measuring them would tell (informative)"
+        )
     if len(values) > 1 and np.ptp(values) == 0:
         raise BadInput(f"all {len(values)} scores are {values[0]:g}, which ranks nothing; score with another scope")
     return values

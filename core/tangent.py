@@ -81,6 +81,25 @@ class Tangent:
         own = np.diagonal(self.pairs)[self.many :]
         return (second * own / self.cells).reshape(self.size, self.tasks).max(1)
 
+    def information(self) -> np.ndarray:
+        """(p,) share of the target's summed variance that measuring a molecule takes away, whatever its label will be.
+
+        Of the linear model as a Bayesian one, in which S is the covariance of what is predicted (MacKay 1992,
+        doi:10.1162/neco.1992.4.4.590; Cohn et al. 1996, arXiv cs/9603104). A molecule's tasks are measured together.
+        """
+        second = _bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
+        second = second.reshape(self.size, self.tasks)
+        across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
+        seen = np.einsum("psm,ptm->pst", across, across)
+        if self.tasks == 1:
+            own = np.diagonal(self.pairs)[self.many :, None, None]
+        else:
+            pool = self.pairs[self.many :, self.many :].reshape(self.size, self.tasks, self.size, self.tasks)
+            own = np.stack([pool[row, :, row, :] for row in range(self.size)])
+        blocks = np.eye(self.tasks) + second[:, :, None] * own / self.cells
+        taken = np.linalg.solve(blocks, (second / self.cells)[:, :, None] * seen)
+        return np.trace(taken, axis1=1, axis2=2) / max(float(np.diagonal(self.pairs)[: self.many].sum()), 1e-300)
+
     def add(self, row: int) -> None:
         """Take a molecule of the pool up."""
         self.take(np.array([row]))
@@ -121,6 +140,32 @@ def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any], molecules:
     parts = [Part(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
     binary = np.array([kind == "binary" for kind in record["kinds"]])
     return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules)
+
+
+class Unlabelled:
+    """A tangent in which only what is known matters, as a model of `core.greedy`: its loss is the target's variance.
+
+    A molecule is taken up as if its label were what is predicted for it: that moves no prediction and makes all of them
+    surer.
+    """
+
+    def __init__(self, tangent: Tangent) -> None:
+        self.tangent, self.size, self.many = tangent, tangent.size, tangent.many
+        tangent.labels = np.where(
+            tangent.binary, 1 / (1 + np.exp(-np.clip(tangent.outputs, -500, 500))), tangent.outputs
+        )
+
+    def error(self) -> float:
+        """Sum of the target cells' variances, in the unit that S has."""
+        return float(np.diagonal(self.tangent.pairs)[: self.many].sum())
+
+    def change(self) -> np.ndarray:
+        """(p,) change of that sum if a molecule is measured."""
+        return -self.tangent.information() * self.error()
+
+    def add(self, row: int) -> None:
+        """Measure one."""
+        self.tangent.add(row)
 
 
 def on_each(arrays: dict[str, np.ndarray], record: dict[str, Any], row: int) -> np.ndarray:

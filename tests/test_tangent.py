@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.greedy import greedy
-from core.tangent import Part, Tangent, interval, on_each
+from core.tangent import Part, Tangent, Unlabelled, interval, on_each
 
 
 class Linear:
@@ -145,6 +145,23 @@ def test_a_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:
         share = (after - before[row]) / (linear.y["pool"][row, 0] - before[row])
         assert share == pytest.approx(h[row] / (1 + h[row]), rel=1e-9)
     assert h[2] > 0, "whatever the label, or without one"
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_information_is_the_variance_that_a_measurement_takes_away(tasks: int) -> None:
+    linear = Linear(tasks)
+    before = float(np.diagonal(linear.tangent().pairs)[: linear.tangent().many].sum())
+    told = linear.tangent().information()
+    assert (told > 0).all() and (told < 1).all()
+    for row in (0, 2, 5):
+        model = Unlabelled(linear.tangent())
+        outputs = model.tangent.outputs
+        assert model.change()[row] == pytest.approx(-told[row] * before)
+        model.add(row)
+        assert model.error() == pytest.approx((1 - told[row]) * before)
+        assert np.allclose(model.tangent.outputs, outputs), "no prediction moves"
+    rows, left = greedy(Unlabelled(linear.tangent()), 7)
+    assert len(set(rows.tolist())) == 7 and (np.diff(left) < 0).all() and rows[0] == told.argmax()
 
 
 def test_binary_tasks_step_by_their_own_bend() -> None:

@@ -59,12 +59,15 @@ def overlap(one: np.ndarray, other: np.ndarray, share: float) -> float:
 def whole_steps(
     table: pd.DataFrame, arrays: dict[str, np.ndarray], record: dict[str, Any], seed: int
 ) -> dict[str, float]:
-    """Add whole steps, both intervals and leverages to the table.
+    """Add whole steps, both intervals, leverages and information to the table.
 
     What is given back says how near the pairs come to the scores of the forward passes, and what the intervals say.
     """
     tangent = tangent_of(arrays, record)
+    table["leverage"], table["information"] = tangent.leverages(), tangent.information()
     labelled = table["delta_loss"].notna().to_numpy()
+    if not labelled.any():
+        return {}
     ways = {"delta_loss": tangent.first_order(), "whole_step": tangent.whole_step()}
     clear = {}
     for name, changes in ways.items():
@@ -77,7 +80,6 @@ def whole_steps(
             off = np.sqrt(np.mean((middle[labelled] - own) ** 2) / max(np.mean(own**2), 1e-300))
         table[f"{name}_low"], table[f"{name}_high"] = (np.where(labelled, end, np.nan) for end in (low, high))
         clear[name] = int(((low > 0) | (high < 0))[labelled].sum())
-    table["leverage"] = tangent.leverages()
     one, other = (table[name].to_numpy(float)[labelled] for name in ways)
     return {"off": float(off), "spearman": spearman(one, other)} | {f"{name}_clear": n for name, n in clear.items()}
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from core.data import Dataset
 from core.experiments.certainty import leave_one_out, stability, whole_steps
-from core.experiments.scoring import check_scores, check_tables, score_table, scored_rows, scorer
+from core.experiments.scoring import check_scores, check_tables, for_tasks, score_table, scored_rows, scorer
 from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
 from core.fits import Fit
@@ -43,7 +43,7 @@ class Influence(Spec[Scores]):
     effort: ClassVar[float] = 3.0
 
     fit: Spec[Fit] = Field(description="the trained predictor whose training part the pool would join")
-    pool: Spec[Dataset] = Field(description="molecules to score, with labels of the same tasks")
+    pool: Spec[Dataset] = Field(description="molecules to score, with labels of the same tasks; or without any")
     target: Spec[Dataset] = Field(description="molecules whose loss should fall: the validation part")
     solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the linear system is solved")
     curvature: Literal["gauss-newton", "hessian"] = Field(
@@ -81,7 +81,8 @@ class Influence(Spec[Scores]):
         from core.predictor import Predictor
 
         began = time.monotonic()
-        train = fit.table("train")
+        train, digest = fit.table("train"), pool.digest
+        pool = for_tasks(fit, pool)
         parts = {"train": train, "target": target, "pool": pool}
         warnings = check_tables(fit, train, pool, target)
         report(0, "loading the predictor")
@@ -106,6 +107,7 @@ class Influence(Spec[Scores]):
         check_scores(table)
         labels = {name: predictor.scaled(part.targets).double().cpu().numpy() for name, part in parts.items()}
         record |= self._about(fit, train, pool, target, predictor, seen, step)
+        record["digests"]["pool"] = digest
         record["stability"] = stability(
             record, {name: arrays[name] for name in NEIGHBOURS if name in arrays}, slopes, predictor, pool, table,
             report.part(0.96, 0.99, phase="other dampings"),

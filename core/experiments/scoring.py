@@ -1,5 +1,6 @@
 """What scoring a table takes: the checks before it, the batches, the columns; also of a table that comes later."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,8 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
             raise BadInput(
                 f"the {name} measures {list(table.tasks)}, the fit {list(fit.tasks)}; choose the same targets"
             )
-        if np.isnan(table.targets).all():
-            raise BadInput(f"the {name} has no measured label; influence needs labels (predict does not)")
+        if name == "target" and np.isnan(table.targets).all():
+            raise BadInput("the target has no measured label; a loss that should fall needs labels")
         check_labels(fit, table, name)
     digests = fit.record["digests"]
     known = {chem.flat_key(smiles) for smiles in train.smiles}
@@ -51,7 +52,12 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
         if shared:
             found.append(f"{shared} of {len(pool)} pool molecules, stereo marks left aside, are in the {name} too")
     unlabelled = int(np.isnan(pool.targets).all(1).sum())
-    if unlabelled:
+    if unlabelled == len(pool):
+        found.append(
+            "no molecule of the pool has a label, so there is no ΔL: only how it would depend on a label (`slope`), "
+            "and, where the dual solves, what measuring each would tell of the target (`information`)"
+        )
+    elif unlabelled:
         found.append(f"{unlabelled} of {len(pool)} pool molecules have no label and therefore no score")
     for name, table in (("pool", pool), ("target", target)):
         for task, (own, other) in enumerate(zip(fit.record["unit"], table.unit, strict=True)):
@@ -60,6 +66,14 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
                     f"{fit.tasks[task]!r} is in {other} in the {name}, in {own} in the fit; nothing was converted"
                 )
     return found
+
+
+def for_tasks(fit: Fit, pool: Dataset) -> Dataset:
+    """A pool without any target column as one whose labels of the fit's tasks are all unknown; others as they are."""
+    if pool.tasks:
+        return pool
+    targets = np.full((len(pool), len(fit.tasks)), np.nan)
+    return dataclasses.replace(pool, targets=targets, tasks=fit.tasks, unit=tuple(fit.record["unit"]))
 
 
 def check_labels(fit: Fit, table: Dataset, name: str) -> None:

@@ -23,7 +23,7 @@ def scores_result(run: Run) -> None:
     unit, loss_unit = (record.get("label_unit") or [""])[0], str(record.get("unit", ""))
     known = table["delta_loss"].dropna()
     if not len(known):
-        st.warning("No molecule of this pool has a score: none has a label.")
+        unlabelled(run, scores, table, unit)
         return
     helps, harms = int((known < 0).sum()), int((known > 0).sum())
     st.markdown(
@@ -68,6 +68,29 @@ def scores_result(run: Run) -> None:
     exports(f"scores-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
         command(spec)
+
+
+def unlabelled(run: Run, scores: Scores, table: pd.DataFrame, unit: str) -> None:
+    """A pool that nobody has measured: what measuring each molecule would tell of the target."""
+    notes(scores.record.get("warnings", []))
+    if "information" not in table:
+        st.warning(
+            "No molecule of this pool has a score: none has a label. Score by the dual to see what measuring them "
+            "would tell."
+        )
+    else:
+        order = table.sort_values("information", ascending=False)
+        st.markdown(
+            "No label, so no ΔL. **Information** is the share of the uncertainty about the target’s molecules that "
+            "measuring one more would take away, whatever comes out."
+        )
+        st.subheader("Most worth measuring", anchor=False)
+        shown = order.head(12)[["smiles", "prediction", "information"]]
+        cards(shown.assign(note=[f"information {value:.2%}" for value in shown["information"]]), unit)
+        st.caption("Each by itself: near-copies stand side by side. The sampler “informative” passes copies over.")
+    solved(run, scores.record)
+    heading = f"{scores.record.get('convention', '')}\nrun {run.key}"
+    exports(f"scores-{run.key}", run.entry.summary, {"scores": lambda: as_csv(scores.table, heading)}, run.key)
 
 
 def ranked(scores: Scores) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from core.experiments.part import parts
 from core.fits import PARTS, Fit, tabulate
 from core.predictor import Predictor
 from core.report import Cancelled, Report
-from core.samplers import Greedy, Top
+from core.samplers import Greedy, Informative, Top
 from core.scores import Scores
 from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.solvers.solution import NotSolved
@@ -192,6 +192,27 @@ def test_leaving_a_training_molecule_out_is_what_the_last_layer_says_fitted_with
     assert scores.table["whole_step"][3] == pytest.approx(true, rel=1e-3)
 
 
+@pytest.mark.parametrize("columns", ["without a target column", "with an empty one"])
+def test_a_pool_without_labels_is_told_what_measuring_would_tell(study, columns):
+    found, fit = study
+    pool = found["pool"]
+    bare = dataclasses.replace(pool, targets=np.full((len(pool), 1), np.nan), columns={})
+    if columns == "without a target column":
+        bare = dataclasses.replace(bare, targets=np.empty((len(pool), 0)), tasks=(), unit=())
+    scores, labelled = RECIPE.make(Report(), fit, bare, found["valid"]), scored(RECIPE, study)
+    table = scores.table
+    assert table["delta_loss"].isna().all() and np.allclose(
+        table["slope"], labelled.table["slope"], rtol=1e-3, atol=1e-6
+    )
+    assert np.allclose(table["information"], labelled.table["information"], rtol=1e-4)
+    assert table["information"].between(0, 1).all() and scores.record["digests"]["pool"] == bare.digest
+    assert any("no molecule of the pool has a label" in text for text in scores.record["warnings"])
+    kept = Informative(count=5)(bare, scores)
+    assert kept[0] == table["information"].argmax() and len(set(kept.tolist())) == 5
+    with pytest.raises(BadInput, match="choose by what measuring them would tell"):
+        Top(count=3)(bare, scores)
+
+
 def test_other_dampings_are_solved_for_unless_that_is_turned_off(study):
     scores = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-4)), study)
     assert scores.record["stability"]["third"]["molecules"] == len(scores.table)
@@ -319,7 +340,7 @@ def test_what_cannot_be_scored_is_refused(study):
     pool = found["pool"]
     empty = np.full((len(pool), 1), np.nan)
     for change, message in (
-        ({"pool": dataclasses.replace(pool, targets=empty)}, "the pool has no measured label"),
+        ({"target": dataclasses.replace(pool, targets=empty)}, "the target has no measured label"),
         ({"pool": dataclasses.replace(pool, tasks=("other",))}, r"the pool measures \['other'\], the fit \['t0'\]"),
         ({"target": dataclasses.replace(found["valid"], tasks=("other",))}, "the target measures"),
         ({"pool": found["train"]}, "are in the training part already"),

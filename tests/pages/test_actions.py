@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import stage
@@ -94,6 +95,20 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full
         "No Hessian was inverted" in text and "93% is left unsolved" in text and "The target is the test part" in text
     )
     assert "kept the largest influences as its best samples" in text and "did not converge" not in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page, full, tmp_path, monkeypatch):
+    root = tmp_path / "unlabelled"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    store, spec = Store(root), dataclasses.replace(stage.SCORES, seed=1)
+    scores = store.get(stage.SCORES)
+    bare = scores.table.assign(delta_loss=np.nan, benefit=np.nan, label=np.nan, information=np.linspace(0, 0.03, 60))
+    store.put(spec, dataclasses.replace(scores, table=bare), 2.0)
+    text = words(open_page("influence", run=spec.key))
+    assert "Most worth measuring" in text and "information 3.00%" in text and "molecules help" not in text
 
 
 @pytest.mark.parametrize("cache", ["running"], indirect=True)

@@ -1,5 +1,7 @@
 """Every sampler on one grid; the greedy one against refitting, and against the measured case of ridge on descriptors."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,12 @@ from core.greedy import cross_fitted, followed, greedy
 from core.last_layer import LastLayer, Standard
 from core.samplers import SAMPLERS
 from core.samplers.greedy import Greedy, described
+from core.samplers.informative import Informative
 from core.samplers.top import Top
 from core.samplers.uniform import Uniform
 from core.scores import Scores
 from core.spec import BadInput
+from core.tangent import tangent_of
 
 SIZES = {"train": 25, "target": 20}
 
@@ -34,11 +38,25 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
         pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta}),
         np.zeros(1),
         arrays,
+        {"kinds": ["regression"] * tasks, "cells_train": 25 * tasks},
         **{
             frame: pd.DataFrame({"smiles": ["O" + "C" * (k + 1) for k in range(SIZES[part])]})
             for frame, part in (("training", "train"), ("target", "target"))
         },
+        tangent=slopes(generator, arrays, truth),
     )
+
+
+def slopes(generator: np.random.Generator, arrays: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Pairs of target and pool as of the linear model of these features."""
+    x = np.vstack([arrays["target"], arrays["pool"]]).astype(float)
+    tasks = np.eye(truth.shape[1])
+    pairs = np.einsum("nm,st->nsmt", x @ x.T, tasks).reshape(len(x) * len(tasks), -1)
+    found = {
+        f"{part}_outputs": arrays[part] @ (truth + 0.1 * generator.normal(size=truth.shape))
+        for part in ("target", "pool")
+    }
+    return found | {f"{part}_labels": arrays[f"{part}_labels"] for part in ("target", "pool")} | {"pairs": pairs}
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
@@ -105,8 +123,10 @@ def test_greedy_refuses_what_it_cannot_use():
     pool, scores = pool_and_scores()
     with pytest.raises(BadInput, match="keep no features"):
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
-    with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
-        Greedy(count=3, features="all weights")(pool, scores)
+    bare = dataclasses.replace(scores, tangent={})
+    for sampler in (Greedy(count=3, features="all weights"), Informative(count=3)):
+        with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
+            sampler(pool, bare)
     scores.last_layer["pool"][3, 0] = np.nan
     with pytest.raises(BadInput, match="features of pool are not finite"):
         Greedy(count=3, features="last layer")(pool, scores)
@@ -123,6 +143,8 @@ def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
 
 def test_greedy_follows_its_features():
     pool, scores = pool_and_scores()
+    tangent = tangent_of(scores.tangent, scores.record)
+    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(greedy(tangent, 5)[0])
     by_layer, by_descriptors = (
         Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
     )
