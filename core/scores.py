@@ -37,7 +37,8 @@ class Scores:
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
     loss if one is taken out) and, where the dual told them, `leverage` and `leave_one_out` (residual of the model
     without the molecule, by its leverage). `target`: smiles, label, prediction, residual of the target's.
-    `tangent`: `pairs` of the target's and the pool's cells, and their scaled outputs and labels, for whole steps.
+    `tangent`: `pairs` of the target's and the pool's cells, and their scaled outputs and labels, for whole steps;
+    for each of these cells what it owes to each training cell, `made_by`, and whose that is, `made_of`.
     `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
     detection.
     """

@@ -60,7 +60,7 @@ class Tangent:
         """(p, M) change of each target cell's loss, as if a molecule's weight were small."""
         first, _ = self._bends()
         effects = -self._effects(first.reshape(self.size, self.tasks) / self.cells)
-        return effects * _bends(self.outputs, self.labels, self.binary)[0][: self.many]
+        return effects * bends(self.outputs, self.labels, self.binary)[0][: self.many]
 
     def whole_step(self) -> np.ndarray:
         """(p, M) change of each target cell's loss if the molecule is taken up."""
@@ -77,7 +77,7 @@ class Tangent:
 
         Of several tasks the largest. Says how much of a molecule is new to the model, whatever its label.
         """
-        second = _bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
+        second = bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
         own = np.diagonal(self.pairs)[self.many :]
         return (second * own / self.cells).reshape(self.size, self.tasks).max(1)
 
@@ -87,7 +87,7 @@ class Tangent:
         Of the linear model as a Bayesian one, in which S is the covariance of what is predicted (MacKay 1992,
         doi:10.1162/neco.1992.4.4.590; Cohn et al. 1996, arXiv cs/9603104). A molecule's tasks are measured together.
         """
-        second = _bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
+        second = bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
         second = second.reshape(self.size, self.tasks)
         across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
         seen = np.einsum("psm,ptm->pst", across, across)
@@ -107,7 +107,7 @@ class Tangent:
     def take(self, rows: np.ndarray) -> None:
         """Take several up in one step; for squared errors the same as one after another."""
         mine = (self.many + rows[:, None] * self.tasks + np.arange(self.tasks)).ravel()
-        first, second = (values[mine] for values in _bends(self.outputs, self.labels, self.binary))
+        first, second = (values[mine] for values in bends(self.outputs, self.labels, self.binary))
         block = np.eye(len(mine)) + second[:, None] * self.pairs[np.ix_(mine, mine)] / self.cells
         along = self.pairs[:, mine]  # (k, t)
         self.outputs = self.outputs - along @ np.linalg.solve(block, first) / self.cells
@@ -115,7 +115,7 @@ class Tangent:
 
     def _bends(self) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivatives of the pool cells' losses (p · t,)."""
-        first, second = _bends(self.outputs, self.labels, self.binary)
+        first, second = bends(self.outputs, self.labels, self.binary)
         return first[self.many :], second[self.many :]
 
     def _pushes(self) -> np.ndarray:
@@ -206,7 +206,7 @@ def interval(
     return found
 
 
-def _bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and second derivatives of cell losses by the outputs; 0 where there is no label."""
     chance = 1 / (1 + np.exp(-np.clip(outputs, -500, 500)))
     first = np.where(binary, chance - labels, 2 * (outputs - labels))

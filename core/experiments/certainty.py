@@ -9,7 +9,7 @@ from core.data import Dataset
 from core.experiments.scoring import scored_rows
 from core.metrics import spearman
 from core.report import Report
-from core.tangent import interval, tangent_of
+from core.tangent import Part, bends, interval, tangent_of
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,17 @@ def overlap(one: np.ndarray, other: np.ndarray, share: float) -> float:
     """Of the most helpful `share` by one ΔL, the part that is among the most helpful by another."""
     k = max(1, round(share * len(one)))
     return len(set(np.argsort(one, kind="stable")[:k]) & set(np.argsort(other, kind="stable")[:k])) / k
+
+
+def linear(held: dict[str, np.ndarray], parts: dict[str, Part], record: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What scores keep of the fit as a linear model (`Scores.tangent`), from what the solver told (`held`)."""
+    found = {"pairs": held["pairs"].astype(np.float32)}
+    for name in ("target", "pool"):
+        found |= {f"{name}_outputs": parts[name].outputs, f"{name}_labels": parts[name].labels}
+    if "reach" in held:
+        binary = np.array([kind == "binary" for kind in record["kinds"]])
+        found |= made_by(held["reach"], held["leverage"], parts["train"], binary, record["cells_train"])
+    return found
 
 
 def whole_steps(
@@ -108,3 +119,17 @@ def leave_one_out(
         else:
             left = residual / (1 - h)
         training[f"leave_one_out{end}"] = left
+
+
+def made_by(
+    reach: np.ndarray, leverage: np.ndarray, train: Part, binary: np.ndarray, cells: int
+) -> dict[str, np.ndarray]:
+    """`made_by` (k, c): by how much a further cell's scaled output is higher for each training cell's being there.
+
+    f − f₍₋ᵢ₎ = −J C⁻¹ ∇ℓᵢ / N / (1 − hᵢ), the whole step of taking one out; `made_of` (c,): its training molecule.
+    """
+    known = np.isfinite(leverage)
+    molecule, task = np.nonzero(known)
+    first, second = bends(train.outputs[known], train.labels[known], binary[task])
+    pull = first / np.sqrt(np.maximum(cells * second, 1e-300)) / (1 - np.clip(leverage[known], 0, 1 - 1e-6))
+    return {"made_by": (-reach * pull).astype(np.float32), "made_of": molecule}

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from core.data import Dataset
-from core.experiments.certainty import leave_one_out, stability, whole_steps
+from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
 from core.experiments.scoring import check_scores, check_tables, for_tasks, score_table, scored_rows, scorer
 from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
@@ -16,6 +16,7 @@ from core.report import Report
 from core.scores import CONVENTION, Scores, detection, unit_factor, unit_words
 from core.solvers import SOLVERS, Auto
 from core.spec import BadInput, Spec, settings
+from core.tangent import Part
 
 if TYPE_CHECKING:
     from core.directional import Step
@@ -114,9 +115,9 @@ class Influence(Spec[Scores]):
         )  # fmt: skip
         tangent = {}
         if "pairs" in arrays:
-            tangent = {"pairs": arrays["pairs"].cpu().numpy()}
-            for name in ("target", "pool"):
-                tangent |= {f"{name}_outputs": swept[name].outputs, f"{name}_labels": labels[name]}
+            held = {name: value.double().cpu().numpy() for name, value in arrays.items()}
+            shown = {name: Part(swept[name].outputs, labels[name]) for name in parts}
+            tangent = linear(held, shown, record)
             record["pairs_check"] = whole_steps(table, tangent, record, self.seed)
         leave_one_out(training, arrays.get("leverage"), record, predictor)
         kept = {}

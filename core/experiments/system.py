@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.influence import Curvature, View, Weighed
     from core.predictor import Predictor
 
+REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
 PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
 NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
 
@@ -28,8 +29,9 @@ class System(NamedTuple):
     """C⁻¹∇L_target and how it went.
 
     `view`: over the weights that matter; `arrays`: `vector` (d,); where they are known `third` and `thrice` (d,), the
-    same at other dampings, `leverage` (n, t) of the training cells, NaN where unknown, and `pairs` (k, k), J C⁻¹ Jᵀ of
-    the measured target cells and all cells of the pool, molecule by molecule.
+    same at other dampings, `leverage` (n, t) of the training cells, NaN where unknown, `pairs` (k, k), J C⁻¹ Jᵀ of the
+    measured target cells and all cells of the pool, molecule by molecule, and `reach` (k, c), the same beside the
+    measured training cells whose leverage is known, times √(ℓ″ / N) of each.
     """
 
     view: "View"
@@ -45,6 +47,8 @@ def solved(
     report: Report,
 ) -> System:
     """Build and solve the system of a recipe; `parts`: train, target, pool. Raises `NotSolved`."""
+    import torch
+
     from core.influence import Curvature, target_gradient, used
 
     kept = _kept(report)
@@ -88,6 +92,10 @@ def solved(
         if curvature.beside:
             pairs = solution.spectrum.pairs(curvature.damping)
             arrays["pairs"] = pairs[beside_order][:, beside_order].float()
+            if len(pairs) * len(mine) <= REACH_AT_MOST:
+                columns = np.lexsort((mine[:, 1], rows[mine[:, 0]]))
+                reach = solution.spectrum.reach(curvature.damping)[beside_order]
+                arrays["reach"] = reach[:, torch.as_tensor(columns, device=reach.device)].float()
     others, failures = _others(recipe, curvature, gradient, solution, report.part(0.85, 1.0, phase="other dampings"))
     record = {
         "scope": recipe.scope,

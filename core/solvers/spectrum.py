@@ -36,6 +36,10 @@ class Spectrum:
         """Diagonal (n,) of A C⁻¹ Aᵀ: how much of each own cell's fitted value comes from its own label."""
         return (self.basis**2) @ (self.values / (self.values + damping))
 
+    def reach(self, damping: float) -> "Tensor":
+        """B C⁻¹ Aᵀ (k, n): what the own cells' gradients do to the further cells' outputs."""
+        return ((self.across @ self.basis) / (self.values + damping)) @ self.basis.T
+
     def pairs(self, damping: float) -> "Tensor":
         """B C⁻¹ Bᵀ (k, k): what a unit of gradient at one further cell does to another's output."""
         along = (self.across @ self.basis) / (self.values + damping).sqrt()

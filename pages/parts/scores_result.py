@@ -10,7 +10,7 @@ from pages.parts.molecules import cards, closely, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, left_out
+from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, left_out, owed
 from pages.parts.words import plain
 
 MOST_ROWS = 400  # of the ranked table: half from either end
@@ -140,6 +140,7 @@ def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit:
         row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
         closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
         beside_target(scores, st.session_state[slot], unit, loss_unit)
+        owed(scores, st.session_state[slot], unit)
 
 
 def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:

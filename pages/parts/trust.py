@@ -150,6 +150,24 @@ def beside_target(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
         cards(shown[[name for name in ("smiles", "label", "delta_loss") if name in shown]], unit, loss_unit, "ms-three")
 
 
+def owed(scores: Scores, row: int, unit: str) -> None:
+    """The training molecules without which this prediction would be most different, if the dual told them."""
+    if "made_by" not in scores.tangent or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
+        return
+    place = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
+    effects = scores.tangent["made_by"][place] * scores.record["unit_factor"] ** 0.5
+    order = np.argsort(effects, kind="stable")
+    for words, rows in (("raised", order[::-1][:NEAR]), ("lowered", order[:NEAR])):
+        rows = [each for each in rows if (effects[each] > 0) == (words == "raised") and effects[each]]
+        if rows:
+            st.caption(
+                f"Training molecules that {words} this prediction most (how different it is for their being there)"
+            )
+            mine = scores.training.iloc[scores.tangent["made_of"][rows]]
+            notes = [f"by {signed(effects[each])}" for each in rows]
+            cards(mine[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
+
+
 def _between(row: pd.Series, name: str) -> str:
     return f"{signed(row[f'{name}_low'])} to {signed(row[f'{name}_high'])}"
 

@@ -151,6 +151,8 @@ def scores(made: dict[str, Dataset], fit_key: str) -> Scores:
     tangent = {"pairs": (slopes @ slopes.T).astype(np.float32)}
     for name, part in (("target", target), ("pool", pool)):
         tangent |= {f"{name}_labels": part.targets / 2, f"{name}_outputs": noisy(part.targets, 0.6, 3) / 2}
+    tangent["made_by"] = random.normal(0, 0.02, (len(target) + n, len(train))).astype(np.float32)
+    tangent["made_of"] = np.arange(len(train))
     record["pairs_check"] = whole_steps(table, tangent, record, 0)
     record["detection"] = detection(table)
     training = pd.DataFrame({"smiles": train.smiles, "label": train.targets[:, 0]})

@@ -164,6 +164,8 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
     assert "helps most" in text or "hurts most" in text
     row = int(scores.table["delta_loss"].idxmin())
     assert signed(scores.table["whole_step"][row]) in text
+    made_by = scores.tangent["made_by"][40 + row] * 2  # 40 target molecules first; a spread of 2
+    assert "Training molecules that raised this prediction most" in text and f"by {signed(made_by.max())}" in text
     left = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
     worst = scores.training["leave_one_out"].abs().idxmax()
     assert left["smiles"].iloc[0] == scores.training["smiles"][worst] and len(left) == 12

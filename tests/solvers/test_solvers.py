@@ -121,6 +121,7 @@ def test_the_spectrum_knows_single_cells_and_cells_beside_them(system):
         hat = own @ inverse @ own.T
         assert torch.allclose(spectrum.leverages(damping), hat.diagonal(), atol=1e-10)
         assert torch.allclose(spectrum.pairs(damping), beside @ inverse @ beside.T, atol=1e-8)
+        assert torch.allclose(spectrum.reach(damping), beside @ inverse @ own.T, atol=1e-8)
         labels = torch.randn(len(own), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         left = torch.arange(1, len(own))
         without = torch.linalg.solve(
