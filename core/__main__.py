@@ -114,6 +114,12 @@ def parser() -> argparse.ArgumentParser:
     verify_.add_argument(
         "--queue", action="store_true", help="join the line of the process that owns the cache, and wait"
     )
+    suspects_ = command("suspects", commands.suspects, "training labels of a fine-tuning that look wrong")
+    suspects_.add_argument("key", metavar="KEY")
+    suspects_.add_argument("--show", type=int, default=12, metavar="N", help="how many to print, the furthest first")
+    suspects_.add_argument(
+        "--queue", action="store_true", help="join the line of the process that owns the cache, and wait"
+    )
     pretraining.add(command)
     command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
     bench_ = command(

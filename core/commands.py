@@ -237,6 +237,21 @@ def verify(options: argparse.Namespace) -> Any:
     return made(Verify.of(scores, options.subsets, options.seed), options)
 
 
+def suspects(options: argparse.Namespace) -> Any:
+    """Which training labels of a fine-tuning look wrong."""
+    from core.experiments import FineTune, Suspects
+
+    fit = kept(options, options.key).spec
+    if not isinstance(fit, FineTune):
+        raise BadInput(f"{options.key} is a run of kind {fit.kind!r}; give the key of one of kind 'finetune'")
+    answer = made(Suspects.of(fit), options)
+    table = _store(options).get(Suspects.of(fit)).table
+    names = [name for name in table if str(name).split(":")[0] == "leave_one_out"]
+    order = table[names].abs().max(axis=1).sort_values(ascending=False).index[: options.show]
+    shown = table.loc[order].assign(row=order).drop(columns=["influence", "slope"], errors="ignore")
+    return answer | {"furthest": json.loads(shown.to_json(orient="records"))}
+
+
 def worker(options: argparse.Namespace) -> Any:
     from core.jobs import Line, Worker
     from core.store import Store

@@ -108,6 +108,16 @@ def losses(outputs: Tensor, targets: Tensor, binary: Tensor) -> Tensor:
     return torch.where(binary, entropy, (outputs - labels) ** 2).masked_fill(missing, 0).sum()
 
 
+def left_out(outputs: Tensor, targets: Tensor, leverages: Tensor, binary: Tensor) -> Tensor:
+    """Outputs (n, t) that a model without a molecule would give for it: f + h / (1 − h) · ℓ′ / ℓ″, h its leverage.
+
+    Exact for squared errors of a linear model (Cook & Weisberg 1982), a Newton step elsewhere.
+    """
+    first, second = bends(outputs, targets, binary)
+    h = leverages.clamp(0, 1 - 1e-6)
+    return outputs + torch.where(second > 0, h / (1 - h) * first / second.clamp(min=1e-12), torch.zeros_like(first))
+
+
 def pull(outputs: Tensor, leaves: Parameters, weights: Tensor | None = None, keep: bool = False) -> Tensor:
     """The gradient (d,) of ⟨weights, outputs⟩; weights without a part in it get 0."""
     found = torch.autograd.grad(outputs, list(leaves.values()), weights, retain_graph=keep, materialize_grads=True)

@@ -35,6 +35,7 @@ STOREYS = [
         "core.drawing",
         "core.greedy",
         "core.last_layer",
+        "core.suspicion",
         "core.tangent",
         "core.verification",
     },

@@ -96,12 +96,16 @@ def _one(seed: int) -> dict[str, dict[str, float]]:
         )
         found[name] = members @ (-2 * residual * slopes)
         if solution.spectrum is not None:
-            for factor in (1 / 3, 1.0, 3.0):
-                pairs = solution.spectrum.pairs(factor * curvature.damping).numpy()
+            goal = float(((network(x[target]).detach()[:, 0] - y[target]) ** 2).mean())
+            own = (network(x[train])[:, 0] - y[train]).double().detach()
+            matched = solution.spectrum.matched(lambda h, own=own: float((own / (1 - h)).square().mean()), goal)
+            for ending, damping in {"": curvature.damping, ", matched damping": matched}.items():
+                pairs = solution.spectrum.pairs(damping).numpy()
                 tangent = Tangent(pairs, part["target"], part["pool"], np.array([False]), TRAIN)
-                label = {1.0: ""}.get(factor, f", {factor:.2g} × damping")
-                found[f"whole steps{label}"] = members @ tangent.change()
-                found[f"whole steps, taken together{label}"] = np.array([_together(tangent, row) for row in members])
+                if ending:
+                    found[f"first order{ending}"] = members @ tangent.first_order().sum(1)
+                found[f"whole steps{ending}"] = members @ tangent.change()
+                found[f"whole steps, taken together{ending}"] = np.array([_together(tangent, row) for row in members])
     return {name: datamodelling(values, measured, seed) for name, values in found.items()}
 
 

@@ -16,6 +16,7 @@ from core.experiments.retrain import Retrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
+from core.experiments.suspects import Suspects
 from core.experiments.tune import Tune
 from core.experiments.verify import Verify
 
@@ -36,6 +37,7 @@ __all__ = [
     "Select",
     "SelectionStudy",
     "Study",
+    "Suspects",
     "Tune",
     "Verify",
     "of_methods",

@@ -63,7 +63,7 @@ def linear(held: dict[str, np.ndarray], parts: dict[str, Part], record: dict[str
         found |= {f"{name}_outputs": parts[name].outputs, f"{name}_labels": parts[name].labels}
     if "reach" in held:
         binary = np.array([kind == "binary" for kind in record["kinds"]])
-        found |= made_by(held["reach"], held["leverage"], parts["train"], binary, record["cells_train"])
+        found |= made_by(held["reach"], held["held"], parts["train"], binary, record["cells_train"])
     return found
 
 

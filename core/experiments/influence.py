@@ -53,6 +53,10 @@ class Influence(Spec[Scores]):
     damping: float | None = Field(
         default=None, gt=0, description="added to the curvature; empty: the mean of its eigenvalues that are not zero"
     )
+    matched: bool = Field(
+        default=False,
+        description="damp so that training molecules left out are predicted as badly as the target's are (dual alone)",
+    )
     scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
     curvature_rows: int = Field(default=0, ge=0, description="training molecules the curvature is taken from; 0 is all")
     route: Literal["one-sided", "central", "forward-mode"] = Field(
@@ -89,7 +93,7 @@ class Influence(Spec[Scores]):
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
         warnings += unreadable(predictor.backbone, {"pool": pool})
-        seen = view(predictor, self.scope, self._names(predictor, fit))
+        seen = view(predictor, self.scope, moved(self.scope, predictor, fit))
         seen, arrays, record = solved(self, predictor, seen, parts, report.part(0, 0.7))
         pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT]
         inputs = [
@@ -140,14 +144,6 @@ class Influence(Spec[Scores]):
             tangent,
         )
 
-    def _names(self, predictor: "Predictor", fit: Fit) -> list[str] | None:
-        """The weights that training moved, for the scope "all": those that still require a gradient."""
-        if self.scope != "all":
-            return None
-        if fit.record["method"]["kind"] == "head":
-            predictor.backbone.requires_grad_(False)
-        return [name for name, weight in predictor.named_parameters() if weight.requires_grad]
-
     def _about(
         self,
         fit: Fit,
@@ -177,6 +173,15 @@ class Influence(Spec[Scores]):
             "forward_mode_rms": step.forward_mode_rms,
             "batch_size": self.batch_size,
         }
+
+
+def moved(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
+    """The weights that training moved, for the scope "all": those that still require a gradient."""
+    if scope != "all":
+        return None
+    if fit.record["method"]["kind"] == "head":
+        predictor.backbone.requires_grad_(False)
+    return [name for name, weight in predictor.named_parameters() if weight.requires_grad]
 
 
 def check_gradient(fit: Spec[Fit]) -> None:

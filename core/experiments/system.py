@@ -10,18 +10,21 @@ from core.data import Dataset
 from core.experiments.scoring import encoded
 from core.report import SILENT, Report
 from core.solvers import Auto, Dual
-from core.solvers.solution import NotSolved
+from core.solvers.solution import NotSolved, residual_of
 from core.spec import as_json
 
 if TYPE_CHECKING:
     import torch
 
     from core.experiments.influence import Influence
+    from core.experiments.suspects import Suspects
     from core.influence import Curvature, View, Weighed
     from core.predictor import Predictor
+    from core.solvers.spectrum import Spectrum
 
 REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
 PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
+MATCHED = "matched: training molecules left out one by one have the target's loss"
 NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
 
 
@@ -29,9 +32,10 @@ class System(NamedTuple):
     """C⁻¹∇L_target and how it went.
 
     `view`: over the weights that matter; `arrays`: `vector` (d,); where they are known `third` and `thrice` (d,), the
-    same at other dampings, `leverage` (n, t) of the training cells, NaN where unknown, `pairs` (k, k), J C⁻¹ Jᵀ of the
-    measured target cells and all cells of the pool, molecule by molecule, and `reach` (k, c), the same beside the
-    measured training cells whose leverage is known, times √(ℓ″ / N) of each.
+    same at other dampings; `held` (n, t), leverages of the training cells, NaN where unknown, and `leverage`, those at
+    the matched damping, if none was given; `pairs` (k, k), J C⁻¹ Jᵀ of the measured target cells and all cells of the
+    pool, molecule by molecule, and `reach` (k, c), the same beside the measured training cells whose leverage is known,
+    times √(ℓ″ / N) of each.
     """
 
     view: "View"
@@ -40,13 +44,13 @@ class System(NamedTuple):
 
 
 def solved(
-    recipe: "Influence",
+    recipe: "Influence | Suspects",
     predictor: "Predictor",
     seen: "View",
     parts: dict[str, Dataset],
     report: Report,
 ) -> System:
-    """Build and solve the system of a recipe; `parts`: train, target, pool. Raises `NotSolved`."""
+    """Build and solve the system of a recipe; `parts`: train, target and perhaps pool. Raises `NotSolved`."""
     import torch
 
     from core.influence import Curvature, target_gradient, used
@@ -83,12 +87,23 @@ def solved(
         found["lowest_eigenvalue"] = curvature.refuse_if_indefinite(report.part(0.3, 0.35))
     curvature.beside, beside_order = _beside(recipe, curvature, predictor, parts)
     solution = recipe.solver(curvature, gradient, report.part(0.35, 0.85, phase="solving"))
+    if solution.spectrum is not None and not recipe.damping:
+        found["matched_damping"] = _matched(solution.spectrum, curvature, aims)
+        if recipe.matched:
+            curvature.damping, found["damping_from"] = found["matched_damping"], MATCHED
+            answer = solution.again(curvature.damping)
+            residual = residual_of(curvature, answer, gradient)
+            solution = dataclasses.replace(solution, answer=answer, residual=residual)
     arrays = {"vector": solution.answer}
     if solution.spectrum is not None:
-        leverage = np.full(train.targets.shape, np.nan)
         mine = cell_order(order, ~np.isnan(sample.targets))
-        leverage[rows[mine[:, 0]], mine[:, 1]] = solution.spectrum.leverages(curvature.damping).cpu().numpy()
-        arrays["leverage"] = _tensor(leverage, gradient)
+        for name, damping in (
+            ("leverage", found.get("matched_damping", curvature.damping)),
+            ("held", curvature.damping),
+        ):
+            leverage = np.full(train.targets.shape, np.nan)
+            leverage[rows[mine[:, 0]], mine[:, 1]] = solution.spectrum.leverages(damping).cpu().numpy()
+            arrays[name] = _tensor(leverage, gradient)
         if curvature.beside:
             pairs = solution.spectrum.pairs(curvature.damping)
             arrays["pairs"] = pairs[beside_order][:, beside_order].float()
@@ -132,7 +147,7 @@ def cell_order(parts: list, known: np.ndarray) -> np.ndarray:
 
 
 def _beside(
-    recipe: "Influence", curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
+    recipe: "Influence | Suspects", curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
 ) -> "tuple[Weighed, np.ndarray]":
     """Target and pool for a solver that tells what single cells do to each other, if it can hold them all.
 
@@ -141,7 +156,9 @@ def _beside(
     """
     import torch
 
-    target, pool = parts["target"], parts["pool"]
+    target, pool = parts["target"], parts.get("pool")
+    if pool is None:
+        return [], np.array([], int)
     known = [~np.isnan(target.targets), np.ones(pool.targets.shape, bool)]
     solver = recipe.solver.chosen(curvature) if isinstance(recipe.solver, Auto) else recipe.solver
     more = int(sum(cells.sum() for cells in known))
@@ -161,8 +178,34 @@ def _beside(
     return found, torch.as_tensor(np.concatenate(at), device=curvature.seen.binary.device)
 
 
+def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
+    """The damping at which the training molecules, each left out, are predicted as badly as the target's are."""
+    import torch
+
+    from core.influence import left_out, losses, measured
+
+    seen = curvature.seen
+    with torch.no_grad():
+        outputs = [seen.predict(seen.params, inputs) for inputs, _ in curvature.batches]
+        goal = sum(float(losses(seen.predict(seen.params, x), y, seen.binary)) for x, y in aims)
+    goal /= sum(measured(targets) for _, targets in aims)
+    known = [~torch.isnan(targets) for _, targets in curvature.batches]
+
+    def loss(leverages: "torch.Tensor") -> float:
+        total, place = 0.0, 0
+        for found, (_, targets), there in zip(outputs, curvature.batches, known, strict=True):
+            h = torch.zeros_like(found)
+            count = int(there.sum())
+            h.T[there.T] = leverages[place : place + count].to(h)  # task by task, as the rows are
+            place += count
+            total += float(losses(left_out(found, targets, h, seen.binary), targets, seen.binary))
+        return total / place
+
+    return spectrum.matched(loss, goal)
+
+
 def _others(
-    recipe: "Influence", curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
+    recipe: "Influence | Suspects", curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
 ) -> "tuple[dict[str, torch.Tensor], list[str]]":
     """The answers at a third of the damping and at three times it; sentences where there is none."""
     found, failures = {}, []

@@ -1,9 +1,12 @@
 """What the Gram matrix of a curvature's rows holds for every damping at once."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -35,6 +38,22 @@ class Spectrum:
     def leverages(self, damping: float) -> "Tensor":
         """Diagonal (n,) of A C⁻¹ Aᵀ: how much of each own cell's fitted value comes from its own label."""
         return (self.basis**2) @ (self.values / (self.values + damping))
+
+    def matched(self, loss_left_out: "Callable[[Tensor], float]", goal: float) -> float:
+        """The damping at which the mean loss of cells left out, which falls with it, is `goal`.
+
+        `loss_left_out`: of the leverages (n,). Where it cannot be as high or as low, the nearest end of fifteen powers
+        of ten about the mean eigenvalue.
+        """
+        middle = math.log(max(float(self.values.mean()), 1e-300))
+        low, high = middle - 10 * math.log(10), middle + 5 * math.log(10)
+        for _ in range(50):
+            half = (low + high) / 2
+            if loss_left_out(self.leverages(math.exp(half))) > goal:
+                low = half
+            else:
+                high = half
+        return math.exp((low + high) / 2)
 
     def reach(self, damping: float) -> "Tensor":
         """B C⁻¹ Aᵀ (k, n): what the own cells' gradients do to the further cells' outputs."""

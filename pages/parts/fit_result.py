@@ -11,6 +11,7 @@ from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
+from pages.parts.suspects import suspects
 from pages.parts.words import METRICS, device_name, duration, number, plain, size
 
 
@@ -45,6 +46,7 @@ def fit_result(run: Run) -> None:
         pages_of_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
     with cost:
         costs(record)
+    suspects(run)
     portable(run, record)
     tables = {"predictions": lambda: as_csv(fit.predictions)}
     tables |= {"curve": lambda: as_csv(fit.curve)} if len(fit.curve) else {}

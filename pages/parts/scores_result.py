@@ -10,7 +10,9 @@ from pages.parts.molecules import cards, closely, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, left_out, owed
+from pages.parts.suspects import left_out
+from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, owed
+from pages.parts.verified import verified
 from pages.parts.words import plain
 
 MOST_ROWS = 400  # of the ranked table: half from either end
@@ -33,7 +35,8 @@ def scores_result(run: Run) -> None:
         "the proof is to train again (Compare)."
     )
     as_the_report_did(record)
-    believed(run, scores)
+    verified(run)
+    believed(scores)
     if not record.get("converged", True) and (record.get("solver") or {}).get("kind") != "identity":
         st.error(
             f"The solver did not converge (relative residual {record.get('residual', float('nan')):.1e}). "

@@ -5,26 +5,19 @@ import pandas as pd
 import streamlit as st
 
 from core import figures
-from core.comparison import Comparison
-from core.experiments import Influence, Verify
 from core.metrics import spearman
 from core.scores import Scores
 from core.tangent import on_each
-from core.verification import Verification
-from pages.parts.job_panel import job_panel
-from pages.parts.molecules import cards, pictures
-from pages.parts.runs import Run, readable, runs
-from pages.parts.service import entry_of, product, submit
-from pages.parts.shell import command
-from pages.parts.words import duration, number, plain, signed
+from pages.parts.molecules import cards
+from pages.parts.runs import Run, runs
+from pages.parts.service import product
+from pages.parts.words import number, signed
 
-SHOWN = 12  # training molecules whose labels look least like the others'
 NEAR = 3  # molecules of the target shown beside one of the pool
 
 
-def believed(run: Run, scores: Scores) -> None:
-    """What training again said of these scores, and four numbers that cost no training."""
-    verified(run)
+def believed(scores: Scores) -> None:
+    """Four numbers that cost no training."""
     record, table = scores.record, scores.table
     known = int(table["delta_loss"].notna().sum())
     found = []
@@ -65,69 +58,6 @@ def believed(run: Run, scores: Scores) -> None:
     )
     for column, (name, value, help_text) in zip(st.columns(len(found)), found, strict=True):
         column.metric(name, value, help=help_text)
-
-
-def verified(run: Run) -> None:
-    """What training again said of these scores: with random halves of the pool, and with what they choose."""
-    proofs = [one for one in runs(Verification) if one.entry and run.key in one.entry.summary.get("scores", ())]
-    studies = [one for one in runs(Comparison) if one.entry and one.entry.summary.get("scores") == run.key]
-    for proof in proofs[:1]:
-        st.markdown(f"**Verified.** {plain(proof.entry.summary['verdict'])}")
-        foretold(proof)
-    for study in studies[:1]:
-        st.markdown(f"**Trained again:** {plain(study.entry.summary.get('verdict', ''))}")
-        st.page_link("pages/views/compare.py", label="The comparison", icon=":material/compare_arrows:",
-                     query_params={"run": study.key})  # fmt: skip
-    if not proofs:
-        to_verify(run, bool(studies))
-
-
-def foretold(proof: Run) -> None:
-    """Predicted against measured changes of the target loss, a point a retraining."""
-    found = product(proof.entry)
-    with st.expander("Retrainings against what was predicted", icon=":material/fact_check:"):
-        ways = sorted(found.record["ways"], key=lambda one: -one["spearman"])
-        names = [one["name"] for one in ways]
-        name = st.selectbox("Predicted by", names, key=f"way-{proof.key}")
-        figure = figures.foretold(found.table[name], found.table["measured"], found.record["unit"])
-        st.plotly_chart(figure, key=f"told-{proof.key}", config=figures.CONFIG, alt="Predicted and measured changes")
-        shown = pd.DataFrame(ways)[["name", "spearman", "low", "high"]]
-        st.dataframe(
-            shown.rename(columns={"name": "way", "spearman": "Spearman ρ", "low": "from", "high": "to"}),
-            hide_index=True,
-            alt="Linear datamodelling score of each way, with its 95 % interval",
-            column_config={name: st.column_config.NumberColumn(format="%.2f") for name in ("Spearman ρ", "from", "to")},
-        )
-        st.caption(
-            f"{found.record['subsets']} retrainings, each with another random {found.record['members']} molecules of "
-            "the pool; the linear datamodelling score, with its 95 % bootstrap interval over them."
-        )
-
-
-def to_verify(run: Run, chosen: bool) -> None:
-    """Ask for a verification, with what it will take; or show how one fares."""
-    spec = readable(run)
-    if not isinstance(spec, Influence):
-        return
-    waiting = [one for one in runs(Verification) if one.job and run.key in {part.key for part in one.spec.scores}]
-    if waiting:
-        job_panel(waiting[0].key)
-        return
-    words = "Not verified by retraining with random halves yet." if chosen else (
-        "Not verified yet: a score is a prediction until something is trained again."
-    )  # fmt: skip
-    with st.expander(words, icon=":material/fact_check:"):
-        subsets = st.slider("Retrainings", 8, 128, 32, 8, key=f"subsets-{run.key}",
-                            help="each with another random half of the pool")  # fmt: skip
-        fit = entry_of(spec.fit.key)
-        each = float((fit.summary if fit else {}).get("seconds") or 0.0)
-        told = f"About {duration(each * (subsets + 1))} here: the fit took {duration(each)}." if each else ""
-        st.caption(plain(f"Nothing is kept of the networks but their predictions. {told}"))
-        recipe = Verify.of(spec, subsets)
-        if st.button("Verify", key=f"verify-{run.key}", icon=":material/play_arrow:"):
-            submit(recipe)
-            st.rerun()
-        command(recipe)
 
 
 def beside_target(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
@@ -193,47 +123,6 @@ def as_the_report_did(record: dict) -> None:
     with st.container(border=True):
         st.markdown("**Gradient similarity, as the report computed it, and what is wrong with it**")
         st.markdown("\n".join(f"{place}. {text}" for place, text in enumerate(said, 1)))
-
-
-def left_out(scores: Scores, unit: str) -> None:
-    """Training molecules that the model would predict worst without themselves: wrong labels are among them."""
-    training = scores.training
-    if "leave_one_out" not in training:
-        return
-    with st.expander("Training labels that look wrong", icon=":material/rule:"):
-        st.markdown(
-            "How far the label lies from the prediction of the model *without* this molecule, by its leverage: no "
-            "training is done again. Far out is a wrong label, or a kind of molecule the model knows nothing of else."
-        )
-        found = training.assign(without=training["label"] + training["leave_one_out"])
-        found = found.assign(far=found["leave_one_out"].abs()).sort_values("far", ascending=False).head(SHOWN)
-        columns = {
-            "structure": pictures(found["smiles"].tolist()),
-            "label": found["label"],
-            "prediction without it": found["without"],
-            "prediction": found["prediction"],
-            "leverage": found["leverage"],
-            "removal": found["removal"],
-            "smiles": found["smiles"],
-        }
-        number_format = st.column_config.NumberColumn(format="%.3g")
-        st.dataframe(
-            pd.DataFrame(columns),
-            hide_index=True,
-            row_height=84,
-            alt="Training molecules far from the prediction of the model without them",
-            column_config={
-                "structure": st.column_config.ImageColumn(width=140),
-                **{name: number_format for name in ("label", "prediction without it", "prediction")},
-                "leverage": st.column_config.NumberColumn(
-                    format="%.2f", help="share of the fitted value that comes from its own label"
-                ),
-                "removal": st.column_config.NumberColumn(
-                    "ΔL if removed", format="%.3g", help="below zero: the target loss would fall without it"
-                ),
-            },
-        )
-        st.caption(plain(f"In {unit}. The export has every training molecule.") if unit else "")
 
 
 def against_others(run: Run, scores: Scores) -> None:

@@ -18,7 +18,7 @@ def test_every_score_is_put_to_the_test(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(verifying, name, value)
     found = verifying.run()
     assert {"ceiling: sum of true additions", "plain similarity", "lissa", "cg", "dual", "exact"} <= set(found)
-    assert {"whole steps", "whole steps, taken together"} <= set(found)
+    assert {"whole steps", "whole steps, taken together", "first order, matched damping"} <= set(found)
     for one in found.values():
         assert len(one["intervals"]) == 2 and all(-1 <= low <= high <= 1 for low, high in one["intervals"])
     assert found["dual"]["mean"] == pytest.approx(found["exact"]["mean"], abs=0.02)

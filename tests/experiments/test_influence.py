@@ -223,6 +223,20 @@ def test_other_dampings_are_solved_for_unless_that_is_turned_off(study):
         assert same[name]["spearman"] == pytest.approx(scores.record["stability"][name]["spearman"], abs=0.01)
 
 
+def test_the_damping_can_be_matched_to_the_targets_error(study):
+    _, fit = study
+    plain, scores = scored(RECIPE, study), scored(dataclasses.replace(RECIPE, matched=True), study)
+    assert scores.record["damping"] == pytest.approx(plain.record["matched_damping"]) != plain.record["damping"]
+    assert scores.record["damping_from"].startswith("matched") and scores.record["residual"] < 1e-3
+    labels, predictions, _ = fit.matrices("valid")
+    for one in (plain, scores):
+        left = one.training["leave_one_out"]
+        assert float((left**2).mean()) == pytest.approx(float(((labels - predictions) ** 2).mean()), rel=1e-2)
+    given = scored(dataclasses.replace(RECIPE, damping=scores.record["damping"]), study)
+    assert np.allclose(given.table["delta_loss"], scores.table["delta_loss"], rtol=2e-2, atol=1e-4)
+    assert np.allclose(given.table["whole_step"], scores.table["whole_step"], rtol=2e-2, atol=1e-4)
+
+
 def test_a_sample_of_the_training_part_tells_leverages_of_itself_alone(study):
     scores = scored(dataclasses.replace(RECIPE, curvature_rows=25), study)
     assert scores.training["leverage"].notna().sum() == 25 and scores.training["removal"].notna().all()

@@ -11,11 +11,12 @@ import streamlit as st
 from conftest import checked, words
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune, Influence, Verify
+from core.experiments import Adapt, FineTune, Influence, Suspects, Verify
 from core.line import Line
 from core.solvers import CG, Identity
 from core.spec import read_json
 from core.store import Store
+from core.suspicion import Suspicion
 from pages.parts.words import plain, signed
 
 
@@ -95,6 +96,31 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full
         "No Hessian was inverted" in text and "93% is left unsolved" in text and "The target is the test part" in text
     )
     assert "kept the largest influences as its best samples" in text and "did not converge" not in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, full, tmp_path, monkeypatch):
+    root = tmp_path / "suspects"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    asked, recipe = [], Suspects.of(stage.FIT)
+    with monkeypatch.context() as within:
+        within.setattr(
+            "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        )
+        checked(button(open_page("train", run=stage.FIT.key), "Look for them").click().run())
+    assert asked == [recipe]
+    store = Store(root)
+    training = store.get(stage.SCORES).training
+    found = Suspicion(
+        training, {"label_unit": ["mg"], "detection": {"residual": {"auroc": 0.7, "low": 0.6, "high": 0.8}}}
+    )
+    store.put(recipe, found, 2.0)
+    at = open_page("train", run=stage.FIT.key)
+    shown = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
+    assert shown["smiles"].iloc[0] == training["smiles"][training["leave_one_out"].abs().idxmax()]
+    assert "by plain residuals with AUROC 0.70 (0.60 to 0.80)" in words(at)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

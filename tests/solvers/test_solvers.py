@@ -131,6 +131,19 @@ def test_the_spectrum_knows_single_cells_and_cells_beside_them(system):
         assert float(own[0] @ without - labels[0]) == pytest.approx(float(residual), rel=1e-8)
 
 
+def test_a_damping_is_matched_to_a_loss_of_what_is_left_out(system):
+    own = system[0].matrix.double() / 14
+    spectrum = Spectrum.of(own @ own.T, len(own))
+    residuals = torch.randn(len(own), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+    def loss(leverages: torch.Tensor) -> float:
+        return float((residuals / (1 - leverages)).square().mean())
+
+    goal = 1.2 * float(residuals.square().mean())
+    assert loss(spectrum.leverages(spectrum.matched(loss, goal))) == pytest.approx(goal, rel=1e-6)
+    assert spectrum.matched(loss, 0.0) > 1e4 * float(spectrum.values.mean()), "never as low: hardly any leverage"
+
+
 def test_the_identity_is_the_first_step_of_conjugate_gradients(system):
     curvature, vector = system
     found, step = Identity()(curvature, vector), CG(steps=1)(curvature, vector)

@@ -1,0 +1,104 @@
+"""Suspects: a fit → its training molecules by how far their labels lie from what it would say without them."""
+
+import time
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.data import Dataset
+from core.experiments.certainty import leave_one_out
+from core.experiments.influence import check_gradient, moved
+from core.experiments.scoring import scored_rows
+from core.experiments.system import solved
+from core.fits import Fit
+from core.report import Report
+from core.scores import unit_factor, unit_words
+from core.solvers import SOLVERS, Auto, Dual
+from core.spec import BadInput, Spec, settings
+from core.suspicion import Suspicion, found
+
+
+@settings
+class Suspects(Spec[Suspicion]):
+    """Which labels of the training part look wrong: the residual of each molecule in the model without it.
+
+    In closed form, r / (1 − h) with the leverage h from the dual (Cook & Weisberg 1982): nothing is trained again. The
+    leverages are at the damping at which molecules left out are predicted as badly as the target's are. A residual
+    alone hides a wrong label that the model has bent itself to. Far out is a wrong label, or a molecule like no other.
+    Beside it what the target loss would do without each.
+    """
+
+    kind: ClassVar[str] = "suspects"
+    effort: ClassVar[float] = 3.0
+    curvature: ClassVar[str] = "gauss-newton"  # leverages are of it alone, and of all rows
+    curvature_rows: ClassVar[int] = 0
+    stability: ClassVar[bool] = False
+    matched: ClassVar[bool] = False  # what the target loss would do is at the usual damping
+
+    fit: Spec[Fit] = Field(description="the trained predictor whose training part is looked at")
+    train: Spec[Dataset] = Field(description="its training part, for what is known of each row beside the label")
+    target: Spec[Dataset] = Field(description="molecules whose loss should fall: the validation part")
+    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="auto or dual: no other tells leverages")
+    damping: float | None = Field(
+        default=None, gt=0, description="added to the curvature; empty: the mean of its eigenvalues that are not zero"
+    )
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    batch_size: int = Field(default=64, ge=1, le=4096, description="molecules in a batch")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the trace estimate")
+
+    def __post_init__(self) -> None:
+        check_gradient(self.fit)
+        if not isinstance(self.solver, (Auto, Dual)):
+            raise BadInput(f"{self.solver.kind} tells no leverages; take auto or dual")
+
+    @classmethod
+    def of(cls, fit: Any) -> "Suspects":
+        """The training part of a fine-tuning, by its validation part."""
+        return cls(fit, fit.train, fit.valid)
+
+    @property
+    def title(self) -> str:
+        return f"labels that look wrong to {self.fit.title}"
+
+    def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
+        from core.directional import Slopes, choose_step
+        from core.influence import view
+        from core.predictor import Predictor
+
+        began = time.monotonic()
+        learned = fit.table("train")
+        if list(learned.smiles) != list(train.smiles):
+            raise BadInput("`train` is not the training part of the fit; give the fit's own")
+        cells = int((~np.isnan(learned.targets)).sum())
+        if cells > self.solver.most:
+            raise BadInput(
+                f"the training part has {cells:,} measured cells, and every pair of them has to be held; raise `most` "
+                f"of the solver (it is {self.solver.most:,}), or fit a part of it"
+            )
+        report(0, "loading the predictor")
+        predictor = Predictor.load(fit.folder / "predictor")
+        seen = view(predictor, self.scope, moved(self.scope, predictor, fit))
+        seen, arrays, record = solved(self, predictor, seen, {"train": learned, "target": target}, report.part(0, 0.9))
+        rows = np.random.default_rng(self.seed).permutation(len(learned))[:96]
+        inputs = [seen.inputs(predictor.encode([learned.smiles[row] for row in rows]))]
+        step = choose_step(seen, arrays["vector"], inputs)
+        slopes = Slopes(seen, arrays["vector"], step.size, step.route)
+        part = report.part(0.9, 1.0, phase="looking at the training part")
+        given = (learned, record["cells_train"], self.batch_size, False, part)
+        table = scored_rows(predictor, seen, slopes, *given).table
+        kinds, spread = tuple(predictor.kinds), predictor.spread.double().cpu().numpy()
+        record |= {"tasks": list(fit.tasks), "kinds": list(kinds), "unit": unit_words(kinds, fit.record["unit"])}
+        record |= {"unit_factor": unit_factor(kinds, spread), "label_unit": list(fit.record["unit"])}
+        leave_one_out(table, arrays["leverage"], record, predictor)
+        if "planted" in train.columns:
+            table["planted"] = np.asarray(train.columns["planted"], bool)
+        record |= {
+            "fit": self.fit.key,
+            "digests": {"train": fit.record["digests"]["train"], "target": target.digest},
+            "rows": len(table),
+            "detection": found(table, self.seed),
+            "warnings": [*record["warnings"], *step.warnings],
+            "seconds_in_all": time.monotonic() - began,
+        }
+        return Suspicion(table, record)

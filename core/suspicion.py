@@ -1,0 +1,65 @@
+"""Suspicion: which training labels look wrong, and how well that finds wrong ones that were planted."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.metrics import auroc_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Suspicion:
+    """The training molecules of a fit beside what it would say without each of them.
+
+    `table`: `Scores.training` and, of a single task, `suspicion` (|leave_one_out|) and, where labels were planted,
+    `planted`. `record`: damping, residual, detection.
+    """
+
+    table: pd.DataFrame
+    record: dict[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.table.to_parquet(folder / "training.parquet")
+        text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "record.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Suspicion":
+        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        return cls(pd.read_parquet(folder / "training.parquet"), record)
+
+
+def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:
+    """(n,) of a column's absolute values, over a molecule's tasks in units of each task's own spread."""
+    values = table[[column for column in table if str(column).split(":")[0] == name]].to_numpy(float)
+    values = values / np.maximum(np.nanstd(values, axis=0), 1e-300)
+    known = ~np.isnan(values)
+    summed = np.where(known, values, 0.0) ** 2
+    return np.sqrt(summed.sum(1) / np.maximum(known.sum(1), 1))
+
+
+def found(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
+    """How well several rankings find planted labels: AUROC and its 95 % bootstrap interval.
+
+    `leave_one_out`: the residual of the model without the molecule; `residual`: that of the model with it; `removal`:
+    the more the target loss would fall without it.
+    """
+    if "planted" not in table:
+        return {}
+    ways = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
+    ways["removal"] = -table["removal"].to_numpy(float)
+    flags = table["planted"].to_numpy(bool)
+    known = np.isfinite(ways["removal"])
+    values = {name: auroc_interval(flags[known], score[known], seed) for name, score in ways.items()}
+    return {
+        name: dict(zip(("auroc", "low", "high"), value, strict=True))
+        for name, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,90 @@
+"""Training labels that look wrong: those furthest from what the model would say without them."""
+
+import pandas as pd
+import streamlit as st
+
+from core.experiments import FineTune, Suspects
+from core.scores import Scores
+from pages.parts.job_panel import job_panel
+from pages.parts.molecules import pictures
+from pages.parts.runs import Run, readable
+from pages.parts.service import entry_of, product, service, submit
+from pages.parts.shell import as_csv, exports
+from pages.parts.words import plain
+
+SHOWN = 12
+
+
+def left_out(scores: Scores, unit: str) -> None:
+    """Training molecules that the model would predict worst without themselves: wrong labels are among them."""
+    if "leave_one_out" in scores.training:
+        with st.expander("Training labels that look wrong", icon=":material/rule:"):
+            suspicious(scores.training, unit)
+
+
+def suspicious(training: pd.DataFrame, unit: str) -> None:
+    """The training molecules furthest from the prediction of the model without them."""
+    st.markdown(
+        "How far the label lies from the prediction of the model *without* this molecule, by its leverage: no "
+        "training is done again. Far out is a wrong label, or a kind of molecule the model knows nothing of else."
+    )
+    found = training.assign(without=training["label"] + training["leave_one_out"])
+    found = found.assign(far=found["leave_one_out"].abs()).sort_values("far", ascending=False).head(SHOWN)
+    columns = {
+        "structure": pictures(found["smiles"].tolist()),
+        "label": found["label"],
+        "prediction without it": found["without"],
+        "prediction": found["prediction"],
+        "leverage": found["leverage"],
+        "removal": found["removal"],
+        **({"planted": found["planted"]} if "planted" in found else {}),
+        "smiles": found["smiles"],
+    }
+    number_format = st.column_config.NumberColumn(format="%.3g")
+    st.dataframe(
+        pd.DataFrame(columns),
+        hide_index=True,
+        row_height=84,
+        alt="Training molecules far from the prediction of the model without them",
+        column_config={
+            "structure": st.column_config.ImageColumn(width=140),
+            **{name: number_format for name in ("label", "prediction without it", "prediction")},
+            "leverage": st.column_config.NumberColumn(
+                format="%.2f", help="share of the fitted value that comes from its own label"
+            ),
+            "removal": st.column_config.NumberColumn(
+                "ΔL if removed", format="%.3g", help="below zero: the target loss would fall without it"
+            ),
+        },
+    )
+    st.caption(plain(f"In {unit}. The export has every training molecule.") if unit else "")
+
+
+def suspects(run: Run) -> None:
+    """On the page of a fit: look for training labels that look wrong, or what was found."""
+    spec = readable(run)
+    if not isinstance(spec, FineTune) or len(run.entry.summary.get("tasks", ())) != 1:
+        return
+    recipe = Suspects.of(spec)
+    entry, job = entry_of(recipe.key), service().line.job(recipe.key)
+    with st.expander("Training labels that look wrong", icon=":material/rule:", expanded=bool(job and job.live)):
+        if entry is None:
+            if job is not None and job_panel(recipe.key) is not None and job.live:
+                return
+            st.caption(
+                "What the model would say of each training molecule without it, in closed form: one linear system over "
+                "the training part, some minutes for a thousand molecules."
+            )
+            if st.button("Look for them", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
+                submit(recipe)
+                st.rerun()
+            return
+        found = product(entry)
+        suspicious(found.table, (found.record.get("label_unit") or [""])[0])
+        for name, value in found.record["detection"].items():
+            words = {"leave_one_out": "these residuals", "residual": "plain residuals", "removal": "ΔL if removed"}
+            st.caption(
+                f"Planted wrong labels are found by {words[name]} with AUROC {value['auroc']:.2f} "
+                f"({value['low']:.2f} to {value['high']:.2f})."
+            )
+        exports(f"suspects-{recipe.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, recipe.key)

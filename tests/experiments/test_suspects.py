@@ -1,0 +1,71 @@
+"""Training labels that look wrong: planted ones are found, better than by the residual of a model that has seen them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core import backbones
+from core.experiments import FineTune, Load, Suspects, parts
+from core.report import Report
+from core.solvers import CG, Dual
+from core.spec import BadInput, read_json
+from core.suspicion import Suspicion, found, root_mean_square
+from tests.experiments.test_influence import fitted, tables
+from tests.stand_in import load_letters
+
+TRAIN, VALID, TEST = parts(Load("bundled:solubility"), valid=0.2, test=0.1)
+RECIPE = Suspects.of(FineTune(TRAIN, VALID, TEST))
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[dict[str, Any], Any]:
+    """A fit whose training part has six labels far off."""
+    monkeypatch.setattr(backbones, "load", load_letters)
+    made = tables()
+    train = made["train"]
+    wrong = np.isin(np.arange(40), (3, 9, 14, 20, 31, 38))
+    labels = train.targets + 60 * wrong[:, None]
+    made["train"] = dataclasses.replace(train, targets=labels, columns={"planted": wrong})
+    return made, fitted(made, tmp_path)
+
+
+def test_planted_labels_are_found(planted: Any, tmp_path: Path) -> None:
+    made, fit = planted
+    told = []
+    report = Report(tell=lambda fraction, message, numbers: told.append(fraction))
+    suspicion = RECIPE.make(report, fit, made["train"], made["valid"])
+    table, detection = suspicion.table, suspicion.record["detection"]
+    assert set(detection) == {"leave_one_out", "residual", "removal"} and 0.99 < max(told) <= 1
+    assert detection["leave_one_out"]["auroc"] > max(0.8, detection["residual"]["auroc"] + 0.05)
+    left, aims = table["leave_one_out"], fit.matrices("valid")
+    assert float((left**2).mean()) == pytest.approx(float(((aims[0] - aims[1]) ** 2).mean()), rel=1e-2)
+    assert suspicion.record["matched_damping"] < suspicion.record["damping"]
+    furthest = table["leave_one_out"].abs().sort_values(ascending=False).index[:6]
+    assert table.loc[furthest, "planted"].sum() >= 3
+    assert (table["leave_one_out"].abs() >= table["residual"].abs() - 1e-9).all()
+    assert (table["leverage"] > 0).all() and (table["leverage"] < 1).all()
+    suspicion.save(tmp_path)
+    again = Suspicion.load(tmp_path)
+    assert again.table.equals(table) and again.record == suspicion.record
+    assert read_json(RECIPE.text).key == RECIPE.key and RECIPE.fit.train == RECIPE.train
+
+
+def test_what_cannot_be_told_is_refused(planted: Any) -> None:
+    made, fit = planted
+    with pytest.raises(BadInput, match="cg tells no leverages; take auto or dual"):
+        dataclasses.replace(RECIPE, solver=CG())
+    with pytest.raises(BadInput, match=r"has 40 measured cells.*raise `most` of the solver \(it is 39\)"):
+        dataclasses.replace(RECIPE, solver=Dual(most=39)).make(Report(), fit, made["train"], made["valid"])
+    with pytest.raises(BadInput, match="not the training part of the fit"):
+        RECIPE.make(Report(), fit, made["test"], made["valid"])
+
+
+def test_several_tasks_count_each_in_its_own_spread() -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"leave_one_out:a": [1.0, -1.0, np.nan], "leave_one_out:b": [10.0, np.nan, -10.0]})
+    assert root_mean_square(table, "leave_one_out") == pytest.approx([1, 1, 1])
+    assert found(table) == {}
