@@ -20,7 +20,8 @@ class CG:
 
     One product with the whole curvature a step (Hestenes & Stiefel, 1952, doi:10.6028/jres.049.044). The residual of
     the recursion drifts from the true one in float32, so it is recomputed before the solver calls itself converged,
-    and the recursion restarts from it if it was wrong. Raises `NotSolved` on negative curvature.
+    and the recursion restarts from it if it was wrong; so too once it falls below rounding, where going on would end
+    in 0/0. Raises `NotSolved` on negative curvature.
     """
 
     kind: ClassVar[str] = "cg"
@@ -31,7 +32,10 @@ class CG:
     steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature at most")
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        import torch
+
         began, size = time.monotonic(), checked(vector)
+        enough = max(self.tolerance, torch.finfo(vector.dtype).eps)
         x, r, warnings = vector * 0, vector.clone(), []
         p, rho = r.clone(), float(r @ r)
         best, best_residual, true, last_restart = x, math.inf, None, math.inf
@@ -59,7 +63,7 @@ class CG:
             if now < best_residual:
                 best, best_residual, true = x, now, None
             report(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
-            if now <= self.tolerance:
+            if now <= enough:
                 r = vector - curvature @ x
                 products += 1
                 new = float(r @ r)

@@ -279,6 +279,73 @@ def test_the_exact_solver_says_when_rounding_is_all_that_is_left():
     assert not found.converged and "rounding leaves a residual of" in found.warnings[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("seed", range(6))
+def test_cg_far_past_convergence_neither_divides_by_zero_nor_takes_rounding_for_negative_curvature(dtype, seed):
+    generator = torch.Generator().manual_seed(seed)
+    curvature = Dense(torch.randn(50, 6, generator=generator, dtype=torch.float64).to(dtype), 0.1)
+    vector = torch.randn(6, generator=generator, dtype=torch.float64).to(dtype)
+    matrix = torch.stack([curvature @ column for column in torch.eye(6, dtype=dtype)])
+    for right in (vector, torch.linalg.eigh(matrix)[1][:, 2]):
+        curvature.products = 0
+        found = CG(tolerance=1e-300, steps=10_000)(curvature, right)
+        assert found.residual < 10 * torch.finfo(dtype).eps and curvature.products < 50
+        true = curvature.solve(right)
+        assert float((found.answer - true).norm() / true.norm()) < 100 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_an_eigenvector_is_answered_in_one_step_and_left_with_nothing(dtype):
+    matrix = torch.diag(torch.arange(1, 7).to(dtype))
+    vector = torch.zeros(6, dtype=dtype)
+    vector[3] = 1
+    found = CG(tolerance=1e-300, steps=10_000)(Symmetric(matrix), vector)
+    assert found.steps == 1 and found.residual == 0 and torch.equal(found.answer, vector / 4)
+
+
+@pytest.mark.parametrize("average", [False, True], ids=["last", "averaged"])
+def test_lissa_far_past_convergence_stays_where_it_is(average):
+    matrix = torch.diag(torch.linspace(0.5, 3, 6, dtype=torch.float64))
+    vectors = torch.ones(6, dtype=torch.float64), torch.eye(6, dtype=torch.float64)[2]
+    for vector in vectors:
+        found = LiSSA(depth=5000, tolerance=1e-300, repeats=1, average=average)(Symmetric(matrix), vector)
+        assert found.steps == 5000 and found.residual < 1e-12
+        assert torch.allclose(found.answer, vector / matrix.diagonal(), rtol=1e-12)
+
+
+def test_the_tolerance_decides_how_long_cg_goes_on(system):
+    curvature, vector = system
+    taken = []
+    for tolerance in (0.3, 1e-1, 1e-2, 1e-3):
+        curvature.products = 0
+        found = CG(tolerance=tolerance)(curvature, vector)
+        before = found.history[-2][1]
+        assert found.residual <= tolerance < before, "the first that is good enough"
+        taken.append(curvature.products)
+    assert taken == sorted(set(taken)), "looser is cheaper"
+
+
+def test_the_tolerance_decides_how_long_lissa_goes_on(system):
+    curvature, vector = system
+    loose, tight = (LiSSA(depth=2000, tolerance=goal, repeats=1)(curvature, vector) for goal in (0.3, 0.02))
+    assert loose.converged and loose.steps == 500 and loose.steps < tight.steps
+
+
+@pytest.mark.parametrize("scale", [None, 6.0, 60.0])
+def test_lissa_tends_to_the_damped_inverse_whatever_its_scale(scale):
+    """Neither damping times scale, nor damping taken off, nor the scale left in the answer."""
+    generator = torch.Generator().manual_seed(0)
+    rows, damping = torch.randn(200, 5, generator=generator, dtype=torch.float64), 0.4
+    bare, eye = rows.T @ rows / len(rows), torch.eye(5, dtype=torch.float64)
+    vector = torch.randn(5, generator=generator, dtype=torch.float64)
+    found = LiSSA(depth=3000, scale=scale, tolerance=1e-12, repeats=1)(Symmetric(bare + damping * eye, damping), vector)
+    assert found.residual < 1e-8
+    assert torch.allclose(found.answer, torch.linalg.solve(bare + damping * eye, vector), rtol=1e-7)
+    for wrong in (-damping, damping * found.numbers["scale"], 0.0):
+        other = torch.linalg.solve(bare + wrong * eye, vector)
+        assert float((found.answer - other).norm() / other.norm()) > 0.1
+
+
 def test_edges_finds_both_ends_of_a_spectrum():
     generator = torch.Generator().manual_seed(1)
     basis = torch.linalg.qr(torch.randn(60, 60, generator=generator, dtype=torch.float64))[0]
