@@ -22,10 +22,10 @@ def test_running_out_of_memory_is_not_a_warning(monkeypatch: pytest.MonkeyPatch)
     pilot = [seen.inputs(predictor.encode(["CCO", "c1ccccc1", "CCCCN"]))]
     slopes = directional._slopes
 
-    def full(seen, vector, size, route, pilot):
+    def full(seen, vector, size, route, *rest):
         if route == "forward-mode":
             raise torch.OutOfMemoryError("no room")
-        return slopes(seen, vector, size, route, pilot)
+        return slopes(seen, vector, size, route, *rest)
 
     monkeypatch.setattr(directional, "_slopes", full)
     with pytest.raises(torch.OutOfMemoryError):
