@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from core import backbones
+from core import backbones, directional, influence
 from core.data import Dataset
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.fits import PARTS, Fit, tabulate
+from core.influence import Curvature
 from core.predictor import Predictor
 from core.report import Cancelled, Report
 from core.samplers import Greedy, Informative, Top
@@ -282,6 +283,40 @@ def test_batches_do_not_matter_but_rows_of_the_curvature_are_told(study):
     assert "Hutchinson" in base.record["damping_from"] and other.record["damping_from"] == "given"
     fewer = scored(dataclasses.replace(RECIPE, curvature_rows=20), study).record
     assert fewer["curvature_rows"] == 20 and any("of 20 of 40 training molecules" in text for text in fewer["warnings"])
+
+
+def test_a_damping_left_empty_is_the_mean_eigenvalue_of_as_many_as_there_are_cells_and_matters(study):
+    exact = scored(dataclasses.replace(RECIPE, solver=Dual()), study).record
+    trace = exact["solver"]["trace"]  # of the Gram matrix, so of the undamped curvature
+    base = scored(dataclasses.replace(RECIPE, solver=CG(tolerance=1e-5)), study)
+    assert base.record["damping"] == base.record["trace"] / 40 == pytest.approx(trace / 40, rel=0.5)
+    assert base.record["damping"] > 5 * trace / base.record["parameters"], (
+        "no mean over all weights, most of which are 0"
+    )
+    given = dataclasses.replace(RECIPE, solver=CG(tolerance=1e-5), damping=base.record["damping"])
+    assert np.allclose(scored(given, study).table["influence"], base.table["influence"], rtol=1e-3, atol=1e-3)
+    bare = scored(dataclasses.replace(given, solver=Dual(), damping=1e-3 * base.record["damping"]), study)
+    assert np.linalg.norm(bare.vector) > 3 * np.linalg.norm(base.vector)
+    assert base.table["influence"].corr(bare.table["influence"], method="spearman") < 0.98
+
+
+def test_one_system_is_solved_however_many_batches_the_pool_has(study, monkeypatch):
+    found, fit = study
+    products, gradients = [], []
+    multiply, gradient = Curvature.__matmul__, influence.target_gradient
+    monkeypatch.setattr(Curvature, "__matmul__", lambda self, vector: products.append(1) or multiply(self, vector))
+    monkeypatch.setattr(influence, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
+    recipe, counts, batches = dataclasses.replace(RECIPE, batch_size=4, damping=0.5), [], []
+    sweeps = directional.Slopes.__call__
+    monkeypatch.setattr(directional.Slopes, "__call__", lambda self, *given: batches.append(1) or sweeps(self, *given))
+    for rows in (4, len(found["pool"])):
+        products.clear(), batches.clear()
+        scores = recipe.make(Report(), fit, found["pool"].take(np.arange(rows)), found["valid"])
+        counts.append((len(products), len(batches)))
+    assert counts[0][0] == counts[1][0] > 0 and counts[0][1] < counts[1][1] and len(gradients) == 2
+    products.clear()
+    score_table(scores, fit, found["test"])
+    assert not products and len(gradients) == 2
 
 
 def test_the_hessian_of_an_unfinished_fit_is_refused_at_a_small_damping(study):
