@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from core.bench import solving, speed, training, verifying
+from core.bench import scoring, solving, speed, training, verifying
 from core.spec import BadInput
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
-    "influence": speed.influence,
+    "products": speed.products,
+    "scoring": scoring.run,
     "solvers": solving.run,
     "verification": verifying.run,
     "training": training.run,

@@ -7,11 +7,12 @@ import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from core.bench.speed import dot, steps, timed
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,6 @@ RATE = 1e-5  # small: what is measured is time
 
 def run() -> dict[str, Any]:
     """Molecules a second of one epoch of `molsway-mini` under all weights and ratios to it; then each method's step."""
-    from core.bench import speed
-
     device = _device()
     smiles, targets = _table()
     ways = {
@@ -39,7 +38,7 @@ def run() -> dict[str, Any]:
     for _ in range(REPEATS):
         for name, way in ways.items():
             seconds[name].append(way())
-            print(".", end="", file=sys.stderr, flush=True)
+            dot()
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     ours = middle["ours"]
     return {
@@ -50,7 +49,7 @@ def run() -> dict[str, Any]:
         "times Trainer with batches by length": round(middle["Trainer, batches by length"] / ours, 2),
         "share of the floor of three forward passes": round(middle["three forward passes"] / ours, 2),
         "head alone, epochs in the time of one": round(ours / middle["head alone, an epoch after the first"], 1),
-        "forward passes a training step": speed.steps(),
+        "forward passes a training step": steps(),
     }
 
 
@@ -96,18 +95,6 @@ def _plan(epochs: int = 1) -> Any:
     )  # fmt: skip
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    """Seconds of a piece of work, the accelerator's with it."""
-    import torch
-
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - began
-
-
 def _ours(smiles: list[str], targets: np.ndarray) -> float:
     import torch
 
@@ -122,7 +109,7 @@ def _ours(smiles: list[str], targets: np.ndarray) -> float:
         outputs = predictor(predictor.encode([smiles[row] for row in rows]))
         return predictor.loss(outputs, labels[torch.from_numpy(rows)])
 
-    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(), SILENT))
+    return timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(), SILENT))
 
 
 def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
@@ -193,7 +180,7 @@ def _forward(smiles: list[str]) -> float:
             with torch.autocast(predictor.device.type, torch.bfloat16, enabled=_precision() == "bfloat16"):
                 predictor(predictor.encode([smiles[row] for row in rows]))
 
-    return _timed(work)
+    return timed(work)
 
 
 def _head(smiles: list[str], targets: np.ndarray) -> float:
@@ -216,4 +203,4 @@ def _head(smiles: list[str], targets: np.ndarray) -> float:
 
     epochs = 5
     plan = _plan(epochs)
-    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)) / epochs
+    return timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)) / epochs

@@ -1,0 +1,188 @@
+"""Other programs that score a pool: on the same predictor, molecules and labels, where they are installed.
+
+Nothing else imports them.
+"""
+
+import contextlib
+import copy
+import importlib.util
+import io
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.bench.trained import Trained
+
+INPUTS = ("input_ids", "attention_mask")
+SLOW = 8  # molecules that take hundreds of forward passes each
+
+
+@dataclass(frozen=True, eq=False)
+class Peer:
+    """A program that is ready to score the first molecules of a pool.
+
+    `about`: what is timed; `vector` (d,): along which its scores should be the rates of the losses; `score()`: its
+    scores, and the seconds that one molecule takes.
+    """
+
+    about: str
+    vector: "Tensor"
+    score: Callable[[], tuple["Tensor", float]]
+
+
+@contextlib.contextmanager
+def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
+    """Pairwise scores, the first batch of the target as one query; gradients of the linear layers alone, by hooks."""
+    import torch
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.arguments import FactorArguments, ScoreArguments
+    from kronfluence.task import Task
+
+    from core.influence import flatten, target_gradient, unflatten
+
+    params, pool, target = case.seen.params, case.pool[0], case.target[0]
+    layers = [name for name, module in case.predictor.named_modules() if isinstance(module, torch.nn.Linear)]
+    layers = [name for name in layers if f"{name}.weight" in params]
+    size, aims, starts = len(pool[1]) // 4, len(target[1]), []
+
+    class Errors(Task):
+        def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> torch.Tensor:
+            starts.append(_now())
+            return self.compute_measurement(batch, model)
+
+        def compute_measurement(self, batch: Any, model: Any) -> torch.Tensor:
+            return _squares(model(_inputs(batch)), batch[-1])
+
+        def get_influence_tracked_modules(self) -> list[str]:
+            return layers
+
+    task = Errors()
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch has moved a class that it takes
+        analyzer = Analyzer(
+            "bench",
+            prepare_model(copy.deepcopy(case.predictor), task),
+            task,
+            cpu=case.predictor.device.type == "cpu",
+            log_level=logging.ERROR,
+            disable_tqdm=True,
+            output_dir=folder,
+        )
+        analyzer.fit_all_factors("none", _table(pool, 2), factor_args=FactorArguments(strategy="identity"))
+
+        def score() -> tuple[torch.Tensor, float]:
+            starts.clear()
+            analyzer.compute_pairwise_scores(
+                "scores",
+                "none",
+                query_dataset=_table(target, aims),
+                train_dataset=_table(pool, 4 * size),
+                per_device_query_batch_size=aims,
+                per_device_train_batch_size=size,
+                score_args=ScoreArguments(aggregate_query_gradients=True),
+                overwrite_output_dir=True,
+            )
+            seconds = (starts[3] - starts[1]) / (2 * size)
+            return analyzer.load_pairwise_scores("scores")["all_modules"][0].double() / aims, seconds
+
+        known = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
+        gradient = unflatten(target_gradient(case.seen, [target]), params)
+        share = sum(params[name].numel() for name in known) / case.seen.d
+        yield Peer(
+            f"kronfluence {version('kronfluence')}: compute_pairwise_scores, the second and third of four batches of "
+            "the pool, so neither the target's gradient nor what a call costs once; strategy identity, the target's "
+            f"gradient for the solved vector (a molecule costs the same with the others); linear layers alone, "
+            f"{share:.1%} of the weights",
+            flatten({name: part * (name in known) for name, part in gradient.items()}),
+            score,
+        )
+
+
+@contextlib.contextmanager
+def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
+    """The inner product of each molecule's gradient with the solved vector, which it is given."""
+    import torch
+    from dattri.algorithm.base import BaseInnerProductAttributor
+    from dattri.task import AttributionTask
+    from torch.func import functional_call
+    from torch.utils.data import DataLoader, TensorDataset
+
+    model = copy.deepcopy(case.predictor)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name in case.seen.params)
+
+    def loss(params: dict[str, torch.Tensor], data: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return _squares(functional_call(model, params, (_inputs(data),)), data[-1])
+
+    class Solved(BaseInnerProductAttributor):
+        def generate_test_rep(self, ckpt_idx: int, data: Any) -> torch.Tensor:
+            return vector[None]
+
+    attributor = Solved(AttributionTask(loss, model, model.state_dict()), device=str(case.predictor.device))
+    nothing = DataLoader(TensorDataset(torch.zeros(1)))
+
+    def score() -> tuple[torch.Tensor, float]:
+        part = _table(case.pool[0], SLOW)
+        pool = DataLoader(part, batch_size=SLOW)
+        attributor.cache(pool)
+        began = _now()
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+            found = attributor.attribute(pool, nothing)[:, 0].detach().double().cpu()
+        return found, (_now() - began) / len(part)
+
+    yield Peer(
+        f"dattri {version('dattri')}: attribute, its inner products alone: the solved vector is given in place of a "
+        "test gradient, which it would take, and solve for, once a batch of the pool; all the weights",
+        vector,
+        score,
+    )
+
+
+PEERS: dict[str, Callable[..., AbstractContextManager[Peer]]] = {"kronfluence": kronfluence, "dattri": dattri}
+
+
+def ready(
+    name: str, case: "Trained", vector: "Tensor", stack: contextlib.ExitStack
+) -> tuple[Peer, "Tensor"] | tuple[None, str]:
+    """A peer and its scores, or the reason why there are none."""
+    if importlib.util.find_spec(name) is None:
+        return None, "not installed; pip install -r requirements-bench.txt"
+    try:
+        peer = stack.enter_context(PEERS[name](case, vector))
+        return peer, peer.score()[0]
+    except Exception as error:  # whatever stops it is what is to be told of it
+        return None, f"could not run: {type(error).__name__}: {str(error)[:200]}"
+
+
+def _table(part: tuple[dict[str, "Tensor"], "Tensor"], n: int) -> Any:
+    """The first n molecules of a batch, as datasets of torch have them."""
+    from torch.utils.data import TensorDataset
+
+    inputs, targets = part
+    return TensorDataset(*(inputs[name][:n] for name in INPUTS), targets[:n])
+
+
+def _inputs(batch: Any) -> dict[str, "Tensor"]:
+    return dict(zip(INPUTS, batch, strict=False))
+
+
+def _squares(outputs: "Tensor", targets: "Tensor") -> "Tensor":
+    return ((outputs - targets) ** 2).sum()
+
+
+def _now() -> float:
+    """Seconds, once the accelerator has done what it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()

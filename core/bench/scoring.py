@@ -1,0 +1,173 @@
+"""What scoring a pool costs beside predicting it, route by route and in other programs, and how true the scores are."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scipy.stats import spearmanr
+
+from core.bench.peers import PEERS, ready
+from core.bench.speed import dot, ratios
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.bench.trained import Trained
+
+ROUTES = ("one-sided", "central", "forward-mode")
+LOOP, MAPPED, SWEEP = "a backward pass for each molecule", "vmap of each molecule's gradient", "sweep"
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Molecules of each part and of a batch, steps of training, and how often everything is timed.
+
+    `alone`: molecules that the loop is timed on; `chunk`: molecules whose gradients vmap holds at once, and is timed
+    on; `tolerance` of the linear system.
+    """
+
+    train: int = 64
+    target: int = 32
+    pool: int = 64
+    batch: int = 64
+    steps: int = 20
+    alone: int = 8
+    chunk: int = 32
+    tolerance: float = 0.05
+    repeats: int = 5
+    peers: bool = True
+
+
+LARGE = Amounts(
+    train=16, target=16, batch=16, steps=6, alone=4, chunk=8, tolerance=0.2, repeats=3, peers=False
+)  # 45 million weights: minutes
+
+
+def run() -> dict[str, Any]:
+    """`molsway-mini` as it is shipped, and the shape of `molformer-xl`; both have briefly learned logP."""
+    from core.backbones import Pretrained, Untrained
+
+    return {
+        "molsway-mini": measured(Pretrained("molsway-mini"), Amounts()),
+        "the shape of molformer-xl": measured(Untrained("molformer-xl"), LARGE),
+    }
+
+
+def measured(backbone: Any, amounts: Amounts) -> dict[str, Any]:
+    """Of each route the forward passes a molecule takes beside its prediction, and its scores beside forward mode's.
+
+    All along one solved vector and for one padded batch, but for the loop, where a molecule is as long as it is.
+    """
+    import torch
+
+    from core.bench.trained import rates, trained
+    from core.directional import Slopes, choose_step, swept
+
+    case = trained(backbone, amounts.train, amounts.target, amounts.pool, amounts.batch, amounts.steps)
+    dot()
+    vector, residual = _solved(case, amounts.tolerance)
+    dot()
+    seen, inputs, n = case.seen, case.pool[0][0], len(case.pool[0][1])
+    steps = {route: choose_step(seen, vector, [batch for batch, _ in case.pool[:2]], route) for route in ROUTES}
+    slopes = {route: Slopes(seen, vector, step.size, step.route) for route, step in steps.items()}
+
+    @torch.no_grad()
+    def forward() -> "Tensor":
+        return seen.predict(seen.params, inputs)
+
+    base = forward()
+    ways = {route: lambda way=way: way(inputs, base) for route, way in slopes.items()} | {
+        LOOP: lambda: looped(case, vector, amounts.alone),
+        MAPPED: lambda: mapped(case, vector, amounts.chunk, amounts.chunk),
+        SWEEP: lambda: swept(case.predictor, seen, slopes["one-sided"], case.smiles[:n], n, False),
+    }
+    counts = {LOOP: amounts.alone, MAPPED: amounts.chunk}  # the others are timed on the whole batch
+    truth = rates(seen, slopes["forward-mode"], case.pool)
+    near = {route: agreement(rates(seen, slopes[route], case.pool), truth) for route in ROUTES[:2]}
+    near[LOOP] = agreement(looped(case, vector, n), truth[:n])
+    near[MAPPED] = agreement(mapped(case, vector, n, amounts.chunk), truth[:n])
+    told, about = {}, {}
+    missing = {} if amounts.peers else dict.fromkeys(PEERS, "not run at this size: it would take minutes")
+    with ExitStack() as stack:
+        for name in PEERS if amounts.peers else ():
+            dot()
+            peer, result = ready(name, case, vector, stack)
+            if peer is None:
+                missing[name] = result
+                continue
+            about[name] = peer.about
+            true = rates(seen, Slopes(seen, peer.vector, 0.0, "forward-mode"), case.pool[:1])
+            near[name] = agreement(result, true[: len(result)])
+            told[name] = lambda peer=peer: peer.score()[1] * n
+        times = ratios(forward, ways, told, amounts.repeats)
+    passes = {name: round(times[name] * n / counts.get(name, n), 2) for name in times}
+    return {
+        "weights": seen.d,
+        "molecules of a batch": n,
+        "tokens of the longest": inputs["input_ids"].shape[1],
+        "residual of the solved vector": residual,
+        "forward passes from SMILES to prediction and one-sided score": passes.pop(SWEEP),
+        "extra forward passes a molecule": passes | missing,
+        "scores beside those of forward mode": near,
+        "step": {
+            route: {"taken": step.route, "error": float(f"{step.error:.2g}"), "warnings": list(step.warnings)}
+            for route, step in steps.items()
+            if route != "forward-mode"
+        },
+        "what is timed": about,
+    }
+
+
+def _solved(case: "Trained", tolerance: float) -> tuple["Tensor", float]:
+    """The vector (d,) of a Gauss-Newton system damped as is the default, and the residual it leaves."""
+    from core.influence import Curvature, target_gradient
+    from core.solvers import CG
+
+    curvature = Curvature(case.seen, case.train)
+    curvature.damping = curvature.trace(passes=8) / curvature.cells
+    solution = CG(tolerance=tolerance)(curvature, target_gradient(case.seen, case.target))
+    return solution.answer, float(f"{solution.residual:.2g}")
+
+
+def looped(case: "Trained", vector: "Tensor", count: int) -> "Tensor":
+    """Scores (count,) of the pool's first molecules by a backward pass for each, without padding."""
+    import torch
+
+    from core.influence import leaves_of, losses, unflatten
+
+    seen, direction, found = case.seen, unflatten(vector, case.seen.params), []
+    for row in range(count):
+        leaves = leaves_of(seen.params)
+        outputs = seen.predict(leaves, seen.inputs(case.predictor.encode([case.smiles[row]])))
+        loss = losses(outputs, case.pool[0][1][row : row + 1], seen.binary)
+        found.append(_along(torch.autograd.grad(loss, list(leaves.values())), direction))
+    return torch.stack(found).double().cpu()
+
+
+def mapped(case: "Trained", vector: "Tensor", count: int, chunk: int) -> "Tensor":
+    """The same by vmap over gradients, of `chunk` molecules at once."""
+    from torch.func import grad, vmap
+
+    from core.influence import losses, unflatten
+
+    seen, direction, (inputs, targets) = case.seen, unflatten(vector, case.seen.params), case.pool[0]
+
+    def score(one: dict[str, "Tensor"], target: "Tensor") -> "Tensor":
+        def loss(params: dict[str, "Tensor"]) -> "Tensor":
+            batch = {name: value[None] for name, value in one.items()}
+            return losses(seen.predict(params, batch), target[None], seen.binary)
+
+        return _along(grad(loss)(seen.params).values(), direction)
+
+    found = vmap(score, chunk_size=chunk)({name: value[:count] for name, value in inputs.items()}, targets[:count])
+    return found.detach().double().cpu()
+
+
+def _along(gradient: Any, direction: dict[str, "Tensor"]) -> "Tensor":
+    return sum((piece * part).sum() for piece, part in zip(gradient, direction.values(), strict=True))
+
+
+def agreement(found: "Tensor", true: "Tensor") -> dict[str, float]:
+    """Spearman's correlation of scores with the true ones, and the rms of their difference over that of the true."""
+    error = float((found - true).norm() / true.norm())
+    return {"spearman": round(float(spearmanr(found, true).statistic), 6), "relative error": float(f"{error:.2g}")}
