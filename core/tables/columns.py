@@ -93,16 +93,27 @@ def _possible(values: np.ndarray, faults: dict[int, str]) -> np.ndarray:
     return np.where(beyond, np.nan, values)
 
 
-def with_points(column: pd.Series) -> pd.Series | None:
-    """The same text column with decimal points for its decimal commas; None where it is not such a column."""
+def comma_counts(column: pd.Series) -> np.ndarray:
+    """Cells of a text column: with a decimal comma, with a decimal point, numbers without a point, filled; int (4,).
+
+    They add up over the shards of a long table.
+    """
     cells = column.str.strip()
     commas = cells.str.fullmatch(COMMA)
     whole = cells.str.fullmatch(r"[+-]?\d+")
     points = cells.str.contains(r"\d\.\d", regex=True) & cells.str.fullmatch(NUMBER.pattern)
-    filled = int((cells != "").sum())
-    if not commas.any() or points.any() or (commas | whole).sum() * 2 < filled:
-        return None
-    return column.mask(commas, cells.str.replace(",", ".", regex=False))
+    return np.array([commas.sum(), points.sum(), (commas | whole).sum(), (cells != "").sum()], int)
+
+
+def has_decimal_commas(counts: np.ndarray) -> bool:
+    """Whether the commas of a column with these counts are decimal ones."""
+    commas, points, numbers, filled = counts
+    return bool(commas and not points and 2 * numbers >= filled)
+
+
+def with_points(column: pd.Series) -> pd.Series:
+    """The same text column with decimal points for its decimal commas."""
+    return column.mask(column.str.strip().str.fullmatch(COMMA), column.str.strip().str.replace(",", ".", regex=False))
 
 
 def _plain(cell: object) -> str:

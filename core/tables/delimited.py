@@ -3,50 +3,112 @@
 import csv
 import io
 import re
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core.spec import BadInput
-from core.tables.columns import NUMBER, guess_smiles, is_smiles, with_points
+from core.tables.columns import NUMBER, comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
 from core.tables.files import MOST_COLUMNS
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+NONE = "\x1f"  # what cuts the cells of a single column: a sign that no table has
 LOOK = 200  # lines from which the delimiter is found
+MOST_CELL = 1 << 24  # bytes of a row
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first lines of a table say of all of them; `delimiter` is "" for a single column."""
+
+    file: str
+    line: str
+    before: int  # blank lines before it
+    names: list[str]
+    delimiter: str
+    notes: list[str]
+
+    @classmethod
+    def of(cls, text: str, file: str) -> "Header":
+        """From the text, or as much of it as holds its first 200 lines. Raises `BadInput` where it begins otherwise."""
+        before = len(text) - len(text.lstrip("\n"))
+        text = text.strip("\n") + "\n"
+        lines = _first_lines(text)
+        delimiter = _delimiter(lines)
+        names, notes = _names(_cells(lines[0], delimiter))
+        if len(names) > MOST_COLUMNS:
+            raise BadInput(f"{file!r} has {len(names):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
+        if _is_data(names):
+            raise BadInput(
+                f"{file!r} begins with data ({lines[0][:60]!r}); put a header line first, such as smiles,logS"
+            )
+        if len(lines) == 1:
+            raise BadInput(f"{file!r} has a header and no rows; it wants at least one molecule")
+        return cls(file, text.partition("\n")[0], before, names, delimiter, notes)
+
+
+class Findings:
+    """What the rows of a table are like, found out a shard at a time; `settled` says at the end what is wrong."""
+
+    def __init__(self, header: Header) -> None:
+        self.header, self.rows, self.smiles = header, 0, None
+        self.quotes = header.line.count('"')
+        self.runs_over = False  # whether the last row goes over several lines
+        self.faults: dict[str, BadInput] = {}  # the first misfit, the first row that two delimiters cut
+        self.commas: dict[str, np.ndarray] = {}
+
+    def add(self, text: str) -> pd.DataFrame:
+        """The next rows, whole ones, as a frame of str cells. Raises `BadInput` where they are no table at all."""
+        head = self.header
+        frame, misfit = read_rows(text, head)
+        first = head.before + 2 + self.rows  # line of the first of these rows, if none goes over several
+        if misfit is not None:
+            line = first + (misfit.number or 1) - 1
+            self.faults.setdefault("misfit", _misfit(head.file, misfit.text, line, head.delimiter, len(head.names)))
+        self.smiles = guess_smiles(frame) if self.rows == 0 else self.smiles
+        for mark in set(DELIMITERS) - {head.delimiter} if self.smiles and "glued" not in self.faults else ():
+            cells = frame[self.smiles]
+            glued = cells.str.fullmatch(rf"[^\s{re.escape(mark)}]+{re.escape(mark)}\s*[-+]?[\d.,]+")
+            if glued.any():
+                place = int(np.argmax(glued.to_numpy()))
+                fault = _misfit(head.file, cells.iloc[place], first + place, head.delimiter, len(head.names))
+                self.faults.setdefault("glued", fault)
+        for name in head.names if head.delimiter not in ("", ",") else ():
+            self.commas[name] = self.commas.get(name, 0) + comma_counts(frame[name])
+        self.rows += len(frame)
+        self.quotes += text.count('"')
+        self.runs_over = len(frame) > 0 and frame.iloc[-1].str.contains("\n").any()
+        return frame
+
+    def settled(self) -> list[str]:
+        """The columns with decimal commas, once all rows are here. Raises `BadInput` naming the line at fault."""
+        if self.quotes % 2 and self.runs_over:
+            raise BadInput(
+                f"{self.header.file!r}: a quote is left open: its last cell runs over several lines; close or remove it"
+            )
+        for fault in ("misfit", "glued"):
+            if fault in self.faults:
+                raise self.faults[fault]
+        return [name for name, counts in self.commas.items() if has_decimal_commas(counts)]
 
 
 def delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
     """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the line at fault."""
-    before = len(text) - len(text.lstrip("\n"))
-    text = text.strip("\n") + "\n"
-    lines = _first_lines(text)
-    delimiter = _delimiter(lines)
-    names, notes = _names(_cells(lines[0], delimiter))
-    if len(names) > MOST_COLUMNS:
-        raise BadInput(f"{name!r} has {len(names):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
-    if _is_data(names):
-        raise BadInput(f"{name!r} begins with data ({lines[0][:60]!r}); put a header line first, such as smiles,logS")
-    if len(lines) == 1:
-        raise BadInput(f"{name!r} has a header and no rows; it wants at least one molecule")
-    frame, misfits = _read(text, names, delimiter, name)
-    for row in misfits:
-        raise _misfit(name, row.text, before + (row.number or 0), delimiter, len(names))
-    smiles = guess_smiles(frame)
-    for mark in set(DELIMITERS) - {delimiter} if smiles else ():
-        glued = frame[smiles].str.fullmatch(rf"[^\s{re.escape(mark)}]+{re.escape(mark)}\s*[-+]?[\d.,]+")
-        if glued.any():
-            place = int(np.argmax(glued.to_numpy()))
-            raise _misfit(name, frame[smiles].iloc[place], before + place + 2, delimiter, len(names))
-    if delimiter not in ("", ","):
-        for column in names:
-            if (points := with_points(frame[column])) is not None:
-                frame[column] = points
-                notes.append(f"decimal commas in {column!r} read as points")
-    return frame, delimiter, notes
+    header = Header.of(text, name)
+    found = Findings(header)
+    frame = found.add(text.strip("\n").partition("\n")[2] + "\n")
+    notes = header.notes
+    for column in found.settled():
+        frame[column] = with_points(frame[column])
+        notes.append(f"decimal commas in {column!r} read as points")
+    return frame, header.delimiter, notes
 
 
-def _read(text: str, names: list[str], delimiter: str, name: str) -> tuple[pd.DataFrame, list]:
+def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
+    """Rows that fit the header, and the first that does not: its text, and its number from 1."""
     from pyarrow import ArrowInvalid, string
     from pyarrow import csv as arrow
 
@@ -59,21 +121,20 @@ def _read(text: str, names: list[str], delimiter: str, name: str) -> tuple[pd.Da
     try:
         table = arrow.read_csv(
             io.BytesIO(text.encode()),
-            arrow.ReadOptions(use_threads=False, block_size=1 << 24, column_names=names, skip_rows=1),
+            arrow.ReadOptions(use_threads=False, block_size=MOST_CELL, column_names=header.names),
             arrow.ParseOptions(
-                delimiter=delimiter or "\x1f",
+                delimiter=header.delimiter or NONE,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=misfit,
             ),
-            arrow.ConvertOptions(column_types=dict.fromkeys(names, string()), strings_can_be_null=False),
+            arrow.ConvertOptions(column_types=dict.fromkeys(header.names, string()), strings_can_be_null=False),
         )
     except ArrowInvalid as error:
-        raise BadInput(f"{name!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?") from None
-    frame = table.to_pandas().astype(object)
-    if text.count('"') % 2 and len(frame) and frame.iloc[-1].str.contains("\n").any():
-        raise BadInput(f"{name!r}: a quote is left open: its last cell runs over several lines; close or remove it")
-    return frame, misfits
+        raise BadInput(
+            f"{header.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?"
+        ) from None
+    return table.to_pandas().astype(object), misfits[0] if misfits else None
 
 
 def _misfit(name: str, row: str, line: int, delimiter: str, columns: int) -> BadInput:
@@ -113,7 +174,7 @@ def _first_lines(text: str) -> list[str]:
 
 def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=delimiter or "\x1f"))
+        return next(csv.reader([line], delimiter=delimiter or NONE))
     except csv.Error:
         most = csv.field_size_limit()
         raise BadInput(f"a cell has more than {most:,} characters ({line[:40]!r} …); is this a table?") from None

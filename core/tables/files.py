@@ -3,9 +3,11 @@
 import codecs
 import gzip
 import hashlib
+import io
 import os
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.spec import BadInput
@@ -14,6 +16,8 @@ MOST_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
 MOST_ROWS = 2_000_000
 MOST_COLUMNS = 5_000
 PEEK_BYTES = 1_000_000
+BLOCK = 1_000_000  # bytes of a text table read at a time
+HEAD = 2000  # bytes from which the encoding is guessed
 
 KINDS = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), "csv"),
@@ -95,42 +99,46 @@ def check_size(path: Path) -> None:
         raise _too_large(path.name, path.stat().st_size)
 
 
-def unpacked(path: Path, most: int | None = None) -> tuple[bytes, bool]:
-    """The bytes of a text table, gzipped or not, at most `most` of them; and whether they are all."""
+def blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a text table, gzipped or not, a megabyte at a time. Raises `BadInput` for archives and damage."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-    limit = MOST_BYTES if most is None else most
     try:
         with (gzip.open if packed else open)(path, "rb") as file:
-            data = file.read(limit + 1)
+            data = file.read(BLOCK)
+            for magic, suffix in MAGIC.items():  # whatever the name says
+                if data.startswith(magic):
+                    raise _other(path.name, ".xlsx" if b"xl/" in data else suffix)
+            if data[257:262] == b"ustar":
+                raise _other(path.name, ".tar")
+            while data:
+                yield data
+                data = file.read(BLOCK)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path.name!r} cannot be unpacked ({error}); it is damaged: copy it again") from None
-    if most is None and len(data) > limit:
+
+
+def unpacked(path: Path, most: int | None = None) -> tuple[bytes, bool]:
+    """The bytes of a text table, gzipped or not, at most `most` of them; and whether they are all."""
+    limit = MOST_BYTES if most is None else most
+    parts, size = [], 0
+    for block in blocks(path):
+        parts.append(block)
+        size += len(block)
+        if size > limit:
+            break
+    if most is None and size > limit:
         raise BadInput(
             f"{path.name!r} unpacks to more than {MOST_BYTES / 1e6:,.0f} MB; split it, or save it as Parquet"
         )
-    for magic, suffix in MAGIC.items():  # whatever the name says
-        if data.startswith(magic):
-            raise _other(path.name, ".xlsx" if b"xl/" in data else suffix)
-    if data[257:262] == b"ustar":
-        raise _other(path.name, ".tar")
-    return data[:limit], len(data) <= limit
+    return b"".join(parts)[:limit], size <= limit
 
 
 def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
     """The text with plain line ends, without its last line where that may be cut; and the encoding."""
-    if not data.strip(b" \t\r\n\xef\xbb\xbf"):
-        raise BadInput(f"{name!r} is empty; it wants a header line and rows")
-    head = data[:2000]
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if data.startswith(codecs.BOM_UTF8):
-        tries = ("utf-8-sig",)
-    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        tries = ("utf-16",)
-    elif max(even, odd) > len(head) / 4:
-        tries = ("utf-16-le" if odd > even else "utf-16-be",)
-    else:
-        tries = ("utf-8", "cp1252", "latin-1")
+    if _is_blank(data):
+        raise _empty(name)
+    tries = _encodings(data)
     for encoding in tries:
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(data, final=whole)
@@ -140,11 +148,66 @@ def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
             break
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         text = text if whole else text[: text.rfind("\n") + 1]
-        if not text.strip():  # a byte-order mark alone; or a first line so long that no end of it was read
+        if not text.strip() and whole:  # a byte-order mark alone
+            raise _empty(name)
+        if not text.strip():
             long = f"begins with a line of more than {len(data):,} bytes, which is no header"
-            raise BadInput(f"{name!r} {'is empty' if whole else long}; it wants a header line and rows")
+            raise BadInput(f"{name!r} {long}; it wants a header line and rows")
         return text, encoding
-    raise BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
+    raise _no_text(name, tries)
+
+
+def texts(path: Path, encoding: str) -> Iterator[str]:
+    """The text that `decoded` gives of a whole file, a piece at a time. Raises UnicodeDecodeError."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    for block in blocks(path):
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding that `decoded` finds, of a file of any length. Raises `BadInput`."""
+    if all(map(_is_blank, blocks(path))):
+        raise _empty(path.name)
+    tries = _encodings(unpacked(path, HEAD)[0])
+    for encoding in tries:
+        filled = False
+        try:
+            for text in texts(path, encoding):
+                if "\0" in text:
+                    raise _no_text(path.name, tries)
+                filled = filled or bool(text.strip())
+        except UnicodeDecodeError:
+            continue
+        if not filled:
+            raise _empty(path.name)
+        return encoding
+    raise _no_text(path.name, tries)
+
+
+def _is_blank(data: bytes) -> bool:
+    return not data.strip(b" \t\r\n\xef\xbb\xbf")
+
+
+def _encodings(data: bytes) -> tuple[str, ...]:
+    """What a text that begins with these bytes may be in, likeliest first."""
+    head = data[:HEAD]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if data.startswith(codecs.BOM_UTF8):
+        return ("utf-8-sig",)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ("utf-16",)
+    if max(even, odd) > len(head) / 4:
+        return ("utf-16-le" if odd > even else "utf-16-be",)
+    return ("utf-8", "cp1252", "latin-1")
+
+
+def _empty(name: str) -> BadInput:
+    return BadInput(f"{name!r} is empty; it wants a header line and rows")
+
+
+def _no_text(name: str, tries: tuple[str, ...]) -> BadInput:
+    return BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
 
 
 def _other(name: str, suffix: str) -> BadInput:

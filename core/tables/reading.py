@@ -1,8 +1,11 @@
 """Read a file of molecules, whatever its kind, as a frame of what its cells hold."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,6 +23,11 @@ from core.tables.files import (
     suffix_of,
     unpacked,
 )
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+BUFFER = 1 << 20  # bytes of a Parquet column read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +54,8 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
     archives, and more than 200 MB (unpacked), 2 million rows or 5,000 columns.
     """
     path = Path(path)
-    suffix = suffix_of(path.name)
-    if not path.is_file():
-        raise BadInput(f"there is no file {str(path)!r}; check the path")
+    kind = kind_of(path)
     check_size(path)
-    kind = KINDS[suffix.removesuffix(".gz")]
     if kind == "parquet":
         table = _parquet(path, rows)
     else:
@@ -74,6 +79,14 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
             f"up to {MOST_ROWS:,} and {MOST_COLUMNS:,} are read: split it"
         )
     return replace(table, kind=kind, frame=table.frame if rows is None else table.frame.head(rows))
+
+
+def kind_of(path: Path) -> str:
+    """csv, smi, sdf or parquet, by the name. Raises `BadInput` for a file that is not there, or is no table."""
+    suffix = suffix_of(path.name)
+    if not path.is_file():
+        raise BadInput(f"there is no file {str(path)!r}; check the path")
+    return KINDS[suffix.removesuffix(".gz")]
 
 
 def _smi(text: str) -> RawTable:
@@ -115,27 +128,42 @@ def _sdf(text: str, whole: bool) -> RawTable:
 
 def _parquet(path: Path, rows: int | None) -> RawTable:
     import pyarrow
-    from pyarrow import parquet, types
 
-    try:
-        file = parquet.ParquetFile(path)
+    with parquet_file(path) as (file, plain):
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
         if file.metadata.num_rows > MOST_ROWS or size > 10 * MOST_BYTES:
             raise BadInput(
                 f"{path.name!r} has {file.metadata.num_rows:,} rows, {size / 1e6:,.0f} MB unpacked; "
                 f"up to {MOST_ROWS:,} and {MOST_BYTES / 1e5:,.0f} are read: split it"
             )
-        plain = [column.name for column in file.schema_arrow if not types.is_nested(column.type)]
         if rows is None:
             table = file.read(columns=plain)
         else:
             batch = next(file.iter_batches(rows, columns=plain), None)
             table = pyarrow.Table.from_batches([batch] if batch else [], schema=None if batch else file.schema_arrow)
-        frame = table.to_pandas(ignore_metadata=True)
-    except pyarrow.ArrowException as error:
-        raise BadInput(f"{path.name!r} is no Parquet file that can be read: {str(error)[:200]}") from None
+        frame = with_text(table.to_pandas(ignore_metadata=True))
     left = len(file.schema_arrow) - len(plain)
+    return RawTable(frame, notes=(f"{left} columns of lists or structures left out",) if left else ())
+
+
+@contextlib.contextmanager
+def parquet_file(path: Path) -> "Iterator[tuple[ParquetFile, list[str]]]":
+    """The file, and its columns that are no lists or structures. Raises `BadInput`, also for what fails inside."""
+    import pyarrow
+    from pyarrow import parquet, types
+
+    try:
+        with parquet.ParquetFile(path, buffer_size=BUFFER) as file:
+            yield file, [column.name for column in file.schema_arrow if not types.is_nested(column.type)]
+    except (pyarrow.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):  # the system's own; those of Arrow have none
+            raise
+        raise BadInput(f"{path.name!r} is no Parquet file that can be read: {str(error)[:200]}") from None
+
+
+def with_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same frame, in which every column that holds no numbers holds text, "" where it is empty."""
     for name in frame.columns:
         if not (pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name])):
             frame[name] = pd.Series(["" if pd.isna(cell) else str(cell) for cell in frame[name]], dtype=object)
-    return RawTable(frame, notes=(f"{left} columns of lists or structures left out",) if left else ())
+    return frame
