@@ -6,15 +6,18 @@ A cell of a text file stays text. Nothing is found out silently: what is worth s
 from core.tables.columns import guess_smiles, guess_targets, numbers
 from core.tables.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, suffix_of
 from core.tables.reading import RawTable, peek, read_table
+from core.tables.shards import LongTable, long_table
 
 __all__ = [
     "MOST_BYTES",
     "MOST_COLUMNS",
     "MOST_ROWS",
+    "LongTable",
     "RawTable",
     "guess_smiles",
     "guess_targets",
     "import_file",
+    "long_table",
     "numbers",
     "peek",
     "read_table",
