@@ -128,10 +128,15 @@ class Scored(NamedTuple):
 def scored_rows(
     predictor: "Predictor", seen: "View", slopes: Any, table: Dataset, cells: int, size: int, keep: bool, report: Report
 ) -> Scored:
-    """Sweep over a table along the slopes of a solved vector; `keep` what enters the last layer."""
+    """Sweep over a table along the slopes of a solved vector; `keep` what enters the last layer.
+
+    A molecule that occurs again goes through the network once.
+    """
     from core.directional import swept
 
-    outputs, moved, features = swept(predictor, seen, slopes, list(table.smiles), size, keep, report)
+    places, molecules = pd.factorize(table.smiles)
+    found = swept(predictor, seen, slopes, list(molecules), size, keep, report)
+    outputs, moved, features = (None if values is None else values[places] for values in found)
     centre, spread = (value.double().cpu().numpy() for value in (predictor.centre, predictor.spread))
     binary = np.array([kind == "binary" for kind in predictor.kinds])
     predictions = np.where(binary, 1 / (1 + np.exp(-np.clip(outputs, -500, 500))), outputs * spread + centre)
