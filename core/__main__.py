@@ -107,6 +107,13 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--labels", default="", metavar="COLUMN", help="column of the labels (the task's name by default)"
             )
+            added.add_argument(
+                "--top",
+                type=int,
+                default=5,
+                metavar="K",
+                help="how many of the most helpful and most harmful are named (5 by default)",
+            )
     verify_ = command("verify", commands.verify, "put finished scores to the test: train again with random halves")
     verify_.add_argument("key", metavar="KEY")
     verify_.add_argument("--subsets", type=int, default=32, metavar="N", help="trainings, each with its own half")

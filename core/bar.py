@@ -21,6 +21,8 @@ class Bar:
             print(file=sys.stderr)
 
     def __call__(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        if numbers.get("stays"):
+            return self.line(message)
         now = time.monotonic()
         terminal = sys.stderr.isatty()
         if now - self.shown < (0.2 if terminal else 10):  # a log gets a line now and then, short work none

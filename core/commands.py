@@ -205,7 +205,7 @@ def methods(options: argparse.Namespace) -> Any:
 def score(options: argparse.Namespace) -> Any:
     from core.experiments.applying import score_file
 
-    return _applied(options, "Scores", score_file, labels=options.labels)
+    return _applied(options, "Scores", score_file, labels=options.labels, top=options.top)
 
 
 def predict(options: argparse.Namespace) -> Any:

@@ -11,7 +11,6 @@ from core.backbones import Untrained
 from core.experiments import FineTune, Influence, Load, applying, parts
 from core.experiments.applying import apply
 from core.report import SILENT
-from core.tables import read_table
 from tests.test_bad_input import Said, ask, check_refused
 
 
@@ -92,7 +91,7 @@ def test_scores_never_pass_off_a_column_of_the_table_as_theirs(use: Any, tmp_pat
 
 
 def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "CHUNK", 2)
+    monkeypatch.setattr(applying, "SHARD", 2)
     (tmp_path / "t.csv").write_text("smiles,note\nxx,a\nyy,b\nCCO,c\nzz,d\nqq,e\nCC,f\n")
 
     def lengths(chunk: Any, report: Any) -> dict[str, np.ndarray]:
@@ -100,7 +99,7 @@ def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, mo
 
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         out = tmp_path / f"out{suffix}"
-        apply(read_table(tmp_path / "t.csv"), out, lengths, (), "", None, SILENT)
+        apply(tmp_path / "t.csv", out, lengths, (), "", (), SILENT)
         found = read(out)
         assert list(found["note"]) == list("abcdef")
         np.testing.assert_equal(found["length"].to_numpy(float), [np.nan, np.nan, 3, np.nan, np.nan, 2])

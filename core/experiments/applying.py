@@ -1,7 +1,13 @@
-"""A finished fit, or finished scores, applied to every row of a file; rows that cannot be used say why."""
+"""A finished fit, or finished scores, applied to every row of a file, however long; rows without a number say why.
+
+The table is read twice, a shard at a time: once to know it, so that nothing is found wrong after hours, and once to
+work. Finished shards are kept beside the output until all are there: a run that was stopped goes on after the last of
+them, and ends with the same file. Memory is that of a shard.
+"""
 
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import chem
 from core.committee import Committee, load, spread
 from core.data import Dataset
+from core.experiments.rows import Rows
+from core.experiments.shards import kept_beside, written
 from core.report import Report
 from core.spec import BadInput, Spec
-from core.tables import RawTable, guess_smiles, numbers, read_table
+from core.tables import guess_smiles, long_table
 
-CHUNK = 4096  # molecules that go through the model between two reports of progress
+SHARD = 10_000  # rows that are read, go through the model and are kept at a time
+REVISION = 1  # raised when the same work comes to mean other numbers
+BEGUN, DONE = 0.02, 0.97  # of the progress: when the model is there, and when all rows have gone through it
 
 
 def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
@@ -25,131 +34,131 @@ def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report,
     Of an ensemble also `<task>_spread`: the standard deviation of its members.
     """
     fit = store.get(spec)
-    model = functools.cache(lambda: load(fit.folder / "predictor", report.part(0, 0.1)))  # once the table is seen
+    model = functools.cache(lambda: load(fit.folder / "predictor", report.part(0, BEGUN)))  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        molecules = list(chunk.smiles)
+        places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
         if not isinstance(model(), Committee):
-            return named("predicted", model().predict(molecules, report=within))
-        each = model().each(molecules, within)
+            return named("predicted", model().predict(list(molecules), report=within)[places])
+        each = model().each(list(molecules), within)[:, places]
         return named("predicted", each.mean(0)) | named("spread", spread(each))
 
     def named(what: str, values: np.ndarray) -> dict[str, np.ndarray]:
         return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
 
-    given = (read_table(table), out, columns, fit.tasks, smiles, None, report.part(0.1, 1))
-    return apply(*given, lambda smiles: model().check(smiles))
+    given = (table, out, columns, fit.tasks, smiles, (), report)
+    return apply(*given, check=lambda molecules: model().check(molecules), product=_product(store, spec))
 
 
 def score_file(
-    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", labels: str = ""
+    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", labels: str = "", top: int = 5
 ) -> dict[str, Any]:
-    """Influence of every row, with the vector that the scores keep: label, prediction, residual, slope, ΔL, benefit."""
-    from core.experiments.scoring import scorer
+    """Influence of every row, with the vector that the scores keep: label, prediction, residual, slope, ΔL, benefit.
+
+    The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row.
+    """
+    from core.experiments.scoring import check_labels, scorer
 
     scores, fit = store.get(spec), store.get(spec.fit)
-    score = scorer(scores, fit)
+    score = functools.cache(lambda: scorer(scores, fit))  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        found = score(chunk, within)
+        found = score()(chunk, within)
         return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "planted")}
 
-    raw = read_table(table)
+    if top < 0:
+        raise BadInput(f"--top wants a number of molecules, 0 or more, got {top}")
     if labels and len(fit.tasks) > 1:
         raise BadInput(
             f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {_listed(fit.tasks)}"
         )
-    names = [labels] if labels else list(fit.tasks)
-    missing = [name for name in names if name not in raw.frame]
-    if missing:
-        raise BadInput(
-            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {_listed(raw.frame.columns)}; "
-            "name it with --labels"
-        )
-    return apply(raw, out, columns, fit.tasks, smiles, names, report, score.check)
+    return apply(
+        table,
+        out,
+        columns,
+        fit.tasks,
+        smiles,
+        [labels] if labels else list(fit.tasks),
+        report,
+        check=lambda molecules: score().check(molecules),
+        vet=(lambda labelled: check_labels(fit, labelled, "table")) if "binary" in fit.record["kinds"] else None,
+        product=_product(store, spec, spec.fit),
+        top=top,
+    )
 
 
 def apply(
-    raw: RawTable,
+    path: Path,
     out: Path,
     columns: Callable[[Dataset, Report], dict[str, np.ndarray]],
     tasks: tuple[str, ...],
     smiles: str,
-    labels: list[str] | None,
+    labels: Sequence[str],
     report: Report,
-    check: Callable[[Sequence[str]], list[tuple[int, str]]] = lambda smiles: [],
+    check: Callable[[Sequence[str]], list[tuple[int, str]]] = lambda molecules: [],
+    vet: Callable[[Dataset], None] | None = None,
+    product: Any = None,
+    top: int = 0,
 ) -> dict[str, Any]:
-    """Write `raw` with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
+    """Write a table with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
 
-    A column of the table that is called like one of these keeps its values as `<name> (given)`. `unusable` says why a
-    row has no numbers, `caution` what `check` has against some that it has, such as tokens the backbone does not know.
+    Given columns come out as `core.tables.shards` reads them: text of a text file as it was written, Parquet in its own
+    types. One that is called like a new one is kept as `<name> (given)`. `unusable` says why a row has no numbers,
+    `caution` what `check` has against some that it has, such as tokens the backbone does not know.
+
+    `columns` sees the molecules of a shard at a time, `vet` before that all labels, and may refuse. `product` tells
+    what is applied from all else that could be: shards of other work are not gone on from. Of the answer, `seconds`
+    and `molecules_per_second` are of this run, `resumed_rows` those that an earlier one had finished.
     """
-    frame = raw.frame
-    column = smiles or guess_smiles(frame)
-    if column not in frame:
-        raise BadInput(
-            f"no column of SMILES {'named ' + repr(smiles) if smiles else 'was found'}; the table has "
-            f"{_listed(frame.columns)}; name it with --smiles"
-        )
+    began, molecules = time.monotonic(), 0
     if out.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
-    named = [_canonical(cell) for cell in frame[column]]
-    usable = np.array([name is not None for name, _ in named])
-    if not usable.any():
+    table = long_table(path, SHARD, report.part(0, 0))
+    column = smiles or guess_smiles(table.first)
+    if column not in table.first:
         raise BadInput(
-            f"none of {len(frame)} rows has a molecule (row 1: {named[0][1]}); name another column with --smiles"
+            f"no column of SMILES {'named ' + repr(smiles) if smiles else 'was found'}; the table has "
+            f"{_listed(table.first.columns)}; name it with --smiles"
         )
-    targets = np.full((len(frame), len(tasks)), np.nan)
-    for task, name in enumerate(labels or ()):
-        targets[:, task] = numbers(frame[name])[0]
-    rows = np.flatnonzero(usable)
-    found: dict[str, np.ndarray] = {}
-    for start in range(0, len(rows), CHUNK):
-        mine = rows[start : start + CHUNK]
-        chunk = Dataset(smiles=[named[row][0] for row in mine], targets=targets[mine], tasks=tasks)
-        within = report.part(start / len(rows), min(start + CHUNK, len(rows)) / len(rows))
-        for name, values in columns(chunk, within).items():
-            found.setdefault(name, np.full(len(frame), np.nan))[mine] = values
-    faults: dict[int, list[str]] = {}
-    for place, fault in check([named[row][0] for row in rows]):
-        faults.setdefault(int(rows[place]), []).append(fault)
-    found["caution"] = np.array(["; ".join(faults.get(row, ())) for row in range(len(frame))], object)
-    found["unusable"] = np.array([reason or "" for _, reason in named], object)
-    kept = frame.rename(columns={name: _other(name, {*frame, *found}) for name in found if name in frame})
-    _write(kept.reset_index(drop=True).assign(**found), out)
-    counts = {"rows": len(frame), "unusable": int((~usable).sum()), "with_caution": len(faults)}
-    return counts | {"out": str(out), "columns": sorted(found)}
+    if missing := [name for name in labels if name not in table.first]:
+        raise BadInput(
+            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {_listed(table.first.columns)}; "
+            "name it with --labels"
+        )
+    rows = Rows(table, column, tuple(labels), tasks, columns, check)
+    choices = {"smiles": column, "labels": labels, "tasks": tasks, "shard": SHARD, "revision": REVISION}
+    work = {"table": table.digest, "product": product, **choices}
+    rows.vet(vet)
+    with kept_beside(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
+        resumed = shards.done_rows
+        for frame in table.shards(shards.done):
+            within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
+            *kept, usable = rows.shard(frame, within)
+            shards.keep(*kept)
+            molecules += usable
+        answer = written(shards, out, top, report.part(DONE, 1))
+    seconds = time.monotonic() - began
+    pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
+    return answer | {"out": str(out)} | pace
 
 
-def _canonical(cell: Any) -> tuple[str | None, str | None]:
-    try:
-        return chem.canonical(str(cell)), None
-    except BadInput as error:
-        return None, str(error)
+def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) -> Report:
+    """How far a shard is, said in rows of the table; the fraction is of what this run has to do."""
+
+    def tell(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        done = start + fraction * count
+        report((done - resumed) / (rows - resumed), f"{int(done):,} of {rows:,} rows", rows=int(done))
+
+    return Report(tell=tell, cancelled=report.cancelled)
+
+
+def _product(store: Any, *specs: Spec) -> dict[str, str]:
+    """Keys, and when what lies under them was made: made again it may predict otherwise."""
+    return {spec.key: store.find(spec.key).made for spec in specs}
 
 
 def _listed(names: Iterable[Any]) -> str:
     shown = [str(name) for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
-
-
-def _other(name: str, taken: Iterable[str]) -> str:
-    """What a column of the table is called where a new one has its name."""
-    while name in taken:
-        name += " (given)"
-    return name
-
-
-def _write(frame: pd.DataFrame, out: Path) -> None:
-    """All of the file or nothing."""
-    draft = out.with_name(f".{out.name}.draft")
-    try:
-        if out.suffix == ".csv":
-            frame.to_csv(draft, index=False)
-        else:
-            frame.to_parquet(draft, index=False)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
