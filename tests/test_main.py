@@ -61,6 +61,23 @@ def test_the_route_from_recipe_to_scored_table(call: Any, study: Influence, tmp_
     assert fit not in {run["key"] for run in call("list")[1]}
 
 
+def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, study: Influence, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(study.text)
+    key = call("run", str(recipe))[1]["key"]
+    status, made, _ = call("verify", key[:8], "--subsets", "4")
+    assert status == 0 and made["kind"] == "verify" and made["summary"]["scores"] == [key]
+    assert made["summary"]["subsets"] == 4 and "over 4 retrainings" in made["summary"]["verdict"]
+    fit = next(run["key"] for run in call("list")[1] if run["kind"] == "finetune")
+    status, made, _ = call("suspects", fit, "--show", "3")
+    assert status == 0 and made["kind"] == "suspects" and len(made["furthest"]) == 3
+    far = [abs(one["leave_one_out"]) for one in made["furthest"]]
+    assert far == sorted(far, reverse=True) and {"row", "smiles", "label", "leverage"} <= set(made["furthest"][0])
+    for command, wrong in (("verify", fit), ("suspects", key)):
+        status, _, err = call(command, wrong)
+        assert status == 2 and "give the key of one of kind" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
