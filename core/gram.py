@@ -83,6 +83,11 @@ class Rows:
         work, done = self.seen.d, 0
         for group in self._groups(layers, held):
             for layer, records in zip(group, self._passed(group), strict=True):
+                if (whole := layer.gram(records)) is not None:
+                    total += whole
+                    done += layer.size
+                    report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
+                    continue
                 for columns in layer.columns(records, max(1, room // (8 * self.all))):
                     self.pulse()
                     _add(total, columns)
@@ -205,9 +210,18 @@ class Layer(ABC):
     names: dict[str, str]  # of its weights among the wanted ones: name in the module → name in the view
     bytes: int = field(default=0)
 
+    @property
+    def size(self) -> int:
+        """How many of its weights are wanted."""
+        return sum(self.module.get_parameter(name).numel() for name in self.names)
+
     @abstractmethod
     def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
         """The columns (cells, some) of these weights, at most about `most` at a time."""
+
+    def gram(self, records: list[Record]) -> Tensor | None:
+        """Their Gram matrix, float64 (cells, cells), where it can be had for less than the columns."""
+        return None
 
 
 class OfLinear(Layer):
@@ -228,6 +242,14 @@ class OfLinear(Layer):
                 )
         if "bias" in self.names:
             yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
+
+    def gram(self, records: list[Record]) -> Tensor | None:
+        """Of a layer that meets each molecule at one place, such as a head's: ⟨δ, δ′⟩ ⟨x, x′⟩ + ⟨δ, δ′⟩."""
+        if any(len(record.uses) != 1 or record.uses[0][0].shape[1] != 1 for record in records):
+            return None
+        entered, slopes = (torch.cat([record.uses[0][k][:, 0] for record in records]).double() for k in (0, 1))
+        found = slopes @ slopes.T
+        return sum(found * (entered @ entered.T) if name == "weight" else found for name in self.names)
 
 
 class OfNorm(Layer):

@@ -60,6 +60,22 @@ def test_every_method_of_the_real_backbone(method: str) -> None:
     assert float((found - held @ held.T).norm()) < 1e-4 * float((held @ held.T).norm())
 
 
+def test_a_head_needs_no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    curvature = curvature_of(small_predictor(("regression", "binary"), double=True), "head", ("regression", "binary"))
+    held = rows_of(curvature.rows())
+    before, made = gram.OfLinear.columns, []
+
+    def counted(self: gram.OfLinear, records: list[gram.Record], most: int) -> Any:
+        for columns in before(self, records, most):
+            made.append(len(columns))
+            yield columns
+
+    monkeypatch.setattr(gram.OfLinear, "columns", counted)
+    rows = curvature.rows()
+    assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
+    assert made and max(made) < len(rows), "of the first batch alone, to see whether the layer is understood"
+
+
 def test_further_cells_stand_beside_the_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gram, "STRIP", 3)
     curvature = curvature_of(small_predictor(("regression", "binary"), double=True), "all", ("regression", "binary"))

@@ -1,5 +1,6 @@
 """What the Gram matrix of a curvature's rows holds for every damping at once."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,24 +13,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Eigenvalues (n,) and -vectors (n, n) of AAᵀ, and of B, the rows of k further cells, BAᵀ (k, n) and BBᵀ (k, k).
+    """AAᵀ (n, n), and of B, the rows of k further cells, BAᵀ (k, n) and BBᵀ (k, k).
 
-    With C = AᵀA + λI all that A and B have to do with each other follows, whatever λ. All in float64.
+    With C = AᵀA + λI all that A and B have to do with each other follows, whatever λ. All in float64; the eigenvalues
+    are found when something first asks for them, one solution does without.
     """
 
-    values: "Tensor"
-    basis: "Tensor"
+    own: "Tensor"
     across: "Tensor"
     beside: "Tensor"
 
     @classmethod
     def of(cls, gram: "Tensor", n: int) -> "Spectrum":
         """From the Gram matrix (n + k, n + k) of A and B together."""
+        gram = (gram + gram.T) / 2
+        return cls(gram[:n, :n], gram[n:, :n], gram[n:, n:])
+
+    @functools.cached_property
+    def _eigen(self) -> "tuple[Tensor, Tensor]":
         import torch
 
-        gram = (gram + gram.T) / 2
-        values, basis = torch.linalg.eigh(gram[:n, :n])
-        return cls(values.clamp(min=0), basis, gram[n:, :n], gram[n:, n:])  # rounding alone makes them negative
+        values, basis = torch.linalg.eigh(self.own)
+        return values.clamp(min=0), basis  # rounding alone makes them negative
+
+    @property
+    def values(self) -> "Tensor":
+        """Eigenvalues (n,) of AAᵀ, from the lowest to the highest."""
+        return self._eigen[0]
+
+    @property
+    def basis(self) -> "Tensor":
+        """Its eigenvectors (n, n), in columns."""
+        return self._eigen[1]
+
+    def factor(self, damping: float) -> "Tensor | None":
+        """Cholesky's triangle (n, n) of AAᵀ + λ; None where rounding has left an eigenvalue below −λ."""
+        import torch
+
+        shifted = self.own.clone()
+        shifted.diagonal().add_(damping)
+        triangle, failed = torch.linalg.cholesky_ex(shifted)
+        return None if int(failed) else triangle
 
     def solved(self, given: "Tensor", damping: float) -> "Tensor":
         """(AAᵀ + λ)⁻¹ of a vector (n,)."""

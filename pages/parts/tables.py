@@ -80,7 +80,11 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     own = {"aside": ("the part of its table that was set aside as pool", aside)} if aside is not None else {}
     found = own | known_tables()
     chosen = st.selectbox(
-        "Pool", list(found), format_func=lambda k: found[k][0], key=f"{key}-pool", help="Labelled molecules"
+        "Pool",
+        list(found),
+        format_func=lambda k: found[k][0],
+        key=f"{key}-pool",
+        help="With labels; or without, to see what measuring them would tell",
     )
     pool = found[chosen][1]
     help_ = "Gives a known share of the pool another molecule's label, to see whether the scores find them out"
