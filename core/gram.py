@@ -1,22 +1,20 @@
 """The dual of a Gauss–Newton curvature: rows for the measured cells, and their Gram matrix, without holding the rows.
 
 C = AᵀA + λI, where A (cells, d) has the row √(ℓ″ / N) ∂f/∂θ for each of the N measured training cells. A itself would
-be cells × d numbers. What a layer does to its weights' rows follows from what enters it and from the slope at its
-output (Goodfellow 2015, arXiv 1510.01799), so that K = AAᵀ is summed layer by layer, a block of columns at a time.
+be cells × d numbers; K = AAᵀ is summed layer by layer (`core.layers`), a block of columns at a time.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import jvp
-from torch.nn import functional
 from torch.utils._pytree import tree_leaves, tree_map
 
 from core import memory
 from core.influence import View, Weighed, leaves_of, pull, unflatten
+from core.layers import KINDS, Layer, Record
 from core.report import SILENT, Report
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass
@@ -100,7 +98,7 @@ class Rows:
             report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
         return total.tril() + total.tril(-1).T
 
-    def _layers(self) -> tuple[list["Layer"], list[str]]:
+    def _layers(self) -> tuple[list[Layer], list[str]]:
         """Layers whose rows follow from what enters and leaves them, tried on the first batch; names of the others."""
         wanted, layers = set(self.seen.params), []
         for path, module in self.seen.owner.named_modules():
@@ -129,7 +127,7 @@ class Rows:
         sizes = [sum(leaf.numel() for leaf in tree_leaves(given)) for given, _ in [*self.batches, *self.beside]]
         return sum(sizes) / sizes[0]
 
-    def _groups(self, layers: Iterable["Layer"], room: int) -> Iterator[list["Layer"]]:
+    def _groups(self, layers: Iterable[Layer], room: int) -> Iterator[list[Layer]]:
         """Layers that fit into the memory together."""
         group: list[Layer] = []
         for layer in layers:
@@ -152,7 +150,7 @@ class Rows:
         if chunk:
             yield chunk
 
-    def _passed(self, layers: list["Layer"]) -> list[list["Record"]]:
+    def _passed(self, layers: list[Layer]) -> list[list[Record]]:
         """For each layer what entered it and the slopes at its output, by one forward and one backward pass a task."""
         found: list[list[Record]] = [[] for _ in layers]
         for (inputs, factors), cells in zip([*self.batches, *self.beside], self._cells, strict=True):
@@ -193,102 +191,6 @@ class Rows:
                     pieces = torch.autograd.grad(summed, [leaves[name] for name in names], materialize_grads=True)
                     found.append(torch.cat([piece.reshape(-1) for piece in pieces]))
         return torch.stack(found)
-
-
-@dataclass(eq=False)
-class Record:
-    """Of some cells, for each time a layer was used: what entered it (c, l, …) and the slopes at its output."""
-
-    uses: list[tuple[Tensor, Tensor]]
-
-
-@dataclass(eq=False)
-class Layer(ABC):
-    """A module whose weights' rows follow from its input and the slopes at its output."""
-
-    module: nn.Module
-    names: dict[str, str]  # of its weights among the wanted ones: name in the module → name in the view
-    bytes: int = field(default=0)
-
-    @property
-    def size(self) -> int:
-        """How many of its weights are wanted."""
-        return sum(self.module.get_parameter(name).numel() for name in self.names)
-
-    @abstractmethod
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
-        """The columns (cells, some) of these weights, at most about `most` at a time."""
-
-    def gram(self, records: list[Record]) -> Tensor | None:
-        """Their Gram matrix, float64 (cells, cells), where it can be had for less than the columns."""
-        return None
-
-
-class OfLinear(Layer):
-    """y = W x + b: the row of W is Σ δ xᵀ over the places of a molecule, that of b is Σ δ."""
-
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
-        if "weight" in self.names:
-            outputs, inputs = self.module.weight.shape
-            step = max(1, min(outputs, most // inputs))
-            for start in range(0, outputs, step):
-                yield torch.cat(
-                    [
-                        sum(
-                            torch.einsum("clo,cli->coi", s[..., start : start + step], a) for a, s in record.uses
-                        ).flatten(1)
-                        for record in records
-                    ]
-                )
-        if "bias" in self.names:
-            yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
-
-    def gram(self, records: list[Record]) -> Tensor | None:
-        """Of a layer that meets each molecule at one place, such as a head's: ⟨δ, δ′⟩ ⟨x, x′⟩ + ⟨δ, δ′⟩."""
-        if any(len(record.uses) != 1 or record.uses[0][0].shape[1] != 1 for record in records):
-            return None
-        entered, slopes = (torch.cat([record.uses[0][k][:, 0] for record in records]).double() for k in (0, 1))
-        found = slopes @ slopes.T
-        return sum(found * (entered @ entered.T) if name == "weight" else found for name in self.names)
-
-
-class OfNorm(Layer):
-    """y = w ⊙ x̂ + b over the last dimension: the row of w is Σ δ ⊙ x̂, that of b is Σ δ."""
-
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
-        if "weight" in self.names:
-            shape, least = self.module.normalized_shape, self.module.eps
-            yield torch.cat(
-                [
-                    sum((s * functional.layer_norm(a.to(s), shape, eps=least)).sum(1) for a, s in record.uses)
-                    for record in records
-                ]
-            )
-        if "bias" in self.names:
-            yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
-
-
-class OfEmbedding(Layer):
-    """y = W[number]: the row of W has at each number the sum of the slopes where it stands; that of padding is none."""
-
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
-        words, width = self.module.weight.shape
-        step = max(1, min(width, most // words))
-        for start in range(0, width, step):
-            yield torch.cat([self._rows(record, words, start, step) for record in records])
-
-    def _rows(self, record: Record, words: int, start: int, step: int) -> Tensor:
-        first = record.uses[0][1][..., start : start + step]
-        found = first.new_zeros(len(first), words, first.shape[-1])
-        for numbers, slopes in record.uses:
-            given = slopes[..., start : start + step]
-            if self.module.padding_idx is not None:
-                given = given * (numbers != self.module.padding_idx)[..., None]
-            found.scatter_add_(1, numbers[..., None].expand(given.shape), given)
-        return found.flatten(1)
-
-
-KINDS: dict[type[nn.Module], type[Layer]] = {nn.Linear: OfLinear, nn.LayerNorm: OfNorm, nn.Embedding: OfEmbedding}
 
 
 def _add(total: Tensor, columns: Tensor) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from core import gram
+from core import gram, layers
 from core.backbones import Untrained
 from core.gram import Rows
 from core.influence import Curvature, used, view
@@ -63,14 +63,14 @@ def test_every_method_of_the_real_backbone(method: str) -> None:
 def test_a_head_needs_no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     curvature = curvature_of(small_predictor(("regression", "binary"), double=True), "head", ("regression", "binary"))
     held = rows_of(curvature.rows())
-    before, made = gram.OfLinear.columns, []
+    before, made = layers.OfLinear.columns, []
 
-    def counted(self: gram.OfLinear, records: list[gram.Record], most: int) -> Any:
+    def counted(self: layers.OfLinear, records: list[layers.Record], most: int) -> Any:
         for columns in before(self, records, most):
             made.append(len(columns))
             yield columns
 
-    monkeypatch.setattr(gram.OfLinear, "columns", counted)
+    monkeypatch.setattr(layers.OfLinear, "columns", counted)
     rows = curvature.rows()
     assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
     assert made and max(made) < len(rows), "of the first batch alone, to see whether the layer is understood"
@@ -95,12 +95,12 @@ def test_a_layer_that_its_rows_do_not_explain_is_not_believed(monkeypatch: pytes
     curvature = curvature_of(small_predictor(double=True), "all", ("regression",))
     held = rows_of(curvature.rows())
 
-    class Wrong(gram.OfLinear):
-        def columns(self, records: list[gram.Record], most: int) -> Any:
+    class Wrong(layers.OfLinear):
+        def columns(self, records: list[layers.Record], most: int) -> Any:
             yield from (1.01 * columns for columns in super().columns(records, most))
 
-    monkeypatch.setitem(gram.KINDS, torch.nn.Linear, Wrong)
+    monkeypatch.setitem(layers.KINDS, torch.nn.Linear, Wrong)
     rows = curvature.rows()
-    layers, rest = rows._layers()
-    assert [type(layer) for layer in layers] == [gram.OfEmbedding] and len(rest) == 6
+    known, rest = rows._layers()
+    assert [type(layer) for layer in known] == [layers.OfEmbedding] and len(rest) == 6
     assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
