@@ -90,9 +90,10 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     train, valid, test, pool = split
     fit = tuned(train, valid, test)
     bare = written(tmp_path / "bare.csv", "smiles,name\nCCCl,a\nCCBr,b\n")
-    check_refused(
-        run(Influence(fit=fit, pool=bare, target=valid)), "the pool measures [], the fit ['size']", "same targets"
-    )
+    unlabelled = run(Influence(fit=fit, pool=bare, target=valid))
+    assert unlabelled.status == 0, "what measuring these molecules would tell"
+    check_refused(run(Select(pool=bare, scores=Influence(fit=fit, pool=bare, target=valid), sampler=Top(count=1))),
+                  "2 of 2 scores are not finite", "informative")  # fmt: skip
     other = written(tmp_path / "other.csv", "smiles,logS\nCCCl,1\nCCBr,2\n")
     check_refused(run(Influence(fit=fit, pool=other, target=valid)), "the pool measures ['logS'], the fit ['size']")
     empty = Load(written(tmp_path / "empty.csv", "smiles,size\nCCCl,\nCCBr,\n").source, targets=("size",))

@@ -52,7 +52,7 @@ def run() -> dict[str, Any]:
     for one in found.values():
         one["times the dual's seconds"] = round(one["times the dual's seconds"] / unit, 2)
     grown = [
-        any("grew" in warning for warning in LiSSA(depth=20, repeats=1, seed=seed)(curvature, gradient).warnings)
+        any("grew" in text for text in LiSSA(depth=DEPTH // 5, repeats=1, seed=seed)(curvature, gradient).warnings)
         for seed in range(1, SEEDS)
     ]
     found["lissa"]["series that grew, of other seeds"] = f"{sum(grown)} of {len(grown)}"
