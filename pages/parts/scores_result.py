@@ -142,8 +142,12 @@ def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit:
         measured = measured_of(run)
         row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
         closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
-        beside_target(scores, st.session_state[slot], unit, loss_unit)
-        owed(scores, st.session_state[slot], unit)
+        if scores.tangent:
+            does, made = st.tabs(["What it would do", "What made its prediction"])
+            with does:
+                beside_target(scores, st.session_state[slot], unit, loss_unit)
+            with made:
+                owed(scores, st.session_state[slot], unit)
 
 
 def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
