@@ -1,5 +1,6 @@
 """Benchmarks: each figure is a ratio between two things measured in the same run, so that the machine cancels out."""
 
+import random
 import statistics
 import sys
 import time
@@ -34,15 +35,18 @@ def ratios(
 ) -> dict[str, float]:
     """Median seconds of each over those of `base`, measured in turn so that a slow minute slows all of them.
 
-    `told`: ways that give seconds of their own, where not all of a call counts.
+    Each round has an order of its own: what comes after a hungry one finds the caches cold. `told`: ways that give
+    seconds of their own, where not all of a call counts.
     """
     clocks = {name: lambda way=way: timed(way) for name, way in {"base": base, **others}.items()} | (told or {})
     for clock in clocks.values():
         clock()
     seconds: dict[str, list[float]] = {name: [] for name in clocks}
+    names, order = list(clocks), random.Random(0)
     for _ in range(repeats):
-        for name, clock in clocks.items():
-            seconds[name].append(clock())
+        order.shuffle(names)
+        for name in names:
+            seconds[name].append(clocks[name]())
         dot()
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     return {name: round(middle[name] / middle["base"], 3) for name in clocks if name != "base"}

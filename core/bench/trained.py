@@ -62,15 +62,24 @@ def trained(backbone: Any, train: int, target: int, pool: int, batch: int, steps
     return Trained(predictor, used(whole, parts[0][0][0]), *parts, smiles[train + target :])
 
 
-def rates(seen: "View", slopes: Any, batches: "Batches") -> "Tensor":
-    """How fast the loss of each molecule (n,) changes along the vector of `slopes`: its influence, but for the sign."""
+def rates(seen: "View", slopes: Any, batches: "Batches", bases: "list[Tensor] | None" = None) -> "Tensor":
+    """How fast the loss of each molecule (n,) changes along the vector of `slopes`: its influence, but for the sign.
+
+    `bases`: what is predicted of the batches, where it is known.
+    """
     import torch
 
     from core.influence import bends
 
     found = []
-    with torch.no_grad():
-        for inputs, targets in batches:
-            outputs = seen.predict(seen.params, inputs)
-            found.append((bends(outputs, targets, seen.binary)[0] * slopes(inputs, outputs)).sum(1))
+    for (inputs, targets), outputs in zip(batches, bases or predicted(seen, batches), strict=True):
+        found.append((bends(outputs, targets, seen.binary)[0] * slopes(inputs, outputs)).sum(1))
     return torch.cat(found).double().cpu()
+
+
+def predicted(seen: "View", batches: "Batches") -> "list[Tensor]":
+    """The scaled outputs (b, 1) of each batch."""
+    import torch
+
+    with torch.no_grad():
+        return [seen.predict(seen.params, inputs) for inputs, _ in batches]

@@ -12,7 +12,7 @@ from core.bench.trained import Trained, rates, trained
 from core.directional import Slopes
 
 FEW = scoring.Amounts(
-    train=12, target=6, pool=12, batch=8, steps=5, alone=3, chunk=3, tolerance=0.1, repeats=1, peers=False
+    train=12, target=6, pool=12, batch=8, steps=5, alone=3, chunk=3, tolerance=0.1, repeats=1, slow=1, peers=False
 )
 
 
@@ -34,7 +34,7 @@ def test_every_route_has_its_price_and_the_same_scores(monkeypatch: pytest.Monke
     prices, near = found["extra forward passes a molecule"], found["scores beside those of forward mode"]
     assert set(prices) == routes | set(peers.PEERS) and set(near) == routes - {"forward-mode"} and said
     assert all(prices[route] > 0 for route in routes) and all("not run" in prices[name] for name in peers.PEERS)
-    assert found["molecules of a batch"] == 8 and found["residual of the solved vector"] <= FEW.tolerance
+    assert found["molecules that are timed"] == 8 and found["residual of the solved vector"] <= FEW.tolerance
     assert all(one["spearman"] == 1 and one["relative error"] < 0.01 for one in near.values())
     assert near[scoring.LOOP]["relative error"] < 1e-4 and near[scoring.MAPPED]["relative error"] < 1e-4
 
@@ -49,8 +49,8 @@ def test_the_parts_do_not_overlap_and_the_pool_is_told_by_name(case: Trained) ->
 
 def test_agreement_counts_ranks_and_sizes() -> None:
     true = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    assert scoring.agreement(1.01 * true, true) == {"spearman": 1.0, "relative error": 0.01}
-    assert scoring.agreement(-true, true) == {"spearman": -1.0, "relative error": 2.0}
+    assert scoring.agreement(1.01 * true, true) == {"molecules": 4, "spearman": 1.0, "relative error": 0.01}
+    assert scoring.agreement(-true, true) == {"molecules": 4, "spearman": -1.0, "relative error": 2.0}
 
 
 @pytest.mark.parametrize("name", list(peers.PEERS))
