@@ -20,6 +20,16 @@ from core.suspicion import Suspicion
 from pages.parts.words import plain, signed
 
 
+@pytest.fixture
+def copied(full, tmp_path, monkeypatch):
+    """A filled store of one's own, to be added to, under the pages."""
+    root = tmp_path / "copied"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    return root
+
+
 def button(at, label: str):
     return next(one for one in at.button if one.label == label)
 
@@ -70,11 +80,7 @@ def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeyp
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full, tmp_path, monkeypatch):
-    root = tmp_path / "report"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
+def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, copied, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
@@ -82,7 +88,7 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full
     checked(button(open_page("influence", fit=stage.FIT.key), "As the report did it").click().run())
     (spec,) = asked
     assert spec.solver == Identity() and spec.target == stage.TEST and spec.pool == stage.POOL
-    store, scores = Store(root), Store(root).get(stage.SCORES)
+    store, scores = Store(copied), Store(copied).get(stage.SCORES)
     warnings = ["the target is the test part: what these scores choose is chosen by the answer"]
     record = scores.record | {
         "solver": {"kind": "identity"},
@@ -99,11 +105,7 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, full
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, full, tmp_path, monkeypatch):
-    root = tmp_path / "suspects"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
+def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, copied, monkeypatch):
     asked, recipe = [], Suspects.of(stage.FIT)
     with monkeypatch.context() as within:
         within.setattr(
@@ -111,7 +113,7 @@ def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, full, tmp
         )
         checked(button(open_page("train", run=stage.FIT.key), "Look for them").click().run())
     assert asked == [recipe]
-    store = Store(root)
+    store = Store(copied)
     training = store.get(stage.SCORES).training
     found = Suspicion(
         training, {"label_unit": ["mg"], "detection": {"residual": {"auroc": 0.7, "low": 0.6, "high": 0.8}}}
@@ -124,12 +126,8 @@ def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, full, tmp
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page, full, tmp_path, monkeypatch):
-    root = tmp_path / "unlabelled"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
-    store, spec = Store(root), dataclasses.replace(stage.SCORES, seed=1)
+def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page, copied, monkeypatch):
+    store, spec = Store(copied), dataclasses.replace(stage.SCORES, seed=1)
     scores = store.get(stage.SCORES)
     bare = scores.table.assign(delta_loss=np.nan, benefit=np.nan, label=np.nan, information=np.linspace(0, 0.03, 60))
     store.put(spec, dataclasses.replace(scores, table=bare), 2.0)
@@ -198,12 +196,8 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, full, tmp_path, monkeypatch):
-    root = tmp_path / "two"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
-    store, other = Store(root), dataclasses.replace(stage.SCORES, solver=CG())
+def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, copied, monkeypatch):
+    store, other = Store(copied), dataclasses.replace(stage.SCORES, solver=CG())
     scores = store.get(stage.SCORES)
     turned = scores.table.assign(delta_loss=-scores.table["delta_loss"], benefit=-scores.table["benefit"])
     store.put(other, dataclasses.replace(scores, table=turned), 3.0)
