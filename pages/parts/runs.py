@@ -151,7 +151,12 @@ def room_of(kind: str) -> str:
 
 
 def open_run(key: str, kind: str) -> None:
-    """Leave for the page that shows this run."""
+    """Leave for the page that shows this run; what belongs to another run is shown with that one."""
+    entry = entry_of(key) if kind in ("verify", "suspects") else None
+    if entry is not None and kind == "verify":
+        key, kind = entry.summary["scores"][0], "influence"
+    elif entry is not None:
+        key, kind = entry.summary["fit"], "finetune"
     st.switch_page(room_of(kind), query_params={"run": key})
 
 

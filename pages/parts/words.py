@@ -121,6 +121,11 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+        if "ways" in summary:  # a verification
+            best = max(summary["ways"], key=lambda way: way["spearman"])
+            return f"ρ {number(best['spearman'])} with {summary['subsets']:,} retrainings"
+        if "base_loss" in summary:  # retrainings
+            return f"{summary['subsets']:,} retrainings"
         if isinstance(summary.get("held_out"), dict):  # a pre-training
             words = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
             found = summary["held_out"]

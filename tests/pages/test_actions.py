@@ -17,7 +17,8 @@ from core.solvers import CG, Identity
 from core.spec import read_json
 from core.store import Store
 from core.suspicion import Suspicion
-from pages.parts.words import plain, signed
+from pages.parts.runs import open_run
+from pages.parts.words import key_metric, plain, signed
 
 
 @pytest.fixture
@@ -133,6 +134,21 @@ def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page,
     store.put(spec, dataclasses.replace(scores, table=bare), 2.0)
     text = words(open_page("influence", run=spec.key))
     assert "Most worth measuring" in text and "information 3.00%" in text and "molecules help" not in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_verification_opens_where_its_scores_are(open_page, monkeypatch):
+    gone = []
+    monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
+    open_page("runs")
+    open_run(stage.VERIFY.key, "verify")
+    open_run(stage.FIT.key, "finetune")
+    assert gone == [
+        ("pages/views/influence.py", {"run": stage.SCORES.key}),
+        ("pages/views/train.py", {"run": stage.FIT.key}),
+    ]
+    record = {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24}
+    assert key_metric("verify", record) == "ρ 0.640 with 24 retrainings"
 
 
 @pytest.mark.parametrize("cache", ["running"], indirect=True)
