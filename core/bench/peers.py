@@ -8,7 +8,6 @@ import copy
 import importlib.util
 import io
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,13 +16,15 @@ from importlib.metadata import version
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from core.bench.speed import now
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.bench.trained import Trained
 
 INPUTS = ("input_ids", "attention_mask")
-SLOW = 8  # molecules that take hundreds of forward passes each
+SLOW = 4  # molecules that take hundreds of forward passes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
 
     class Errors(Task):
         def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> torch.Tensor:
-            starts.append(_now())
+            starts.append(now())
             return self.compute_measurement(batch, model)
 
         def compute_measurement(self, batch: Any, model: Any) -> torch.Tensor:
@@ -134,10 +135,10 @@ def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
         part = _table(case.pool[0], SLOW)
         pool = DataLoader(part, batch_size=SLOW)
         attributor.cache(pool)
-        began = _now()
+        began = now()
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             found = attributor.attribute(pool, nothing)[:, 0].detach().double().cpu()
-        return found, (_now() - began) / len(part)
+        return found, (now() - began) / len(part)
 
     yield Peer(
         f"dattri {version('dattri')}: attribute, its inner products alone: the solved vector is given in place of a "
@@ -177,12 +178,3 @@ def _inputs(batch: Any) -> dict[str, "Tensor"]:
 
 def _squares(outputs: "Tensor", targets: "Tensor") -> "Tensor":
     return ((outputs - targets) ** 2).sum()
-
-
-def _now() -> float:
-    """Seconds, once the accelerator has done what it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()

@@ -34,13 +34,13 @@ class Amounts:
     alone: int = 8
     chunk: int = 32
     tolerance: float = 0.05
-    repeats: int = 11
+    repeats: int = 7
     slow: int = 3
     peers: bool = True
 
 
 LARGE = Amounts(
-    train=16, target=16, pool=128, batch=16, steps=4, alone=4, chunk=8, tolerance=0.2, repeats=5, slow=2, peers=False
+    train=16, target=16, pool=128, batch=16, steps=4, alone=4, chunk=8, tolerance=0.2, repeats=3, slow=2, peers=False
 )  # with 45 million weights
 
 

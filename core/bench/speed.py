@@ -10,16 +10,17 @@ from typing import Any
 REPEATS = 7
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds of a piece of work, the accelerator's with it."""
+def now() -> float:
+    """Seconds of an accelerator that has done what it was given; without one the processor's own, for this program.
+
+    So what else runs on a shared machine slows no figure, and a long way no more than a short one.
+    """
     import torch
 
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - began
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def dot() -> None:
@@ -38,6 +39,12 @@ def ratios(
     Each round has an order of its own: what comes after a hungry one finds the caches cold. `told`: ways that give
     seconds of their own, where not all of a call counts.
     """
+
+    def timed(way: Callable[[], Any]) -> float:
+        began = now()
+        way()
+        return now() - began
+
     clocks = {name: lambda way=way: timed(way) for name, way in {"base": base, **others}.items()} | (told or {})
     for clock in clocks.values():
         clock()
