@@ -16,7 +16,6 @@ def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) ->
         "STEPS": 10,
         "DEPTH": 20,
         "HEAD": 50,
-        "SEEDS": 3,
     }.items():
         monkeypatch.setattr(solving, name, value)
     monkeypatch.setattr("core.backbones.Pretrained", lambda name="": Untrained("molsway-tiny"))
@@ -25,10 +24,8 @@ def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) ->
     head = found.pop("head, after the feature pass")
     assert head["molecules"] == 50 and head["residual"] <= 1e-4 and head["weights"] < found["weights"]
     solvers = {name: one for name, one in found.items() if isinstance(one, dict)}
-    assert set(solvers) == {"dual", "cg to 1e-2", "cg to 1e-3", "lissa", "identity"}
-    assert solvers["lissa"]["series that grew, of other seeds"].endswith(" of 2")
+    assert set(solvers) == {"dual", "cg to 1e-2", "lissa", "identity"}
     assert solvers["identity"]["residual"] > solvers["cg to 1e-2"]["residual"]
     assert solvers["dual"]["residual"] <= 1e-4 and solvers["dual"]["times the dual's seconds"] == 1
     assert solvers["dual"]["spearman with the dual"] == 1
-    assert all(solvers[f"cg to {goal}"]["residual"] <= float(goal) for goal in ("1e-2", "1e-3"))
-    assert solvers["cg to 1e-3"]["spearman with the dual"] > 0.99
+    assert solvers["cg to 1e-2"]["residual"] <= 1e-2 and solvers["cg to 1e-2"]["spearman with the dual"] > 0.95
