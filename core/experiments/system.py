@@ -129,6 +129,10 @@ def solved(
         "history": [[step, residual] for step, residual in solution.history],
         "warnings": [*solution.warnings, *failures],
     }
+    if recipe.matched and found["damping_from"] != MATCHED:
+        record["warnings"].append(
+            "the damping was not matched to the target's error: one was given, or the solver knows no leverages"
+        )
     if len(sample) < len(train):
         record["warnings"].append(f"the curvature is of {len(sample):,} of {len(train):,} training molecules")
     _keep(report, arrays | others, record)

@@ -233,6 +233,10 @@ def test_the_damping_can_be_matched_to_the_targets_error(study):
     for one in (plain, scores):
         left = one.training["leave_one_out"]
         assert float((left**2).mean()) == pytest.approx(float(((labels - predictions) ** 2).mean()), rel=1e-2)
+    for change in ({"solver": CG()}, {"damping": 0.5}):
+        unmatched = scored(dataclasses.replace(RECIPE, matched=True, **change), study)
+        assert any("was not matched to the target's error" in text for text in unmatched.record["warnings"])
+    assert not any("was not matched" in text for text in scores.record["warnings"])
     given = scored(dataclasses.replace(RECIPE, damping=scores.record["damping"]), study)
     assert np.allclose(given.table["delta_loss"], scores.table["delta_loss"], rtol=2e-2, atol=1e-4)
     assert np.allclose(given.table["whole_step"], scores.table["whole_step"], rtol=2e-2, atol=1e-4)
