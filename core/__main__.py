@@ -130,22 +130,22 @@ def parser() -> argparse.ArgumentParser:
     pretraining.add(command)
     command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
     bench_ = command(
-        "bench", commands.bench, "the benchmarks: how fast (ratios), and, asked for as `quality`, how good (hours)"
+        "bench",
+        commands.bench,
+        "the benchmarks: how fast (ratios), and, each asked for by its name, quality, planted and foretelling (hours)",
     )
     bench_.add_argument("name", nargs="?", default="", metavar="NAME")
-    bench_.add_argument("--data", type=Path, metavar="DIR", help="quality: folder of the public tables")
+    bench_.add_argument("--data", type=Path, metavar="DIR", help="of the long ones: folder of the public tables")
     for name in ("table", "split", "arm"):
         bench_.add_argument(
-            f"--{name}", action="append", metavar=name.upper(), help=f"quality: this {name} (repeatable)"
+            f"--{name}", action="append", metavar=name.upper(), help=f"of the long ones: this {name} (repeatable)"
         )
-    bench_.add_argument(
-        "--seeds", type=int, nargs="+", default=(0, 1, 2), metavar="SEED", help="quality: splits and fits"
-    )
+    bench_.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="of the long ones: splits and fits")
     bench_.add_argument(
         "--backbone",
         default="molsway-mini",
         metavar="NAME",
-        help="quality: another checkpoint in its place, by name or folder",
+        help="of the long ones: another checkpoint in its place, by name or folder",
     )
     return top
 

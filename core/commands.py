@@ -269,26 +269,24 @@ def worker(options: argparse.Namespace) -> Any:
 def bench(options: argparse.Namespace) -> Any:
     from core import bench
 
-    if options.name != bench.QUALITY:
-        return bench.run(options.name)
-    return _quality(options)
+    return _long(bench.long(options.name), options) if options.name in bench.LONG else bench.run(options.name)
 
 
-def _quality(options: argparse.Namespace) -> Any:
+def _long(asked_of: Any, options: argparse.Namespace) -> Any:
+    """A benchmark of hours, all of it or what was asked for by --table, --split, --arm."""
     from core.backbones import Pretrained
-    from core.bench import quality
     from core.jobs import own
 
-    known = {"table": quality.TABLES, "split": quality.SPLITS, "arm": quality.ARMS}
-    asked = {f"{name}s": tuple(getattr(options, name) or values) for name, values in known.items()}
-    for name, values in known.items():
-        if wrong := [one for one in asked[f"{name}s"] if one not in values]:
-            raise BadInput(f"there is no {name} {wrong[0]!r} in this benchmark; there are {', '.join(values)}")
+    asked: dict[str, Any] = {}
+    for name in ("table", "split", "arm"):
+        values, given = asked_of.ASKED.get(name, ()), tuple(getattr(options, name) or ())
+        if wrong := [one for one in given if one not in values]:
+            there = f"there are {', '.join(values)}" if values else "it has none to choose among"
+            raise BadInput(f"there is no {name} {wrong[0]!r} in this benchmark; {there}")
+        asked |= {f"{name}s": given} if given else {}
+    asked |= {"seeds": tuple(options.seeds)} if options.seeds else {}
     store = _store(options)
     with own(options.cache), Bar() as bar:
         report = Report(tell=bar, files=store.files)
-        asked |= {"seeds": tuple(options.seeds), "backbone": Pretrained(options.backbone)}
-        rows = quality.run(store, report, options.data, show=bar.line, **asked)
-    if options.json:
-        return {"rows": rows, "verdicts": quality.verdicts(rows)}
-    return "\n".join([*map(quality.line, rows), "", quality.grid(rows), "", *quality.verdicts(rows)])
+        rows = asked_of.run(store, report, options.data, backbone=Pretrained(options.backbone), show=bar.line, **asked)
+    return asked_of.answer(rows) if options.json else asked_of.told(rows)

@@ -8,52 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.backbones import Pretrained, Untrained
+from core.bench.tables import MINI, TABLES
 from core.data import Dataset
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Load, parts, settled
 from core.fits import Fit
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.methods import Full, LoRA
 from core.report import Report
-from core.spec import BadInput, Spec
+from core.spec import Spec
 from core.store import Store, make
 
 SPLITS = ("random", "scaffold")
-MINI = Pretrained("molsway-mini")
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A table by the names its file goes by, or one that can always be had."""
-
-    unit: str
-    target: str = ""
-    files: tuple[str, ...] = ()
-    source: str = ""
-
-    def load(self, name: str, folder: Path | None) -> Load:
-        """Raises `BadInput` where it is not to be had."""
-        if self.source:
-            return Load(self.source)
-        for file in (folder / one for one in self.files) if folder else ():
-            if file.is_file():
-                return Load(f"file:{file}", targets=(self.target,), tasks=(name,), unit=self.unit)
-        where = f"in {folder}" if folder else "given"
-        raise BadInput(
-            f"{name} wants {' or '.join(self.files)} with a column {self.target!r}, and none is {where}; name its "
-            "folder with --data"
-        )
-
-
-TABLES = {
-    "Lipophilicity": Source("logD", "exp", ("Lipophilicity.csv", "Lipophilicity.csv.gz")),
-    "ESOL": Source(
-        "log10(mol/L)",
-        "measured log solubility in mols per litre",
-        ("delaney-processed.csv", "delaney-processed.csv.gz"),
-    ),
-    "solubility": Source("log10(mol/L)", source="bundled:solubility"),
-    "BACE": Source("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
-}
 
 
 class Cell(NamedTuple):
@@ -96,6 +61,7 @@ BASELINES: dict[str, Callable[[Cell], Spec[Fit]]] = {
     "random forest": baseline(RandomForest(features="both")),
 }
 ARMS = NETWORKS | BASELINES
+ASKED = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
 
 
 def cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
@@ -191,3 +157,11 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
             word = "below" if best["rmse"] < bar["rmse"] else "NOT below"
             said.append(f"{table}, {split}: {best['arm']} {best['rmse']:.3f} is {word} {bar['arm']} {bar['rmse']:.3f}")
     return said
+
+
+def told(rows: list[dict[str, Any]]) -> str:
+    return "\n".join([*map(line, rows), "", grid(rows), "", *verdicts(rows)])
+
+
+def answer(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows, "verdicts": verdicts(rows)}

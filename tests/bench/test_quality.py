@@ -7,6 +7,7 @@ import pytest
 
 from core.backbones import Pretrained
 from core.bench import quality
+from core.bench.tables import Source
 from core.experiments import Baseline, FineTune
 from core.learners import RandomForest, SupportVectors
 from core.report import Report
@@ -21,7 +22,7 @@ ARMS = {
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "TABLES", {"hydration": quality.Source("kcal/mol", source="bundled:hydration")})
+    monkeypatch.setattr(quality, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
     monkeypatch.setattr(quality, "ARMS", ARMS)
 
 

@@ -1,0 +1,161 @@
+"""Wrong labels, planted: who finds them, and what choosing molecules in spite of them is worth."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.backbones import Pretrained
+from core.bench.tables import MINI, SMALL, TABLES, Case, case
+from core.data import Dataset
+from core.experiments import Influence, Join, Select, Suspects, settled
+from core.report import Report
+from core.samplers import Greedy, Top, Uniform
+from core.spec import Spec
+from core.store import Store, make
+
+RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
+COUNT = 100  # molecules that an arm keeps
+
+Chooses = Callable[[Case, Influence, int], Spec[Dataset] | None]
+
+
+def _by(sampler: Callable[[int], Any], scored: bool = True) -> Chooses:
+    return lambda found, scores, seed: Select(found.pool, sampler(seed), scores if scored else None)
+
+
+ARMS: dict[str, Chooses] = {
+    "none": lambda found, scores, seed: None,
+    "all": lambda found, scores, seed: found.pool,
+    "random": _by(lambda seed: Uniform(count=COUNT, seed=seed), scored=False),
+    "top": _by(lambda seed: Top(count=COUNT)),
+    "bottom": _by(lambda seed: Top(count=COUNT, worst=True)),
+    "greedy": _by(lambda seed: Greedy(count=COUNT)),
+    "greedy, all weights": _by(lambda seed: Greedy(count=COUNT, features="all weights")),
+}
+ASKED = {"table": tuple(SMALL), "arm": tuple(ARMS)}
+
+
+def run(
+    store: Store,
+    report: Report,
+    folder: Path | None = None,
+    tables: Sequence[str] = tuple(SMALL),
+    arms: Sequence[str] = tuple(ARMS),
+    seeds: Sequence[int] = (0, 1, 2),
+    backbone: Pretrained = MINI,
+    show: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """A row for each table and share of wrong labels, each seed with a split, wrong labels and a fit of its own.
+
+    `found`: AUROC over the molecules of the pool, by its scores (`pool`: to first order, whole steps, plain residual),
+    and, learned from with all others, by leverage (`learned`); mean over the seeds, and each seed's with its bootstrap
+    interval. `arms`: test RMSE after training again with what each rule keeps, mean and sd, and the paired difference
+    from `random` with Student's interval over the seeds. Everything is kept in the store.
+    """
+    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
+    rows, done, total = [], 0, len(tables) * len(RATES) * len(seeds)
+    for name in tables:
+        for wrong in RATES:
+            found, errors = [], []
+            for seed in seeds:
+                one = case(given[name], SMALL[name], wrong, seed, backbone=backbone)
+                within = report.part(done / total, (done + 1) / total)
+                found.append(_found(one, store, within.part(0, 0.5)))
+                errors.append(_errors(one, arms, seed, store, within.part(0.5, 1)))
+                done += 1
+            rows.append(_row(name, wrong, found, errors))
+            show(line(rows[-1]))
+    return rows
+
+
+def _found(one: Case, store: Store, report: Report) -> dict[str, dict[str, float]]:
+    scores = make(settled(_scores(one), store.files), store, report.part(0, 0.5))
+    joined = settled(Suspects.of(_refit(one, one.pool)), store.files)
+    suspects = make(joined, store, report.part(0.5, 1))
+    pool = {f"pool: {name}": value for name, value in scores.record["detection"].items()}
+    return pool | {f"learned: {name}": value for name, value in suspects.record["detection"].items()}
+
+
+def _errors(one: Case, arms: Sequence[str], seed: int, store: Store, report: Report) -> dict[str, float]:
+    found = {}
+    for place, arm in enumerate(arms):
+        refit = settled(_refit(one, ARMS[arm](one, _scores(one), seed)), store.files)
+        fit = make(refit, store, report.part(place / len(arms), (place + 1) / len(arms)))
+        found[arm] = next(iter(fit.metrics["test"].values()))["rmse"]
+    return found
+
+
+def _scores(one: Case) -> Influence:
+    return Influence(one.fit, one.pool, one.fit.valid)
+
+
+def _refit(one: Case, kept: Spec[Dataset] | None) -> Any:
+    return one.fit if kept is None else dataclasses.replace(one.fit, train=Join((one.fit.train, kept)))
+
+
+def _row(
+    name: str, wrong: float, found: list[dict[str, dict[str, float]]], errors: list[dict[str, float]]
+) -> dict[str, Any]:
+    auroc = {way: [one[way] for one in found] for way in found[0]}
+    values = {arm: np.array([one[arm] for one in errors]) for arm in errors[0]}
+    arms = {}
+    for arm, mine in values.items():
+        arms[arm] = {"rmse": float(mine.mean()), "sd": _sd(mine), "rmse_of_seeds": mine.tolist()}
+        if "random" in values and arm != "random":
+            arms[arm]["against_random"] = paired(mine, values["random"])
+    return {
+        "table": name,
+        "wrong": wrong,
+        "found": {
+            way: {"mean": float(np.mean([one["auroc"] for one in each])), "of_seeds": each}
+            for way, each in auroc.items()
+        },
+        "arms": arms,
+    }
+
+
+def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
+    """Mean of the differences over the seeds, `ours` − `theirs`, with Student's 95 % interval; and in per cent."""
+    from scipy.stats import t
+
+    gaps, n = ours - theirs, len(ours)
+    found: dict[str, float | None] = {"mean": float(gaps.mean()), "low": None, "high": None}
+    found["per_cent"] = float(100 * gaps.mean() / theirs.mean())
+    if n > 1:
+        half = float(t.ppf(0.975, n - 1) * gaps.std(ddof=1) / n**0.5)
+        found |= {"low": found["mean"] - half, "high": found["mean"] + half}
+    return found
+
+
+def _sd(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def line(row: dict[str, Any]) -> str:
+    said = [f"{row['table']}, {row['wrong']:.0%} of the pool wrong"]
+    said += [f"  AUROC {way:<24} {one['mean']:.3f}  {_each(one['of_seeds'])}" for way, one in row["found"].items()]
+    for arm, one in row["arms"].items():
+        noise = "" if one["sd"] is None else f" ± {one['sd']:.3f}"
+        gap = one.get("against_random")
+        beside = "" if gap is None else f"  {gap['per_cent']:+.1f} % of random, {gap['mean']:+.3f}{_interval(gap)}"
+        said.append(f"  RMSE  {arm:<24} {one['rmse']:.3f}{noise}{beside}")
+    return "\n".join(said)
+
+
+def _each(seeds: list[dict[str, float]]) -> str:
+    return ", ".join(f"{one['auroc']:.2f} ({one['low']:.2f} to {one['high']:.2f})" for one in seeds)
+
+
+def _interval(gap: dict[str, float | None]) -> str:
+    return "" if gap["low"] is None else f" ({gap['low']:+.3f} to {gap['high']:+.3f})"
+
+
+def told(rows: list[dict[str, Any]]) -> str:
+    return "\n\n".join(map(line, rows))
+
+
+def answer(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows}

@@ -1,0 +1,68 @@
+"""The public tables that the long benchmarks are of."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.backbones import Pretrained
+from core.data import Dataset
+from core.experiments import FineTune, Load, Plant, parts
+from core.spec import BadInput, Spec
+
+MINI = Pretrained("molsway-mini")
+STEPS = 150  # of a short training
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A table by the names its file goes by, or one that can always be had."""
+
+    unit: str
+    target: str = ""
+    files: tuple[str, ...] = ()
+    source: str = ""
+
+    def load(self, name: str, folder: Path | None) -> Load:
+        """Raises `BadInput` where it is not to be had."""
+        if self.source:
+            return Load(self.source)
+        for file in (folder / one for one in self.files) if folder else ():
+            if file.is_file():
+                return Load(f"file:{file}", targets=(self.target,), tasks=(name,), unit=self.unit)
+        where = f"in {folder}" if folder else "given"
+        raise BadInput(
+            f"{name} wants {' or '.join(self.files)} with a column {self.target!r}, and none is {where}; name its "
+            "folder with --data"
+        )
+
+
+TABLES = {
+    "Lipophilicity": Source("logD", "exp", ("Lipophilicity.csv", "Lipophilicity.csv.gz")),
+    "ESOL": Source(
+        "log10(mol/L)",
+        "measured log solubility in mols per litre",
+        ("delaney-processed.csv", "delaney-processed.csv.gz"),
+    ),
+    "solubility": Source("log10(mol/L)", source="bundled:solubility"),
+    "BACE": Source("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
+}
+
+
+SMALL = {  # rows of train, valid and pool; the rest reports
+    "Lipophilicity": {"train": 500, "valid": 300, "pool": 600},
+    "solubility": {"train": 300, "valid": 200, "pool": 300},
+}
+
+
+class Case(NamedTuple):
+    """A short fine-tuning on a small part of a table, and a pool of which a share carries wrong labels."""
+
+    fit: FineTune
+    pool: Spec[Dataset]
+
+
+def case(table: Load, sizes: dict[str, float], wrong: float, seed: int, **settings: Any) -> Case:
+    """`sizes` as in `SMALL`, `wrong` the share of the pool; the same seed draws the split, the labels and the fit."""
+    train, valid, test, pool = parts(table, by="random", seed=seed, **{"test": None, **sizes})
+    brief = {"steps": STEPS, "evaluations": 4, "batch_size": 32, "seed": seed}
+    return Case(FineTune(train, valid, test, **brief | settings), Plant(pool, fraction=wrong, seed=seed))

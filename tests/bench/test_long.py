@@ -1,0 +1,91 @@
+"""The benchmarks of hours, on a little table: what they measure is what the store holds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.__main__ import main
+from core.backbones import Untrained
+from core.bench import foretelling, planted, tables
+from core.report import Report
+from core.spec import Spec
+from core.store import Store
+
+TINY = {"train": 40, "valid": 30, "pool": 40, "test": None}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"hydration": tables.Source("kcal/mol", source="bundled:hydration")}
+    for module in (planted, foretelling):
+        monkeypatch.setattr(module, "TABLES", source)
+        monkeypatch.setattr(module, "SMALL", {"hydration": TINY})
+    monkeypatch.setattr(tables, "STEPS", 3)
+
+
+def measured(module: object, store: Store, **asked: object) -> list[dict]:
+    given = {"tables": ("hydration",), "seeds": (0,), "backbone": Untrained("molsway-tiny")} | asked
+    return module.run(store, Report(files=store.files), **given)
+
+
+def test_planted_labels_are_looked_for_in_the_pool_and_among_what_is_learned(
+    few: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted, "COUNT", 10)
+    monkeypatch.setattr(planted, "RATES", (0.2,))
+    store, arms = Store(cache), ("none", "random", "greedy")
+    (row,) = measured(planted, store, seeds=(0, 1), arms=arms)
+    assert set(row["found"]) == {
+        *(f"pool: {way}" for way in ("delta_loss", "whole_step", "residual")),
+        *(f"learned: {way}" for way in ("leave_one_out", "residual", "removal")),
+    }
+    for one in row["found"].values():
+        assert len(one["of_seeds"]) == 2 and all(0 <= each["low"] <= each["high"] <= 1 for each in one["of_seeds"])
+        assert one["mean"] == pytest.approx(np.mean([each["auroc"] for each in one["of_seeds"]]))
+    fits = [entry for entry in store.entries() if entry.kind == "finetune"]
+    rows = sorted(entry.summary["rows"]["train"] for entry in fits)
+    assert rows == [40, 40, 50, 50, 50, 50, 80, 80]  # none, random and greedy, and what is looked at for suspects
+    assert "against_random" not in row["arms"]["random"]
+    gap = row["arms"]["greedy"]["against_random"]
+    each = np.subtract(row["arms"]["greedy"]["rmse_of_seeds"], row["arms"]["random"]["rmse_of_seeds"])
+    assert gap["mean"] == pytest.approx(each.mean()) and gap["low"] < gap["mean"] < gap["high"]
+    assert gap["high"] - gap["mean"] == pytest.approx(12.706 * each.std(ddof=1) / 2**0.5, rel=1e-3)  # Student's, 1
+    assert "20% of the pool wrong" in planted.told([row])
+
+
+def test_every_way_is_put_beside_the_same_retrainings(few: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foretelling, "SUBSETS", 6)
+    store = Store(cache)
+    (row,) = measured(foretelling, store, arms=("head",))
+    solved = [one["solved by"] for one in row["ways"]]
+    assert solved.count("dual") == solved.count("dual, matched damping") == 3
+    assert {"cg", "lissa", "plain similarity"} <= set(solved)
+    kinds = [entry.kind for entry in store.entries()]
+    assert kinds.count("retrain") == 1 and kinds.count("influence") == len(foretelling._WAYS)
+    assert "hydration, head, seed 0" in foretelling.told([row])
+
+
+def test_a_retraining_does_not_go_through_the_whole_test_part(
+    few: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    finetune = Spec.kinds["finetune"]
+    make = finetune.make
+    monkeypatch.setattr(
+        finetune, "make", lambda self, report, **parts: seen.append(len(parts["test"])) or make(self, report, **parts)
+    )
+    monkeypatch.setattr(foretelling, "SUBSETS", 4)
+    measured(foretelling, Store(cache), arms=("head",))
+    assert sorted(seen)[:5] == [8] * 5 and sorted(seen)[5] > 400
+
+
+def test_what_a_long_benchmark_has_none_of_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, told in (
+        (("planted", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has none to choose among"),
+        (("foretelling", "--arm", "LoRA"), "no arm 'LoRA' in this benchmark; there are head, full"),
+        (("quality", "--table", "Tox21"), "no table 'Tox21' in this benchmark; there are Lipophilicity, ESOL"),
+        (("speed",), "there is no benchmark 'speed'"),
+    ):
+        assert main(["bench", *words]) == 2
+        assert told in capsys.readouterr().err
