@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import commands, pretraining, schema
+from core import benching, commands, pretraining, schema
 from core.disk import is_closed, is_full, plain
 from core.faults import explained
 from core.report import Cancelled
@@ -92,6 +92,13 @@ def parser() -> argparse.ArgumentParser:
         of_preset.add_argument("--table", default="", help="table of a preset: a file, or bundled:NAME, hub:NAME")
         of_preset.add_argument("--target", action="append", metavar="COLUMN", help="column of its labels (repeatable)")
         of_preset.add_argument("--unit", default="", help="unit of its labels")
+        of_preset.add_argument("--pool", default="", help="molecules to choose among, for influence and selection")
+        of_preset.add_argument(
+            "--pool-target",
+            action="append",
+            metavar="COLUMN",
+            help="column of the pool's labels, if it is not called as the table's (repeatable)",
+        )
     methods_ = command("methods", commands.methods, "parameters that each method trains")
     methods_.add_argument("--backbone", default="molsway-mini", metavar="NAME")
     for name, does, help in (
@@ -129,24 +136,7 @@ def parser() -> argparse.ArgumentParser:
     )
     pretraining.add(command)
     command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
-    bench_ = command(
-        "bench",
-        commands.bench,
-        "the benchmarks: how fast (ratios), and, each asked for by its name, quality, planted and foretelling (hours)",
-    )
-    bench_.add_argument("name", nargs="?", default="", metavar="NAME")
-    bench_.add_argument("--data", type=Path, metavar="DIR", help="of the long ones: folder of the public tables")
-    for name in ("table", "split", "arm"):
-        bench_.add_argument(
-            f"--{name}", action="append", metavar=name.upper(), help=f"of the long ones: this {name} (repeatable)"
-        )
-    bench_.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="of the long ones: splits and fits")
-    bench_.add_argument(
-        "--backbone",
-        default="molsway-mini",
-        metavar="NAME",
-        help="of the long ones: another checkpoint in its place, by name or folder",
-    )
+    benching.add(command)
     return top
 
 

@@ -22,25 +22,37 @@ def run(options: argparse.Namespace) -> Any:
     from core.experiments import PRESETS, preset
 
     if options.spec in PRESETS:
-        wanted = preset(options.spec, options.seed or 0, _table(options))
-    elif options.seed is not None or options.table:
-        given = "--seed" if options.seed is not None else "--table"
-        raise BadInput(f"{given} is for presets ({', '.join(PRESETS)}); change the seeds and tables inside the recipe")
+        wanted = preset(options.spec, options.seed or 0, *_tables(options))
+    elif given := [f"--{name}" for name in ("seed", "table", "pool") if getattr(options, name) not in (None, "")]:
+        raise BadInput(
+            f"{given[0]} is for presets ({', '.join(PRESETS)}); change the seeds and tables inside the recipe"
+        )
     else:
         wanted = _recipe(sys.stdin.read() if options.spec == "-" else _text(Path(options.spec)))
     return made(wanted, options)
 
 
-def _table(options: argparse.Namespace) -> Any:
-    """The table that a preset is to be of, if one is named: a source such as `bundled:solubility`, or a file."""
+def _tables(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The table and the pool that a preset is to be of, where they are named: `bundled:solubility`, or a file."""
     from core.experiments import Load
 
-    if not options.table:
-        if options.target or options.unit:
-            raise BadInput("--target and --unit are of a --table; name that too")
-        return None
-    source = options.table if re.match("(bundled|hub|file):", options.table) else f"file:{options.table}"
-    return Load(source, targets=tuple(options.target or ()), unit=options.unit)
+    targets = tuple(options.target or ())
+    if not options.table and (targets or options.unit):
+        raise BadInput("--target and --unit are of a --table; name that too")
+    if options.pool_target and not options.pool:
+        raise BadInput("--pool-target is of a --pool; name that too")
+    if options.pool and options.table and not targets:
+        raise BadInput("a --pool wants --target, the column of the --table whose labels both have")
+    own = tuple(options.pool_target or targets)
+    if len(own) != len(targets):
+        raise BadInput(f"the table has {len(targets)} targets, the pool {len(own)}; give --pool-target for each")
+    table = Load(_source(options.table), targets=targets, unit=options.unit) if options.table else None
+    pool = Load(_source(options.pool), targets=own, tasks=targets, unit=options.unit) if options.pool else None
+    return table, pool
+
+
+def _source(given: str) -> str:
+    return given if re.match("(bundled|hub|file):", given) else f"file:{given}"
 
 
 def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
@@ -111,7 +123,7 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _store(options: argparse.Namespace) -> Any:
+def opened(options: argparse.Namespace) -> Any:
     import core.experiments  # noqa: F401  (the kinds have to be known before a recipe is read)
     from core.store import Store
 
@@ -120,16 +132,16 @@ def _store(options: argparse.Namespace) -> Any:
 
 def kept(options: argparse.Namespace, key: str) -> Any:
     """What the store has under a key, or its first letters. Raises `BadInput`."""
-    return _store(options).find(key)
+    return opened(options).find(key)
 
 
 def show(options: argparse.Namespace) -> Any:
-    store = _store(options)
+    store = opened(options)
     return described(store, store.find(options.key).spec)
 
 
 def list_(options: argparse.Namespace) -> Any:
-    entries = _store(options).entries()
+    entries = opened(options).entries()
     if options.json:
         return [
             {"kind": e.kind, "key": e.key, "title": e.title, "made": e.made, "seconds": e.seconds, "bytes": e.bytes}
@@ -142,7 +154,7 @@ def list_(options: argparse.Namespace) -> Any:
 
 
 def export(options: argparse.Namespace) -> Any:
-    store = _store(options)
+    store = opened(options)
     entry = store.find(options.key)
     if options.form == "run":
         store.export(entry.key, options.folder)
@@ -166,7 +178,7 @@ def _fit_of(entry: Any, store: Any) -> Any:
 
 
 def delete(options: argparse.Namespace) -> Any:
-    store = _store(options)
+    store = opened(options)
     entry = store.find(options.key)
     store.delete(entry.key)
     return {"deleted": entry.key, "kind": entry.kind}
@@ -175,7 +187,7 @@ def delete(options: argparse.Namespace) -> Any:
 def recipe(options: argparse.Namespace) -> Any:
     from core.experiments import preset
 
-    value = recipes.as_json(preset(options.name, options.seed or 0, _table(options)))
+    value = recipes.as_json(preset(options.name, options.seed or 0, *_tables(options)))
     return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
 
 
@@ -215,7 +227,7 @@ def predict(options: argparse.Namespace) -> Any:
 
 
 def _applied(options: argparse.Namespace, product: str, does: Callable[..., Any], **more: Any) -> Any:
-    store = _store(options)
+    store = opened(options)
     entry = store.find(options.key)
     kinds = [kind for kind, cls in Spec.kinds.items() if cls.product.__name__ == product]
     if entry.kind not in kinds:
@@ -245,7 +257,7 @@ def suspects(options: argparse.Namespace) -> Any:
     if not isinstance(fit, FineTune):
         raise BadInput(f"{options.key} is a run of kind {fit.kind!r}; give the key of one of kind 'finetune'")
     answer = made(Suspects.of(fit), options)
-    table = _store(options).get(Suspects.of(fit)).table
+    table = opened(options).get(Suspects.of(fit)).table
     names = [name for name in table if str(name).split(":")[0] == "leave_one_out"]
     order = table[names].abs().max(axis=1).sort_values(ascending=False).index[: options.show]
     shown = table.loc[order].assign(row=order).drop(columns=["influence", "slope"], errors="ignore")
@@ -264,29 +276,3 @@ def worker(options: argparse.Namespace) -> Any:
             time.sleep(1)
     finally:
         working.stop()
-
-
-def bench(options: argparse.Namespace) -> Any:
-    from core import bench
-
-    return _long(bench.long(options.name), options) if options.name in bench.LONG else bench.run(options.name)
-
-
-def _long(asked_of: Any, options: argparse.Namespace) -> Any:
-    """A benchmark of hours, all of it or what was asked for by --table, --split, --arm."""
-    from core.backbones import Pretrained
-    from core.jobs import own
-
-    asked: dict[str, Any] = {}
-    for name in ("table", "split", "arm"):
-        values, given = asked_of.ASKED.get(name, ()), tuple(getattr(options, name) or ())
-        if wrong := [one for one in given if one not in values]:
-            there = f"there are {', '.join(values)}" if values else "it has none to choose among"
-            raise BadInput(f"there is no {name} {wrong[0]!r} in this benchmark; {there}")
-        asked |= {f"{name}s": given} if given else {}
-    asked |= {"seeds": tuple(options.seeds)} if options.seeds else {}
-    store = _store(options)
-    with own(options.cache), Bar() as bar:
-        report = Report(tell=bar, files=store.files)
-        rows = asked_of.run(store, report, options.data, backbone=Pretrained(options.backbone), show=bar.line, **asked)
-    return asked_of.answer(rows) if options.json else asked_of.told(rows)

@@ -244,11 +244,11 @@ def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "dmeo"), ("no recipe can be read from dmeo", "a preset: demo, methods")),
+        (("run", "dmeo"), ("no recipe can be read from dmeo", "a preset: demo, influence")),
         (("run", "."), ("no recipe can be read from .",)),
         (("run", "demo", "--seed", "-1"), ("part.seed", "greater than or equal to 0")),
         (("run", "demo", "--seed", "9" * 30), ("finetune.seed", "less than or equal to")),
-        (("recipe", "dmeo"), ("there is no preset 'dmeo'", "demo, methods")),
+        (("recipe", "dmeo"), ("there is no preset 'dmeo'", "demo, influence")),
         (("export", "abc", "here"), ("abc begins the key of 0 products",)),
         (("delete", "*"), ("a key is 16 digits",)),
         (("predict", "abc", "a.csv", "--out", "b.csv"), ("abc begins the key of 0 products",)),

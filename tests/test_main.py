@@ -154,6 +154,31 @@ def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None
         assert status == 2 and words in err
 
 
+def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(call: Any, table: Path) -> None:
+    given = ("--table", str(table), "--target", "size", "--unit", "atoms")
+    pooled = (*given, "--pool", "other.csv", "--pool-target", "Label")
+    verified, study = (
+        recipes.read(call("recipe", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
+    )
+    (scores,) = verified.scores
+    assert (scores.pool.source, scores.pool.targets, scores.pool.tasks) == ("file:other.csv", ("Label",), ("size",))
+    assert scores.pool.unit == scores.fit.train.table.unit == "atoms" and scores.target == scores.fit.valid
+    assert study.scores().key == scores.key and scores.fit.seed == 200
+    aside = recipes.read(call("recipe", "influence", *given)[1]).scores[0].pool
+    assert (aside.part, aside.pool) == ("pool", 0.2)
+    demo, own = (recipes.read(call("recipe", name)[1]) for name in ("demo", "influence"))
+    assert own.scores[0].key == demo.scores().key
+    for arguments, words in (
+        (("methods", *pooled), "the preset 'methods' has no pool of yours; leave --pool out, or take influence, sel"),
+        (("influence", "--pool", "other.csv"), "a pool wants the table that it is to join"),
+        (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool wants --target"),
+        (("influence", "--pool-target", "y"), "--pool-target is of a --pool"),
+        (("influence", *pooled, "--pool-target", "y"), "the table has 1 targets, the pool 2"),
+    ):
+        status, _, err = call("recipe", *arguments)
+        assert status == 2 and words in err
+
+
 def test_a_study_of_adapting_has_each_method_twice(call: Any) -> None:
     study = recipes.read(call("recipe", "adaptation")[1])
     assert study.called == (

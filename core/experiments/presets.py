@@ -9,15 +9,19 @@ from core.data import Dataset
 from core.experiments.adapt import Adapt
 from core.experiments.baseline import Baseline
 from core.experiments.finetune import FineTune
+from core.experiments.influence import Influence
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.experiments.plant import Plant
 from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.tune import Tune
+from core.experiments.verify import Verify
 from core.fits import PARTS, Fit
 from core.methods import IA3, BitFit, Full, Head, LoRA
 from core.spec import BadInput, Spec
+
+STEPS = 300  # of a training that is repeated for each half of a pool
 
 
 def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
@@ -29,6 +33,11 @@ def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
     """
     if table is not None:
         raise BadInput("the demo has a table of its own; leave --table out, or take another preset")
+    fit, pool = _demo(seed)
+    return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
+
+
+def _demo(seed: int) -> tuple[FineTune, Spec[Dataset]]:
     train, valid, test, pool = parts(
         Load("bundled:solubility"), by="random", seed=seed, train=300, valid=200, pool=300, test=None
     )
@@ -42,8 +51,7 @@ def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
         batch_size=32,
         seed=100 * seed,
     )
-    seeds = (100 * seed, 100 * seed + 1, 100 * seed + 2)
-    return SelectionStudy(fit=fit, pool=Plant(pool, fraction=0.2, seed=seed), count=100, seeds=seeds)
+    return fit, Plant(pool, fraction=0.2, seed=seed)
 
 
 REPORT = (Full(), LoRA(), IA3(), BitFit())  # what the report that this project began with compared
@@ -89,16 +97,52 @@ def _fit(seed: int, table: Spec[Dataset] | None) -> FineTune:
     return FineTune(*rows, backbone=Pretrained("molsway-mini").settled())
 
 
+def influence(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Verify:
+    """Which molecules of a pool would help, which would hurt, and whether that foretells retraining: 32 random halves.
+
+    Without a table of one's own the demo's scores; without a pool of one's own a fifth of the table.
+    """
+    fit, pool = _beside(seed, table, pool)
+    return Verify.of(Influence(fit, pool, fit.valid), seed=seed)
+
+
+def selection(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> SelectionStudy:
+    """Six ways to keep a hundred molecules of a pool, three seeds: the demo's study, on tables of one's own."""
+    fit, pool = _beside(seed, table, pool)
+    return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
+
+
+def _beside(seed: int, table: Spec[Dataset] | None, pool: Spec[Dataset] | None) -> tuple[FineTune, Spec[Dataset]]:
+    """A short fine-tuning and the pool beside it."""
+    if table is None and pool is None:
+        return _demo(seed)
+    if table is None:
+        raise BadInput("a pool wants the table that it is to join; name that with --table")
+    sizes = {"train": None, "valid": 0.1, "test": 0.1} | ({"pool": 0.2} if pool is None else {})
+    train, valid, test, *rest = parts(table, by="random", seed=seed, **sizes)
+    backbone = Pretrained("molsway-mini").settled()
+    fit = FineTune(train, valid, test, backbone=backbone, steps=STEPS, evaluations=6, seed=100 * seed)
+    return fit, pool or rest[0]
+
+
 PRESETS: dict[str, Callable[..., Spec]] = {
     "demo": demo,
+    "influence": influence,
+    "selection": selection,
     "methods": methods,
     "report": report,
     "adaptation": adaptation,
 }
 
+POOLED = (influence, selection)  # those that take a pool of one's own
 
-def preset(name: str, seed: int = 0, table: Spec[Dataset] | None = None) -> Spec:
-    """The recipe that a name stands for, on a table of one's own where it is not the demo. Raises `BadInput`."""
+
+def preset(name: str, seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Spec:
+    """The recipe that a name stands for, on tables of one's own where it takes them. Raises `BadInput`."""
     if name not in PRESETS:
         raise BadInput(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    return PRESETS[name](seed) if table is None else PRESETS[name](seed, table)
+    if pool is not None and PRESETS[name] not in POOLED:
+        able = ", ".join(one for one, does in PRESETS.items() if does in POOLED)
+        raise BadInput(f"the preset {name!r} has no pool of yours; leave --pool out, or take {able}")
+    given = {"table": table, "pool": pool}
+    return PRESETS[name](seed, **{what: one for what, one in given.items() if one is not None})
