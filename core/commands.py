@@ -241,10 +241,10 @@ def _applied(options: argparse.Namespace, product: str, does: Callable[..., Any]
 
 def verify(options: argparse.Namespace) -> Any:
     """Put finished scores to the test of retraining."""
-    from core.experiments import Influence, Verify
+    from core.experiments import Influence, MeanInfluence, Verify
 
     scores = kept(options, options.key).spec
-    if not isinstance(scores, Influence):
+    if not isinstance(scores, (Influence, MeanInfluence)):
         raise BadInput(f"{options.key} is a run of kind {scores.kind!r}; give the key of one of kind 'influence'")
     return made(Verify.of(scores, options.subsets, options.seed), options)
 

@@ -8,6 +8,7 @@ from core.experiments.gather import Gather
 from core.experiments.influence import Influence
 from core.experiments.join import Join
 from core.experiments.load import Load, settled
+from core.experiments.mean_influence import MeanInfluence
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
 from core.experiments.presets import PRESETS, of_methods, preset
@@ -30,6 +31,7 @@ __all__ = [
     "Influence",
     "Join",
     "Load",
+    "MeanInfluence",
     "Part",
     "Plant",
     "Pretrain",

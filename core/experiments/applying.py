@@ -17,6 +17,7 @@ import pandas as pd
 
 from core.committee import Committee, load, spread
 from core.data import Dataset
+from core.experiments.mean_influence import mean_of
 from core.experiments.rows import Rows
 from core.experiments.shards import kept_beside, written
 from core.report import Report
@@ -55,15 +56,22 @@ def score_file(
 ) -> dict[str, Any]:
     """Influence of every row, with the vector that the scores keep: label, prediction, residual, slope, ΔL, benefit.
 
-    The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row.
+    The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row. Of scores that
+    are the mean of several fits', all are means, and `delta_loss_sd` is the standard deviation over the fits.
     """
     from core.experiments.scoring import check_labels, scorer
 
-    scores, fit = store.get(spec), store.get(spec.fit)
-    score = functools.cache(lambda: scorer(scores, fit))  # once the table is seen
+    members = getattr(spec, "members", (spec,))
+    known = [(store.get(one), store.get(one.fit)) for one in members]
+    fit = known[0][1]
+    each = functools.cache(lambda: [scorer(*one) for one in known])  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        found = score()(chunk, within)
+        shares = [within.part(place / len(known), (place + 1) / len(known)) for place in range(len(known))]
+        tables = [score(chunk, share) for score, share in zip(each(), shares, strict=True)]
+        found = mean_of(tables)
+        if len(tables) > 1:
+            found["delta_loss_sd"] = np.std([one["delta_loss"] for one in tables], axis=0, ddof=1)
         return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "planted")}
 
     if top < 0:
@@ -80,9 +88,9 @@ def score_file(
         smiles,
         [labels] if labels else list(fit.tasks),
         report,
-        check=lambda molecules: score().check(molecules),
+        check=lambda molecules: each()[0].check(molecules),
         vet=(lambda labelled: check_labels(fit, labelled, "table")) if "binary" in fit.record["kinds"] else None,
-        product=_product(store, spec, spec.fit),
+        product=_product(store, *members, *(one.fit for one in members)),
         top=top,
     )
 

@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from core.experiments.influence import Influence
+from core.experiments.mean_influence import MeanInfluence
 from core.experiments.retrain import Retrain
 from core.report import Report
 from core.scores import Scores
@@ -40,7 +41,7 @@ class Verify(Spec[Verification]):
                     raise BadInput(f"the scores are of another {name} than the retrainings; give both the same")
 
     @classmethod
-    def of(cls, scores: Influence, subsets: int = 32, seed: int = 0) -> "Verify":
+    def of(cls, scores: Influence | MeanInfluence, subsets: int = 32, seed: int = 0) -> "Verify":
         """The verification of one scoring."""
         retrained = Retrain(scores.fit, scores.pool, scores.target, subsets=subsets, seed=seed)
         return cls(retrained, (scores,))
@@ -59,9 +60,11 @@ class Verify(Spec[Verification]):
             predicted = {"first order": members @ np.nan_to_num(found.table["delta_loss"].to_numpy(float))}
             if "whole_step" in found.table:
                 predicted["whole steps"] = members @ np.nan_to_num(found.table["whole_step"].to_numpy(float))
+            if found.tangent:
                 predicted["whole steps together"] = together(found, members)
+            fits = len(found.record.get("members", ()))
             for way, values in predicted.items():
-                name = f"{way}, {solver}, {recipe.scope} weights"
+                name = f"{way}, {solver}, {recipe.scope} weights" + (f", mean of {fits} fits" if fits else "")
                 name += f" ({recipe.key[:6]})" if name in columns else ""
                 columns[name] = values
                 ways.append({"name": name, "way": way, "solver": solver, "scope": recipe.scope, "scores": recipe.key})

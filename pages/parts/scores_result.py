@@ -11,7 +11,7 @@ from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
 from pages.parts.suspects import left_out
-from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, owed
+from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, likely, owed
 from pages.parts.verified import verified
 from pages.parts.words import plain
 
@@ -142,6 +142,7 @@ def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit:
         measured = measured_of(run)
         row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
         closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
+        likely(scores, st.session_state[slot])
         if scores.tangent:
             does, made = st.tabs(["What it would do", "What made its prediction"])
             with does:
@@ -242,10 +243,9 @@ def measured_of(run: Run) -> np.ndarray | None:
 def solved(run: Run, record: dict) -> None:
     """How the inverse was solved, and how far it can be believed."""
     with st.expander("How these were computed", icon=":material/functions:"):
+        solver = record.get("solver") or {}
         facts = {
-            "solver": (record.get("solver") or {}).get("kind")
-            if isinstance(record.get("solver"), dict)
-            else record.get("solver"),
+            "solver": solver.get("chosen", solver.get("kind")),
             "curvature": record.get("curvature"),
             "damping": _figure(record.get("damping")),
             "relative residual, recomputed": _figure(record.get("residual")),

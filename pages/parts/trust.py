@@ -17,17 +17,29 @@ NEAR = 3  # molecules of the target shown beside one of the pool
 
 
 def believed(scores: Scores) -> None:
-    """Four numbers that cost no training."""
+    """What can be known without training again, in a few numbers."""
     record, table = scores.record, scores.table
     known = int(table["delta_loss"].notna().sum())
     found = []
+    agreement = record.get("agreement") or {}
+    if agreement.get("spearman") is not None:
+        found.append(
+            (
+                f"{len(record['seeds'])} fits agree",
+                f"ρ {number(agreement['spearman'])}",
+                "mean Spearman correlation of the scores by two of the fits, which differ by their seed alone; lowest "
+                f"{number(agreement['lowest'])}; of the best tenth by one, {agreement['overlap']:.0%} are the best by "
+                "another",
+            )
+        )
     if "delta_loss_low" in table:
         clear = record["pairs_check"]["delta_loss_clear"]
         found.append(
             (
                 "Clear of zero",
                 f"{clear:,} of {known:,}",
-                "scores whose 95 % interval, over which molecules happen to be in the target, leaves zero out",
+                "scores whose 95 % interval leaves zero out: over which molecules happen to be in the target"
+                + (", and over the fits" if agreement else ""),
             )
         )
     stability = record.get("stability") or {}
@@ -60,15 +72,22 @@ def believed(scores: Scores) -> None:
         column.metric(name, value, help=help_text)
 
 
+def likely(scores: Scores, row: int) -> None:
+    """Between what the score of one molecule lies, and what it does in its whole step."""
+    one = scores.table.iloc[row]
+    if "delta_loss_low" not in one or pd.isna(one["delta_loss"]):
+        return
+    over = "the target’s molecules" + (" and the fits" if "delta_loss_sd" in one else "")
+    whole = f"In its whole step **{signed(one['whole_step'])}** ({_between(one, 'whole_step')}); to" if (
+        "whole_step" in one
+    ) else "To"  # fmt: skip
+    st.markdown(f"{whole} first order {_between(one, 'delta_loss')}: 95 % over {over}.")
+
+
 def beside_target(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
     """The molecules of the target that one of the pool would help and hurt most, if their pairs are known."""
     if not scores.tangent or pd.isna(scores.table["delta_loss"].iloc[row]):
         return
-    one = scores.table.iloc[row]
-    st.markdown(
-        f"In its whole step: **{signed(one['whole_step'])}** ({_between(one, 'whole_step')}). To first order "
-        f"{_between(one, 'delta_loss')}, 95 % over the target’s molecules."
-    )
     effects = on_each(scores.tangent, scores.record, row) * scores.record["unit_factor"]
     order = np.argsort(effects, kind="stable")
     for words, rows in (("helps most", order[:NEAR]), ("hurts most", order[::-1][:NEAR])):

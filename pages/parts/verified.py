@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import figures
 from core.comparison import Comparison
-from core.experiments import Influence, Verify
+from core.experiments import Influence, MeanInfluence, Verify
 from core.verification import Verification
 from pages.parts.job_panel import job_panel
 from pages.parts.runs import Run, readable, runs
@@ -54,7 +54,7 @@ def foretold(proof: Run) -> None:
 def to_verify(run: Run, chosen: bool) -> None:
     """Ask for a verification, with what it will take; or show how one fares."""
     spec = readable(run)
-    if not isinstance(spec, Influence):
+    if not isinstance(spec, (Influence, MeanInfluence)):
         return
     waiting = [one for one in runs(Verification) if one.job and run.key in {part.key for part in one.spec.scores}]
     if waiting:

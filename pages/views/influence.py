@@ -4,11 +4,11 @@ import dataclasses
 
 import streamlit as st
 
-from core.experiments import Influence
+from core.experiments import Influence, MeanInfluence
 from core.fits import Fit
 from core.scores import Scores
 from core.solvers import Identity
-from core.spec import BadInput, Spec
+from core.spec import BadInput
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.scores_result import scores_result
 from pages.parts.service import submit
@@ -18,7 +18,7 @@ from pages.parts.tables import choose_fit, choose_pool, fit_recipe
 from pages.parts.words import plain
 
 
-def scoring() -> Spec | None:
+def scoring() -> Influence | MeanInfluence | None:
     """The form of a scoring."""
     left, right = st.columns(2, gap="large")
     with left:
@@ -40,13 +40,24 @@ def scoring() -> Spec | None:
         )
     with right:
         st.markdown("**How**")
-        return spec_form(
-            Influence, "influence", {"fit": fit, "pool": pool, "target": fit.valid}, ("solver", "damping", "scope")
+        given = {"fit": fit, "pool": pool, "target": fit.valid}
+        spec = spec_form(Influence, "influence", given, ("solver", "damping", "scope"))
+        fits = st.number_input(
+            "Fits",
+            1,
+            20,
+            1,
+            key="score-fits",
+            disabled=not hasattr(fit, "again"),
+            help="Scores hang on the chance in a fit. With several, each is made again with another seed; shown is the "
+            "mean, with an interval that knows both chances",
         )
+        return spec if spec is None or fits == 1 else MeanInfluence(spec, tuple(fit.seed + k for k in range(fits)))
 
 
-def as_the_report(spec: Influence) -> Influence:
+def as_the_report(spec: Influence | MeanInfluence) -> Influence:
     """The same scoring as in the report that this project began with: no curvature, and the test part for a target."""
+    spec = spec.scores if isinstance(spec, MeanInfluence) else spec
     return dataclasses.replace(spec, solver=Identity(), target=spec.fit.test)
 
 

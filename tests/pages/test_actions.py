@@ -11,8 +11,9 @@ import streamlit as st
 from conftest import checked, words
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune, Influence, Suspects, Verify
+from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Suspects, Verify
 from core.line import Line
+from core.report import Report
 from core.solvers import CG, Identity
 from core.spec import read_json
 from core.store import Store
@@ -229,6 +230,29 @@ def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, copied, monke
     assert "Not verified yet" in text and "here: the fit took 18 s." in text.replace("\\", "")
     checked(button(at, "Verify").click().run())
     assert asked == [Verify.of(other, 32)]
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_scores_by_several_fits_say_how_far_these_agree(open_page, copied, monkeypatch):
+    store, spec = Store(copied), MeanInfluence(stage.SCORES, (0, 1))
+    scores, random = store.get(stage.SCORES), np.random.default_rng(0)
+    noise = random.normal(0, scores.table["delta_loss"].std(), len(scores.table))
+    other = dataclasses.replace(scores, table=scores.table.assign(delta_loss=scores.table["delta_loss"] + noise))
+    mean = spec.make(Report(), members=(scores, other))
+    store.put(spec, mean, 5.0)
+    text = words(open_page("influence", run=spec.key))
+    agreement = mean.record["agreement"]
+    assert 0.4 < agreement["spearman"] < 0.95 and f"2 fits agree ρ {agreement['spearman']:.2f}" in text
+    assert "95 % over the target’s molecules and the fits" in text and "helps most" not in text
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    at = open_page("influence")
+    at.number_input(key="score-fits").set_value(3).run()
+    checked(button(at, "Score the pool").click().run())
+    assert isinstance(asked[0], MeanInfluence) and len(asked[0].seeds) == 3
+    assert {member.pool for member in asked[0].members} == {asked[0].scores.pool}
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
