@@ -178,7 +178,7 @@ def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, st
 
 def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = "") -> go.Figure:
     """Measured against predicted change of the target loss, a point a retraining."""
-    axes = (with_unit(f"{word} change of the target loss", unit) for word in ("predicted", "measured"))
+    axes = (with_unit(words, unit) for words in ("predicted change of the target loss", "measured change"))
     figure = blank(*axes, 340, legend=False)
     figure.add_scatter(
         x=np.asarray(predicted, float),

@@ -94,6 +94,8 @@ def unlabelled(run: Run, scores: Scores, table: pd.DataFrame, unit: str) -> None
     solved(run, scores.record)
     heading = f"{scores.record.get('convention', '')}\nrun {run.key}"
     exports(f"scores-{run.key}", run.entry.summary, {"scores": lambda: as_csv(scores.table, heading)}, run.key)
+    if (spec := readable(run)) is not None:
+        command(spec)
 
 
 def ranked(scores: Scores) -> pd.DataFrame:

@@ -154,6 +154,7 @@ def against_others(run: Run, scores: Scores) -> None:
         and one.entry
         and one.key != run.key
         and (one.entry.summary.get("digests") or {}).get("pool") == digest
+        and one.entry.summary.get("scored")
     ]
     if not others:
         return
