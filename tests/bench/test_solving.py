@@ -23,6 +23,10 @@ def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) ->
     assert found["training molecules"] == 24 and found["weights"] > 300_000
     head = found.pop("head, after the feature pass")
     assert head["molecules"] == 50 and head["residual"] <= 1e-4 and head["weights"] < found["weights"]
+    small = found.pop("small network")
+    assert small["dual"]["spearman with the dense answer"] > 0.9999
+    assert min(small[f"lissa, seed {seed}"]["spearman with the dense answer"] for seed in range(5)) > 0.98
+    assert small["identity"]["spearman with the dense answer"] < small["cg to 1e-2"]["spearman with the dense answer"]
     solvers = {name: one for name, one in found.items() if isinstance(one, dict)}
     assert set(solvers) == {"dual", "cg to 1e-2", "lissa", "identity"}
     assert solvers["identity"]["residual"] > solvers["cg to 1e-2"]["residual"]

@@ -1,0 +1,113 @@
+"""A small network on descriptors of solubilities, and a pool with wrong labels: what can be had exactly."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from core.report import SILENT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from core.influence import Curvature, View
+
+TRAIN, TARGET, POOL, WRONG = 400, 100, 200, 0.3
+WIDTH, HIDDEN, STEPS, RATE = 64, 32, 100, 3e-3
+
+
+class Small(NamedTuple):
+    """The network as it begins (`fresh`) and as it has learned the training part, and the system of its influence.
+
+    `x` (n, 64), `y` (n,): of all molecules; `train`, `target`, `pool`: their rows.
+    """
+
+    fresh: "nn.Module"
+    network: "nn.Module"
+    x: "Tensor"
+    y: "Tensor"
+    train: np.ndarray
+    target: np.ndarray
+    pool: np.ndarray
+    seen: "View"
+    curvature: "Curvature"
+    gradient: "Tensor"
+
+    def first_order(self, answer: "Tensor") -> np.ndarray:
+        """(p,) the rate at which the target loss changes as each molecule of the pool gains weight."""
+        import torch
+
+        from core.influence import unflatten
+
+        direction, given = unflatten(answer, self.seen.params), self.x[self.pool]
+        outputs, slopes = torch.func.jvp(
+            lambda params: self.seen.predict(params, given), (self.seen.params,), (direction,)
+        )
+        return (-2 * (outputs[:, 0] - self.y[self.pool]) * slopes[:, 0]).double().numpy()
+
+
+def small(seed: int) -> Small:
+    """Everything drawn by a seed; damping is the mean of the eigenvalues that are not zero."""
+    import copy
+
+    import torch
+
+    from core.influence import Curvature, View, target_gradient
+
+    x, y = _table(seed)
+    train, target, pool = np.split(np.arange(TRAIN + TARGET + POOL), [TRAIN, TRAIN + TARGET])
+    torch.manual_seed(seed)
+    fresh = torch.nn.Sequential(torch.nn.Linear(WIDTH, HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1))
+    network = copy.deepcopy(fresh)
+    for name, value in _learned(network, x, y, train).items():
+        network.get_parameter(name).data.copy_(value)
+    seen = View(
+        {name: value.detach() for name, value in network.named_parameters()},
+        inputs=lambda batch: batch,
+        predict=lambda given, batch: torch.func.functional_call(network, given, (batch,)),
+        features=network[:-1],
+        last=network[-1],
+        binary=torch.tensor([False]),
+        owner=network,
+    )
+    curvature = Curvature(seen, [(x[part], y[part, None]) for part in np.array_split(train, 8)])
+    curvature.damping = curvature.trace() / TRAIN
+    gradient = target_gradient(seen, [(x[target], y[target, None])])
+    return Small(fresh, network, x, y, train, target, pool, seen, curvature, gradient)
+
+
+def _learned(network: Any, x: Any, y: Any, train: np.ndarray) -> dict[str, Any]:
+    """The weights after training without the pool, in the very same way."""
+    import torch
+    from torch.func import functional_call
+
+    params = {name: value.detach().clone().requires_grad_() for name, value in network.named_parameters()}
+    optimiser = torch.optim.Adam(params.values(), lr=RATE)
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        ((functional_call(network, params, (x[train],))[:, 0] - y[train]) ** 2).mean().backward()
+        optimiser.step()
+    return {name: value.detach() for name, value in params.items()}
+
+
+def _table(seed: int) -> tuple[Any, Any]:
+    """Leading components of standardised descriptors (n, 64) and scaled solubilities (n,); pool labels exchanged."""
+    import torch
+
+    from core import chem
+    from core.experiments import Load
+    from core.last_layer import Standard
+
+    table = Load("bundled:solubility").make(SILENT)
+    generator = np.random.default_rng([seed, 8])
+    rows = generator.permutation(len(table))[: TRAIN + TARGET + POOL]
+    raw = chem.descriptors(list(table.smiles[rows])).to_numpy(float)
+    raw = np.where(np.isfinite(raw), raw, np.nanmedian(np.where(np.isfinite(raw), raw, np.nan), 0))
+    scaled = np.clip(Standard.of(raw[:TRAIN])(raw)[:, :-1], -5, 5)
+    _, _, basis = np.linalg.svd(scaled[:TRAIN] - scaled[:TRAIN].mean(0), full_matrices=False)
+    x = (scaled - scaled[:TRAIN].mean(0)) @ basis[:WIDTH].T
+    x /= x[:TRAIN].std()
+    y = table.targets[rows, 0]
+    wrong = TRAIN + TARGET + generator.permutation(POOL)[: round(WRONG * POOL)]
+    y[wrong] = y[np.roll(wrong, 1)]
+    y = (y - y[:TRAIN].mean()) / y[:TRAIN].std()
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
