@@ -11,7 +11,7 @@ from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
 from pages.parts.suspects import left_out
-from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, likely, owed
+from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, closer, likely, owed
 from pages.parts.verified import verified
 from pages.parts.words import plain
 
@@ -62,6 +62,7 @@ def scores_result(run: Run) -> None:
     st.subheader("Most harmful", anchor=False)
     cards(order[order["delta_loss"].notna()].tail(6).iloc[::-1], unit, loss_unit)
     left_out(scores, unit)
+    closer(run, scores)
     against_others(run, scores)
     solved(run, record)
     heading = f"{record.get('convention', '')}\nunit of delta_loss: {loss_unit}\nrun {run.key}"

@@ -1,19 +1,26 @@
 """How far scores can be believed: in numbers above the ranking, and molecule by molecule."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import figures
+from core.experiments import Influence, Select
 from core.metrics import spearman
+from core.samplers import Top
 from core.scores import Scores
+from core.solvers import Auto
 from core.tangent import on_each
 from pages.parts.molecules import cards
-from pages.parts.runs import Run, runs
-from pages.parts.service import product
+from pages.parts.runs import Run, go, readable, runs
+from pages.parts.service import product, submit
+from pages.parts.shell import command
 from pages.parts.words import number, signed
 
 NEAR = 3  # molecules of the target shown beside one of the pool
+FEW = 1000  # molecules of a large pool that are looked at more closely
 
 
 def believed(scores: Scores) -> None:
@@ -142,6 +149,23 @@ def as_the_report_did(record: dict) -> None:
     with st.container(border=True):
         st.markdown("**Gradient similarity, as the report computed it, and what is wrong with it**")
         st.markdown("\n".join(f"{place}. {text}" for place, text in enumerate(said, 1)))
+
+
+def closer(run: Run, scores: Scores) -> None:
+    """Of a pool too large for every pair of its molecules: its best once more, by the dual, with whole steps."""
+    spec, known = readable(run), int(scores.table["delta_loss"].notna().sum())
+    if "whole_step" in scores.table or known <= FEW or not isinstance(spec, Influence):
+        return
+    with st.expander(f"The best {FEW:,} more closely", icon=":material/filter_alt:"):
+        st.caption(
+            f"A pool of {len(scores.table):,} is too large to hold every pair of its molecules. Of its most helpful "
+            f"{FEW:,} each can have an interval, its whole step, and what it does to each molecule of the target."
+        )
+        best = Select(spec.pool, Top(count=FEW), spec)
+        recipe = dataclasses.replace(spec, pool=best, solver=Auto(), scope="all")
+        if st.button("Score these by all weights", key=f"closer-{run.key}", icon=":material/play_arrow:"):
+            go(submit(recipe))
+        command(recipe)
 
 
 def against_others(run: Run, scores: Scores) -> None:

@@ -11,10 +11,11 @@ import streamlit as st
 from conftest import checked, words
 
 from core.backbones.checkpoint import Checkpoint
-from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Suspects, Verify
+from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
 from core.line import Line
 from core.report import Report
-from core.solvers import CG, Identity
+from core.samplers import Top
+from core.solvers import CG, Auto, Identity
 from core.spec import read_json
 from core.store import Store
 from core.suspicion import Suspicion
@@ -253,6 +254,25 @@ def test_scores_by_several_fits_say_how_far_these_agree(open_page, copied, monke
     checked(button(at, "Score the pool").click().run())
     assert isinstance(asked[0], MeanInfluence) and len(asked[0].seeds) == 3
     assert {member.pool for member in asked[0].members} == {asked[0].scores.pool}
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_the_best_of_a_large_pool_are_looked_at_more_closely(open_page, copied, monkeypatch):
+    store, other = Store(copied), dataclasses.replace(stage.SCORES, scope="head", solver=CG())
+    scores = store.get(stage.SCORES)
+    few = [name for name in scores.table if "whole_step" not in name and not name.endswith(("_low", "_high"))]
+    store.put(other, dataclasses.replace(scores, table=scores.table[few], tangent={}), 3.0)
+    assert "more closely" not in words(open_page("influence", run=other.key))
+    monkeypatch.setattr("pages.parts.trust.FEW", 20)
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    assert "more closely" not in words(open_page("influence", run=stage.SCORES.key))
+    at = open_page("influence", run=other.key)
+    checked(button(at, "Score these by all weights").click().run())
+    assert asked[0].pool == Select(other.pool, Top(count=20), other)
+    assert (asked[0].scope, asked[0].solver, asked[0].fit) == ("all", Auto(), other.fit)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
