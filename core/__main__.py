@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import benching, commands, pretraining, schema
+from core import auditing, benching, commands, pretraining, schema
 from core.disk import is_closed, is_full, plain
 from core.faults import explained
 from core.report import Cancelled
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="COLUMN",
             help="column of the pool's labels, if it is not called as the table's (repeatable)",
         )
+    auditing.add(command)
     methods_ = command("methods", commands.methods, "parameters that each method trains")
     methods_.add_argument("--backbone", default="molsway-mini", metavar="NAME")
     for name, does, help in (

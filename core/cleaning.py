@@ -54,6 +54,7 @@ def clean(
             names[row] = ""
         else:
             dropped += [(row, raw[row], "label", why) for why in faults.get(row, ())]
+    replicates = _replicates(names, labels, tuple(tasks))
     keep = _merge(names, labels, raw, dropped, tuple(tasks), duplicates, spread)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
@@ -75,6 +76,8 @@ def clean(
         provenance={**(provenance or {}), "rows_read": len(raw), "duplicates": duplicates, "notes": notes},
     )
     made.provenance["kinds"] = list(made.kinds)
+    if replicates:
+        made.provenance["replicates"] = replicates
     return made
 
 
@@ -109,6 +112,31 @@ def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict
         for row, why in wrong.items():
             faults[row] = (*faults.get(row, ()), f"{task} {why}")
     return labels, faults
+
+
+def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Of tasks in which molecules have several labels: how many, and how far the labels of one are apart.
+
+    `sd`: pooled over the molecules, each about its own mean; `widest`: the largest range, first met in `widest_row`.
+    """
+    frame = pd.DataFrame({"name": names, "row": np.arange(len(names))})[np.array(names, object) != ""]
+    found = {}
+    for column, task in enumerate(tasks):
+        known = frame.assign(label=labels[frame["row"], column]).dropna()
+        groups = known[known["name"].duplicated(keep=False)].groupby("name", sort=False)
+        if not len(groups) or binary(labels[:, column]):
+            continue
+        told = groups["label"].agg(["count", "var", np.ptp]).assign(row=groups["row"].min())
+        freedom = told["count"] - 1
+        widest = told.sort_values("ptp", kind="stable").iloc[-1]
+        found[task] = {
+            "molecules": len(told),
+            "labels": int(told["count"].sum()),
+            "sd": float(np.sqrt((freedom * told["var"]).sum() / freedom.sum())),
+            "widest": float(widest["ptp"]),
+            "widest_row": int(widest["row"]) + 1,
+        }
+    return found
 
 
 def _merge(

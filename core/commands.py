@@ -46,12 +46,12 @@ def _tables(options: argparse.Namespace) -> tuple[Any, Any]:
     own = tuple(options.pool_target or targets)
     if len(own) != len(targets):
         raise BadInput(f"the table has {len(targets)} targets, the pool {len(own)}; give --pool-target for each")
-    table = Load(_source(options.table), targets=targets, unit=options.unit) if options.table else None
-    pool = Load(_source(options.pool), targets=own, tasks=targets, unit=options.unit) if options.pool else None
+    table = Load(source_of(options.table), targets=targets, unit=options.unit) if options.table else None
+    pool = Load(source_of(options.pool), targets=own, tasks=targets, unit=options.unit) if options.pool else None
     return table, pool
 
 
-def _source(given: str) -> str:
+def source_of(given: str) -> str:
     return given if re.match("(bundled|hub|file):", given) else f"file:{given}"
 
 

@@ -1,6 +1,7 @@
 """What can be asked for: one file a kind of work, its recipe and how it is made."""
 
 from core.experiments.adapt import Adapt
+from core.experiments.audit import Audit, Mend, beside_parts
 from core.experiments.baseline import Baseline
 from core.experiments.ensemble import Ensemble
 from core.experiments.finetune import FineTune
@@ -24,6 +25,7 @@ from core.experiments.verify import Verify
 __all__ = [
     "PRESETS",
     "Adapt",
+    "Audit",
     "Baseline",
     "Ensemble",
     "FineTune",
@@ -32,6 +34,7 @@ __all__ = [
     "Join",
     "Load",
     "MeanInfluence",
+    "Mend",
     "Part",
     "Plant",
     "Pretrain",
@@ -42,6 +45,7 @@ __all__ = [
     "Suspects",
     "Tune",
     "Verify",
+    "beside_parts",
     "of_methods",
     "parts",
     "preset",

@@ -146,6 +146,7 @@ def room_of(kind: str) -> str:
     """The page that shows a kind of run."""
     kinds = {"study": "methods"}
     names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
+    names |= {"Findings": "data"}
     product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""
     return f"pages/views/{kinds.get(kind) or names.get(product, 'runs')}.py"
 

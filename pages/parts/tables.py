@@ -20,17 +20,18 @@ from pages.parts.spec_form import spec_form
 from pages.parts.words import plain
 
 
-def known_tables(labelled: bool = True) -> dict[str, tuple[str, Load]]:
+def known_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
     """Tables to choose from by key: those kept with "Use this table", then those that come with the installation."""
     found = {}
     for entry in service().store.entries():
-        if entry.kind != "load" or entry.damaged or (labelled and not entry.summary.get("tasks")):
+        if entry.kind not in ("load", "mend") or entry.damaged or (labelled and not entry.summary.get("tasks")):
             continue
         try:
             load = entry.spec
         except BadInput:
             continue
-        found[entry.key] = (f"{load.source.partition(':')[2]} · {entry.summary.get('rows', 0):,} molecules", load)
+        name = load.title.removeprefix("load ")
+        found[entry.key] = (f"{name} · {entry.summary.get('rows', 0):,} molecules", load)
     for name, known in BUNDLED.items():
         load = Load(f"bundled:{name}")
         if load.key not in found and (known.targets != () or not labelled):

@@ -124,6 +124,10 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
         if "ways" in summary:  # a verification
             best = max(summary["ways"], key=lambda way: way["spearman"])
             return f"ρ {number(best['spearman'])} with {summary['subsets']:,} retrainings"
+        if "findings" in summary:  # an audit
+            levels = [one["level"] for one in summary["findings"]]
+            counts = ((levels.count(level), level) for level in ("fault", "caution", "note"))
+            return ", ".join(f"{count} {level}{'s' * (count > 1)}" for count, level in counts if count)
         if "base_loss" in summary:  # retrainings
             return f"{summary['subsets']:,} retrainings"
         if isinstance(summary.get("held_out"), dict):  # a pre-training

@@ -2,13 +2,16 @@
 
 import streamlit as st
 
+from core.audit import Findings
 from core.data import Dataset
+from core.experiments import Audit
 from core.spec import BadInput
 from pages.parts import sources
-from pages.parts.runs import pick, readable, runs
+from pages.parts.findings import audited
+from pages.parts.runs import pick, readable, runs, show
 from pages.parts.service import keep, previewed, product
 from pages.parts.shell import command, empty, head
-from pages.parts.tables import table_result
+from pages.parts.tables import known_tables, table_result
 from pages.parts.words import plain
 
 head(
@@ -18,8 +21,18 @@ head(
 WAYS = {"Comes with Molsway": sources.bundled, "My file": sources.uploaded, "MoleculeNet": sources.hub}
 if runs(Dataset):
     WAYS["Kept before"] = None
-asked = "Kept before" if "run" in st.query_params and "Kept before" in WAYS else next(iter(WAYS))
+if runs(Findings):
+    WAYS["Audits"] = None
+named = {run.key for run in runs(Findings)}
+asked = next(iter(WAYS))
+if "run" in st.query_params:
+    asked = "Audits" if st.query_params["run"] in named else "Kept before" if "Kept before" in WAYS else asked
 way = st.segmented_control("Where from", list(WAYS), default=asked, key="way", label_visibility="collapsed") or asked
+if way == "Audits":
+    run = pick("Audit", Findings)
+    if show(run) and (recipe := readable(run)) is not None:
+        audited(recipe)
+    st.stop()
 if way == "Kept before":
     run = pick("Table", Dataset)
     spec, key = (readable(run), run.key) if run and run.entry else (None, "")
@@ -39,6 +52,13 @@ except BadInput as error:
     st.error(plain(error), icon=":material/error:")
     st.stop()
 table_result(table, key)
+with st.expander("Audit: what is wrong with it", icon=":material/fact_check:", key=f"audit-of-{key}"):
+    beside = {one.key: (words, one) for words, one in known_tables(labelled=False).values() if one.key != spec.key}
+    chosen = st.multiselect(
+        "Beside", list(beside), format_func=lambda k: beside[k][0], key=f"beside-{key}", max_selections=3,
+        help="Tables it is to join, or to be judged by: what both have, contradictions, labels computed from theirs",
+    )  # fmt: skip
+    audited(Audit(spec, tuple(beside[k][1] for k in chosen)))
 with st.container(horizontal=True):
     if way != "Kept before" and st.button("Use this table", type="primary", icon=":material/check:"):
         keep(spec)

@@ -4,11 +4,12 @@ import dataclasses
 
 import streamlit as st
 
-from core.experiments import Influence, MeanInfluence
+from core.experiments import Influence, MeanInfluence, beside_parts
 from core.fits import Fit
 from core.scores import Scores
 from core.solvers import Identity
 from core.spec import BadInput
+from pages.parts.findings import audited
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.scores_result import scores_result
 from pages.parts.service import submit
@@ -33,6 +34,8 @@ def scoring() -> Influence | MeanInfluence | None:
         if fit is None:
             return None
         pool = choose_pool(fit, "score")
+        with st.expander("Audit this pool beside the fit’s parts", icon=":material/fact_check:"):
+            audited(beside_parts(pool, fit), "Audit this pool")
         rows = run.entry.summary.get("rows", {}).get("valid")
         st.caption(
             f"**Target: the validation part of this fit{f' ({rows:,} molecules)' if rows else ''}.** Never the test "

@@ -1,0 +1,104 @@
+"""What an audit found: asked for, shown by gravity, and mended."""
+
+import pandas as pd
+import streamlit as st
+
+from core.audit import FIXES, Finding, Findings
+from core.data import Dataset
+from core.experiments import Audit, Mend
+from core.spec import Spec
+from pages.parts.job_panel import job_panel
+from pages.parts.molecules import cards
+from pages.parts.service import entry_of, keep, product, service, submit
+from pages.parts.shell import as_csv, command, exports
+from pages.parts.words import plain
+
+LOOKS = {
+    "fault": ("red", ":material/error:"),
+    "caution": ("orange", ":material/warning:"),
+    "note": ("gray", ":material/info:"),
+}
+SHOWN = 6  # molecules of a finding
+
+
+def audited(recipe: Audit, words: str = "Audit this table") -> None:
+    """A button that asks for the audit; how it fares; what it found."""
+    entry, job = entry_of(recipe.key), service().line.job(recipe.key)
+    if entry is not None:
+        findings(recipe, product(entry), product_of(recipe.table))
+        return
+    if job is not None and job_panel(recipe.key) is not None and job.live:
+        return
+    beside = f" beside {', '.join(recipe.names)}" if recipe.others else ""
+    st.caption(
+        plain(f"Looks at the table{beside} before anything is trained: ")
+        + "duplicates and their noise, stereo twins, labels that stand out"
+        + (", leaks, contradictions, shift, and whether labels look computed" if recipe.others else "")
+        + ". Some seconds for a thousand molecules."
+    )
+    if st.button(words, key=f"audit-{recipe.key}", icon=":material/fact_check:"):
+        submit(recipe)
+        st.rerun()
+
+
+def product_of(spec: Spec) -> Dataset | None:
+    """A table that the store has."""
+    entry = entry_of(spec.key)
+    return product(entry) if entry is not None else None
+
+
+def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
+    """The findings, the gravest first, and what can be done about them."""
+    counts = {level: sum(one.level == level for one in found.each) for level in LOOKS}
+    st.markdown(
+        " ".join(
+            f":{LOOKS[level][0]}-badge[{count} {level}{'s' if count != 1 else ''}]"
+            for level, count in counts.items()
+            if count
+        )
+        or "Nothing was found."
+    )
+    chosen = []
+    for one in found.each:
+        colour, icon = LOOKS[one.level]
+        with st.container(border=one.level != "note", key=f"finding-{recipe.key}-{one.kind}"):
+            st.markdown(f"{icon} :{colour}[**{plain(one.kind[0].upper() + one.kind[1:])}**] — {plain(one.said)}.")
+            st.caption(plain(one.means))
+            _drawn(recipe, one, table)
+            if one.fix in ("drop", "merge") and one.level != "note" and table is not None:
+                words = f"{FIXES[one.fix][0].upper()}{FIXES[one.fix][1:]} ({len(one.rows):,})"
+                if len(one.rows) < len(table) and st.checkbox(words, key=f"mend-{recipe.key}-{one.kind}"):
+                    chosen.append(one.kind)
+    if chosen:
+        recipe_of_mended = Mend(recipe.table, recipe, tuple(chosen))
+        if st.button("Keep the mended table", type="primary", key=f"mended-{recipe.key}", icon=":material/healing:"):
+            keep(recipe_of_mended)
+            st.session_state["table"] = recipe_of_mended.key
+            st.toast("Kept. It stands first where a table is chosen.", icon=":material/check:")
+        command(recipe_of_mended)
+    rows = found.rows()
+    exports(f"audit-{recipe.key}", found.summary(), {"rows": lambda: as_csv(_named(rows, table))}, recipe.key)
+    command(recipe)
+
+
+def _drawn(recipe: Audit, one: Finding, table: Dataset | None) -> None:
+    """Some molecules of a finding."""
+    if table is None or not 0 < len(one.rows) < len(table):
+        return
+    with st.expander(f"{len(one.rows):,} molecules", icon=":material/hexagon:"):
+        rows = one.rows[:SHOWN]
+        shown = pd.DataFrame({"smiles": table.smiles[rows]})
+        if table.tasks:
+            shown["label"] = table.targets[rows, 0]
+        cards(shown, table.unit[0] if table.tasks else "")
+        if len(one.rows) > SHOWN:
+            st.caption(f"{SHOWN} of {len(one.rows):,} are drawn; the export has every one.")
+
+
+def _named(rows: pd.DataFrame, table: Dataset | None) -> pd.DataFrame:
+    """The export: rows of the audited table with their SMILES; they count from 1."""
+    named = rows.assign(row=rows["row"] + 1)
+    if table is not None:
+        mine = rows["table"] == ""
+        named.loc[mine, "smiles"] = table.smiles[rows.loc[mine, "row"]]
+    return named

@@ -1,0 +1,75 @@
+"""The audit on the pages: asked for, shown, mended."""
+
+import shutil
+
+import numpy as np
+import pytest
+import stage
+import streamlit as st
+from conftest import checked, words
+
+from core.audit import Finding, Findings
+from core.experiments import Audit, Mend, beside_parts
+from core.store import Store
+from pages.parts.words import key_metric
+
+
+@pytest.fixture
+def copied(full, tmp_path, monkeypatch):
+    root = tmp_path / "copied"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    return root
+
+
+def button(at, label: str):
+    return next(one for one in at.button if one.label == label)
+
+
+def some(table) -> Findings:
+    found = (
+        Finding("same molecule: test", "fault", "3 of 240 are in the test part", "the error falls", "drop",
+                np.array([2, 5, 7]), {"test": np.array([0, 1, 2])}),
+        Finding("stereo twins", "caution", "4 molecules are 2 graphs", "kept together", "merge", np.array([0, 1, 3, 4]),
+                groups=np.array([0, 0, 1, 1])),
+        Finding("labels: logS", "note", "logS: <b>240</b> measured", "guessing the mean"),
+    )  # fmt: skip
+    return Findings(found, {"rows": len(table), "digest": table.digest, "others": {}})
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    at = open_page("influence")
+    checked(button(at, "Audit this pool").click().run())
+    assert asked[0] == beside_parts(asked[0].table, stage.OTHER) or asked[0] == beside_parts(asked[0].table, stage.FIT)
+    assert asked[0].names == ("train", "valid", "test")
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_findings_are_shown_by_gravity_and_mended(open_page, copied):
+    store = Store(copied)
+    table = store.get(stage.TABLE)
+    recipe = Audit(stage.TABLE)
+    store.put(recipe, some(table), 2.0)
+    at = open_page("data", run=recipe.key)
+    text = words(at)
+    assert "1 fault" in text and "1 caution" in text and text.index("Same molecule") < text.index("Stereo twins")
+    assert "<b>240" not in text.replace("\\<", "") and "the error falls" in text
+    boxes = {box.label: box for box in at.checkbox}
+    assert set(boxes) == {"Leave these rows out (3)", "Make one row of each group, with the median of its labels (4)"}
+    for box in boxes.values():
+        at = checked(at.checkbox(key=box.key).check().run())
+    at = checked(button(at, "Keep the mended table").click().run())
+    mended = Mend(stage.TABLE, recipe, ("same molecule: test", "stereo twins"))
+    assert len(store.get(mended)) == len(table) - 3 - 2
+    assert any("mended" in option for box in open_page("train").selectbox for option in box.options)
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_an_audit_says_its_gravest_in_a_list(open_page, cache):
+    assert key_metric("audit", some(Store(cache).get(stage.TABLE)).summary()) == "1 fault, 1 caution, 1 note"
