@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from rdkit import Chem, rdBase
+from rdkit import Chem, DataStructs, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -53,6 +53,7 @@ _reasons = _Reasons()
 _logger = logging.getLogger("rdkit")
 _logger.handlers, _logger.propagate = [_reasons], False
 
+MARKED = re.compile(r"@+(?:(?:TH|AL|SP|TB|OH)\d+)?|[/\\]|(\[)\d+")  # stereo marks and isotopes in a SMILES
 _generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
 
 
@@ -141,6 +142,16 @@ def _patterns(smiles: str) -> tuple[np.ndarray, np.ndarray]:
     return places.astype(np.uint16), np.minimum(counts[places], 255).astype(np.uint8)
 
 
+def bit_vectors(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
+    """The same bits as RDKit's own vectors, for its pickers. Raises `BadInput`."""
+    found = []
+    for text in smiles:
+        vector = DataStructs.ExplicitBitVect(BITS)
+        vector.SetBitsFromList(_patterns(text)[0].tolist())
+        found.append(vector)
+    return found
+
+
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Shared bits over all bits, float32 (n, m), of fingerprints (n, 2048) and (m, 2048); 0 where both have none."""
     a, b = a.astype(np.float32), b.astype(np.float32)  # counts stay exact, and the product is one BLAS call
@@ -186,7 +197,10 @@ def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
 
 
 def _flat(smiles: str) -> Chem.Mol:
-    molecule = parse(smiles)
+    """The molecule without stereo marks and isotopes."""
+    if "|" not in smiles:
+        return parse(MARKED.sub(r"\1", smiles))  # a third of the time that taking marks off a molecule takes
+    molecule = parse(smiles)  # a tail may hold marks of its own
     for atom in molecule.GetAtoms():
         atom.SetIsotope(0)
     molecule = Chem.RemoveHs(molecule)  # deuterium was an atom of its own

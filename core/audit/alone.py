@@ -13,7 +13,7 @@ from core.report import SILENT, Report
 FAR = 6.0  # robust standard deviations from the middle beyond which a label stands out
 PILED = 0.02  # share of the labels at their highest or lowest value that looks like the end of a scale
 HEAVY = 100  # atoms beyond which a molecule is no small one
-SAMPLE = 2000  # molecules whose neighbours are looked at
+SAMPLE, AMONG = 2000, 10_000  # molecules whose neighbours are looked at, and among which these are
 DECADES = (3.0, 6.0)  # log10 of milli to micro and of milli to nano: what a mistaken prefix moves a logarithm by
 
 
@@ -229,8 +229,9 @@ def _mixed_units(table: Dataset, task: int, report: Report) -> list[Finding]:
     sample = np.sort(np.random.default_rng(0).permutation(len(known))[:SAMPLE])
     report(0, f"comparing labels of {table.tasks[task]} with those of neighbours")
     smiles = list(table.smiles[known])
-    near, _ = chem.nearest([smiles[row] for row in sample], smiles, 6)
-    near = np.array([[one for one in rows if one != own][:5] for rows, own in zip(near, sample, strict=True)])
+    among = np.union1d(np.random.default_rng(1).permutation(len(known))[:AMONG], sample)
+    near, _ = chem.nearest([smiles[row] for row in sample], [smiles[row] for row in among], 6)
+    near = np.array([[one for one in rows if one != own][:5] for rows, own in zip(among[near], sample, strict=True)])
     gaps = scale[sample] - np.median(scale[near], axis=1)
     found = []
     for step in DECADES:
@@ -260,5 +261,5 @@ def flat_keys(smiles: np.ndarray, report: Report = SILENT) -> list[str]:
     for row, text in enumerate(smiles):
         if row % 2000 == 0:
             report(row / len(smiles), f"looking for stereo twins, {row:,} of {len(smiles):,}")
-        found.append(chem.flat_key(text) if any(mark in text for mark in "@/\\[") else text)
+        found.append(chem.flat_key(text) if chem.MARKED.search(text) else text)
     return found

@@ -15,6 +15,7 @@ from core.report import SILENT, Report
 ALIKE = 0.95  # Tanimoto similarity from which two molecules are near-copies
 NEAR = 2000  # molecules of the pool whose neighbours are looked at
 OTHERS = 20_000  # molecules of a table among which they are
+RINGS = 10_000  # molecules of a table whose scaffolds are compared
 LOOKED = 1000  # molecules of either table that are told apart
 TELLING = ("HeavyAtomCount", "MolLogP", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds", "RingCount",
            "FractionCSP3", "NumAromaticRings", "NumHeteroatoms", "MolMR", "NumAliphaticRings")  # fmt: skip
@@ -175,7 +176,7 @@ def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list
     report(0, "comparing scaffolds")
     generator = np.random.default_rng(0)
     rows = np.sort(generator.permutation(len(pool))[:NEAR])
-    known = {chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:OTHERS])]} - {""}
+    known = {chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:RINGS])]} - {""}
     mine = [chem.scaffold(one) for one in pool.smiles[rows]]
     ringed = [one for one in mine if one]
     if not ringed:
@@ -206,10 +207,8 @@ def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Fin
     if min(map(len, samples)) < 20:
         return []
     report(0, f"comparing descriptors with {called(name)}")
-    columns = [properties.names().index(one) for one in TELLING]
     mine, theirs = (
-        properties.measured(list(one.smiles[rows]), quick=False)[:, columns].astype(float)
-        for one, rows in zip((pool, table), samples, strict=True)
+        properties.some(list(one.smiles[rows]), TELLING) for one, rows in zip((pool, table), samples, strict=True)
     )
     values, flags = np.concatenate([mine, theirs]), np.repeat([True, False], [len(mine), len(theirs)])
     values = np.nan_to_num((values - np.nanmedian(values, 0)) / np.maximum(np.nanstd(values, 0), 1e-9))

@@ -79,6 +79,9 @@ class MeanInfluence(Spec[Scores]):
         table = mean_of([one.table for one in members])
         deltas = np.stack([one.table["delta_loss"].to_numpy(float) for one in members])  # (m, n)
         table["delta_loss_sd"] = deltas.std(0, ddof=1)
+        for name in [one for one in table if str(one).split(":")[0] == "prediction"]:
+            each = np.stack([one.table[name].to_numpy(float) for one in members])
+            table[str(name).replace("prediction", "prediction_sd", 1)] = each.std(0, ddof=1)
         clear = {}
         for name in ENDS:
             if name in table:

@@ -20,6 +20,7 @@ class Select(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "select"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.2
 
     pool: Spec[Dataset] = Field(description="molecules to choose among")

@@ -1,9 +1,15 @@
-"""What every sampler checks first."""
+"""What samplers check first, and the order in which they look at a pool: not that of the file."""
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from core.scores import Scores
 from core.spec import BadInput
+
+if TYPE_CHECKING:
+    from core.data import Dataset
 
 
 def check_count(kind: str, count: int, pool: Sized) -> None:
@@ -19,3 +25,30 @@ def scored(kind: str, pool: Sized, scores: Scores | None) -> Scores:
     if len(scores.table) != len(pool):
         raise BadInput(f"the scores are of {len(scores.table)} molecules, the pool has {len(pool)}; score this pool")
     return scores
+
+
+def by_name(pool: "Dataset") -> np.ndarray:
+    """Rows (n,) in the order of their SMILES, so that a choice does not hang on the order of the file."""
+    return np.argsort(np.asarray(pool.smiles, dtype=str), kind="stable")
+
+
+def shared_out(sizes: Sequence[int], count: int, equal: bool = False) -> np.ndarray:
+    """How many of `count` each group gives, in proportion to its size, or as equally as the sizes allow.
+
+    What rounding leaves goes to the largest remainders, of equal ones to the earlier group (Hamilton's method). The
+    numbers add up to `count`, which is at most the sum of the sizes.
+    """
+    sizes = np.asarray(sizes)
+    if equal:
+        given = np.zeros(len(sizes), int)
+        while (left := count - given.sum()) > 0:
+            open_ = np.flatnonzero(given < sizes)
+            share = max(1, left // len(open_))
+            for place in open_[: left if share == 1 else None]:
+                given[place] += min(share, sizes[place] - given[place])
+        return given
+    exact = count * sizes / max(sizes.sum(), 1)
+    given = np.floor(exact).astype(int)
+    order = np.argsort(-(exact - given), kind="stable")
+    given[order[: count - given.sum()]] += 1
+    return given

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.samplers.count import check_count, scored
 from core.scores import Scores, benefits
-from core.spec import settings
+from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.data import Dataset
@@ -25,9 +25,30 @@ class Top:
 
     count: int = Field(default=100, ge=1, description="molecules to keep")
     worst: bool = Field(default=False, description="the most harmful instead: a control, which should do worse")
+    cost: str = Field(
+        default="", description="a column of the pool with what measuring costs: then by benefit for the money"
+    )
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
         benefit = benefits(scored(self.kind, pool, scores))
+        if self.cost:
+            price = costs(pool, self.cost)
+            benefit = np.where(
+                benefit > 0, benefit / price, benefit * price
+            )  # a dear molecule that harms is no bargain
         names = np.asarray(pool.smiles, dtype=str)
         return np.lexsort((names, benefit if self.worst else -benefit))[: self.count]
+
+
+def costs(pool: "Dataset", name: str) -> np.ndarray:
+    """What measuring each molecule costs (n,), all above 0. Raises `BadInput`."""
+    if name not in pool.columns:
+        raise BadInput(f"the pool has no column {name!r} of costs; it has {', '.join(pool.columns) or 'none'}")
+    try:
+        found = np.asarray(pool.columns[name], float)
+    except ValueError:
+        raise BadInput(f"column {name!r} has text in it; costs are numbers above 0") from None
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise BadInput(f"{int((~(np.isfinite(found) & (found > 0))).sum())} costs in {name!r} are no number above 0")
+    return found

