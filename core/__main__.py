@@ -77,9 +77,10 @@ def parser() -> argparse.ArgumentParser:
     export_.add_argument(
         "--as",
         dest="form",
-        choices=("run", "adapter", "merged"),
+        choices=("run", "adapter", "merged", "report"),
         default="run",
-        help="all its files; or of a fine-tuning the peft adapter, or the backbone with everything merged in",
+        help="all its files; of a fine-tuning the peft adapter, or the backbone with everything merged in; of a study "
+        "its page as one HTML file",
     )
     delete_ = command("delete", commands.delete, "delete a run")
     delete_.add_argument("key", metavar="KEY")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, with_unit
+from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
 from core.metrics import LOWER_IS_BETTER
 
 ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
@@ -39,6 +39,42 @@ def arms(
         hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
         _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, symbol)
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+
+
+def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:
+    """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
+
+    What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
+    """
+    figure = blank("molecules kept", with_unit(f"test {metric.upper()}, mean ± sd", unit), 380)
+    rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
+    for arm in table:
+        if arm.get("rule") and arm["kept"] is None and arm[metric]["mean"] is not None:
+            mean, sd, name = arm[metric]["mean"], arm[metric]["sd"] or 0.0, html.escape(str(arm["name"]))
+            figure.add_hrect(y0=mean - sd, y1=mean + sd, fillcolor=NEUTRAL, opacity=0.13, line_width=0)
+            figure.add_hline(
+                y=mean,
+                line={"color": NEUTRAL, "width": 1.2, "dash": "dash" if arm["rule"] == "none" else "dot"},
+                annotation_text=name,
+                annotation_position="right",
+            )
+    shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
+    for rule, colour, shift in zip(rules, shades(len(rules)), shifts, strict=True):
+        mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
+        mine = [arm for arm in mine if arm[metric]["mean"] is not None]
+        widest = max((arm["kept"] for arm in mine), default=1)
+        figure.add_scatter(
+            x=[arm["kept"] + 0.008 * widest * shift for arm in mine],  # bars side by side
+            y=[arm[metric]["mean"] for arm in mine],
+            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in mine], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 7},
+            name=html.escape(rule),
+            customdata=[arm["kept"] for arm in mine],
+            hovertemplate=f"{html.escape(rule)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
+        )
+    return figure.update_layout(margin_r=60)
 
 
 def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:

@@ -158,6 +158,14 @@ def export(options: argparse.Namespace) -> Any:
     entry = store.find(options.key)
     if options.form == "run":
         store.export(entry.key, options.folder)
+    elif options.form == "report":
+        from core.comparison import Comparison
+        from core.document import document
+
+        if not isinstance(found := store.get(entry.spec), Comparison):
+            raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}; a report is of a study, which compares arms")
+        with store.away(options.folder) as folder:
+            (folder / "report.html").write_text(document(found, entry.spec, entry.made), encoding="utf-8")
     else:
         fit = _fit_of(entry, store)
         from core import portable

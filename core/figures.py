@@ -197,7 +197,7 @@ def learning_curves(
 ) -> go.Figure:
     """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
     figure = blank("epoch", y, 300)
-    for (name, curve), colour in zip(curves.items(), _colours(len(curves)), strict=True):
+    for (name, curve), colour in zip(curves.items(), shades(len(curves)), strict=True):
         label = f"{name}: " if len(curves) > 1 else ""
         for column, words, dash in (("train_loss", "training", "dot"), ("valid_loss", "validation", "solid")):
             if column not in curve or not curve[column].notna().any():
@@ -237,7 +237,7 @@ def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) 
 def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None) -> go.Figure:
     """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
     figure = blank("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
-    for (name, points), colour in zip(histories.items(), _colours(len(histories)), strict=True):
+    for (name, points), colour in zip(histories.items(), shades(len(histories)), strict=True):
         steps, residuals = zip(*points, strict=True) if points else ((), ())
         figure.add_scatter(x=steps, y=residuals, mode="lines+markers", line_color=colour, name=html.escape(name))
     if tolerance:
@@ -253,7 +253,7 @@ def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str 
     if not len(every):
         return figure
     edges = np.histogram_bin_edges(every, bins=min(40, max(8, int(np.sqrt(len(every))))))
-    for (part, values), colour in zip(known.items(), _colours(len(known)), strict=True):
+    for (part, values), colour in zip(known.items(), shades(len(known)), strict=True):
         figure.add_bar(
             x=(edges[:-1] + edges[1:]) / 2,
             y=np.histogram(values, edges)[0],
@@ -295,5 +295,6 @@ def _identity(figure: go.Figure, table: pd.DataFrame) -> None:
         figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 
-def _colours(count: int) -> list[str]:
+def shades(count: int) -> list[str]:
+    """As many colours that can be told apart; after eight or so they begin again."""
     return [SERIES[number % len(SERIES)] for number in range(count)]

@@ -41,7 +41,7 @@ STOREYS = [
         "core.verification",
     },
     {"core.backbones", "core.methods", "core.solvers", "core.samplers", "core.learners"},
-    {"core.predictor", "core.learned", "core.committee", "core.proof", "core.portable", "core.frozen"},
+    {"core.predictor", "core.learned", "core.committee", "core.proof", "core.portable", "core.frozen", "core.document"},
     {
         "core.training",
         "core.resuming",

@@ -18,12 +18,16 @@ from core.experiments.study_pool import StudyPool
 from core.fits import PARTS, Fit
 from core.learners import LEARNERS, SupportVectors, named
 from core.report import Report
-from core.samplers import Greedy, Top, Uniform
+from core.samplers import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
 from core.scores import Scores
 from core.solvers import SOLVERS, Auto
 from core.spec import BadInput, Spec, settings
 
-Arm = Literal["none", "all", "random", "top", "bottom", "greedy"]
+Arm = Literal[
+    *("none", "all", "random", "top", "bottom", "greedy", "greedy by slopes"),
+    *("stratified", "clusters", "far apart", "cover", "varied", "informative"),
+]
+WHOLE = ("none", "all")  # arms that choose nothing
 CONTROL = "random weights"  # the arm of that name
 
 
@@ -32,8 +36,10 @@ class SelectionStudy(Spec[Comparison]):
     """Does choosing help? Score a pool, keep `count` molecules by each rule, train again with every seed, compare.
 
     Arms: `none` of the pool, `all` of it, `random` ones (drawn anew for each seed), the `top` and, as a control, the
-    `bottom` by predicted benefit, and the `greedy` choice. Each arm has the same recipe, the same test molecules and,
-    when the recipe gives `steps`, the same number of optimiser steps.
+    `bottom` by predicted benefit, the `greedy` choice, by descriptors or by the fit's own slopes; by structure alone
+    `stratified` labels, `clusters`, molecules `far apart` or a `cover`; `varied` for benefit and novelty, `informative`
+    whatever the labels. Each arm has the same recipe, the same test molecules and, when the recipe gives `steps`, the
+    same number of optimiser steps. With `counts` every rule keeps each of these numbers: a curve.
 
     Beside them, on the rows of `none`: `baselines`, which have no network, and, as a `control` of pre-training, the
     same recipe begun from random weights. Every seed draws them anew. Neither has a say in the scores.
@@ -44,6 +50,9 @@ class SelectionStudy(Spec[Comparison]):
     fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
     pool: Spec[Dataset] = Field(description="the external molecules, with labels")
     count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    counts: tuple[int, ...] = Field(
+        default=(), description="further numbers of molecules to keep, for a curve against how many"
+    )
     arms: tuple[Arm, ...] = Field(
         default=("none", "all", "random", "top", "bottom", "greedy"),
         description="rules to compare, the reference first",
@@ -74,6 +83,8 @@ class SelectionStudy(Spec[Comparison]):
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
             raise BadInput(f"`arms` wants at least two different arms, got {list(self.arms)}")
+        if min(self.counts, default=1) < 1:
+            raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
         check_gradient(self.fit)
         if len(self.learners) < len(self.baselines):
             raise BadInput(
@@ -87,7 +98,24 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def title(self) -> str:
-        return f"selection study of the {self.pool.title}: keep {self.count}, {len(self.seeds)} seeds"
+        kept = ", ".join(map(str, self.sizes))
+        return f"selection study of the {self.pool.title}: keep {kept}, {len(self.seeds)} seeds"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many molecules the rules keep, the fewest first."""
+        return tuple(sorted({self.count, *self.counts}))
+
+    @property
+    def rules(self) -> dict[str, tuple[str, int | None]]:
+        """Every arm that is compared by its name: its rule, and how many molecules it keeps (None: no choice)."""
+        found: dict[str, tuple[str, int | None]] = {}
+        for arm in self.arms:
+            if arm in WHOLE:
+                found[arm] = (arm, None)
+            else:
+                found |= {f"{arm} {size}" if len(self.sizes) > 1 else arm: (arm, size) for size in self.sizes}
+        return found
 
     @property
     def learners(self) -> dict[str, Any]:
@@ -101,16 +129,15 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def roles(self) -> dict[str, str]:
         """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
-        rules, others = dict.fromkeys(self.arms, "selection"), dict.fromkeys(self.learners, "baseline")
+        rules, others = dict.fromkeys(self.rules, "selection"), dict.fromkeys(self.learners, "baseline")
         return rules | others | ({CONTROL: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
-        chosen = [arm for arm in self.arms if arm not in ("none", "all")]
-        count = self.count if chosen else 1
+        count = max(self.sizes) if self.chosen else 1
         return {
             "pool": StudyPool(pool=self.pool, train=self.fit.train, test=self.fit.test, count=count),
             "scores": self.scores(),
-            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in chosen),
+            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.chosen),
             "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.roles),
         }
 
@@ -125,15 +152,29 @@ class SelectionStudy(Spec[Comparison]):
             curvature_rows=self.curvature_rows,
         )
 
-    def pick(self, arm: str, seed: int) -> Spec[Dataset]:
-        """What an arm takes from the pool."""
-        samplers = {
-            "random": Uniform(count=self.count, seed=seed),
-            "top": Top(count=self.count),
-            "bottom": Top(count=self.count, worst=True),
-            "greedy": Greedy(count=self.count, damping=self.ridge),
-        }
-        return Select(pool=self.pool, scores=None if arm == "random" else self.scores(), sampler=samplers[arm])
+    @property
+    def chosen(self) -> list[str]:
+        """The arms that choose, by name."""
+        return [name for name, (arm, _) in self.rules.items() if arm not in WHOLE]
+
+    def pick(self, name: str, seed: int) -> Spec[Dataset]:
+        """What an arm takes from the pool; where chance has a say, by the seed."""
+        arm, count = self.rules[name]
+        sampler = {
+            "random": Uniform(count=count, seed=seed),
+            "top": Top(count=count),
+            "bottom": Top(count=count, worst=True),
+            "greedy": Greedy(count=count, damping=self.ridge),
+            "greedy by slopes": Greedy(count=count, features="all weights"),
+            "stratified": Stratified(count=count, seed=seed),
+            "clusters": KMeans(count=count, seed=seed),
+            "far apart": MaxMin(count=count, seed=seed),
+            "cover": Cover(count=count),
+            "varied": Varied(count=count),
+            "informative": Informative(count=count),
+        }[arm]
+        bare = ("random", "stratified", "clusters", "far apart", "cover")
+        return Select(pool=self.pool, scores=None if arm in bare else self.scores(), sampler=sampler)
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
         """The training of an arm with one seed."""
@@ -157,16 +198,25 @@ class SelectionStudy(Spec[Comparison]):
     ) -> Comparison:
         keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
         alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
-        references = dict.fromkeys(arm for arm in (self.arms[0], "random", *alike) if arm in self.arms)
+        rules = self.rules
+        drawn = [name for name, (arm, _) in rules.items() if arm == "random"]
+        whole = ["all"] if len(self.sizes) > 1 else []  # how little of the pool does as well as all of it
+        references = dict.fromkeys(name for name in (next(iter(rules)), *drawn, *alike, *whole) if name in rules)
         record, predictions = compared(self.roles, fits, keys, self.seeds, tuple(references))
+        if len(self.sizes) > 1:
+            record["differences"] = [row for row in record["differences"] if _alike(rules, row)]
+            record["enough"] = enough(record["differences"], rules)
         picked = self.table(picks)
         for arm in record["arms"]:
+            if arm["name"] in rules:
+                arm["rule"], arm["kept"] = rules[arm["name"]]
             mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
             arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
         record |= {
             "detection": scores.record.get("detection"),
             "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"]),
             "count": self.count,
+            "sizes": list(self.sizes),
             "pool": {"rows": len(pool), "digest": pool.digest},
             "scores": self.scores().key,
             "base_fit": self.fit.key,
@@ -177,7 +227,7 @@ class SelectionStudy(Spec[Comparison]):
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The molecules that the arms kept, as rows."""
         rows = []
-        for arm, mine in zip([arm for arm in self.arms if arm not in ("none", "all")], picks, strict=True):
+        for arm, mine in zip(self.chosen, picks, strict=True):
             for seed, kept in zip(self.seeds, mine, strict=True):
                 planted = kept.columns.get("planted", np.zeros(len(kept), bool))
                 rows.append(
@@ -198,4 +248,32 @@ class SelectionStudy(Spec[Comparison]):
         found = [*scores.record.get("warnings", []), *unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
+        many = (len(self.rules) - 1) * (2 if "random" in self.arms else 1)
+        if len(self.sizes) > 1:
+            found.append(
+                f"some {many} differences are shown: of 95 % intervals one in twenty leaves zero out where there is "
+                "nothing; a single one that does, among its like, is no finding"
+            )
         return found + warned(self.roles, fits)
+
+
+def _alike(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
+    """Whether a difference is one to show: from random molecules, only that of arms that keep as many."""
+    rule, size = rules.get(row["against"], ("", None))
+    return rule != "random" or rules.get(row["arm"], ("", None))[1] == size
+
+
+def enough(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
+    """Of each rule the fewest molecules with which it, and with any more, is not worse than the whole pool."""
+    verdicts: dict[str, dict[int, str]] = {}
+    for row in found:
+        rule, size = rules.get(row["arm"], ("", None))
+        if row["against"] == "all" and size is not None:
+            verdicts.setdefault(rule, {})[size] = row["verdict"]
+    told = {}
+    for rule, sizes in verdicts.items():
+        worse = [size for size, verdict in sizes.items() if verdict == "worse"]
+        fine = [size for size in sizes if size > max(worse, default=0)]
+        if fine:
+            told[rule] = min(fine)
+    return told

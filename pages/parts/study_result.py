@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import arm_figures, figures
 from core.comparison import Comparison, role_of
+from core.document import document
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import product
@@ -18,6 +19,13 @@ ARMS = {
     "top": "the largest predicted benefit",
     "bottom": "the largest predicted harm, as a control",
     "greedy": "one after another, each beside those chosen",
+    "greedy by slopes": "the same, by the fit as the linear model of its slopes",
+    "stratified": "low, medium and high labels in proportion",
+    "clusters": "of five clusters of structures, those nearest to the centres",
+    "far apart": "structures far from each other",
+    "cover": "one structure for each cluster, the largest first",
+    "varied": "benefit and novelty at once",
+    "informative": "what tells most of the target, whatever its label",
 }
 ROLES = {  # of arms that take nothing from the pool: what they are, and the sign of their mean in the chart
     "baseline": ("nothing; no network", "Squares are baselines: models without a network"),
@@ -42,6 +50,16 @@ def study_result(run: Run) -> None:
     tables = {"predictions": lambda: as_csv(made.predictions), "picks": lambda: as_csv(made.picks)}
     exports(f"study-{run.key}", run.entry.summary, tables, run.key)
     if (spec := readable(run)) is not None:
+        st.download_button(
+            "Report (HTML)",
+            data=lambda: document(made, spec, run.entry.made).encode(),
+            file_name=f"molsway-study-{run.key}.html",
+            mime="text/html",
+            key=f"report-{run.key}",
+            on_click="ignore",
+            icon=":material/description:",
+            help="One file with the charts, the tables, the molecules and the recipe; it opens anywhere",
+        )
         command(spec)
 
 
@@ -50,7 +68,8 @@ def arms_chart(run: Run, record: dict) -> str:
     arms = record["arms"]
     verdict(minus(record["verdict"]))
     st.caption(
-        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}. "
+        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}"
+        f"; digest {plain(record.get('test_digest') or '–')}. "
         f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
     )
     notes(record.get("notes", []))
@@ -59,6 +78,8 @@ def arms_chart(run: Run, record: dict) -> str:
         st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
         or "rmse"
     )
+    if len(record.get("sizes", ())) > 1:
+        curve(run, record, metric)
     figure = arm_figures.arms(arms, metric, unit_of(record, metric), record["reference"])
     st.plotly_chart(
         figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
@@ -69,6 +90,20 @@ def arms_chart(run: Run, record: dict) -> str:
         + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
     )
     return metric
+
+
+def curve(run: Run, record: dict, metric: str) -> None:
+    """The metric against how many molecules the rules keep, and how few do as well as all."""
+    figure = arm_figures.curves(record["arms"], metric, unit_of(record, metric))
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules kept")
+    whole = record["pool"]["rows"]
+    told = [f"“{rule}” from {size:,} on" for rule, size in (record.get("enough") or {}).items()]
+    if any(arm["name"] == "all" for arm in record["arms"]):
+        st.caption(
+            f"Not worse than all {whole:,} of the pool, as far as can be told: "
+            + (plain(", ".join(told)) if told else "no rule, with any of these numbers")
+            + ". Bars and bands are one standard deviation over seeds."
+        )
 
 
 def unit_of(record: dict, metric: str) -> str:
@@ -93,7 +128,7 @@ def arm_table(arms: list[dict], metric: str) -> None:
 
 def adds(arm: dict) -> str:
     """What an arm adds to the training part, and what it learns with where that is no network as usual."""
-    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm["name"], "")
+    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm.get("rule", arm["name"]), "")
     return f"{words}: {arm['features']}" if arm.get("features") else words
 
 

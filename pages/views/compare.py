@@ -39,13 +39,13 @@ def study() -> Spec | None:
         pool = choose_pool(fit, "study")
     with right:
         st.markdown("**How the pool is chosen from, and what stands beside**")
-        given, named = {"fit": fit, "pool": pool}, ("count", "arms", "seeds", "baselines", "control")
+        given, named = {"fit": fit, "pool": pool}, ("count", "counts", "arms", "seeds", "baselines", "control")
         read = pre_trained(fit)
         made = spec_form(
             SelectionStudy, "study", given, named, SimpleNamespace(control=read), () if read else ("control",)
         )
         if made is not None:
-            repeats, took = (len(made.arms) + made.control) * len(made.seeds), run.entry.seconds
+            repeats, took = (len(made.rules) + made.control) * len(made.seeds), run.entry.seconds
             beside = " Baselines take seconds." if made.baselines else ""
             st.caption(
                 f"{repeats} trainings; this fit took {took:.0f} s, so about {repeats * took / 60:.0f} min.{beside}"

@@ -20,6 +20,7 @@ from core.experiments import (
     random_weights,
     settled,
 )
+from core.experiments.selection_study import enough
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.report import Report
 from core.spec import BadInput
@@ -62,6 +63,58 @@ def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: P
     assert len(found.predictions) == 7 * 2 * 12
 
 
+def test_several_numbers_of_molecules_make_a_curve(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = study(table, arms=("none", "all", "random", "top"), counts=(3, 10), baselines=())
+    assert spec.sizes == (3, 6, 10)
+    found = make(settled(spec, store.files), store, Report())
+    record = found.summary()
+    names = [f"{rule} {size}" for rule in ("random", "top") for size in (3, 6, 10)]
+    arms = {arm["name"]: arm for arm in record["arms"]}
+    assert list(arms) == ["none", "all", *names]
+    assert (arms["top 3"]["rule"], arms["top 3"]["kept"], arms["none"]["kept"]) == ("top", 3, None)
+    assert [max(arms[name]["n_train"]) for name in names] == [21, 24, 28] * 2
+    pairs = {(row["arm"], row["against"]) for row in record["differences"]}
+    assert ("top 6", "random 6") in pairs and ("top 3", "random 6") not in pairs
+    assert {("top 10", "none"), ("top 10", "all"), ("random 3", "all")} <= pairs
+    smaller, larger = (set(found.picks[found.picks["arm"] == f"top {size}"]["smiles"]) for size in (3, 10))
+    assert smaller < larger
+    assert any("one in twenty leaves zero out" in note for note in record["notes"])
+    assert "keep 3, 6, 10" in spec.title
+
+
+def test_how_few_are_enough_is_told_from_the_differences_to_all() -> None:
+    rules = {"none": ("none", None), "all": ("all", None)}
+    rules |= {f"{rule} {size}": (rule, size) for rule in ("top", "random", "greedy") for size in (20, 50, 100)}
+    told = {
+        "top": ("worse", "not distinguishable", "better"),
+        "random": ("not distinguishable", "worse", "worse"),
+        "greedy": ("better", "not distinguishable", "not distinguishable"),
+    }
+    rows = [
+        {"arm": f"{rule} {size}", "against": "all", "verdict": verdict}
+        for rule, verdicts in told.items()
+        for size, verdict in zip((20, 50, 100), verdicts, strict=True)
+    ]
+    rows += [
+        {"arm": "none", "against": "all", "verdict": "worse"},
+        {"arm": "top 20", "against": "none", "verdict": "worse"},
+    ]
+    assert enough(rows, rules) == {"top": 50, "greedy": 20}
+
+
+@pytest.mark.parametrize(
+    "arm", ["stratified", "clusters", "far apart", "cover", "varied", "informative", "greedy by slopes"]
+)
+def test_every_rule_has_a_sampler_of_its_own(table: Path, arm: str) -> None:
+    spec = study(table, arms=("none", arm), counts=(3,))
+    picks = [spec.pick(name, seed) for name in spec.chosen for seed in (0, 1)]
+    assert [one.sampler.count for one in picks] == [3, 3, 6, 6]
+    chance = hasattr(picks[0].sampler, "seed") and arm != "greedy by slopes"
+    assert (picks[0] != picks[1]) == chance
+    assert (picks[0].scores is None) == (arm in ("stratified", "clusters", "far apart", "cover"))
+
+
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
     store = Store(cache)
 
@@ -78,6 +131,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"seeds": (1, 1)}, "wants different seeds, got [1, 1]"),
         ({"seeds": (0, -4)}, "finetune.seed: input should be greater than or equal to 0; got -4"),
         ({"seeds": ()}, "wants different seeds"),
+        ({"counts": (5, 0)}, "`counts` wants numbers of molecules, 1 or more, got [5, 0]"),
         ({"arms": ("none",)}, "at least two different arms"),
         ({"arms": ("none", "best")}, "'top'"),
         ({"baselines": ("forest",)}, "there is no learner of kind 'forest'; there are support-vectors"),
