@@ -18,6 +18,7 @@ ROOMS = {
         ("data", "Data", ":material/table:", "Choose a table, see what was dropped and why"),
         ("train", "Train", ":material/model_training:", "Fine-tune a chemical language model"),
         ("influence", "Influence", ":material/balance:", "Which molecules of a pool would help or harm"),
+        ("sample", "Sample", ":material/filter_alt:", "Keep some molecules of a pool, and see which, before training"),
         ("methods", "Methods", ":material/tune:", "What each way of fine-tuning costs and buys"),
         ("compare", "Compare", ":material/compare_arrows:", "Prove it: arms and runs side by side"),
     ],

@@ -8,7 +8,7 @@ import functools
 import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -194,6 +194,26 @@ def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
     values = np.array([[row[name] for name in names] for row in rows], float).reshape(len(rows), len(names))
     values[~np.isfinite(values)] = np.nan
     return pd.DataFrame(values, columns=names)
+
+
+def as_sdf(smiles: Sequence[str], properties: Mapping[str, Sequence[float]] | None = None) -> str:
+    """The molecules as the text of an SD file, laid out flat, with these numbers beside each; NaN is left out."""
+    import io
+
+    from rdkit.Chem import rdDepictor
+
+    text = io.StringIO()
+    writer = Chem.SDWriter(text)
+    for row, one in enumerate(smiles):
+        molecule = parse(one)
+        rdDepictor.Compute2DCoords(molecule)
+        molecule.SetProp("_Name", one)
+        for name, values in (properties or {}).items():
+            if np.isfinite(values[row]):
+                molecule.SetProp(name, f"{values[row]:.10g}")
+        writer.write(molecule)
+    writer.close()
+    return text.getvalue()
 
 
 def _flat(smiles: str) -> Chem.Mol:

@@ -33,9 +33,12 @@ STOREYS = [
         "core.figures",
         "core.arm_figures",
         "core.audit",
+        "core.choice",
+        "core.choice_figures",
         "core.drawing",
         "core.greedy",
         "core.last_layer",
+        "core.mapped",
         "core.suspicion",
         "core.tangent",
         "core.verification",
@@ -71,6 +74,7 @@ STOREYS = [
 ]
 NEIGHBOURS = {  # who may be imported on one's own floor
     "core.audit": {"core.data"},
+    "core.choice_figures": {"core.figures"},
     "core.cleaning": {"core.tables", "core.data"},
     "core.scores": {"core.data"},
     "core.fits": {"core.data"},

@@ -8,6 +8,7 @@ from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
 from core.experiments.influence import Influence
 from core.experiments.join import Join
+from core.experiments.landscape import Landscape
 from core.experiments.load import Load, settled
 from core.experiments.mean_influence import MeanInfluence
 from core.experiments.part import Part, parts
@@ -32,6 +33,7 @@ __all__ = [
     "Gather",
     "Influence",
     "Join",
+    "Landscape",
     "Load",
     "MeanInfluence",
     "Mend",

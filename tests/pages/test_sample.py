@@ -1,0 +1,66 @@
+"""The room of choices: a rule is tried, seen beside the training part, and handed on."""
+
+import dataclasses
+import shutil
+
+import pytest
+import stage
+import streamlit as st
+from conftest import checked, words
+
+from core.experiments import FineTune, Join, Landscape, Select
+from core.report import SILENT
+from core.samplers import MaxMin, Top, Uniform
+from core.store import Store, make
+
+
+@pytest.fixture
+def copied(full, tmp_path, monkeypatch):
+    root = tmp_path / "copied"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return root
+
+
+def button(at, label: str):
+    return next(one for one in at.button if one.label == label)
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_choice_is_made_at_once_and_shown(open_page, copied):
+    at = open_page("sample")
+    assert "Nothing chosen yet" in words(at)
+    at = checked(button(at, "Choose").click().run())
+    assert any("uniform wants 100 molecules of a pool of 60" in error.value for error in at.error)
+    checked(next(box for box in at.number_input if box.label == "Count").set_value(8).run())
+    at = checked(button(at, "Choose").click().run())
+    kept = next(entry for entry in Store(copied).entries() if entry.kind == "select")
+    assert kept.spec.sampler == Uniform() or kept.spec.sampler.kind == "uniform"
+    text = words(at)
+    assert "Pool covered" in text and "New scaffolds" in text and "What was kept" in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, monkeypatch):
+    store = Store(copied)
+    pool, fit = stage.POOL, stage.SCORES.fit
+    top, far = Select(pool, Top(count=8), stage.SCORES), Select(pool, MaxMin(count=8))
+    for spec in (fit.train, far, top):
+        make(spec, store, SILENT)
+    at = open_page("sample", run=top.key)
+    text = words(at)
+    assert "Beside 1 other choices from this pool" in text and "8 of 60" in text
+    asked = []
+    monkeypatch.setattr(
+        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+    )
+    checked(button(at, "Draw the map").click().run())
+    assert asked[0] == Landscape(pool, fit.train)
+    make(asked[0], store, SILENT)
+    at = open_page("sample", run=top.key)
+    assert "Two components hold" in words(at) and "60 of 60 (pool)" in words(at)
+    button(at, "Train with these").click().run()
+    again = next(spec for spec in asked if isinstance(spec, FineTune))
+    assert again == dataclasses.replace(fit, train=Join((fit.train, top)))
