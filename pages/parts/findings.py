@@ -11,7 +11,7 @@ from pages.parts.job_panel import job_panel
 from pages.parts.molecules import cards
 from pages.parts.service import entry_of, keep, product, service, submit
 from pages.parts.shell import as_csv, command, exports
-from pages.parts.words import plain
+from pages.parts.words import minus, plain
 
 LOOKS = {
     "fault": ("red", ":material/error:"),
@@ -62,7 +62,9 @@ def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
     for one in found.each:
         colour, icon = LOOKS[one.level]
         with st.container(border=one.level != "note", key=f"finding-{recipe.key}-{one.kind}"):
-            st.markdown(f"{icon} :{colour}[**{plain(one.kind[0].upper() + one.kind[1:])}**] — {plain(one.said)}.")
+            st.markdown(
+                f"{icon} :{colour}[**{plain(one.kind[0].upper() + one.kind[1:])}**] — {plain(minus(one.said))}."
+            )
             st.caption(plain(one.means))
             _drawn(recipe, one, table)
             if one.fix in ("drop", "merge") and one.level != "note" and table is not None:
@@ -85,7 +87,8 @@ def _drawn(recipe: Audit, one: Finding, table: Dataset | None) -> None:
     """Some molecules of a finding."""
     if table is None or not 0 < len(one.rows) < len(table):
         return
-    with st.expander(f"{len(one.rows):,} molecules", icon=":material/hexagon:"):
+    many = "1 molecule" if len(one.rows) == 1 else f"{len(one.rows):,} molecules"
+    with st.expander(many, icon=":material/hexagon:"):
         rows = one.rows[:SHOWN]
         shown = pd.DataFrame({"smiles": table.smiles[rows]})
         if table.tasks:

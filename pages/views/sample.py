@@ -74,6 +74,9 @@ elif show(run):
     own = getattr(made.scores, "fit", None) if made is not None else None
     entry = entry_of(st.session_state.get(f"fit-of-{run.key}", "")) or (entry_of(own.key) if own is not None else None)
     base = entry.spec if entry is not None else None
+    if made is not None and base is None:
+        other = choose_fit("Beside the training part of", f"beside-{run.key}")
+        base = fit_recipe(other) if other is not None else None
     if made is not None:
         choice_result(run, made, base)
     if made is not None and isinstance(base, FineTune):
