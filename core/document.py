@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core import arm_figures, drawing
+from core.claims import judged
 from core.comparison import Comparison
 from core.spec import Spec, as_json
 
@@ -73,6 +74,7 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
             ],
             "Paired: the same test molecules, the same seeds. Below zero is a smaller error.",
         ),
+        *_claims(comparison),
         _picked(comparison),
         "<h2>The recipe</h2>",
         "<p class='soft'>The same recipe gives the same numbers: <code>python -m core run recipe.json</code></p>",
@@ -133,6 +135,15 @@ def _number(value: Any) -> str:
 def _chart(figure: Any, first: bool) -> str:
     """A chart; the first brings plotly's code along."""
     return figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False, "responsive": True})
+
+
+def _claims(comparison: Comparison) -> list[str]:
+    """What the report that this project began with claimed of such arms."""
+    found = judged(comparison) if len(comparison.predictions) else []
+    rows = [(one["figure"], one["claim"], one["said"], f"{one['mean']:+.3f}", _interval(one)) for one in found]
+    names = ("figure", "claim", "here", "difference", "95 % interval")
+    told = "On this table, this model and these seeds; the report had no noise beside its numbers."
+    return ["<h2>Beside what the report claimed</h2>", _table(names, rows, told)] if rows else []
 
 
 def _picked(comparison: Comparison) -> str:

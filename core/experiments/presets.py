@@ -112,6 +112,32 @@ def selection(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Data
     return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
 
 
+def report_selection(
+    seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None
+) -> SelectionStudy:
+    """The report's figures 3 and 4: 20, 50, 70 and 100 of the best and of the worst by influence, and none.
+
+    Beside them what it had not: as many random ones, all of the pool, and five seeds.
+    """
+    fit, pool = _beside(seed, table, pool)
+    arms = ("none", "all", "random", "top", "bottom")
+    seeds = tuple(100 * seed + number for number in range(5))
+    return SelectionStudy(fit=fit, pool=pool, count=20, counts=(50, 70, 100), arms=arms, seeds=seeds)
+
+
+def report_diversity(
+    seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None
+) -> SelectionStudy:
+    """The report's figure 5: a hundred molecules of five clusters against a hundred of low, medium and high labels.
+
+    Beside them a hundred random ones and none; ten seeds, the same pool and the same test molecules.
+    """
+    fit, pool = _beside(seed, table, pool)
+    arms = ("stratified", "clusters", "random", "none")
+    seeds = tuple(100 * seed + number for number in range(10))
+    return SelectionStudy(fit=fit, pool=pool, count=100, arms=arms, seeds=seeds)
+
+
 def _beside(seed: int, table: Spec[Dataset] | None, pool: Spec[Dataset] | None) -> tuple[FineTune, Spec[Dataset]]:
     """A short fine-tuning and the pool beside it."""
     if table is None and pool is None:
@@ -131,10 +157,12 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "selection": selection,
     "methods": methods,
     "report": report,
+    "report-selection": report_selection,
+    "report-diversity": report_diversity,
     "adaptation": adaptation,
 }
 
-POOLED = (influence, selection)  # those that take a pool of one's own
+POOLED = (influence, selection, report_selection, report_diversity)  # those that take a pool of one's own
 
 
 def preset(name: str, seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Spec:

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import arm_figures, figures
+from core.claims import judged
 from core.comparison import Comparison, role_of
 from core.document import document
 from pages.parts.molecules import pages_of_cards
@@ -40,6 +41,7 @@ def study_result(run: Run) -> None:
     metric = arms_chart(run, record)
     arm_table(record["arms"], metric)
     difference_table(run, record, record.get("unit", ""))
+    claimed(made)
     detection(record)
     picked(run, made)
     with st.container(horizontal=True):
@@ -167,6 +169,25 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
 def _interval(row: dict) -> str:
     noise = (row["high"] - row["low"]) / 4
     return f"{signed(row['low'], noise)} to {signed(row['high'], noise)}"
+
+
+def claimed(made: Comparison) -> None:
+    """What the report that this project began with claimed of such arms, and what this study says."""
+    found = judged(made)
+    if not found:
+        return
+    with st.expander("Beside what the report claimed", icon=":material/history_edu:"):
+        rows = [
+            {
+                "figure": one["figure"],
+                "claim": one["claim"],
+                "here": one["said"],
+                "difference": f"{signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
+            }
+            for one in found
+        ]
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Claims of the report and what this study says")
+        st.caption("On this table, this model and these seeds; the report had no noise beside its numbers.")
 
 
 def detection(record: dict) -> None:
