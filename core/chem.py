@@ -96,6 +96,14 @@ def canonical(smiles: str) -> str:
     return Chem.MolToSmiles(parse(smiles))
 
 
+def named(smiles: str) -> tuple[str, str]:
+    """The canonical isomeric SMILES and "", or "" and the reason why there is none."""
+    try:
+        return canonical(smiles), ""
+    except BadInput as error:
+        return "", str(error)
+
+
 def written(molecule: Chem.Mol) -> str:
     """The canonical isomeric SMILES of a molecule."""
     return Chem.MolToSmiles(molecule)

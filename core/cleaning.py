@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from core import chem
+from core import chem, parallel
 from core.data import Dataset, binary
 from core.report import SILENT, Report
 from core.spec import BadInput
@@ -83,17 +83,10 @@ def clean(
 
 def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
     """Canonical names, "" where there is none, and why there is none."""
-    names, lost, known = [], {}, {}
-    for row, text in enumerate(raw):
-        if row % 500 == 0:
-            report(row / len(raw), f"reading molecules, {row:,} of {len(raw):,}")
-        try:
-            if text not in known:
-                known[text] = chem.canonical(text)
-            names.append(known[text])
-        except BadInput as error:
-            names.append("")
-            lost[row] = reasons.get(row, str(error))
+    texts = list(dict.fromkeys(raw))
+    known = dict(zip(texts, parallel.each(chem.named, texts, report), strict=True))
+    names = [known[text][0] for text in raw]
+    lost = {row: reasons.get(row, known[text][1]) for row, text in enumerate(raw) if not known[text][0]}
     return names, lost
 
 

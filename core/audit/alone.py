@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from core import chem
+from core import chem, parallel
 from core.audit.derived import resolution
 from core.audit.findings import Finding
 from core.data import Dataset
@@ -257,9 +257,6 @@ def _mixed_units(table: Dataset, task: int, report: Report) -> list[Finding]:
 
 def flat_keys(smiles: np.ndarray, report: Report = SILENT) -> list[str]:
     """`chem.flat_key` of canonical SMILES; one without stereo marks and isotopes is its own."""
-    found = []
-    for row, text in enumerate(smiles):
-        if row % 2000 == 0:
-            report(row / len(smiles), f"looking for stereo twins, {row:,} of {len(smiles):,}")
-        found.append(chem.flat_key(text) if chem.MARKED.search(text) else text)
-    return found
+    marked = [text for text in smiles if chem.MARKED.search(text)]
+    flat = dict(zip(marked, parallel.each(chem.flat_key, marked, report, "looking for stereo twins"), strict=True))
+    return [flat.get(text, text) for text in smiles]
