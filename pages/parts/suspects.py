@@ -3,27 +3,29 @@
 import pandas as pd
 import streamlit as st
 
+from core import chem
 from core.experiments import FineTune, Suspects
 from core.scores import Scores
 from pages.parts.job_panel import job_panel
-from pages.parts.molecules import pictures
+from pages.parts.molecules import cards, pictures
 from pages.parts.runs import Run, readable
 from pages.parts.service import entry_of, product, service, submit
 from pages.parts.shell import as_csv, exports
 from pages.parts.words import plain
 
 SHOWN = 12
+NEAR = 5  # molecules beside a suspect
 
 
 def left_out(scores: Scores, unit: str) -> None:
     """Training molecules that the model would predict worst without themselves: wrong labels are among them."""
     if "leave_one_out" in scores.training:
         with st.expander("Training labels that look wrong", icon=":material/rule:"):
-            suspicious(scores.training, unit)
+            suspicious(scores.training, unit, "scores")
 
 
-def suspicious(training: pd.DataFrame, unit: str) -> None:
-    """The training molecules furthest from the prediction of the model without them."""
+def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
+    """The training molecules furthest from the prediction of the model without them, one beside what is like it."""
     st.markdown(
         "How far the label lies from the prediction of the model *without* this molecule, by its leverage: no "
         "training is done again. Far out is a wrong label, or a kind of molecule the model knows nothing of else."
@@ -41,10 +43,14 @@ def suspicious(training: pd.DataFrame, unit: str) -> None:
         "smiles": found["smiles"],
     }
     number_format = st.column_config.NumberColumn(format="%.3g")
-    st.dataframe(
+    event = st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
+        key=f"suspicious-{key}",
+        on_select="rerun",
+        selection_mode="single-row",
         row_height=84,
+        height=420,
         alt="Training molecules far from the prediction of the model without them",
         column_config={
             "structure": st.column_config.ImageColumn(width=140),
@@ -58,6 +64,18 @@ def suspicious(training: pd.DataFrame, unit: str) -> None:
         },
     )
     st.caption(plain(f"In {unit}. The export has every training molecule.") if unit else "")
+    picked = event.selection.rows if event else []
+    beside_like(training, found.index[picked[0] if picked else 0], unit)
+
+
+def beside_like(training: pd.DataFrame, place: int, unit: str) -> None:
+    """A suspect and the training molecules most like it: if they agree with each other, it is the odd one."""
+    rows, similarity = chem.nearest([training["smiles"][place]], training["smiles"].tolist(), NEAR + 1)
+    near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != place][:NEAR]
+    st.caption("The one chosen above (the first, if none is) and the training molecules most like it")
+    shown = training.iloc[[place, *(row for row, _ in near)]][["smiles", "label"]]
+    notes = ["the suspect", *(f"similar {value:.2f}" for _, value in near)]
+    cards(shown.assign(note=notes), unit)
 
 
 def suspects(run: Run) -> None:
@@ -80,7 +98,7 @@ def suspects(run: Run) -> None:
                 st.rerun()
             return
         found = product(entry)
-        suspicious(found.table, (found.record.get("label_unit") or [""])[0])
+        suspicious(found.table, (found.record.get("label_unit") or [""])[0], recipe.key)
         for name, value in found.record["detection"].items():
             words = {"leave_one_out": "these residuals", "residual": "plain residuals", "removal": "ΔL if removed"}
             st.caption(

@@ -211,6 +211,7 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
     left = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
     worst = scores.training["leave_one_out"].abs().idxmax()
     assert left["smiles"].iloc[0] == scores.training["smiles"][worst] and len(left) == 12
+    assert "training molecules most like it" in text and "the suspect" in text and "similar " in text
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
