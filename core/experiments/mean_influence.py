@@ -64,7 +64,9 @@ class MeanInfluence(Spec[Scores]):
 
     @property
     def members(self) -> tuple[Influence, ...]:
-        return tuple(dataclasses.replace(self.scores, fit=self.scores.fit.again(seed)) for seed in self.seeds)
+        fit = self.scores.fit
+        fits = (fit if seed == fit.seed else fit.again(seed) for seed in self.seeds)  # its own seed is the fit itself
+        return tuple(dataclasses.replace(self.scores, fit=one) for one in fits)
 
     @property
     def title(self) -> str:

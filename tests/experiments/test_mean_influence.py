@@ -98,5 +98,8 @@ def test_what_cannot_be_repeated_is_refused(table: Path) -> None:
     with pytest.raises(BadInput, match="wants an influence of a fine-tuning"):
         MeanInfluence(MeanInfluence(scores))
     assert isinstance(MeanInfluence(scores).members[0], Influence)
+    drawn = dataclasses.replace(scores, fit=dataclasses.replace(scores.fit, seed=7))
+    first, second = MeanInfluence(drawn, seeds=(7, 8)).members
+    assert first == drawn and second.fit.backbone.seed == 8, "random weights are drawn anew too"
     with pytest.raises(BadInput, match="seed"):
         MeanInfluence(dataclasses.replace(scores), seeds=(0, -1))
