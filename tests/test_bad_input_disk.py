@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import safetensors
 
-from core import commands
+from core import benching, commands
 from core.experiments import Load, Part
 from core.fits import Fit
 from core.spec import Spec
@@ -171,7 +171,7 @@ def test_an_export_that_fails_leaves_nothing(capsys: Any, run: Any, cache: Path,
 
 def test_the_answer_is_json_whatever_numbers_it_has(capsys: Any, cache: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "bench", lambda options: {"a": float("nan"), "b": np.float32("inf")})
+        patch.setattr(benching, "bench", lambda options: {"a": float("nan"), "b": np.float32("inf")})
         said = ask(capsys, cache, "bench")
     assert said.answer == {"a": None, "b": None}
     json.loads(json.dumps(said.answer), parse_constant=pytest.fail)
