@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def cache(request, tmp_path, full, monkeypatch):
 
 
 @pytest.fixture
+def copied(full, tmp_path, monkeypatch):
+    """A filled store of one's own, to be added to, under the pages."""
+    root = tmp_path / "copied"
+    shutil.copytree(full, root)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return root
+
+
+@pytest.fixture
 def open_page(cache):
     """Open a page by its name; says if anything was raised on it."""
 
@@ -69,3 +81,7 @@ def words(at: AppTest) -> str:
     found += [expander.label for expander in at.expander]
     found += [str(element.proto.text) for element in at.get("progress")]
     return "\n".join(found)
+
+
+def button(at: AppTest, label: str):
+    return next(one for one in at.button if one.label == label)

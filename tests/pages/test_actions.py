@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import stage
 import streamlit as st
-from conftest import checked, words
+from conftest import button, checked, words
 
 from core.backbones.checkpoint import Checkpoint
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
@@ -21,20 +21,6 @@ from core.store import Store
 from core.suspicion import Suspicion
 from pages.parts.runs import open_run
 from pages.parts.words import key_metric, plain, signed
-
-
-@pytest.fixture
-def copied(full, tmp_path, monkeypatch):
-    """A filled store of one's own, to be added to, under the pages."""
-    root = tmp_path / "copied"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
-    return root
-
-
-def button(at, label: str):
-    return next(one for one in at.button if one.label == label)
 
 
 def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):

@@ -1,30 +1,14 @@
 """The audit on the pages: asked for, shown, mended."""
 
-import shutil
-
 import numpy as np
 import pytest
 import stage
-import streamlit as st
-from conftest import checked, words
+from conftest import button, checked, words
 
 from core.audit import Finding, Findings
 from core.experiments import Audit, Mend, beside_parts
 from core.store import Store
 from pages.parts.words import key_metric
-
-
-@pytest.fixture
-def copied(full, tmp_path, monkeypatch):
-    root = tmp_path / "copied"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
-    return root
-
-
-def button(at, label: str):
-    return next(one for one in at.button if one.label == label)
 
 
 def some(table) -> Findings:

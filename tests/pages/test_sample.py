@@ -1,31 +1,15 @@
 """The room of choices: a rule is tried, seen beside the training part, and handed on."""
 
 import dataclasses
-import shutil
 
 import pytest
 import stage
-import streamlit as st
-from conftest import checked, words
+from conftest import button, checked, words
 
 from core.experiments import FineTune, Join, Landscape, Select
 from core.report import SILENT
 from core.samplers import MaxMin, Top, Uniform
 from core.store import Store, make
-
-
-@pytest.fixture
-def copied(full, tmp_path, monkeypatch):
-    root = tmp_path / "copied"
-    shutil.copytree(full, root)
-    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    return root
-
-
-def button(at, label: str):
-    return next(one for one in at.button if one.label == label)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
