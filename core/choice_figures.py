@@ -20,7 +20,7 @@ def landscape(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go
     chosen = (table["part"] == "pool") & table["row"].isin(list(kept))
     for name, mine, style in (
         ("training part", table["part"] == "train", {"size": 5, "color": NEUTRAL, "opacity": 0.35}),
-        ("pool", (table["part"] == "pool") & ~chosen, {"size": 6, "color": HELPFUL, "opacity": 0.45}),
+        ("pool", (table["part"] == "pool") & ~chosen, {"size": 6, "color": HELPFUL, "opacity": 0.65}),
         ("kept", chosen, {"size": 10, "color": HARMFUL, "line": {"width": 1.5, "color": "white"}}),
     ):
         group = table[mine]
