@@ -113,8 +113,8 @@ def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) ->
     `sd`: pooled over the molecules, each about its own mean; `widest`: the largest range, first met in `widest_row`.
     """
     frame = pd.DataFrame({"name": names, "row": np.arange(len(names))})[np.array(names, object) != ""]
-    found = {}
-    for column, task in enumerate(tasks):
+    frame, found = frame[frame["name"].duplicated(keep=False)], {}
+    for column, task in enumerate(tasks if len(frame) else ()):
         known = frame.assign(label=labels[frame["row"], column]).dropna()
         groups = known[known["name"].duplicated(keep=False)].groupby("name", sort=False)
         if not len(groups) or binary(labels[:, column]):

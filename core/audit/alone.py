@@ -155,7 +155,10 @@ def _labels(table: Dataset, task: int) -> list[Finding]:
                 numbers={"measured": len(known), "positives": positives, "missing": missing},
             )
         ]
-    step = resolution(labels) if len(labels) else 0.0
+    if not len(labels):
+        said, numbers = f"{name}: none of {missing:,} molecules has a label", {"measured": 0, "missing": missing}
+        return [Finding(f"labels: {name}", "caution", said, "Nothing can be learned of it here.", numbers=numbers)]
+    step = resolution(labels)
     middle, spread = np.median(labels), 1.4826 * np.median(np.abs(labels - np.median(labels)))
     found.append(
         Finding(

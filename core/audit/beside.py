@@ -216,7 +216,8 @@ def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Fin
     model = LogisticRegression(max_iter=1000, class_weight="balanced")
     chance = cross_val_predict(model, np.hstack([values, values**2]), flags, cv=folds, method="predict_proba")[:, 1]
     told = float(auroc(flags, chance) or 0.5)
-    gaps = {one: float(ks_2samp(mine[:, place], theirs[:, place]).statistic) for place, one in enumerate(TELLING)}
+    columns = ((one, *(each[:, place] for each in (mine, theirs))) for place, one in enumerate(TELLING))
+    gaps = {one: float(ks_2samp(a, b, nan_policy="omit").statistic) for one, a, b in columns}
     widest = max(gaps, key=gaps.get)
     said = (
         f"by twelve descriptors a molecule of the pool is told from one of {called(name)} with AUROC {told:.2f} (0.5: "

@@ -230,15 +230,16 @@ def _by_descriptors(case: _Case) -> Iterator[Rule]:
     )
     known = case.known[few]
     whole = np.isfinite(mine).all(0) & np.isfinite(theirs).all(0)
+    whole &= (np.ptp(mine, axis=0) > 0) & (np.ptp(theirs, axis=0) > 0)
     if len(mine) >= 20:
-        for place in np.flatnonzero(whole & (np.ptp(mine, axis=0) > 0) & (np.ptp(theirs, axis=0) > 0)):
+        for place in np.flatnonzero(whole):
             values, usual = (_line(x[:, place], y) for x, y in ((mine, case.labels), (theirs, known)))
             rule = case.rule(
                 f"RDKit’s descriptor {names[place]}, but for scale and offset", values, usual, of=len(mine)
             )
             if rule.explained > EXPLAINED:
                 yield rule
-    if len(mine) >= 60:
+    if len(mine) >= 60 and whole.any():
         values, usual = (_crossed(x[:, whole], y) for x, y in ((mine, case.labels), (theirs, known)))
         yield case.rule("a linear formula of RDKit’s descriptors", values, usual, of=len(mine))
 

@@ -96,6 +96,12 @@ def test_labels_in_two_units_are_seen_by_their_neighbours(measured: Dataset) -> 
     assert len(set(found.rows) & set(wrong)) > 0.8 * len(found.rows) and len(found.rows) > 25
 
 
+def test_a_target_that_nobody_measured_is_named() -> None:
+    both = Dataset(np.array(["CCO", "CCC"], object), np.array([[1.0, np.nan], [2.0, np.nan]]), ("y", "z"))
+    empty = audit(both).of("labels: z")
+    assert empty.level == "caution" and empty.said == "z: none of 2 molecules has a label"
+
+
 def test_few_of_a_class_are_cautioned() -> None:
     found = audit(of(["C" * n for n in range(1, 61)], [1] * 5 + [0] * 55)).of("labels: y")
     assert found.level == "caution" and "5 of them 1 (8.3%)" in found.said
