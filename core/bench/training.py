@@ -25,15 +25,25 @@ RATE = 1e-5  # small: what is measured is time
 
 
 def run() -> dict[str, Any]:
-    """Molecules a second of one epoch of `molsway-mini` under all weights and ratios to it; then each method's step."""
-    device = _device()
+    """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
+    from core.memory import release
+
+    device, found = _device(), {}
+    for name in ("molsway-mini", "molformer-xl") if device.type == "cuda" else ("molsway-mini",):
+        found[name] = beside(name)
+        release()
+    return {"device": str(device), **found, "forward passes a training step": steps()}
+
+
+def beside(name: str) -> dict[str, Any]:
+    """Molecules a second of one epoch of a backbone of that size under all weights, and ratios to it."""
     smiles, targets = _table()
     ways = {
-        "ours": lambda: _ours(smiles, targets),
-        "Trainer": lambda: _trainer(smiles, targets, by_length=False),
-        "Trainer, batches by length": lambda: _trainer(smiles, targets, by_length=True),
-        "three forward passes": lambda: 3 * _forward(smiles),
-        "head alone, an epoch after the first": lambda: _head(smiles, targets),
+        "ours": lambda: _ours(name, smiles, targets),
+        "Trainer": lambda: _trainer(name, smiles, targets, by_length=False),
+        "Trainer, batches by length": lambda: _trainer(name, smiles, targets, by_length=True),
+        "three forward passes": lambda: 3 * _forward(name, smiles),
+        "head alone, an epoch after the first": lambda: _head(name, smiles, targets),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(REPEATS):
@@ -43,14 +53,12 @@ def run() -> dict[str, Any]:
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     ours = middle["ours"]
     return {
-        "device": str(device),
-        "arithmetic": _precision(),
+        "arithmetic": _precision(name),
         "molecules a second, an epoch of ours": round(len(smiles) / ours, 1),
         "times Trainer": round(middle["Trainer"] / ours, 2),
         "times Trainer with batches by length": round(middle["Trainer, batches by length"] / ours, 2),
         "share of the floor of three forward passes": round(middle["three forward passes"] / ours, 2),
         "head alone, epochs in the time of one": round(ours / middle["head alone, an epoch after the first"], 1),
-        "forward passes a training step": steps(),
     }
 
 
@@ -60,11 +68,11 @@ def _device() -> "torch.device":
     return best_device()
 
 
-def _precision() -> str:
+def _precision(name: str) -> str:
     from core.backbones import SIZES
     from core.training import arithmetic
 
-    return arithmetic("auto", _device(), SIZES["molsway-mini"].hidden_size)
+    return arithmetic("auto", _device(), SIZES[name].hidden_size)
 
 
 def _table() -> tuple[list[str], np.ndarray]:
@@ -77,22 +85,22 @@ def _table() -> tuple[list[str], np.ndarray]:
     return [found[row] for row in order], np.random.default_rng(1).normal(size=(len(order), 1))
 
 
-def _predictor(method: Any) -> "Predictor":
+def _predictor(name: str, method: Any) -> "Predictor":
     from core.backbones import Untrained
     from core.predictor import Predictor
 
-    predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"], dropout=0.0).to(_device())
+    predictor = Predictor(Untrained(name)(), ["y"], ["regression"], dropout=0.0).to(_device())
     predictor.backbone.thin(0.0)
     method(predictor)
     return predictor
 
 
-def _plan(epochs: int = 1) -> Any:
+def _plan(name: str, epochs: int = 1) -> Any:
     from core.training import Plan
 
     return Plan(
         epochs=epochs, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
-        warm_up=0.1, clip=1.0, patience=0, precision=_precision(), seed=0, averaging=0.995,
+        warm_up=0.1, clip=1.0, patience=0, precision=_precision(name), seed=0, averaging=0.995,
     )  # fmt: skip
 
 
@@ -108,24 +116,24 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _ours(smiles: list[str], targets: np.ndarray) -> float:
+def _ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
     import torch
 
     from core.methods import Full
     from core.report import SILENT
     from core.training import train
 
-    predictor = _predictor(Full())
+    predictor = _predictor(name, Full())
     lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
 
     def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
         outputs = predictor(predictor.encode([smiles[row] for row in rows]))
         return predictor.loss(outputs, labels[torch.from_numpy(rows)])
 
-    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(), SILENT))
+    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(name), SILENT))
 
 
-def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
+def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
     """The loop of transformers, from its first step to its last: tokens are made before, padding a batch at a time."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -134,7 +142,7 @@ def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
 
     from core.methods import Full
 
-    predictor = _predictor(Full())
+    predictor = _predictor(name, Full())
     padding = predictor.backbone.tokenizer.pad_token_id
 
     class Model(torch.nn.Module):
@@ -170,7 +178,7 @@ def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
     with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         settings = TrainingArguments(
             folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
-            warmup_steps=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=_precision() == "bfloat16",
+            warmup_steps=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=_precision(name) == "bfloat16",
             use_cpu=_device().type == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             remove_unused_columns=False, seed=0, train_sampling_strategy="group_by_length" if by_length else "random",
         )  # fmt: skip
@@ -178,25 +186,25 @@ def _trainer(smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
     return clock.ended - clock.began
 
 
-def _forward(smiles: list[str]) -> float:
+def _forward(name: str, smiles: list[str]) -> float:
     """Seconds of one forward pass over all molecules, in batches of like length."""
     import torch
 
     from core.methods import Full
 
-    predictor = _predictor(Full()).eval()
+    predictor = _predictor(name, Full()).eval()
     order = predictor.batches(smiles, BATCH)
 
     @torch.no_grad()
     def work() -> None:
         for rows in order:
-            with torch.autocast(predictor.device.type, torch.bfloat16, enabled=_precision() == "bfloat16"):
+            with torch.autocast(predictor.device.type, torch.bfloat16, enabled=_precision(name) == "bfloat16"):
                 predictor(predictor.encode([smiles[row] for row in rows]))
 
     return _timed(work)
 
 
-def _head(smiles: list[str], targets: np.ndarray) -> float:
+def _head(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch of the head alone once the embeddings are there."""
     import torch
 
@@ -205,8 +213,8 @@ def _head(smiles: list[str], targets: np.ndarray) -> float:
     from core.report import SILENT
     from core.training import train
 
-    predictor = _predictor(Head())
-    known = embeddings(predictor, smiles, _precision())
+    predictor = _predictor(name, Head())
+    known = embeddings(predictor, smiles, _precision(name))
     lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
 
     def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
@@ -215,5 +223,5 @@ def _head(smiles: list[str], targets: np.ndarray) -> float:
         return predictor.loss(predictor(batch), labels[picked])
 
     epochs = 5
-    plan = _plan(epochs)
+    plan = _plan(name, epochs)
     return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)) / epochs

@@ -117,10 +117,10 @@ def report_selection(
 ) -> SelectionStudy:
     """The report's figures 3 and 4: 20, 50, 70 and 100 of the best and of the worst by influence, and none.
 
-    Beside them what it had not: as many random ones, all of the pool, and five seeds.
+    Beside them what it had not: as many random ones, as many chosen greedily, all of the pool, and five seeds.
     """
     fit, pool = _beside(seed, table, pool)
-    arms = ("none", "all", "random", "top", "bottom")
+    arms = ("none", "all", "random", "top", "bottom", "greedy")
     seeds = tuple(100 * seed + number for number in range(5))
     return SelectionStudy(fit=fit, pool=pool, count=20, counts=(50, 70, 100), arms=arms, seeds=seeds)
 
