@@ -47,8 +47,8 @@ def beside(name: str) -> dict[str, Any]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(REPEATS):
-        for name, way in ways.items():
-            seconds[name].append(way())
+        for label, way in ways.items():
+            seconds[label].append(way())
             dot()
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     ours = middle["ours"]
