@@ -17,7 +17,7 @@ COSTS = {  # of an arm's card: what the axis of a picture says
     "peak_memory": "peak memory, bytes",
     "trainable_bytes": "bytes to keep, beside the backbone as it was",
 }
-WIDTHS = {"method": 116, "trainable, all": 112, "of the backbone": 112}
+WIDTHS = {"method": 116, "trainable, all": 112, "of the backbone": 124}
 
 
 def methods_result(run: Run) -> None:
@@ -60,10 +60,10 @@ def cost_table(arms: list[dict], metric: str) -> pd.DataFrame:
             | {
                 "trainable, all": _share(arm.get("trainable"), arm.get("parameters")),
                 "of the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
-                "to keep": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
-                "rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
                 "time": duration(_mean(arm["seconds"])),
                 "memory": size(_mean(arm["peak_memory"])) if _mean(arm["peak_memory"]) else "–",
+                "to keep": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
+                "rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
             }
             | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
         )

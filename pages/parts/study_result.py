@@ -140,7 +140,7 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
     if not found:
         return
     st.subheader("Differences beside the noise", anchor=False)
-    against = sorted({row["against"] for row in found}, key=lambda name: name != record["reference"])
+    against = sorted(dict.fromkeys(row["against"] for row in found), key=lambda name: name != record["reference"])
     chosen = against[0]
     if len(against) > 1:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen

@@ -51,7 +51,25 @@ def test_planted_labels_are_looked_for_in_the_pool_and_among_what_is_learned(
     each = np.subtract(row["arms"]["greedy"]["rmse_of_seeds"], row["arms"]["random"]["rmse_of_seeds"])
     assert gap["mean"] == pytest.approx(each.mean()) and gap["low"] < gap["mean"] < gap["high"]
     assert gap["high"] - gap["mean"] == pytest.approx(12.706 * each.std(ddof=1) / 2**0.5, rel=1e-3)  # Student's, 1
-    assert "20% of the pool wrong" in planted.told([row])
+    assert "20% of the pool wrong" in planted.told([row]) and "below in" in planted.told([row])
+
+
+def test_what_all_tables_say_counts_a_split_once() -> None:
+    def row(table: str, ours: list[float]) -> dict:
+        arms = {"random": {"rmse_of_seeds": [1.0, 2.0]}, "greedy": {"rmse_of_seeds": ours}}
+        return {"table": table, "arms": arms}
+
+    rows = [row("a", [0.9, 2.0]), row("a", [0.7, 2.2]), row("b", [1.0, 1.8])]
+    greedy = planted.together(rows)["greedy"]
+    splits = np.array(
+        [-20.0, 5.0, 0.0, -10.0]
+    )  # of a and its two seeds, of b: the mean over the shares of wrong labels
+    assert greedy["mean"] == pytest.approx(splits.mean()) and greedy["splits"] == 4
+    assert greedy["high"] - greedy["mean"] == pytest.approx(
+        3.182 * splits.std(ddof=1) / 4**0.5, rel=1e-3
+    )  # Student's, 3
+    assert (greedy["below"], greedy["cases"]) == (3, 6)
+    assert planted.together([{"table": "a", "arms": {"greedy": {"rmse_of_seeds": [1.0]}}}]) == {}
 
 
 def test_every_way_is_put_beside_the_same_retrainings(few: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
