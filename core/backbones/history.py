@@ -75,9 +75,16 @@ def read_before(folder: Path, smiles: Sequence[str]) -> int | None:
 
 
 def labels_learned(folder: Path) -> int:
-    """Columns of measured labels that the checkpoint in `folder` learned, as its card says; 0 where none is known."""
+    """Columns of measured labels that the checkpoint in `folder` learned, as its card says; 0 where none is known.
+
+    A corpus that was gone on with has the columns it had.
+    """
     found = card(folder)
-    return _labels(found) + sum(_labels(one) for one in found.get("before", ()))
+    columns: dict[str, int] = {}
+    for number, one in enumerate((found, *found.get("before", ()))):
+        corpus = str(one.get("corpus", {}).get("digest") or number)
+        columns[corpus] = max(columns.get(corpus, 0), _labels(one))
+    return sum(columns.values())
 
 
 def _labels(found: dict[str, Any]) -> int:

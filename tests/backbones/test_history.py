@@ -65,6 +65,16 @@ def test_labels_of_an_earlier_training_count_too(folder: Path) -> None:
     assert labels_learned(folder) == 7
 
 
+def test_labels_of_a_corpus_that_was_gone_on_with_count_once(folder: Path) -> None:
+    learned(folder)
+    card = json.loads((folder / CARD).read_text())
+    card["corpus"]["digest"] = "same"
+    earlier = {"objective": {"measured": 1.0}, "corpus": {"labels": 3, "digest": "same"}}
+    other = {"objective": {"measured": 1.0}, "corpus": {"labels": 3, "digest": "other"}}
+    (folder / CARD).write_text(json.dumps(card | {"before": [earlier, other]}))
+    assert labels_learned(folder) == 6
+
+
 def test_the_lineage_is_short_and_newest_first(folder: Path) -> None:
     learned(folder, before=[{"recipe": "older"}])
     newest, older = lineage(folder)
