@@ -1,7 +1,9 @@
 """Embeddings by a backbone that does not move: computed once, read in every epoch."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,16 +25,24 @@ def fits(predictor: Predictor, molecules: int) -> bool:
     return 4 * molecules * predictor.backbone.width <= MOST_BYTES
 
 
-@torch.no_grad()
 def embeddings(
     predictor: Predictor, smiles: Sequence[str], precision: str = "float32", size: int = 128, report: Report = SILENT
 ) -> Tensor:
     """Embeddings (n, h) of molecules, on the device of the weights, in evaluation mode and the given arithmetic."""
-    backbone = predictor.backbone.eval()
-    found = torch.empty(len(smiles), backbone.width, device=predictor.device)
-    done = 0
-    for rows in predictor.batches(smiles, size):
-        with torch.autocast(predictor.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    return embedded(predictor.backbone, smiles, precision, size, report)
+
+
+@torch.no_grad()
+def embedded(
+    backbone: Any, smiles: Sequence[str], precision: str = "float32", size: int = 128, report: Report = SILENT
+) -> Tensor:
+    """What a backbone makes of molecules (n, h), as `embeddings`."""
+    backbone.eval()
+    device = next(backbone.parameters()).device
+    found, done = torch.empty(len(smiles), backbone.width, device=device), 0
+    order = np.argsort(-backbone.lengths(smiles), kind="stable")  # memory runs out at once or never
+    for rows in (order[start : start + size] for start in range(0, len(order), size)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             found[torch.from_numpy(rows)] = backbone.embed(backbone.batch([smiles[row] for row in rows])).float()
         done += len(rows)
         report(done / len(smiles), f"embedded {done:,} of {len(smiles):,}")

@@ -3,24 +3,30 @@
 from collections.abc import Mapping
 
 from core.audit.alone import alone
-from core.audit.beside import beside
+from core.audit.beside import Embedding, beside
 from core.audit.findings import FIXES, Finding, Findings, ordered
 from core.data import Dataset
 from core.report import SILENT, Report
 
-__all__ = ["FIXES", "Finding", "Findings", "audit"]
+__all__ = ["FIXES", "Embedding", "Finding", "Findings", "audit"]
 
 
-def audit(table: Dataset, others: Mapping[str, Dataset] | None = None, report: Report = SILENT) -> Findings:
+def audit(
+    table: Dataset,
+    others: Mapping[str, Dataset] | None = None,
+    report: Report = SILENT,
+    embedding: Embedding | None = None,
+) -> Findings:
     """Everything found of a table, by itself and beside `others` by name, of which "valid" and "test" judge.
 
-    Of large tables neighbours, descriptors and rules are looked for in a sample, and so said.
+    With an `embedding` they are compared in that space too. Of large tables neighbours, descriptors and rules are
+    looked for in a sample, and so said.
     """
     others = dict(others or {})
     share = 0.4 if others else 1.0
     found = alone(table, report.part(0, share))
     if others:
-        found += beside(table, others, report.part(share, 1))
+        found += beside(table, others, report.part(share, 1), embedding)
     record = {
         "rows": len(table),
         "digest": table.digest,

@@ -1,7 +1,7 @@
 """What there is to know of a pool beside the tables that it is to join, or to be judged by."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,16 @@ GUESSED = 0.2  # of the labels' standard deviation: that noise, where nothing te
 HELD = ("valid", "test")  # parts that judge
 
 
-def beside(pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT) -> list[Finding]:
+class Embedding(NamedTuple):
+    """What a model makes of molecules (n, h), and what it is called."""
+
+    of: Callable[[list[str]], np.ndarray]
+    name: str
+
+
+def beside(
+    pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT, embedding: Embedding | None = None
+) -> list[Finding]:
     """Findings of a pool and each table beside it, by name; "valid" and "test" are parts that judge."""
     found = []
     mine = flat_keys(pool.smiles)
@@ -35,7 +44,7 @@ def beside(pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT
         found += _shared(pool, mine, name, table)
         found += _near_copies(pool, mine, name, table, part.part(0, 0.3))
         found += _scaffolds(pool, name, table, part.part(0.3, 0.4))
-        found += _shift(pool, name, table, part.part(0.4, 1))
+        found += _shift(pool, name, table, part.part(0.4, 1), embedding)
     return found
 
 
@@ -194,13 +203,11 @@ def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list
     ]
 
 
-def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Finding]:
+def _shift(
+    pool: Dataset, name: str, table: Dataset, report: Report, embedding: Embedding | None = None
+) -> list[Finding]:
     """How far the two are from being draws of one thing: size, descriptors, labels; whether they can be told apart."""
     from scipy.stats import ks_2samp
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    from core.metrics import auroc
 
     generator = np.random.default_rng(0)
     samples = [np.sort(generator.permutation(len(one))[:LOOKED]) for one in (pool, table)]
@@ -211,11 +218,7 @@ def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Fin
         properties.some(list(one.smiles[rows]), TELLING) for one, rows in zip((pool, table), samples, strict=True)
     )
     values, flags = np.concatenate([mine, theirs]), np.repeat([True, False], [len(mine), len(theirs)])
-    values = np.nan_to_num((values - np.nanmedian(values, 0)) / np.maximum(np.nanstd(values, 0), 1e-9))
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    model = LogisticRegression(max_iter=1000, class_weight="balanced")
-    chance = cross_val_predict(model, np.hstack([values, values**2]), flags, cv=folds, method="predict_proba")[:, 1]
-    told = float(auroc(flags, chance) or 0.5)
+    told = _told_apart(values, flags, squares=True)
     columns = ((one, *(each[:, place] for each in (mine, theirs))) for place, one in enumerate(TELLING))
     gaps = {one: float(ks_2samp(a, b, nan_policy="omit").statistic) for one, a, b in columns}
     widest = max(gaps, key=gaps.get)
@@ -225,6 +228,11 @@ def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Fin
         f"{gaps['HeavyAtomCount']:.2f}"
     )
     numbers: dict[str, Any] = {"auroc": told, "ks": gaps}
+    if embedding is not None:
+        report(0.5, f"comparing embeddings with {called(name)}")
+        seen = [embedding.of(list(one.smiles[rows])) for one, rows in zip((pool, table), samples, strict=True)]
+        numbers["auroc_embedding"] = _told_apart(np.concatenate(seen), flags)
+        said += f", and by the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
     for one, other in shared_tasks(pool, table)[:1]:
         labels, known = (values[~np.isnan(values)] for values in (pool.targets[:, one], table.targets[:, other]))
         if len(labels) > 1 and len(known) > 1:
@@ -236,12 +244,29 @@ def _shift(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Fin
     return [
         Finding(
             f"shift: {name}",
-            "caution" if told > APART or numbers.get("ks_label", 0) > 0.3 else "note",
+            "caution"
+            if max(told, numbers.get("auroc_embedding", 0)) > APART or numbers.get("ks_label", 0) > 0.3
+            else "note",
             said,
             "What helps on molecules like the pool’s may not help on those that are tested.",
             numbers=numbers,
         )
     ]
+
+
+def _told_apart(values: np.ndarray, flags: np.ndarray, squares: bool = False) -> float:
+    """AUROC, on folds left out, with which a logistic regression tells the rows (n, p) that are flagged; 0.5: not."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    from core.metrics import auroc
+
+    values = np.nan_to_num((values - np.nanmedian(values, 0)) / np.maximum(np.nanstd(values, 0), 1e-9))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    model = LogisticRegression(C=1.0 if squares else 0.01, max_iter=1000, class_weight="balanced")
+    columns = np.hstack([values, values**2]) if squares else values
+    chance = cross_val_predict(model, columns, flags, cv=folds, method="predict_proba")[:, 1]
+    return float(auroc(flags, chance) or 0.5)
 
 
 def _in(unit: str) -> str:

@@ -1,11 +1,12 @@
 """Audit: a table, perhaps others beside it → what is wrong with it; Mend: the table without that."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from core.audit import Finding, Findings, audit
+from core.audit import Embedding, Finding, Findings, audit
+from core.backbones import BACKBONES, Pretrained
 from core.data import Dataset
 from core.report import Report
 from core.spec import BadInput, Spec, settings
@@ -21,11 +22,15 @@ class Audit(Spec[Findings]):
     """
 
     kind: ClassVar[str] = "audit"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.5
 
     table: Spec[Dataset] = Field(description="the table that is looked at")
     others: tuple[Spec[Dataset], ...] = Field(
         default=(), description="tables beside it: the parts of a fit, or a table to join"
+    )
+    backbone: Annotated[Any, BACKBONES] = Field(
+        default=Pretrained(), description="the model in whose embedding the tables are compared too"
     )
 
     def __post_init__(self) -> None:
@@ -43,7 +48,15 @@ class Audit(Spec[Findings]):
         return f"audit of {self.table.title.removeprefix('load ')}{beside}"
 
     def make(self, report: Report, table: Dataset, others: tuple[Dataset, ...] = ()) -> Findings:
-        return audit(table, dict(zip(self.names, others, strict=True)), report)
+        return audit(table, dict(zip(self.names, others, strict=True)), report, self.embedding() if others else None)
+
+    def embedding(self) -> Embedding:
+        """By the backbone as it is, on the best device there is."""
+        from core.devices import best_device
+        from core.frozen import embedded
+
+        body = self.backbone().to(best_device())
+        return Embedding(lambda smiles: embedded(body, smiles).cpu().numpy(), body.name)
 
 
 @settings

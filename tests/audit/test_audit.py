@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core import chem
-from core.audit import FIXES, Finding, Findings, audit
+from core.audit import FIXES, Embedding, Finding, Findings, audit
 from core.audit.findings import ordered
 from core.cleaning import clean
 from core.data import Dataset
@@ -136,6 +136,27 @@ def test_other_molecules_are_told_apart(measured: Dataset) -> None:
     shift = found.of("shift: others")
     assert shift.level == "caution" and shift.numbers["auroc"] > 0.9 and shift.numbers["ks"]["HeavyAtomCount"] > 0.8
     assert "same molecule: others" not in kinds(found)
+
+
+def test_tables_are_compared_in_an_embedding_too(measured: Dataset) -> None:
+    """Alike by descriptors, apart in the embedding: the latter is the caution, and is named."""
+    half = {smiles: place % 2 for place, smiles in enumerate(measured.smiles)}
+    pool, table = (measured.take(np.arange(start, 500, 2)) for start in (0, 1))
+    noise = np.random.default_rng(0)
+
+    def of_halves(smiles: list[str]) -> np.ndarray:
+        return noise.normal(size=(len(smiles), 8)) + 4 * np.array([[half[one]] for one in smiles])
+
+    def of_nothing(smiles: list[str]) -> np.ndarray:
+        return noise.normal(size=(len(smiles), 8))
+
+    calm = audit(pool, {"others": table}, embedding=Embedding(of_nothing, "noise")).of("shift: others")
+    assert calm.level == "note" and abs(calm.numbers["auroc_embedding"] - 0.5) < 0.15
+    apart = audit(pool, {"others": table}, embedding=Embedding(of_halves, "halves")).of("shift: others")
+    assert apart.level == "caution" and apart.numbers["auroc_embedding"] > 0.95
+    assert (
+        apart.numbers["auroc"] == calm.numbers["auroc"] and "by the embedding of halves with AUROC 1.00" in apart.said
+    )
 
 
 def test_computed_labels_name_the_rows_that_feed_them_part_by_part(measured: Dataset) -> None:
