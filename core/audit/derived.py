@@ -72,10 +72,10 @@ def rules(smiles: np.ndarray, labels: np.ndarray, others: np.ndarray, known: np.
     generator = np.random.default_rng(seed)
     keys = np.array([chem.flat_key(one) for one in others], object)
     shared = set(keys)
-    mine = np.array([row for row, one in enumerate(smiles) if chem.flat_key(one) not in shared], int)
-    mine = mine[~np.isnan(labels[mine])]
-    mine = mine[~_common(labels[mine])]
-    mine = np.sort(generator.permutation(mine)[:POOL])
+    mine = np.flatnonzero(~np.isnan(labels))
+    mine = generator.permutation(mine[~_common(labels[mine])])
+    apart = (row for row in mine if chem.flat_key(smiles[row]) not in shared)
+    mine = np.sort(np.fromiter(itertools.islice(apart, POOL), int))
     table = np.flatnonzero(~np.isnan(known))
     table = np.sort(generator.permutation(table)[:TABLE])
     if len(mine) < 10 or len(table) < 30 or np.ptp(labels[mine]) == 0:
