@@ -137,7 +137,11 @@ def parser() -> argparse.ArgumentParser:
         "--queue", action="store_true", help="join the line of the process that owns the cache, and wait"
     )
     pretraining.add(command)
-    command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
+    worker_ = command("worker", commands.worker, "work the line without a browser, until Ctrl-C")
+    for able in (run_, worker_):
+        able.add_argument(
+            "--workers", default="1", metavar="N", help="processes that make the trainings of a study at once"
+        )
     benching.add(command)
     return top
 

@@ -57,10 +57,14 @@ def source_of(given: str) -> str:
 
 def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
     """Make a recipe through the store, or in the line of who owns the cache; what there is to say of it."""
+    from core.crew import several, together
     from core.experiments import settled
     from core.jobs import Line, own
-    from core.store import Store, make
+    from core.store import Store
 
+    workers = several(getattr(options, "workers", "1"))
+    if options.queue and workers > 1:
+        raise BadInput("--queue leaves the work to the process that owns the cache; leave --workers out")
     store = Store(options.cache)
     wanted = settled(wanted, store.files)
     if not store.has(wanted):
@@ -68,7 +72,7 @@ def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
             follow(Line(options.cache), wanted)
         else:
             with own(options.cache), Bar() as bar:
-                make(wanted, store, Report(tell=bar, files=store.files))
+                together(wanted, store, Report(tell=bar, files=store.files), workers)
     return described(store, wanted)
 
 
@@ -273,10 +277,11 @@ def suspects(options: argparse.Namespace) -> Any:
 
 
 def worker(options: argparse.Namespace) -> Any:
+    from core.crew import several
     from core.jobs import Line, Worker
     from core.store import Store
 
-    working = Worker(Line(options.cache), Store(options.cache))
+    working = Worker(Line(options.cache), Store(options.cache), workers=several(options.workers))
     working.start()
     print(f"working the line of {options.cache}; Ctrl-C stops after a checkpoint", file=sys.stderr)
     try:

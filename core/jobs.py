@@ -19,12 +19,13 @@ import filelock
 import psutil
 
 from core import disk, memory
+from core.crew import together
 from core.faults import explained
 from core.line import ENDED, Job, Line
 from core.progress import Pace, Track
 from core.report import Cancelled, Report
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 
 __all__ = ["ENDED", "Held", "Job", "Line", "Worker", "own"]
 
@@ -81,8 +82,11 @@ def load_experiments() -> None:
 class Worker:
     """The thread that makes what the line asks for, one job after another, whenever it can own the folder."""
 
-    def __init__(self, line: Line, store: Store, load_kinds: Callable[[], None] = load_experiments) -> None:
+    def __init__(
+        self, line: Line, store: Store, load_kinds: Callable[[], None] = load_experiments, workers: int = 1
+    ) -> None:
         self.line, self.store, self.load_kinds = line, store, load_kinds
+        self.workers = workers  # processes that make the parts of a job at once
         self.owns = False  # whether this worker, not another one, works the line
         self.trouble = ""  # what keeps it from working, if something does
         self._stopping = threading.Event()
@@ -135,7 +139,7 @@ class Worker:
             try:
                 self.load_kinds()
                 report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set())
-                make(read_json(job.spec), self.store, report)
+                together(read_json(job.spec), self.store, report, self.workers)
                 end = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}

@@ -59,7 +59,17 @@ STOREYS = [
         "core.layers",
     },
     {"core.experiments"},
-    {"core.disk", "core.faults", "core.making", "core.progress", "core.ledger", "core.line", "core.store", "core.jobs"},
+    {
+        "core.disk",
+        "core.faults",
+        "core.making",
+        "core.progress",
+        "core.ledger",
+        "core.line",
+        "core.store",
+        "core.jobs",
+        "core.crew",
+    },
     {
         "core.auditing",
         "core.bar",
@@ -98,7 +108,8 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.faults": {"core.disk"},
     "core.making": {"core.disk", "core.faults"},
     "core.store": {"core.disk", "core.making"},
-    "core.jobs": {"core.disk", "core.faults", "core.line", "core.progress", "core.store"},
+    "core.jobs": {"core.crew", "core.disk", "core.faults", "core.line", "core.progress", "core.store"},
+    "core.crew": {"core.store"},
     "core.commands": {"core.bar"},
     "core.auditing": {"core.commands"},
     "core.pretraining": {"core.commands"},
@@ -121,6 +132,7 @@ ONLY_GROUND = {
     "core.line",
     "core.store",
     "core.jobs",
+    "core.crew",
 }  # they know neither what is made nor how
 SOURCES = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"])
 

@@ -8,11 +8,13 @@ from typing import Any
 import streamlit as st
 
 import core.experiments  # makes every kind of recipe known; imports no torch
+from core.crew import several
 from core.jobs import Worker
 from core.line import Line
 from core.report import SILENT, Report
 from core.spec import BadInput, Spec
 from core.store import Entry, Store, make
+from pages.parts.words import plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +29,19 @@ def cache_folder() -> Path:
 
 
 def service() -> Service:
-    return _service(str(cache_folder()))
+    """The service of this process. `MOLSWAY_WORKERS` says how many processes make the trainings of a study at once."""
+    try:
+        workers = several(os.environ.get("MOLSWAY_WORKERS", "1"))
+    except BadInput as error:
+        st.error(plain(f"MOLSWAY_WORKERS: {error}; start anew without it, or with a number"))
+        st.stop()
+    return _service(str(cache_folder()), workers)
 
 
 @st.cache_resource(show_spinner=False)
-def _service(root: str) -> Service:
+def _service(root: str, workers: int) -> Service:
     store, line = Store(root), Line(root)
-    return Service(store, line, Worker(line, store).start())
+    return Service(store, line, Worker(line, store, workers=workers).start())
 
 
 def product(entry: Entry) -> Any:
