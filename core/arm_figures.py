@@ -90,7 +90,7 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: 
             x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
-    figure.update_layout(margin_r=124)  # room for the words
+    figure.update_layout(margin_r=150)  # room for the words
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 

@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 caption { caption-side: bottom; text-align: left; padding-top: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .molecules { display: flex; flex-wrap: wrap; gap: .75rem; } figure { margin: 0; width: 11rem; font-size: .8rem; }
 figure img { width: 100%; height: auto; } figcaption { overflow-wrap: anywhere; color: var(--soft); }
 pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; font-size: .8rem; }
@@ -66,8 +66,8 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
                 (
                     row["arm"],
                     row["against"],
-                    f"{row['mean']:+.3f}",
-                    f"{row['low']:+.3f} to {row['high']:+.3f}",
+                    _signed(row["mean"]),
+                    _interval(row),
                     row["verdict"],
                 )
                 for row in record["differences"]
@@ -108,7 +108,11 @@ def _known(value: Any) -> Any:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    return f"{row['low']:+.3f} to {row['high']:+.3f}"
+    return f"{_signed(row['low'])} to {_signed(row['high'])}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _most(rows: Any) -> Any:
@@ -121,15 +125,22 @@ def _list(title: str, sentences: Iterable[str]) -> str:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in names)
+    """A column of numbers, among which a dash stands for none, is set to the right with its head."""
+    right = [
+        any(map(_number, column)) and all(_number(one) or one == "–" for one in column)
+        for column in zip(*rows, strict=True)
+    ]
+    classes = [' class="n"' if numbers else "" for numbers in right or [False] * len(names)]
+    head = "".join(f"<th{of}>{_text(name)}</th>" for of, name in zip(classes, names, strict=True))
     lines = "".join(
-        "<tr>" + "".join(f"<td{_number(value)}>{_text(value)}</td>" for value in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td{of}>{_text(value)}</td>" for of, value in zip(classes, row, strict=True)) + "</tr>"
+        for row in rows
     )
     return f"<table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 
 
-def _number(value: Any) -> str:
-    return ' class="n"' if isinstance(value, (int, float)) or str(value)[:1] in "+-−0123456789" else ""
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or str(value)[:1] in "+-−0123456789"
 
 
 def _chart(figure: Any, first: bool) -> str:
@@ -140,7 +151,7 @@ def _chart(figure: Any, first: bool) -> str:
 def _claims(comparison: Comparison) -> list[str]:
     """What the report that this project began with claimed of such arms."""
     found = judged(comparison) if len(comparison.predictions) else []
-    rows = [(one["figure"], one["claim"], one["said"], f"{one['mean']:+.3f}", _interval(one)) for one in found]
+    rows = [(one["figure"], one["claim"], one["said"], _signed(one["mean"]), _interval(one)) for one in found]
     names = ("figure", "claim", "here", "difference", "95 % interval")
     told = "On this table, this model and these seeds; the report had no noise beside its numbers."
     return ["<h2>Beside what the report claimed</h2>", _table(names, rows, told)] if rows else []
