@@ -1,0 +1,231 @@
+"""Molecules as graphs: what is told of atoms and bonds, and two encodings of where an atom stands in its molecule.
+
+Atoms are the heavy ones, hydrogens are told by the valence; every bond has two directions, no atom one to itself. The
+columns are those of ToyMix (Beaini et al. 2023, arXiv 2310.04292, table of the small data sets). Atoms and bonds and
+either encoding are remembered by molecule and setting, so that another number of walk steps recomputes the walks alone.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rdkit import Chem
+
+from core import chem
+from core.report import SILENT, Report
+from core.spec import BadInput
+
+REMEMBERED = 100_000  # molecules of each kind of array
+FEW = 0.03  # share of a table that may fail
+ELEMENTS = (1, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35,
+            44, 46, 47, 50, 51, 53, 56, 78, 79, 80, 82, 83)  # fmt: skip  # atomic numbers with a column of their own
+NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # last atomic number of each period
+GROUPS, PERIODS, VALENCES = 19, 7, 9  # columns; the last valence stands for all larger ones
+KINDS = {Chem.BondType.SINGLE: 0, Chem.BondType.DOUBLE: 1, Chem.BondType.TRIPLE: 2, Chem.BondType.AROMATIC: 3}
+STEREO = {Chem.BondStereo.STEREOZ: 0, Chem.BondStereo.STEREOE: 1, Chem.BondStereo.STEREOANY: 2}  # others: a last column
+ATOM = len(ELEMENTS) + 1 + GROUPS + PERIODS + VALENCES + 5  # numbers told of an atom
+BOND = len(KINDS) + 1 + len(STEREO) + 1 + 1  # and of a bond
+ENCODED = ("walks", "vectors")  # of each atom
+FLAT = 1e-5  # eigenvalue below which an eigenvector only tells the components apart
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """How much is told of an atom's place: steps of a random walk, and eigenvectors of the Laplacian."""
+
+    walk: int = 16
+    eigenvectors: int = 8
+
+    def __post_init__(self) -> None:
+        for name, value in (("walk", self.walk), ("eigenvectors", self.eigenvectors)):
+            if type(value) is not int or not 0 <= value <= 64:
+                raise BadInput(f"`{name}` wants a whole number from 0 to 64, got {value!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A molecule of n atoms and e bonds.
+
+    `atoms` float32 (n, ATOM); `ends` int64 (2, 2e), of each direction of a bond where it begins and where it ends;
+    `bonds` float32 (2e, BOND); `walks` float32 (n, s), the chance to be back after 1 … s steps; `vectors` float32
+    (n, k), eigenvectors of the Laplacian by ascending eigenvalue, and `values` float32 (k,), padded with zeros.
+    """
+
+    atoms: np.ndarray
+    ends: np.ndarray
+    bonds: np.ndarray
+    walks: np.ndarray
+    vectors: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.atoms)
+
+
+def graph(smiles: str, encodings: Encodings = Encodings()) -> Graph:
+    """The graph of a molecule, a millisecond the first time. Raises `BadInput`."""
+    vectors, values = laplacian(smiles, encodings.eigenvectors)
+    return Graph(*atoms_and_bonds(smiles), walks(smiles, encodings.walk), vectors, values)
+
+
+def graphs(
+    smiles: Sequence[str], encodings: Encodings = Encodings(), report: Report = SILENT
+) -> tuple[list[Graph | None], list[tuple[int, str]]]:
+    """The graphs of molecules in their order, and (row, reason) of those that have none, in whose place is None.
+
+    Raises `BadInput` where more than a few in a hundred have none: that is no smaller table but a wrong one.
+    """
+    found, lost = [], []
+    for row, one in enumerate(smiles):
+        if row % 500 == 0:
+            report(row / len(smiles), f"drawing graphs, {row:,} of {len(smiles):,}")
+        try:
+            found.append(graph(one, encodings))
+        except BadInput as error:
+            found.append(None)
+            lost.append((row, str(error)))
+    if len(lost) > FEW * len(smiles):
+        row, reason = lost[0]
+        raise BadInput(
+            f"{len(lost):,} of {len(smiles):,} molecules have no graph (row {row}: {reason}); mend or leave out these "
+            "rows, or choose another column of SMILES"
+        )
+    return found, lost
+
+
+def laid(found: Sequence[Graph]) -> dict[str, np.ndarray]:
+    """Graphs side by side: the arrays of a `Graph`, one below the other, `ends` counted on.
+
+    `values` has a row a molecule (b, k), every other array one an atom or a direction of a bond; `molecule` int64 (N,)
+    says of each atom whose it is.
+    """
+    sizes = np.array([len(one) for one in found], np.int64)
+    begins = np.repeat(np.cumsum(sizes) - sizes, [one.ends.shape[1] for one in found])
+    laid = {name: np.concatenate([getattr(one, name) for one in found]) for name in ("atoms", "bonds", *ENCODED)}
+    laid["values"] = np.stack([one.values for one in found])
+    laid["ends"] = np.concatenate([one.ends for one in found], axis=1) + begins
+    laid["molecule"] = np.repeat(np.arange(len(found)), sizes)
+    return laid
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`atoms`, `ends` and `bonds` of a `Graph`. Raises `BadInput`."""
+    molecule = chem.parse(smiles)
+    if not molecule.GetNumAtoms():
+        raise BadInput("the molecule has no atom")
+    told = np.array(
+        [
+            (
+                atom.GetAtomicNum(),
+                atom.GetTotalValence(),
+                atom.GetDegree(),
+                atom.GetFormalCharge(),
+                atom.GetNumRadicalElectrons(),
+                atom.GetIsAromatic(),
+                atom.IsInRing(),
+            )
+            for atom in molecule.GetAtoms()
+        ]
+    )
+    columns = np.column_stack([_COLUMNS[told[:, 0]], _FIRST + np.minimum(told[:, 1], VALENCES - 1)])
+    atoms = np.zeros((len(told), ATOM), np.float32)
+    atoms[np.arange(len(told))[:, None], columns] = 1.0
+    atoms[:, _FIRST + VALENCES :] = told[:, 2:]
+    told = np.array(
+        [
+            (
+                bond.GetBeginAtomIdx(),
+                bond.GetEndAtomIdx(),
+                KINDS.get(bond.GetBondType(), len(KINDS)),
+                STEREO.get(bond.GetStereo(), len(STEREO)),
+                bond.IsInRing(),
+            )
+            for bond in molecule.GetBonds()
+        ],
+        np.int64,
+    ).reshape(-1, 5)
+    bonds = np.zeros((len(told), BOND), np.float32)
+    bonds[np.arange(len(told))[:, None], told[:, 2:4] + (0, len(KINDS) + 1)] = 1.0
+    bonds[:, -1] = told[:, 4]
+    ends, bonds = np.stack([told[:, :2], told[:, 1::-1]], 1).reshape(-1, 2).T.copy(), np.repeat(bonds, 2, axis=0)
+    return _still(atoms), _still(ends), _still(bonds)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def walks(smiles: str, steps: int) -> np.ndarray:
+    """The chance float32 (n, steps) of a random walk from each atom to be back after 1, 2 … steps.
+
+    Dwivedi et al. 2022 (arXiv 2110.07875), by `torch_geometric`. Raises `BadInput`.
+    """
+    atoms, ends, _ = atoms_and_bonds(smiles)
+    if not steps:
+        return _still(np.zeros((len(atoms), 0), np.float32))
+    import torch
+    from torch_geometric.data import Data
+    from torch_geometric.transforms import AddRandomWalkPE
+
+    data = Data(edge_index=torch.tensor(ends), num_nodes=len(atoms))
+    return _still(AddRandomWalkPE(steps, attr_name="walks")(data).walks.numpy())
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def laplacian(smiles: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvectors float32 (n, count) of the symmetric normalised Laplacian, and their eigenvalues (count,).
+
+    Of those that are not flat over the components of the molecule, the `count` with the lowest eigenvalues, ascending;
+    zeros where a molecule has fewer (`torch_geometric`'s transform raises there). Their signs are arbitrary, and where
+    eigenvalues coincide any turn among them is as good: training flips the signs. Raises `BadInput`.
+    """
+    atoms, ends, _ = atoms_and_bonds(smiles)
+    vectors, values = np.zeros((len(atoms), count), np.float32), np.zeros(count, np.float32)
+    if count and ends.size:
+        spectrum, every = np.linalg.eigh(normalised(len(atoms), ends))
+        told = np.flatnonzero(spectrum > FLAT)[:count]
+        vectors[:, : len(told)], values[: len(told)] = every[:, told], spectrum[told]
+    return _still(vectors), _still(values)
+
+
+def normalised(n: int, ends: np.ndarray) -> np.ndarray:
+    """The symmetric normalised Laplacian float64 (n, n), 1 − D^−½ A D^−½; a lone atom has a row of zeros."""
+    neighbours = np.zeros((n, n))
+    neighbours[ends[0], ends[1]] = 1.0
+    degree = neighbours.sum(1)
+    scale = np.divide(1.0, np.sqrt(degree), out=np.zeros(n), where=degree > 0)
+    return np.diag((degree > 0).astype(float)) - scale[:, None] * neighbours * scale[None, :]
+
+
+@functools.cache
+def place(number: int) -> tuple[int, int]:
+    """Group (1 to 18; 0 for a dummy atom) and period (1 to 7) of an element; lanthanides and actinides are group 3."""
+    if number == 0:
+        return 0, 1
+    period = next(row for row, last in enumerate(NOBLE) if number <= last)
+    length, along = NOBLE[period] - NOBLE[period - 1], number - NOBLE[period - 1]
+    if length == 2:
+        return (1, 18)[along - 1], period
+    if along <= 2:
+        return along, period
+    if length == 8:
+        return along + 10, period
+    return (along if length == 18 else max(3, along - 14)), period
+
+
+_FIRST = len(ELEMENTS) + 1 + GROUPS + PERIODS  # column of the first valence
+_COLUMNS = np.array(  # by atomic number: the columns of its element, its group and its period
+    [
+        (
+            ELEMENTS.index(number) if number in ELEMENTS else len(ELEMENTS),
+            len(ELEMENTS) + 1 + place(number)[0],
+            len(ELEMENTS) + 1 + GROUPS + place(number)[1] - 1,
+        )
+        for number in range(NOBLE[-1] + 1)
+    ]
+)
+
+
+def _still(array: np.ndarray) -> np.ndarray:
+    """The array, which many will share, made read-only."""
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,143 @@
+"""A network over graphs of molecules: layers of `torch_geometric`, encodings of where an atom is, one pooled vector.
+
+Shape and size are those of ToyMix's models (Beaini et al. 2023, arXiv 2310.04292): about a hundred thousand weights.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from core.backbones.graphs import ATOM, BOND, Encodings
+from core.spec import BadInput
+
+ENCODED = 32  # numbers that an encoding becomes
+HIDDEN = 64  # of the nets that encode
+INNER = 128  # of the net that reads atoms
+LAYERS = ("gcn", "gin", "gine")
+POOLS = ("sum", "mean", "attention")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network over graphs is like; `config.json` of a checkpoint holds these fields."""
+
+    layer: Literal["gcn", "gin", "gine"] = "gine"
+    width: int = 96  # numbers of an atom, and of an embedding
+    depth: int = 4  # layers
+    pool: Literal["sum", "mean", "attention"] = "sum"
+    virtual_node: bool = False  # an atom beside every molecule that is bound to all of it
+    walk: int = 16  # steps of the random walk
+    eigenvectors: int = 8  # of the Laplacian
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, known in (("layer", LAYERS), ("pool", POOLS)):
+            if getattr(self, name) not in known:
+                raise BadInput(f"config: `{name}` is one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("width", "depth"):
+            if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= 4096:
+                raise BadInput(f"config: `{name}` wants a whole number from 1 to 4096, got {getattr(self, name)!r}")
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise BadInput(f"config: `dropout` wants a number from 0 to below 1, got {self.dropout!r}")
+        Encodings(self.walk, self.eigenvectors)
+
+    @property
+    def encodings(self) -> Encodings:
+        return Encodings(self.walk, self.eigenvectors)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Network(nn.Module):
+    """Atoms, bonds and encodings of molecules that lie side by side (`graphs.laid`) → their embeddings (b, width).
+
+    An atom's numbers and its two encodings become `width` numbers; every layer adds to them what it makes of the
+    neighbours; those of a molecule are pooled and go through one net more.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config, width = config, config.width
+        self.walks = _net(config.walk, HIDDEN, ENCODED) if config.walk else None
+        self.spectrum = _net(2, HIDDEN, ENCODED) if config.eigenvectors else None
+        encoded = ENCODED * bool(config.walk or config.eigenvectors)
+        self.atoms = _net(ATOM + encoded, INNER, width)
+        self.bonds = _net(BOND, HIDDEN, ENCODED) if config.layer == "gine" else None
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.pool = _pool(config)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        molecule, count = batch["molecule"], len(batch["values"])
+        atoms = self.atoms(torch.cat([batch["atoms"], *self._encoded(batch)], 1))
+        bonds = None if self.bonds is None else self.bonds(batch["bonds"])
+        virtual = atoms.new_zeros(count, self.config.width) if self.config.virtual_node else None
+        for layer in self.layers:
+            atoms, virtual = layer(atoms, batch["ends"], bonds, molecule, virtual)
+        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+
+    def _encoded(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """The sum of what the encodings say of each atom (n, 32), if there are any."""
+        found = []
+        if self.walks is not None:
+            found.append(self.walks(batch["walks"]))
+        if self.spectrum is not None:
+            vectors, values = batch["vectors"], batch["values"]
+            if self.training:  # an eigenvector's sign means nothing
+                signs = torch.randint(0, 2, values.shape, device=values.device, dtype=values.dtype) * 2 - 1
+                vectors = vectors * signs[batch["molecule"]]
+            values = values[batch["molecule"]]
+            pairs = self.spectrum(torch.stack([vectors, values], 2))  # (n, k, 32)
+            found.append((pairs * (values > 0)[..., None]).sum(1))
+        return [torch.stack(found).sum(0)] if found else []
+
+
+class Layer(nn.Module):
+    """One layer of messages along the bonds: what it makes is normalised and added to what was there."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.conv = _conv(config)
+        self.norm = nn.LayerNorm(width)
+        self.drop = nn.Dropout(config.dropout)
+        self.virtual = _net(width, width, width) if config.virtual_node else None
+
+    def forward(
+        self, atoms: Tensor, ends: Tensor, bonds: Tensor | None, molecule: Tensor, virtual: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        if virtual is not None:
+            atoms = atoms + virtual[molecule]
+        told = self.conv(atoms, ends) if bonds is None else self.conv(atoms, ends, bonds)
+        atoms = atoms + self.drop(nn.functional.gelu(self.norm(told)))
+        if virtual is not None:
+            virtual = virtual + self.virtual(torch.zeros_like(virtual).index_add(0, molecule, atoms))
+        return atoms, virtual
+
+
+def _net(into: int, hidden: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(into, hidden), nn.GELU(), nn.Linear(hidden, out))
+
+
+def _conv(config: NetworkConfig) -> nn.Module:
+    """Kipf & Welling 2017 (arXiv 1609.02907), Xu et al. 2019 (1810.00826), Hu et al. 2020 (1905.12265)."""
+    from torch_geometric.nn import GCNConv, GINConv, GINEConv
+
+    width = config.width
+    if config.layer == "gcn":
+        return GCNConv(width, width)
+    if config.layer == "gin":
+        return GINConv(_net(width, width, width), train_eps=True)
+    return GINEConv(_net(width, width, width), train_eps=True, edge_dim=ENCODED)
+
+
+def _pool(config: NetworkConfig) -> nn.Module:
+    from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
+
+    if config.pool == "attention":
+        return AttentionalAggregation(_net(config.width, HIDDEN, 1))
+    return SumAggregation() if config.pool == "sum" else MeanAggregation()

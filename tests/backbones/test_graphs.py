@@ -1,0 +1,125 @@
+"""Molecules as graphs: what is told of atoms and bonds, encodings beside plain numpy, and other orders of the atoms."""
+
+import numpy as np
+import pytest
+
+from core import chem
+from core.backbones import graphs
+from core.backbones.graphs import ATOM, BOND, ELEMENTS, GROUPS, PERIODS, Encodings, graph, laid, laplacian, walks
+from core.spec import BadInput
+
+SMALL = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "C/C=C/C", "O=C1CCC(=O)N1")
+
+
+def steps_by_hand(n: int, ends: np.ndarray, steps: int) -> np.ndarray:
+    """Return chances of a walk, a step at a time and an atom at a time."""
+    neighbours = [[int(b) for a, b in ends.T if a == atom] for atom in range(n)]
+    found = np.zeros((n, steps))
+    for start in range(n):
+        chance = np.zeros(n)
+        chance[start] = 1.0
+        for step in range(steps):
+            after = np.zeros(n)
+            for atom in range(n):
+                for other in neighbours[atom]:
+                    after[other] += chance[atom] / len(neighbours[atom])
+            chance = after
+            found[start, step] = chance[start]
+    return found
+
+
+@pytest.mark.parametrize("smiles", SMALL)
+def test_walks_come_back_as_often_as_counted_by_hand(smiles: str) -> None:
+    made = graph(smiles)
+    assert walks(smiles, 16).shape == (len(made), 16)
+    np.testing.assert_allclose(made.walks, steps_by_hand(len(made), made.ends, 16), atol=1e-6)
+
+
+@pytest.mark.parametrize("smiles", SMALL)
+def test_eigenvectors_are_those_of_the_laplacian_and_padded(smiles: str) -> None:
+    made = graph(smiles)
+    n = len(made)
+    matrix = np.zeros((n, n))
+    for a, b in made.ends.T:
+        matrix[a, b] = -1 / np.sqrt((made.ends[0] == a).sum() * (made.ends[0] == b).sum())
+    for atom in range(n):
+        matrix[atom, atom] = float((made.ends[0] == atom).any())
+    pieces = smiles.count(".") + 1
+    told = min(8, n - pieces)
+    assert made.vectors.shape == (n, 8) and made.values.shape == (8,)
+    assert (made.values[:told] > 0).all() and not made.values[told:].any() and not made.vectors[:, told:].any()
+    np.testing.assert_allclose(matrix @ made.vectors, made.vectors * made.values, atol=1e-5)
+    mine = made.vectors[:, :told]
+    np.testing.assert_allclose(mine.T @ mine, np.eye(told), atol=1e-5)
+    np.testing.assert_allclose(
+        made.values[:told], np.sort(np.linalg.eigvalsh(matrix))[pieces : pieces + told], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("smiles", [*SMALL, "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)NCc1ccncc1"])
+def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
+    one = graph(smiles)
+    for other in map(graph, chem.respelled(chem.parse(smiles), 3, seed=0)):
+        rows = [np.hstack([each.atoms, each.walks.round(5)]) for each in (one, other)]
+        first, second = (each[np.lexsort(each.T)] for each in rows)
+        np.testing.assert_allclose(first, second, atol=2e-5)
+        np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+        assert sorted(map(tuple, one.bonds)) == sorted(map(tuple, other.bonds))
+
+
+def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
+    made = graph("[O-]C(=O)c1ccccc1Br")
+    valence = len(ELEMENTS) + 1 + GROUPS + PERIODS
+    oxygen, bromine = made.atoms[0], made.atoms[-1]
+    told = {ELEMENTS.index(8), len(ELEMENTS) + 1 + 16, len(ELEMENTS) + 1 + GROUPS + 1, valence + 1}
+    assert set(np.flatnonzero(oxygen[:-5])) == told and oxygen[-5:].tolist() == [1, -1, 0, 0, 0]
+    assert (
+        bromine[ELEMENTS.index(35)] == 1
+        and bromine[len(ELEMENTS) + 1 + 17] == 1
+        and bromine[-5:].tolist() == [1, 0, 0, 0, 0]
+    )
+    assert made.atoms[3, -5:].tolist() == [3, 0, 0, 1, 1]
+    assert made.atoms.shape == (10, ATOM) and made.bonds.shape == (20, BOND)
+    kinds = made.bonds[:, :5].sum(0)
+    assert kinds.tolist() == [6, 2, 0, 12, 0] and made.bonds[:, -1].sum() == 12
+    assert (made.bonds[0::2] == made.bonds[1::2]).all() and (made.ends[:, 0::2] == made.ends[::-1, 1::2]).all()
+    trans, cis = graph("C/C=C/C").bonds, graph("C/C=C\\C").bonds
+    assert trans[:, 5:8].sum(0).tolist() == [0, 2, 0] and cis[:, 5:8].sum(0).tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("number", "where"), [(0, (0, 1)), (1, (1, 1)), (2, (18, 1)), (6, (14, 2)), (9, (17, 2)), (12, (2, 3)), (26, (8, 4)),
+                          (53, (17, 5)), (57, (3, 6)), (71, (3, 6)), (72, (4, 6)), (79, (11, 6)), (82, (14, 6)), (92, (3, 7))]
+)  # fmt: skip
+def test_the_place_of_an_element(number: int, where: tuple[int, int]) -> None:
+    assert graphs.place(number) == where
+
+
+def test_graphs_lie_side_by_side() -> None:
+    each = [graph(one) for one in ("CO", "C", "C1CC1")]
+    together = laid(each)
+    assert together["molecule"].tolist() == [0, 0, 1, 2, 2, 2] and together["values"].shape == (3, 8)
+    assert together["ends"].tolist() == [[0, 1, *(each[2].ends[0] + 3)], [1, 0, *(each[2].ends[1] + 3)]]
+    for name in ("atoms", "bonds", "walks", "vectors"):
+        np.testing.assert_array_equal(together[name], np.concatenate([getattr(one, name) for one in each]))
+
+
+def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = graph("CCOC(=O)CN", Encodings(walk=4))
+    monkeypatch.setattr(graphs.chem, "parse", lambda smiles: pytest.fail("read again"))
+    second = graph("CCOC(=O)CN", Encodings(walk=7))
+    assert second.atoms is first.atoms and second.vectors is first.vectors and second.walks.shape[1] == 7
+    with pytest.raises(ValueError, match="read-only"):
+        first.atoms[0] = 0  # others have it too
+    assert laplacian("CCOC(=O)CN", 0)[0].shape == (7, 0) and walks("CCOC(=O)CN", 0).shape == (7, 0)
+
+
+def test_molecules_without_a_graph_are_listed_and_too_many_refused() -> None:
+    smiles = ["CCO"] * 60 + ["CC(", ""]
+    with pytest.raises(BadInput, match=r"2 of 62 molecules have no graph \(row 60: no molecule"):
+        graphs.graphs(smiles)
+    found, lost = graphs.graphs(smiles + ["CCO"] * 60)
+    assert [row for row, _ in lost] == [60, 61] and "empty" in lost[1][1]
+    assert found[60] is None and len(found) == 122 and len(found[0]) == 3
+    with pytest.raises(BadInput, match="`walk` wants a whole number from 0 to 64, got 65"):
+        Encodings(walk=65)
