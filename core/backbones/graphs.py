@@ -26,7 +26,6 @@ KINDS = {Chem.BondType.SINGLE: 0, Chem.BondType.DOUBLE: 1, Chem.BondType.TRIPLE:
 STEREO = {Chem.BondStereo.STEREOZ: 0, Chem.BondStereo.STEREOE: 1, Chem.BondStereo.STEREOANY: 2}  # others: a last column
 ATOM = len(ELEMENTS) + 1 + GROUPS + PERIODS + VALENCES + 5  # numbers told of an atom
 BOND = len(KINDS) + 1 + len(STEREO) + 1 + 1  # and of a bond
-ENCODED = ("walks", "vectors")  # of each atom
 FLAT = 1e-5  # eigenvalue below which an eigenvector only tells the components apart
 
 
@@ -94,18 +93,23 @@ def graphs(
     return found, lost
 
 
-def laid(found: Sequence[Graph]) -> dict[str, np.ndarray]:
-    """Graphs side by side: the arrays of a `Graph`, one below the other, `ends` counted on.
+def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
+    """Graphs as rows (b, …) of arrays as long as the largest wants them.
 
-    `values` has a row a molecule (b, k), every other array one an atom or a direction of a bond; `molecule` int64 (N,)
-    says of each atom whose it is.
+    `atoms`, `walks` and `vectors` (b, n, …) and `values` (b, k) as in a `Graph`; `bonds` (b, 2e, …) and `ends`
+    (b, 2e, 2), −1 where there is none; `known` bool (b, n), whether there is an atom.
     """
-    sizes = np.array([len(one) for one in found], np.int64)
-    begins = np.repeat(np.cumsum(sizes) - sizes, [one.ends.shape[1] for one in found])
-    laid = {name: np.concatenate([getattr(one, name) for one in found]) for name in ("atoms", "bonds", *ENCODED)}
-    laid["values"] = np.stack([one.values for one in found])
-    laid["ends"] = np.concatenate([one.ends for one in found], axis=1) + begins
-    laid["molecule"] = np.repeat(np.arange(len(found)), sizes)
+    rows, sizes = len(found), [len(one) for one in found]
+    most, bonds = max(sizes), max(one.ends.shape[1] for one in found)
+    laid = {"known": np.arange(most) < np.array(sizes)[:, None], "values": np.stack([one.values for one in found])}
+    for name in ("atoms", "walks", "vectors"):
+        laid[name] = np.zeros((rows, most, getattr(found[0], name).shape[1]), np.float32)
+        for row, one in enumerate(found):
+            laid[name][row, : len(one)] = getattr(one, name)
+    laid["ends"], laid["bonds"] = np.full((rows, bonds, 2), -1, np.int64), np.zeros((rows, bonds, BOND), np.float32)
+    for row, one in enumerate(found):
+        laid["ends"][row, : one.ends.shape[1]] = one.ends.T
+        laid["bonds"][row, : one.ends.shape[1]] = one.bonds
     return laid
 
 

@@ -53,7 +53,7 @@ class NetworkConfig:
 
 
 class Network(nn.Module):
-    """Atoms, bonds and encodings of molecules that lie side by side (`graphs.laid`) → their embeddings (b, width).
+    """Atoms, bonds and encodings of molecules, a row each (`graphs.padded`) → their embeddings (b, width).
 
     An atom's numbers and its two encodings become `width` numbers; every layer adds to them what it makes of the
     neighbours; those of a molecule are pooled and go through one net more.
@@ -72,26 +72,28 @@ class Network(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        molecule, count = batch["molecule"], len(batch["values"])
-        atoms = self.atoms(torch.cat([batch["atoms"], *self._encoded(batch)], 1))
-        bonds = None if self.bonds is None else self.bonds(batch["bonds"])
-        virtual = atoms.new_zeros(count, self.config.width) if self.config.virtual_node else None
+        known, there = batch["known"], batch["ends"][..., 0] >= 0
+        counts, width = known.sum(1), self.config.width
+        molecule = torch.arange(len(known), device=known.device).repeat_interleave(counts)
+        ends = (batch["ends"] + (counts.cumsum(0) - counts)[:, None, None])[there].T  # atoms numbered through the batch
+        atoms = self.atoms(torch.cat([batch["atoms"][known], *self._encoded(batch, known)], 1))
+        bonds = None if self.bonds is None else self.bonds(batch["bonds"][there])
+        virtual = atoms.new_zeros(len(known), width) if self.config.virtual_node else None
         for layer in self.layers:
-            atoms, virtual = layer(atoms, batch["ends"], bonds, molecule, virtual)
-        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+            atoms, virtual = layer(atoms, ends, bonds, molecule, virtual)
+        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=len(known))))
 
-    def _encoded(self, batch: dict[str, Tensor]) -> list[Tensor]:
+    def _encoded(self, batch: dict[str, Tensor], known: Tensor) -> list[Tensor]:
         """The sum of what the encodings say of each atom (n, 32), if there are any."""
         found = []
         if self.walks is not None:
-            found.append(self.walks(batch["walks"]))
+            found.append(self.walks(batch["walks"][known]))
         if self.spectrum is not None:
-            vectors, values = batch["vectors"], batch["values"]
+            vectors, values = batch["vectors"], batch["values"][:, None]
             if self.training:  # an eigenvector's sign means nothing
-                signs = torch.randint(0, 2, values.shape, device=values.device, dtype=values.dtype) * 2 - 1
-                vectors = vectors * signs[batch["molecule"]]
-            values = values[batch["molecule"]]
-            pairs = self.spectrum(torch.stack([vectors, values], 2))  # (n, k, 32)
+                vectors = vectors * (torch.randint(0, 2, values.shape, device=values.device).to(values) * 2 - 1)
+            values = values.expand(vectors.shape)[known]
+            pairs = self.spectrum(torch.stack([vectors[known], values], 2))  # (n, k, 32)
             found.append((pairs * (values > 0)[..., None]).sum(1))
         return [torch.stack(found).sum(0)] if found else []
 

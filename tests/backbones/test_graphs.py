@@ -5,7 +5,7 @@ import pytest
 
 from core import chem
 from core.backbones import graphs
-from core.backbones.graphs import ATOM, BOND, ELEMENTS, GROUPS, PERIODS, Encodings, graph, laid, laplacian, walks
+from core.backbones.graphs import ATOM, BOND, ELEMENTS, GROUPS, PERIODS, Encodings, graph, laplacian, padded, walks
 from core.spec import BadInput
 
 SMALL = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "C/C=C/C", "O=C1CCC(=O)N1")
@@ -95,13 +95,18 @@ def test_the_place_of_an_element(number: int, where: tuple[int, int]) -> None:
     assert graphs.place(number) == where
 
 
-def test_graphs_lie_side_by_side() -> None:
+def test_graphs_are_rows_as_long_as_the_largest() -> None:
     each = [graph(one) for one in ("CO", "C", "C1CC1")]
-    together = laid(each)
-    assert together["molecule"].tolist() == [0, 0, 1, 2, 2, 2] and together["values"].shape == (3, 8)
-    assert together["ends"].tolist() == [[0, 1, *(each[2].ends[0] + 3)], [1, 0, *(each[2].ends[1] + 3)]]
-    for name in ("atoms", "bonds", "walks", "vectors"):
-        np.testing.assert_array_equal(together[name], np.concatenate([getattr(one, name) for one in each]))
+    together = padded(each)
+    assert together["known"].tolist() == [[True, True, False], [True, False, False], [True, True, True]]
+    assert together["values"].shape == (3, 8) and together["ends"].shape == (3, 6, 2)
+    for row, one in enumerate(each):
+        for name in ("atoms", "walks", "vectors"):
+            np.testing.assert_array_equal(together[name][row, : len(one)], getattr(one, name))
+            assert not together[name][row, len(one) :].any()
+        bonds = one.ends.shape[1]
+        assert (together["ends"][row, :bonds] == one.ends.T).all() and (together["ends"][row, bonds:] == -1).all()
+        assert (together["bonds"][row, :bonds] == one.bonds).all() and not together["bonds"][row, bonds:].any()
 
 
 def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:

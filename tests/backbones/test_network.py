@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core import chem
-from core.backbones.graphs import graph, laid
+from core.backbones.graphs import graph, padded
 from core.backbones.network import LAYERS, POOLS, Network, NetworkConfig
 from core.spec import BadInput
 
@@ -16,7 +16,7 @@ SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1cc
 
 def batch(smiles: list[str] | tuple[str, ...], config: NetworkConfig) -> dict[str, torch.Tensor]:
     found = {
-        name: torch.from_numpy(each) for name, each in laid([graph(one, config.encodings) for one in smiles]).items()
+        name: torch.from_numpy(each) for name, each in padded([graph(one, config.encodings) for one in smiles]).items()
     }
     return {name: each.double() if each.is_floating_point() else each for name, each in found.items()}
 
@@ -46,10 +46,10 @@ def net(x: np.ndarray, layers: torch.nn.Sequential) -> np.ndarray:
 def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -> None:
     config = NetworkConfig(layer=kind, width=12)
     layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
-    n, ends = len(given["atoms"]), given["ends"].numpy()
+    n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
     generator = np.random.default_rng(0)
     atoms, bonds = generator.normal(size=(n, 12)), generator.normal(size=(ends.shape[1], 32))
-    told = [torch.from_numpy(atoms), given["ends"], *([torch.from_numpy(bonds)] if kind == "gine" else [])]
+    told = [torch.from_numpy(atoms), given["ends"][0].T, *([torch.from_numpy(bonds)] if kind == "gine" else [])]
     found = layer.conv(*told).detach().numpy()
     wanted, conv = np.zeros((n, 12)), layer.conv
     for atom in range(n):
@@ -101,7 +101,7 @@ def test_padding_of_the_spectrum_says_nothing() -> None:
     given = batch(["CO"], config)  # one eigenvector of eight
     assert (given["values"] > 0).sum() == 1
     changed = given["vectors"].clone()
-    changed[:, 1:] = 5.0
+    changed[..., 1:] = 5.0
     with torch.no_grad():
         torch.testing.assert_close(network(given), network(given | {"vectors": changed}))
 
