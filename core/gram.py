@@ -172,9 +172,11 @@ class Rows:
                 summed = (outputs[rows, task] * factors[rows, task]).sum()
                 slopes = iter(torch.autograd.grad(summed, ends, retain_graph=True, materialize_grads=True))
                 for place, uses in enumerate(met):
-                    parts = [(_each(given.detach())[rows], _each(next(slopes))[rows]) for given, _ in uses]
-                    if parts:
-                        found[place].append(Record(parts))
+                    pairs = [(given.detach(), next(slopes)) for given, _ in uses]
+                    if pairs and all(len(given) == len(outputs) for given, _ in pairs):  # rows are molecules
+                        found[place].append(
+                            Record([(_each(given)[rows], _each(slope)[rows]) for given, slope in pairs])
+                        )
         return found
 
     def _one_by_one(self, names: list[str], report: Report) -> Tensor:

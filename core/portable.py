@@ -29,10 +29,8 @@ ADAPTER = """The adapter of `{method}` for {base}, as `peft` keeps it:
     model = PeftModel.from_pretrained(base, "this folder")
 
 `base` has to have the very weights that the adapter was trained on, the feature maps among them."""
-MERGED = """{base} after fine-tuning, everything merged into its own weights: `config.json`,
-`model.safetensors` and `tokenizer.json`, under the names and shapes of the published MoLFormer. Molsway takes this
+MERGED = """{base} after fine-tuning, everything merged into its own weights: {files}. Molsway takes this
 folder as a backbone."""
-EMBEDDING = "An embedding is the mean of the last hidden states over all tokens that are not padding."
 BESIDE = "Beside the embedding the head reads {words}; these are computed by Molsway and not part of this folder."
 
 
@@ -44,6 +42,8 @@ def adapter(predictor: Predictor, folder: Path, title: str) -> None:
     method = predictor.adapter
     if method is None:
         raise BadInput("this fit has no adapter: its method moves weights of the backbone itself; export it as merged")
+    if not predictor.backbone.spells:
+        raise BadInput("other programs do not know this network over graphs; export it as merged")
     bare = adapters.without(predictor.backbone)
     whole = adapters.wrapped(bare, method.config(bare))
     bare.load_state_dict(bare.state_dict() | adapters.weights(predictor.backbone))
@@ -60,7 +60,7 @@ def merged(predictor: Predictor, folder: Path, title: str) -> None:
     whole = adapters.merged(predictor.backbone)
     whole.save(folder)
     _head(predictor, folder, {})
-    _about(predictor, folder, title, MERGED.format(base=whole.name), "")
+    _about(predictor, folder, title, MERGED.format(base=whole.name, files=whole.files), "")
 
 
 FORMS: dict[str, Callable[[Predictor, Path, str], None]] = {"adapter": adapter, "merged": merged}
@@ -82,5 +82,7 @@ def _head(predictor: Predictor, folder: Path, more: dict) -> None:
 
 def _about(predictor: Predictor, folder: Path, title: str, what: str, maps: str) -> None:
     words = BESIDE.format(words=predictor.features.words) if predictor.features is not None else ""
-    text = ABOUT.format(title=title, what=what, head=HEAD, maps=maps, beside=f"{EMBEDDING} {words}".strip())
+    text = ABOUT.format(
+        title=title, what=what, head=HEAD, maps=maps, beside=f"{predictor.backbone.embedding} {words}".strip()
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -17,9 +17,17 @@ LAYER = r"encoder\.layer\.\d+\."
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, layers, after, places, batch, embed, lengths, check,
-    thin and save.
+    A backbone of another kind has the same name, width, depth, layers, after, places, spells, files, embedding, batch,
+    embed, lengths, check, thin and save.
     """
+
+    spells: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
+    files: ClassVar[str] = (  # what `save` writes, and what an embedding is, for who reads an export
+        "`config.json`, `model.safetensors` and `tokenizer.json`, under the names and shapes of the published MoLFormer"
+    )
+    embedding: ClassVar[str] = (
+        "An embedding is the mean of the last hidden states over all tokens that are not padding."
+    )
 
     places: ClassVar[dict[str, str]] = {  # what a method can change, and the paths of these modules in the model
         "query": LAYER + r"attention\.self\.query",

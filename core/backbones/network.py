@@ -13,9 +13,6 @@ from torch import Tensor, nn
 from core.backbones.graphs import ATOM, BOND, Encodings
 from core.spec import BadInput
 
-ENCODED = 32  # numbers that an encoding becomes
-HIDDEN = 64  # of the nets that encode
-INNER = 128  # of the net that reads atoms
 LAYERS = ("gcn", "gin", "gine")
 POOLS = ("sum", "mean", "attention")
 
@@ -48,6 +45,21 @@ class NetworkConfig:
     def encodings(self) -> Encodings:
         return Encodings(self.walk, self.eigenvectors)
 
+    @property
+    def encoded(self) -> int:
+        """Numbers that an encoding becomes: 32 of 96."""
+        return max(4, self.width // 3)
+
+    @property
+    def hidden(self) -> int:
+        """Of the nets that encode: 64."""
+        return 2 * self.encoded
+
+    @property
+    def inner(self) -> int:
+        """Of the net that reads atoms: 128."""
+        return 4 * self.encoded
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -62,11 +74,11 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config, width = config, config.width
-        self.walks = _net(config.walk, HIDDEN, ENCODED) if config.walk else None
-        self.spectrum = _net(2, HIDDEN, ENCODED) if config.eigenvectors else None
-        encoded = ENCODED * bool(config.walk or config.eigenvectors)
-        self.atoms = _net(ATOM + encoded, INNER, width)
-        self.bonds = _net(BOND, HIDDEN, ENCODED) if config.layer == "gine" else None
+        self.walks = _net(config.walk, config.hidden, config.encoded) if config.walk else None
+        self.spectrum = _net(2, config.hidden, config.encoded) if config.eigenvectors else None
+        encoded = config.encoded * bool(config.walk or config.eigenvectors)
+        self.atoms = _net(ATOM + encoded, config.inner, width)
+        self.bonds = _net(BOND, config.hidden, config.encoded) if config.layer == "gine" else None
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.pool = _pool(config)
         self.out = nn.Linear(width, width)
@@ -84,7 +96,7 @@ class Network(nn.Module):
         return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=len(known))))
 
     def _encoded(self, batch: dict[str, Tensor], known: Tensor) -> list[Tensor]:
-        """The sum of what the encodings say of each atom (n, 32), if there are any."""
+        """The sum of what the encodings say of each atom (n, encoded), if there are any."""
         found = []
         if self.walks is not None:
             found.append(self.walks(batch["walks"][known]))
@@ -93,7 +105,7 @@ class Network(nn.Module):
             if self.training:  # an eigenvector's sign means nothing
                 vectors = vectors * (torch.randint(0, 2, values.shape, device=values.device).to(values) * 2 - 1)
             values = values.expand(vectors.shape)[known]
-            pairs = self.spectrum(torch.stack([vectors[known], values], 2))  # (n, k, 32)
+            pairs = self.spectrum(torch.stack([vectors[known], values], 2))  # (n, k, encoded)
             found.append((pairs * (values > 0)[..., None]).sum(1))
         return [torch.stack(found).sum(0)] if found else []
 
@@ -134,12 +146,12 @@ def _conv(config: NetworkConfig) -> nn.Module:
         return GCNConv(width, width)
     if config.layer == "gin":
         return GINConv(_net(width, width, width), train_eps=True)
-    return GINEConv(_net(width, width, width), train_eps=True, edge_dim=ENCODED)
+    return GINEConv(_net(width, width, width), train_eps=True, edge_dim=config.encoded)
 
 
 def _pool(config: NetworkConfig) -> nn.Module:
     from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
 
     if config.pool == "attention":
-        return AttentionalAggregation(_net(config.width, HIDDEN, 1))
+        return AttentionalAggregation(_net(config.width, config.hidden, 1))
     return SumAggregation() if config.pool == "sum" else MeanAggregation()

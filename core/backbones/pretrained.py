@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from core.backbones.config import SIZES, read_config
+from core.backbones.config import GRAPHS, SIZES, read_config
 from core.backbones.vocabulary import FIXED
 from core.spec import BadInput, settings
 
@@ -127,9 +127,18 @@ def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) ->
     if folder.is_file():
         raise BadInput(f"{folder} is a file; give the folder that holds {', '.join(FILES)}")
     about = read_config(folder)
+    name = str(name or about.get("name") or folder.resolve().name)
+    if about.get("model_type") == GRAPHS:
+        from core.backbones.graph_backbone import GraphBackbone
+
+        if mlm_head:
+            raise BadInput(
+                f"{name} reads graphs, which have no tokens to hide; take a transformer such as molsway-mini"
+            )
+        return GraphBackbone.load(folder, about, name)
     from core.backbones.backbone import Backbone
 
-    return Backbone.load(folder, str(name or about.get("name") or folder.resolve().name), mlm_head)
+    return Backbone.load(folder, name, mlm_head)
 
 
 def content(folder: Path) -> str:

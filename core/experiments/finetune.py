@@ -141,7 +141,7 @@ class FineTune(Spec[Fit]):
         plan = self.plan(body, device.type, len(train))
         targets = predictor.scaled(train.targets)
 
-        written = spelled(train.smiles, self.spellings, self.seed)
+        written = spelled(train.smiles, self.spellings if body.spells else 1, self.seed)
         lengths = np.stack([body.lengths(way) for way in written], 1)
         still = stands_still(predictor) and fits(predictor, lengths.size)
         known = self.embedded(predictor, written, plan.precision, report.part(0.03, 0.6)) if still else None

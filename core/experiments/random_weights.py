@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from core.backbones import SIZES, MolformerConfig, Pretrained, Untrained
+from core.backbones import SIZES, Gnn, MolformerConfig, Pretrained, Untrained
 from core.backbones.config import read_config
 from core.backbones.fresh import Fresh
 from core.spec import BadInput, Spec
@@ -13,7 +13,7 @@ OF_THE_CORPUS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # no 
 
 def check_read(backbone: Any) -> None:
     """Raises `BadInput` where a backbone has not been pre-trained, so that nothing could be learned from a control."""
-    if backbone is None or isinstance(backbone, (Untrained, Fresh)):
+    if backbone is None or isinstance(backbone, (Untrained, Fresh, Gnn)):
         begun = "no backbone" if backbone is None else f"{backbone.kind} weights"
         raise BadInput(
             f"`control` sets random weights against pre-trained ones, the fit begins from {begun}; leave `control` "
@@ -54,3 +54,11 @@ def shape_of(backbone: Any) -> MolformerConfig | None:
     if isinstance(backbone, Pretrained) and backbone.here is not None:
         return MolformerConfig.from_json(read_config(backbone.here))
     return SIZES.get(getattr(backbone, "name", ""))
+
+
+def width_of(backbone: Any) -> int | None:
+    """Numbers of an embedding of a backbone that is not made yet; None where it is not known."""
+    if isinstance(backbone, Gnn):
+        return backbone.width
+    shape = shape_of(backbone)
+    return None if shape is None else shape.hidden_size

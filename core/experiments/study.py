@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Untrained
+from core.backbones import Gnn, Untrained
 from core.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.experiments.baseline import Baseline
 from core.fits import Fit
@@ -62,7 +62,7 @@ class Study(Spec[Comparison]):
 
         Where there are only baselines, these are compared.
         """
-        read = any(not isinstance(getattr(arm, "backbone", None), (Untrained, type(None))) for arm in self.arms)
+        read = any(not isinstance(getattr(arm, "backbone", None), (Untrained, Gnn, type(None))) for arm in self.arms)
 
         def role(arm: Spec[Fit]) -> str:
             if isinstance(arm, Baseline):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from core.experiments.finetune import FineTune, advised
-from core.experiments.random_weights import shape_of
+from core.experiments.random_weights import width_of
 from core.fits import Fit
 from core.report import Report
 from core.spec import BadInput, Spec, settings
@@ -60,13 +60,13 @@ class Tune(Spec[Fit]):
         """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
         middle = self.fit.learning_rate
         if middle is None:
-            shape = shape_of(self.fit.backbone)
-            if shape is None:
+            width = width_of(self.fit.backbone)
+            if width is None:
                 raise BadInput(
                     f"the width of {self.fit.backbone.called} is not known, so no learning rate is advised; give the "
                     "fit a `learning_rate` to begin from"
                 )
-            middle = advised(self.fit.method, shape.hidden_size)
+            middle = advised(self.fit.method, width)
         return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
 
     def again(self, seed: int) -> "Tune":

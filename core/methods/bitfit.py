@@ -27,6 +27,8 @@ class BitFit:
         predictor.head.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: one for each number that a linear layer or a layer norm gives."""
+        """Weights of the backbone's that move: one for each number that a layer with offsets gives."""
         places = [module for module in backbone.modules() if getattr(module, "bias", None) is not None]
-        return sum(getattr(place, "out_features", None) or place.normalized_shape[0] for place in places)
+        sizes = ("out_features", "out_channels", "normalized_shape")
+        found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)
+        return sum(size if isinstance(size, int) else size[0] for size in found)

@@ -9,7 +9,9 @@ from core.spec import BadInput
 if TYPE_CHECKING:
     from torch import nn
 
-Target = Literal["query", "key", "value", "attention output", "feed-forward in", "feed-forward out"]
+Target = Literal[
+    "query", "key", "value", "attention output", "feed-forward in", "feed-forward out", "message in", "message out"
+]
 ATTENTION: tuple[Target, ...] = ("query", "key", "value", "attention output")
 
 
@@ -23,7 +25,10 @@ def pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
         raise BadInput(
             f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.places))}"
         )
-    return "|".join(f"(?:{backbone.places[place]})" for place in places)
+    found = "|".join(f"(?:{backbone.places[place]})" for place in places)
+    if not any(re.fullmatch(found, path) for path, _ in backbone.model.named_modules()):
+        raise BadInput(f"{backbone.name} has nothing at {', '.join(map(repr, places))}; take another method, or `full`")
+    return found
 
 
 def modules(backbone: "nn.Module", places: Sequence[str]) -> Iterator["nn.Module"]:

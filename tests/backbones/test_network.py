@@ -48,7 +48,7 @@ def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -
     layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
     n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
     generator = np.random.default_rng(0)
-    atoms, bonds = generator.normal(size=(n, 12)), generator.normal(size=(ends.shape[1], 32))
+    atoms, bonds = generator.normal(size=(n, 12)), generator.normal(size=(ends.shape[1], config.encoded))
     told = [torch.from_numpy(atoms), given["ends"][0].T, *([torch.from_numpy(bonds)] if kind == "gine" else [])]
     found = layer.conv(*told).detach().numpy()
     wanted, conv = np.zeros((n, 12)), layer.conv

@@ -1,0 +1,113 @@
+"""A network over graphs with what turns molecules into its batches."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core import chem
+from core.backbones import weights
+from core.backbones.config import GRAPHS
+from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graph, padded
+from core.backbones.network import Network, NetworkConfig
+
+LAYER = r"layers\.\d+\."
+
+
+class GraphBackbone(nn.Module):
+    """SMILES → `batch` (rows of graphs) → `embed` (b, h). See `Backbone`."""
+
+    spells: ClassVar[bool] = False  # every spelling of a molecule is the same graph
+    files: ClassVar[str] = "`config.json` and `model.safetensors`"
+    embedding: ClassVar[str] = "An embedding is what the network makes of the graph of a molecule."
+    places: ClassVar[dict[str, str]] = {
+        "message in": LAYER + r"conv\.nn\.0",
+        "message out": LAYER + r"conv\.nn\.2",
+        "layer norm": LAYER + "norm",
+    }
+
+    def __init__(self, model: Network, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model, name
+
+    @classmethod
+    def load(cls, folder: Path, about: dict[str, Any], name: str) -> "GraphBackbone":
+        """A saved one, float32 on the CPU, in evaluation mode. Raises `BadInput` for anything that does not fit."""
+        fields = {field.name for field in dataclasses.fields(NetworkConfig)}
+        model = Network(NetworkConfig(**{key: about[key] for key in fields & set(about)}))
+        model.load_state_dict(weights.fitted(weights.read(folder), model.state_dict(), folder))
+        return cls(model, name).eval()
+
+    @property
+    def width(self) -> int:
+        """Length h of an embedding."""
+        return self.model.config.width
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return self.model.config.depth
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The layers, bottom to top."""
+        return self.model.layers
+
+    @property
+    def after(self) -> nn.Module:
+        """What the top layer's atoms go through: the pool and one net more."""
+        return nn.ModuleList([self.model.pool, self.model.out])
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.out.weight.device
+
+    def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
+        """Rows of `graphs.padded` on the device of the weights, in their precision."""
+        found, weight = padded([graph(one, self.model.config.encodings) for one in smiles]), self.model.out.weight
+        given = {name: torch.from_numpy(array).to(weight.device) for name, array in found.items()}
+        return {name: each.to(weight.dtype) if each.is_floating_point() else each for name, each in given.items()}
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """Embeddings (b, h) of a batch; padding has no part in them."""
+        return self.model(batch)
+
+    forward = embed
+
+    def lengths(self, smiles: Sequence[str]) -> np.ndarray:
+        """Atoms (n,) of each molecule."""
+        return np.array([len(atoms_and_bonds(one)[0]) for one in smiles], dtype=np.int64)
+
+    def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
+        """(row, sentence) for elements that have no column of their own."""
+        found = []
+        for row, one in enumerate(smiles):
+            atoms = chem.parse(one).GetAtoms()
+            if rare := sorted({atom.GetSymbol() for atom in atoms if atom.GetAtomicNum() not in ELEMENTS}):
+                found.append((row, f"{', '.join(rare)}: not told from other rare elements"))
+        return found
+
+    def thin(self, share: float) -> None:
+        """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = share
+
+    def counts(self) -> dict[str, int]:
+        """Numbers in the parameters, in those that are trained, and in buffers."""
+        return {
+            "parameters": sum(weight.numel() for weight in self.parameters()),
+            "trainable": sum(weight.numel() for weight in self.parameters() if weight.requires_grad),
+            "buffers": sum(value.numel() for value in self.buffers()),
+        }
+
+    def save(self, folder: Path, half: bool = False) -> None:
+        """config.json and model.safetensors; `half` stores half precision, read back as float32."""
+        state = {name: value.half() if half else value for name, value in self.model.state_dict().items()}
+        precision = {"torch_dtype": "float16"} if half else {}
+        about = {"model_type": GRAPHS, "name": self.name}
+        weights.write(folder, state, self.model.config.to_json() | about | precision)
