@@ -85,28 +85,40 @@ class Network(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         known, there = batch["known"], batch["ends"][..., 0] >= 0
-        counts, width = known.sum(1), self.config.width
-        molecule = torch.arange(len(known), device=known.device).repeat_interleave(counts)
-        ends = (batch["ends"] + (counts.cumsum(0) - counts)[:, None, None])[there].T  # atoms numbered through the batch
-        atoms = self.atoms(torch.cat([batch["atoms"][known], *self._encoded(batch, known)], 1))
-        bonds = None if self.bonds is None else self.bonds(batch["bonds"][there])
-        virtual = atoms.new_zeros(len(known), width) if self.config.virtual_node else None
-        for layer in self.layers:
-            atoms, virtual = layer(atoms, ends, bonds, molecule, virtual)
-        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=len(known))))
+        counts = known.sum(1)
+        values, vectors = batch["values"][:, None].expand(batch["vectors"].shape), batch["vectors"]
+        if self.training and vectors.numel():  # an eigenvector's sign means nothing
+            signs = torch.randint(0, 2, (len(known), 1, vectors.shape[2]), device=vectors.device)
+            vectors = vectors * (2 * signs - 1).to(vectors)
+        flat = {name: batch[name][known] for name in ("atoms", "walks")}
+        flat |= {"vectors": vectors[known], "values": values[known], "bonds": batch["bonds"][there]}
+        first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
+        flat |= {"ends": (batch["ends"] + first)[there].T}
+        flat |= {"molecule": torch.arange(len(known), device=known.device).repeat_interleave(counts)}
+        return self.flat(flat, len(known))
 
-    def _encoded(self, batch: dict[str, Tensor], known: Tensor) -> list[Tensor]:
+    def flat(self, given: dict[str, Tensor], count: int) -> Tensor:
+        """Embeddings (count, width) of atoms and bonds that lie one below the other.
+
+        `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` and `ends` (2, ·) one a direction of a
+        bond; `molecule` (n,) says whose an atom is.
+        """
+        molecule, width = given["molecule"], self.config.width
+        atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
+        bonds = None if self.bonds is None else self.bonds(given["bonds"])
+        virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
+        for layer in self.layers:
+            atoms, virtual = layer(atoms, given["ends"], bonds, molecule, virtual)
+        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+
+    def _encoded(self, given: dict[str, Tensor]) -> list[Tensor]:
         """The sum of what the encodings say of each atom (n, encoded), if there are any."""
         found = []
         if self.walks is not None:
-            found.append(self.walks(batch["walks"][known]))
+            found.append(self.walks(given["walks"]))
         if self.spectrum is not None:
-            vectors, values = batch["vectors"], batch["values"][:, None]
-            if self.training:  # an eigenvector's sign means nothing
-                vectors = vectors * (torch.randint(0, 2, values.shape, device=values.device).to(values) * 2 - 1)
-            values = values.expand(vectors.shape)[known]
-            pairs = self.spectrum(torch.stack([vectors[known], values], 2))  # (n, k, encoded)
-            found.append((pairs * (values > 0)[..., None]).sum(1))
+            pairs = self.spectrum(torch.stack([given["vectors"], given["values"]], 2))  # (n, k, encoded)
+            found.append((pairs * (given["values"] > 0)[..., None]).sum(1))
         return [torch.stack(found).sum(0)] if found else []
 
 

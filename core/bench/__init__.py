@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from core.bench import scoring, solving, speed, training, verifying
+from core.bench import graphs, scoring, solving, speed, training, verifying
 from core.spec import BadInput
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -14,6 +14,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "solvers": solving.run,
     "verification": verifying.run,
     "training": training.run,
+    "graphs": graphs.run,
 }
 LONG = ("quality", "planted", "foretelling")  # take hours, and tables: each is asked for by name alone
 

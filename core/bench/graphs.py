@@ -1,0 +1,128 @@
+"""Graphs of molecules: how fast they are drawn, and a training of ours beside a plain loop of `torch_geometric`.
+
+The same network, molecules, batch size and optimiser; what either prepares once is not counted, what it does in every
+epoch is. Seconds are the processor's own, so that what else runs is not counted.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.bench.speed import dot
+
+if TYPE_CHECKING:
+    from core.backbones.graphs import Graph
+
+MOLECULES, BATCH, REPEATS = 1024, 64, 5
+RATE = 1e-5  # small: what is measured is time
+
+
+def run() -> dict[str, Any]:
+    """Molecules a CPU-second: drawn as graphs with both encodings, read in training by GINE; ratio to a plain loop."""
+    import torch
+
+    from core.backbones import Gnn
+    from core.backbones import graphs as drawn
+
+    smiles, targets = table()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        drawn.walks("CC", 16)  # what is imported once
+        seconds = []
+        for _ in range(REPEATS):
+            for remembered in (drawn.atoms_and_bonds, drawn.walks, drawn.laplacian):
+                remembered.cache_clear()
+            seconds.append(timed(lambda: [drawn.graph(one) for one in smiles]))
+            dot()
+        made = [drawn.graph(one) for one in smiles]
+        ways = {"ours": lambda: ours(smiles, targets), "plain": lambda: plain(made, targets)}
+        spent: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(REPEATS):
+            for label, way in ways.items():
+                spent[label].append(way())
+                dot()
+        middle = {label: statistics.median(values) for label, values in spent.items()}
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        "weights": Gnn()().counts()["parameters"],
+        "graphs a CPU-second": round(len(smiles) / statistics.median(seconds)),
+        "molecules a CPU-second, training": round(len(smiles) / middle["ours"]),
+        "times a plain loop": round(middle["plain"] / middle["ours"], 2),
+    }
+
+
+def table() -> tuple[list[str], np.ndarray]:
+    """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    from core.experiments import Load
+    from core.report import SILENT
+
+    found = [one for one in Load("bundled:drugs").make(SILENT).smiles if 20 <= len(one) <= 100][:MOLECULES]
+    return found, np.random.default_rng(1).normal(size=(len(found), 1))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def ours(smiles: list[str], targets: np.ndarray) -> float:
+    """Seconds of an epoch by the loop that every fine-tuning goes through."""
+    import torch
+
+    from core.backbones import Gnn
+    from core.predictor import Predictor
+    from core.report import SILENT
+    from core.training import Plan, train
+
+    predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
+    predictor.backbone.thin(0.0)
+    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
+
+    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+        return predictor.loss(
+            predictor(predictor.encode([smiles[row] for row in rows])), labels[torch.from_numpy(rows)]
+        )
+
+    plan = Plan(epochs=1, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
+                warm_up=0.1, clip=1.0, patience=0, precision="float32", seed=0)  # fmt: skip
+    return timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT))
+
+
+def plain(made: list["Graph"], targets: np.ndarray) -> float:
+    """Seconds of an epoch of the same network as one would write it: a `DataLoader`, a loss, an optimiser."""
+    import torch
+    from torch_geometric.data import Data
+    from torch_geometric.loader import DataLoader
+
+    from core.backbones import Gnn
+    from core.predictor import Predictor
+
+    predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0).train()
+    predictor.backbone.thin(0.0)
+    data = [
+        Data(
+            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.bonds),
+            walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
+            values=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
+        )
+        for one, label in zip(made, targets, strict=True)
+    ]  # fmt: skip
+    optimiser = torch.optim.AdamW(predictor.parameters(), lr=RATE, fused=True)
+
+    def epoch() -> None:
+        for batch in DataLoader(data, BATCH, shuffle=True):
+            given = {"atoms": batch.x, "bonds": batch.edge_attr, "ends": batch.edge_index, "molecule": batch.batch}
+            given |= {name: batch[name] for name in ("walks", "vectors", "values")}
+            outputs = predictor.head(predictor.backbone.model.flat(given, len(batch.y)))
+            predictor.loss(outputs, batch.y).backward()
+            torch.nn.utils.clip_grad_norm_(predictor.parameters(), 1.0, foreach=True)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    return timed(epoch)
