@@ -23,7 +23,7 @@ class Gnn:
     layer: Literal["gcn", "gin", "gine"] = Field(default="gine", description="how atoms hear; gine hears bonds too")
     width: int = Field(default=96, ge=4, le=4096, description="length of an embedding")
     depth: int = Field(default=4, ge=1, le=100, description="layers")
-    pool: Literal["sum", "mean", "attention"] = Field(default="sum", description="how atoms become a molecule")
+    pooling: Literal["sum", "mean", "attention"] = Field(default="sum", description="how atoms become a molecule")
     virtual_node: bool = Field(default=False, description="an atom more that is bound to all others")
     walk: int = Field(default=16, ge=0, le=64, description="steps of the random walk that tells of an atom's place")
     eigenvectors: int = Field(default=8, ge=0, le=64, description="of the Laplacian, that tell of it")
@@ -44,7 +44,7 @@ class Gnn:
         from core.backbones.graph_backbone import GraphBackbone
         from core.backbones.network import Network, NetworkConfig
 
-        names = ("layer", "width", "depth", "pool", "virtual_node", "walk", "eigenvectors")
+        names = ("layer", "width", "depth", "pooling", "virtual_node", "walk", "eigenvectors")
         config = NetworkConfig(**{name: getattr(self, name) for name in names})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

@@ -14,7 +14,7 @@ from core.backbones.graphs import ATOM, BOND, Encodings
 from core.spec import BadInput
 
 LAYERS = ("gcn", "gin", "gine")
-POOLS = ("sum", "mean", "attention")
+POOLINGS = ("sum", "mean", "attention")
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class NetworkConfig:
     layer: Literal["gcn", "gin", "gine"] = "gine"
     width: int = 96  # numbers of an atom, and of an embedding
     depth: int = 4  # layers
-    pool: Literal["sum", "mean", "attention"] = "sum"
+    pooling: Literal["sum", "mean", "attention"] = "sum"
     virtual_node: bool = False  # an atom beside every molecule that is bound to all of it
     walk: int = 16  # steps of the random walk
     eigenvectors: int = 8  # of the Laplacian
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, known in (("layer", LAYERS), ("pool", POOLS)):
+        for name, known in (("layer", LAYERS), ("pooling", POOLINGS)):
             if getattr(self, name) not in known:
                 raise BadInput(f"config: `{name}` is one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("width", "depth"):
@@ -164,6 +164,6 @@ def _conv(config: NetworkConfig) -> nn.Module:
 def _pool(config: NetworkConfig) -> nn.Module:
     from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
 
-    if config.pool == "attention":
+    if config.pooling == "attention":
         return AttentionalAggregation(_net(config.width, config.hidden, 1))
-    return SumAggregation() if config.pool == "sum" else MeanAggregation()
+    return SumAggregation() if config.pooling == "sum" else MeanAggregation()

@@ -95,6 +95,7 @@ LABELS = {
     "valid": "Validation part",
     "test": "Test part",
     "pool": "Pool, set aside",
+    "gnn": "Network over graphs",
     "ia3": "(IA)³",
     "lora": "LoRA",
     "bitfit": "BitFit",

@@ -43,7 +43,7 @@ def test_the_same_seed_is_the_same_network() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"layer": "gcn"}, {"layer": "gin", "virtual_node": True, "pool": "attention"}, {"walk": 0}]
+    "settings", [{}, {"layer": "gcn"}, {"layer": "gin", "virtual_node": True, "pooling": "attention"}, {"walk": 0}]
 )
 def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
     made = dataclasses.replace(SMALL, **settings)()

@@ -8,7 +8,7 @@ import torch
 
 from core import chem
 from core.backbones.graphs import graph, padded
-from core.backbones.network import LAYERS, POOLS, Network, NetworkConfig
+from core.backbones.network import LAYERS, POOLINGS, Network, NetworkConfig
 from core.spec import BadInput
 
 SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O")
@@ -69,11 +69,11 @@ def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -
 
 
 @pytest.mark.parametrize("virtual_node", [False, True])
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("layer", LAYERS)
-def test_neither_order_nor_company_matters(layer: str, pool: str, virtual_node: bool) -> None:
+def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_node: bool) -> None:
     """Without eigenvectors, whose signs and turns are arbitrary, an embedding is the same to the last digits."""
-    config = NetworkConfig(layer=layer, pool=pool, virtual_node=virtual_node, eigenvectors=0, width=24)
+    config = NetworkConfig(layer=layer, pooling=pooling, virtual_node=virtual_node, eigenvectors=0, width=24)
     network = made(**dataclasses.asdict(config))
     with torch.no_grad():
         together = network(batch(SMILES, config))
@@ -122,7 +122,7 @@ def test_forward_mode_agrees_with_reverse_mode(layer: str) -> None:
     from torch.func import functional_call, jvp, vjp
 
     network, config = (
-        made(layer=layer, width=16, virtual_node=True, pool="attention"),
+        made(layer=layer, width=16, virtual_node=True, pooling="attention"),
         NetworkConfig(layer=layer, width=16),
     )
     given = batch(SMILES[3:], config)
@@ -137,7 +137,7 @@ def test_forward_mode_agrees_with_reverse_mode(layer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pool": "max"}, "one of sum"),
+    ("settings", "told"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pooling": "max"}, "one of sum"),
                            ({"dropout": 1.0}, "below 1"), ({"walk": -1}, "from 0 to 64")]
 )  # fmt: skip
 def test_what_is_no_network_is_refused(settings: dict, told: str) -> None:
