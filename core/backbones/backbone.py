@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.backbones import dropout
 from core.backbones.molformer import Molformer, load
 from core.backbones.tokenizer import MolformerTokenizer
 
@@ -96,9 +97,7 @@ class Backbone(nn.Module):
 
     def thin(self, share: float) -> None:
         """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
-        for module in self.model.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = share
+        dropout.thin(self.model, share)
 
     def counts(self) -> dict[str, int]:
         """Numbers in the parameters, in those that are trained, and in the feature maps (which are never)."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core import chem
-from core.backbones import weights
+from core.backbones import dropout, weights
 from core.backbones.config import GRAPHS
 from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graph, padded
 from core.backbones.network import Network, NetworkConfig
@@ -93,17 +93,7 @@ class GraphBackbone(nn.Module):
 
     def thin(self, share: float) -> None:
         """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
-        for module in self.model.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = share
-
-    def counts(self) -> dict[str, int]:
-        """Numbers in the parameters, in those that are trained, and in buffers."""
-        return {
-            "parameters": sum(weight.numel() for weight in self.parameters()),
-            "trainable": sum(weight.numel() for weight in self.parameters() if weight.requires_grad),
-            "buffers": sum(value.numel() for value in self.buffers()),
-        }
+        dropout.thin(self.model, share)
 
     def save(self, folder: Path, half: bool = False) -> None:
         """config.json and model.safetensors; `half` stores half precision, read back as float32."""

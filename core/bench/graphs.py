@@ -26,6 +26,7 @@ def run() -> dict[str, Any]:
 
     from core.backbones import Gnn
     from core.backbones import graphs as drawn
+    from core.training import cost
 
     smiles, targets = table()
     threads = torch.get_num_threads()
@@ -49,7 +50,7 @@ def run() -> dict[str, Any]:
     finally:
         torch.set_num_threads(threads)
     return {
-        "weights": Gnn()().counts()["parameters"],
+        "weights": cost(Gnn()())["parameters"],
         "graphs a CPU-second": round(len(smiles) / statistics.median(seconds)),
         "molecules a CPU-second, training": round(len(smiles) / middle["ours"]),
         "times a plain loop": round(middle["plain"] / middle["ours"], 2),
