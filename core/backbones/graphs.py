@@ -8,6 +8,7 @@ either encoding are remembered by molecule and setting, so that another number o
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -185,7 +186,8 @@ def laplacian(smiles: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     atoms, ends, _ = atoms_and_bonds(smiles)
     vectors, values = np.zeros((len(atoms), count), np.float32), np.zeros(count, np.float32)
     if count and ends.size:
-        spectrum, every = np.linalg.eigh(normalised(len(atoms), ends))
+        with _threads().limit(limits=1, user_api="blas"):  # several would spend six times as long on waiting
+            spectrum, every = np.linalg.eigh(normalised(len(atoms), ends))
         told = np.flatnonzero(spectrum > FLAT)[:count]
         vectors[:, : len(told)], values[: len(told)] = every[:, told], spectrum[told]
     return _still(vectors), _still(values)
@@ -227,6 +229,13 @@ _COLUMNS = np.array(  # by atomic number: the columns of its element, its group 
         for number in range(NOBLE[-1] + 1)
     ]
 )
+
+
+@functools.cache
+def _threads() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _still(array: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ class Network(nn.Module):
         flat = {name: batch[name][known] for name in ("atoms", "walks")}
         flat |= {"vectors": vectors[known], "values": values[known], "bonds": batch["bonds"][there]}
         first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
-        flat |= {"ends": (batch["ends"] + first)[there].T}
+        flat |= {"ends": (batch["ends"] + first)[there].T.contiguous()}
         flat |= {"molecule": torch.arange(len(known), device=known.device).repeat_interleave(counts)}
         return self.flat(flat, len(known))
 
