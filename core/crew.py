@@ -41,8 +41,7 @@ def together(spec: Spec, store: Store, report: Report, workers: int, kinds: str 
     once more and says why. Raises `Cancelled`; what was begun resumes from its checkpoints. `kinds` is the module that
     knows the recipes.
     """
-    tree = Tree.of(spec, store)
-    if len(tree.missing) > 2 and workers > 1:
+    if workers > 1 and len((tree := Tree.of(spec, store)).missing) > 2:
         Crew(tree, store, report.part(0, 0.98), kinds).work(min(workers, len(tree.missing) - 1))
         report = report.part(0.98, 1)
     return make(spec, store, report)

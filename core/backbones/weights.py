@@ -1,4 +1,4 @@
-"""The tensors of a MoLFormer on disk: safetensors under the hub's names, read strictly or not at all."""
+"""The tensors of a backbone on disk: safetensors, a MoLFormer's under the hub's names, read strictly or not at all."""
 
 import hashlib
 import json
