@@ -213,6 +213,12 @@ class Curvature:
         drawn = self.draws() if self.draws else self.batches
         return drawn, torch.tensor([float(measured(targets)) for _, targets in drawn])
 
+    def part(self, cells: int) -> "Curvature":
+        """The curvature of some of the batches, spread evenly over them, that have about so many cells."""
+        many = max(1, min(len(self.batches), round(cells / self.cells * len(self.batches))))
+        picked = [self.batches[place * len(self.batches) // many] for place in range(many)]
+        return Curvature(self.seen, picked, self.damping, self.form, pulse=self.pulse)
+
     def rows(self) -> "Rows":
         """The undamped Gauss–Newton matrix as AᵀA, with a row √(ℓ″ / N) ∂f/∂θ for each measured cell."""
         from core.gram import Rows

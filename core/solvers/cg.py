@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from core.report import SILENT, Report
+from core.solvers.preconditioner import preconditioner
 from core.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite
 from core.spec import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -30,6 +33,9 @@ class CG:
         default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 does for ranking"
     )
     steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature at most")
+    preconditioner: int = Field(
+        default=0, ge=0, le=8192, description="training cells whose own curvature is inverted first; 0: none"
+    )
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         import torch
@@ -37,7 +43,10 @@ class CG:
         began, size = time.monotonic(), checked(vector)
         enough = max(self.tolerance, torch.finfo(vector.dtype).eps)
         x, r, warnings = vector * 0, vector.clone(), []
-        p, rho = r.clone(), float(r @ r)
+        share = 0.2 if self.preconditioner else 0.0
+        near, told = self._near(curvature, report.part(0, share)), report.part(share, 1)
+        p = near(r).clone()
+        rho = float(r @ p)
         best, best_residual, true, last_restart = x, math.inf, None, math.inf
         history = [(0, 1.0)]
         products = step = 0
@@ -57,26 +66,27 @@ class CG:
             step += 1
             x = x + (rho / bend) * p
             r = r - (rho / bend) * bent
-            new = float(r @ r)
-            now = math.sqrt(new) / size
+            now = float(r.norm()) / size
             history.append((step, now))
             if now < best_residual:
                 best, best_residual, true = x, now, None
-            report(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
+            told(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
             if now <= enough:
                 r = vector - curvature @ x
                 products += 1
-                new = float(r @ r)
-                true = best_residual = math.sqrt(new) / size
+                true = best_residual = float(r.norm()) / size
                 best, history[-1] = x, (step, true)
                 if true <= self.tolerance:
                     break
                 if true >= 0.9 * last_restart:
                     warnings.append(f"rounding keeps the residual at {true:.2g}; a looser `tolerance` would stop here")
                     break
-                last_restart, p, rho = true, r.clone(), new
+                last_restart, p = true, near(r).clone()
+                rho = float(r @ p)
                 continue
-            p, rho = r + (new / rho) * p, new
+            z = near(r)
+            new = float(r @ z)
+            p, rho = z + (new / rho) * p, new
         if true is None:
             true = float((vector - curvature @ best).norm()) / size
         if not math.isfinite(true) or not math.isfinite(best_residual):
@@ -88,6 +98,12 @@ class CG:
                 "raise `steps` or `damping`"
             )
         return Solution(best, true, step, time.monotonic() - began, converged, history, tuple(warnings))
+
+    def _near(self, curvature: Matrix, report: Report) -> "Callable[[Tensor], Tensor]":
+        """r → something near (curvature)⁻¹ r, or r itself."""
+        if not self.preconditioner:
+            return lambda r: r
+        return preconditioner(curvature, self.preconditioner, report)
 
     def _done(self, residual: float, step: int) -> float:
         """Share of the way: in digits of the residual or in steps, whichever is further."""

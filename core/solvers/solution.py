@@ -24,13 +24,16 @@ class NotSolved(ArithmeticError):
 class Matrix(Protocol):
     """A symmetric matrix (d, d) known by its products.
 
-    `sample` gives a mini-batch estimate of it (LiSSA alone asks), `rows` what it is made of (the dual alone, which also
-    asks for its `damping`, and whoever chooses the dual for its `cells`).
+    `sample` gives a mini-batch estimate of it (LiSSA alone asks), `part` one of some of its cells (a preconditioner),
+    `rows` what it is made of (the dual and the preconditioner, which also ask for its `damping`, and whoever chooses
+    the dual for its `cells`).
     """
 
     def __matmul__(self, vector: "Tensor") -> "Tensor": ...
 
     def sample(self, generator: "torch.Generator") -> "Matrix": ...
+
+    def part(self, cells: int) -> "Matrix": ...
 
     def rows(self) -> "Rows": ...
 

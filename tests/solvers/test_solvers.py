@@ -46,6 +46,9 @@ class Dense:
         picked = torch.randint(len(self.matrix), (self.batch,), generator=generator)
         return Dense(self.matrix[picked], self.damping)
 
+    def part(self, cells: int) -> "Dense":
+        return Dense(self.matrix[:: len(self.matrix) // cells], self.damping)
+
     def rows(self) -> "Rows":
         return Rows(self.matrix / len(self.matrix) ** 0.5)
 
@@ -169,6 +172,26 @@ def test_cg_reaches_a_tight_tolerance_within_as_many_steps_as_parameters(system)
     found = CG(tolerance=tolerance)(curvature, vector)
     assert found.converged and found.steps <= 32
     assert torch.allclose(found.answer, curvature.solve(vector), rtol=100 * tolerance, atol=100 * tolerance)
+
+
+@pytest.mark.parametrize("cells", [50, 100])
+def test_a_part_of_the_cells_as_preconditioner_saves_steps_and_changes_no_answer(cells):
+    generator = torch.Generator().manual_seed(11)
+    scale = torch.logspace(1, -3, 120, dtype=torch.float64)
+    curvature = Dense(torch.randn(200, 120, generator=generator, dtype=torch.float64) * scale, 0.1)
+    vector = torch.randn(120, generator=generator, dtype=torch.float64)
+    plain = CG(tolerance=1e-8, steps=400)(curvature, vector)
+    helped = CG(tolerance=1e-8, preconditioner=cells)(curvature, vector)
+    assert helped.converged and helped.steps < 0.5 * plain.steps
+    assert torch.allclose(helped.answer, curvature.solve(vector), rtol=1e-5, atol=1e-5)
+    whole = CG(tolerance=1e-8, preconditioner=200)(curvature, vector)
+    assert whole.steps < helped.steps
+
+
+def test_a_preconditioner_wants_a_damping(system):
+    curvature, vector = system
+    with pytest.raises(NotSolved, match=r"preconditioner.*above 0"):
+        CG(preconditioner=50)(Dense(curvature.matrix, 0.0), vector)
 
 
 def test_cg_says_when_it_was_cut_short(system):
