@@ -34,6 +34,7 @@ def run() -> dict[str, Any]:
     solvers = {
         "dual": Dual(),
         "cg to 1e-2": CG(),
+        f"cg to 1e-2, {TRAIN // 4} cells first": CG(preconditioner=TRAIN // 4),
         "lissa": LiSSA(depth=DEPTH, repeats=1),
         "identity": Identity(),
     }
@@ -70,6 +71,7 @@ def _small() -> dict[str, Any]:
     dense = Exact(most=case.seen.d)(curvature, gradient, Report())
     scores = case.first_order(dense.answer)
     solvers = {"dual": Dual(), "cg to 1e-2": CG(), "identity": Identity()}
+    solvers["cg to 1e-2, 100 cells first"] = CG(preconditioner=100)
     solvers |= {f"lissa, seed {seed}": LiSSA(depth=LISSA_STEPS, seed=seed) for seed in range(5)}
     found: dict[str, Any] = {"weights": case.seen.d}
     for name, solver in solvers.items():

@@ -28,7 +28,9 @@ def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) ->
     assert min(small[f"lissa, seed {seed}"]["spearman with the dense answer"] for seed in range(5)) > 0.98
     assert small["identity"]["spearman with the dense answer"] < small["cg to 1e-2"]["spearman with the dense answer"]
     solvers = {name: one for name, one in found.items() if isinstance(one, dict)}
-    assert set(solvers) == {"dual", "cg to 1e-2", "lissa", "identity"}
+    assert set(solvers) == {"dual", "cg to 1e-2", "cg to 1e-2, 6 cells first", "lissa", "identity"}
+    assert solvers["cg to 1e-2, 6 cells first"]["residual"] <= 1e-2
+    assert small["cg to 1e-2, 100 cells first"]["steps"] < small["cg to 1e-2"]["steps"]
     assert solvers["identity"]["residual"] > solvers["cg to 1e-2"]["residual"]
     assert solvers["dual"]["residual"] <= 1e-4 and solvers["dual"]["times the dual's seconds"] == 1
     assert solvers["dual"]["spearman with the dual"] == 1

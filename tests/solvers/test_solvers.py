@@ -47,7 +47,7 @@ class Dense:
         return Dense(self.matrix[picked], self.damping)
 
     def part(self, cells: int) -> "Dense":
-        return Dense(self.matrix[:: len(self.matrix) // cells], self.damping)
+        return Dense(self.matrix[:: max(1, len(self.matrix) // cells)], self.damping)
 
     def rows(self) -> "Rows":
         return Rows(self.matrix / len(self.matrix) ** 0.5)
@@ -161,6 +161,8 @@ def test_auto_is_the_dual_while_all_pairs_can_be_held(system):
     assert Auto()(curvature, vector).numbers["chosen"] == "dual"
     found = Auto(most=199)(curvature, vector)
     assert found.numbers["chosen"] == "cg" and found.converged
+    assert Auto(most=199).chosen(curvature).preconditioner == 1024, "which needs a damping to divide by"
+    assert Auto(most=199).chosen(Dense(curvature.matrix, 0.0)).preconditioner == 0
     curvature = Dense(curvature.matrix, curvature.damping)
     curvature.form = "hessian"
     assert Auto().chosen(curvature).kind == "cg"
