@@ -121,11 +121,9 @@ def paired_difference(
     With one seed the first is unknown: `repeats` is then 1 and no verdict should be drawn. Raises `BadInput` with fewer
     than two test molecules.
     """
-    from scipy.stats import t as student
-
     measured = ~np.isnan(labels)
     y, a, b = labels[measured], ours[:, measured], theirs[:, measured]
-    repeats, n = a.shape
+    n = a.shape[1]
     if n < 2:
         raise BadInput(f"{n} test molecules have a label, a difference needs at least 2; enlarge the test part")
     differences = rmse(y, a) - rmse(y, b)  # (s,)
@@ -136,7 +134,18 @@ def paired_difference(
         [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)],
         0,
     )
-    of_molecules = float(np.var(drawn, ddof=1))
+    return with_interval(differences, float(np.var(drawn, ddof=1)), n)
+
+
+def with_interval(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:
+    """The mean of paired differences (s,), less is better, with a 95 % interval that knows two noises.
+
+    That of repeating is theirs over s; `of_molecules`: the variance that the n test molecules at hand bring. They add;
+    the degrees of freedom are Welch–Satterthwaite's. With one repeat its noise is unknown.
+    """
+    from scipy.stats import t as student
+
+    repeats = len(differences)
     of_repeats = float(np.var(differences, ddof=1)) / repeats if repeats > 1 else 0.0
     total = of_molecules + of_repeats
     freedom = n - 1.0

@@ -21,6 +21,7 @@ from core.resuming import Progress, checkpoint, resumed, state
 from core.spec import BadInput
 
 SORTED = 32  # batches that are sorted by length together
+Draw = Callable[[np.random.Generator], np.ndarray]
 WIDE = 256  # numbers a token from which a CPU's bfloat16 pays
 CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
 
@@ -41,6 +42,7 @@ class Plan:
     precision: str  # "float32" or "bfloat16"
     seed: int
     scales: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
+    sorted: int = SORTED  # batches that are sorted by length together; 0: none, where no padding is worked on
     averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
 
     def looks(self, n: int) -> list[int]:
@@ -58,13 +60,14 @@ def train(
     evaluate: Callable[[], dict[str, float]],
     plan: Plan,
     report: Report,
+    draw: Draw | None = None,
 ) -> Progress:
     """Train `model` in place and leave it with the weights of its best evaluation.
 
     See `_trained`; running out of memory is a `BadInput` here, which says what to change.
     """
     try:
-        return _trained(model, lengths, loss_of, evaluate, plan, report)
+        return _trained(model, lengths, loss_of, evaluate, plan, report, draw)
     except Exception as error:
         if not memory.is_short(error):
             raise
@@ -83,12 +86,14 @@ def _trained(
     evaluate: Callable[[], dict[str, float]],
     plan: Plan,
     report: Report,
+    draw: Draw | None,
 ) -> Progress:
     """The loop itself.
 
     `lengths` (n, k): tokens of each training molecule in each of its k spellings, of which every epoch draws one;
     `loss_of(rows, spellings, step)`: mean loss of those rows (b,), so spelled (b,); `evaluate()`: numbers of the
-    validation part, of which `valid_loss` decides. Raises `BadInput` when the loss is no longer finite.
+    validation part, of which `valid_loss` decides; `draw`: as many rows as there are molecules, an epoch's, by default
+    each once. Raises `BadInput` when the loss is no longer finite.
     """
     moving = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _optimiser(moving, plan)
@@ -104,7 +109,7 @@ def _trained(
         torch.manual_seed(_mix(plan.seed, progress.look))
         model.train()
         losses = []
-        for step, rows, spellings in _batches(lengths, plan, start, looks[progress.look]):
+        for step, rows, spellings in _batches(lengths, plan, start, looks[progress.look], draw):
             rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["scale"]
@@ -191,7 +196,9 @@ def _mix(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _batches(
+    lengths: np.ndarray, plan: Plan, start: int, stop: int, draw: Draw | None = None
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Row numbers and spellings of the steps `start` … `stop`: shuffled, then of about equal length within a batch.
 
     32 batches are sorted at a time: of 8, a batch of 64 molecules of Lipophilicity is 29 % padding, of 32 7 %.
@@ -200,12 +207,13 @@ def _batches(lengths: np.ndarray, plan: Plan, start: int, stop: int) -> Iterator
     each = math.ceil(n / plan.batch_size)
     for epoch in range(start // each, (stop - 1) // each + 1):
         generator = np.random.default_rng([plan.seed, epoch, 1])
-        order, spellings = generator.permutation(n), generator.integers(kinds, size=n)
+        order = generator.permutation(n) if draw is None else draw(generator)
+        spellings = generator.integers(kinds, size=n)
         tokens = lengths[np.arange(n), spellings]
-        window = SORTED * plan.batch_size
-        order = np.concatenate(
-            [part[np.argsort(tokens[part], kind="stable")] for part in np.split(order, range(window, n, window))]
-        )
+        if window := plan.sorted * plan.batch_size:
+            order = np.concatenate(
+                [part[np.argsort(tokens[part], kind="stable")] for part in np.split(order, range(window, n, window))]
+            )
         batches = np.split(order, range(plan.batch_size, n, plan.batch_size))
         for place, batch in enumerate(generator.permutation(len(batches))):
             if start <= epoch * each + place < stop:

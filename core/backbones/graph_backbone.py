@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from core import chem
 from core.backbones import dropout, weights
 from core.backbones.config import GRAPHS
-from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graph, padded
+from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graph, graphs, padded
 from core.backbones.network import Network, NetworkConfig
+from core.report import SILENT, Report
 
 LAYER = r"layers\.\d+\."
 
@@ -76,6 +77,10 @@ class GraphBackbone(nn.Module):
         """Embeddings (b, h) of a batch; padding has no part in them."""
         return self.model(batch)
 
+    def embed_atoms(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings of molecules (b, h) and of their atoms (n, h), and the row (n,) of the molecule of each atom."""
+        return self.model.both(batch)
+
     forward = embed
 
     def lengths(self, smiles: Sequence[str]) -> np.ndarray:
@@ -90,6 +95,10 @@ class GraphBackbone(nn.Module):
             if rare := sorted({atom.GetSymbol() for atom in atoms if atom.GetAtomicNum() not in ELEMENTS}):
                 found.append((row, f"{', '.join(rare)}: not told from other rare elements"))
         return found
+
+    def unread(self, smiles: Sequence[str], report: Report = SILENT) -> list[tuple[int, str]]:
+        """(row, reason) of molecules that have no graph; the graphs of the others are remembered. See `graphs`."""
+        return graphs(smiles, self.model.config.encodings, report)[1]
 
     def thin(self, share: float) -> None:
         """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""

@@ -54,11 +54,14 @@ def lineage(folder: Path) -> list[dict[str, Any]]:
     return [{name: found.get(name) for name in TOLD} | {"corpus": corpus}, *found.get("before", ())]
 
 
-def note(folder: Path, recipe: str, name: str, smiles: Sequence[str], digest: str, start: Any) -> None:
-    """Write beside weights in `folder` that they have read `smiles`, without labels, and what `start` had read."""
+def note(folder: Path, recipe: str, name: str, smiles: Sequence[str], digest: str, start: Any, labels: int = 0) -> None:
+    """Write beside weights in `folder` that they have read `smiles`, and what `start` had read.
+
+    `labels`: columns of measured labels that they learned with them.
+    """
     origin = place(start)
-    corpus = {"digest": digest, "molecules": len(smiles), "labels": 0}
-    told = {"backbone": name, "recipe": recipe, "objective": {}, "corpus": corpus}
+    corpus = {"digest": digest, "molecules": len(smiles), "labels": labels}
+    told = {"backbone": name, "recipe": recipe, "objective": {"measured": 1.0} if labels else {}, "corpus": corpus}
     told["before"] = lineage(origin) if origin else []
     (folder / CARD).write_text(json.dumps(told, indent=1))
     earlier = full_keys(origin) if origin else np.empty(0, np.uint64)

@@ -84,6 +84,17 @@ class Network(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        given = self.laid(batch)
+        return self.flat(given, len(batch["known"]))
+
+    def both(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings of the molecules (b, width) and of their atoms (n, width), and whose each atom is (n,)."""
+        given, count = self.laid(batch), len(batch["known"])
+        atoms = self.heard(given, count)
+        return self.pooled(atoms, given["molecule"], count), atoms, given["molecule"]
+
+    def laid(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The rows of a batch, one below the other without their padding, as `flat` takes them."""
         known, there = batch["known"], batch["ends"][..., 0] >= 0
         counts = known.sum(1)
         values, vectors = batch["values"][:, None].expand(batch["vectors"].shape), batch["vectors"]
@@ -95,7 +106,7 @@ class Network(nn.Module):
         first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
         flat |= {"ends": (batch["ends"] + first)[there].T.contiguous()}
         flat |= {"molecule": torch.arange(len(known), device=known.device).repeat_interleave(counts)}
-        return self.flat(flat, len(known))
+        return flat
 
     def flat(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (count, width) of atoms and bonds that lie one below the other.
@@ -103,13 +114,21 @@ class Network(nn.Module):
         `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` and `ends` (2, ·) one a direction of a
         bond; `molecule` (n,) says whose an atom is.
         """
+        return self.pooled(self.heard(given, count), given["molecule"], count)
+
+    def pooled(self, atoms: Tensor, molecule: Tensor, count: int) -> Tensor:
+        """Embeddings (count, width) of molecules from those of their atoms."""
+        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+
+    def heard(self, given: dict[str, Tensor], count: int) -> Tensor:
+        """Embeddings (n, width) of atoms after the last layer."""
         molecule, width = given["molecule"], self.config.width
         atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
         bonds = None if self.bonds is None else self.bonds(given["bonds"])
         virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
         for layer in self.layers:
             atoms, virtual = layer(atoms, given["ends"], bonds, molecule, virtual)
-        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+        return atoms
 
     def _encoded(self, given: dict[str, Tensor]) -> list[Tensor]:
         """The sum of what the encodings say of each atom (n, encoded), if there are any."""

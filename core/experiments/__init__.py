@@ -3,6 +3,7 @@
 from core.experiments.adapt import Adapt
 from core.experiments.audit import Audit, Mend, beside_parts
 from core.experiments.baseline import Baseline
+from core.experiments.computed import Computed
 from core.experiments.ensemble import Ensemble
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
@@ -11,6 +12,9 @@ from core.experiments.join import Join
 from core.experiments.landscape import Landscape
 from core.experiments.load import Load, settled
 from core.experiments.mean_influence import MeanInfluence
+from core.experiments.member import Member, mixture
+from core.experiments.mixture_study import MixtureStudy
+from core.experiments.multitask import Multitask
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
 from core.experiments.presets import PRESETS, of_methods, preset
@@ -28,6 +32,7 @@ __all__ = [
     "Adapt",
     "Audit",
     "Baseline",
+    "Computed",
     "Ensemble",
     "FineTune",
     "Gather",
@@ -36,7 +41,10 @@ __all__ = [
     "Landscape",
     "Load",
     "MeanInfluence",
+    "Member",
     "Mend",
+    "MixtureStudy",
+    "Multitask",
     "Part",
     "Plant",
     "Pretrain",
@@ -48,6 +56,7 @@ __all__ = [
     "Tune",
     "Verify",
     "beside_parts",
+    "mixture",
     "of_methods",
     "parts",
     "preset",

@@ -1,0 +1,53 @@
+"""Computed: molecules of a table with properties that RDKit computes, as labels; said to be computed, not measured."""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+from rdkit.Chem import Descriptors
+
+from core import chem
+from core.data import Dataset
+from core.report import Report
+from core.spec import BadInput, Spec, settings
+
+KNOWN = dict(Descriptors.descList)
+
+
+@settings
+class Computed(Spec[Dataset]):
+    """A table's molecules with computed properties in place of what was measured of them."""
+
+    kind: ClassVar[str] = "computed"
+    effort: ClassVar[float] = 0.1
+
+    table: Spec[Dataset] = Field(description="whose molecules are taken")
+    properties: tuple[str, ...] = Field(
+        default=("MolLogP", "TPSA", "MolMR"), description="names of RDKit's descriptors, each a task"
+    )
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.properties if name not in KNOWN]
+        if unknown or not self.properties:
+            raise BadInput(
+                f"`properties` wants names of RDKit's descriptors such as MolLogP or TPSA; got {unknown or 'none'}"
+            )
+
+    @property
+    def title(self) -> str:
+        return f"computed properties of {self.table.title.removeprefix('load ')}"
+
+    def make(self, report: Report, table: Dataset) -> Dataset:
+        values = np.empty((len(table), len(self.properties)))
+        for row, smiles in enumerate(table.smiles):
+            if row % 200 == 0:
+                report(row / len(table), f"computed properties of {row:,} of {len(table):,} molecules")
+            molecule = chem.parse(smiles)
+            values[row] = [KNOWN[name](molecule) for name in self.properties]
+        values[~np.isfinite(values)] = np.nan
+        return Dataset(
+            smiles=table.smiles,
+            targets=values,
+            tasks=self.properties,
+            provenance={**table.provenance, "kinds": ["regression"] * len(self.properties), "computed": "by RDKit"},
+        )

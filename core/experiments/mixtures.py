@@ -1,0 +1,89 @@
+"""Mixtures with a name: the one that comes with the installation, and ToyMix from files of one's own."""
+
+from pathlib import Path
+from typing import Any
+
+from core.backbones import Gnn
+from core.data import Dataset
+from core.experiments.computed import Computed
+from core.experiments.load import Load
+from core.experiments.member import Member, mixture
+from core.experiments.mixture_study import MixtureStudy
+from core.experiments.multitask import Multitask
+from core.experiments.part import parts
+from core.spec import BadInput, Spec
+
+QM9 = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv",
+       "u0_atom", "u298_atom", "h298_atom", "g298_atom")  # fmt: skip
+TOX21 = ("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma", "SR-ARE", "SR-ATAD5",
+         "SR-HSE", "SR-MMP", "SR-p53")  # fmt: skip
+TOYMIX: dict[str, dict[str, Any]] = {  # Beaini et al. 2023, arXiv 2310.04292
+    "qm9": {
+        "files": ("qm9.csv.gz", "qm9.csv", "qm9_25k.csv.gz"),
+        "smiles": "smiles",
+        "targets": QM9,
+        "learned": {"hidden": 128, "scaler": "robust"},  # the rotational constant A of water is 800, the median 3
+    },
+    "tox21": {
+        "files": ("Tox21-7k-12-labels.csv.gz", "tox21.csv.gz"),
+        "smiles": "smiles",
+        "targets": TOX21,
+        "learned": {"hidden": 64},
+    },
+    "zinc": {
+        "files": ("ZINC12k.csv.gz", "ZINC12k.csv"),
+        "smiles": "SMILES",
+        "targets": ("SA", "logp", "score"),
+        "learned": {"hidden": 32},
+    },
+}
+ADDRESS = "https://storage.valencelabs.com/graphium/datasets/neurips_2023/Small-dataset/"
+LAYERS = ("gcn", "gin", "gine")
+
+
+def toymix(
+    folder: str, seed: int = 0, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()
+) -> tuple[Member, ...]:
+    """QM9, Tox21 and ZINC12k, from a folder that holds their files, each split at random 80 : 10 : 10.
+
+    Raises `BadInput` where a file is not there.
+    """
+    found = []
+    for name, about in TOYMIX.items():
+        there = [Path(folder) / file for file in about["files"] if (Path(folder) / file).is_file()]
+        if not there:
+            raise BadInput(
+                f"{folder} has no file of {name} ({' or '.join(about['files'])}); ToyMix's files lie at {ADDRESS}"
+            )
+        table = Load(f"file:{there[0]}", smiles=about["smiles"], targets=about["targets"])
+        found.append(Member(*parts(table, seed=seed), name=name, **about["learned"]))
+    return mixture(found, beside)
+
+
+def at_hand(seed: int = 0) -> tuple[Member, ...]:
+    """Two measured tables that come with the installation, and computed properties of drug molecules beside them."""
+    drugs = Computed(Load("bundled:drugs", limit=800))
+    return mixture(
+        (
+            Member(*parts(Load("bundled:solubility"), seed=seed), name="solubility"),
+            Member(*parts(Load("bundled:hydration"), seed=seed), name="hydration"),
+            Member(*parts(drugs, seed=seed), name="computed"),
+        )
+    )
+
+
+def demo(seed: int = 0) -> MixtureStudy:
+    """Solubility, hydration free energy and computed properties, together and each alone: minutes on two cores."""
+    backbone = Gnn(width=48, depth=3)
+    multi = Multitask(at_hand(seed), backbone=backbone, epochs=8, batch_size=64, learning_rate=3e-3)
+    return MixtureStudy(multi, controls=("steps", "molecules"), seeds=seeds(seed))
+
+
+def of_toymix(folder: str, seed: int = 0, epochs: int = 30) -> MixtureStudy:
+    """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
+    multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
+    return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYERS), seeds=seeds(seed))
+
+
+def seeds(seed: int) -> tuple[int, ...]:
+    return tuple(100 * seed + number for number in range(3))

@@ -1,0 +1,93 @@
+"""One against many: how each table of a mixture fares alone and with the others, each difference beside its noise."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.metrics import auroc, with_interval
+
+DRAWS = 200  # of the bootstrap over test molecules
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureComparison:
+    """What a study of a mixture found.
+
+    `table`: a row a backbone, arm, member, seed and task of the test part, with every metric (NaN: undefined there).
+    `record`: members, their means by arm and seed, differences with intervals, the verdict, published numbers.
+    """
+
+    table: pd.DataFrame
+    record: dict[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.table.to_parquet(folder / "tasks.parquet", index=False)
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "MixtureComparison":
+        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        return cls(pd.read_parquet(folder / "tasks.parquet"), record)
+
+
+def error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float) -> float | None:
+    """What two models are compared by in a task (n,): mean error in standard deviations, or 1 − AUROC; less is better.
+
+    None where it is undefined.
+    """
+    measured = ~np.isnan(labels)
+    y, p = labels[measured], predictions[measured]
+    if kind == "binary":
+        area = auroc(y > 0.5, p)
+        return None if area is None else 1 - area
+    return float(np.mean(np.abs(y - p))) / spread if len(y) else None
+
+
+def mean_error(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    kinds: Sequence[str],
+    spread: np.ndarray,
+    rows: np.ndarray | None = None,
+) -> float:
+    """`error` over the tasks (n, t) in which it is defined; `rows`: of these molecules alone, which may repeat."""
+    taken = slice(None) if rows is None else rows
+    found = [
+        error(labels[taken, task], predictions[taken, task], kind, float(spread[task]))
+        for task, kind in enumerate(kinds)
+    ]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else np.nan
+
+
+def difference(
+    labels: np.ndarray,
+    ours: Sequence[np.ndarray],
+    theirs: Sequence[np.ndarray],
+    kinds: Sequence[str],
+    spread: np.ndarray,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Mean error of `ours` less that of `theirs`, predictions (n, t) of the same seeds for the same molecules.
+
+    The interval knows the noise of repeating and that of the test molecules (bootstrap; see `metrics.with_interval`).
+    """
+    pairs = list(zip(ours, theirs, strict=True))
+    each = [mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs]
+    generator, n = np.random.default_rng([seed, 10]), len(labels)
+    drawn = []
+    for rows in (generator.integers(n, size=n) for _ in range(DRAWS)):
+        values = [
+            mean_error(labels, one, kinds, spread, rows) - mean_error(labels, other, kinds, spread, rows)
+            for one, other in pairs
+        ]
+        drawn.append(np.mean(values))
+    return with_interval(np.array(each), float(np.nanvar(drawn, ddof=1)), n)
