@@ -54,7 +54,9 @@ FLAGS = np.array([[0.0], [1.0], [np.nan], [1.0], [0.0]])
 def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> None:
     model = heads(tables("a", LABELS, loss=loss), tables("b", FLAGS))
     embedded = model.embed(["C", "CC", "CO", "N", "CCN"])
-    given = [Given(torch.arange(5), head.scaled(values)) for head, values in zip(model.heads, (LABELS, FLAGS))]
+    given = [
+        Given(torch.arange(5), head.scaled(values)) for head, values in zip(model.heads, (LABELS, FLAGS), strict=True)
+    ]
     found = model.losses(embedded, given)
     cells = []
     outputs = model.heads[0](embedded[0])
@@ -142,7 +144,7 @@ def test_binned_labels_are_classes_and_predictions_their_mean() -> None:
 def test_a_task_without_two_different_labels_is_refused() -> None:
     head = Head(Learning("mine"), ("x",), ("regression",), 4, 0.0)
     for values in ([[1.0], [1.0]], [[np.nan], [2.0]]):
-        with pytest.raises(BadInput, match="mine: the training part has . labels of 'x', all alike"):
+        with pytest.raises(BadInput, match=r"mine: the training part has . labels of 'x', all alike"):
             head.fit_scaler(np.array(values))
 
 

@@ -203,7 +203,7 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(store: Store) -> Non
     spec = small()
     odd = dataclasses.replace(spec.members[1], train=Given(("CCCCO", "CCCCCO"), (1.0, 1.0)), name="odd")
     study = MixtureStudy(dataclasses.replace(spec, members=(spec.members[0], odd)), seeds=(0,))
-    with pytest.raises(BadInput, match="nothing can be compared: .*all alike"):
+    with pytest.raises(BadInput, match=r"nothing can be compared: .*all alike"):
         make(study, store, Report())
 
 
