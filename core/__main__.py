@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import auditing, benching, commands, pretraining, schema
+from core import auditing, benching, commands, on_tables, pretraining, schema
 from core.disk import is_closed, is_full, plain
 from core.faults import explained
 from core.report import Cancelled
@@ -91,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     for of_preset in (run_, recipe_):
         of_preset.add_argument("--seed", type=int, default=None, help="seed of a preset (0 by default)")
         of_preset.add_argument("--table", default="", help="table of a preset: a file, or bundled:NAME, hub:NAME")
+        of_preset.add_argument(
+            "--data", default="", metavar="DIR", help="folder with the files of a mixture, for toymix"
+        )
         of_preset.add_argument("--target", action="append", metavar="COLUMN", help="column of its labels (repeatable)")
         of_preset.add_argument("--unit", default="", help="unit of its labels")
         of_preset.add_argument("--pool", default="", help="molecules to choose among, for influence and selection")
@@ -104,8 +107,8 @@ def parser() -> argparse.ArgumentParser:
     methods_ = command("methods", commands.methods, "parameters that each method trains")
     methods_.add_argument("--backbone", default="molsway-mini", metavar="NAME")
     for name, does, help in (
-        ("score", commands.score, "score every row of a table with a finished influence run"),
-        ("predict", commands.predict, "predict every row of a table with a finished fit"),
+        ("score", on_tables.score, "score every row of a table with a finished influence run"),
+        ("predict", on_tables.predict, "predict every row of a table with a finished fit or trunk"),
     ):
         added = command(name, does, help)
         added.add_argument("key", metavar="KEY")
@@ -123,6 +126,13 @@ def parser() -> argparse.ArgumentParser:
                 metavar="K",
                 help="how many of the most helpful and most harmful are named (5 by default)",
             )
+    embed_ = command("embed", on_tables.embed, "embeddings of every molecule of a table")
+    embed_.add_argument(
+        "start", metavar="KEY", help="of a fit, an adaptation or a trunk; or a checkpoint's name, folder"
+    )
+    embed_.add_argument("table", metavar="TABLE", help="CSV, TSV, Parquet, SDF or SMI")
+    embed_.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet to write")
+    embed_.add_argument("--smiles", default="", metavar="COLUMN", help="column of the SMILES (guessed by default)")
     verify_ = command("verify", commands.verify, "put finished scores to the test: train again with random halves")
     verify_.add_argument("key", metavar="KEY")
     verify_.add_argument("--subsets", type=int, default=32, metavar="N", help="trainings, each with its own half")

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from core.bar import Bar
 from core.report import Report
 from core.spec import BadInput, Spec
 
+OF_PRESETS = ("seed", "table", "pool", "data")  # options that presets alone take
 DEEPEST = 100  # recipes within recipes; python itself gives up at some 170
 
 
@@ -22,8 +22,10 @@ def run(options: argparse.Namespace) -> Any:
     from core.experiments import PRESETS, preset
 
     if options.spec in PRESETS:
-        wanted = preset(options.spec, options.seed or 0, *_tables(options))
-    elif given := [f"--{name}" for name in ("seed", "table", "pool") if getattr(options, name) not in (None, "")]:
+        wanted = preset(options.spec, options.seed or 0, *_tables(options), options.data)
+    elif given := [
+        f"--{name}" for name in ("seed", "table", "pool", "data") if getattr(options, name) not in (None, "")
+    ]:
         raise BadInput(
             f"{given[0]} is for presets ({', '.join(PRESETS)}); change the seeds and tables inside the recipe"
         )
@@ -199,7 +201,7 @@ def delete(options: argparse.Namespace) -> Any:
 def recipe(options: argparse.Namespace) -> Any:
     from core.experiments import preset
 
-    value = recipes.as_json(preset(options.name, options.seed or 0, *_tables(options)))
+    value = recipes.as_json(preset(options.name, options.seed or 0, *_tables(options), options.data))
     return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
 
 
@@ -224,31 +226,6 @@ def methods(options: argparse.Namespace) -> Any:
         for kind, c in found.items()
     ]
     return "\n".join(rows)
-
-
-def score(options: argparse.Namespace) -> Any:
-    from core.experiments.applying import score_file
-
-    return _applied(options, "Scores", score_file, labels=options.labels, top=options.top)
-
-
-def predict(options: argparse.Namespace) -> Any:
-    from core.experiments.applying import predict_file
-
-    return _applied(options, "Fit", predict_file)
-
-
-def _applied(options: argparse.Namespace, product: str, does: Callable[..., Any], **more: Any) -> Any:
-    store = opened(options)
-    entry = store.find(options.key)
-    kinds = [kind for kind, cls in Spec.kinds.items() if cls.product.__name__ == product]
-    if entry.kind not in kinds:
-        why = "" if getattr(Spec.kinds.get(entry.kind), "gradient", True) else ", which has no gradient to score with"
-        wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
-        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
-    with Bar() as bar:
-        given = (Path(options.table), options.out, Report(tell=bar))
-        return does(store, entry.spec, *given, smiles=options.smiles, **more)
 
 
 def verify(options: argparse.Namespace) -> Any:

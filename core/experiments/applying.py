@@ -48,7 +48,7 @@ def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report,
         return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
 
     given = (table, out, columns, fit.tasks, smiles, (), report)
-    return apply(*given, check=lambda molecules: model().check(molecules), product=_product(store, spec))
+    return apply(*given, check=lambda molecules: model().check(molecules), product=product_of(store, spec))
 
 
 def score_file(
@@ -90,7 +90,7 @@ def score_file(
         report,
         check=lambda molecules: each()[0].check(molecules),
         vet=(lambda labelled: check_labels(fit, labelled, "table")) if "binary" in fit.record["kinds"] else None,
-        product=_product(store, *members, *(one.fit for one in members)),
+        product=product_of(store, *members, *(one.fit for one in members)),
         top=top,
     )
 
@@ -162,7 +162,7 @@ def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) ->
     return Report(tell=tell, cancelled=report.cancelled)
 
 
-def _product(store: Any, *specs: Spec) -> dict[str, str]:
+def product_of(store: Any, *specs: Spec) -> dict[str, str]:
     """Keys, and when what lies under them was made: made again it may predict otherwise."""
     return {spec.key: store.find(spec.key).made for spec in specs}
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from core.backbones import Pretrained
 from core.data import Dataset
+from core.experiments import mixtures
 from core.experiments.adapt import Adapt
 from core.experiments.baseline import Baseline
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence
 from core.experiments.load import Load
+from core.experiments.mixture_study import MixtureStudy
 from core.experiments.part import parts
 from core.experiments.plant import Plant
 from core.experiments.selection_study import SelectionStudy
@@ -155,6 +157,18 @@ def _beside(
     return fit, pool or rest[0]
 
 
+def mixture(seed: int = 0) -> MixtureStudy:
+    """Three tables that come with the installation, together and each alone: minutes on two cores."""
+    return mixtures.demo(seed)
+
+
+def toymix(seed: int = 0, data: str = "") -> MixtureStudy:
+    """ToyMix (QM9, Tox21, ZINC12k) by GCN, GIN and GINE, together and each table alone; hours on two cores."""
+    if not data:
+        raise BadInput(f"toymix wants --data, a folder with its files; they lie at {mixtures.ADDRESS}")
+    return mixtures.of_toymix(data, seed)
+
+
 PRESETS: dict[str, Callable[..., Spec]] = {
     "demo": demo,
     "influence": influence,
@@ -164,17 +178,34 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "report-selection": report_selection,
     "report-diversity": report_diversity,
     "adaptation": adaptation,
+    "mixture": mixture,
+    "toymix": toymix,
 }
 
 POOLED = (influence, selection, report_selection, report_diversity)  # those that take a pool of one's own
 
 
-def preset(name: str, seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Spec:
+OF_FILES = (toymix,)  # those that take a folder of files
+OWN = (mixture, toymix)  # those whose tables are not to be chosen
+
+
+def preset(
+    name: str,
+    seed: int = 0,
+    table: Spec[Dataset] | None = None,
+    pool: Spec[Dataset] | None = None,
+    data: str = "",
+) -> Spec:
     """The recipe that a name stands for, on tables of one's own where it takes them. Raises `BadInput`."""
     if name not in PRESETS:
         raise BadInput(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     if pool is not None and PRESETS[name] not in POOLED:
         able = ", ".join(one for one, does in PRESETS.items() if does in POOLED)
         raise BadInput(f"the preset {name!r} has no pool of yours; leave --pool out, or take {able}")
-    given = {"table": table, "pool": pool}
+    if data and PRESETS[name] not in OF_FILES:
+        able = ", ".join(one for one, does in PRESETS.items() if does in OF_FILES)
+        raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or take {able}")
+    if table is not None and PRESETS[name] in OWN:
+        raise BadInput(f"the preset {name!r} has tables of its own; leave --table out, or change its recipe")
+    given = {"table": table, "pool": pool, "data": data or None}
     return PRESETS[name](seed, **{what: one for what, one in given.items() if one is not None})
