@@ -42,6 +42,7 @@ class Plan:
     precision: str  # "float32" or "bfloat16"
     seed: int
     scales: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
+    begins: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → share of the steps from which it moves
     sorted: int = SORTED  # batches that are sorted by length together; 0: none, where no padding is worked on
     averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
 
@@ -112,7 +113,7 @@ def _trained(
         for step, rows, spellings in _batches(lengths, plan, start, looks[progress.look], draw):
             rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
             for group in optimiser.param_groups:
-                group["lr"] = rate * group["scale"]
+                group["lr"] = rate * group["scale"] if step >= group["begins"] * total else 0.0
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
                 loss = loss_of(rows, spellings, step)
             loss.backward()
@@ -175,13 +176,14 @@ def _exchange(average: dict[str, Tensor], moving: dict[str, nn.Parameter]) -> No
 
 def _optimiser(moving: dict[str, nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     """AdamW; biases and layer norms are not decayed."""
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, weight in moving.items():
         scale = next((factor for start, factor in plan.scales if name.startswith(start)), 1.0)
-        groups.setdefault((scale, weight.ndim >= 2), []).append(weight)
+        begins = next((share for start, share in plan.begins if name.startswith(start)), 0.0)
+        groups.setdefault((scale, begins, weight.ndim >= 2), []).append(weight)
     settings = [
-        {"params": weights, "scale": scale, "weight_decay": plan.weight_decay if deep else 0.0}
-        for (scale, deep), weights in groups.items()
+        {"params": weights, "scale": scale, "begins": begins, "weight_decay": plan.weight_decay if deep else 0.0}
+        for (scale, begins, deep), weights in groups.items()
     ]
     return torch.optim.AdamW(settings, lr=plan.learning_rate, fused=True)
 

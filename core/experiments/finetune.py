@@ -139,6 +139,8 @@ class FineTune(Spec[Fit]):
             torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
             proof = put_to_work(self.method, predictor, train.smiles)
         plan = self.plan(body, device.type, len(train))
+        if hasattr(self.method, "begins"):
+            plan = dataclasses.replace(plan, begins=tuple(self.method.begins(predictor)))
         targets = predictor.scaled(train.targets)
 
         written = spelled(train.smiles, self.spellings if body.spells else 1, self.seed)

@@ -8,6 +8,7 @@ from core.methods.bitfit import BitFit
 from core.methods.dora import DoRA
 from core.methods.fourierft import FourierFT
 from core.methods.full import Full
+from core.methods.gradual import Gradual
 from core.methods.head import Head
 from core.methods.ia3 import IA3
 from core.methods.last_layers import LastLayers
@@ -18,4 +19,6 @@ from core.methods.oft import OFT
 from core.methods.vera import VeRA
 from core.spec import Family
 
-METHODS = Family("method", Full, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, OFT, FourierFT, MiSS, Head)
+METHODS = Family(
+    "method", Full, Gradual, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, OFT, FourierFT, MiSS, Head
+)

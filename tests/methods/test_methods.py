@@ -18,6 +18,7 @@ SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
 HEAD = 295_681  # of molformer-xl, one task
 MOVED = {  # of molformer-xl's own weights, or beside them
     "full": 44_375_040,
+    "gradual": 44_375_040,
     "last-layers": 2 * 3_546_624 + 1_536,
     "lora": 589_824,
     "dora": 589_824 + 4 * 12 * 768,

@@ -1,0 +1,46 @@
+"""Every weight moves in the end, the head first and the layers one after another, from the top."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.spec import settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class Gradual:
+    """The backbone is unfrozen layer by layer from the top, so that what it knows is not lost to an untrained head.
+
+    Howard & Ruder 2018 (arXiv 1801.06146). The head moves from the first step; by `until` all layers do, and what lies
+    below them last of all.
+    """
+
+    kind: ClassVar[str] = "gradual"
+    name: ClassVar[str] = "gradual unfreezing"
+    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
+
+    until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights move")
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        predictor.requires_grad_(True)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: all."""
+        return sum(weight.numel() for weight in backbone.parameters())
+
+    def begins(self, predictor: "nn.Module") -> Iterator[tuple[str, float]]:
+        """How names of weights begin, and the share of the steps from which these move; the first that fits counts."""
+        backbone = predictor.backbone
+        stages = {id(module): 1 for module in (backbone.after, *backbone.after.children())}
+        stages |= {id(layer): 1 + place for place, layer in enumerate(reversed(list(backbone.layers)))}
+        last = backbone.depth + 1
+        yield "head.", 0.0
+        for name, module in predictor.named_modules():
+            if id(module) in stages:
+                yield f"{name}.", self.until * stages[id(module)] / last
+        yield "", self.until
