@@ -1,41 +1,13 @@
 """One against many: how each table of a mixture fares alone and with the others, each difference beside its noise."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from core.metrics import auroc, with_interval
 
 DRAWS = 200  # of the bootstrap over test molecules
-
-
-@dataclass(frozen=True, eq=False)
-class MixtureComparison:
-    """What a study of a mixture found.
-
-    `table`: a row a backbone, arm, member, seed and task of the test part, with every metric (NaN: undefined there).
-    `record`: members, their means by arm and seed, differences with intervals, the verdict, published numbers.
-    """
-
-    table: pd.DataFrame
-    record: dict[str, Any]
-
-    def summary(self) -> dict[str, Any]:
-        return self.record
-
-    def save(self, folder: Path) -> None:
-        self.table.to_parquet(folder / "tasks.parquet", index=False)
-        (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "MixtureComparison":
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / "tasks.parquet"), record)
 
 
 def error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float) -> float | None:

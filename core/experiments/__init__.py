@@ -1,10 +1,12 @@
 """What can be asked for: one file a kind of work, its recipe and how it is made."""
 
+from core.experiments.ablation import Ablation
 from core.experiments.adapt import Adapt
 from core.experiments.audit import Audit, Mend, beside_parts
 from core.experiments.baseline import Baseline
 from core.experiments.computed import Computed
 from core.experiments.ensemble import Ensemble
+from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
 from core.experiments.influence import Influence
@@ -24,16 +26,19 @@ from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.suspects import Suspects
+from core.experiments.transfer import Transfer
 from core.experiments.tune import Tune
 from core.experiments.verify import Verify
 
 __all__ = [
     "PRESETS",
+    "Ablation",
     "Adapt",
     "Audit",
     "Baseline",
     "Computed",
     "Ensemble",
+    "Few",
     "FineTune",
     "Gather",
     "Influence",
@@ -53,6 +58,7 @@ __all__ = [
     "SelectionStudy",
     "Study",
     "Suspects",
+    "Transfer",
     "Tune",
     "Verify",
     "beside_parts",

@@ -12,10 +12,11 @@ from core.experiments.finetune import STARTS
 from core.experiments.multitask import Multitask
 from core.metrics import with_interval
 from core.mixture import MEANS
-from core.mixture_comparison import MixtureComparison, difference
+from core.mixture_comparison import difference
 from core.published import published
 from core.report import Report
 from core.spec import BadInput, Failed, Spec, settings
+from core.tabled import MixtureComparison
 from core.trunk import Trunk
 
 MULTI, STEPS, MOLECULES = "all together", "alone, as many steps", "alone, as many molecules"

@@ -1,0 +1,197 @@
+"""Transfer: starts by sizes of a small table by seeds → how much sooner a trunk learns it than a random network."""
+
+import dataclasses
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core.backbones import Gnn
+from core.comparison import spread_of
+from core.experiments.baseline import Baseline
+from core.experiments.few import Few
+from core.experiments.finetune import STARTS, FineTune
+from core.fits import PARTS, Fit
+from core.learners import LEARNERS, SupportVectors, named
+from core.methods import METHODS, Full
+from core.metrics import paired_difference
+from core.report import Report
+from core.spec import BadInput, Failed, Spec, settings
+from core.tabled import TransferCurve
+
+CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
+LEAST = 10  # of those that choose
+
+
+@settings
+class Transfer(Spec[TransferCurve]):
+    """Does what a trunk has learned help a table of which little is measured, and how little?
+
+    Each start is fine-tuned by each method on ever more molecules of the training part; an eighth as many of the
+    validation part choose the epoch, since they too had to be measured. All arms of a size and seed see the same
+    molecules and report on the whole test part. Beside them models without a network, of the same molecules. The first
+    start is the reference.
+    """
+
+    kind: ClassVar[str] = "transfer"
+    tolerant: ClassVar[bool] = True
+    effort: ClassVar[float] = 0.5
+
+    fit: Spec[Fit] = Field(description="the fine-tuning that is repeated: its parts, length and rates")
+    starts: tuple[Annotated[Any, STARTS], ...] = Field(
+        default=(Gnn(),), description="models to begin from, the reference first"
+    )
+    names: tuple[str, ...] = Field(default=(), description="what the starts are called; empty: as themselves")
+    methods: tuple[Annotated[Any, METHODS], ...] = Field(default=(Full(),), description="which weights move")
+    learners: tuple[Annotated[Any, LEARNERS], ...] = Field(
+        default=(SupportVectors(),), description="models without a network, beside them"
+    )
+    sizes: tuple[int, ...] = Field(default=(50, 100, 200, 420, 1000), description="molecules to learn from")
+    whole: bool = Field(default=True, description="learn from the whole training part too")
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, heads and batches")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fit, FineTune):
+            raise BadInput("`fit` wants a recipe of kind 'finetune'")
+        for name in ("starts", "methods", "sizes", "seeds"):
+            values = [getattr(one, "key", one) for one in getattr(self, name)]
+            if not values or len({str(one) for one in values}) < len(values):
+                raise BadInput(f"`{name}` wants different values, at least one")
+        if min(self.sizes) < 2:
+            raise BadInput(f"`sizes` wants numbers of molecules, 2 or more, got {list(self.sizes)}")
+        if len(set(self.called)) < len(self.starts):
+            raise BadInput(f"the starts want different `names`, one each; they are called {', '.join(self.called)}")
+
+    @property
+    def title(self) -> str:
+        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}, {len(self.seeds)} seeds"
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The starts' names."""
+        return self.names if len(self.names) == len(self.starts) else tuple(one.called for one in self.starts)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(arm for arm, _, _ in self.runs))
+
+    @property
+    def runs(self) -> dict[tuple[str, int, int], Spec[Fit]]:
+        """The trainings by arm, size (0: the whole part) and seed."""
+        found: dict[tuple[str, int, int], Spec[Fit]] = {}
+        for size in (*sorted(self.sizes), *((0,) if self.whole else ())):
+            for seed in self.seeds:
+                tables = {name: getattr(self.fit, name) for name in PARTS}
+                if size:
+                    tables["train"] = Few(self.fit.train, size, seed=seed)
+                    tables["valid"] = Few(self.fit.valid, max(LEAST, size // CHOSEN), seed=seed)
+                for name, start in zip(self.called, self.starts, strict=True):
+                    for method in self.methods:
+                        arm = name if len(self.methods) == 1 else f"{name}, {method.name}"
+                        found[arm, size, seed] = self._alike(start, method, tables, seed)
+                for learner in self.learners:
+                    found[named(learner), size, seed] = Baseline(**tables, learner=learner, seed=seed)
+        return found
+
+    def _alike(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
+        """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk stays the one it is."""
+        begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
+        return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed)
+
+    def parts(self) -> dict[str, Any]:
+        return {"fits": tuple(self.runs.values())}
+
+    def make(self, report: Report, fits: tuple[Fit | Failed, ...]) -> TransferCurve:
+        runs = dict(zip(self.runs, fits, strict=True))
+        failed = [
+            {"arm": arm, "size": size, "seed": seed, "reason": run.reason}
+            for (arm, size, seed), run in runs.items()
+            if isinstance(run, Failed)
+        ]
+        made = {place: run for place, run in runs.items() if not isinstance(run, Failed)}
+        if len({arm for arm, _, _ in made}) < 2:
+            raise BadInput(f"nothing can be compared: {failed[0]['reason'] if failed else 'there is one arm alone'}")
+        first = next(iter(made.values()))
+        task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
+        rows = []
+        for (arm, size, seed), run in made.items():
+            rows.append({"arm": arm, "size": size, "seed": seed, "rows": len(run.table("train")),
+                         **run.metrics["test"][task]})  # fmt: skip
+        table = pd.DataFrame(rows)
+        main = "auroc" if kind == "binary" else "rmse"
+        points = []
+        for (arm, size), mine in table.groupby(["arm", "size"], sort=False):
+            points.append({"arm": arm, "size": int(size), "rows": int(mine["rows"].iloc[0]),
+                           **{name: spread_of([None if pd.isna(value) else float(value) for value in mine[name]])
+                              for name in (main, "mae", "r2", "spearman") if name in mine}})  # fmt: skip
+        differences = self.differences(made, report)
+        record = {
+            "task": task,
+            "unit": unit,
+            "metric": main,
+            "arms": list(dict.fromkeys(table["arm"])),
+            "baselines": [named(learner) for learner in self.learners],
+            "reference": self.arms[0],
+            "points": points,
+            "differences": differences,
+            "failed": failed,
+            "seeds": list(self.seeds),
+            "digests": first.record["digests"] | {"train": None},
+            "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
+            "verdict": verdict(points, differences, self.arms[0], [named(one) for one in self.learners], main, unit),
+        }
+        return TransferCurve(table, record)
+
+    def differences(self, made: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
+        """Of every arm and size: its RMSE less that of the reference of the same size, with its interval."""
+        found, reference = [], self.arms[0]
+        wanted = [(arm, size) for arm, size in dict.fromkeys((arm, size) for arm, size, _ in self.runs)]
+        for place, (arm, size) in enumerate(wanted):
+            report(place / len(wanted), f"comparing {arm}")
+            both = [
+                (made[arm, size, seed].matrices("test"), made[reference, size, seed].matrices("test"))
+                for seed in self.seeds
+                if arm != reference and (arm, size, seed) in made and (reference, size, seed) in made
+            ]
+            if both:
+                labels = both[0][0][0][:, 0]
+                ours, theirs = (np.stack([pair[side][1][:, 0] for pair in both]) for side in (0, 1))
+                found.append(
+                    {"arm": arm, "size": size, "against": reference, **paired_difference(labels, ours, theirs)}
+                )
+        return found
+
+
+def verdict(
+    points: list[dict[str, Any]],
+    differences: list[dict[str, Any]],
+    reference: str,
+    baselines: list[str],
+    metric: str,
+    unit: str,
+) -> str:
+    """What the curve says: where each start beats the reference, and where anything beats the baselines."""
+    said = []
+    for arm in dict.fromkeys(row["arm"] for row in differences if row["arm"] not in baselines):
+        mine = [row for row in differences if row["arm"] == arm]
+        words = {one: [row for row in mine if row["verdict"] == one] for one in ("better", "worse")}
+        told = [f"{name} at {_sizes(rows)} (by {_size(rows[-1], unit)})" for name, rows in words.items() if rows]
+        said.append(f"“{arm}” against “{reference}”: {' and '.join(told) or 'not distinguishable at any size'}.")
+    least = {
+        size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
+                  key=lambda row: row[metric]["mean"] * (-1 if metric == "auroc" else 1))
+        for size in dict.fromkeys(row["size"] for row in points)
+    }  # fmt: skip
+    won = [row for row in least.values() if row["arm"] in baselines]
+    if won:
+        said.append(f"A model without a network has the best mean at {_sizes(won)}.")
+    return " ".join(said)
+
+
+def _size(row: dict[str, Any], unit: str) -> str:
+    return f"{abs(row['mean']):.3g}{f' {unit}' if unit else ''}, {row['low']:.3g} to {row['high']:.3g}"
+
+
+def _sizes(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{row['size']:,}" if row["size"] else "all" for row in rows)

@@ -1,0 +1,96 @@
+"""What a trunk is worth on a small table, and whether variety or number makes it so."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from core.backbones import Gnn
+from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
+from core.methods import Full, Gradual, Head
+from core.report import Report
+from core.spec import BadInput, read_json
+from core.store import Store, make
+from tests.experiments.test_multitask import SMALL, Given, small
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("transfer"))
+
+
+def fit(**changes: object) -> FineTune:
+    train, valid, test, _ = parts(Load("bundled:hydration"), seed=3, train=60, valid=20, pool=20, test=None)
+    return FineTune(
+        train, valid, test, **{"backbone": SMALL, "features": "none", "steps": 4, "evaluations": 1} | changes
+    )
+
+
+def test_fewer_rows_are_among_the_more_and_parts_keep_the_same_tasks(store: Store) -> None:
+    table = Given(tuple("C" * n for n in range(1, 30)))
+    made = {size: set(make(Few(table, size, seed=2), store, Report()).smiles) for size in (3, 10)}
+    assert made[3] < made[10] and len(made[3]) == 3
+    assert set(make(Few(table, 3, seed=3), store, Report()).smiles) != made[3]
+    assert len(make(Few(table), store, Report())) == 29
+    with pytest.raises(BadInput, match="has 29 measured rows, 40 are asked for"):
+        make(Few(table, 40), store, Report())
+    with pytest.raises(BadInput, match="has 1 tasks, 2 are asked for"):
+        make(Few(table, 3, columns=2), store, Report())
+
+
+def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
+    recipe = Transfer(
+        fit(), starts=(SMALL, small(epochs=1)), names=("random", "trunk"), methods=(Full(), Head(), Gradual()),
+        sizes=(20, 40), seeds=(0, 1),
+    )  # fmt: skip
+    recipe = settled(recipe, store.files)
+    assert len(recipe.runs) == 3 * 2 * (2 * 3 + 1) and recipe.arms[0] == "random, full"
+    for size in (20, 40, 0):
+        tables = {
+            (run.train.key, run.valid.key) for (_, at, seed), run in recipe.runs.items() if at == size and not seed
+        }
+        assert len(tables) == 1
+    made = make(recipe, store, Report())
+    points = {(one["arm"], one["size"]): one for one in made.record["points"]}
+    assert len(points) == 3 * 7 and {one["rows"] for one in points.values()} == {20, 40, 60}
+    assert made.record["baselines"] == ["support vectors"] and not made.record["failed"]
+    for row in made.record["differences"]:
+        ours, theirs = (points[name, row["size"]]["rmse"]["values"] for name in (row["arm"], "random, full"))
+        assert row["mean"] == pytest.approx(np.subtract(ours, theirs).mean(), rel=1e-6)
+    assert all(f"“{arm}” against “random, full”" in made.record["verdict"] for arm in recipe.arms[1:3])
+    assert read_json(recipe.text).key == recipe.key
+    random = [run.backbone.seed for (arm, _, _), run in recipe.runs.items() if arm == "random, full"]
+    assert set(random) == {0, 1}, "random weights are drawn anew"
+
+
+def test_variety_and_number_are_told_apart(store: Store) -> None:
+    multi = small(batch_size=16)
+    recipe = settled(Ablation(multi, fit(), totals=(16, 48), columns=1, steps=3, seeds=(0, 1)), store.files)
+    assert len(recipe.trunks) == 2 * 2 * 3 and len(recipe.runs) == 2 * 2 * 3 + 2
+    for (names, total, _), trunk in recipe.trunks.items():
+        assert sum(one.train.size for one in trunk.members) == total and len(trunk.members) == len(names)
+    made = make(recipe, store, Report())
+    cells = {(one["families"], one["molecules"]): one for one in made.record["cells"]}
+    assert set(cells) == {(0, 0), (1, 16), (1, 48), (2, 16), (2, 48)}
+    assert cells[1, 16]["trainings"] == 4 and cells[2, 16]["trainings"] == 2
+    mine = made.table[(made.table["families"] == 1) & (made.table["molecules"] == 16)]["error"]
+    assert cells[1, 16]["mean"] == pytest.approx(mine.mean())
+    assert (
+        set(made.record["effects"]) == {"molecules", "families"} and "twice as many" in made.record["verdict"].lower()
+    )
+
+
+def test_bad_recipes_are_refused() -> None:
+    spec = small()
+    with pytest.raises(BadInput, match="`sizes` wants different values"):
+        Transfer(fit(), sizes=(20, 20))
+    with pytest.raises(BadInput, match="2 or more"):
+        Transfer(fit(), sizes=(1,))
+    with pytest.raises(BadInput, match="wants a recipe of kind 'finetune'"):
+        Ablation(spec, Transfer(fit()).runs["support vectors", 50, 0])
+    with pytest.raises(BadInput, match="two molecules a table"):
+        Ablation(spec, fit(), totals=(3,))
+    with pytest.raises(BadInput, match="at least two members"):
+        Ablation(dataclasses.replace(spec, members=spec.members[:1]), fit())
+    with pytest.raises(BadInput, match="different `names`"):
+        Transfer(fit(), starts=(SMALL, Gnn(width=12, depth=2, walk=4, eigenvectors=2, seed=1)))
