@@ -20,6 +20,7 @@ ROOMS = {
         ("influence", "Influence", ":material/balance:", "Which molecules of a pool would help or harm"),
         ("sample", "Sample", ":material/filter_alt:", "Keep some molecules of a pool, and see which, before training"),
         ("methods", "Methods", ":material/tune:", "What each way of fine-tuning costs and buys"),
+        ("multitask", "Multitask", ":material/hub:", "Many tables, one network, and what that buys a small one"),
         ("compare", "Compare", ":material/compare_arrows:", "Prove it: arms and runs side by side"),
     ],
     "Kept": [

@@ -131,9 +131,14 @@ def judged(
 
 
 def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
-    """Mean of each metric over the tasks in which it is defined, and by metric the tasks in which it is not."""
+    """Mean of each metric over the tasks in which it is defined, and by metric the tasks in which it is not.
+
+    Errors in label units have no mean over tasks of different units: they are told of a single task alone.
+    """
     found: dict[str, Any] = {"undefined": {}}
     for name in MEANS:
+        if name in ("mae", "rmse") and len(metrics) > 1:
+            continue
         values = {task: one[name] for task, one in metrics.items() if name in one}
         known = [value for value in values.values() if value is not None]
         if values:

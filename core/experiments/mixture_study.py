@@ -107,7 +107,7 @@ class MixtureStudy(Spec[MixtureComparison]):
         found = pd.DataFrame(cards)
         record = {
             "members": next(run for (_, arm, _, _), run in made.items() if arm == MULTI).record["members"],
-            "arms": [
+            "means": [
                 {
                     "backbone": start,
                     "arm": arm,
@@ -204,18 +204,23 @@ def matrix(run: Trunk, member: str, tasks: list[str]) -> tuple[np.ndarray, np.nd
 
 
 def verdict(differences: list[dict[str, Any]]) -> str:
-    """What the differences say, in a sentence or two: the strict control decides, the other is told beside it."""
-    words = {"better": [], "worse": [], "not distinguishable": [], "one seed: noise unknown": []}
-    for row in differences:
-        size = f"{row['member']} with {row['backbone']} against {row['against']} by {abs(row['mean']):.3g}"
-        words[row["verdict"]].append(f"{size} {row['metric']} ({row['low']:.3g} to {row['high']:.3g})")
+    """What the differences say, a sentence a control: the first tells learning together from training longer."""
     said = []
-    if words["better"]:
-        said.append(f"Learning together helps {'; '.join(words['better'])}.")
-    if words["worse"]:
-        said.append(f"It costs {'; '.join(words['worse'])}.")
-    if words["not distinguishable"]:
-        said.append(f"No difference beyond the noise: {'; '.join(words['not distinguishable'])}.")
-    if words["one seed: noise unknown"]:
+    starts = list(dict.fromkeys(row["backbone"] for row in differences))
+    for start, control in dict.fromkeys((row["backbone"], row["against"]) for row in differences):
+        mine = [row for row in differences if (row["backbone"], row["against"]) == (start, control)]
+        found = []
+        for word, verb in (("better", "helps"), ("worse", "costs"), ("not distinguishable", "makes no difference to")):
+            rows = [row for row in mine if row["verdict"] == word]
+            sizes = [
+                row["member"] + (f" ({row['mean']:+.3g} {row['metric']})" if word in ("better", "worse") else "")
+                for row in rows
+            ]
+            if sizes:
+                found.append(f"{verb} {', '.join(sizes)}")
+        whose = f" with {start.removesuffix(' (random weights)')}" if len(starts) > 1 else ""
+        if found:
+            said.append(f"Against a table {control}{whose}, learning together {'; '.join(found)}.")
+    if any(row["verdict"].startswith("one seed") for row in differences):
         said.append("One seed tells nothing of the noise: repeat with three at least.")
     return " ".join(said)

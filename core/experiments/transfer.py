@@ -17,7 +17,7 @@ from core.learners import LEARNERS, SupportVectors, named
 from core.methods import METHODS, Full
 from core.metrics import paired_difference
 from core.report import Report
-from core.spec import BadInput, Failed, Spec, settings
+from core.spec import BadInput, Failed, Spec, changed, settings
 from core.tabled import TransferCurve
 
 CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
@@ -130,18 +130,27 @@ class Transfer(Spec[TransferCurve]):
             "task": task,
             "unit": unit,
             "metric": main,
-            "arms": list(dict.fromkeys(table["arm"])),
             "baselines": [named(learner) for learner in self.learners],
             "reference": self.arms[0],
             "points": points,
             "differences": differences,
             "failed": failed,
+            "notes": [*self.learned_before(), *flattered(made)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
             "verdict": verdict(points, differences, self.arms[0], [named(one) for one in self.learners], main, unit),
         }
         return TransferCurve(table, record)
+
+    def learned_before(self) -> list[str]:
+        """Sentences about starts that have learned from the very table: few molecules of it are not few for them."""
+        own = sources(self.fit.train)
+        return [
+            f"“{name}” has learned from the same table: what it is worth for a table that it has not seen is not told"
+            for name, start in zip(self.called, self.starts, strict=True)
+            if isinstance(start, Spec) and own & sources(start)
+        ]
 
     def differences(self, made: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
         """Of every arm and size: its RMSE less that of the reference of the same size, with its interval."""
@@ -161,6 +170,30 @@ class Transfer(Spec[TransferCurve]):
                     {"arm": arm, "size": size, "against": reference, **paired_difference(labels, ours, theirs)}
                 )
         return found
+
+
+def sources(spec: Spec) -> set[str]:
+    """Keys of the tables that a recipe begins with."""
+    found: set[str] = set()
+
+    def noted(one: Spec) -> Spec:
+        if one.kind == "load":
+            found.add(one.key)
+        return one
+
+    changed(spec, noted)
+    return found
+
+
+def flattered(made: dict[tuple[str, int, int], Fit]) -> list[str]:
+    """What the fits say of numbers that flatter, once an arm: a trunk may have learned the test molecules."""
+    found = {
+        f"“{arm}”: {words}": None
+        for (arm, _, _), fit in made.items()
+        for words in fit.record["warnings"]
+        if "flatter" in words
+    }
+    return list(found)
 
 
 def verdict(

@@ -144,7 +144,7 @@ def go(key: str) -> None:
 
 def room_of(kind: str) -> str:
     """The page that shows a kind of run."""
-    kinds = {"study": "methods"}
+    kinds = {"study": "methods"} | dict.fromkeys(("multitask", "mixture-study", "transfer", "ablation"), "multitask")
     names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
     names |= {"Findings": "data"}
     product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""

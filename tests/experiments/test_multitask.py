@@ -185,7 +185,7 @@ def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -
     study = settled(MixtureStudy(small(), seeds=(0, 1)), store.files)
     assert len(study.runs) == 2 * (1 + 2 + 2)
     record = make(study, store, Report()).record
-    arms = {(one["arm"], one["member"]): one for one in record["arms"]}
+    arms = {(one["arm"], one["member"]): one for one in record["means"]}
     assert set(arms) == {(arm, name) for arm in (MULTI, STEPS, MOLECULES) for name in ("solubility", "hydration")}
     assert all(len(one["mae_sd"]["values"]) == 2 for one in arms.values())
     costs = {one["arm"]: one for one in record["costs"]}

@@ -3,7 +3,7 @@
 import pytest
 from conftest import STATES, words
 
-ROOMS = ("start", "data", "train", "influence", "sample", "methods", "compare", "runs")
+ROOMS = ("start", "data", "train", "influence", "sample", "methods", "multitask", "compare", "runs")
 
 
 @pytest.mark.parametrize("cache", STATES, indirect=True)

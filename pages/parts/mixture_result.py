@@ -1,0 +1,219 @@
+"""What many tables at once came to, on a page: a trunk, tables alone and together, transfer, variety against number."""
+
+import pandas as pd
+import streamlit as st
+
+from core import figures, mixture_figures
+from core.mixture import MEANS
+from pages.parts.runs import Run, readable
+from pages.parts.service import product
+from pages.parts.shell import as_csv, command, exports, notes, verdict
+from pages.parts.words import beside_noise, device_name, duration, minus, number, plain, size
+
+WORDS = {
+    "mae_sd": "MAE in standard deviations",
+    "mae": "MAE in label units",
+    "rmse": "RMSE in label units",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's ρ",
+    "r2": "R²",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+}
+
+
+def trunk_result(run: Run) -> None:
+    """A trunk: how each of its tables is predicted, what each lost so that no part knows another, what it cost."""
+    made = product(run.entry)
+    record = made.record
+    cards = record["members"]
+    for column, (label, value) in zip(
+        st.columns(4),
+        (
+            ("Tables", f"{len(cards)}"),
+            ("Molecules learned", f"{sum(one['rows']['train'] for one in cards):,}"),
+            ("Weights of the trunk", f"{record['backbone_parameters']:,}"),
+            ("Training", duration(record["seconds"])),
+        ),
+        strict=True,
+    ):
+        column.metric(label, value)
+    st.caption(
+        f"Seed {record['seed']}, {record['steps']:,} steps of {plain(record['precision'])} on "
+        f"{plain(device_name(record.get('device')))}; mixed {record['mixing']}, weighed "
+        f"{'by learned uncertainty' if record['weighting'] == 'learned' else record['weighting']}; digest "
+        f"{record['corpus']}."
+    )
+    notes(record.get("warnings", []))
+    rows = [
+        {"table": one["name"], "molecules": one["rows"]["train"], "labels": one["labels"], "tasks": len(one["tasks"])}
+        | {
+            WORDS[name]: number(one["means"]["test"][name])
+            for name in MEANS
+            if one["means"]["test"].get(name) is not None
+        }
+        for one in cards
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="How each table's test part is predicted, mean over tasks")
+    for one in cards:
+        for name, missing in one["means"]["test"]["undefined"].items():
+            tasks = ", ".join(missing[:6]) + (" and others" if len(missing) > 6 else "")
+            st.caption(
+                plain(f"{one['name']}: {WORDS[name]} is undefined in the test part for {tasks}; not in the mean.")
+            )
+    curve = made.curve
+    losses = [name for name in curve if name.startswith("loss: ")]
+    drawn = {
+        name.removeprefix("loss: "): curve[["epoch", name]].rename(columns={name: "valid_loss"}) for name in losses
+    }
+    st.plotly_chart(figures.learning_curves(drawn), key=f"curve-{run.key}", config=figures.CONFIG,
+                    alt="Validation loss of each table by epoch")  # fmt: skip
+    by_task, lost = st.tabs(["By task", "Kept out of training"])
+    with by_task:
+        name = st.selectbox("Table", [one["name"] for one in cards], key=f"member-{run.key}")
+        told = task_table(next(one for one in cards if one["name"] == name))
+        st.dataframe(told, hide_index=True, alt=f"Test metrics of each task of {name}")
+    with lost:
+        shown = [{"table": one["name"], **row} for one in cards for row in one["left_out"]]
+        if shown:
+            st.dataframe(pd.DataFrame(shown), hide_index=True, alt="Molecules that a part lost, and why")
+        st.caption(
+            "No molecule, stereo marks aside, is learned from where any of the tables is chosen or tested by it."
+        )
+    tables = {"predictions": lambda: as_csv(made.predictions), "curve": lambda: as_csv(curve)}
+    exports(f"trunk-{run.key}", run.entry.summary, tables, run.key)
+    st.caption(
+        f"It is a backbone now: choose it in Train, or `python -m core embed {run.key} TABLE --out FILE`, "
+        f"`python -m core predict {run.key} TABLE --out FILE`."
+    )
+    _command(run)
+
+
+def task_table(card: dict) -> pd.DataFrame:
+    """A row a task of a table, every metric of its test part; – where it is undefined."""
+    rows = []
+    for task, found in card["metrics"]["test"].items():
+        shown = {WORDS.get(name, name): number(found[name]) for name in MEANS if name in found}
+        rows.append({"task": task, "measured": found["n"], **shown})
+    return pd.DataFrame(rows)
+
+
+def mixture_study_result(run: Run) -> None:
+    """Tables alone and together: the sentence, the picture, differences beside their noise, what each took."""
+    made = product(run.entry)
+    record = made.record
+    verdict(minus(record["verdict"]))
+    st.caption(f"Seeds {', '.join(map(str, record['seeds']))}; every table on its own test part, the same in all arms.")
+    notes(failures(record, "arm", "member"))
+    known = [name for name in MEANS if any(one.get(name) for one in record["means"])]
+    metric = st.segmented_control("Metric", known, default=known[0], format_func=WORDS.get, key=f"metric-{run.key}")
+    metric = metric or known[0]
+    figure = mixture_figures.together(record["means"], metric, WORDS[metric], record["published"])
+    st.plotly_chart(figure, key=f"together-{run.key}", config=figures.CONFIG, alt="Each table alone and together")
+    if record["published"]:
+        st.caption(f"Hollow: published numbers, not ours. {plain(record['published'][0]['source'])}.")
+    for name in dict.fromkeys(one["metric"] for one in record["differences"]):
+        st.plotly_chart(mixture_figures.differences(record["differences"], name), key=f"apart-{name}-{run.key}",
+                        config=figures.CONFIG, alt=f"Differences of {name} with intervals")  # fmt: skip
+    st.caption(
+        "“As many steps”: as many optimiser steps as the mixture takes, all on the one table; “as many molecules”: the "
+        "molecules of that table that the mixture reads. Only the first tells learning together from training longer."
+    )
+    st.dataframe(mean_table(record), hide_index=True, alt="Every mean with its standard deviation")
+    costs = [
+        {
+            "network": one["backbone"].removesuffix(" (random weights)"),
+            "arm": one["arm"],
+            "steps": f"{one['steps']:,}",
+            "weights": f"{one['parameters']:,}",
+            "time of a seed": duration(one["seconds"]),
+            "memory": size(one["peak_memory"]) if one["peak_memory"] else "–",
+        }
+        for one in record["costs"]
+    ]
+    st.dataframe(pd.DataFrame(costs), hide_index=True, alt="What each arm takes")
+    exports(f"mixture-{run.key}", run.entry.summary, {"tasks": lambda: as_csv(made.table)}, run.key)
+    _command(run)
+
+
+def mean_table(record: dict) -> pd.DataFrame:
+    """A row a table, network and arm; published ones below, named as such."""
+    rows = [
+        {"table": one["member"], "network": one["backbone"].removesuffix(" (random weights)"), "arm": one["arm"]}
+        | {WORDS[name]: beside_noise(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
+        for one in record["means"]
+    ]
+    rows += [
+        {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
+        | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
+        for one in record["published"]
+    ]
+    return pd.DataFrame(rows).fillna("–")
+
+
+def transfer_result(run: Run) -> None:
+    """What a start is worth by how much was measured."""
+    made = product(run.entry)
+    record = made.record
+    verdict(minus(record["verdict"]))
+    st.caption(
+        f"Seeds {', '.join(map(str, record['seeds']))}: each draws other molecules; all arms of a seed see the same. "
+        f"Test digest {record['digests']['test']}. The validation part grows with the training part, an eighth of it."
+    )
+    notes([*record["notes"], *failures(record, "arm", "size")])
+    figure = mixture_figures.transfer(record["points"], record["metric"], record["unit"], record["baselines"])
+    st.plotly_chart(
+        figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by molecules learned from"
+    )
+    rows = [
+        {
+            "arm": one["arm"],
+            "against": one["against"],
+            "molecules": one["size"] or "all",
+            "difference": number(one["mean"]),
+            "from": number(one["low"]),
+            "to": number(one["high"]),
+            "verdict": one["verdict"],
+        }
+        for one in record["differences"]
+    ]
+    shown = pd.DataFrame(rows).astype({"molecules": str}) if rows else pd.DataFrame()
+    st.dataframe(shown, hide_index=True, alt="Differences of RMSE from the reference")
+    exports(f"transfer-{run.key}", run.entry.summary, {"arms": lambda: as_csv(made.table)}, run.key)
+    _command(run)
+
+
+def ablation_result(run: Run) -> None:
+    """Whether variety or number makes a trunk worth more."""
+    made = product(run.entry)
+    record = made.record
+    verdict(minus(record["verdict"]))
+    st.caption(
+        f"Every trunk takes {record['steps']:,} steps and learns {record['columns']} tasks of each of its tables; "
+        f"seeds {', '.join(map(str, record['seeds']))}; test digest {record['digests']['test']}."
+    )
+    notes(failures(record, "tables", "molecules"))
+    cells = [one for one in record["cells"] if one["families"]]
+    figure = mixture_figures.variety(cells, record["scratch"], record["metric"], record["unit"])
+    st.plotly_chart(figure, key=f"variety-{run.key}", config=figures.CONFIG, alt="Error by tables and molecules")
+    words = {"molecules": "twice as many molecules", "families": "one table more"}
+    rows = [
+        {"factor": words[name], "effect": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        for name, one in record["effects"].items()
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What each factor does to the error, with its interval")
+    exports(f"variety-{run.key}", run.entry.summary, {"trainings": lambda: as_csv(made.table)}, run.key)
+    _command(run)
+
+
+def failures(record: dict, *places: str) -> list[str]:
+    """A sentence a training that failed."""
+    return [
+        f"{', '.join(str(one[place] or 'all') for place in places)}, seed {one['seed']} failed: {one['reason']}"
+        for one in record["failed"]
+    ]
+
+
+def _command(run: Run) -> None:
+    if (spec := readable(run)) is not None:
+        command(spec)

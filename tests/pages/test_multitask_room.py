@@ -1,0 +1,126 @@
+"""The room of many tables: what each question asks for, and what its answer shows."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from conftest import checked, words
+
+from core.backbones import Gnn
+from core.experiments import (
+    Ablation,
+    FineTune,
+    Load,
+    Member,
+    MixtureStudy,
+    Multitask,
+    Transfer,
+    mixture,
+    parts,
+    settled,
+)
+from core.line import Line
+from core.report import Report
+from core.spec import Spec, read_json
+from core.store import Store, make
+
+NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
+
+
+def button(at, label: str):
+    return next(one for one in at.button if one.label == label)
+
+
+def asked(at, cache: Path) -> Spec:
+    checked(button(at, "Run it").click().run())
+    return read_json(Line(cache).jobs()[0].spec)
+
+
+def question(at, kind: str):
+    return checked(at.segmented_control(key="question-multitask").set_value(kind).run())
+
+
+def test_the_default_is_a_mixture_that_ends_within_minutes(open_page, cache):
+    spec = asked(open_page("multitask"), cache)
+    assert isinstance(spec, Multitask) and spec.epochs == 8 and spec.backbone.width == 48
+    assert [one.called for one in spec.members] == ["solubility", "hydration", "computed properties of 800 drugs"]
+    assert all(len(one.tests) == 2 and len(one.valids) == 2 for one in spec.members), "kept clear of each other"
+
+
+def test_a_study_asks_for_layers_controls_and_seeds(open_page, cache):
+    at = question(open_page("multitask"), "mixture-study")
+    at.multiselect(key="study-layers").set_value(["gcn", "gine"])
+    at.multiselect(key="study-controls").set_value(["steps"])
+    at.text_input(key="study-seeds").set_value("1, 2").run()
+    assert "16 trainings." in words(checked(at))
+    spec = asked(at, cache)
+    assert isinstance(spec, MixtureStudy) and spec.seeds == (1, 2) and spec.controls == ("steps",)
+    assert [one.layer for one in spec.backbones] == ["gcn", "gine"]
+
+
+def test_without_a_trunk_there_is_nothing_to_transfer(open_page):
+    at = question(open_page("multitask"), "transfer")
+    assert "no trunk chosen yet" in words(at) and button(at, "Run it").disabled
+
+
+def test_variety_keeps_the_trunks_clear_of_the_small_table(open_page, cache):
+    at = question(open_page("multitask"), "ablation")
+    at.text_input(key="variety-totals").set_value("100, 200").run()
+    spec = asked(checked(at), cache)
+    assert isinstance(spec, Ablation) and spec.totals == (100, 200)
+    assert spec.fit.test.key in {test.key for one in spec.multi.members for test in (*one.tests, one.test)}
+
+
+def test_one_table_alone_is_no_mixture_to_study(open_page):
+    at = question(open_page("multitask"), "mixture-study")
+    at.multiselect(key="study-of-tables").set_value(at.multiselect(key="study-of-tables").value[:1]).run()
+    assert "at least two members" in checked(at).error[0].value
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
+    """A store with an answer to each question, made in earnest by the smallest of networks."""
+    store = Store(tmp_path_factory.mktemp("answers"))
+    tables = {"solubility": Load("bundled:solubility", limit=120), "hydration": Load("bundled:hydration", limit=120)}
+    members = mixture([Member(*parts(table, seed=0), name=name) for name, table in tables.items()])
+    multi = Multitask(members, backbone=NETWORK, epochs=1, batch_size=32)
+    fit = FineTune(*parts(tables["hydration"], seed=0), backbone=NETWORK, features="none", steps=2, evaluations=1)
+    recipes = {
+        "trunk": multi,
+        "study": MixtureStudy(multi, seeds=(0, 1)),
+        "transfer": Transfer(fit, starts=(NETWORK, multi), names=("random", "trunk"), sizes=(30,), seeds=(0, 1)),
+        "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
+    }
+    recipes = {name: settled(one, store.files) for name, one in recipes.items()}
+    for one in recipes.values():
+        make(one, store, Report())
+    return store.root, recipes
+
+
+@pytest.fixture
+def cache(request, tmp_path, made, monkeypatch):
+    root = made[0] if getattr(request, "param", "") == "made" else tmp_path / "cache"
+    monkeypatch.setenv("MOLSWAY_CACHE", str(root))
+    monkeypatch.setattr("core.jobs.Worker.start", lambda self: self)
+    monkeypatch.chdir(Path(__file__).parents[2])
+    st.cache_resource.clear()
+    yield root
+    st.cache_resource.clear()
+
+
+@pytest.mark.parametrize("cache", ["made"], indirect=True)
+def test_every_answer_is_shown_with_its_noise(open_page, made):
+    recipes = made[1]
+    text = words(open_page("multitask", run=recipes["trunk"].key))
+    assert "Tables 2" in text and f"python -m core embed {recipes['trunk'].key}" in text
+    at = open_page("multitask", run=recipes["study"].key)
+    assert "learning together" in words(at) and "As many steps" in words(at)
+    table = next(one.value for one in at.dataframe if "arm" in one.value and "table" in one.value)
+    assert set(table["arm"]) == {"all together", "alone, as many steps", "alone, as many molecules"}
+    assert all("±" in value for value in table["MAE in standard deviations"])
+    at = open_page("multitask", run=recipes["transfer"].key)
+    assert "“trunk” against “random”" in words(at) and "“trunk” has learned from the same table" in words(at)
+    assert {"30", "all"} == set(next(one.value for one in at.dataframe)["molecules"])
+    at = open_page("multitask", run=recipes["ablation"].key)
+    assert "wice as many molecules" in words(at)
+    assert len(at.get("plotly_chart")) == 1
