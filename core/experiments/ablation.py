@@ -127,6 +127,13 @@ class Ablation(Spec[Ablated]):
             "steps": self.steps,
             "seeds": list(self.seeds),
             "failed": failed,
+            "fits": {
+                ", ".join((*names, f"{total:,}", str(seed))): one.key for (names, total, seed), one in self.runs.items()
+            },
+            "trunks": {
+                ", ".join((*names, f"{total:,}", str(seed))): one.key
+                for (names, total, seed), one in self.trunks.items()
+            },
             "digests": {"test": first.record["digests"]["test"]},
             "verdict": verdict(found, metric, unit),
         }

@@ -125,7 +125,7 @@ class MixtureStudy(Spec[MixtureComparison]):
             "failed": failed,
             "seeds": list(self.seeds),
             "published": published([one.called for one in self.multi.members], [one.called for one in self.starts]),
-            "trunks": {f"{start}, {arm}, {name}, {seed}": self.runs[start, arm, name, seed].key
+            "trunks": {", ".join(filter(None, (start, arm, name, str(seed)))): self.runs[start, arm, name, seed].key
                        for start, arm, name, seed in made},
         }  # fmt: skip
         record["verdict"] = verdict(record["differences"])

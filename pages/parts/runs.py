@@ -6,9 +6,11 @@ from datetime import datetime
 
 import streamlit as st
 
+from core.backbones.checkpoint import Checkpoint
 from core.line import Job
 from core.spec import BadInput, Spec, read_json
 from core.store import Entry
+from core.trunk import Trunk
 from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service
 from pages.parts.words import headline, key_metric, plain
@@ -46,7 +48,8 @@ class Run:
         if self.arm == TRIAL:
             return f"Trial at a learning rate of {summary.get('learning_rate') or 0:g}: {self.title}"
         seed = summary.get("seed")
-        return f"Arm “{self.arm}”{f', seed {seed}' if seed is not None else ''}: {self.title}"
+        told = "" if seed is None or self.arm.endswith(f", {seed}") else f", seed {seed}"
+        return f"Arm “{self.arm}”{told}: {self.title}"
 
     @property
     def label(self) -> str:
@@ -57,7 +60,7 @@ class Run:
 
 def runs(*products: type, kind: str = "") -> list[Run]:
     """Runs that yield one of these products, or those of one kind of recipe, newest first; all if none is named."""
-    kinds = {kind for kind, cls in Spec.kinds.items() if not products or issubclass(cls.product, products)}
+    kinds = {kind for kind, cls in Spec.kinds.items() if not products or cls.product in products}
     kinds = {kind} if kind else kinds
     jobs = {job.key: job for job in service().line.jobs() if job.kind in kinds}
     entries = [entry for entry in service().store.entries() if not entry.damaged]
@@ -78,6 +81,10 @@ def arms_of(entries: list[Entry]) -> dict[str, str]:
     """
     tuned = [entry.summary["tuned"] for entry in entries if isinstance(entry.summary.get("tuned"), dict)]
     found = {key: TRIAL for one in tuned for key in one.get("trials", ())}
+    for entry in entries:
+        for name in ("trunks", "fits"):  # of a study of mixtures, of a transfer
+            if isinstance(entry.summary.get(name), dict):
+                found |= {key: str(arm) for arm, key in entry.summary[name].items()}
     for summary in (entry.summary for entry in entries if isinstance(entry.summary.get("arms"), list)):
         for arm in summary["arms"]:
             found |= {key: str(arm["name"]) for key in arm.get("fits", ()) if key != summary.get("base_fit")}
@@ -136,6 +143,12 @@ def recipes(*products: type) -> dict[str, Spec]:
     return found
 
 
+def starts() -> dict[str, Spec]:
+    """Backbones that were made here, by their labels: adaptations, pre-trainings and trunks."""
+    words = {"multitask": "trunk", "pretrain": "pre-trained"}
+    return {f"{words.get(spec.kind, 'adapted')}: {label}": spec for label, spec in recipes(Checkpoint, Trunk).items()}
+
+
 def go(key: str) -> None:
     """Show this run after the next drawing of the page."""
     st.query_params["run"] = key
@@ -168,4 +181,4 @@ def _moment(made: str) -> float:
         return 0.0
 
 
-__all__ = ["Run", "entry_of", "go", "open_run", "pick", "readable", "room_of", "runs", "show"]
+__all__ = ["Run", "entry_of", "go", "open_run", "pick", "readable", "room_of", "runs", "show", "starts"]

@@ -3,13 +3,12 @@
 import streamlit as st
 
 from core.backbones import Pretrained
-from core.backbones.checkpoint import Checkpoint
 from core.experiments import FineTune, Part, Study, of_methods, preset
 from core.learners import LEARNERS, SupportVectors
 from core.methods import METHODS
 from core.spec import BadInput, Spec, form
 from pages.parts.methods_result import methods_result
-from pages.parts.runs import go, pick, recipes, runs, show
+from pages.parts.runs import go, pick, runs, show, starts
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import widget
@@ -43,7 +42,7 @@ def study() -> Spec | None:
             key=f"methods-{start}",
             help="Each with its defaults; a recipe with other settings can be run from the command line",
         )
-        made = {f"adapted: {label}": spec for label, spec in recipes(Checkpoint).items()}
+        made = starts()
         backbone = widget(FIT["backbone"], "methods-backbone", Pretrained(), made)
         learners = st.multiselect(
             "Baselines without a network",

@@ -7,7 +7,7 @@ from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part
 from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
-from pages.parts.runs import Run, go, pick, readable, recipes, runs, show
+from pages.parts.runs import Run, go, pick, readable, runs, show, starts
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
@@ -17,7 +17,7 @@ from pages.parts.words import plain
 
 def fine_tuning() -> Spec | None:
     """The form of a fine-tuning."""
-    made = {f"adapted: {label}": spec for label, spec in recipes(Checkpoint).items()}
+    made = starts()
     return supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": made})
 
 
