@@ -142,3 +142,43 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
     figure.update_layout(margin_r=150)
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(rows) - 0.5, -0.5])
+
+
+def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Figure:
+    """Linear CKA of every layer of one trunk with every layer of another, a cell each."""
+    turned = not any((row["one"], row["other"]) == (one, other) for row in alike)
+    names = (other, one) if turned else (one, other)
+    mine = [row for row in alike if (row["one"], row["other"]) == names]
+    size = [1 + max(row[name] for row in mine) for name in ("layer", "other_layer")]
+    values = np.full(size, np.nan)
+    for row in mine:
+        values[row["layer"], row["other_layer"]] = row["cka"]
+    values = values.T if turned else values
+    figure = blank(f"layer of {html.escape(other)}", f"layer of {html.escape(one)}", 380, legend=False)
+    figure.add_heatmap(
+        z=values, zmin=0, zmax=1, colorscale="Viridis", text=np.round(values, 2), texttemplate="%{text:.2f}",
+        colorbar={"title": "CKA", "thickness": 12}, hovertemplate="layers %{y}, %{x}: %{z:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(dtick=1, showgrid=False)
+    return figure.update_yaxes(dtick=1, showgrid=False)
+
+
+def probes(rows: Sequence[Mapping[str, Any]], asked: str) -> go.Figure:
+    """How well a thing is read from each layer, mean ± sd over splits, a line a trunk."""
+    mine = [row for row in rows if row["asked"] == asked and row["mean"] is not None and np.isfinite(row["mean"])]
+    words = {"r2": "R²", "auroc": "AUROC"}[mine[0]["metric"]] if mine else "R²"
+    figure = blank("layer, 0 is what enters the first", f"{html.escape(asked)}, {words} on molecules left out", 360)
+    trunks = list(dict.fromkeys(row["trunk"] for row in mine))
+    for trunk, colour, symbol in zip(trunks, shades(len(trunks)), SYMBOLS * len(trunks), strict=False):
+        own = [row for row in mine if row["trunk"] == trunk]
+        figure.add_scatter(
+            x=[row["layer"] for row in own],
+            y=[row["mean"] for row in own],
+            error_y={"array": [row["sd"] or 0.0 for row in own], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"size": 8, "symbol": symbol},
+            name=html.escape(trunk),
+            hovertemplate=f"{html.escape(trunk)}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    return figure.update_xaxes(dtick=1)

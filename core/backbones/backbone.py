@@ -86,6 +86,11 @@ class Backbone(nn.Module):
 
     forward = embed
 
+    def embed_layers(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """What each layer makes of molecules (b, h), the mean over their tokens; what enters the first before it."""
+        mask = batch["attention_mask"]
+        return [self.model.pool(one, mask) for one in self.model.hidden_states(batch["input_ids"], mask)]
+
     def lengths(self, smiles: Sequence[str]) -> np.ndarray:
         """Tokens (n,) of each molecule, `<bos>` and `<eos>` counted."""
         return np.array([len(row) for row in self.tokenizer.ids(smiles)], dtype=np.int64)

@@ -81,6 +81,15 @@ class GraphBackbone(nn.Module):
         """Embeddings of molecules (b, h) and of their atoms (n, h), and the row (n,) of the molecule of each atom."""
         return self.model.both(batch)
 
+    def embed_layers(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """What each layer makes of molecules (b, h), the mean over their atoms; what enters the first before it."""
+        given, count = self.model.laid(batch), len(batch["known"])
+        atoms = batch["known"].sum(1, keepdim=True)
+        return [
+            one.new_zeros(count, one.shape[1]).index_add(0, given["molecule"], one) / atoms
+            for one in self.model.layered(given, count)
+        ]
+
     forward = embed
 
     def lengths(self, smiles: Sequence[str]) -> np.ndarray:

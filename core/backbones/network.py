@@ -122,13 +122,19 @@ class Network(nn.Module):
 
     def heard(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (n, width) of atoms after the last layer."""
+        return self.layered(given, count)[-1]
+
+    def layered(self, given: dict[str, Tensor], count: int) -> list[Tensor]:
+        """Embeddings (n, width) of atoms before the first layer and after each."""
         molecule, width = given["molecule"], self.config.width
         atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
         bonds = None if self.bonds is None else self.bonds(given["bonds"])
         virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
+        found = [atoms]
         for layer in self.layers:
             atoms, virtual = layer(atoms, given["ends"], bonds, molecule, virtual)
-        return atoms
+            found.append(atoms)
+        return found
 
     def _encoded(self, given: dict[str, Tensor]) -> list[Tensor]:
         """The sum of what the encodings say of each atom (n, encoded), if there are any."""

@@ -21,6 +21,7 @@ from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
 from core.experiments.presets import PRESETS, of_methods, preset
 from core.experiments.pretrain import Pretrain
+from core.experiments.represent import Represent
 from core.experiments.retrain import Retrain
 from core.experiments.select import Select
 from core.experiments.selection_study import SelectionStudy
@@ -53,6 +54,7 @@ __all__ = [
     "Part",
     "Plant",
     "Pretrain",
+    "Represent",
     "Retrain",
     "Select",
     "SelectionStudy",

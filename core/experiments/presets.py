@@ -94,6 +94,17 @@ def adaptation(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     return Study(of_methods(_fit(seed, table), (Full(), LoRA()), tuned=False, adapted=True))
 
 
+def objectives(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
+    """What to adapt by, for as long: hidden tokens, computed properties (arXiv 2503.03360), both, or not at all."""
+    fit = _fit(seed, table)
+    adapted = [
+        Adapt(fit.train, leave_out=fit.test, backbone=fit.backbone, objective=objective)
+        for objective in ("masked tokens", "properties", "both")
+    ]
+    arms = (fit, *(dataclasses.replace(fit, backbone=one) for one in adapted))
+    return Study(arms, names=("not adapted", "by masked tokens", "by properties", "by both"))
+
+
 def _fit(seed: int, table: Spec[Dataset] | None) -> FineTune:
     """A fine-tuning with all advice on a tenth for validation, a tenth for the test."""
     rows = parts(table or Load("bundled:solubility"), by="random", seed=seed, train=None, valid=0.1, test=0.1)
@@ -178,6 +189,7 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "report-selection": report_selection,
     "report-diversity": report_diversity,
     "adaptation": adaptation,
+    "objectives": objectives,
     "mixture": mixture,
     "toymix": toymix,
 }

@@ -206,6 +206,28 @@ def ablation_result(run: Run) -> None:
     _command(run)
 
 
+def representation_result(run: Run) -> None:
+    """What trunks hold: how alike their layers are, and what can be read from each."""
+    made = product(run.entry)
+    record = made.record
+    verdict(minus(record["verdict"]))
+    st.caption(f"{record['molecules']:,} molecules, digest {record['digest']}; five random splits for each probe.")
+    asked = st.selectbox("Asked for", record["asked"], key=f"asked-{run.key}")
+    rows = made.table.to_dict("records")
+    st.plotly_chart(mixture_figures.probes(rows, asked), key=f"probe-{run.key}", config=figures.CONFIG,
+                    alt=f"How well {asked} is read from each layer")  # fmt: skip
+    one, other = st.columns(2)
+    first = one.selectbox("Layers of", record["trunks"], key=f"one-{run.key}")
+    second = other.selectbox("beside those of", record["trunks"], index=1, key=f"other-{run.key}")
+    st.plotly_chart(mixture_figures.likeness(record["alike"], first, second), key=f"cka-{run.key}",
+                    config=figures.CONFIG, alt="Likeness of every two layers")  # fmt: skip
+    st.caption("Linear CKA, unbiased: 1 the same up to a rotation and a scale, 0 unrelated.")
+    alike = pd.DataFrame(record["alike"])
+    exports(f"representation-{run.key}", run.entry.summary,
+            {"probes": lambda: as_csv(made.table), "likeness": lambda: as_csv(alike)}, run.key)  # fmt: skip
+    _command(run)
+
+
 def failures(record: dict, *places: str) -> list[str]:
     """A sentence a training that failed."""
     return [

@@ -157,9 +157,13 @@ def go(key: str) -> None:
 
 def room_of(kind: str) -> str:
     """The page that shows a kind of run."""
-    kinds = {"study": "methods"} | dict.fromkeys(("multitask", "mixture-study", "transfer", "ablation"), "multitask")
+    kinds = {"study": "methods"} | dict.fromkeys(
+        ("multitask", "mixture-study", "transfer", "ablation", "represent"), "multitask"
+    )
     names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
     names |= {"Findings": "data"}
+    of_mixtures = ("Trunk", "MixtureComparison", "TransferCurve", "Ablated", "Represented")
+    names |= dict.fromkeys(of_mixtures, "multitask")
     product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""
     return f"pages/views/{kinds.get(kind) or names.get(product, 'runs')}.py"
 

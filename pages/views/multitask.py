@@ -3,13 +3,19 @@
 import streamlit as st
 
 from core.backbones import Gnn
-from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Transfer
+from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
 from core.methods import METHODS, Full
 from core.spec import BadInput, Spec, form
 from core.trunk import Trunk
-from pages.parts.mixture_result import ablation_result, mixture_study_result, transfer_result, trunk_result
+from pages.parts.mixture_result import (
+    ablation_result,
+    mixture_study_result,
+    representation_result,
+    transfer_result,
+    trunk_result,
+)
 from pages.parts.mixtures import choose_members, choose_multitask, choose_study, split_of
-from pages.parts.runs import go, pick, recipes, runs, show
+from pages.parts.runs import go, pick, recipes, runs, show, starts
 from pages.parts.service import entry_of, submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import widget
@@ -18,7 +24,7 @@ from pages.parts.words import plain
 
 TRANSFER = {field.name: field for field in form(Transfer)}
 ABLATION = {field.name: field for field in form(Ablation)}
-FIT = {field.name: field for field in form(FineTune)}
+REPRESENT = {field.name: field for field in form(Represent)}
 
 
 def train() -> Spec | None:
@@ -89,6 +95,31 @@ def variety() -> Spec | None:
     return made
 
 
+def representation() -> Spec | None:
+    """Which trunks are looked at, and what they are asked for."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        known = starts()
+        chosen = st.multiselect("Trunks and other backbones", list(known), default=list(known)[:2], key="hold-trunks",
+                                help="Beside random weights of the first one's network, the control")  # fmt: skip
+        table = choose_table("Molecules", "hold-table", labelled=False, help="Their labels are asked for too")
+    with right:
+        given = {}
+        for name in ("properties", "molecules", "seed"):
+            given[name] = widget(REPRESENT[name], f"hold-{name}", REPRESENT[name].default)
+    if not chosen:
+        st.info("There is no trunk chosen yet: train one first.", icon=":material/model_training:")
+        return None
+    specs = [known[label] for label in chosen]
+    network = next((one.backbone for one in specs if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
+    try:
+        names = (*(f"{one.called} ({one.key[:4]})" for one in specs), "random weights")
+        return Represent((*specs, network), names=names, table=table, **given)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+
+
 QUESTIONS = {  # kind of recipe: what the page calls it, its form, its result, and what is said while there is none
     Multitask.kind: ("Train a trunk", train, trunk_result,
                      "Choose tables: one network learns all of them, and is a backbone afterwards."),
@@ -98,6 +129,8 @@ QUESTIONS = {  # kind of recipe: what the page calls it, its form, its result, a
                     "What is a trunk worth where little has been measured? Train one first."),
     Ablation.kind: ("Variety or number", variety, ablation_result,
                     "More kinds of table, or more molecules? Both are varied, each with the other held."),
+    Represent.kind: ("What a trunk holds", representation, representation_result,
+                     "Which layer knows what, and how alike are two trunks? Random weights are the control."),
 }  # fmt: skip
 
 head(

@@ -14,6 +14,7 @@ from core.experiments import (
     Member,
     MixtureStudy,
     Multitask,
+    Represent,
     Transfer,
     mixture,
     parts,
@@ -90,6 +91,7 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
         "study": MixtureStudy(multi, seeds=(0, 1)),
         "transfer": Transfer(fit, starts=(NETWORK, multi), names=("random", "trunk"), sizes=(30,), seeds=(0, 1)),
         "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
+        "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
     }
     recipes = {name: settled(one, store.files) for name, one in recipes.items()}
     for one in recipes.values():
@@ -124,3 +126,15 @@ def test_every_answer_is_shown_with_its_noise(open_page, made):
     at = open_page("multitask", run=recipes["ablation"].key)
     assert "wice as many molecules" in words(at)
     assert len(at.get("plotly_chart")) == 1
+    at = open_page("multitask", run=recipes["represent"].key)
+    assert "best read" in words(at) and len(at.get("plotly_chart")) == 2
+
+
+@pytest.mark.parametrize("cache", ["made"], indirect=True)
+def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, made):
+    at = question(open_page("multitask"), "represent")
+    at.text_input(key="hold-properties").set_value("TPSA").run()
+    assert "trunk: " in at.multiselect(key="hold-trunks").value[0]
+    assert not button(checked(at), "Run it").disabled
+    at = question(open_page("multitask"), "transfer")
+    assert not button(checked(at), "Run it").disabled and "trainings." in words(at)
