@@ -93,6 +93,18 @@ class Dataset:
             provenance={**self.provenance, "kinds": list(self.kinds), **provenance},
         )
 
+    def only(self, columns: np.ndarray) -> "Dataset":
+        """The tasks at these places, in that order."""
+        return Dataset(
+            smiles=self.smiles,
+            targets=self.targets[:, columns],
+            tasks=tuple(self.tasks[place] for place in columns),
+            unit=tuple(self.unit[place] for place in columns),
+            columns=self.columns,
+            dropped=self.dropped,
+            provenance={**self.provenance, "kinds": [self.kinds[place] for place in columns]},
+        )
+
     def given(self) -> Iterator[str]:
         """SMILES of all molecules it was made from; those it lost as they were written, which may be no SMILES."""
         yield from self.smiles

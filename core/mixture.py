@@ -40,12 +40,13 @@ class Learning:
 class Tables:
     """The three parts of one table of a mixture, how it is learned, and what it lost so that no part knows another.
 
-    `left_out`: a row a molecule and part (part, smiles, reason).
+    `left_out`: a row a molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
     """
 
     parts: dict[str, Dataset]
     learning: Learning
     left_out: pd.DataFrame
+    unlearnable: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -76,6 +77,7 @@ class Tables:
             "rows": {name: len(table) for name, table in self.parts.items()},
             "digests": {name: table.digest for name, table in self.parts.items()},
             "left_out": [{"part": part, "reason": reason, "molecules": int(n)} for (part, reason), n in lost.items()],
+            "unlearnable": list(self.unlearnable),
             "left_out_first": self.left_out.head(20).to_dict("records"),
         }
 
@@ -84,13 +86,15 @@ class Tables:
             (folder / name).mkdir()
             table.save(folder / name)
         self.left_out.to_parquet(folder / "left_out.parquet", index=False)
-        (folder / "learning.json").write_text(json.dumps(dataclasses.asdict(self.learning), indent=1), encoding="utf-8")
+        about = {"learning": dataclasses.asdict(self.learning), "unlearnable": list(self.unlearnable)}
+        (folder / "learning.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Tables":
-        learning = Learning(**json.loads((folder / "learning.json").read_text(encoding="utf-8")))
+        about = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         parts = {name: Dataset.load(folder / name) for name in PARTS}
-        return cls(parts, learning, pd.read_parquet(folder / "left_out.parquet"))
+        left_out = pd.read_parquet(folder / "left_out.parquet")
+        return cls(parts, Learning(**about["learning"]), left_out, tuple(about["unlearnable"]))
 
 
 def shares(sizes: Sequence[int], mixing: str) -> np.ndarray:

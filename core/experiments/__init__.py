@@ -6,6 +6,7 @@ from core.experiments.audit import Audit, Mend, beside_parts
 from core.experiments.baseline import Baseline
 from core.experiments.computed import Computed
 from core.experiments.ensemble import Ensemble
+from core.experiments.excerpt import Excerpt
 from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
@@ -39,6 +40,7 @@ __all__ = [
     "Baseline",
     "Computed",
     "Ensemble",
+    "Excerpt",
     "Few",
     "FineTune",
     "Gather",

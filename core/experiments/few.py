@@ -1,6 +1,5 @@
 """Few: some molecules of a table, drawn by a seed; what is known when little has been measured."""
 
-import dataclasses
 from typing import ClassVar
 
 import numpy as np
@@ -44,10 +43,4 @@ class Few(Spec[Dataset]):
         if len(table.tasks) < self.columns:
             raise BadInput(f"the {self.table.title} has {len(table.tasks)} tasks, {self.columns} are asked for")
         kept = np.sort(np.random.default_rng([self.seed, 12]).permutation(len(table.tasks))[: self.columns])
-        return dataclasses.replace(
-            table,
-            targets=table.targets[:, kept],
-            tasks=tuple(table.tasks[place] for place in kept),
-            unit=tuple(table.unit[place] for place in kept),
-            provenance={**table.provenance, "kinds": [table.kinds[place] for place in kept]},
-        )
+        return table.only(kept)

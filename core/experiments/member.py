@@ -82,9 +82,28 @@ class Member(Spec[Tables]):
             raise BadInput(f"{self.called} has no target column; name some in `targets`, or give `atoms`")
         if self.loss == "binned" and not self.atoms and "binary" in train.kinds:
             raise BadInput(f"the binned loss is of regression; {self.called} has tasks of 0 and 1: take another loss")
+        made, unlearnable = self.learnable(made)
         learning = Learning(self.called, self.loss, self.scaler, self.weight, self.bins, self.hidden, self.atoms)
-        return Tables({name: made[name] for name in ("train", "valid", "test")}, learning,
-                      pd.DataFrame(lost, columns=list(LEFT_OUT)))  # fmt: skip
+        parts = {name: made[name] for name in ("train", "valid", "test")}
+        return Tables(parts, learning, pd.DataFrame(lost, columns=list(LEFT_OUT)), unlearnable)
+
+    def learnable(self, made: dict[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+        """The parts without tasks of which the training part has no two different labels; and what these were.
+
+        Raises `BadInput` where none is left.
+        """
+        train = made["train"]
+        varied = np.array([len(np.unique(labels[~np.isnan(labels)])) > 1 for labels in train.targets.T], bool)
+        if self.atoms or varied.all():
+            return made, ()
+        if not varied.any():
+            raise BadInput(
+                f"{self.called}: no task has two different labels in the training part; there is nothing to learn from "
+                "it: use a larger table, or other targets"
+            )
+        kept = np.flatnonzero(varied)
+        lost = tuple(task for task, fine in zip(train.tasks, varied, strict=True) if not fine)
+        return {name: table.only(kept) for name, table in made.items()}, lost
 
 
 def clear(

@@ -6,6 +6,7 @@ from typing import Any
 from core.backbones import Gnn
 from core.data import Dataset
 from core.experiments.computed import Computed
+from core.experiments.excerpt import Excerpt
 from core.experiments.load import Load
 from core.experiments.member import Member, mixture
 from core.experiments.mixture_study import MixtureStudy
@@ -37,6 +38,13 @@ TOYMIX: dict[str, dict[str, Any]] = {  # Beaini et al. 2023, arXiv 2310.04292
         "learned": {"hidden": 32},
     },
 }
+LARGE: dict[str, dict[str, Any]] = {  # LargeMix and UltraLarge, their graph-level labels
+    "l1000_vcap": {"file": "LINCS_L1000_VCAP_0-4.csv.gz", "smiles": "SMILES", "targets": "geneID-*", "loss": "binned"},
+    "l1000_mcf7": {"file": "LINCS_L1000_MCF7_0-4.csv.gz", "smiles": "SMILES", "targets": "geneID-*", "loss": "binned"},
+    "pcba_1328": {"file": "PCBA_1328_1564k.parquet", "smiles": "SMILES", "targets": "assayID-*"},
+    "pcqm4m_g25": {"file": "PCQM4M_G25_N4.parquet", "smiles": "ordered_smiles", "targets": "graph_*"},
+    "pm6_83m_g62": {"file": "pm6_processed_*.parquet", "smiles": "ordered_smiles", "targets": "graph_*"},
+}
 ADDRESS = "https://storage.valencelabs.com/graphium/datasets/neurips_2023/Small-dataset/"
 LAYERS = ("gcn", "gin", "gine")
 
@@ -58,6 +66,22 @@ def toymix(
         table = Load(f"file:{there[0]}", smiles=about["smiles"], targets=about["targets"])
         found.append(Member(*parts(table, seed=seed), name=name, **about["learned"]))
     return mixture(found, beside)
+
+
+def large(folder: str, rows: int, seed: int = 0) -> tuple[Member, ...]:
+    """So many molecules of each table of LargeMix and UltraLarge whose files are in a folder, drawn, split at random.
+
+    Labels of atoms are not read. Raises `BadInput` where none of the files is there.
+    """
+    found = []
+    for name, about in LARGE.items():
+        if list(Path(folder).glob(about["file"])):
+            table = Excerpt(str(Path(folder) / about["file"]), about["targets"], about["smiles"], rows, seed)
+            found.append(Member(*parts(table, seed=seed), name=name, loss=about.get("loss", "mae")))
+    if not found:
+        names = ", ".join(about["file"] for about in LARGE.values())
+        raise BadInput(f"{folder} has none of the files of LargeMix and UltraLarge ({names})")
+    return mixture(found)
 
 
 def at_hand(seed: int = 0) -> tuple[Member, ...]:
@@ -83,6 +107,11 @@ def of_toymix(folder: str, seed: int = 0, epochs: int = 30) -> MixtureStudy:
     """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
     multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
     return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYERS), seeds=seeds(seed))
+
+
+def of_large(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:
+    """LargeMix and UltraLarge, ten thousand molecules of each table that is there, by a wider GINE."""
+    return Multitask(large(folder, rows, seed), backbone=Gnn(width=256), epochs=epochs, batch_size=256, seed=seed)
 
 
 def seeds(seed: int) -> tuple[int, ...]:

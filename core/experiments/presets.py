@@ -180,6 +180,13 @@ def toymix(seed: int = 0, data: str = "") -> MixtureStudy:
     return mixtures.of_toymix(data, seed)
 
 
+def largemix(seed: int = 0, data: str = "") -> Spec:
+    """A trunk of LargeMix and UltraLarge: ten thousand molecules of each table whose files are in the folder."""
+    if not data:
+        raise BadInput("largemix wants --data, a folder with files of LargeMix or UltraLarge")
+    return mixtures.of_large(data, seed)
+
+
 PRESETS: dict[str, Callable[..., Spec]] = {
     "demo": demo,
     "influence": influence,
@@ -192,13 +199,14 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "objectives": objectives,
     "mixture": mixture,
     "toymix": toymix,
+    "largemix": largemix,
 }
 
 POOLED = (influence, selection, report_selection, report_diversity)  # those that take a pool of one's own
 
 
-OF_FILES = (toymix,)  # those that take a folder of files
-OWN = (mixture, toymix)  # those whose tables are not to be chosen
+OF_FILES = (toymix, largemix)  # those that take a folder of files
+OWN = (mixture, toymix, largemix)  # those whose tables are not to be chosen
 
 
 def preset(

@@ -56,6 +56,8 @@ def trunk_result(run: Run) -> None:
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="How each table's test part is predicted, mean over tasks")
     for one in cards:
+        if one["unlearnable"]:
+            st.caption(plain(f"{one['name']}: {len(one['unlearnable'])} tasks have no two different training labels"))
         for name, missing in one["means"]["test"]["undefined"].items():
             tasks = ", ".join(missing[:6]) + (" and others" if len(missing) > 6 else "")
             st.caption(
