@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core import chem
 from core.backbones import dropout, weights
 from core.backbones.config import GRAPHS
-from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graph, graphs, padded
+from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graphs, padded, several
 from core.backbones.network import Network, NetworkConfig
 from core.report import SILENT, Report
 
@@ -69,7 +69,7 @@ class GraphBackbone(nn.Module):
 
     def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
         """Rows of `graphs.padded` on the device of the weights, in their precision."""
-        found, weight = padded([graph(one, self.model.config.encodings) for one in smiles]), self.model.out.weight
+        found, weight = padded(several(smiles, self.model.config.encodings)), self.model.out.weight
         given = {name: torch.from_numpy(array).to(weight.device) for name, array in found.items()}
         return {name: each.to(weight.dtype) if each.is_floating_point() else each for name, each in given.items()}
 

@@ -6,6 +6,7 @@ either encoding are remembered by molecule and setting, so that another number o
 """
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from core.report import SILENT, Report
 from core.spec import BadInput
 
 REMEMBERED = 100_000  # molecules of each kind of array
+TOGETHER = 512  # molecules that are drawn between two words on how far it is
 FEW = 0.03  # share of a table that may fail
 ELEMENTS = (1, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35,
             44, 46, 47, 50, 51, 53, 56, 78, 79, 80, 82, 83)  # fmt: skip  # atomic numbers with a column of their own
@@ -25,6 +27,8 @@ NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # last atomic number of each period
 GROUPS, PERIODS, VALENCES = 19, 7, 9  # columns; the last valence stands for all larger ones
 KINDS = {Chem.BondType.SINGLE: 0, Chem.BondType.DOUBLE: 1, Chem.BondType.TRIPLE: 2, Chem.BondType.AROMATIC: 3}
 STEREO = {Chem.BondStereo.STEREOZ: 0, Chem.BondStereo.STEREOE: 1, Chem.BondStereo.STEREOANY: 2}  # others: a last column
+ORDERS = np.array([-1, -1, 0, 3, 1, -1, 2])  # by twice the bond order: the column of its kind, 3 is aromatic
+MARKED = re.compile(r"[/\\~$<>|]|->")  # bonds with a stereo mark, or neither single, double, triple nor aromatic
 ATOM = len(ELEMENTS) + 1 + GROUPS + PERIODS + VALENCES + 5  # numbers told of an atom
 BOND = len(KINDS) + 1 + len(STEREO) + 1 + 1  # and of a bond
 FLAT = 1e-5  # eigenvalue below which an eigenvector only tells the components apart
@@ -69,6 +73,17 @@ def graph(smiles: str, encodings: Encodings = Encodings()) -> Graph:
     return Graph(*atoms_and_bonds(smiles), walks(smiles, encodings.walk), vectors, values)
 
 
+def several(smiles: Sequence[str], encodings: Encodings = Encodings()) -> list[Graph]:
+    """The graphs of molecules, one kind of array after another: the processor is quicker at the same thing again.
+
+    Raises `BadInput`.
+    """
+    bodies = [atoms_and_bonds(one) for one in smiles]
+    places = [walks(one, encodings.walk) for one in smiles]
+    spectra = [laplacian(one, encodings.eigenvectors) for one in smiles]
+    return [Graph(*body, place, *found) for body, place, found in zip(bodies, places, spectra, strict=True)]
+
+
 def graphs(
     smiles: Sequence[str], encodings: Encodings = Encodings(), report: Report = SILENT
 ) -> tuple[list[Graph | None], list[tuple[int, str]]]:
@@ -76,15 +91,20 @@ def graphs(
 
     Raises `BadInput` where more than a few in a hundred have none: that is no smaller table but a wrong one.
     """
-    found, lost = [], []
-    for row, one in enumerate(smiles):
-        if row % 500 == 0:
-            report(row / len(smiles), f"drawing graphs, {row:,} of {len(smiles):,}")
+    found: list[Graph | None] = []
+    lost: list[tuple[int, str]] = []
+    for start in range(0, len(smiles), TOGETHER):
+        report(start / len(smiles), f"drawing graphs, {start:,} of {len(smiles):,}")
+        some = smiles[start : start + TOGETHER]
         try:
-            found.append(graph(one, encodings))
-        except BadInput as error:
-            found.append(None)
-            lost.append((row, str(error)))
+            found += several(some, encodings)
+        except BadInput:  # one of them has none: which?
+            for row, one in enumerate(some, start):
+                try:
+                    found.append(graph(one, encodings))
+                except BadInput as error:
+                    found.append(None)
+                    lost.append((row, str(error)))
     if len(lost) > FEW * len(smiles):
         row, reason = lost[0]
         raise BadInput(
@@ -138,24 +158,48 @@ def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     atoms = np.zeros((len(told), ATOM), np.float32)
     atoms[np.arange(len(told))[:, None], columns] = 1.0
     atoms[:, _FIRST + VALENCES :] = told[:, 2:]
-    told = np.array(
-        [
-            (
-                bond.GetBeginAtomIdx(),
-                bond.GetEndAtomIdx(),
-                KINDS.get(bond.GetBondType(), len(KINDS)),
-                STEREO.get(bond.GetStereo(), len(STEREO)),
-                bond.IsInRing(),
-            )
-            for bond in molecule.GetBonds()
-        ],
-        np.int64,
-    ).reshape(-1, 5)
+    told = _plain_bonds(molecule) if not MARKED.search(smiles) else _all_bonds(molecule)
     bonds = np.zeros((len(told), BOND), np.float32)
     bonds[np.arange(len(told))[:, None], told[:, 2:4] + (0, len(KINDS) + 1)] = 1.0
     bonds[:, -1] = told[:, 4]
     ends, bonds = np.stack([told[:, :2], told[:, 1::-1]], 1).reshape(-1, 2).T.copy(), np.repeat(bonds, 2, axis=0)
     return _still(atoms), _still(ends), _still(bonds)
+
+
+def _all_bonds(molecule: Chem.Mol) -> np.ndarray:
+    """A row (bonds, 5) a bond: its two ends, the columns of its kind and stereo mark, and whether it is in a ring."""
+    told = [
+        (
+            bond.GetBeginAtomIdx(),
+            bond.GetEndAtomIdx(),
+            KINDS.get(bond.GetBondType(), len(KINDS)),
+            STEREO.get(bond.GetStereo(), len(STEREO)),
+            bond.IsInRing(),
+        )
+        for bond in molecule.GetBonds()
+    ]
+    return _in_order(np.array(told, np.int64).reshape(-1, 5))
+
+
+def _plain_bonds(molecule: Chem.Mol) -> np.ndarray:
+    """The same, four times as fast, where no bond has a stereo mark or is of a rare kind."""
+    order = np.triu(Chem.GetAdjacencyMatrix(molecule, useBO=True))
+    first, second = np.nonzero(order)
+    told = np.empty((len(first), 5), np.int64)
+    told[:, 0], told[:, 1], told[:, 3] = first, second, len(STEREO)
+    told[:, 2] = ORDERS[(2 * order[first, second]).astype(int)]
+    ring = np.zeros(order.shape, bool)
+    for members in molecule.GetRingInfo().AtomRings():
+        around = np.array(members)
+        ring[around, np.roll(around, 1)] = True
+    told[:, 4] = ring[first, second] | ring[second, first]
+    return told
+
+
+def _in_order(told: np.ndarray) -> np.ndarray:
+    """Bonds with the lower atom first, and in the order of their atoms."""
+    told[:, :2].sort(axis=1)
+    return told[np.lexsort((told[:, 1], told[:, 0]))]
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

@@ -142,8 +142,9 @@ class Network(nn.Module):
         if self.walks is not None:
             found.append(self.walks(given["walks"]))
         if self.spectrum is not None:
-            pairs = self.spectrum(torch.stack([given["vectors"], given["values"]], 2))  # (n, k, encoded)
-            found.append((pairs * (given["values"] > 0)[..., None]).sum(1))
+            into, bent, out = self.spectrum
+            pairs = bent(into(torch.stack([given["vectors"], given["values"]], 2)))  # (n, k, hidden)
+            found.append(out((pairs * (given["values"] > 0)[..., None]).sum(1)))  # a set of pairs, whatever their order
         return [torch.stack(found).sum(0)] if found else []
 
 

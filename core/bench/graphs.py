@@ -37,9 +37,9 @@ def run() -> dict[str, Any]:
         for _ in range(REPEATS):
             for remembered in (drawn.atoms_and_bonds, drawn.walks, drawn.laplacian):
                 remembered.cache_clear()
-            seconds.append(timed(lambda: [drawn.graph(one) for one in smiles]))
+            seconds.append(timed(lambda: drawn.graphs(smiles)))
             dot()
-        made = [drawn.graph(one) for one in smiles]
+        made = drawn.several(smiles)
         ways = {"ours": lambda: ours(smiles, targets), "plain": lambda: plain(made, targets)}
         spent: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(REPEATS):

@@ -128,3 +128,25 @@ def test_molecules_without_a_graph_are_listed_and_too_many_refused() -> None:
     assert found[60] is None and len(found) == 122 and len(found[0]) == 3
     with pytest.raises(BadInput, match="`walk` wants a whole number from 0 to 64, got 65"):
         Encodings(walk=65)
+
+
+@pytest.mark.parametrize(
+    "smiles", ["C", "CO", "c1ccccc1O", "[Na+].[Cl-]", "C1CC2CC1C2", "C#CC=C", "c1ccc2ccccc2c1", "O=S(=O)(N)c1ccc[nH]1"]
+)
+def test_bonds_by_the_adjacency_matrix_are_those_one_by_one(smiles: str) -> None:
+    molecule = chem.parse(smiles)
+    np.testing.assert_array_equal(graphs._plain_bonds(molecule), graphs._all_bonds(molecule))
+
+
+def test_rare_and_marked_bonds_are_looked_at_one_by_one() -> None:
+    for smiles in ("C/C=C/C", "N->[Cu]", "C~C", "F/C=C\\F"):
+        assert graphs.MARKED.search(smiles), smiles
+    dative = graphs.atoms_and_bonds("N->[Cu]")[2]
+    assert (dative[:, len(graphs.KINDS)] == 1).all(), "the column of other kinds"
+
+
+def test_several_graphs_are_those_of_each() -> None:
+    smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
+    for one, alone in zip(graphs.several(smiles), map(graphs.graph, smiles), strict=True):
+        for name in ("atoms", "ends", "bonds", "walks", "vectors", "values"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))

@@ -96,6 +96,23 @@ def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
     assert len(seen) > 4
 
 
+@pytest.mark.parametrize("smiles", SMILES)
+def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -> None:
+    network, given = made(), batch([smiles], NetworkConfig())
+    flat = network.laid(given)
+    (found,) = network._encoded(flat)
+    values, walks = flat["values"].numpy(), flat["walks"].numpy()
+    for atom in range(len(found)):
+        pairs = [
+            gelu(linear(np.array([vector, value]), network.spectrum[0]))
+            for vector, value in zip(flat["vectors"].numpy()[atom], values[atom], strict=True)
+            if value > 0
+        ]
+        summed = np.sum(pairs, axis=0) if pairs else np.zeros(network.spectrum[0].out_features)
+        wanted = linear(summed, network.spectrum[2]) + net(walks[atom], network.walks)
+        np.testing.assert_allclose(found[atom].detach().numpy(), wanted, atol=1e-10)
+
+
 def test_padding_of_the_spectrum_says_nothing() -> None:
     network, config = made(), NetworkConfig()
     given = batch(["CO"], config)  # one eigenvector of eight
