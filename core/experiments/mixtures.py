@@ -1,17 +1,23 @@
 """Mixtures with a name: the one that comes with the installation, and ToyMix from files of one's own."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from core.backbones import Gnn
 from core.data import Dataset
+from core.experiments.ablation import Ablation
 from core.experiments.computed import Computed
 from core.experiments.excerpt import Excerpt
+from core.experiments.finetune import FineTune
 from core.experiments.load import Load
 from core.experiments.member import Member, mixture
 from core.experiments.mixture_study import MixtureStudy
 from core.experiments.multitask import Multitask
 from core.experiments.part import parts
+from core.experiments.transfer import Transfer
+from core.learners import RandomForest, SupportVectors
+from core.methods import Full, Head
 from core.spec import BadInput, Spec
 
 QM9 = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv",
@@ -107,6 +113,48 @@ def of_toymix(folder: str, seed: int = 0, epochs: int = 30) -> MixtureStudy:
     """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
     multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
     return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYERS), seeds=seeds(seed))
+
+
+def beside(table: Spec[Dataset], seed: int) -> dict[str, tuple[Spec[Dataset], ...]]:
+    """A small table by both splits: (train, valid, test) each."""
+    return {by: parts(table, by=by, seed=seed) for by in ("random", "scaffold")}
+
+
+def clear_of(table: Spec[Dataset], folder: str, seed: int) -> tuple[Member, ...]:
+    """ToyMix that learns from no molecule that either split of a small table is chosen or tested by."""
+    return toymix(folder, seed, tuple(split[1:] for split in beside(table, seed).values()))
+
+
+def fitted(table: Spec[Dataset], by: str, seed: int) -> FineTune:
+    """The fine-tuning of a network over graphs on a small table that trunks are compared by."""
+    return FineTune(
+        *beside(table, seed)[by], backbone=Gnn(), features="none", steps=500, evaluations=10, learning_rate=1e-3
+    )
+
+
+def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int = 0) -> Transfer:
+    """What trunks of ToyMix are worth for a small table: of all, of all but ZINC, and of Tox21 alone.
+
+    ZINC's logP is kin to the question of many a table. Beside them random weights and models without a network.
+    """
+    members = clear_of(table, folder, seed)
+    multi = Multitask(members, epochs=10)
+    starts = {
+        "random weights": Gnn(),
+        "Tox21": dataclasses.replace(multi, members=tuple(one for one in members if one.name == "tox21")),
+        "QM9 and Tox21": dataclasses.replace(multi, members=tuple(one for one in members if one.name != "zinc")),
+        "QM9, Tox21 and ZINC": multi,
+    }
+    return Transfer(
+        fitted(table, by, seed), starts=tuple(starts.values()), names=tuple(starts), methods=(Full(), Head()),
+        learners=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000), seeds=seeds(seed),
+    )  # fmt: skip
+
+
+def of_variety(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
+    """Trunks of one, two or three tables of ToyMix with 1,000 to 4,000 molecules in all, for a small table."""
+    multi = Multitask(clear_of(table, folder, seed), batch_size=64)
+    return Ablation(multi, fitted(table, "random", seed), seeds=seeds(seed))
 
 
 def of_large(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:

@@ -187,6 +187,27 @@ def largemix(seed: int = 0, data: str = "") -> Spec:
     return mixtures.of_large(data, seed)
 
 
+def transfer(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
+    """What trunks of ToyMix are worth for a table of yours, by how much of it is measured; random split."""
+    return mixtures.of_transfer(*_for_table(table, data, "transfer"), "random", seed)
+
+
+def transfer_scaffold(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
+    """The same with scaffolds kept whole, by the same trunks."""
+    return mixtures.of_transfer(*_for_table(table, data, "transfer-scaffold"), "scaffold", seed)
+
+
+def variety(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
+    """Whether a table of yours gains by more kinds of table in a trunk of ToyMix, or by more molecules."""
+    return mixtures.of_variety(*_for_table(table, data, "variety"), seed)
+
+
+def _for_table(table: Spec[Dataset] | None, data: str, name: str) -> tuple[Spec[Dataset], str]:
+    if table is None or not data:
+        raise BadInput(f"{name} wants --table, the small table, and --data, a folder with the files of ToyMix")
+    return table, data
+
+
 PRESETS: dict[str, Callable[..., Spec]] = {
     "demo": demo,
     "influence": influence,
@@ -200,12 +221,15 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "mixture": mixture,
     "toymix": toymix,
     "largemix": largemix,
+    "transfer": transfer,
+    "transfer-scaffold": transfer_scaffold,
+    "variety": variety,
 }
 
 POOLED = (influence, selection, report_selection, report_diversity)  # those that take a pool of one's own
 
 
-OF_FILES = (toymix, largemix)  # those that take a folder of files
+OF_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # those that take a folder of files
 OWN = (mixture, toymix, largemix)  # those whose tables are not to be chosen
 
 

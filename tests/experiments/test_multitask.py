@@ -10,7 +10,7 @@ import pytest
 from core import chem
 from core.backbones import Gnn, Untrained, history
 from core.data import Dataset
-from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, settled
+from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
 from core.experiments.mixture_study import MOLECULES, MULTI, STEPS
 from core.experiments.mixtures import at_hand, demo, of_toymix, toymix
 from core.report import Cancelled, Report
@@ -220,3 +220,18 @@ def test_the_mixtures_with_a_name(shared_data: Path) -> None:
     study = of_toymix(str(shared_data))
     assert len(study.runs) == 3 * 3 * 7 and [one.name for one in study.multi.members] == ["qm9", "tox21", "zinc"]
     assert len(demo().runs) == 3 * 7
+
+
+def test_trunks_for_a_small_table_are_clear_of_both_its_splits(shared_data: Path) -> None:
+    table = Load(f"file:{shared_data / 'Lipophilicity.csv'}", targets=("exp",))
+    both = [preset(name, table=table, data=str(shared_data)) for name in ("transfer", "transfer-scaffold")]
+    assert len({one.fit.test.key for one in both}) == 2
+    assert both[0].starts == both[1].starts, "the trunks are made once"
+    for trunk in both[0].starts[1:]:
+        for member in trunk.members:
+            assert {one.fit.test.key for one in both} <= {one.key for one in member.tests}
+    assert "zinc" not in {one.name for one in both[0].starts[2].members}
+    ablation = preset("variety", table=table, data=str(shared_data))
+    assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
+    with pytest.raises(BadInput, match="transfer wants --table"):
+        preset("transfer", data=str(shared_data))
