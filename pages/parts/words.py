@@ -122,6 +122,12 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+        members = summary.get("members")
+        if isinstance(members, list) and members and "means" in members[0]:  # a trunk, or a study of a mixture
+            cards = [one["means"]["test"] for one in members]
+            told = [f"MAE {number(one['mae_sd'])} sd" if one.get("mae_sd") else f"AUROC {number(one['auroc'])}"
+                    for one in cards]  # fmt: skip
+            return f"{len(cards)} tables" if "means" in summary else f"test {', '.join(told[:3])}"
         if "ways" in summary:  # a verification
             best = max(summary["ways"], key=lambda way: way["spearman"])
             return f"ρ {number(best['spearman'])} with {summary['subsets']:,} retrainings"

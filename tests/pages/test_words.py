@@ -46,3 +46,10 @@ def test_parts_of_different_kinds_differ_in_one_line():
     table = side_by_side.settings_that_differ({name: spec_form.settings_of(fit) for name, fit in fits.items()})
     assert table.loc["train"].tolist() == ["load", "join"]
     assert not [name for name in table.index if name.startswith("train.")]
+
+
+def test_a_list_tells_what_a_trunk_and_a_study_of_a_mixture_reached():
+    cards = [{"means": {"test": {"mae_sd": 0.341}}}, {"means": {"test": {"auroc": 0.8316}}}]
+    assert words.key_metric("multitask", {"members": cards}) == "test MAE 0.341 sd, AUROC 0.832"
+    assert words.key_metric("mixture-study", {"members": cards, "means": []}) == "2 tables"
+    assert words.key_metric("mean-influence", {"members": ["a", "b"], "helpful": 3, "harmful": 4}) == "3 help, 4 harm"
