@@ -38,7 +38,7 @@ def _applied(options: argparse.Namespace, does: dict[str, Callable[..., Any]], *
     store = opened(options)
     entry = store.find(options.key)
     products = {kind: cls.product.__name__ for kind, cls in Spec.kinds.items()}
-    kinds = [kind for kind, product in products.items() if product in does]
+    kinds = [kind for product in does for kind, yields in products.items() if yields == product]
     if entry.kind not in kinds:
         why = "" if getattr(Spec.kinds.get(entry.kind), "gradient", True) else ", which has no gradient to score with"
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"

@@ -6,6 +6,7 @@ that text's sha256 are its key. The same key is the same work, done once.
 """
 
 import dataclasses
+import difflib
 import functools
 import hashlib
 import json
@@ -165,7 +166,12 @@ def read(value: Any, product: type | None = None) -> Spec:
         fields = dict(value)
         kind, revision = fields.pop("kind", None), fields.pop("revision", None)
         if not isinstance(kind, str) or kind not in Spec.kinds:
-            raise BadInput(f"there is no recipe of kind {kind!r}; there are {', '.join(sorted(Spec.kinds))}")
+            near = difflib.get_close_matches(kind, Spec.kinds, 3, cutoff=0.5) if isinstance(kind, str) else []
+            raise BadInput(
+                f"there is no recipe of kind {kind!r}; "
+                f"{f'did you mean {_or(near)}?' if near else 'there are load, finetune, influence and others;'} "
+                "`python -m core kinds` lists them all"
+            )
         if revision not in (None, Spec.kinds[kind].revision):
             raise BadInput(
                 f"{kind}: the recipe is of revision {revision}, this version makes {Spec.kinds[kind].revision}; "
@@ -179,6 +185,10 @@ def read(value: Any, product: type | None = None) -> Spec:
             f"wants a recipe that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}"
         )
     return value
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def read_json(text: str) -> Spec:
