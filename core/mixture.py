@@ -60,6 +60,11 @@ class Tables:
     def unit(self) -> tuple[str, ...]:
         return ("",) if self.learning.atoms else self.parts["train"].unit
 
+    @property
+    def measured(self) -> bool:
+        """Whether somebody measured the labels; those of atoms and of `Computed` tables are computed."""
+        return not self.learning.atoms and "computed" not in self.parts["train"].provenance
+
     def labels(self, part: str) -> list[np.ndarray] | np.ndarray:
         """Targets (n, t) of a part; of atoms, an array (atoms, 1) for each molecule."""
         table = self.parts[part]

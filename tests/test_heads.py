@@ -71,29 +71,33 @@ def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> No
     present = ~np.isnan(FLAGS[:, 0])
     entropy = -np.where(FLAGS[:, 0] == 1, np.log(chance), np.log(1 - chance))[present].mean()
     assert float(found[1]) == pytest.approx(entropy)
-    assert float(model.total(found)) == pytest.approx((np.mean(cells) + entropy) / 2)
+    assert float(model.total(found, embedded[0])) == pytest.approx((np.mean(cells) + entropy) / 2)
 
 
 def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
     model = heads(tables("a", LABELS, loss="mse"), tables("b", FLAGS))
-    embedded = model.embed(["C", "CC"])
     none = torch.full((2, 1), torch.nan).double()
     for absent in (None, Given(torch.arange(2), none)):
         model.zero_grad()
         labels = model.heads[0].scaled(LABELS[[1, 3]])
-        losses = model.losses(model.embed(["C", "CC"]), [Given(torch.arange(2), labels), absent])
+        embedded = model.embed(["C", "CC"])
+        losses = model.losses(embedded, [Given(torch.arange(2), labels), absent])
         assert losses[1] is None
-        model.total(losses).backward()
+        model.total(losses, embedded[0]).backward()
         assert all(weight.grad is None or not weight.grad.any() for weight in model.heads[1].parameters())
         assert all(weight.grad.any() for weight in model.heads[0].parameters())
-    with pytest.raises(BadInput, match="no label at all"):
-        model.total(model.losses(embedded, [None, None]))
+    model.zero_grad()
+    embedded = model.embed(["C", "CC"])
+    nothing = model.total(model.losses(embedded, [None, None]), embedded[0])
+    nothing.backward()
+    assert float(nothing) == 0 and not any(w.grad is not None and w.grad.any() for w in model.parameters())
 
 
 def test_a_missing_cell_sends_no_gradient_to_its_task() -> None:
     model = heads(tables("a", LABELS))
     labels = model.heads[0].scaled(np.array([[1.0, np.nan], [2.0, np.nan]]))
-    model.total(model.losses(model.embed(["C", "N"]), [Given(torch.arange(2), labels)])).backward()
+    embedded = model.embed(["C", "N"])
+    model.total(model.losses(embedded, [Given(torch.arange(2), labels)]), embedded[0]).backward()
     last = model.heads[0].net[-1]
     assert last.weight.grad[0].any() and not last.weight.grad[1].any() and not last.bias.grad[1]
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
@@ -108,7 +112,7 @@ def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[fl
     if weighting == "learned":
         one, other = torch.tensor(2.0).double(), torch.tensor(3.0).double()
         model.variances.data = torch.tensor([0.0, 1.0]).double()
-        assert float(model.total([one, other])) == pytest.approx(2 / 3 + (3 * np.exp(-1) + 1) * 2 / 3)
+        assert float(model.total([one, other], torch.zeros(1))) == pytest.approx(2 / 3 + (3 * np.exp(-1) + 1) * 2 / 3)
 
 
 @pytest.mark.parametrize("scaler", ["standard", "robust", "none"])

@@ -133,7 +133,7 @@ class Multitask(Spec[Trunk]):
         def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
             read = [written[way][row] for way, row in zip(spellings, rows, strict=True)]
             embedded = model.embed(read)
-            return model.total(model.losses(embedded, batches.given(rows, embedded[2])))
+            return model.total(model.losses(embedded, batches.given(rows, embedded[2])), embedded[0])
 
         plan = Plan(
             epochs=self.epochs,
@@ -204,8 +204,9 @@ class Multitask(Spec[Trunk]):
         folder = report.folder()
         body.save(folder / "backbone")
         model.save(folder / "heads")
-        history.note(folder / "backbone", self.key, body.name, smiles, digest, backbone or self.backbone,
-                     sum(len(one.tasks) for one in members if not one.learning.atoms))  # fmt: skip
+        measured = sum(len(one.tasks) for one in members if one.measured)
+        start = backbone or self.backbone
+        history.note(folder / "backbone", self.key, body.name, smiles, digest, start, measured)
         found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(PREDICTED))
         return Trunk(pd.DataFrame(progress.curve), record, folder, found)
 

@@ -235,3 +235,14 @@ def test_trunks_for_a_small_table_are_clear_of_both_its_splits(shared_data: Path
     assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
     with pytest.raises(BadInput, match="transfer wants --table"):
         preset("transfer", data=str(shared_data))
+
+
+def test_computed_labels_are_not_counted_as_measured(store: Store) -> None:
+    drugs = Load("bundled:drugs", limit=60)
+    computed = make(Member(*parts(Computed(drugs), seed=0)), store, Report())
+    assert (
+        not computed.measured and computed.tasks == ("MolLogP", "TPSA", "MolMR") and computed.kinds[0] == "regression"
+    )
+    atoms = make(Member(*parts(drugs, seed=0), atoms="logP"), store, Report())
+    assert not atoms.measured and atoms.learning.name == "logP of the atoms of drugs"
+    assert make(small().members[0], store, Report()).measured
