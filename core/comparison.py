@@ -1,6 +1,7 @@
 """Arms side by side on the same test molecules, each difference beside its noise."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import pandas as pd
 from core.fits import Fit
 from core.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, paired_difference
 from core.spec import BadInput
+
+NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,16 +164,37 @@ def differences(
 
 
 def warned(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
-    """Warnings of the fits, each once: with the arms that gave it, where not all networks did."""
+    """Warnings of the fits, each once: with the arms that gave it, where not all networks did.
+
+    Those that differ in their numbers alone become one, with the numbers between which they lie.
+    """
     networks = {arm for arm, role in roles.items() if role != "baseline"}
-    found: dict[str, list[str]] = {}  # warning → arms
+    found: dict[str, dict[str, list[str]]] = {}  # warning without its numbers → warning → arms
     for arm, mine in zip(roles, fits, strict=True):
         for warning in dict.fromkeys(w for fit in mine if fit is not None for w in fit.record["warnings"]):
-            found.setdefault(warning, []).append(arm)
-    return [
-        warning if networks <= set(arms) else f"{', '.join(f'“{arm}”' for arm in arms)}: {warning}"
-        for warning, arms in found.items()
-    ]
+            found.setdefault(NUMBER.sub("#", warning), {}).setdefault(warning, []).append(arm)
+    said = []
+    for alike in found.values():
+        arms = [arm for arm in roles if any(arm in mine for mine in alike.values())]
+        words = _ranged(list(alike))
+        said.append(words if networks <= set(arms) else f"{_few(arms)}: {words}")
+    return said
+
+
+def _few(arms: Sequence[str]) -> str:
+    """Names of arms; of many the first four and how many more."""
+    shown = ", ".join(f"“{arm}”" for arm in (arms if len(arms) <= 5 else arms[:4]))
+    return shown if len(arms) <= 5 else f"{shown} and {len(arms) - 4} more"
+
+
+def _ranged(sentences: Sequence[str]) -> str:
+    """One sentence of several that differ in their numbers alone: of each the least and the most."""
+    pieces, numbers = NUMBER.split(sentences[0]), [NUMBER.findall(one) for one in sentences]
+    told = []
+    for values in zip(*numbers, strict=True):
+        ordered = sorted(set(values), key=lambda text: float(text.replace(",", "")))
+        told.append(ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}")
+    return "".join(piece + number for piece, number in zip(pieces, [*told, ""], strict=True))
 
 
 def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:

@@ -123,3 +123,19 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert again.record == {"verdict": "é"}
     pd.testing.assert_frame_equal(again.predictions, frame)
     pd.testing.assert_frame_equal(again.picks, picks)
+
+
+def test_warnings_that_differ_in_their_numbers_alone_are_one() -> None:
+    from types import SimpleNamespace
+
+    from core.comparison import warned
+
+    def fit(*warnings: str) -> SimpleNamespace:
+        return SimpleNamespace(record={"warnings": list(warnings)})
+
+    roles = dict.fromkeys(("none", "all"), "selection") | {"support vectors": "baseline"}
+    fits = [[fit("1 of 3360 held at -2.09 or 5.1")], [fit("3 of 3,660 held at -2.08 or 5.1", "4 shared")], [fit()]]
+    assert warned(roles, fits) == ["1 to 3 of 3360 to 3,660 held at -2.09 to -2.08 or 5.1", "“all”: 4 shared"]
+    many = {f"arm {number}": "selection" for number in range(9)}
+    (told,) = warned(many, [[fit("2 shared")] for _ in range(8)] + [[fit()]])
+    assert told == "“arm 0”, “arm 1”, “arm 2”, “arm 3” and 4 more: 2 shared"

@@ -14,6 +14,7 @@ import streamlit as st
 from core.spec import Spec, as_json
 from pages.parts.words import plain
 
+MOST_NOTES = 6  # that are open at first; more would keep what they are about off the page
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
 [data-testid="stStatusWidget"] button { display: none; }
@@ -63,7 +64,9 @@ def notes(sentences: list[str]) -> None:
         st.warning(plain(sentences[0]), icon=":material/info:")
     elif sentences:
         with st.expander(
-            f"{len(sentences)} things to know before believing this", icon=":material/info:", expanded=True
+            f"{len(sentences)} things to know before believing this",
+            icon=":material/info:",
+            expanded=len(sentences) <= MOST_NOTES,
         ):
             for sentence in sentences:
                 st.markdown(f"- {plain(sentence)}")
