@@ -15,7 +15,7 @@ from core.backbones import Gnn, history
 from core.data import Dataset
 from core.experiments.finetune import STARTS, spelled
 from core.experiments.soundness import unreadable
-from core.fits import PARTS
+from core.fits import PARTS, tabulate
 from core.meter import Meter
 from core.mixture import Tables, drawn, judged, means, shares, stacked
 from core.report import Report
@@ -254,18 +254,8 @@ PREDICTED = ("member", "part", "row", "smiles", "task", "label", "prediction")
 
 def tabulated(tables: Tables, part: str, predicted: np.ndarray) -> pd.DataFrame:
     """Predictions (n, t) of a part as rows, those of unmeasured cells left out."""
-    table, (n, t) = tables.parts[part], predicted.shape
-    found = pd.DataFrame(
-        {
-            "member": tables.learning.name,
-            "part": part,
-            "row": np.repeat(np.arange(n), t),
-            "smiles": np.repeat(table.smiles.astype(object), t),
-            "task": np.tile(np.array(tables.tasks, object), n),
-            "label": table.targets.ravel(),
-            "prediction": predicted.ravel(),
-        }
-    )
+    found = tabulate(part, tables.parts[part], predicted)
+    found.insert(0, "member", tables.learning.name)
     return found[found["label"].notna()]
 
 
