@@ -102,7 +102,7 @@ def compared(
         "n_test": len(labels),
         "test_digest": digests.pop(),
         "backbone": first.record["backbone"],
-        "device": first.record["device"],
+        "device": devices([fit.record for mine in made.values() for fit in mine]),
     }
     rows = [
         pd.DataFrame(
@@ -119,6 +119,11 @@ def compared(
         for seed, values in mine.items()
     ]
     return record, pd.concat(rows, ignore_index=True)
+
+
+def devices(records: Sequence[Mapping[str, Any]]) -> str:
+    """What these were made on, "NVIDIA H100 and x86_64": trainings of a study may come from several machines."""
+    return " and ".join(sorted({record["device"] for record in records if record.get("device")}))
 
 
 def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray) -> dict[str, Any]:

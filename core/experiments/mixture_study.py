@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.comparison import spread_of
+from core.comparison import devices, spread_of
 from core.experiments.finetune import STARTS
 from core.experiments.multitask import Multitask
 from core.metrics import with_interval
-from core.mixture import MEANS
+from core.mixture import MEANS, judged, means
 from core.mixture_comparison import difference
 from core.published import published
 from core.report import Report
@@ -117,6 +117,9 @@ class MixtureStudy(Spec[MixtureComparison]):
                         for metric in MEANS
                         if mine[metric].notna().any()
                     },
+                    "averaged": averaged(
+                        [made[start, arm, "" if arm == MULTI else name, seed] for seed in mine["seed"]], name
+                    ),
                 }
                 for (start, arm, name), mine in found.groupby(["backbone", "arm", "member"], sort=False)
             ],
@@ -147,6 +150,7 @@ class MixtureStudy(Spec[MixtureComparison]):
                             "seconds": sum(one["seconds"] for one in mine) / seeds,
                             "peak_memory": max((one.get("peak_memory") or 0 for one in mine), default=0) or None,
                             "steps": sum(one["steps"] for one in mine) // seeds,
+                            "device": devices(mine),
                         }
                     )
         return found
@@ -190,6 +194,20 @@ def told(member: str, both: list[tuple[Trunk, Trunk]]) -> dict[str, Any]:
     binary = [kind == "binary" for kind in about["kinds"]]
     metric = "1 − AUROC" if all(binary) else "MAE in sd, 1 − AUROC" if any(binary) else "MAE in sd"
     return {"metric": metric, **difference(labels, ours, theirs, about["kinds"], np.array(about["deviation"]))}
+
+
+def averaged(runs: list[Trunk], member: str) -> dict[str, float] | None:
+    """Test metrics of the mean of what several seeds predict of a member's molecules, over its tasks.
+
+    None for one seed, and for a member of atoms, whose predictions are not kept.
+    """
+    about = _card(runs[0], member)
+    if len(runs) < 2 or about["atoms"]:
+        return None
+    pairs = [matrix(run, member, about["tasks"]) for run in runs]
+    labels, predicted = pairs[0][0], np.mean([pair[1] for pair in pairs], axis=0)
+    found = means(judged(labels, predicted, about["tasks"], about["kinds"], np.array(about["deviation"])))
+    return {name: found[name] for name in MEANS if found.get(name) is not None}
 
 
 def _card(run: Trunk, member: str) -> dict[str, Any]:

@@ -121,7 +121,12 @@ def mixture_study_result(run: Run) -> None:
         "“As many steps”: as many optimiser steps as the mixture takes, all on the one table; “as many molecules”: the "
         "molecules of that table that the mixture reads. Only the first tells learning together from training longer."
     )
-    st.dataframe(mean_table(record), hide_index=True, alt="Every mean with its standard deviation")
+    by_table, by_task = st.tabs(["By table", "By task"])
+    with by_table:
+        st.dataframe(mean_table(record), hide_index=True, alt="Every mean with its standard deviation")
+    with by_task:
+        name = st.selectbox("Table", [one["name"] for one in record["members"]], key=f"member-{run.key}")
+        st.dataframe(tasks_apart(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
     costs = [
         {
             "network": one["backbone"].removesuffix(" (random weights)"),
@@ -130,6 +135,7 @@ def mixture_study_result(run: Run) -> None:
             "weights": f"{one['parameters']:,}",
             "time of a seed": duration(one["seconds"]),
             "memory": size(one["peak_memory"]) if one["peak_memory"] else "–",
+            "device": device_name(one.get("device")),
         }
         for one in record["costs"]
     ]
@@ -146,10 +152,34 @@ def mean_table(record: dict) -> pd.DataFrame:
         for one in record["means"]
     ]
     rows += [
+        {"table": one["member"], "network": one["backbone"].removesuffix(" (random weights)")}
+        | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
+        | {WORDS[name]: number(value) for name, value in one["averaged"].items()}
+        for one in record["means"]
+        if one.get("averaged")
+    ]
+    rows += [
         {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
         | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
         for one in record["published"]
     ]
+    return pd.DataFrame(rows).fillna("–")
+
+
+def tasks_apart(table: pd.DataFrame, member: str) -> pd.DataFrame:
+    """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
+    mine = table[table["member"] == member]
+    rows = []
+    for (task, start, arm), each in mine.groupby(["task", "backbone", "arm"], sort=False):
+        known = {name: each[name].dropna() for name in MEANS if name in each}
+        rows.append(
+            {"task": task, "network": start.removesuffix(" (random weights)"), "arm": arm}
+            | {
+                WORDS[name]: beside_noise(values.mean(), values.std(ddof=1) if len(values) > 1 else None)
+                for name, values in known.items()
+                if len(values)
+            }
+        )
     return pd.DataFrame(rows).fillna("–")
 
 

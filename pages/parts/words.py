@@ -67,8 +67,10 @@ def duration(seconds: float | None) -> str:
 
 
 def device_name(device: str | None) -> str:
-    """The name of a device, `CPU` where nothing better is known."""
-    return "CPU" if device in (None, "", "cpu", "x86_64", "aarch64", "arm") else device
+    """The name of a device or of several, `CPU` where nothing better is known."""
+    processors = ("", "cpu", "x86_64", "aarch64", "arm")
+    names = ["CPU" if name in processors else name for name in (device or "").split(" and ")]
+    return " and ".join(dict.fromkeys(names))
 
 
 def size(count: float) -> str:

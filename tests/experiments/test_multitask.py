@@ -203,6 +203,9 @@ def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -
     for (name, against), one in told.items():
         apart = np.subtract(arms[MULTI, name]["mae_sd"]["values"], arms[against, name]["mae_sd"]["values"])
         assert one["mean"] == pytest.approx(apart.mean(), rel=1e-4) and one["low"] < one["mean"] < one["high"]
+    assert all(one["device"] for one in costs.values())
+    gained = [one["mae_sd"]["mean"] - one["averaged"]["mae_sd"] for one in arms.values()]
+    assert min(gained) > -1e-6 and max(gained) > 1e-4, "a mean of two predictions errs by no more than they in the mean"
     assert len(told) == 4 and record["verdict"] and not record["failed"] and not record["published"]
     assert len(make(study, store, Report()).table) == 2 * 3 * 2
 

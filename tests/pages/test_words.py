@@ -25,6 +25,11 @@ def test_a_headline_keeps_its_capitals():
     assert words.headline("") == ""
 
 
+def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
+    assert words.device_name(None) == words.device_name("x86_64") == "CPU"
+    assert words.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
+
+
 def test_units_are_said_for_the_numbers_that_are_there():
     table = pd.DataFrame({"label": [1.0], "delta_loss": [0.1]})
     assert molecules.units(table, "mg/L", "(mg/L)²") == "ΔL in (mg/L)²; label in mg/L"
