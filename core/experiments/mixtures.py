@@ -109,7 +109,7 @@ def demo(seed: int = 0) -> MixtureStudy:
     return MixtureStudy(multi, controls=("steps", "molecules"), seeds=seeds(seed))
 
 
-def of_toymix(folder: str, seed: int = 0, epochs: int = 12) -> MixtureStudy:
+def of_toymix(folder: str, seed: int = 0, epochs: int = 8) -> MixtureStudy:
     """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
     multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
     return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYERS), seeds=seeds(seed))
