@@ -247,8 +247,7 @@ def suspects(options: argparse.Namespace) -> Any:
         raise BadInput(f"{options.key} is a run of kind {fit.kind!r}; give the key of one of kind 'finetune'")
     answer = made(Suspects.of(fit), options)
     table = opened(options).get(Suspects.of(fit)).table
-    names = [name for name in table if str(name).split(":")[0] == "leave_one_out"]
-    order = table[names].abs().max(axis=1).sort_values(ascending=False).index[: options.show]
+    order = table["suspicion"].sort_values(ascending=False).index[: options.show]
     shown = table.loc[order].assign(row=order).drop(columns=["influence", "slope"], errors="ignore")
     return answer | {"furthest": json.loads(shown.to_json(orient="records"))}
 

@@ -141,6 +141,25 @@ class Learned:
         return made
 
 
+def out_of_fold(learner: Any, table: "Dataset", folds: int, seed: int, report: Report = SILENT) -> np.ndarray:
+    """Of each molecule the prediction (n, t) of a learner fitted without it: to the other folds of the table.
+
+    NaN where the other folds have nothing to learn a task from. A molecule that is there twice may be in two folds.
+    """
+    _, rows = Features.fitted(learner.features, list(table.smiles), report.part(0, 0.3))
+    found = np.full(table.targets.shape, np.nan)
+    fold = np.random.default_rng([seed, 16]).permutation(len(rows)) % folds
+    for number in range(folds):
+        share = report.part(0.3 + 0.7 * number / folds, 0.3 + 0.7 * (number + 1) / folds)
+        for place, kind in enumerate(table.kinds):
+            known = ~np.isnan(table.targets[:, place]) & (fold != number)
+            labels = table.targets[known, place]
+            if len(labels) > 1 and np.ptp(labels) > 0:
+                model = learner(rows[known], labels, kind, seed, share)
+                found[fold == number, place] = np.asarray(model(rows[fold == number]), float)
+    return found
+
+
 def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("scikit-learn", "rdkit", "numpy")}
 

@@ -1,6 +1,7 @@
 """Suspicion: which training labels look wrong, and how well that finds wrong ones that were planted."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from core.metrics import auroc_interval
 class Suspicion:
     """The training molecules of a fit beside what it would say without each of them.
 
-    `table`: `Scores.training` and, of a single task, `suspicion` (|leave_one_out|) and, where labels were planted,
-    `planted`. `record`: damping, residual, detection.
+    `table`: `Scores.training` and of each task `opinion`, what a model without a network says that has not seen the
+    label; `suspicion`, and, where labels were planted, `planted`. `record`: damping, residual, detection.
     """
 
     table: pd.DataFrame
@@ -45,15 +46,30 @@ def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:
     return np.sqrt(summed.sum(1) / np.maximum(known.sum(1), 1))
 
 
+def ask(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None:
+    """Add second opinions (n, t) to a table of training molecules, and how far both are from the labels together.
+
+    `suspicion` is the mean of the two distances, each in units of its own spread; without a second opinion the first.
+    """
+    for task, name in enumerate(tasks):
+        end = "" if len(tasks) == 1 else f":{name}"
+        table[f"opinion{end}"] = opinions[:, task]
+        table[f"apart{end}"] = opinions[:, task] - table[f"label{end}"]
+    ways = np.stack([root_mean_square(table, name) for name in ("leave_one_out", "apart")])
+    asked = table[[name for name in table if str(name).split(":")[0] == "apart"]].notna().any(axis=1)
+    table["suspicion"] = np.where(asked, ways.mean(0), ways[0])
+
+
 def found(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
     """How well several rankings find planted labels: AUROC and its 95 % bootstrap interval.
 
-    `leave_one_out`: the residual of the model without the molecule; `residual`: that of the model with it; `removal`:
-    the more the target loss would fall without it.
+    `leave_one_out`: the residual of the model without the molecule; `residual`: that of the model with it; `opinion`:
+    that of the second model; `suspicion`: of both; `removal`: the more the target loss would fall without it.
     """
     if "planted" not in table:
         return {}
     ways = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
+    ways |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
     ways["removal"] = -table["removal"].to_numpy(float)
     flags = table["planted"].to_numpy(bool)
     known = np.isfinite(ways["removal"])

@@ -71,8 +71,10 @@ def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, stud
     fit = next(run["key"] for run in call("list")[1] if run["kind"] == "finetune")
     status, made, _ = call("suspects", fit, "--show", "3")
     assert status == 0 and made["kind"] == "suspects" and len(made["furthest"]) == 3
-    far = [abs(one["leave_one_out"]) for one in made["furthest"]]
-    assert far == sorted(far, reverse=True) and {"row", "smiles", "label", "leverage"} <= set(made["furthest"][0])
+    far = [one["suspicion"] for one in made["furthest"]]
+    assert far == sorted(far, reverse=True) and {"row", "smiles", "label", "leverage", "opinion"} <= set(
+        made["furthest"][0]
+    )
     for command, wrong in (("verify", fit), ("suspects", key)):
         status, _, err = call(command, wrong)
         assert status == 2 and "give the key of one of kind" in err

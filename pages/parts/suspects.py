@@ -14,6 +14,13 @@ from pages.parts.shell import as_csv, exports
 from pages.parts.words import plain
 
 SHOWN = 12
+FOUND_BY = {
+    "suspicion": "both together",
+    "leave_one_out": "the predictions without them",
+    "opinion": "the second opinion",
+    "residual": "plain residuals",
+    "removal": "ΔL if removed",
+}
 NEAR = 5  # molecules beside a suspect
 
 
@@ -30,12 +37,20 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
         "How far the label lies from the prediction of the model *without* this molecule, by its leverage: no "
         "training is done again. Far out is a wrong label, or a kind of molecule the model knows nothing of else."
     )
-    found = training.assign(without=training["label"] + training["leave_one_out"])
-    found = found.assign(far=found["leave_one_out"].abs()).sort_values("far", ascending=False).head(SHOWN)
+    asked = "suspicion" in training
+    if asked:
+        st.caption(
+            "Ranked by both: that distance, and the distance from what a model without a network says that was fitted "
+            "to the other molecules."
+        )
+    far = training["suspicion"] if asked else training["leave_one_out"].abs()
+    found = training.assign(without=training["label"] + training["leave_one_out"], far=far)
+    found = found.sort_values("far", ascending=False).head(SHOWN)
     columns = {
         "structure": pictures(found["smiles"].tolist()),
         "label": found["label"],
         "prediction without it": found["without"],
+        **({"second opinion": found["opinion"]} if asked else {}),
         "prediction": found["prediction"],
         "leverage": found["leverage"],
         "removal": found["removal"],
@@ -54,7 +69,7 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
         alt="Training molecules far from the prediction of the model without them",
         column_config={
             "structure": st.column_config.ImageColumn(width=140),
-            **{name: number_format for name in ("label", "prediction without it", "prediction")},
+            **{name: number_format for name in ("label", "prediction without it", "second opinion", "prediction")},
             "leverage": st.column_config.NumberColumn(
                 format="%.2f", help="share of the fitted value that comes from its own label"
             ),
@@ -90,8 +105,9 @@ def suspects(run: Run) -> None:
             if job is not None and job_panel(recipe.key) is not None and job.live:
                 return
             st.caption(
-                "What the model would say of each training molecule without it, in closed form: one linear system over "
-                "the training part, some minutes for a thousand molecules."
+                "What the model would say of each training molecule without it, in closed form, and the opinion of a "
+                "model without a network: one linear system over the training part, some minutes for a thousand "
+                "molecules."
             )
             if st.button("Look for them", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
                 submit(recipe)
@@ -100,9 +116,8 @@ def suspects(run: Run) -> None:
         found = product(entry)
         suspicious(found.table, (found.record.get("label_unit") or [""])[0], recipe.key)
         for name, value in found.record["detection"].items():
-            words = {"leave_one_out": "these residuals", "residual": "plain residuals", "removal": "ΔL if removed"}
             st.caption(
-                f"Planted wrong labels are found by {words[name]} with AUROC {value['auroc']:.2f} "
+                f"Planted wrong labels are found by {FOUND_BY[name]} with AUROC {value['auroc']:.2f} "
                 f"({value['low']:.2f} to {value['high']:.2f})."
             )
         exports(f"suspects-{recipe.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, recipe.key)

@@ -38,7 +38,7 @@ def test_planted_labels_are_looked_for_in_the_pool_and_among_what_is_learned(
     (row,) = measured(planted, store, seeds=(0, 1), arms=arms)
     assert set(row["found"]) == {
         *(f"pool: {way}" for way in ("delta_loss", "whole_step", "residual")),
-        *(f"learned: {way}" for way in ("leave_one_out", "residual", "removal")),
+        *(f"learned: {way}" for way in ("leave_one_out", "opinion", "removal", "residual", "suspicion")),
     }
     for one in row["found"].values():
         assert len(one["of_seeds"]) == 2 and all(0 <= each["low"] <= each["high"] <= 1 for each in one["of_seeds"])

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from core import backbones
+from core.data import Dataset
 from core.experiments import FineTune, Load, Suspects, parts
+from core.learned import out_of_fold
+from core.learners import RandomForest
 from core.report import Report
 from core.solvers import CG, Dual
 from core.spec import BadInput, read_json
-from core.suspicion import Suspicion, found, root_mean_square
+from core.suspicion import Suspicion, ask, found, root_mean_square
 from tests.experiments.test_influence import fitted, tables
 from tests.stand_in import load_letters
 
@@ -38,12 +41,14 @@ def test_planted_labels_are_found(planted: Any, tmp_path: Path) -> None:
     report = Report(tell=lambda fraction, message, numbers: told.append(fraction))
     suspicion = RECIPE.make(report, fit, made["train"], made["valid"])
     table, detection = suspicion.table, suspicion.record["detection"]
-    assert set(detection) == {"leave_one_out", "residual", "removal"} and 0.99 < max(told) <= 1
+    ways = {"leave_one_out", "residual", "removal", "opinion", "suspicion"}
+    assert set(detection) == ways and suspicion.record["opinion"] == "support vectors" and 0.99 < max(told) <= 1
     assert detection["leave_one_out"]["auroc"] > max(0.8, detection["residual"]["auroc"] + 0.05)
     left, aims = table["leave_one_out"], fit.matrices("valid")
     assert float((left**2).mean()) == pytest.approx(float(((aims[0] - aims[1]) ** 2).mean()), rel=1e-2)
     assert suspicion.record["matched_damping"] < suspicion.record["damping"]
-    furthest = table["leave_one_out"].abs().sort_values(ascending=False).index[:6]
+    assert detection["suspicion"]["auroc"] > max(0.8, detection["residual"]["auroc"] + 0.05)
+    furthest = table["suspicion"].sort_values(ascending=False).index[:6]
     assert table.loc[furthest, "planted"].sum() >= 3
     assert (table["leave_one_out"].abs() >= table["residual"].abs() - 1e-9).all()
     assert (table["leverage"] > 0).all() and (table["leverage"] < 1).all()
@@ -61,6 +66,30 @@ def test_what_cannot_be_told_is_refused(planted: Any) -> None:
         dataclasses.replace(RECIPE, solver=Dual(most=39)).make(Report(), fit, made["train"], made["valid"])
     with pytest.raises(BadInput, match="not the training part of the fit"):
         RECIPE.make(Report(), fit, made["test"], made["valid"])
+
+
+def test_a_second_opinion_has_not_seen_the_label() -> None:
+    """A line is learned from the other folds: a label far off it changes the opinions on others, not on itself."""
+    smiles = ["C" * n for n in range(2, 32)]
+    line = Dataset(smiles, np.arange(2.0, 32)[:, None], ("length",))
+    wrong = line.targets.copy()
+    wrong[7] = 400.0
+    plain = out_of_fold(RandomForest(trees=20), line, 5, 0)
+    moved = out_of_fold(RandomForest(trees=20), dataclasses.replace(line, targets=wrong), 5, 0)
+    assert plain.shape == (30, 1) and np.abs(plain - line.targets).mean() < 4
+    assert moved[7] == plain[7] and not np.array_equal(moved, plain)
+    flags = Dataset(smiles, np.array([[np.nan] * 29 + [1.0]]).T, ("rare",))
+    assert np.isnan(out_of_fold(RandomForest(trees=20), flags, 5, 0)).all(), "nothing to learn from"
+
+
+def test_suspicion_is_that_of_both_and_of_one_where_the_other_is_silent() -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"label": [0.0, 0.0, 0.0, 0.0], "leave_one_out": [1.0, -1.0, 4.0, -4.0]})
+    ask(table, np.array([[4.0], [-1.0], [1.0], [np.nan]]), ["y"])
+    first, second = root_mean_square(table, "leave_one_out"), root_mean_square(table, "apart")
+    assert table["suspicion"][:3].tolist() == pytest.approx(((first + second) / 2)[:3])
+    assert table["suspicion"][3] == pytest.approx(first[3]) and table["opinion"].iloc[0] == 4.0
 
 
 def test_several_tasks_count_each_in_its_own_spread() -> None:

@@ -18,7 +18,7 @@ from core.samplers import Top
 from core.solvers import CG, Auto, Identity
 from core.spec import read_json
 from core.store import Store
-from core.suspicion import Suspicion
+from core.suspicion import Suspicion, ask
 from pages.parts.runs import open_run
 from pages.parts.words import key_metric, plain, signed
 
@@ -103,14 +103,15 @@ def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, copied, m
         checked(button(open_page("train", run=stage.FIT.key), "Look for them").click().run())
     assert asked == [recipe]
     store = Store(copied)
-    training = store.get(stage.SCORES).training
+    training = store.get(stage.SCORES).training.copy()
+    ask(training, np.where(np.arange(len(training)) == 5, 1e4, training["label"])[:, None], ["y"])
     found = Suspicion(
         training, {"label_unit": ["mg"], "detection": {"residual": {"auroc": 0.7, "low": 0.6, "high": 0.8}}}
     )
     store.put(recipe, found, 2.0)
     at = open_page("train", run=stage.FIT.key)
     shown = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
-    assert shown["smiles"].iloc[0] == training["smiles"][training["leave_one_out"].abs().idxmax()]
+    assert shown["smiles"].iloc[0] == training["smiles"][5] and shown["second opinion"].iloc[0] == 1e4
     assert "by plain residuals with AUROC 0.70 (0.60 to 0.80)" in words(at)
 
 
