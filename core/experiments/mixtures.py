@@ -154,7 +154,7 @@ def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int
 def of_variety(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
     """Trunks of one, two or three tables of ToyMix with 1,000 to 4,000 molecules in all, for a small table."""
     multi = Multitask(clear_of(table, folder, seed), batch_size=64)
-    return Ablation(multi, fitted(table, "random", seed), seeds=seeds(seed))
+    return Ablation(multi, fitted(table, "random", seed), steps=400, seeds=seeds(seed))
 
 
 def of_large(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:
