@@ -50,6 +50,7 @@ class Transfer(Spec[TransferCurve]):
     sizes: tuple[int, ...] = Field(default=(50, 100, 200, 420, 1000), description="molecules to learn from")
     whole: bool = Field(default=True, description="learn from the whole training part too")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, heads and batches")
+    anew: bool = Field(default=False, description="train each trunk anew for every seed, at its price")
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, FineTune):
@@ -95,8 +96,10 @@ class Transfer(Spec[TransferCurve]):
         return found
 
     def _alike(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
-        """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk stays the one it is."""
+        """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk where that is asked for."""
         begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
+        if self.anew and hasattr(start, "again"):
+            begin = start.again(seed)
         return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed)
 
     def parts(self) -> dict[str, Any]:
@@ -135,7 +138,7 @@ class Transfer(Spec[TransferCurve]):
             "points": points,
             "differences": differences,
             "failed": failed,
-            "notes": [*self.learned_before(), *flattered(made)],
+            "notes": [*self.learned_before(), *self.trained_once(), *flattered(made)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
@@ -151,6 +154,17 @@ class Transfer(Spec[TransferCurve]):
             for name, start in zip(self.called, self.starts, strict=True)
             if isinstance(start, Spec) and own & sources(start)
         ]
+
+    def trained_once(self) -> list[str]:
+        """What the intervals do not know."""
+        once = [
+            f"“{name}”"
+            for name, start in zip(self.called, self.starts, strict=True)
+            if isinstance(start, Spec) and not (self.anew and hasattr(start, "again"))
+        ]
+        said = "was trained once" if len(once) == 1 else "were trained once each"
+        words = f"{', '.join(once)} {said}: the intervals know the noise of fine-tuning again, not of training a trunk"
+        return [f"{words} again"] if once else []
 
     def differences(self, made: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
         """Of every arm and size: its RMSE less that of the reference of the same size, with its interval."""

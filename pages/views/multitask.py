@@ -52,6 +52,8 @@ def transfer() -> Spec | None:
         methods = st.multiselect("Methods", list(METHODS), default=[Full.kind], key="transfer-methods",
                                  format_func=lambda kind: METHODS[kind].name)  # fmt: skip
         steps = st.number_input("Steps of a fine-tuning", 1, 1_000_000, 300, key="transfer-steps")
+        anew = st.checkbox("Train each trunk anew for every seed", key="transfer-anew",
+                           help="The intervals then know that noise too, at the price of the trunks for each seed")  # fmt: skip
         if not chosen:
             st.info("There is no trunk chosen yet: train one first.", icon=":material/model_training:")
             return None
@@ -61,7 +63,7 @@ def transfer() -> Spec | None:
         fit = FineTune(**split, backbone=network, features="none", steps=int(steps), evaluations=10, learning_rate=1e-3)
         names = ("random weights", *(f"{one.called} ({one.key[:4]})" for one in trunks))
         made = Transfer(fit, starts=(network, *trunks), names=names, methods=tuple(METHODS[kind]() for kind in methods),
-                        sizes=sizes, seeds=seeds)  # fmt: skip
+                        sizes=sizes, seeds=seeds, anew=anew)  # fmt: skip
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return None

@@ -61,6 +61,16 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
     assert read_json(recipe.text).key == recipe.key
     random = [run.backbone.seed for (arm, _, _), run in recipe.runs.items() if arm == "random, full"]
     assert set(random) == {0, 1}, "random weights are drawn anew"
+    assert any("“trunk” was trained once: the intervals know" in words for words in made.record["notes"])
+
+
+def test_a_trunk_is_trained_anew_where_that_noise_is_asked_for() -> None:
+    recipe = Transfer(fit(), starts=(SMALL, small(epochs=1)), names=("random", "trunk"), sizes=(20,), seeds=(0, 1))
+    anew = dataclasses.replace(recipe, anew=True)
+    trunks = {one.anew: {run.backbone.key for (arm, _, _), run in one.runs.items() if arm == "trunk"}
+              for one in (recipe, anew)}  # fmt: skip
+    assert len(trunks[False]) == 1 and len(trunks[True]) == 2 and trunks[False] < trunks[True]
+    assert recipe.trained_once() and not anew.trained_once()
 
 
 def test_variety_and_number_are_told_apart(store: Store) -> None:
