@@ -53,7 +53,7 @@ def transfer() -> Spec | None:
                                  format_func=lambda kind: METHODS[kind].name)  # fmt: skip
         steps = st.number_input("Steps of a fine-tuning", 1, 1_000_000, 300, key="transfer-steps")
         anew = st.checkbox("Train each trunk anew for every seed", key="transfer-anew",
-                           help="The intervals then know that noise too, at the price of the trunks for each seed")  # fmt: skip
+                           help="The intervals then know that noise too")  # fmt: skip
         if not chosen:
             st.info("There is no trunk chosen yet: train one first.", icon=":material/model_training:")
             return None
