@@ -75,17 +75,16 @@ def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
         else:
             with own(options.cache), Bar() as bar:
                 together(wanted, store, Report(tell=bar, files=store.files), workers)
-    return described(store, wanted)
+    return described(store, wanted, options.json)
 
 
-def described(store: Any, spec: Spec) -> dict[str, Any]:
-    return {
-        "kind": spec.kind,
-        "key": spec.key,
-        "folder": str(store.folder(spec)),
-        "title": spec.title,
-        "summary": store.get(spec).summary(),
-    }
+def described(store: Any, spec: Spec, as_json: bool) -> dict[str, Any]:
+    """What there is to say of a run; for people as its own tables, where it has some."""
+    product = store.get(spec)
+    found = {"kind": spec.kind, "key": spec.key, "folder": str(store.folder(spec)), "title": spec.title}
+    if not as_json and hasattr(product, "text"):
+        return found | {"found": "\n" + product.text()}
+    return found | {"summary": product.summary()}
 
 
 def follow(line: Any, spec: Spec) -> None:
@@ -143,7 +142,7 @@ def kept(options: argparse.Namespace, key: str) -> Any:
 
 def show(options: argparse.Namespace) -> Any:
     store = opened(options)
-    return described(store, store.find(options.key).spec)
+    return described(store, store.find(options.key).spec, options.json)
 
 
 def list_(options: argparse.Namespace) -> Any:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import pandas as pd
 
+from core.mixture_tables import text
+
 
 @dataclass(frozen=True, eq=False)
 class Tabled:
@@ -30,6 +32,10 @@ class Tabled:
 
 class MixtureComparison(Tabled):
     """Tables alone and together: a row a backbone, arm, member, seed and task of the test part, with every metric."""
+
+    def text(self) -> str:
+        """What it found, for people who read a terminal."""
+        return text(self.table, self.record)
 
 
 class TransferCurve(Tabled):

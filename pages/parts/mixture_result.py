@@ -5,21 +5,11 @@ import streamlit as st
 
 from core import figures, mixture_figures
 from core.mixture import MEANS
+from core.mixture_tables import WORDS, by_table, by_task
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import beside_noise, device_name, duration, minus, number, plain, size
-
-WORDS = {
-    "mae_sd": "MAE in standard deviations",
-    "mae": "MAE in label units",
-    "rmse": "RMSE in label units",
-    "pearson": "Pearson's r",
-    "spearman": "Spearman's ρ",
-    "r2": "R²",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-}
+from pages.parts.words import device_name, duration, minus, number, plain, size
 
 
 def trunk_result(run: Run) -> None:
@@ -70,8 +60,8 @@ def trunk_result(run: Run) -> None:
     }
     st.plotly_chart(figures.learning_curves(drawn), key=f"curve-{run.key}", config=figures.CONFIG,
                     alt="Validation loss of each table by epoch")  # fmt: skip
-    by_task, lost = st.tabs(["By task", "Kept out of training"])
-    with by_task:
+    tasks, lost = st.tabs(["By task", "Kept out of training"])
+    with tasks:
         name = st.selectbox("Table", [one["name"] for one in cards], key=f"member-{run.key}")
         told = task_table(next(one for one in cards if one["name"] == name))
         st.dataframe(told, hide_index=True, alt=f"Test metrics of each task of {name}")
@@ -121,12 +111,12 @@ def mixture_study_result(run: Run) -> None:
         "“As many steps”: as many optimiser steps as the mixture takes, all on the one table; “as many molecules”: the "
         "molecules of that table that the mixture reads. Only the first tells learning together from training longer."
     )
-    by_table, by_task = st.tabs(["By table", "By task"])
-    with by_table:
-        st.dataframe(mean_table(record), hide_index=True, alt="Every mean with its standard deviation")
-    with by_task:
+    tables, tasks = st.tabs(["By table", "By task"])
+    with tables:
+        st.dataframe(by_table(record), hide_index=True, alt="Every mean with its standard deviation")
+    with tasks:
         name = st.selectbox("Table", [one["name"] for one in record["members"]], key=f"member-{run.key}")
-        st.dataframe(tasks_apart(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
+        st.dataframe(by_task(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
     costs = [
         {
             "network": one["backbone"].removesuffix(" (random weights)"),
@@ -142,45 +132,6 @@ def mixture_study_result(run: Run) -> None:
     st.dataframe(pd.DataFrame(costs), hide_index=True, alt="What each arm takes")
     exports(f"mixture-{run.key}", run.entry.summary, {"tasks": lambda: as_csv(made.table)}, run.key)
     _command(run)
-
-
-def mean_table(record: dict) -> pd.DataFrame:
-    """A row a table, network and arm; published ones below, named as such."""
-    rows = [
-        {"table": one["member"], "network": one["backbone"].removesuffix(" (random weights)"), "arm": one["arm"]}
-        | {WORDS[name]: beside_noise(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
-        for one in record["means"]
-    ]
-    rows += [
-        {"table": one["member"], "network": one["backbone"].removesuffix(" (random weights)")}
-        | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
-        | {WORDS[name]: number(value) for name, value in one["averaged"].items()}
-        for one in record["means"]
-        if one.get("averaged")
-    ]
-    rows += [
-        {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
-        | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
-        for one in record["published"]
-    ]
-    return pd.DataFrame(rows).fillna("–")
-
-
-def tasks_apart(table: pd.DataFrame, member: str) -> pd.DataFrame:
-    """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
-    mine = table[table["member"] == member]
-    rows = []
-    for (task, start, arm), each in mine.groupby(["task", "backbone", "arm"], sort=False):
-        known = {name: each[name].dropna() for name in MEANS if name in each}
-        rows.append(
-            {"task": task, "network": start.removesuffix(" (random weights)"), "arm": arm}
-            | {
-                WORDS[name]: beside_noise(values.mean(), values.std(ddof=1) if len(values) > 1 else None)
-                for name, values in known.items()
-                if len(values)
-            }
-        )
-    return pd.DataFrame(rows).fillna("–")
 
 
 def transfer_result(run: Run) -> None:
