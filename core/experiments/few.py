@@ -24,6 +24,7 @@ class Few(Spec[Dataset]):
     size: int = Field(default=0, ge=0, description="rows; 0: all")
     columns: int = Field(default=0, ge=0, description="tasks; 0: all")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the draw")
+    lenient: bool = Field(default=False, description="take all rows where there are fewer, in place of an error")
 
     @property
     def title(self) -> str:
@@ -33,7 +34,7 @@ class Few(Spec[Dataset]):
         if self.columns:
             table = self.fewer(table)
         measured = np.flatnonzero(~np.isnan(table.targets).all(1)) if table.tasks else np.arange(len(table))
-        if len(measured) < self.size:
+        if len(measured) < self.size and not self.lenient:
             raise BadInput(f"the {self.table.title} has {len(measured):,} measured rows, {self.size:,} are asked for")
         order = np.random.default_rng([self.seed, 11]).permutation(measured)
         return table.take(np.sort(order[: self.size or len(measured)]))

@@ -1,6 +1,7 @@
 """Transfer: starts by sizes of a small table by seeds → how much sooner a trunk learns it than a random network."""
 
 import dataclasses
+import math
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,9 @@ class Transfer(Spec[TransferCurve]):
     )
     sizes: tuple[int, ...] = Field(default=(50, 100, 200, 420, 1000), description="molecules to learn from")
     whole: bool = Field(default=True, description="learn from the whole training part too")
+    least: int = Field(
+        default=500, ge=1, description="optimiser steps of every size at least, where `fit` has epochs: more passes"
+    )
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, heads and batches")
     anew: bool = Field(default=False, description="train each trunk anew for every seed, at its price")
 
@@ -100,7 +104,10 @@ class Transfer(Spec[TransferCurve]):
         begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
         if self.anew and hasattr(start, "again"):
             begin = start.again(seed)
-        return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed)
+        epochs = self.fit.epochs
+        if epochs and isinstance(tables["train"], Few):
+            epochs = max(epochs, math.ceil(self.least / math.ceil(tables["train"].size / self.fit.batch_size)))
+        return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed, epochs=epochs)
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(self.runs.values())}

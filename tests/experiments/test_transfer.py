@@ -34,6 +34,7 @@ def test_fewer_rows_are_among_the_more_and_parts_keep_the_same_tasks(store: Stor
     assert len(make(Few(table), store, Report())) == 29
     with pytest.raises(BadInput, match="has 29 measured rows, 40 are asked for"):
         make(Few(table, 40), store, Report())
+    assert len(make(Few(table, 40, lenient=True), store, Report())) == 29
     with pytest.raises(BadInput, match="has 1 tasks, 2 are asked for"):
         make(Few(table, 3, columns=2), store, Report())
 
@@ -104,3 +105,9 @@ def test_bad_recipes_are_refused() -> None:
         Ablation(dataclasses.replace(spec, members=spec.members[:1]), fit())
     with pytest.raises(BadInput, match="different `names`"):
         Transfer(fit(), starts=(SMALL, Gnn(width=12, depth=2, walk=4, eigenvectors=2, seed=1)))
+
+
+def test_few_molecules_are_read_as_many_times_as_the_least_steps_want() -> None:
+    recipe = Transfer(fit(steps=None, epochs=3, batch_size=16), sizes=(20, 40), seeds=(0,), least=12)
+    passes = {size: run.epochs for (arm, size, _), run in recipe.runs.items() if arm != "support vectors"}
+    assert passes == {20: 6, 40: 4, 0: 3}
