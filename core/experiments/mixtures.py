@@ -126,14 +126,15 @@ def clear_of(table: Spec[Dataset], folder: str, seed: int) -> tuple[Member, ...]
     return toymix(folder, seed, tuple(split[1:] for split in beside(table, seed).values()))
 
 
-def fitted(table: Spec[Dataset], by: str, seed: int) -> FineTune:
-    """The fine-tuning of a network over graphs on a small table that trunks are compared by.
+def fitted(train: Spec[Dataset], valid: Spec[Dataset], test: Spec[Dataset], network: Any, epochs: int = 40) -> FineTune:
+    """The fine-tuning on a small table that trunks are compared by: the embedding alone, all weights at one rate.
 
     Long and gentle enough for random weights: Lipophilicity from scratch ends at 1.19 after 500 steps with the head at
     three times the rate, at .93 after 1,500 and at .63 after 4,000 with all weights at one.
     """
+    rate = 1e-3 if isinstance(network, Gnn) else None  # a transformer's is the method's advice
     return FineTune(
-        *beside(table, seed)[by], backbone=Gnn(), features="none", epochs=40, learning_rate=1e-3, head_rate=1.0,
+        train, valid, test, backbone=network, features="none", epochs=epochs, learning_rate=rate, head_rate=1.0,
         dropout=0.1,
     )  # fmt: skip
 
@@ -153,14 +154,14 @@ def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int
         "QM9, Tox21 and ZINC": multi,
     }
     return Transfer(
-        fitted(table, by, seed), starts=tuple(starts.values()), names=tuple(starts), methods=(Full(), Head()),
+        fitted(*beside(table, seed)[by], Gnn()), starts=tuple(starts.values()), names=tuple(starts), methods=(Full(), Head()),
         learners=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000), seeds=seeds(seed), anew=True,
     )  # fmt: skip
 
 
 def of_variety(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
     """Trunks of one, two or three tables of ToyMix with 1,000 to 4,000 molecules in all, for 420 of a small table."""
-    fit = fitted(table, "random", seed)
+    fit = fitted(*beside(table, seed)["random"], Gnn())
     few = {
         name: Few(getattr(fit, name), size, seed=seed, lenient=True) for name, size in (("train", 420), ("valid", 52))
     }

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core.backbones import Gnn
-from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
+from core.experiments import Ablation, MixtureStudy, Multitask, Represent, Transfer
+from core.experiments.mixtures import fitted
 from core.methods import METHODS, Full
 from core.spec import BadInput, Spec, form
 from core.trunk import Trunk
@@ -51,7 +52,8 @@ def transfer() -> Spec | None:
                                 help="Beside random weights of the same network, the reference")  # fmt: skip
         methods = st.multiselect("Methods", list(METHODS), default=[Full.kind], key="transfer-methods",
                                  format_func=lambda kind: METHODS[kind].name)  # fmt: skip
-        steps = st.number_input("Steps of a fine-tuning", 1, 1_000_000, 300, key="transfer-steps")
+        passes = st.number_input("Passes of a fine-tuning", 1, 10_000, 40, key="transfer-passes",
+                                 help="Over the molecules it learns from; random weights need them")  # fmt: skip
         anew = st.checkbox("Train each trunk anew for every seed", key="transfer-anew",
                            help="The intervals then know that noise too")  # fmt: skip
         if not chosen:
@@ -60,7 +62,7 @@ def transfer() -> Spec | None:
     trunks = [known[label] for label in chosen]
     network = next((one.backbone for one in trunks if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
     try:
-        fit = FineTune(**split, backbone=network, features="none", steps=int(steps), evaluations=10, learning_rate=1e-3)
+        fit = fitted(**split, network=network, epochs=int(passes))
         names = ("random weights", *(f"{one.called} ({one.key[:4]})" for one in trunks))
         made = Transfer(fit, starts=(network, *trunks), names=names, methods=tuple(METHODS[kind]() for kind in methods),
                         sizes=sizes, seeds=seeds, anew=anew)  # fmt: skip
@@ -88,7 +90,7 @@ def variety() -> Spec | None:
     with four:
         seeds = widget(ABLATION["seeds"], "variety-seeds", ABLATION["seeds"].default)
     try:
-        fit = FineTune(**split, backbone=multi.backbone, features="none", steps=200, evaluations=5, learning_rate=1e-3)
+        fit = fitted(**split, network=multi.backbone)
         made = Ablation(multi, fit, totals=totals, columns=columns, steps=steps, seeds=seeds)
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
