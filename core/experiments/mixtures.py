@@ -155,7 +155,8 @@ def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int
     }
     return Transfer(
         fitted(*beside(table, seed)[by], Gnn()), starts=tuple(starts.values()), names=tuple(starts),
-        methods=(Full(), Head()), learners=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000), seeds=seeds(seed), anew=True,
+        methods=(Full(), Head()), learners=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000),
+        seeds=seeds(seed), anew=True,
     )  # fmt: skip
 
 
