@@ -11,7 +11,7 @@ from core import chem
 from core.backbones import Gnn, Untrained, history
 from core.data import Dataset
 from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
-from core.experiments.mixture_study import MOLECULES, MULTI, STEPS
+from core.experiments.mixture_study import MOLECULES, MULTI, STEPS, verdict
 from core.experiments.mixtures import at_hand, demo, of_toymix, toymix
 from core.report import Cancelled, Report
 from core.spec import BadInput, Spec, read_json, settings
@@ -208,6 +208,20 @@ def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -
     assert min(gained) > -1e-6 and max(gained) > 1e-4, "a mean of two predictions errs by no more than they in the mean"
     assert len(told) == 4 and record["verdict"] and not record["failed"] and not record["published"]
     assert len(make(study, store, Report()).table) == 2 * 3 * 2
+
+
+def test_networks_that_say_the_same_are_named_together() -> None:
+    rows = [
+        {"backbone": f"{layer} 4x96 (random weights)", "member": "zinc", "against": against, "metric": "MAE in sd",
+         "mean": 0.1, "verdict": word}
+        for against, words in ((STEPS, ("worse", "worse")), (MOLECULES, ("better", "not distinguishable")))
+        for layer, word in zip(("GCN", "GINE"), words, strict=True)
+    ]  # fmt: skip
+    assert verdict(rows) == (
+        "Against a table alone, as many steps with GCN 4x96 and GINE 4x96, learning together costs zinc. "
+        "Against a table alone, as many molecules with GCN 4x96, learning together helps zinc (+0.1 MAE in sd). "
+        "Against a table alone, as many molecules with GINE 4x96, learning together makes no difference to zinc."
+    )
 
 
 def test_a_training_that_fails_is_told_and_the_others_go_on(store: Store) -> None:
