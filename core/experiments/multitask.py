@@ -177,7 +177,7 @@ class Multitask(Spec[Trunk]):
                 }
             )
             if model.variances is not None:
-                told[-1]["log_variance"] = float(model.variances[place])
+                told[-1]["log_variance"] = float(model.variances[place].detach())
         digest = hashlib.sha256("".join(one["digests"]["train"] for one in told).encode()).hexdigest()[:16]
         body.name = self.called
         record = {
