@@ -1,11 +1,11 @@
 """What a study of a mixture found as tables of words: for the page, and as text for the command line."""
 
-import math
 from typing import Any
 
 import pandas as pd
 
 from core.mixture import MEANS
+from core.numerals import beside_noise, number
 
 WORDS = {
     "mae_sd": "MAE in standard deviations",
@@ -28,19 +28,19 @@ def by_table(record: dict[str, Any]) -> pd.DataFrame:
     """
     rows = [
         {"table": one["member"], "network": _network(one["backbone"]), "arm": one["arm"]}
-        | {WORDS[name]: beside(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
+        | {WORDS[name]: beside_noise(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
         for one in record["means"]
     ]
     rows += [
         {"table": one["member"], "network": _network(one["backbone"])}
         | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
-        | {WORDS[name]: beside(value) for name, value in one["averaged"].items()}
+        | {WORDS[name]: number(value) for name, value in one["averaged"].items()}
         for one in record["means"]
         if one.get("averaged")
     ]
     rows += [
         {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
-        | {WORDS[name]: beside(one[name]) for name in MEANS if name in one}
+        | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
         for one in record["published"]
     ]
     return pd.DataFrame(rows).fillna("–")
@@ -54,7 +54,7 @@ def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
         rows.append(
             {"task": task, "network": _network(start), "arm": arm}
             | {
-                WORDS[name]: beside(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+                WORDS[name]: beside_noise(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
                 for name, values in known.items()
                 if len(values)
             }
@@ -66,8 +66,8 @@ def text(table: pd.DataFrame, record: dict[str, Any]) -> str:
     """The verdict, what each mean and task came to, and every difference with its interval, as lines of text."""
     apart = [
         {"table": one["member"], "network": _network(one["backbone"]), "together less": one["against"]}
-        | {"metric": one["metric"], "difference": beside(one["mean"])}
-        | {"from": beside(one["low"]), "to": beside(one["high"]), "verdict": one["verdict"]}
+        | {"metric": one["metric"], "difference": number(one["mean"])}
+        | {"from": number(one["low"]), "to": number(one["high"]), "verdict": one["verdict"]}
         for one in record["differences"]
     ]
     named = {one["name"]: by_task(table, one["name"]) for one in record["members"]}
@@ -75,16 +75,6 @@ def text(table: pd.DataFrame, record: dict[str, Any]) -> str:
     parts += [(f"{name}, task by task", found) for name, found in named.items()]
     said = [f"{words}\n{found.to_string(index=False, line_width=WIDEST)}" for words, found in parts if len(found)]
     return "\n\n".join([record["verdict"], *said])
-
-
-def beside(value: float | None, noise: float | None = None) -> str:
-    """`0.147 ± 0.009`: two significant digits of the noise, three of a number alone."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    scale = noise if noise else value / 10 if value else 1.0
-    places = min(6, max(0, 1 - math.floor(math.log10(abs(scale)))))
-    shown = f"{value:,.{places}f}" + (f" ± {noise:,.{places}f}" if noise else "")
-    return shown.replace("-", "−")
 
 
 def _network(name: str) -> str:

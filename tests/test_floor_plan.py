@@ -19,6 +19,7 @@ STOREYS = [
         "core.chem",
         "core.contributions",
         "core.metrics",
+        "core.numerals",
         "core.parallel",
         "core.properties",
         "core.features",

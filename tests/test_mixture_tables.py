@@ -1,9 +1,8 @@
 """A study of a mixture as tables of words, and as text."""
 
 import pandas as pd
-import pytest
 
-from core.mixture_tables import beside, by_table, by_task
+from core.mixture_tables import by_table, by_task
 from core.tabled import MixtureComparison
 
 TASKS = pd.DataFrame(
@@ -29,15 +28,6 @@ RECORD = {
     ],
     "published": [{"member": "zinc", "layer": "GIN", "arm": "alone", "mae_sd": 0.303, "source": "a paper"}],
 }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("value", "noise", "shown"),
-    [(0.14712, 0.0089, "0.1471 ± 0.0089"), (12345.6, 210.0, "12,346 ± 210"), (0.303, None, "0.303"),
-     (-0.5, 0.0, "−0.500"), (float("nan"), 0.1, "–"), (None, None, "–"), (0.0, None, "0.0")],
-)  # fmt: skip
-def test_a_number_has_the_places_that_its_noise_leaves(value, noise, shown):
-    assert beside(value, noise) == shown
 
 
 def test_published_numbers_and_means_of_predictions_stand_below_as_such():

@@ -9,13 +9,13 @@ from core.chem import as_sdf
 from core.choice import overlap, spreads, told
 from core.data import Dataset
 from core.experiments import Landscape, Select
+from core.numerals import number
 from core.spec import Spec
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable, runs
 from pages.parts.service import entry_of, product, service, submit
 from pages.parts.shell import as_csv, command, exports
-from pages.parts.words import number
 
 
 def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:

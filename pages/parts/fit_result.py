@@ -6,13 +6,14 @@ import streamlit as st
 from core import figures
 from core.fits import Fit
 from core.metrics import BINARY
+from core.numerals import number
 from pages.parts.keeping import exported
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
 from pages.parts.suspects import suspects
-from pages.parts.words import METRICS, device_name, duration, number, plain, size
+from pages.parts.words import METRICS, device_name, duration, plain, size
 
 
 def fit_result(run: Run) -> None:

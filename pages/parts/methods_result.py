@@ -5,11 +5,12 @@ import streamlit as st
 
 from core import arm_figures, figures
 from core.comparison import role_of
+from core.numerals import beside_noise
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import entry_of, product
 from pages.parts.shell import as_csv, command, exports
 from pages.parts.study_result import arms_chart, difference_table, unit_of
-from pages.parts.words import METRICS, beside_noise, duration, size
+from pages.parts.words import METRICS, duration, size
 
 COSTS = {  # of an arm's card: what the axis of a picture says
     "seconds": "time of a training, s",

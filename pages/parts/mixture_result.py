@@ -6,10 +6,11 @@ import streamlit as st
 from core import figures, mixture_figures
 from core.mixture import MEANS
 from core.mixture_tables import WORDS, by_table, by_task
+from core.numerals import number
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import device_name, duration, minus, number, plain, size
+from pages.parts.words import device_name, duration, minus, plain, size
 
 
 def trunk_result(run: Run) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from core import chem, drawing
-from pages.parts.words import number, plain, signed
+from core.numerals import number
+from pages.parts.words import plain, signed
 
 
 def dark() -> bool:

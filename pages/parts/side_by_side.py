@@ -6,12 +6,13 @@ import streamlit as st
 
 from core import figures
 from core.metrics import BINARY, REGRESSION, paired_difference
+from core.numerals import number
 from core.spec import Spec
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv
 from pages.parts.spec_form import settings_of
-from pages.parts.words import METRICS, duration, number, plain, signed
+from pages.parts.words import METRICS, duration, plain, signed
 
 
 def side_by_side(runs: list[Run]) -> None:

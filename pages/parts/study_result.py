@@ -7,11 +7,12 @@ from core import arm_figures, figures
 from core.claims import judged
 from core.comparison import Comparison, role_of
 from core.document import document
+from core.numerals import beside_noise
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import METRICS, beside_noise, device_name, duration, minus, plain, signed
+from pages.parts.words import METRICS, device_name, duration, minus, plain, signed
 
 ARMS = {
     "none": "nothing of the pool: the reference",

@@ -9,6 +9,7 @@ import streamlit as st
 from core import figures
 from core.experiments import Influence, Select
 from core.metrics import spearman
+from core.numerals import number
 from core.samplers import Top
 from core.scores import Scores
 from core.solvers import Auto
@@ -17,7 +18,7 @@ from pages.parts.molecules import cards
 from pages.parts.runs import Run, go, readable, runs
 from pages.parts.service import product, submit
 from pages.parts.shell import command
-from pages.parts.words import number, signed
+from pages.parts.words import signed
 
 NEAR = 3  # molecules of the target shown beside one of the pool
 FEW = 1000  # molecules of a large pool that are looked at more closely

@@ -1,9 +1,10 @@
 """Numbers, times and states as people read them."""
 
-import math
 import re
 import time
 from typing import Any
+
+from core.numerals import beside_noise, number
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),
@@ -26,17 +27,6 @@ def plain(text: Any) -> str:
     return str(text).translate(MARKDOWN).replace("\n", " ")
 
 
-def number(value: float | None, noise: float | None = None) -> str:
-    """A number with as many places as it deserves: two significant digits of its noise, or three of its own."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    scale = noise if noise and math.isfinite(noise) else value / 10 if value else 1.0
-    places = min(6, max(0, 1 - math.floor(math.log10(abs(scale)))))
-    if noise is None and value and abs(value) < 1e-4:
-        return f"{value:.2e}".replace("-", "−")
-    return f"{value:,.{places}f}".replace("-", "−")
-
-
 def headline(title: str) -> str:
     """A title that begins with a capital letter."""
     return title[:1].upper() + title[1:]
@@ -45,11 +35,6 @@ def headline(title: str) -> str:
 def minus(sentence: str) -> str:
     """A sentence whose negative numbers have a minus sign, not a hyphen."""
     return re.sub(r"(?<![\w.)])-(?=\d)", "−", sentence)
-
-
-def beside_noise(value: float | None, noise: float | None) -> str:
-    """`0.82 ± 0.03`, or the number alone where nothing is known of its noise."""
-    return f"{number(value, noise)} ± {number(noise, noise)}" if noise else number(value)
 
 
 def signed(value: float | None, noise: float | None = None) -> str:

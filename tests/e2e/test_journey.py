@@ -14,9 +14,10 @@ from serving import Server, exceptions, until
 
 import core.experiments  # noqa: F401  (makes every kind of recipe known)
 from core.comparison import Comparison
+from core.numerals import number
 from core.scores import Scores
 from core.store import Store
-from pages.parts.words import minus, number, signed
+from pages.parts.words import minus, signed
 
 pytestmark = pytest.mark.e2e
 FIRST_CHART, VERDICT = 60_000, 1_800_000  # ms after the click; the full demo takes long on a busy machine

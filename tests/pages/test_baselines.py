@@ -13,9 +13,9 @@ from core.backbones import Pretrained, Untrained
 from core.experiments import Baseline, SelectionStudy
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.line import Line
+from core.numerals import number
 from core.spec import read_json
 from core.store import Store
-from pages.parts.words import number
 
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 

@@ -10,10 +10,10 @@ from test_baselines import box, read_by_a_person
 
 from core.experiments import Ensemble
 from core.line import Line
+from core.numerals import number
 from core.report import Report
 from core.spec import read_json
 from core.store import Store, make
-from pages.parts.words import number
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))

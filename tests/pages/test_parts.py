@@ -12,6 +12,7 @@ import pytest
 import stage
 
 from core.experiments import Adapt, FineTune, SelectionStudy
+from core.numerals import number
 from core.store import Store
 from pages.parts import keeping, shell, side_by_side, spec_form, words
 from pages.parts.job_panel import live_curve
@@ -32,7 +33,7 @@ from pages.parts.job_panel import live_curve
     ],
 )
 def test_numbers_have_the_places_they_deserve(value, noise, shown):
-    assert words.number(value, noise) == shown
+    assert number(value, noise) == shown
 
 
 def test_durations_sizes_and_times():
