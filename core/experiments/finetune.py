@@ -15,7 +15,7 @@ from core import chem
 from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.data import Dataset
-from core.experiments.soundness import check_parts, faults, held, overlaps, unreadable
+from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps, unreadable
 from core.features import Features
 from core.fits import PARTS, Fit, judged, tabulate
 from core.meter import Meter
@@ -165,11 +165,13 @@ class FineTune(Spec[Fit]):
         for number, (name, table) in enumerate(parts.items()):
             within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
             found[name] = predictor.predict(list(table.smiles), 4 * self.batch_size, within)
+        told = judged(parts, found)
         warnings += faults(train, valid, found["valid"])
+        warnings += hardly_learned(train.tasks, train.kinds, told["metrics"]["train"])
         warnings += held(predictor, found)
         best, last = progress.curve[progress.best_look - 1], progress.curve[-1]
         record = {
-            **judged(parts, found),
+            **told,
             "seed": self.seed,
             "backbone": body.name,
             "method": as_json(self.method),

@@ -1,5 +1,6 @@
 """What a person has to be told of three parts and of what a fit predicts for them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,23 @@ def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]
         if train.kinds[column] == "regression" and float(np.std(predictions[:, column])) < 0.05 * spread:
             found.append(
                 f"the model predicts the mean of {task!r}: its predictions vary by less than 5 % of the labels' spread"
+            )
+    return found
+
+
+def hardly_learned(tasks: Sequence[str], kinds: Sequence[str], metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence for each task that a fit cannot tell even where it learned, by the `metrics` of its training part.
+
+    Such a fit was trained too briefly or too gently: from random weights a network first predicts the mean.
+    """
+    found = []
+    for task, kind in zip(tasks, kinds, strict=True):
+        name, words, least = ("auroc", "AUROC", 0.6) if kind == "binary" else ("r2", "R²", 0.1)
+        value = metrics[task][name]
+        if value is not None and value < least:
+            found.append(
+                f"hardly anything of {task!r} was learned: on the training part itself {words} is below {least}; more "
+                "`epochs` or `steps`, a higher `learning_rate`, or `features` beside the network may help"
             )
     return found
 

@@ -145,7 +145,7 @@ class Transfer(Spec[TransferCurve]):
             "points": points,
             "differences": differences,
             "failed": failed,
-            "notes": [*self.learned_before(), *self.trained_once(), *flattered(made)],
+            "notes": [*self.learned_before(), *self.trained_once(), *cautions(made)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
@@ -206,13 +206,13 @@ def sources(spec: Spec) -> set[str]:
     return found
 
 
-def flattered(made: dict[tuple[str, int, int], Fit]) -> list[str]:
-    """What the fits say of numbers that flatter, once an arm: a trunk may have learned the test molecules."""
+def cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
+    """What the fits say that the curve has to say too, once an arm: numbers flatter, or little was learned."""
     found = {
         f"“{arm}”: {words}": None
         for (arm, _, _), fit in made.items()
         for words in fit.record["warnings"]
-        if "flatter" in words
+        if "flatter" in words or words.startswith("hardly anything")
     }
     return list(found)
 

@@ -13,7 +13,7 @@ from core.backbones.fresh import Fresh
 from core.data import Dataset
 from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
 from core.experiments.finetune import spelled
-from core.experiments.soundness import check_parts, faults, held, overlaps
+from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps
 from core.fits import Fit
 from core.methods import Head, LoRA
 from core.predictor import Predictor
@@ -42,6 +42,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Sto
     fit: Fit = make(ready, store, Report())
     card = fit.metrics["test"]["size"]
     assert card["r2"] > 0.5 and card["n"] == 12
+    assert not any("hardly anything" in words for words in fit.record["warnings"])
     assert card["rmse"] == pytest.approx(card["mse"] ** 0.5)
     labels, predictions, smiles = fit.matrices("test")
     assert card["rmse"] == pytest.approx(float(np.sqrt(np.mean((labels - predictions) ** 2))))
@@ -125,6 +126,16 @@ def test_a_model_that_predicts_the_mean_is_called_out() -> None:
     train = dataset([1.0, 5.0, 9.0])
     assert "predicts the mean of 'y'" in faults(train, train, np.array([[5.0], [5.01], [5.0]]))[0]
     assert faults(train, train, train.targets) == []
+
+
+def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, store: Store) -> None:
+    still = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
+    assert still.metrics["train"]["size"]["r2"] < 0.1
+    said = [words for words in still.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
+    assert len(said) == 1 and "R² is below 0.1" in said[0] and "`steps`" in said[0]
+    learned = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
+    (toxic,) = hardly_learned(tuple(learned), ("regression", "binary", "binary"), learned)
+    assert "'toxic'" in toxic and "AUROC is below 0.6" in toxic
 
 
 def test_several_tasks_with_gaps_and_a_binary_one(
