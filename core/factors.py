@@ -1,6 +1,6 @@
-"""What each of several factors does to an error, the others held: a linear model with intervals over repeats."""
+"""What each of several factors does to an error, the others held, and what a blend does beside its parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,4 +30,44 @@ def effects(
         half = float(student.ppf((1 + level) / 2, freedom) * max(spread[place, place], 0.0) ** 0.5)
         mean = float(answer[place])
         found[name] = {"mean": mean, "low": mean - half, "high": mean + half}
+    return found
+
+
+def blended(
+    error: np.ndarray, parts: Sequence[frozenset[str]], repeat: Sequence[tuple], level: float = 0.95
+) -> dict[str, dict[str, float]]:
+    """The error of a blend of several `parts` less that of the parts alone, with an interval.
+
+    `error` (n,); `parts`: what each training learned; `repeat`: its molecules and weights, alike where two are
+    compared. "all": less the mean of its parts alone; "best": less that of them with the lowest mean error, which is
+    chosen by the same errors and so leans against the blend. Student's interval over the repeats, each the mean of all
+    its blends. NaN where no repeat has both, or one repeat alone.
+    """
+    from scipy.stats import t as student
+
+    known = {(some, place): value for some, place, value in zip(parts, repeat, error, strict=True)}
+    alone = {
+        name: np.mean([value for (some, _), value in known.items() if some == {name}])
+        for name in {name for some in parts if len(some) == 1 for name in some}
+    }
+    found = {}
+    for name in ("all", "best"):
+        apart: dict[tuple, list[float]] = {}
+        for (some, place), value in known.items():
+            beside = [one for one in some if (frozenset([one]), place) in known]
+            if len(some) > 1 and len(beside) == len(some):
+                beside = [min(beside, key=lambda one: alone[one])] if name == "best" else beside
+                apart.setdefault(place, []).append(
+                    value - float(np.mean([known[frozenset([one]), place] for one in beside]))
+                )
+        means = np.array([np.mean(mine) for mine in apart.values()])
+        if len(means) < 2:
+            found[name] = dict.fromkeys(("mean", "low", "high"), float("nan"))
+            continue
+        half = float(student.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
+        found[name] = {
+            "mean": float(means.mean()),
+            "low": float(means.mean()) - half,
+            "high": float(means.mean()) + half,
+        }
     return found

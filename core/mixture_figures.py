@@ -115,6 +115,40 @@ def variety(
     return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
 
 
+def by_sets(
+    sets: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
+) -> go.Figure:
+    """Mean ± sd of the test error by the tables that a trunk learned, a row a choice of them; that of random weights.
+
+    All have seen as many molecules: what differs is which.
+    """
+    rows = sorted(sets, key=lambda one: one["mean"])
+    words = with_unit(f"test {metric.upper()} afterwards, mean ± sd over molecules and seeds", unit)
+    figure = blank(words, "", 90 + 34 * len(rows))
+    counts = sorted({one["families"] for one in rows})
+    for count, colour, symbol in zip(counts, shades(len(counts)), SYMBOLS * len(counts), strict=False):
+        mine = [(place, one) for place, one in enumerate(rows) if one["families"] == count]
+        figure.add_scatter(
+            x=[one["mean"] for _, one in mine],
+            y=[place for place, _ in mine],
+            error_x={"array": [one["sd"] or 0.0 for _, one in mine], "thickness": 1.4, "width": 4},
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 10},
+            name=f"{count} table{'s' * (count > 1)}",
+            customdata=[[html.escape(one["tables"]), one["trainings"]] for _, one in mine],
+            hovertemplate="%{customdata[0]}, %{customdata[1]} trainings: %{x:.4g}<extra></extra>",
+        )
+    if scratch:
+        figure.add_vline(
+            x=scratch["mean"],
+            line={"color": NEUTRAL, "width": 1.2, "dash": "dash"},
+            annotation_text="random weights",
+            annotation_position="top",
+        )
+    ticks = [html.escape(one["tables"]) for one in rows]
+    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.5, -0.5])
+
+
 def differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
     """Error of a table together less alone, with its interval; the verdict is written beside each."""
     rows = [one for one in table if one["metric"] == metric]

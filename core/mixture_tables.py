@@ -1,5 +1,6 @@
-"""What a study of a mixture found as tables of words: for the page, and as text for the command line."""
+"""What the studies of mixtures found as tables of words: for the page, and as text for the command line."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -72,9 +73,71 @@ def text(table: pd.DataFrame, record: dict[str, Any]) -> str:
     ]
     named = {one["name"]: by_task(table, one["name"]) for one in record["members"]}
     parts = [("by table, mean ± sd over seeds", by_table(record)), ("together less alone", pd.DataFrame(apart))]
-    parts += [(f"{name}, task by task", found) for name, found in named.items()]
+    return written(record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())])
+
+
+def by_size(record: dict[str, Any]) -> pd.DataFrame:
+    """A row an arm of a transfer, a column a size: mean ± sd over seeds of its metric on the test part."""
+    metric = record["metric"]
+    rows: dict[str, dict[str, str]] = {}
+    for one in sorted(record["points"], key=lambda one: one["rows"]):
+        found = rows.setdefault(one["arm"], {"arm": one["arm"]})
+        found[f"{one['rows']:,}"] = beside_noise(one[metric]["mean"], one[metric]["sd"])
+    order = list(dict.fromkeys(one["arm"] for one in record["points"]))
+    return pd.DataFrame([rows[arm] for arm in order]).fillna("–")
+
+
+def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
+    """A row an arm and size of a transfer: its error less that of the reference, with its interval."""
+    rows = [
+        {"arm": one["arm"], "against": one["against"], "molecules": f"{one['size']:,}" if one["size"] else "all"}
+        | {"difference": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        | {"verdict": one["verdict"]}
+        for one in record["differences"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def transfer_text(record: dict[str, Any]) -> str:
+    """What a transfer found, as lines of text."""
+    words = f"{record['metric'].upper()} by molecules learned from, mean ± sd over seeds"
+    return written(record["verdict"], [(words, by_size(record)), ("less the reference", apart_by_size(record))])
+
+
+def by_factor(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a factor of an ablation: what it does to the error, the others held, with its interval."""
+    words = {"molecules": "twice as many molecules", "families": "one table more"}
+    named = {words[name]: one for name, one in record["effects"].items()}
+    named |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
+    beside = {"all": "a blend, less the mean of its tables alone", "best": "a blend, less the best of its tables alone"}
+    named |= {words: record["blended"][name] for name, words in beside.items() if "blended" in record}
+    rows = [
+        {"factor": name, "effect": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        for name, one in named.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def by_tables(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a choice of tables and one of random weights: mean ± sd of the error, over molecules and seeds."""
+    scratch = [record["scratch"] | {"tables": "none, random weights"}] if record["scratch"] else []
+    rows = [
+        {"tables": one["tables"], record["metric"].upper(): beside_noise(one["mean"], one["sd"])}
+        | {"trainings": one["trainings"]}
+        for one in [*record.get("sets", []), *scratch]
+    ]
+    return pd.DataFrame(rows)
+
+
+def ablation_text(record: dict[str, Any]) -> str:
+    """What an ablation found, as lines of text."""
+    return written(record["verdict"], [("by tables, mean ± sd", by_tables(record)), ("effects", by_factor(record))])
+
+
+def written(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """A verdict, and below it every table that has rows."""
     said = [f"{words}\n{found.to_string(index=False, line_width=WIDEST)}" for words, found in parts if len(found)]
-    return "\n\n".join([record["verdict"], *said])
+    return "\n\n".join([verdict, *said])
 
 
 def _network(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from core.mixture_tables import text
+from core.mixture_tables import ablation_text, text, transfer_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,17 @@ class MixtureComparison(Tabled):
 class TransferCurve(Tabled):
     """Starts on a small table: a row an arm, size (0: the whole part) and seed, with the metrics of its test part."""
 
+    def text(self) -> str:
+        """What it found, for people who read a terminal."""
+        return transfer_text(self.record)
+
 
 class Ablated(Tabled):
     """Diversity against scale: a row a trunk (families, molecules, seed), with the error of the fit from it."""
+
+    def text(self) -> str:
+        """What it found, for people who read a terminal."""
+        return ablation_text(self.record)
 
 
 class Represented(Tabled):

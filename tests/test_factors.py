@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.factors import effects
+from core.factors import blended, effects
 
 
 def test_effects_are_found_again_with_the_seeds_own_levels() -> None:
@@ -30,3 +30,44 @@ def test_a_factor_that_does_not_vary_is_not_told() -> None:
     found = effects(np.array([1.0, 2.0, 3.0]), {"a": np.ones(3), "b": np.arange(3.0)}, np.zeros(3))
     assert np.isnan(found["a"]["mean"]) and found["b"]["mean"] == pytest.approx(1)
     assert np.isnan(effects(np.ones(1), {"a": np.ones(1)}, np.zeros(1))["a"]["low"])
+
+
+def test_a_blend_stands_beside_the_mean_and_the_best_of_its_parts() -> None:
+    levels = {"kin": 1.0, "far": 3.0, "farther": 5.0}
+    generator = np.random.default_rng(2)
+    sets = [{"kin"}, {"far"}, {"farther"}, {"kin", "far"}, {"kin", "far", "farther"}]
+    sets = [frozenset(one) for _ in range(6) for one in sets]
+    repeat = [(seed, 100) for seed in range(6) for _ in range(5)]
+    noise = generator.normal(size=30) * 0.05
+    gain = 0.4 * np.array([len(one) > 1 for one in sets])
+    error = np.array([np.mean([levels[name] for name in one]) for one in sets]) - gain
+    found = blended(error + noise, sets, repeat)
+    assert found["all"]["low"] < -0.4 < found["all"]["high"] < 0
+    assert found["best"]["mean"] == pytest.approx((2.0 + 3.0) / 2 - 1.0 - 0.4, abs=0.1), "less that of kin alone"
+    assert 0 < found["best"]["mean"] - found["best"]["low"] < 0.1
+    lone = blended(error[:5], sets[:5], repeat[:5])
+    assert np.isnan(lone["all"]["low"]) and np.isnan(lone["best"]["mean"])
+    assert np.isnan(blended(error[3:5], sets[3:5], repeat[3:5])["all"]["mean"]), "nothing alone to stand beside"
+
+
+def test_a_table_that_is_kin_is_not_taken_for_variety() -> None:
+    names = ("kin", "far", "farther")
+    sets = [frozenset(name for bit, name in enumerate(names) if number >> bit & 1) for number in range(1, 8)] * 3
+    seed = np.repeat([0, 1, 2], 7)
+    error = np.array([0.9 if "kin" in one else 1.0 for one in sets]) + np.random.default_rng(3).normal(size=21) * 0.01
+    variety = effects(error, {"tables": np.array([float(len(one)) for one in sets])}, seed)["tables"]
+    assert variety["high"] < 0, "more tables hold the kin one more often"
+    own = effects(error, {name: np.array([float(name in one) for one in sets]) for name in names}, seed)
+    assert own["kin"]["low"] < -0.1 < own["kin"]["high"]
+    assert all(own[name]["low"] < 0 < own[name]["high"] for name in ("far", "farther"))
+
+
+def test_intervals_of_blends_hold_the_truth_as_often_as_they_say() -> None:
+    sets = [frozenset(one) for _ in range(5) for one in ({"a"}, {"b"}, {"a", "b"})]
+    repeat, generator = [(seed, 1) for seed in range(5) for _ in range(3)], np.random.default_rng(4)
+    held = sum(
+        one["low"] < 0 < one["high"]
+        for _ in range(300)
+        for one in [blended(generator.normal(size=15), sets, repeat)["all"]]
+    )
+    assert 0.91 < held / 300 < 0.98

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.member import Member
 from core.experiments.multitask import Multitask
-from core.factors import effects
+from core.factors import blended, effects
 from core.fits import PARTS, Fit
 from core.report import Report
 from core.spec import BadInput, Failed, Spec, settings
@@ -25,11 +25,13 @@ class Ablation(Spec[Ablated]):
     """Is it the variety of tasks that helps, or the number of molecules? Both are varied, each at a fixed other.
 
     A trunk learns so many molecules in all, of one table or shared out evenly among two or more, with as many tasks of
-    each, for as many steps; then it is fine-tuned on the same small table. Every choice of so many tables is made, so
-    that no single one decides. Beside them the same fine-tuning from random weights.
+    each, for as many steps; then it is fine-tuned on the same small table. Every choice of so many tables is made: more
+    of them may help because they vary, or because the one that is kin to the small table is then more often among them,
+    and each table's own effect tells the two apart. Beside them the same fine-tuning from random weights.
     """
 
     kind: ClassVar[str] = "ablation"
+    revision: ClassVar[int] = 2
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
@@ -94,7 +96,7 @@ class Ablation(Spec[Ablated]):
         return {"fits": tuple(self.runs.values())}
 
     def make(self, report: Report, fits: tuple[Fit | Failed, ...]) -> Ablated:
-        rows, failed = [], []
+        rows, failed, sets = [], [], []
         first = next((one for one in fits if isinstance(one, Fit)), None)
         if first is None:
             raise BadInput(f"nothing can be compared: {fits[0].reason}")
@@ -106,23 +108,29 @@ class Ablation(Spec[Ablated]):
                 failed.append(about | {"reason": one.reason})
             else:
                 rows.append(about | {"error": one.metrics["test"][task][metric]})
+                sets.append(frozenset(names))
         table = pd.DataFrame(rows)
-        cells = [
-            {"families": int(count), "molecules": int(total), "mean": float(mine.mean()),
-             "sd": float(mine.std(ddof=1)) if len(mine) > 1 else None, "trainings": len(mine)}
-            for (count, total), mine in table.groupby(["families", "molecules"])["error"]
-        ]  # fmt: skip
-        trained = table[table["families"] > 0]
-        factors = {"molecules": np.log2(trained["molecules"].to_numpy(float))}
-        factors["families"] = trained["families"].to_numpy(float)
-        found = effects(trained["error"].to_numpy(), factors, trained["seed"].to_numpy())
+        cells = means(table, ["families", "molecules"])
+        trained = table["families"].to_numpy() > 0
+        sets = [one for one in sets if one]
+        error, seed = table["error"].to_numpy()[trained], table["seed"].to_numpy()[trained]
+        molecules = table["molecules"].to_numpy()[trained]
+        size = {"molecules": np.log2(molecules.astype(float))}
+        found = effects(error, size | {"families": np.array([float(len(one)) for one in sets])}, seed)
+        members = [one.called for one in self.multi.members]
+        present = {name: np.array([float(name in one) for one in sets]) for name in members}
+        own = effects(error, size | present, seed)
+        blends = blended(error, sets, list(zip(molecules.tolist(), seed.tolist(), strict=True)))
         record = {
             "task": task,
             "unit": unit,
             "metric": metric,
             "cells": cells,
             "scratch": next((one for one in cells if one["families"] == 0), None),
+            "sets": means(table[trained], ["tables", "families"]),
             "effects": found,
+            "presence": {name: own[name] for name in members},
+            "blended": blends,
             "columns": self.columns,
             "steps": self.steps,
             "seeds": list(self.seeds),
@@ -135,21 +143,53 @@ class Ablation(Spec[Ablated]):
                 for (names, total, seed), one in self.trunks.items()
             },
             "digests": {"test": first.record["digests"]["test"]},
-            "verdict": verdict(found, metric, unit),
+            "verdict": verdict(found, {name: own[name] for name in members}, blends, metric, unit),
         }
         return Ablated(table, record)
 
 
-def verdict(found: dict[str, dict[str, float]], metric: str, unit: str) -> str:
-    """What the two effects say, in a sentence."""
+def means(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
+    """Mean and standard deviation of the error over the trainings that have the same of `by`."""
+    return [
+        dict(zip(by, (one.item() if hasattr(one, "item") else one for one in about), strict=True))
+        | {"mean": float(mine.mean()), "sd": float(mine.std(ddof=1)) if len(mine) > 1 else None, "trainings": len(mine)}
+        for about, mine in table.groupby(by, sort=False)["error"]
+    ]
+
+
+def verdict(
+    found: dict[str, dict[str, float]],
+    presence: dict[str, dict[str, float]],
+    blends: dict[str, dict[str, float]],
+    metric: str,
+    unit: str,
+) -> str:
+    """What the effects say: of number, of variety, of each table, and of blends beside their tables alone."""
+
+    def size(one: dict[str, float], words: str = "") -> str:
+        return f"{words}{one['mean']:+.3g}{f' {unit}' if unit else ''}, {one['low']:+.3g} to {one['high']:+.3g}"
+
+    def told(one: dict[str, float], good: str, bad: str, none: str) -> str:
+        return good if one["high"] < 0 else bad if one["low"] > 0 else none
+
     words = {
         "molecules": "twice as many molecules of as many tables",
         "families": "one table more for as many molecules",
     }
-    said = []
-    for name, does in words.items():
-        one = found[name]
-        told = "helps" if one["high"] < 0 else "harms" if one["low"] > 0 else "makes no difference beyond the noise"
-        size = f"{metric.upper()} {one['mean']:+.3g} ({one['low']:+.3g} to {one['high']:+.3g})"
-        said.append(f"{does} {told}: {size}{f' {unit}' if unit else ''}")
-    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
+    apart = ("helps", "harms", "makes no difference beyond the noise")
+    varied = {name: one for name, one in found.items() if np.isfinite(one["low"])}
+    said = [f"{words[name]} {told(one, *apart)} ({size(one, metric.upper() + ' ')})" for name, one in varied.items()]
+    known = {name: one for name, one in presence.items() if np.isfinite(one["low"])}
+    each = "; ".join(f"{name} {told(one, *apart)} ({size(one)})" for name, one in known.items())
+    beside = ("better than", "worse than", "level with")
+    blend = [
+        f"{told(one, *beside)} {words} ({size(one)})"
+        for one, words in ((blends["all"], "the mean of them"), (blends["best"], "the best of them"))
+        if np.isfinite(one["low"])
+    ]
+    sentences = ["; ".join(said) or "nothing was varied often enough to be told from the noise"]
+    sentences += [f"which table it is: {each}"] * bool(each)
+    sentences += [f"beside its tables alone, each with as many molecules, a blend is {' and '.join(blend)}"] * bool(
+        blend
+    )
+    return " ".join(f"{one[0].upper()}{one[1:]}." for one in sentences)

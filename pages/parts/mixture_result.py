@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import figures, mixture_figures
 from core.mixture import MEANS
-from core.mixture_tables import WORDS, by_table, by_task
+from core.mixture_tables import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
 from core.numerals import number
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
@@ -149,20 +149,12 @@ def transfer_result(run: Run) -> None:
     st.plotly_chart(
         figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by molecules learned from"
     )
-    rows = [
-        {
-            "arm": one["arm"],
-            "against": one["against"],
-            "molecules": one["size"] or "all",
-            "difference": number(one["mean"]),
-            "from": number(one["low"]),
-            "to": number(one["high"]),
-            "verdict": one["verdict"],
-        }
-        for one in record["differences"]
-    ]
-    shown = pd.DataFrame(rows).astype({"molecules": str}) if rows else pd.DataFrame()
-    st.dataframe(shown, hide_index=True, alt="Differences of RMSE from the reference")
+    sizes, apart = st.tabs(["By size", "Differences"])
+    with sizes:
+        st.dataframe(by_size(record), hide_index=True, alt="Mean and standard deviation of every arm and size")
+    with apart:
+        shown = apart_by_size(record)
+        st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} from the reference")
     exports(f"transfer-{run.key}", run.entry.summary, {"arms": lambda: as_csv(made.table)}, run.key)
     _command(run)
 
@@ -180,12 +172,15 @@ def ablation_result(run: Run) -> None:
     cells = [one for one in record["cells"] if one["families"]]
     figure = mixture_figures.variety(cells, record["scratch"], record["metric"], record["unit"])
     st.plotly_chart(figure, key=f"variety-{run.key}", config=figures.CONFIG, alt="Error by tables and molecules")
-    words = {"molecules": "twice as many molecules", "families": "one table more"}
-    rows = [
-        {"factor": words[name], "effect": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
-        for name, one in record["effects"].items()
-    ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What each factor does to the error, with its interval")
+    if sets := record.get("sets"):  # what was made by an earlier revision has none
+        figure = mixture_figures.by_sets(sets, record["scratch"], record["metric"], record["unit"])
+        st.plotly_chart(figure, key=f"sets-{run.key}", config=figures.CONFIG, alt="Error by which tables were learned")
+    st.caption(
+        "Intervals are over trainings, on the same test molecules. “One table more” holds the number of molecules; a "
+        "table’s own row says what having it does, so that variety is not taken for the luck of a table that is kin. "
+        "The best of a blend’s tables is chosen by the same errors, which leans a little against the blend."
+    )
+    st.dataframe(by_factor(record), hide_index=True, alt="What each factor does to the error, with its interval")
     exports(f"variety-{run.key}", run.entry.summary, {"trainings": lambda: as_csv(made.table)}, run.key)
     _command(run)
 

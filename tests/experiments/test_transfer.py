@@ -7,7 +7,10 @@ import pytest
 
 from core.backbones import Gnn
 from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
+from core.experiments.ablation import verdict
 from core.methods import Full, Gradual, Head
+from core.mixture_tables import by_size
+from core.numerals import beside_noise
 from core.report import Report
 from core.spec import BadInput, read_json
 from core.store import Store, make
@@ -63,6 +66,11 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
     random = [run.backbone.seed for (arm, _, _), run in recipe.runs.items() if arm == "random, full"]
     assert set(random) == {0, 1}, "random weights are drawn anew"
     assert any("“trunk” was trained once: the intervals know" in words for words in made.record["notes"])
+    sizes = by_size(made.record).set_index("arm")
+    assert list(sizes) == ["20", "40", "60"] and list(sizes.index) == list(recipe.arms)
+    told = points["trunk, head", 40]["rmse"]
+    assert sizes.loc["trunk, head", "40"] == beside_noise(told["mean"], told["sd"])
+    assert made.record["verdict"] in made.text() and "less the reference" in made.text()
 
 
 def test_a_trunk_is_trained_anew_where_that_noise_is_asked_for() -> None:
@@ -89,6 +97,28 @@ def test_variety_and_number_are_told_apart(store: Store) -> None:
     assert (
         set(made.record["effects"]) == {"molecules", "families"} and "twice as many" in made.record["verdict"].lower()
     )
+    names = {one.called for one in multi.members}
+    assert set(made.record["presence"]) == names and {one["tables"] for one in made.record["sets"]} >= names
+    assert [one["trainings"] for one in made.record["sets"]] == [4, 4, 4]
+    few = made.table[made.table["families"] > 0].pivot(index=["molecules", "seed"], columns="tables", values="error")
+    (blend,) = set(few) - names
+    apart = (few[blend] - few[sorted(names)].mean(axis=1)).mean()
+    assert made.record["blended"]["all"]["mean"] == pytest.approx(apart)
+    assert all(words in made.text() for words in (*names, "none, random weights", "the best of its tables alone"))
+
+
+def test_the_verdict_names_the_table_that_does_it() -> None:
+    better, level, worse = ({"mean": m, "low": m - 0.01, "high": m + 0.01} for m in (-0.05, 0.0, 0.02))
+    said = verdict(
+        {"molecules": level, "families": better},
+        {"zinc": better, "qm9": level},
+        {"all": better, "best": worse},
+        "rmse",
+        "logD",
+    )
+    assert "one table more for as many molecules helps (RMSE -0.05 logD, -0.06 to -0.04)" in said
+    assert "zinc helps (-0.05 logD" in said and "qm9 makes no difference beyond the noise" in said
+    assert "a blend is better than the mean of them" in said and "worse than the best of them" in said
 
 
 def test_bad_recipes_are_refused() -> None:

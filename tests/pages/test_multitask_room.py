@@ -126,10 +126,11 @@ def test_every_answer_is_shown_with_its_noise(open_page, made):
     assert set(tasks["arm"]) == arms and all("±" in value for value in tasks["R²"])
     at = open_page("multitask", run=recipes["transfer"].key)
     assert "“trunk” against “random”" in words(at) and "“trunk” has learned from the same table" in words(at)
-    assert {"30", "all"} == set(next(one.value for one in at.dataframe)["molecules"])
+    sizes, apart = (one.value for one in at.dataframe)
+    assert {"30", "all"} == set(apart["molecules"]) and all("±" in value for value in sizes["30"])
     at = open_page("multitask", run=recipes["ablation"].key)
     assert "wice as many molecules" in words(at)
-    assert len(at.get("plotly_chart")) == 1
+    assert len(at.get("plotly_chart")) == 2
     at = open_page("multitask", run=recipes["represent"].key)
     assert "best read" in words(at) and len(at.get("plotly_chart")) == 2
 
