@@ -180,7 +180,11 @@ def verdict(
     varied = {name: one for name, one in found.items() if np.isfinite(one["low"])}
     said = [f"{words[name]} {told(one, *apart)} ({size(one, metric.upper() + ' ')})" for name, one in varied.items()]
     known = {name: one for name, one in presence.items() if np.isfinite(one["low"])}
-    each = "; ".join(f"{name} {told(one, *apart)} ({size(one)})" for name, one in known.items())
+    telling = [name for name, one in known.items() if one["high"] < 0 or one["low"] > 0]
+    level = [name for name in known if name not in telling]
+    each = [f"{name} {told(known[name], *apart)} ({size(known[name])})" for name in telling]
+    if level:
+        each.append(f"{' and '.join(level)} make{'s' * (len(level) == 1)} no difference beyond the noise")
     beside = ("better than", "worse than", "level with")
     blend = [
         f"{told(one, *beside)} {words} ({size(one)})"
@@ -188,8 +192,8 @@ def verdict(
         if np.isfinite(one["low"])
     ]
     sentences = ["; ".join(said) or "nothing was varied often enough to be told from the noise"]
-    sentences += [f"which table it is: {each}"] * bool(each)
-    sentences += [f"beside its tables alone, each with as many molecules, a blend is {' and '.join(blend)}"] * bool(
-        blend
-    )
+    if each:
+        sentences.append(f"which table it is: {'; '.join(each)}")
+    if blend:
+        sentences.append(f"beside its tables alone, each with as many molecules, a blend is {' and '.join(blend)}")
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in sentences)
