@@ -106,6 +106,7 @@ def pareto(
     found = [one for one in found if one[3] is not None]
     figure = blank(html.escape(words), with_unit(f"test {metric.upper()}", unit), 360, legend=False)
     least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
+    most = max((one[1] for one in found), default=0.0)
     best = [one for one in found if not any(_beats(other, one, metric in LOWER_IS_BETTER) for other in found)]
     best.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
@@ -124,7 +125,7 @@ def pareto(
             error_y={**bars, "array": [noise or 0.0]},
             mode="markers+text",
             text=[name if x else f"{name}: 0"],
-            textposition="top center",
+            textposition="top left" if x == most else "top right",  # clear of the upright bar, and of the edge
             marker={"size": 11, "symbol": symbol, "color": colour},
             hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at {x:.4g}<extra></extra>",
             cliponaxis=False,
