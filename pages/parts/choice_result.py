@@ -13,7 +13,7 @@ from core.numerals import number
 from core.spec import Spec
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import pages_of_cards
-from pages.parts.runs import Run, readable, runs
+from pages.parts.runs import Run, finished
 from pages.parts.service import entry_of, product, service, submit
 from pages.parts.shell import as_csv, command, exports
 
@@ -141,9 +141,8 @@ def _spreads(digests: tuple[str, ...], _parts: dict[str, Dataset]) -> dict[str, 
 def beside_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
     """How far other rules' choices from this pool agree with this one."""
     found = []
-    for other in runs(kind=Select.kind):
-        recipe = readable(other) if other.entry and other.key != run.key else None
-        if recipe is not None and recipe.pool.key == spec.pool.key:
+    for other, recipe in finished(kind=Select.kind):
+        if other.key != run.key and recipe.pool.key == spec.pool.key:
             told_ = overlap(rows, rows_of(product(other.entry), pool))
             found.append({"choice": recipe.title, "keeps": recipe.sampler.count, "both": told_["both"],
                           "Jaccard": told_["jaccard"], "rank correlation": told_["spearman"]})  # fmt: skip

@@ -133,14 +133,19 @@ def readable(run: Run) -> Spec | None:
         return None
 
 
-def recipes(*products: type) -> dict[str, Spec]:
-    """Recipes of finished runs by their labels, without those that this version reads no more."""
-    found = {}
-    for run in runs(*products):
+def finished(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
+    """Finished runs with their recipes, without those that this version reads no more."""
+    found = []
+    for run in runs(*products, kind=kind):
         with contextlib.suppress(BadInput):
             if run.entry:
-                found[run.label] = run.spec
+                found.append((run, run.spec))
     return found
+
+
+def recipes(*products: type) -> dict[str, Spec]:
+    """Recipes of finished runs by their labels."""
+    return {run.label: spec for run, spec in finished(*products)}
 
 
 def starts() -> dict[str, Spec]:
@@ -185,4 +190,4 @@ def _moment(made: str) -> float:
         return 0.0
 
 
-__all__ = ["Run", "entry_of", "go", "open_run", "pick", "readable", "room_of", "runs", "show", "starts"]
+__all__ = ["Run", "entry_of", "finished", "go", "open_run", "pick", "readable", "room_of", "runs", "show", "starts"]

@@ -72,9 +72,9 @@ def notes(sentences: list[str]) -> None:
                 st.markdown(f"- {plain(sentence)}")
 
 
-def command(spec: Spec) -> None:
+def command(spec: Spec, words: str = "Copy the command") -> None:
     """The same run without a browser."""
-    with st.expander("Copy the command", icon=":material/terminal:"):
+    with st.expander(words, icon=":material/terminal:"):
         text = json.dumps(as_json(spec), ensure_ascii=False)
         st.caption("The same recipe, from a shell: same key, same store, nothing is done twice.")
         st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)

@@ -8,7 +8,7 @@ from core.experiments import FineTune, Join, Select
 from core.scores import Scores
 from core.spec import BadInput, Spec
 from pages.parts.choice_result import choice_result
-from pages.parts.runs import Run, go, open_run, pick, readable, runs, show
+from pages.parts.runs import Run, finished, go, open_run, pick, readable, runs, show
 from pages.parts.service import entry_of, keep, submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
@@ -18,11 +18,7 @@ from pages.parts.words import plain
 
 def scored(pool: Spec) -> Run | None:
     """Scores of this very pool, if there are any and they are wanted."""
-    found = {}
-    for run in runs(Scores):
-        spec = readable(run) if run.entry else None
-        if spec is not None and spec.pool.key == pool.key:
-            found[run.key] = run
+    found = {run.key: run for run, spec in finished(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
         "Scores", ["", *found], index=min(1, len(found)), key=f"sample-scores-{pool.key[:6]}",
         format_func=lambda key: found[key].label if key else "none: rules that look at structures or labels alone",
@@ -83,4 +79,4 @@ elif show(run):
         again = dataclasses.replace(base, train=Join((base.train, made)))
         if st.button("Train with these", type="primary", icon=":material/model_training:", key=f"train-{run.key}"):
             open_run(submit(again), again.kind)
-        command(again)
+        command(again, "Copy the command that trains with these")

@@ -48,3 +48,16 @@ def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, monkeyp
     button(at, "Train with these").click().run()
     again = next(spec for spec in asked if isinstance(spec, FineTune))
     assert again == dataclasses.replace(fit, train=Join((fit.train, top)))
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_choices_of_an_earlier_version_do_not_stand_beside(open_page, copied):
+    store = Store(copied)
+    near, far = Select(stage.POOL, Top(count=8), stage.SCORES), Select(stage.POOL, MaxMin(count=8))
+    for spec in (near.scores.fit.train, far, near):
+        make(spec, store, SILENT)
+    kept = store.folder(far) / "spec.json"
+    kept.write_text(kept.read_text().replace(f'"revision": {Select.revision}', '"revision": 0', 1))
+    at = checked(open_page("sample", run=near.key))
+    assert not at.warning and "other choices" not in words(at) and "What was kept" in words(at)
+    assert "revision 0" in " ".join(box.value for box in checked(open_page("sample", run=far.key)).warning)
