@@ -18,7 +18,7 @@ from core.learners import LEARNERS, SupportVectors, named
 from core.methods import METHODS, Full
 from core.metrics import paired_difference
 from core.report import Report
-from core.spec import BadInput, Failed, Spec, changed, settings
+from core.spec import BadInput, Failed, Spec, fields_of, settings
 from core.tabled import TransferCurve
 
 CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
@@ -32,10 +32,11 @@ class Transfer(Spec[TransferCurve]):
     Each start is fine-tuned by each method on ever more molecules of the training part; an eighth as many of the
     validation part choose the epoch, since they too had to be measured. All arms of a size and seed see the same
     molecules and report on the whole test part. Beside them models without a network, of the same molecules. The first
-    start is the reference.
+    start is the reference; trunks stand against those named before them too, by the same method.
     """
 
     kind: ClassVar[str] = "transfer"
+    revision: ClassVar[int] = 2
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
@@ -93,11 +94,23 @@ class Transfer(Spec[TransferCurve]):
                     tables["valid"] = Few(self.fit.valid, max(LEAST, size // CHOSEN), seed=seed)
                 for name, start in zip(self.called, self.starts, strict=True):
                     for method in self.methods:
-                        arm = name if len(self.methods) == 1 else f"{name}, {method.name}"
-                        found[arm, size, seed] = self._alike(start, method, tables, seed)
+                        found[self._arm(name, method), size, seed] = self._alike(start, method, tables, seed)
                 for learner in self.learners:
                     found[named(learner), size, seed] = Baseline(**tables, learner=learner, seed=seed)
         return found
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Which arms are told apart: all from the reference, and trunks from those before them."""
+        found = [(arm, self.arms[0]) for arm in self.arms[1:]]
+        trunks = [name for name, start in zip(self.called, self.starts, strict=True) if isinstance(start, Spec)]
+        for method in self.methods:
+            arms = [self._arm(name, method) for name in trunks]
+            found += [(arm, other) for place, arm in enumerate(arms) for other in arms[:place] if other != self.arms[0]]
+        return found
+
+    def _arm(self, name: str, method: Any) -> str:
+        return name if len(self.methods) == 1 else f"{name}, {method.name}"
 
     def _alike(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
         """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk where that is asked for."""
@@ -174,36 +187,35 @@ class Transfer(Spec[TransferCurve]):
         return [f"{words} again"] if once else []
 
     def differences(self, made: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
-        """Of every arm and size: its RMSE less that of the reference of the same size, with its interval."""
-        found, reference = [], self.arms[0]
-        wanted = [(arm, size) for arm, size in dict.fromkeys((arm, size) for arm, size, _ in self.runs)]
-        for place, (arm, size) in enumerate(wanted):
+        """Of every pair of arms and size: the RMSE of one less that of the other, with its interval."""
+        found, sizes = [], list(dict.fromkeys(size for _, size, _ in self.runs))
+        wanted = [(pair, size) for size in sizes for pair in self.pairs]
+        for place, ((arm, against), size) in enumerate(wanted):
             report(place / len(wanted), f"comparing {arm}")
             both = [
-                (made[arm, size, seed].matrices("test"), made[reference, size, seed].matrices("test"))
+                (made[arm, size, seed].matrices("test"), made[against, size, seed].matrices("test"))
                 for seed in self.seeds
-                if arm != reference and (arm, size, seed) in made and (reference, size, seed) in made
+                if (arm, size, seed) in made and (against, size, seed) in made
             ]
             if both:
                 labels = both[0][0][0][:, 0]
                 ours, theirs = (np.stack([pair[side][1][:, 0] for pair in both]) for side in (0, 1))
-                found.append(
-                    {"arm": arm, "size": size, "against": reference, **paired_difference(labels, ours, theirs)}
-                )
+                found.append({"arm": arm, "size": size, "against": against, **paired_difference(labels, ours, theirs)})
         return found
 
 
-def sources(spec: Spec) -> set[str]:
-    """Keys of the tables that a recipe begins with."""
-    found: set[str] = set()
+ASIDE = ("valid", "test", "valids", "tests", "as_long_as", "leave_out")  # fields that name what is not learned from
 
-    def noted(one: Spec) -> Spec:
-        if one.kind == "load":
-            found.add(one.key)
-        return one
 
-    changed(spec, noted)
-    return found
+def sources(spec: Any) -> set[str]:
+    """Keys of the tables that a recipe learns from: not of those that it is judged by, or only kept clear of."""
+    if isinstance(spec, tuple):
+        return set().union(*(sources(one) for one in spec))
+    if not dataclasses.is_dataclass(spec):
+        return set()
+    if isinstance(spec, Spec) and spec.kind == "load":
+        return {spec.key}
+    return set().union(*(sources(value) for name, value in fields_of(spec) if name not in ASIDE))
 
 
 def cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
@@ -226,12 +238,15 @@ def verdict(
     unit: str,
 ) -> str:
     """What the curve says: where each start beats the reference, and where anything beats the baselines."""
-    said = []
-    for arm in dict.fromkeys(row["arm"] for row in differences if row["arm"] not in baselines):
-        mine = [row for row in differences if row["arm"] == arm]
+    said, told = [], {}
+    for row in differences:
+        if row["arm"] not in baselines:
+            told.setdefault((row["arm"], row["against"]), []).append(row)
+    for (arm, against), mine in told.items():
         words = {one: [row for row in mine if row["verdict"] == one] for one in ("better", "worse")}
-        told = [f"{name} at {_sizes(rows)} (by {_size(rows[-1], unit)})" for name, rows in words.items() if rows]
-        said.append(f"“{arm}” against “{reference}”: {' and '.join(told) or 'not distinguishable at any size'}.")
+        some = [f"{name} at {_sizes(rows)} (by {_size(rows[-1], unit)})" for name, rows in words.items() if rows]
+        if some or against == reference:
+            said.append(f"“{arm}” against “{against}”: {' and '.join(some) or 'not distinguishable at any size'}.")
     least = {
         size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
                   key=lambda row: row[metric]["mean"] * (-1 if metric == "auroc" else 1))

@@ -8,6 +8,7 @@ import pytest
 from core.backbones import Gnn
 from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
 from core.experiments.ablation import verdict
+from core.experiments.transfer import sources
 from core.methods import Full, Gradual, Head
 from core.mixture_tables import by_size
 from core.numerals import beside_noise
@@ -80,6 +81,30 @@ def test_a_trunk_is_trained_anew_where_that_noise_is_asked_for() -> None:
               for one in (recipe, anew)}  # fmt: skip
     assert len(trunks[False]) == 1 and len(trunks[True]) == 2 and trunks[False] < trunks[True]
     assert recipe.trained_once() and not anew.trained_once()
+
+
+def test_trunks_stand_against_those_before_them_by_the_same_method() -> None:
+    starts = (SMALL, small(epochs=1), small(epochs=2), small(epochs=3))
+    recipe = Transfer(
+        fit(), starts, ("random", "one", "two", "three"), methods=(Full(), Head()), sizes=(20,), seeds=(0,)
+    )
+    beside = [pair for pair in recipe.pairs if pair[1] != "random, full"]
+    pairs = [("two", "one"), ("three", "one"), ("three", "two")]
+    assert beside == [tuple(f"{name}, {by}" for name in pair) for by in ("full", "head") for pair in pairs]
+    assert {arm for arm, other in recipe.pairs if other == "random, full"} == set(recipe.arms) - {"random, full"}
+    first = Transfer(fit(), starts[1:3], ("one", "two"), sizes=(20,), seeds=(0,))
+    assert first.pairs.count(("two", "one")) == 1
+
+
+def test_a_table_that_is_only_kept_clear_of_was_not_learned_from() -> None:
+    trunk = small(epochs=1)
+    own, other = trunk.members[0].train, Load("bundled:drugs")
+    kept_clear = dataclasses.replace(trunk.members[0], tests=(other,), valids=(other,))
+    clear = dataclasses.replace(trunk, members=(kept_clear, *trunk.members[1:]))
+    assert other.key not in sources(clear) and sources(clear) == sources(trunk) >= sources(own) != set()
+    assert sources(dataclasses.replace(trunk, as_long_as=(dataclasses.replace(kept_clear, train=other),))) == sources(
+        trunk
+    )
 
 
 def test_variety_and_number_are_told_apart(store: Store) -> None:
