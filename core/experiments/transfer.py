@@ -109,6 +109,12 @@ class Transfer(Spec[TransferCurve]):
             found += [(arm, other) for place, arm in enumerate(arms) for other in arms[:place] if other != self.arms[0]]
         return found
 
+    @property
+    def told(self) -> list[str]:
+        """The arms that the verdict tells of: every start by the first method; of a single start every method."""
+        methods = self.methods if len(self.starts) == 1 else self.methods[:1]
+        return [self._arm(name, method) for name in self.called for method in methods]
+
     def _arm(self, name: str, method: Any) -> str:
         return name if len(self.methods) == 1 else f"{name}, {method.name}"
 
@@ -162,7 +168,7 @@ class Transfer(Spec[TransferCurve]):
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
-            "verdict": verdict(points, differences, self.arms[0], [named(one) for one in self.learners], main, unit),
+            "verdict": verdict(points, differences, self.told, [named(one) for one in self.learners], main, unit),
         }
         return TransferCurve(table, record)
 
@@ -232,20 +238,20 @@ def cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
 def verdict(
     points: list[dict[str, Any]],
     differences: list[dict[str, Any]],
-    reference: str,
+    told: list[str],
     baselines: list[str],
     metric: str,
     unit: str,
 ) -> str:
-    """What the curve says: where each start beats the reference, and where anything beats the baselines."""
-    said, told = [], {}
+    """What the curve says of the arms `told`, the reference first: where one beats another, and who beats all."""
+    said, pairs = [], {}
     for row in differences:
-        if row["arm"] not in baselines:
-            told.setdefault((row["arm"], row["against"]), []).append(row)
-    for (arm, against), mine in told.items():
+        if row["arm"] in told:
+            pairs.setdefault((row["arm"], row["against"]), []).append(row)
+    for (arm, against), mine in pairs.items():
         words = {one: [row for row in mine if row["verdict"] == one] for one in ("better", "worse")}
-        some = [f"{name} at {_sizes(rows)} (by {_size(rows[-1], unit)})" for name, rows in words.items() if rows]
-        if some or against == reference:
+        some = [f"{name} at {_sizes(rows)} ({_size(rows, unit)})" for name, rows in words.items() if rows]
+        if some or against == told[0]:
             said.append(f"“{arm}” against “{against}”: {' and '.join(some) or 'not distinguishable at any size'}.")
     least = {
         size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
@@ -258,8 +264,10 @@ def verdict(
     return " ".join(said)
 
 
-def _size(row: dict[str, Any], unit: str) -> str:
-    return f"{abs(row['mean']):.3g}{f' {unit}' if unit else ''}, {row['low']:.3g} to {row['high']:.3g}"
+def _size(rows: list[dict[str, Any]], unit: str) -> str:
+    """The difference at the largest size, which is named where there are several."""
+    row, at = rows[-1], f"at {_sizes(rows[-1:])} " * (len(rows) > 1)
+    return f"{at}{row['mean']:+.3g}{f' {unit}' if unit else ''}, {row['low']:+.3g} to {row['high']:+.3g}"
 
 
 def _sizes(rows: list[dict[str, Any]]) -> str:
