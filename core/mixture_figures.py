@@ -58,7 +58,7 @@ def transfer(
 ) -> go.Figure:
     """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
     unit = unit if metric in ("rmse", "mae") else ""
-    figure = blank("molecules to learn from", with_unit(f"test {metric.upper()}, mean ± sd over seeds", unit), 420)
+    figure = blank("molecules to learn from", with_unit(f"test {metric.upper()}, mean ± sd over seeds", unit), 480)
     arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
     shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
     for arm, colour, symbol, shift in zip(arms, shades(len(arms)), SYMBOLS * len(arms), shifts, strict=False):

@@ -161,6 +161,7 @@ class Transfer(Spec[TransferCurve]):
             "metric": main,
             "baselines": [named(learner) for learner in self.learners],
             "reference": self.arms[0],
+            "methods": [method.name for method in self.methods],
             "points": points,
             "differences": differences,
             "failed": failed,

@@ -145,7 +145,12 @@ def transfer_result(run: Run) -> None:
         f"Test digest {record['digests']['test']}. The validation part grows with the training part, an eighth of it."
     )
     notes([*record["notes"], *failures(record, "arm", "size")])
-    figure = mixture_figures.transfer(record["points"], record["metric"], record["unit"], record["baselines"])
+    points, methods = record["points"], record.get("methods", [])
+    if len(methods) > 1:
+        by = st.segmented_control("Drawn", ["all", *methods], default=methods[0], key=f"by-{run.key}") or "all"
+        known = record["baselines"]
+        points = [one for one in points if by == "all" or one["arm"] in known or one["arm"].endswith(f", {by}")]
+    figure = mixture_figures.transfer(points, record["metric"], record["unit"], record["baselines"])
     st.plotly_chart(
         figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by molecules learned from"
     )

@@ -58,7 +58,11 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
     made = make(recipe, store, Report())
     points = {(one["arm"], one["size"]): one for one in made.record["points"]}
     assert len(points) == 3 * 7 and {one["rows"] for one in points.values()} == {20, 40, 60}
-    assert made.record["baselines"] == ["support vectors"] and not made.record["failed"]
+    assert (
+        made.record["baselines"] == ["support vectors"]
+        and len(made.record["methods"]) == 3
+        and not made.record["failed"]
+    )
     for row in made.record["differences"]:
         ours, theirs = (points[name, row["size"]]["rmse"]["values"] for name in (row["arm"], "random, full"))
         assert row["mean"] == pytest.approx(np.subtract(ours, theirs).mean(), rel=1e-6)

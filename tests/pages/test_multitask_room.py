@@ -21,6 +21,7 @@ from core.experiments import (
     settled,
 )
 from core.line import Line
+from core.methods import Full, Head
 from core.report import Report
 from core.spec import Spec, read_json
 from core.store import Store, make
@@ -89,7 +90,9 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
     recipes = {
         "trunk": multi,
         "study": MixtureStudy(multi, seeds=(0, 1)),
-        "transfer": Transfer(fit, starts=(NETWORK, multi), names=("random", "trunk"), sizes=(30,), seeds=(0, 1)),
+        "transfer": Transfer(
+            fit, (NETWORK, multi), ("random", "trunk"), methods=(Full(), Head()), sizes=(30,), seeds=(0, 1)
+        ),
         "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
         "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
     }
@@ -125,9 +128,13 @@ def test_every_answer_is_shown_with_its_noise(open_page, made):
     tasks = next(one.value for one in at.dataframe if "task" in one.value and "arm" in one.value)
     assert set(tasks["arm"]) == arms and all("±" in value for value in tasks["R²"])
     at = open_page("multitask", run=recipes["transfer"].key)
-    assert "“trunk” against “random”" in words(at) and "“trunk” has learned from the same table" in words(at)
+    assert "“trunk, full” against “random, full”" in words(at) and "“trunk” has learned from the same table" in words(
+        at
+    )
     sizes, apart = (one.value for one in at.dataframe)
     assert {"30", "all"} == set(apart["molecules"]) and all("±" in value for value in sizes["30"])
+    drawn = [chart.proto.spec for chart in at.get("plotly_chart")]
+    assert "trunk, full" in drawn[0] and "support vectors" in drawn[0] and "head" not in drawn[0], "a method at a time"
     at = open_page("multitask", run=recipes["ablation"].key)
     assert "wice as many molecules" in words(at)
     assert len(at.get("plotly_chart")) == 2
