@@ -71,7 +71,9 @@ class Transfer(Spec[TransferCurve]):
 
     @property
     def title(self) -> str:
-        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}, {len(self.seeds)} seeds"
+        by = getattr(self.fit.train, "by", "random")
+        split = "" if by == "random" else f" by {by}"
+        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}{split}, {len(self.seeds)} seeds"
 
     @property
     def called(self) -> tuple[str, ...]:
