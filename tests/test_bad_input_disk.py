@@ -61,7 +61,7 @@ def full_in_rust(*_: Any, **__: Any) -> None:
         ("core.store.write", None, full),
         (os, "replace", full),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_full_disk_loses_nothing(
     run: Any, cache: Path, split: tuple, where: Any, what: str | None, raises: Any
