@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
+TESTERS ?= logical  # processes that share the tests, eight at most; 0: one after the other in this one
 BIN := $(VENV)/bin
 
 .PHONY: run test lint bench clean
@@ -11,7 +12,7 @@ run: $(VENV)/run.stamp
 	@$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/test.stamp
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/test.stamp
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,8 +1,13 @@
-"""Small and real things that many tests share."""
+"""Small and real things that many tests share, and how the tests share the cores."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:  # before torch is imported: side by side, each takes its share of the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
