@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
-TESTERS ?= logical  # processes that share the tests, eight at most; 0: one after the other in this one
+# processes that share the tests, eight at most; 0: one after the other, in one
+TESTERS ?= logical
 BIN := $(VENV)/bin
 
 .PHONY: run test lint bench clean
