@@ -88,7 +88,7 @@ def by_size(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
-    """A row an arm and size of a transfer: its error less that of the reference, with its interval."""
+    """A row a pair of arms and size of a transfer: the error of one less that of the other, with its interval."""
     rows = [
         {"arm": one["arm"], "against": one["against"], "molecules": f"{one['size']:,}" if one["size"] else "all"}
         | {"difference": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
@@ -101,7 +101,7 @@ def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
 def transfer_text(record: dict[str, Any]) -> str:
     """What a transfer found, as lines of text."""
     words = f"{record['metric'].upper()} by molecules learned from, mean ± sd over seeds"
-    return written(record["verdict"], [(words, by_size(record)), ("less the reference", apart_by_size(record))])
+    return written(record["verdict"], [(words, by_size(record)), ("differences", apart_by_size(record))])
 
 
 def by_factor(record: dict[str, Any]) -> pd.DataFrame:

@@ -159,7 +159,7 @@ def transfer_result(run: Run) -> None:
         st.dataframe(by_size(record), hide_index=True, alt="Mean and standard deviation of every arm and size")
     with apart:
         shown = apart_by_size(record)
-        st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} from the reference")
+        st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} of arms")
     exports(f"transfer-{run.key}", run.entry.summary, {"arms": lambda: as_csv(made.table)}, run.key)
     _command(run)
 
