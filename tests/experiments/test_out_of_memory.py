@@ -50,11 +50,12 @@ def predictors(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = None) -> None:
     """Every training runs out of memory in its second step, or those alone whose method is `only`."""
-    loss, calls = Predictor.loss, {}
+    loss = Predictor.loss
+    calls: weakref.WeakKeyDictionary[Predictor, int] = weakref.WeakKeyDictionary()  # an `id` may come again
 
     def short(self: Predictor, outputs: Any, targets: Any) -> Any:
-        calls[id(self)] = calls.get(id(self), 0) + self.training
-        if calls[id(self)] == 2 and (only is None or self.adapter == only):
+        calls[self] = calls.get(self, 0) + self.training
+        if calls[self] == 2 and (only is None or self.adapter == only):
             raise error
         return loss(self, outputs, targets)
 
