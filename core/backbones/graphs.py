@@ -6,6 +6,7 @@ either encoding are remembered by molecule and setting, so that another number o
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ ORDERS = np.array([-1, -1, 0, 3, 1, -1, 2])  # by twice the bond order: the colu
 MARKED = re.compile(r"[/\\~$<>|]|->")  # bonds with a stereo mark, or neither single, double, triple nor aromatic
 ATOM = len(ELEMENTS) + 1 + GROUPS + PERIODS + VALENCES + 5  # numbers told of an atom
 BOND = len(KINDS) + 1 + len(STEREO) + 1 + 1  # and of a bond
+BONDS = np.array(  # float32 (40, BOND): all that can be told of a bond: kind, stereo mark, whether in a ring
+    [
+        [*np.eye(len(KINDS) + 1)[kind], *np.eye(len(STEREO) + 1)[mark], ring]
+        for kind, mark, ring in itertools.product(range(len(KINDS) + 1), range(len(STEREO) + 1), range(2))
+    ],
+    np.float32,
+)
 FLAT = 1e-5  # eigenvalue below which an eigenvector only tells the components apart
 
 
@@ -52,8 +60,9 @@ class Graph:
     """A molecule of n atoms and e bonds.
 
     `atoms` float32 (n, ATOM); `ends` int64 (2, 2e), of each direction of a bond where it begins and where it ends;
-    `bonds` float32 (2e, BOND); `walks` float32 (n, s), the chance to be back after 1 … s steps; `vectors` float32
-    (n, k), eigenvectors of the Laplacian by ascending eigenvalue, and `values` float32 (k,), padded with zeros.
+    `bonds` int64 (2e,), its row of `BONDS`; `walks` float32 (n, s), the chance to be back after 1 … s steps;
+    `vectors` float32 (n, k), eigenvectors of the Laplacian by ascending eigenvalue, and `values` float32 (k,), padded
+    with zeros.
     """
 
     atoms: np.ndarray
@@ -117,7 +126,7 @@ def graphs(
 def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
     """Graphs as rows (b, …) of arrays as long as the largest wants them.
 
-    `atoms`, `walks` and `vectors` (b, n, …) and `values` (b, k) as in a `Graph`; `bonds` (b, 2e, …) and `ends`
+    `atoms`, `walks` and `vectors` (b, n, …) and `values` (b, k) as in a `Graph`; `bonds` (b, 2e) and `ends`
     (b, 2e, 2), −1 where there is none; `known` bool (b, n), whether there is an atom.
     """
     rows, sizes = len(found), [len(one) for one in found]
@@ -127,7 +136,7 @@ def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
         laid[name] = np.zeros((rows, most, getattr(found[0], name).shape[1]), np.float32)
         for row, one in enumerate(found):
             laid[name][row, : len(one)] = getattr(one, name)
-    laid["ends"], laid["bonds"] = np.full((rows, bonds, 2), -1, np.int64), np.zeros((rows, bonds, BOND), np.float32)
+    laid["ends"], laid["bonds"] = np.full((rows, bonds, 2), -1, np.int64), np.full((rows, bonds), -1, np.int64)
     for row, one in enumerate(found):
         laid["ends"][row, : one.ends.shape[1]] = one.ends.T
         laid["bonds"][row, : one.ends.shape[1]] = one.bonds
@@ -159,10 +168,8 @@ def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     atoms[np.arange(len(told))[:, None], columns] = 1.0
     atoms[:, _FIRST + VALENCES :] = told[:, 2:]
     told = _plain_bonds(molecule) if not MARKED.search(smiles) else _all_bonds(molecule)
-    bonds = np.zeros((len(told), BOND), np.float32)
-    bonds[np.arange(len(told))[:, None], told[:, 2:4] + (0, len(KINDS) + 1)] = 1.0
-    bonds[:, -1] = told[:, 4]
-    ends, bonds = np.stack([told[:, :2], told[:, 1::-1]], 1).reshape(-1, 2).T.copy(), np.repeat(bonds, 2, axis=0)
+    ends = np.stack([told[:, :2], told[:, 1::-1]], 1).reshape(-1, 2).T.copy()
+    bonds = np.repeat((told[:, 2] * (len(STEREO) + 1) + told[:, 3]) * 2 + told[:, 4], 2)
     return _still(atoms), _still(ends), _still(bonds)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from core.backbones.graphs import ATOM, BOND, Encodings
+from core.backbones.graphs import ATOM, BOND, BONDS, Encodings
 from core.spec import BadInput
 
 LAYERS = ("gcn", "gin", "gine")
@@ -79,6 +79,7 @@ class Network(nn.Module):
         encoded = config.encoded * bool(config.walk or config.eigenvectors)
         self.atoms = _net(ATOM + encoded, config.inner, width)
         self.bonds = _net(BOND, config.hidden, config.encoded) if config.layer == "gine" else None
+        self.register_buffer("kinds", torch.from_numpy(BONDS), persistent=False)  # what is told of each kind of bond
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.pool = _pool(config)
         self.out = nn.Linear(width, width)
@@ -111,8 +112,8 @@ class Network(nn.Module):
     def flat(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (count, width) of atoms and bonds that lie one below the other.
 
-        `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` and `ends` (2, ·) one a direction of a
-        bond; `molecule` (n,) says whose an atom is.
+        `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` (2e,) and `ends` (2, 2e) a place for each
+        direction of a bond; `molecule` (n,) says whose an atom is.
         """
         return self.pooled(self.heard(given, count), given["molecule"], count)
 
@@ -128,11 +129,11 @@ class Network(nn.Module):
         """Embeddings (n, width) of atoms before the first layer and after each."""
         molecule, width = given["molecule"], self.config.width
         atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
-        bonds = None if self.bonds is None else self.bonds(given["bonds"])
+        kinds = None if self.bonds is None else self.bonds(self.kinds)  # a handful, for thousands of bonds
         virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
         found = [atoms]
         for layer in self.layers:
-            atoms, virtual = layer(atoms, given["ends"], bonds, molecule, virtual)
+            atoms, virtual = layer(atoms, given["ends"], kinds, given["bonds"], molecule, virtual)
             found.append(atoms)
         return found
 
@@ -160,11 +161,17 @@ class Layer(nn.Module):
         self.virtual = _net(width, width, width) if config.virtual_node else None
 
     def forward(
-        self, atoms: Tensor, ends: Tensor, bonds: Tensor | None, molecule: Tensor, virtual: Tensor | None
+        self,
+        atoms: Tensor,
+        ends: Tensor,
+        kinds: Tensor | None,
+        bonds: Tensor,
+        molecule: Tensor,
+        virtual: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         if virtual is not None:
             atoms = atoms + virtual[molecule]
-        told = self.conv(atoms, ends) if bonds is None else self.conv(atoms, ends, bonds)
+        told = self.conv(atoms, ends) if kinds is None else self.conv(atoms, ends, kinds, bonds)
         atoms = atoms + self.drop(nn.functional.gelu(self.norm(told)))
         if virtual is not None:
             virtual = virtual + self.virtual(torch.zeros_like(virtual).index_add(0, molecule, atoms))
@@ -177,14 +184,16 @@ def _net(into: int, hidden: int, out: int) -> nn.Sequential:
 
 def _conv(config: NetworkConfig) -> nn.Module:
     """Kipf & Welling 2017 (arXiv 1609.02907), Xu et al. 2019 (1810.00826), Hu et al. 2020 (1905.12265)."""
-    from torch_geometric.nn import GCNConv, GINConv, GINEConv
+    from torch_geometric.nn import GCNConv, GINConv
+
+    from core.backbones.by_kind import ByKind
 
     width = config.width
     if config.layer == "gcn":
         return GCNConv(width, width)
     if config.layer == "gin":
         return GINConv(_net(width, width, width), train_eps=True)
-    return GINEConv(_net(width, width, width), train_eps=True, edge_dim=config.encoded)
+    return ByKind(_net(width, width, width), train_eps=True, edge_dim=config.encoded)
 
 
 def _pool(config: NetworkConfig) -> nn.Module:

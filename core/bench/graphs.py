@@ -4,6 +4,7 @@ The same network, molecules, batch size and optimiser; what either prepares once
 epoch is. Seconds are the processor's own, so that what else runs is not counted.
 """
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +17,10 @@ import numpy as np
 from core.bench.speed import dot
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from core.backbones.graphs import Graph
+    from core.backbones.network import Network
 
 MOLECULES, BATCH, REPEATS = 1024, 64, 5
 RATE = 1e-5  # small: what is measured is time
@@ -127,32 +131,64 @@ def ours(smiles: list[str], targets: np.ndarray) -> float:
 def plain(made: list["Graph"], targets: np.ndarray) -> float:
     """Seconds of an epoch of the same network as one would write it: a `DataLoader`, a loss, an optimiser."""
     import torch
-    from torch_geometric.data import Data
     from torch_geometric.loader import DataLoader
 
     from core.backbones import Gnn
     from core.predictor import Predictor
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0).train()
+    forward = as_written(predictor.backbone.model)
     predictor.backbone.thin(0.0)
-    data = [
-        Data(
-            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.bonds),
-            walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
-            values=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
-        )
-        for one, label in zip(made, targets, strict=True)
-    ]  # fmt: skip
+    given = data(made, targets)
     optimiser = torch.optim.AdamW(predictor.parameters(), lr=RATE, fused=True)
 
     def epoch() -> None:
-        for batch in DataLoader(data, BATCH, shuffle=True):
-            given = {"atoms": batch.x, "bonds": batch.edge_attr, "ends": batch.edge_index, "molecule": batch.batch}
-            given |= {name: batch[name] for name in ("walks", "vectors", "values")}
-            outputs = predictor.head(predictor.backbone.model.flat(given, len(batch.y)))
-            predictor.loss(outputs, batch.y).backward()
+        for batch in DataLoader(given, BATCH, shuffle=True):
+            predictor.loss(predictor.head(forward(batch)), batch.y).backward()
             torch.nn.utils.clip_grad_norm_(predictor.parameters(), 1.0, foreach=True)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
     return timed(epoch)
+
+
+def as_written(model: "Network") -> Callable[[Any], "Tensor"]:
+    """The network (GINE, summed) as one would write it with `torch_geometric`: embeddings of a `Batch` of its data."""
+    import torch
+    from torch_geometric.nn import GINEConv, global_add_pool
+
+    convs = []
+    for layer in model.layers:
+        conv = GINEConv(copy.deepcopy(layer.conv.nn), train_eps=True, edge_dim=model.config.encoded)
+        conv.nn, conv.lin, conv.eps = layer.conv.nn, layer.conv.lin, layer.conv.eps
+        convs.append(conv)
+
+    def forward(batch: Any) -> "Tensor":
+        first, bent, second = model.spectrum
+        pairs = bent(first(torch.stack([batch.vectors, batch.spectrum], 2)))
+        places = model.walks(batch.walks) + second((pairs * (batch.spectrum > 0)[..., None]).sum(1))
+        atoms = model.atoms(torch.cat([batch.x, places], 1))
+        bonds = model.bonds(batch.edge_attr)
+        for conv, layer in zip(convs, model.layers, strict=True):
+            told = conv(atoms, batch.edge_index, bonds)
+            atoms = atoms + layer.drop(torch.nn.functional.gelu(layer.norm(told)))
+        return torch.nn.functional.gelu(model.out(global_add_pool(atoms, batch.batch, len(batch.y))))
+
+    return forward
+
+
+def data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
+    """The graphs as `torch_geometric` holds them, bonds told one by one."""
+    import torch
+    from torch_geometric.data import Data
+
+    from core.backbones.graphs import BONDS
+
+    return [
+        Data(
+            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(BONDS[one.bonds]),
+            walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
+            spectrum=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
+        )
+        for one, label in zip(made, targets, strict=True)
+    ]  # fmt: skip

@@ -87,7 +87,7 @@ def test_a_method_without_a_place_in_it_says_what_there_is() -> None:
 def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, Store]) -> None:
     recipe, store = fit
     made = make(recipe, store, Report(files=store.files))
-    assert made.record["backbone"] == SMALL.called and made.record["proof"]["tensors_frozen"] == 5
+    assert made.record["backbone"] == SMALL.called and made.record["proof"]["tensors_frozen"] == 6
     kept = made.predictions[made.predictions["part"] == "test"]
     again = Predictor.load(made.folder / "predictor").predict(list(kept["smiles"]))
     np.testing.assert_allclose(again[:, 0], kept["prediction"], atol=1e-5)

@@ -48,9 +48,10 @@ def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -
     layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
     n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
     generator = np.random.default_rng(0)
-    atoms, bonds = generator.normal(size=(n, 12)), generator.normal(size=(ends.shape[1], config.encoded))
-    told = [torch.from_numpy(atoms), given["ends"][0].T, *([torch.from_numpy(bonds)] if kind == "gine" else [])]
-    found = layer.conv(*told).detach().numpy()
+    atoms, kinds = generator.normal(size=(n, 12)), generator.normal(size=(3, config.encoded))
+    which = generator.integers(3, size=ends.shape[1])
+    bonds, told = kinds[which], [torch.from_numpy(kinds), torch.from_numpy(which)] * (kind == "gine")
+    found = layer.conv(torch.from_numpy(atoms), given["ends"][0].T, *told).detach().numpy()
     wanted, conv = np.zeros((n, 12)), layer.conv
     for atom in range(n):
         coming = [(int(a), place) for place, (a, b) in enumerate(ends.T) if b == atom]

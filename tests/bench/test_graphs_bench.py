@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch_geometric.loader import DataLoader
 
 from core.backbones import Gnn
-from core.backbones.graphs import graph
+from core.backbones.graphs import several
 from core.bench import graphs
 from core.predictor import Predictor
 
@@ -22,22 +23,15 @@ def test_graphs_and_both_loops_are_timed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_plain_loop_reads_what_ours_reads() -> None:
-    """The flat arrays of a plain loop give the embedding that our batches give."""
-    from torch_geometric.data import Batch, Data
-
+    """Written bond by bond, the network makes the embeddings and the slopes that our batches make."""
     smiles = ["CCO", "c1ccccc1O", "[Na+].[Cl-]"]
     predictor = Predictor(Gnn()(), ["y"], ["regression"]).eval()
-    made = [graph(one) for one in smiles]
-    batch = Batch.from_data_list(
-        [Data(x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), num_nodes=len(one)) for one in made]
-    )
-    given = {"atoms": batch.x, "ends": batch.edge_index, "molecule": batch.batch}
-    given |= {
-        name: torch.tensor(np.concatenate([getattr(one, name) for one in made]))
-        for name in ("bonds", "walks", "vectors")
-    }
-    given["values"] = torch.cat([torch.tensor(one.values).expand(one.vectors.shape) for one in made])
-    with torch.no_grad():
-        torch.testing.assert_close(
-            predictor.backbone.model.flat(given, 3), predictor.backbone.embed(predictor.backbone.batch(smiles))
-        )
+    model = predictor.backbone.model
+    batch = next(iter(DataLoader(graphs.data(several(smiles), np.zeros((3, 1))), 3)))
+    theirs, ours = graphs.as_written(model)(batch), predictor.backbone.embed(predictor.backbone.batch(smiles))
+    torch.testing.assert_close(theirs, ours)
+    weights = dict(model.named_parameters())
+    slopes = [torch.autograd.grad(found.square().sum(), list(weights.values())) for found in (theirs, ours)]
+    for name, first, second in zip(weights, *slopes, strict=True):
+        torch.testing.assert_close(first, second, msg=name, rtol=1e-4, atol=1e-5 * float(first.abs().max()))
+        assert first.any(), name
