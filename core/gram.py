@@ -109,13 +109,15 @@ class Rows:
             if kind is not None and own:
                 layers.append(kind(module, own))
         first = Rows(self.seen, [*self.batches, *self.beside][:1], pulse=self.pulse)
-        whole = first.pulled(torch.ones(len(first)).to(next(iter(self.seen.params.values()))))
+        weights = torch.randn(len(first), generator=torch.Generator().manual_seed(0))  # whose row is whose shows, too
+        weights = weights.to(next(iter(self.seen.params.values())))
+        whole = first.pulled(weights)
         share = self._share()
         summed, kept = unflatten(whole, self.seen.params), []
         for layer, records in zip(layers, first._passed(layers), strict=True):
             if records:
                 true = torch.cat([summed[full].reshape(-1) for full in layer.names.values()])
-                found = torch.cat([columns.sum(0) for columns in layer.columns(records, self.seen.d)])
+                found = torch.cat([weights @ columns for columns in layer.columns(records, self.seen.d)])
                 layer.bytes = round(sum(a.nbytes + s.nbytes for one in records for a, s in one.uses) * share)
                 if float((found - true).norm()) <= AGREES * float(true.norm()):
                     kept.append(layer)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core import gram, layers
-from core.backbones import Untrained
+from core.backbones import Gnn, Untrained
+from core.backbones.graphs import BONDS
 from core.gram import Rows
 from core.influence import Curvature, used, view
 from core.methods import METHODS
@@ -91,16 +92,33 @@ def test_further_cells_stand_beside_the_own_ones(monkeypatch: pytest.MonkeyPatch
     assert torch.allclose(rows.pulled(torch.ones(len(rows)).double()), held.sum(0), atol=1e-12)
 
 
-def test_a_layer_that_its_rows_do_not_explain_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "wrong", [lambda found: 1.01 * found, lambda found: found.roll(1, 0)], ids=["more", "mixed up"]
+)
+def test_a_layer_that_its_rows_do_not_explain_is_not_believed(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     curvature = curvature_of(small_predictor(double=True), "all", ("regression",))
     held = rows_of(curvature.rows())
 
     class Wrong(layers.OfLinear):
         def columns(self, records: list[layers.Record], most: int) -> Any:
-            yield from (1.01 * columns for columns in super().columns(records, most))
+            yield from (wrong(columns) for columns in super().columns(records, most))
 
     monkeypatch.setitem(layers.KINDS, torch.nn.Linear, Wrong)
     rows = curvature.rows()
     known, rest = rows._layers()
     assert [type(layer) for layer in known] == [layers.OfEmbedding] and len(rest) == 6
     assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
+
+
+def test_rows_that_are_as_many_as_the_molecules_are_not_taken_for_them() -> None:
+    """A network over graphs reads a table of the kinds of bonds, here beside as many molecules as it has rows."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        predictor = Predictor(Gnn(width=12, depth=2)(), ["y"], ["regression"], dropout=0.0).double()
+    smiles = ["C" * (1 + row % 7) + "O" * (row % 2) for row in range(len(BONDS))]
+    whole = view(predictor, "all")
+    given = whole.inputs(predictor.encode(smiles))
+    seen = used(whole, given)
+    rows = Curvature(seen, [(given, torch.linspace(-1, 1, len(smiles), dtype=torch.float64)[:, None])]).rows()
+    held = rows_of(rows)
+    assert torch.allclose(rows.gram(), held @ held.T, atol=1e-9)
