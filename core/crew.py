@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core import memory
+from core.making import foresee
 from core.report import Report
 from core.spec import BadInput, Spec, read_json
 from core.store import Store, make
@@ -42,6 +43,7 @@ def together(spec: Spec, store: Store, report: Report, workers: int, kinds: str 
     knows the recipes.
     """
     if workers > 1 and len((tree := Tree.of(spec, store)).missing) > 2:
+        foresee(spec, store, report)
         Crew(tree, store, report.part(0, 0.98), kinds).work(min(workers, len(tree.missing) - 1))
         report = report.part(0.98, 1)
     return make(spec, store, report)
@@ -65,7 +67,7 @@ class Tree:
             if one.key in parts or store.has(one):
                 return
             parts[one.key] = set()
-            for part in _flat(tuple(one.parts().values())):
+            for part in one.each_part():
                 visit(part)
                 parts[one.key] |= {part.key} & set(parts)
             missing[one.key] = one
@@ -184,14 +186,6 @@ def _listen(number: int, process: subprocess.Popen, news: queue.SimpleQueue) -> 
         for line in process.stdout:
             news.put((number, json.loads(line)))
     news.put((number, None))
-
-
-def _flat(value: Any) -> Iterator[Spec]:
-    if isinstance(value, tuple):
-        for one in value:
-            yield from _flat(one)
-    else:
-        yield value
 
 
 def work(root: str, kinds: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from core import memory
@@ -20,9 +20,37 @@ if TYPE_CHECKING:
 def make(spec: Spec, store: "Store", report: Report) -> Any:
     """The product of `spec`: from the store, or made, its parts first, and kept. The only orchestrator.
 
-    A part that several need is made once. `report` gets fractions of the whole tree, shared out by `effort`.
+    A part that several need is made once. What can be known to be no use is said before anything costly is made.
+    `report` gets fractions of the whole tree, shared out by `effort`.
     """
-    return _Making(store, dataclasses.replace(report, files=store.files), shares(spec, store)).made(spec)
+    making = _Making.of(spec, store, report)
+    making.foresee(spec)
+    return making.made(spec)
+
+
+def foresee(spec: Spec, store: "Store", report: Report) -> None:
+    """Make what recipes of the tree want to see `early`, and ask them. Raises `BadInput`.
+
+    Not of the parts that a tolerant recipe can do without.
+    """
+    _Making.of(spec, store, report).foresee(spec)
+
+
+def _looking_ahead(spec: Spec, store: "Store") -> Iterator[Spec]:
+    """The recipes of a tree, each once, that are missing and want to see something early."""
+    seen: set[str] = set()
+
+    def visit(one: Spec) -> Iterator[Spec]:
+        if one.key in seen or store.has(one):
+            return
+        seen.add(one.key)
+        if one.early():
+            yield one
+        if not one.tolerant:
+            for part in one.each_part():
+                yield from visit(part)
+
+    yield from visit(spec)
 
 
 @dataclasses.dataclass
@@ -33,6 +61,15 @@ class _Making:
     report: Report
     share: dict[str, tuple[float, float]]
     failed: dict[str, str] = dataclasses.field(default_factory=dict)  # why, by key: what arms share is not tried twice
+
+    @classmethod
+    def of(cls, spec: Spec, store: "Store", report: Report) -> "_Making":
+        return cls(store, dataclasses.replace(report, files=store.files), shares(spec, store))
+
+    def foresee(self, spec: Spec) -> None:
+        """See `foresee`."""
+        for one in _looking_ahead(spec, self.store):
+            one.foresee(**{name: self.made(part) for name, part in one.early().items()})
 
     def made(self, spec: Spec) -> Any:
         store = self.store
@@ -79,10 +116,13 @@ def shares(spec: Spec, store: "Store") -> dict[str, tuple[float, float]]:
 
     def visit(one: Spec) -> None:
         if one.key not in efforts and not store.has(one):
-            for part in one.parts().values():
-                _each(part, visit)
+            for part in one.each_part():
+                visit(part)
             efforts[one.key] = max(one.effort, 0.0)
 
+    for one in _looking_ahead(spec, store):
+        for part in one.early().values():
+            visit(part)
     visit(spec)
     whole, done, found = math.fsum(efforts.values()) or 1.0, 0.0, {}
     for key, effort in efforts.items():

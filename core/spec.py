@@ -132,6 +132,21 @@ class Spec(Generic[Product]):
         """The specs this one is made from, by field; a tuple of specs stays a tuple."""
         return {name: value for name, value in fields_of(self) if _is_part(value)}
 
+    def early(self) -> dict[str, "Spec"]:
+        """What `foresee` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""
+        return {}
+
+    def foresee(self, **products: Any) -> None:
+        """Raises `BadInput` where the products of `early` show already that `make` would."""
+
+    def each_part(self) -> list["Spec"]:
+        """The specs of `parts` one after another, those of tuples among them."""
+
+        def flat(part: Any) -> list[Spec]:
+            return [one for inner in part for one in flat(inner)] if isinstance(part, tuple) else [part]
+
+        return flat(tuple(self.parts().values()))
+
     def make(self, report: Any, **parts: Any) -> Product:
         raise TypeError(f"{type(self).__name__} does not say how it is made")
 

@@ -1,9 +1,11 @@
 """A recipe that can do without a part gets the reason in its place; everything else ends the job."""
 
+import functools
 from typing import ClassVar
 
 import pytest
 
+from core.crew import together
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput, Failed, Spec, settings
 from core.store import Store, StoreFull, make
@@ -39,6 +41,24 @@ class Some(Spec[Words]):
 
     def make(self, report, words):
         return Words(" ".join(f"({w.reason})" if isinstance(w, Failed) else w.text for w in words))
+
+
+@settings
+class Wary(Spec[Words]):
+    """Says what several words say together, if the first of them is a long one."""
+
+    kind: ClassVar[str] = "made-wary"
+    words: Spec[Words] = Together(Say("a"))
+
+    def early(self):
+        return {"first": self.words.first}
+
+    def foresee(self, first):
+        if len(first.text) < 2:
+            raise BadInput("too short a word; say a longer one")
+
+    def make(self, report, words):
+        return words
 
 
 @pytest.fixture
@@ -81,3 +101,20 @@ def test_a_full_disk_and_a_cancelled_job_end_it_all(store, fault, error):
 def test_a_recipe_that_needs_its_parts_fails_with_them(store):
     with pytest.raises(BadInput, match="nothing to say"):
         make(Together(Say("a"), (Broken(),)), store, Report())
+
+
+def test_what_can_be_foreseen_is_said_before_what_is_costly_is_made(store):
+    spec = Together(Say("far"), (Wary(Together(Say("a"), (Say("costly"),))),))
+    for way in (make, functools.partial(together, workers=2)):
+        with pytest.raises(BadInput, match="too short a word"):
+            way(spec, store, SILENT)
+    assert store.has(Say("a")) and not store.has(Say("far")) and not store.has(Say("costly"))
+    heard = []
+    spec = Together(Say("far"), (Wary(Together(Say("long"), (Say("costly"),))),))
+    made = make(spec, store, Report(lambda fraction, *_: heard.append(fraction)))
+    assert made.text == "far long costly" and heard == sorted(heard)
+
+
+def test_what_one_can_do_without_is_not_foreseen(store):
+    found = make(Some((Wary(Together(Say("a"), (Say("b"),))), Say("c"))), store, SILENT).text
+    assert found == "a b c", "nobody asked"

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from core.data import Dataset
 from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
-from core.experiments.scoring import check_scores, check_tables, for_tasks, score_table, scored_rows, scorer
+from core.experiments.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
 from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
 from core.fits import Fit
@@ -79,6 +79,14 @@ class Influence(Spec[Scores]):
     @property
     def title(self) -> str:
         return f"influence of {self.pool.title} by {self.solver.kind}, {self.scope} weights"
+
+    def early(self) -> dict[str, Spec]:
+        train = getattr(self.fit, "train", None)
+        return {"train": train, "pool": self.pool, "target": self.target} if isinstance(train, Spec) else {}
+
+    def foresee(self, train: Dataset, pool: Dataset, target: Dataset) -> None:
+        """Raises `BadInput` where the tables cannot be used together: before the training that is needed for it."""
+        check_use(train.tasks, train, pool, target)
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
         from core.directional import Slopes, choose_step

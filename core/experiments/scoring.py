@@ -22,21 +22,32 @@ if TYPE_CHECKING:
     from core.predictor import Predictor
 
 
+def check_use(tasks: tuple[str, ...], train: Dataset, pool: Dataset, target: Dataset) -> None:
+    """Raises `BadInput` where the tables cannot be used together, whatever a fit of these tasks comes to be.
+
+    A pool without any target column will do.
+    """
+    for name, table in (("pool", pool), ("target", target)):
+        if table.tasks != tasks and (table.tasks or name == "target"):
+            raise BadInput(
+                f"the {name} measures {list(table.tasks)}, the fit {list(tasks)}; choose the same targets, or give the "
+                "columns the same names (`tasks` of a loaded table)"
+            )
+    if np.isnan(target.targets).all():
+        raise BadInput("the target has no measured label; a loss that should fall needs labels")
+    known = {chem.flat_key(smiles) for smiles in train.smiles}
+    if all(chem.flat_key(smiles) in known for smiles in pool.smiles):
+        raise BadInput(f"all {len(pool)} molecules of the pool are in the training part already; give another pool")
+
+
 def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> list[str]:
     """Sentences a reader of the scores has to know. Raises `BadInput` where the tables cannot be used together."""
+    check_use(fit.tasks, train, pool, target)
     for name, table in (("pool", pool), ("target", target)):
-        if table.tasks != fit.tasks:
-            raise BadInput(
-                f"the {name} measures {list(table.tasks)}, the fit {list(fit.tasks)}; choose the same targets"
-            )
-        if name == "target" and np.isnan(table.targets).all():
-            raise BadInput("the target has no measured label; a loss that should fall needs labels")
         check_labels(fit, table, name)
     digests = fit.record["digests"]
     known = {chem.flat_key(smiles) for smiles in train.smiles}
     keys = [chem.flat_key(smiles) for smiles in pool.smiles]
-    if pool.digest == digests["train"] or set(keys) <= known:
-        raise BadInput(f"all {len(pool)} molecules of the pool are in the training part already; give another pool")
     found = []
     if target.digest == digests["test"]:
         found.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core.spec import BadInput, Spec
+from core.spec import BadInput
 from core.store import Entry
 from pages.parts.runs import Run
 from pages.parts.service import product, service
@@ -116,17 +116,8 @@ def users_of(key: str) -> list[str]:
     found = []
     for entry in service().store.entries():
         try:
-            if entry.key != key and key in {spec.key for spec in parts_of(entry.spec)}:
+            if entry.key != key and key in {spec.key for spec in entry.spec.each_part()}:
                 found.append(entry.title)
         except BadInput:
             continue
     return found
-
-
-def parts_of(spec: Spec) -> list[Spec]:
-    """The recipes a recipe is made from, directly."""
-
-    def flat(part: object) -> list[Spec]:
-        return [one for inner in part for one in flat(inner)] if isinstance(part, tuple) else [part]
-
-    return flat(tuple(spec.parts().values()))

@@ -124,7 +124,7 @@ def test_a_bundle_holds_every_file(full):
 
 
 def test_parts_of_a_study_are_found_at_any_depth():
-    keys = {spec.key for spec in keeping.parts_of(stage.STUDY)}
+    keys = {spec.key for spec in stage.STUDY.each_part()}
     assert stage.STUDY.fit.key in keys and stage.STUDY.scores().key in keys
     assert isinstance(stage.STUDY, SelectionStudy) and isinstance(stage.FIT, FineTune)
 
