@@ -4,12 +4,14 @@ import sys
 import time
 from typing import Any
 
+from core.progress import Pace
+
 
 class Bar:
     """A progress line on stderr, with the time left once it can be told."""
 
     def __init__(self) -> None:
-        self.began = self.shown = time.monotonic()
+        self.shown, self.pace = time.monotonic(), Pace()
         self.open = False  # whether the cursor stands behind a line of ours
 
     def __enter__(self) -> "Bar":
@@ -21,19 +23,22 @@ class Bar:
             print(file=sys.stderr)
 
     def __call__(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        """What `Report` calls."""
         if numbers.get("stays"):
             return self.line(message)
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
+        left = self.pace(time.monotonic(), fraction, numbers.get("key", ""))
+        title = f"{numbers['title']}: " if numbers.get("title") else ""
+        self.show(fraction, title + message, left)
+
+    def show(self, fraction: float, message: str, left: float | None) -> None:
+        """How far it is and how many seconds are left, unless it was said just now."""
+        now, terminal = time.monotonic(), sys.stderr.isatty()
         if now - self.shown < (0.2 if terminal else 10):  # a log gets a line now and then, short work none
             return
-        self.open = terminal
-        self.shown = now
-        spent = now - self.began
-        left = f"{spent * (1 - fraction) / fraction / 60:4.1f} min left" if fraction > 0.03 and spent > 3 else " " * 13
-        title = f"{numbers['title']}: " if numbers.get("title") else ""
+        self.open, self.shown = terminal, now
+        told = " " * 13 if left is None else f"{left / 60:4.1f} min left"
         filled = round(24 * fraction)
-        line = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * fraction:5.1f} % {left}  {title}{message}"
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * fraction:5.1f} % {told}  {message}"
         print(f"\r{line[:150]:<150}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:

@@ -31,7 +31,7 @@ def _long(asked_of: Any, options: argparse.Namespace) -> Any:
     asked |= {"seeds": tuple(options.seeds)} if options.seeds else {}
     store = opened(options)
     with own(options.cache), Bar() as bar:
-        report = Report(tell=bar, files=store.files)
+        report = Report(bar, files=store.files, planned=bar.pace.plan)
         rows = asked_of.run(store, report, options.data, backbone=Pretrained(options.backbone), show=bar.line, **asked)
     return asked_of.answer(rows) if options.json else asked_of.told(rows)
 

@@ -74,7 +74,7 @@ def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
             follow(Line(options.cache), wanted)
         else:
             with own(options.cache), Bar() as bar:
-                together(wanted, store, Report(tell=bar, files=store.files), workers)
+                together(wanted, store, Report(bar, files=store.files, planned=bar.pace.plan), workers)
     return described(store, wanted, options.json)
 
 
@@ -96,7 +96,7 @@ def follow(line: Any, spec: Spec) -> None:
         print("nobody works this line yet; start the app, or `python -m core worker` beside this", file=sys.stderr)
     with Bar() as bar:
         while job and job.live:
-            bar(job.fraction, job.message or job.state, {})
+            bar.show(job.fraction, job.message or job.state, job.eta)
             time.sleep(0.3)
             job = line.job(spec.key)
     if job is None:

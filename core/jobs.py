@@ -138,7 +138,7 @@ class Worker:
         with Pulse(self.line, job) as pulse:
             try:
                 self.load_kinds()
-                report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set())
+                report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.pace.plan)
                 together(read_json(job.spec), self.store, report, self.workers)
                 end = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
@@ -180,7 +180,7 @@ class Pulse:
         same_part = self._numbers.get("key") == numbers.get("key")
         self._numbers = (self._numbers if same_part else {}) | numbers
         self.track.add(now, self._fraction, message, numbers)
-        eta = self.pace(now, self._fraction)
+        eta = self.pace(now, self._fraction, numbers.get("key", ""))
         news = {"fraction": self._fraction, "message": message, "numbers": self._numbers, "heartbeat": now, "eta": eta}
         with self._guard:
             self._news = news

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core import memory
 from core.disk import StoreFull, is_full
 from core.faults import explained
-from core.report import Cancelled, Report
+from core.report import Cancelled, Report, Share
 from core.spec import BadInput, Failed, Spec
 
 if TYPE_CHECKING:
@@ -59,12 +59,15 @@ class _Making:
 
     store: "Store"
     report: Report
-    share: dict[str, tuple[float, float]]
+    share: dict[str, Share]
     failed: dict[str, str] = dataclasses.field(default_factory=dict)  # why, by key: what arms share is not tried twice
 
     @classmethod
     def of(cls, spec: Spec, store: "Store", report: Report) -> "_Making":
-        return cls(store, dataclasses.replace(report, files=store.files), shares(spec, store))
+        share, files = shares(spec, store), store.files
+        at = {key: Share(one.kind, report.at(one.start), report.at(one.stop)) for key, one in share.items()}
+        report.planned(at)
+        return cls(store, dataclasses.replace(report, files=files), share)
 
     def foresee(self, spec: Spec) -> None:
         """See `foresee`."""
@@ -78,8 +81,10 @@ class _Making:
                 raise BadInput(self.failed[spec.key])
             get = self.tried if spec.tolerant else self.made
             parts = {name: _each(part, get) for name, part in spec.parts().items()}
-            start, stop = self.share.get(spec.key, (0.0, 0.0))  # without a share: deleted since the work began
-            here = self.report.part(start, stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key)
+            share = self.share.get(spec.key, Share(spec.kind, 0.0, 0.0))  # none: deleted since the work began
+            here = self.report.part(
+                share.start, share.stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key
+            )
             here(0.0, f"beginning {spec.title}")
             began = time.monotonic()
             try:
@@ -110,23 +115,23 @@ class _Making:
         return Failed(reason)
 
 
-def shares(spec: Spec, store: "Store") -> dict[str, tuple[float, float]]:
-    """For each recipe of the tree that is missing, in the order of making: where its share starts and stops."""
-    efforts: dict[str, float] = {}
+def shares(spec: Spec, store: "Store") -> dict[str, Share]:
+    """For each recipe of the tree that is missing, in the order of making, its share of the work."""
+    efforts: dict[str, tuple[str, float]] = {}
 
     def visit(one: Spec) -> None:
         if one.key not in efforts and not store.has(one):
             for part in one.each_part():
                 visit(part)
-            efforts[one.key] = max(one.effort, 0.0)
+            efforts[one.key] = one.kind, max(one.effort, 0.0)
 
     for one in _looking_ahead(spec, store):
         for part in one.early().values():
             visit(part)
     visit(spec)
-    whole, done, found = math.fsum(efforts.values()) or 1.0, 0.0, {}
-    for key, effort in efforts.items():
-        found[key] = (min(done / whole, 1.0), min((done + effort) / whole, 1.0))
+    whole, done, found = math.fsum(effort for _, effort in efforts.values()) or 1.0, 0.0, {}
+    for key, (kind, effort) in efforts.items():
+        found[key] = Share(kind, min(done / whole, 1.0), min((done + effort) / whole, 1.0))
         done += effort
     return found
 

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from core.report import Share
+
 MOST = 2000  # points of a track
 GAP = 0.25  # seconds between two points that tell nothing new
 
@@ -81,28 +83,88 @@ def thinned(points: list[tuple[bool, str]], most: int = MOST) -> list[tuple[bool
     return points
 
 
-class Pace:
+class Recent:
     """Seconds left, from how fast it went lately; None for the first 3 seconds and 3 per cent, and while it stands."""
 
     def __init__(self, window: float = 30.0) -> None:
-        self.window = window
+        self.window = window  # seconds; half the time so far, where that is more
         self._seen: collections.deque[tuple[float, float]] = collections.deque()  # (time, fraction)
         self._first: tuple[float, float] | None = None
-        self._left: tuple[float, float] | None = None  # (time, seconds left) as last told
 
     def __call__(self, time: float, fraction: float) -> float | None:
         """The seconds left at `time` (s), when `fraction` of the work is done."""
-        self._first = self._first or (time, fraction)
-        if not self._seen or time - self._seen[-1][0] >= self.window / 200:
+        began, at_first = self._first = self._first or (time, fraction)
+        window = max(self.window, (time - began) / 2)
+        if not self._seen or time - self._seen[-1][0] >= window / 200:
             self._seen.append((time, fraction))
-        while len(self._seen) > 2 and time - self._seen[1][0] > self.window:
+        while len(self._seen) > 2 and time - self._seen[1][0] > window:
             self._seen.popleft()
         then, before = self._seen[0]
-        if time - self._first[0] < 3.0 or fraction - self._first[1] < 0.03 or fraction <= before:
+        if time - began < 3.0 or fraction - at_first < 0.03 or fraction <= before:
+            return None
+        return (1.0 - fraction) * (time - then) / (fraction - before)
+
+
+class Pace:
+    """Seconds left of a job: of the part at work by its own pace, of those to come by what their kind took so far.
+
+    What is thought beforehand of how long a part takes, its share of the work, counts between parts of a kind, and
+    where none of a kind was made yet. Without a plan, or for reports that name no part of it, the pace of the whole.
+    """
+
+    def __init__(self) -> None:
+        self._plan: dict[str, Share] = {}
+        self._waiting: dict[str, float] = {}  # share of the parts of each kind that are not begun
+        self._spent: dict[str, tuple[float, float]] = {}  # seconds and share of the parts of each kind that are made
+        self._whole = Recent()
+        self._key, self._part, self._began = "", Recent(), 0.0
+        self._first: tuple[float, float] | None = None
+        self._left: tuple[float, float] | None = None  # (time, seconds left) as last told
+
+    def plan(self, parts: dict[str, Share]) -> None:
+        """What will be made, by key."""
+        self._plan, self._key, self._waiting = dict(parts), "", collections.defaultdict(float)
+        for one in parts.values():
+            self._waiting[one.kind] += one.size
+
+    def __call__(self, time: float, fraction: float, key: str = "") -> float | None:
+        """The seconds left at `time` (s), when `fraction` of the work is done and the part `key` is at work."""
+        self._first = self._first or (time, fraction)
+        whole = self._whole(time, fraction)
+        if key not in self._plan:
+            return self._calmed(time, whole)
+        if key != self._key:
+            self._begin(key, time)
+        part, (began, at_first) = self._plan[key], self._first
+        inside = min(max((fraction - part.start) / (part.size or 1.0), 0.0), 1.0)
+        own = self._part(time, inside)
+        if time - began < 3.0 or (fraction - at_first < 0.03 and own is None):
+            return self._calmed(time, None)
+        usual = (time - began) / max(fraction - at_first, 1e-9)  # seconds for all the work, as far as is known
+        if own is None:
+            own = max(self._rate(part.kind, usual) * part.size - (time - self._began), 0.0)
+        return self._calmed(time, own + sum(self._rate(one, usual) * share for one, share in self._waiting.items()))
+
+    def _begin(self, key: str, time: float) -> None:
+        if self._key:
+            last = self._plan[self._key]
+            seconds, share = self._spent.get(last.kind, (0.0, 0.0))
+            self._spent[last.kind] = (seconds + time - self._began, share + last.size)
+        part = self._plan[key]
+        self._waiting[part.kind] = max(self._waiting[part.kind] - part.size, 0.0)
+        self._key, self._part, self._began = key, Recent(), time
+
+    def _rate(self, kind: str, usual: float) -> float:
+        """Seconds for all the work, were it as a part of this kind."""
+        seconds, share = self._spent.get(kind, (0.0, 0.0))
+        return seconds / share if share else usual
+
+    def _calmed(self, time: float, left: float | None) -> float | None:
+        """A quarter of the news a second, so that the number does not dance."""
+        if left is None:
             self._left = None
             return None
-        left = (1.0 - fraction) * (time - then) / (fraction - before)
-        if self._left:  # a quarter of the news a second, so that the number does not dance
+        if self._left:
             told, was = self._left
             keep = 0.75 ** (time - told)
             left = keep * max(was - (time - told), 0.0) + (1.0 - keep) * left

@@ -3,6 +3,7 @@
 import pytest
 
 from core.progress import MOST, Pace, Track
+from core.report import Share
 
 
 def test_a_track_is_bounded_and_keeps_what_is_new(tmp_path):
@@ -47,3 +48,28 @@ def test_the_time_left_is_hidden_at_first_then_right_then_follows_a_change_of_pa
         left = pace(40 + tenth / 10, 0.4 + tenth / 10000)
     assert left == pytest.approx(540, rel=0.1)
     assert Pace()(100.0, 0.9) is None  # resumed far on: nothing is known yet
+
+
+def test_the_time_left_knows_what_parts_of_a_kind_take():
+    """A scoring that was thought short, then ten trainings: neither its slowness nor its end misleads for long."""
+    plan = {"s": Share("score", 0.1, 0.12)} | {
+        f"t{n}": Share("train", *(0.0, 0.1) if not n else (0.12 + 0.08 * (n - 1), 0.12 + 0.08 * n)) for n in range(12)
+    }
+    pace, clock, told = Pace(), 0.0, {}
+    pace.plan(plan)
+    lasts = {"score": 60.0, "train": 20.0}
+    for key in ["t0", "s", *(f"t{n}" for n in range(1, 12))]:
+        part = plan[key]
+        for step in range(100):
+            clock += lasts[part.kind] / 100
+            told[clock] = pace(clock, part.start + part.size * (step + 1) / 100, key)
+    ahead = {when: (left, clock - when) for when, left in told.items() if when > 35 and left is not None}
+    assert len(ahead) > 1000 and told[min(told)] is None
+    for when, (left, true) in ahead.items():
+        assert abs(left - true) < 0.15 * true + 20, when
+
+
+def test_what_is_not_of_the_plan_goes_by_the_whole():
+    pace = Pace()
+    pace.plan({"a": Share("train", 0.0, 1.0)})
+    assert [pace(float(second), second / 100) for second in range(11)][-1] == pytest.approx(90, rel=0.02)

@@ -41,7 +41,7 @@ class Influence(Spec[Scores]):
 
     kind: ClassVar[str] = "influence"
     revision: ClassVar[int] = 2
-    effort: ClassVar[float] = 3.0
+    effort: ClassVar[float] = 20.0
 
     fit: Spec[Fit] = Field(description="the trained predictor whose training part the pool would join")
     pool: Spec[Dataset] = Field(description="molecules to score, with labels of the same tasks; or without any")
