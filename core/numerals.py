@@ -2,12 +2,15 @@
 
 import math
 
+ROUNDING = 1e-6  # of a value: noise below it is that of the last digits, not of what was measured
+
 
 def number(value: float | None, noise: float | None = None) -> str:
     """A number with as many places as it deserves: two significant digits of its noise, or three of its own."""
     if value is None or not math.isfinite(value):
         return "–"
-    scale = noise if noise and math.isfinite(noise) else value / 10 if value else 1.0
+    noise = _told(value, noise)
+    scale = noise or value / 10 or 1.0
     places = min(6, max(0, 1 - math.floor(math.log10(abs(scale)))))
     if noise is None and value and abs(value) < 1e-4:
         return f"{value:.2e}".replace("-", "−")
@@ -15,5 +18,12 @@ def number(value: float | None, noise: float | None = None) -> str:
 
 
 def beside_noise(value: float | None, noise: float | None) -> str:
-    """`0.82 ± 0.03`, or the number alone where nothing is known of its noise."""
-    return f"{number(value, noise)} ± {number(noise, noise)}" if noise else number(value)
+    """`0.82 ± 0.03`, or the number alone where nothing is known of its noise, or it has none."""
+    return f"{number(value, noise)} ± {number(noise, noise)}" if _told(value, noise) else number(value)
+
+
+def _told(value: float | None, noise: float | None) -> float | None:
+    """The noise, if it is any."""
+    if noise is None or not math.isfinite(noise) or noise <= ROUNDING * abs(value or 0.0):
+        return None
+    return noise

@@ -147,11 +147,8 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
     rows = [row for row in found if row["against"] == chosen]
     metric = rows[0]["metric"]
-    left, right = st.columns([6, 5], gap="medium")
     figure = arm_figures.differences(rows, metric, unit)
-    left.plotly_chart(
-        figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals"
-    )
+    st.plotly_chart(figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals")
     table = pd.DataFrame(
         {
             "arm": [row["arm"] for row in rows],
@@ -160,8 +157,8 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
             "95 % interval": [_interval(row) for row in rows],
         }
     )
-    right.dataframe(table, hide_index=True, alt="Differences, intervals and verdicts")
-    right.caption(
+    st.dataframe(table, hide_index=True, alt="Differences, intervals and verdicts")
+    st.caption(
         "Paired: same test molecules, same seeds. The interval knows the noise of seeds and of test molecules. "
         "Below zero is a smaller error."
     )
@@ -197,7 +194,11 @@ def detection(record: dict) -> None:
     if not found:
         return
     st.subheader("Were the planted wrong labels found?", anchor=False)
-    words = {"delta_loss": "Ranked by ΔL (influence)", "residual": "Ranked by |residual| (no influence)"}
+    words = {
+        "delta_loss": "Ranked by ΔL (influence)",
+        "whole_step": "Ranked by whole steps (influence)",
+        "residual": "Ranked by |residual| (no influence)",
+    }
     for column, (name, value) in zip(st.columns(max(len(found), 3)), found.items(), strict=False):
         column.metric(
             words.get(name, name), f"{value['auroc']:.2f}", help="AUROC: 1 finds every one first, 0.5 is chance"
