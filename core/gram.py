@@ -6,6 +6,7 @@ be cells × d numbers; K = AAᵀ is summed layer by layer (`core.layers`), a blo
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +14,14 @@ from torch.func import jvp
 from torch.utils._pytree import tree_leaves, tree_map
 
 from core import memory
-from core.influence import View, Weighed, leaves_of, pull, unflatten
+from core.influence import Parameters, View, Weighed, leaves_of, pull, unflatten
 from core.layers import KINDS, Layer, Record
 from core.report import SILENT, Report
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass
 SHARE, MOST = 4, 8 << 30  # of the free memory a quarter, at most 8 GB, for that: a layer more saves a part of a pass
 STRIP = 512  # rows of a Gram matrix that are multiplied at a time
+FEW = 16  # numbers for each of which a forward-mode pass is quicker than a backward pass for every cell
 AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
 
 
@@ -51,12 +53,16 @@ class Rows:
     @torch.no_grad()
     def times(self, vector: Tensor) -> Tensor:
         """A v (cells,) of a vector (d,)."""
-        direction, found = unflatten(vector, self.seen.params), []
-        for (inputs, factors), cells in zip(self.batches, self._cells, strict=False):
-            self.pulse()
-            _, slopes = jvp(lambda given, x=inputs: self.seen.predict(given, x), (self.seen.params,), (direction,))
-            found += [(factors * slopes)[rows, task] for task, rows in enumerate(cells)]
-        return torch.cat(found)
+        direction = unflatten(vector, self.seen.params)
+        own = zip(self.batches, self._cells, strict=False)
+        return torch.cat([self._along(direction, batch, cells) for batch, cells in own])
+
+    def _along(self, direction: Parameters, batch: tuple[Any, Tensor], cells: list[Tensor]) -> Tensor:
+        """Of a batch's cells their rows times a direction (cells,)."""
+        inputs, factors = batch
+        self.pulse()
+        _, slopes = jvp(lambda given: self.seen.predict(given, inputs), (self.seen.params,), (direction,))
+        return torch.cat([(factors * slopes)[rows, task] for task, rows in enumerate(cells)])
 
     def pulled(self, weights: Tensor) -> Tensor:
         """Aᵀ w (d,) of numbers for the cells (cells,)."""
@@ -91,8 +97,9 @@ class Rows:
                     _add(total, columns)
                     done += columns.shape[1]
                     report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
+        few = sum(self.seen.params[name].numel() for name in rest) <= FEW
         for names in self._chunks(rest, room):
-            columns = self._one_by_one(names, report)
+            columns = self._by_direction(names) if few else self._one_by_one(names, report)
             _add(total, columns)
             done += columns.shape[1]
             report(done / work, f"{done:,} of {work:,} columns of the Gram matrix", step=done)
@@ -102,7 +109,7 @@ class Rows:
         """Layers whose rows follow from what enters and leaves them, tried on the first batch; names of the others."""
         wanted, layers = set(self.seen.params), []
         for path, module in self.seen.owner.named_modules():
-            kind = next((found for base, found in KINDS.items() if type(module) is base), None)
+            kind = KINDS.get(type(module).__name__)
             prefix = f"{path}." if path else ""
             own = {name: f"{prefix}{name}" for name, _ in module.named_parameters(recurse=False)}
             own = {name: full for name, full in own.items() if full in wanted}
@@ -167,6 +174,7 @@ class Rows:
             finally:
                 for hook in hooks:
                     hook.remove()
+            masks = [leaf for leaf in tree_leaves(inputs) if leaf.dtype is torch.bool and leaf.dim() == 2]
             ends = [out for uses in met for _, out in uses]
             for task, rows in enumerate(cells):
                 if not len(rows) or not ends:
@@ -175,11 +183,22 @@ class Rows:
                 slopes = iter(torch.autograd.grad(summed, ends, retain_graph=True, materialize_grads=True))
                 for place, uses in enumerate(met):
                     pairs = [(given.detach(), next(slopes)) for given, _ in uses]
-                    if pairs and all(len(given) == len(outputs) for given, _ in pairs):  # rows are molecules
-                        found[place].append(
-                            Record([(_each(given)[rows], _each(slope)[rows]) for given, slope in pairs])
-                        )
+                    laid = [_by_molecule(pair, len(outputs), masks) for pair in pairs]
+                    if pairs and all(laid):
+                        found[place].append(Record([(_each(given)[rows], _each(slope)[rows]) for given, slope in laid]))
         return found
+
+    @torch.no_grad()
+    def _by_direction(self, names: Iterable[str]) -> Tensor:
+        """The columns of a few weights (cells, d of them), by a forward-mode pass for each."""
+        found, whole = [], {name: torch.zeros_like(value) for name, value in self.seen.params.items()}
+        cells = [*self.batches, *self.beside]
+        for name in names:
+            for place in range(whole[name].numel()):
+                direction = whole | {name: torch.zeros_like(whole[name])}
+                direction[name].view(-1)[place] = 1.0
+                found.append(torch.cat([self._along(direction, *one) for one in zip(cells, self._cells, strict=True)]))
+        return torch.stack(found, 1)
 
     def _one_by_one(self, names: list[str], report: Report) -> Tensor:
         """The columns of some weights (cells, d of them), by a backward pass for each cell."""
@@ -201,6 +220,20 @@ def _add(total: Tensor, columns: Tensor) -> None:
     """Add X Xᵀ of columns (n, some) to the lower triangle of `total` (n, n), by strips: half the multiplications."""
     for start in range(0, len(total), STRIP):
         total[start:, start : start + STRIP] += columns[start:] @ columns[start : start + STRIP].T
+
+
+def _by_molecule(pair: tuple[Tensor, Tensor], molecules: int, masks: list[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """What entered and the slopes, a row a molecule; rows that are places of a mask (b, n) are laid out in it.
+
+    None for rows that are neither: what they are of is not known.
+    """
+    given, _ = pair
+    if len(given) == molecules:
+        return pair
+    for mask in masks:
+        if len(given) == int(mask.sum()):
+            return tuple(values.new_zeros(*mask.shape, *values.shape[1:]).index_put((mask,), values) for values in pair)
+    return None
 
 
 def _measured(factors: Tensor) -> list[Tensor]:

@@ -105,4 +105,5 @@ class OfEmbedding(Layer):
         return found.flatten(1)
 
 
-KINDS: dict[type[nn.Module], type[Layer]] = {nn.Linear: OfLinear, nn.LayerNorm: OfNorm, nn.Embedding: OfEmbedding}
+KINDS: dict[str, type[Layer]] = {"Linear": OfLinear, "LayerNorm": OfNorm, "Embedding": OfEmbedding}  # by class name:
+# torch_geometric has a Linear of its own. Whether a module does what its name says is tried on each fit (`core.gram`).

@@ -8,6 +8,7 @@ import torch
 from core import gram, layers
 from core.backbones import Gnn, Untrained
 from core.backbones.graphs import BONDS
+from core.backbones.network import Network
 from core.gram import Rows
 from core.influence import Curvature, used, view
 from core.methods import METHODS
@@ -103,22 +104,46 @@ def test_a_layer_that_its_rows_do_not_explain_is_not_believed(wrong: Any, monkey
         def columns(self, records: list[layers.Record], most: int) -> Any:
             yield from (wrong(columns) for columns in super().columns(records, most))
 
-    monkeypatch.setitem(layers.KINDS, torch.nn.Linear, Wrong)
+    monkeypatch.setitem(layers.KINDS, "Linear", Wrong)
     rows = curvature.rows()
     known, rest = rows._layers()
     assert [type(layer) for layer in known] == [layers.OfEmbedding] and len(rest) == 6
     assert torch.allclose(rows.gram(), held @ held.T, atol=1e-12)
 
 
-def test_rows_that_are_as_many_as_the_molecules_are_not_taken_for_them() -> None:
-    """A network over graphs reads a table of the kinds of bonds, here beside as many molecules as it has rows."""
+def of_graphs(smiles: list[str], **settings: Any) -> Rows:
+    """Rows of a small network over graphs, in two batches."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        predictor = Predictor(Gnn(width=12, depth=2)(), ["y"], ["regression"], dropout=0.0).double()
-    smiles = ["C" * (1 + row % 7) + "O" * (row % 2) for row in range(len(BONDS))]
-    whole = view(predictor, "all")
-    given = whole.inputs(predictor.encode(smiles))
-    seen = used(whole, given)
-    rows = Curvature(seen, [(given, torch.linspace(-1, 1, len(smiles), dtype=torch.float64)[:, None])]).rows()
+        predictor = Predictor(Gnn(width=12, depth=2, **settings)(), ["y"], ["regression"], dropout=0.0).double()
+    whole, half = view(predictor, "all"), len(smiles) // 2
+    given = [whole.inputs(predictor.encode(some)) for some in (smiles[:half], smiles[half:])]
+    seen = used(whole, given[0])
+    labels = torch.linspace(-1, 1, half, dtype=torch.float64)[:, None]
+    return Curvature(seen, [(one, labels) for one in given]).rows()
+
+
+@pytest.mark.parametrize("settings", [{"layer": "gine"}, {"layer": "gin", "virtual_node": True},
+                                      {"layer": "gcn", "pooling": "attention"}, {"layer": "gine", "eigenvectors": 0}],
+                         ids=lambda given: "-".join(map(str, given.values())))  # fmt: skip
+def test_atoms_and_bonds_that_lie_one_below_the_other_are_told_by_molecule(settings: dict[str, Any]) -> None:
+    rows = of_graphs(["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)N", "C/C=C/Cl", "C1CC1", "O"], **settings)
+    held = rows_of(rows)
+    assert torch.allclose(rows.gram(), held @ held.T, atol=1e-10)
+    rest = {name.rsplit(".", 1)[1] for name in rows._layers()[1]}
+    assert rest == ({"bias"} if settings["layer"] == "gcn" else {"eps"}), "nothing else is taken cell by cell"
+
+
+def test_rows_that_are_as_many_as_the_molecules_are_not_taken_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were a table of the kinds of bonds read by all, beside as many molecules as it has rows."""
+    laid = Network.laid
+
+    def shared(self: Network, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        found = laid(self, batch)
+        return found | {"kinds": torch.arange(len(BONDS)), "bonds": found["kinds"][found["bonds"]]}
+
+    monkeypatch.setattr(Network, "laid", shared)
+    rows = of_graphs(["C" * (1 + row % 7) + "O" * (row % 2) for row in range(2 * len(BONDS))])
     held = rows_of(rows)
     assert torch.allclose(rows.gram(), held @ held.T, atol=1e-9)
+    assert any("bonds" in name for name in rows._layers()[1])

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from core import chem
 from core.backbones import dropout, weights
 from core.backbones.config import GRAPHS
-from core.backbones.graphs import ELEMENTS, atoms_and_bonds, graphs, padded, several
+from core.backbones.elements import ELEMENTS
+from core.backbones.graphs import atoms_and_bonds, graphs, padded, several
 from core.backbones.network import Network, NetworkConfig
 from core.report import SILENT, Report
 

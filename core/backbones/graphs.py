@@ -16,16 +16,14 @@ import numpy as np
 from rdkit import Chem
 
 from core import chem
+from core.backbones.elements import COLUMNS, ELEMENTS, GROUPS, PERIODS
 from core.report import SILENT, Report
 from core.spec import BadInput
 
 REMEMBERED = 100_000  # molecules of each kind of array
 TOGETHER = 512  # molecules that are drawn between two words on how far it is
 FEW = 0.03  # share of a table that may fail
-ELEMENTS = (1, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35,
-            44, 46, 47, 50, 51, 53, 56, 78, 79, 80, 82, 83)  # fmt: skip  # atomic numbers with a column of their own
-NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # last atomic number of each period
-GROUPS, PERIODS, VALENCES = 19, 7, 9  # columns; the last valence stands for all larger ones
+VALENCES = 9  # columns; the last stands for all larger ones
 KINDS = {Chem.BondType.SINGLE: 0, Chem.BondType.DOUBLE: 1, Chem.BondType.TRIPLE: 2, Chem.BondType.AROMATIC: 3}
 STEREO = {Chem.BondStereo.STEREOZ: 0, Chem.BondStereo.STEREOE: 1, Chem.BondStereo.STEREOANY: 2}  # others: a last column
 ORDERS = np.array([-1, -1, 0, 3, 1, -1, 2])  # by twice the bond order: the column of its kind, 3 is aromatic
@@ -60,17 +58,23 @@ class Graph:
     """A molecule of n atoms and e bonds.
 
     `atoms` float32 (n, ATOM); `ends` int64 (2, 2e), of each direction of a bond where it begins and where it ends;
-    `bonds` int64 (2e,), its row of `BONDS`; `walks` float32 (n, s), the chance to be back after 1 … s steps;
-    `vectors` float32 (n, k), eigenvectors of the Laplacian by ascending eigenvalue, and `values` float32 (k,), padded
-    with zeros.
+    `kinds` int64 (k,), the rows of `BONDS` that there are among its bonds, and `bonds` int64 (2e,), which of them each
+    is; `walks` float32 (n, s), the chance to be back after 1 … s steps; `vectors` float32 (n, ·), eigenvectors of the
+    Laplacian by ascending eigenvalue, and `values` float32 (·,), padded with zeros.
     """
 
     atoms: np.ndarray
     ends: np.ndarray
+    kinds: np.ndarray
     bonds: np.ndarray
     walks: np.ndarray
     vectors: np.ndarray
     values: np.ndarray
+
+    @property
+    def told(self) -> np.ndarray:
+        """What is told of each direction of a bond (2e, BOND)."""
+        return BONDS[self.kinds[self.bonds]]
 
     def __len__(self) -> int:
         return len(self.atoms)
@@ -126,12 +130,16 @@ def graphs(
 def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
     """Graphs as rows (b, …) of arrays as long as the largest wants them.
 
-    `atoms`, `walks` and `vectors` (b, n, …) and `values` (b, k) as in a `Graph`; `bonds` (b, 2e) and `ends`
-    (b, 2e, 2), −1 where there is none; `known` bool (b, n), whether there is an atom.
+    `atoms`, `walks` and `vectors` (b, n, …), `kinds` (b, k) and `values` (b, ·) as in a `Graph`; `bonds` (b, 2e) and
+    `ends` (b, 2e, 2), −1 where there is none; bool `known` (b, n), whether there is an atom, and `told` (b, k), whether
+    a kind of bond.
     """
-    rows, sizes = len(found), [len(one) for one in found]
+    rows, sizes, kinds = len(found), [len(one) for one in found], [len(one.kinds) for one in found]
     most, bonds = max(sizes), max(one.ends.shape[1] for one in found)
     laid = {"known": np.arange(most) < np.array(sizes)[:, None], "values": np.stack([one.values for one in found])}
+    laid["told"] = np.arange(max(kinds)) < np.array(kinds)[:, None]
+    laid["kinds"] = np.zeros(laid["told"].shape, np.int64)
+    laid["kinds"][laid["told"]] = np.concatenate([one.kinds for one in found])
     for name in ("atoms", "walks", "vectors"):
         laid[name] = np.zeros((rows, most, getattr(found[0], name).shape[1]), np.float32)
         for row, one in enumerate(found):
@@ -144,8 +152,8 @@ def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`atoms`, `ends` and `bonds` of a `Graph`. Raises `BadInput`."""
+def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`atoms`, `ends`, `kinds` and `bonds` of a `Graph`. Raises `BadInput`."""
     molecule = chem.parse(smiles)
     if not molecule.GetNumAtoms():
         raise BadInput("the molecule has no atom")
@@ -163,14 +171,14 @@ def atoms_and_bonds(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             for atom in molecule.GetAtoms()
         ]
     )
-    columns = np.column_stack([_COLUMNS[told[:, 0]], _FIRST + np.minimum(told[:, 1], VALENCES - 1)])
+    columns = np.column_stack([COLUMNS[told[:, 0]], _FIRST + np.minimum(told[:, 1], VALENCES - 1)])
     atoms = np.zeros((len(told), ATOM), np.float32)
     atoms[np.arange(len(told))[:, None], columns] = 1.0
     atoms[:, _FIRST + VALENCES :] = told[:, 2:]
     told = _plain_bonds(molecule) if not MARKED.search(smiles) else _all_bonds(molecule)
     ends = np.stack([told[:, :2], told[:, 1::-1]], 1).reshape(-1, 2).T.copy()
-    bonds = np.repeat((told[:, 2] * (len(STEREO) + 1) + told[:, 3]) * 2 + told[:, 4], 2)
-    return _still(atoms), _still(ends), _still(bonds)
+    kinds, bonds = np.unique((told[:, 2] * (len(STEREO) + 1) + told[:, 3]) * 2 + told[:, 4], return_inverse=True)
+    return _still(atoms), _still(ends), _still(kinds), _still(np.repeat(bonds, 2))
 
 
 def _all_bonds(molecule: Chem.Mol) -> np.ndarray:
@@ -215,7 +223,7 @@ def walks(smiles: str, steps: int) -> np.ndarray:
 
     Dwivedi et al. 2022 (arXiv 2110.07875), by `torch_geometric`. Raises `BadInput`.
     """
-    atoms, ends, _ = atoms_and_bonds(smiles)
+    atoms, ends, *_ = atoms_and_bonds(smiles)
     if not steps:
         return _still(np.zeros((len(atoms), 0), np.float32))
     import torch
@@ -234,7 +242,7 @@ def laplacian(smiles: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     zeros where a molecule has fewer (`torch_geometric`'s transform raises there). Their signs are arbitrary, and where
     eigenvalues coincide any turn among them is as good: training flips the signs. Raises `BadInput`.
     """
-    atoms, ends, _ = atoms_and_bonds(smiles)
+    atoms, ends, *_ = atoms_and_bonds(smiles)
     vectors, values = np.zeros((len(atoms), count), np.float32), np.zeros(count, np.float32)
     if count and ends.size:
         with _threads().limit(limits=1, user_api="blas"):  # several would spend six times as long on waiting
@@ -253,33 +261,7 @@ def normalised(n: int, ends: np.ndarray) -> np.ndarray:
     return np.diag((degree > 0).astype(float)) - scale[:, None] * neighbours * scale[None, :]
 
 
-@functools.cache
-def place(number: int) -> tuple[int, int]:
-    """Group (1 to 18; 0 for a dummy atom) and period (1 to 7) of an element; lanthanides and actinides are group 3."""
-    if number == 0:
-        return 0, 1
-    period = next(row for row, last in enumerate(NOBLE) if number <= last)
-    length, along = NOBLE[period] - NOBLE[period - 1], number - NOBLE[period - 1]
-    if length == 2:
-        return (1, 18)[along - 1], period
-    if along <= 2:
-        return along, period
-    if length == 8:
-        return along + 10, period
-    return (along if length == 18 else max(3, along - 14)), period
-
-
 _FIRST = len(ELEMENTS) + 1 + GROUPS + PERIODS  # column of the first valence
-_COLUMNS = np.array(  # by atomic number: the columns of its element, its group and its period
-    [
-        (
-            ELEMENTS.index(number) if number in ELEMENTS else len(ELEMENTS),
-            len(ELEMENTS) + 1 + place(number)[0],
-            len(ELEMENTS) + 1 + GROUPS + place(number)[1] - 1,
-        )
-        for number in range(NOBLE[-1] + 1)
-    ]
-)
 
 
 @functools.cache

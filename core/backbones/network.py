@@ -79,7 +79,7 @@ class Network(nn.Module):
         encoded = config.encoded * bool(config.walk or config.eigenvectors)
         self.atoms = _net(ATOM + encoded, config.inner, width)
         self.bonds = _net(BOND, config.hidden, config.encoded) if config.layer == "gine" else None
-        self.register_buffer("kinds", torch.from_numpy(BONDS), persistent=False)  # what is told of each kind of bond
+        self.register_buffer("every", torch.from_numpy(BONDS), persistent=False)  # what is told of each kind of bond
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.pool = _pool(config)
         self.out = nn.Linear(width, width)
@@ -96,16 +96,17 @@ class Network(nn.Module):
 
     def laid(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The rows of a batch, one below the other without their padding, as `flat` takes them."""
-        known, there = batch["known"], batch["ends"][..., 0] >= 0
-        counts = known.sum(1)
+        known, told, there = batch["known"], batch["told"], batch["ends"][..., 0] >= 0
+        counts, kinds = known.sum(1), told.sum(1)
         values, vectors = batch["values"][:, None].expand(batch["vectors"].shape), batch["vectors"]
         if self.training and vectors.numel():  # an eigenvector's sign means nothing
             signs = torch.randint(0, 2, (len(known), 1, vectors.shape[2]), device=vectors.device)
             vectors = vectors * (2 * signs - 1).to(vectors)
         flat = {name: batch[name][known] for name in ("atoms", "walks")}
-        flat |= {"vectors": vectors[known], "values": values[known], "bonds": batch["bonds"][there]}
+        flat |= {"vectors": vectors[known], "values": values[known], "kinds": batch["kinds"][told]}
         first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
         flat |= {"ends": (batch["ends"] + first)[there].T.contiguous()}
+        flat |= {"bonds": (batch["bonds"] + (kinds.cumsum(0) - kinds)[:, None])[there]}  # and so are kinds of bonds
         flat |= {"molecule": torch.arange(len(known), device=known.device).repeat_interleave(counts)}
         return flat
 
@@ -113,7 +114,7 @@ class Network(nn.Module):
         """Embeddings (count, width) of atoms and bonds that lie one below the other.
 
         `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` (2e,) and `ends` (2, 2e) a place for each
-        direction of a bond; `molecule` (n,) says whose an atom is.
+        direction of a bond, `kinds` one for each kind of bond of a molecule; `molecule` (n,) says whose an atom is.
         """
         return self.pooled(self.heard(given, count), given["molecule"], count)
 
@@ -129,7 +130,7 @@ class Network(nn.Module):
         """Embeddings (n, width) of atoms before the first layer and after each."""
         molecule, width = given["molecule"], self.config.width
         atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
-        kinds = None if self.bonds is None else self.bonds(self.kinds)  # a handful, for thousands of bonds
+        kinds = None if self.bonds is None else self.bonds(self.every[given["kinds"]])  # a handful a molecule
         virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
         found = [atoms]
         for layer in self.layers:

@@ -182,11 +182,9 @@ def data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
     import torch
     from torch_geometric.data import Data
 
-    from core.backbones.graphs import BONDS
-
     return [
         Data(
-            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(BONDS[one.bonds]),
+            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.told),
             walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
             spectrum=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
         )

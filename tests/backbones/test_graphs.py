@@ -5,19 +5,8 @@ import pytest
 
 from core import chem
 from core.backbones import graphs
-from core.backbones.graphs import (
-    ATOM,
-    BOND,
-    BONDS,
-    ELEMENTS,
-    GROUPS,
-    PERIODS,
-    Encodings,
-    graph,
-    laplacian,
-    padded,
-    walks,
-)
+from core.backbones.elements import ELEMENTS, GROUPS, PERIODS, place
+from core.backbones.graphs import ATOM, BOND, BONDS, Encodings, graph, laplacian, padded, walks
 from core.spec import BadInput
 
 SMALL = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "C/C=C/C", "O=C1CCC(=O)N1")
@@ -76,7 +65,7 @@ def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
         first, second = (each[np.lexsort(each.T)] for each in rows)
         np.testing.assert_allclose(first, second, atol=2e-5)
         np.testing.assert_allclose(one.values, other.values, atol=1e-5)
-        assert sorted(one.bonds) == sorted(other.bonds)
+        assert sorted(map(tuple, one.told)) == sorted(map(tuple, other.told))
 
 
 def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
@@ -91,11 +80,15 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
         and bromine[-5:].tolist() == [1, 0, 0, 0, 0]
     )
     assert made.atoms[3, -5:].tolist() == [3, 0, 0, 1, 1]
-    bonds = BONDS[made.bonds]
+    bonds = made.told
     assert made.atoms.shape == (10, ATOM) and bonds.shape == (20, BOND) and (BONDS.sum(1) == 2 + BONDS[:, -1]).all()
     assert bonds[:, :5].sum(0).tolist() == [6, 2, 0, 12, 0] and bonds[:, -1].sum() == 12
-    assert (made.bonds[0::2] == made.bonds[1::2]).all() and (made.ends[:, 0::2] == made.ends[::-1, 1::2]).all()
-    trans, cis = BONDS[graph("C/C=C/C").bonds], BONDS[graph("C/C=C\\C").bonds]
+    assert (
+        (bonds[0::2] == bonds[1::2]).all()
+        and made.kinds.size == 3
+        and (made.ends[:, 0::2] == made.ends[::-1, 1::2]).all()
+    )
+    trans, cis = graph("C/C=C/C").told, graph("C/C=C\\C").told
     assert trans[:, 5:8].sum(0).tolist() == [0, 2, 0] and cis[:, 5:8].sum(0).tolist() == [2, 0, 0]
 
 
@@ -104,7 +97,7 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
                           (53, (17, 5)), (57, (3, 6)), (71, (3, 6)), (72, (4, 6)), (79, (11, 6)), (82, (14, 6)), (92, (3, 7))]
 )  # fmt: skip
 def test_the_place_of_an_element(number: int, where: tuple[int, int]) -> None:
-    assert graphs.place(number) == where
+    assert place(number) == where
 
 
 def test_graphs_are_rows_as_long_as_the_largest() -> None:
@@ -119,6 +112,10 @@ def test_graphs_are_rows_as_long_as_the_largest() -> None:
         bonds = one.ends.shape[1]
         assert (together["ends"][row, :bonds] == one.ends.T).all() and (together["ends"][row, bonds:] == -1).all()
         assert (together["bonds"][row, :bonds] == one.bonds).all() and (together["bonds"][row, bonds:] == -1).all()
+        assert (
+            together["told"][row].sum() == len(one.kinds)
+            and (together["kinds"][row, : len(one.kinds)] == one.kinds).all()
+        )
 
 
 def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +150,12 @@ def test_bonds_by_the_adjacency_matrix_are_those_one_by_one(smiles: str) -> None
 def test_rare_and_marked_bonds_are_looked_at_one_by_one() -> None:
     for smiles in ("C/C=C/C", "N->[Cu]", "C~C", "F/C=C\\F"):
         assert graphs.MARKED.search(smiles), smiles
-    dative = BONDS[graphs.atoms_and_bonds("N->[Cu]")[2]]
+    dative = graph("N->[Cu]").told
     assert (dative[:, len(graphs.KINDS)] == 1).all(), "the column of other kinds"
 
 
 def test_several_graphs_are_those_of_each() -> None:
     smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
     for one, alone in zip(graphs.several(smiles), map(graphs.graph, smiles), strict=True):
-        for name in ("atoms", "ends", "bonds", "walks", "vectors", "values"):
+        for name in ("atoms", "ends", "kinds", "bonds", "walks", "vectors", "values"):
             np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))
