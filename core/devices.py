@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor
 
+from core import multiplying
+
+multiplying.choose()  # before anything is multiplied: whatever works with tensors asks here where they live
+
 
 def best_device() -> torch.device:
     """CUDA where there is one, else the CPU."""

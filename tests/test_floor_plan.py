@@ -24,6 +24,7 @@ STOREYS = [
         "core.properties",
         "core.features",
         "core.devices",
+        "core.multiplying",
     },
     {
         "core.tables",
@@ -110,6 +111,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.choice_figures": {"core.figures"},
     "core.cleaning": {"core.tables", "core.data"},
     "core.contributions": {"core.chem", "core.spec"},
+    "core.devices": {"core.multiplying"},
     "core.mixture": {"core.data", "core.fits"},
     "core.mixture_figures": {"core.figures"},
     "core.mixture_tables": {"core.mixture"},

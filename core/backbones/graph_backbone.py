@@ -87,7 +87,7 @@ class GraphBackbone(nn.Module):
         given, count = self.model.laid(batch), len(batch["known"])
         atoms = batch["known"].sum(1, keepdim=True)
         return [
-            one.new_zeros(count, one.shape[1]).index_add(0, given["molecule"], one) / atoms
+            one.new_zeros(count + 1, one.shape[1]).index_add(0, given["molecule"], one)[:count] / atoms
             for one in self.model.layered(given, count)
         ]
 

@@ -131,15 +131,14 @@ def padded(found: Sequence[Graph]) -> dict[str, np.ndarray]:
     """Graphs as rows (b, …) of arrays as long as the largest wants them.
 
     `atoms`, `walks` and `vectors` (b, n, …), `kinds` (b, k) and `values` (b, ·) as in a `Graph`; `bonds` (b, 2e) and
-    `ends` (b, 2e, 2), −1 where there is none; bool `known` (b, n), whether there is an atom, and `told` (b, k), whether
-    a kind of bond.
+    `ends` (b, 2e, 2), −1 where there is none; `known` bool (b, n), whether there is an atom.
     """
-    rows, sizes, kinds = len(found), [len(one) for one in found], [len(one.kinds) for one in found]
+    rows, sizes, kinds = len(found), [len(one) for one in found], max(len(one.kinds) for one in found)
     most, bonds = max(sizes), max(one.ends.shape[1] for one in found)
     laid = {"known": np.arange(most) < np.array(sizes)[:, None], "values": np.stack([one.values for one in found])}
-    laid["told"] = np.arange(max(kinds)) < np.array(kinds)[:, None]
-    laid["kinds"] = np.zeros(laid["told"].shape, np.int64)
-    laid["kinds"][laid["told"]] = np.concatenate([one.kinds for one in found])
+    laid["kinds"] = np.zeros((rows, kinds), np.int64)
+    for row, one in enumerate(found):
+        laid["kinds"][row, : len(one.kinds)] = one.kinds
     for name in ("atoms", "walks", "vectors"):
         laid[name] = np.zeros((rows, most, getattr(found[0], name).shape[1]), np.float32)
         for row, one in enumerate(found):

@@ -15,6 +15,7 @@ from core.spec import BadInput
 
 LAYERS = ("gcn", "gin", "gine")
 POOLINGS = ("sum", "mean", "attention")
+ROUND = 64  # atoms are filled up to a multiple: oneDNN compiles its products anew for every shape
 
 
 @dataclass(frozen=True)
@@ -91,36 +92,43 @@ class Network(nn.Module):
     def both(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings of the molecules (b, width) and of their atoms (n, width), and whose each atom is (n,)."""
         given, count = self.laid(batch), len(batch["known"])
-        atoms = self.heard(given, count)
-        return self.pooled(atoms, given["molecule"], count), atoms, given["molecule"]
+        atoms, own = self.heard(given, count), given["molecule"] < count
+        return self.pooled(atoms, given["molecule"], count), atoms[own], given["molecule"][own]
 
     def laid(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The rows of a batch, one below the other without their padding, as `flat` takes them."""
-        known, told, there = batch["known"], batch["told"], batch["ends"][..., 0] >= 0
-        counts, kinds = known.sum(1), told.sum(1)
+        """The rows of a batch, one below the other without their padding, as `flat` takes them.
+
+        Rows of zeros, of a molecule more, fill them up to a multiple of `ROUND`.
+        """
+        known, kinds, there = batch["known"], batch["kinds"], batch["ends"][..., 0] >= 0
+        counts, own = known.sum(1), torch.arange(len(known), device=known.device)
         values, vectors = batch["values"][:, None].expand(batch["vectors"].shape), batch["vectors"]
         if self.training and vectors.numel():  # an eigenvector's sign means nothing
             signs = torch.randint(0, 2, (len(known), 1, vectors.shape[2]), device=vectors.device)
             vectors = vectors * (2 * signs - 1).to(vectors)
         flat = {name: batch[name][known] for name in ("atoms", "walks")}
-        flat |= {"vectors": vectors[known], "values": values[known], "kinds": batch["kinds"][told]}
+        flat |= {"vectors": vectors[known], "values": values[known]}
         first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
-        flat |= {"ends": (batch["ends"] + first)[there].T.contiguous()}
-        flat |= {"bonds": (batch["bonds"] + (kinds.cumsum(0) - kinds)[:, None])[there]}  # and so are kinds of bonds
-        flat |= {"molecule": torch.arange(len(known), device=known.device).repeat_interleave(counts)}
-        return flat
+        ends = (batch["ends"] + first)[there].T.contiguous()
+        bonds = (batch["bonds"] + own[:, None] * kinds.shape[1])[there]  # and so are kinds of bonds
+        molecule = own.repeat_interleave(counts)
+        short = -len(molecule) % ROUND
+        flat = {name: nn.functional.pad(rows, (0, 0, 0, short)) for name, rows in flat.items()}
+        molecule = nn.functional.pad(molecule, (0, short), value=len(known))
+        return flat | {"ends": ends, "kinds": kinds, "bonds": bonds, "molecule": molecule}
 
     def flat(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (count, width) of atoms and bonds that lie one below the other.
 
         `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` (2e,) and `ends` (2, 2e) a place for each
-        direction of a bond, `kinds` one for each kind of bond of a molecule; `molecule` (n,) says whose an atom is.
+        direction of a bond, `kinds` one for each kind of bond of a molecule; `molecule` (n,) says whose an atom is,
+        `count` that it is nobody's.
         """
         return self.pooled(self.heard(given, count), given["molecule"], count)
 
     def pooled(self, atoms: Tensor, molecule: Tensor, count: int) -> Tensor:
         """Embeddings (count, width) of molecules from those of their atoms."""
-        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count)))
+        return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count + 1)[:count]))
 
     def heard(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (n, width) of atoms after the last layer."""
@@ -131,7 +139,7 @@ class Network(nn.Module):
         molecule, width = given["molecule"], self.config.width
         atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
         kinds = None if self.bonds is None else self.bonds(self.every[given["kinds"]])  # a handful a molecule
-        virtual = atoms.new_zeros(count, width) if self.config.virtual_node else None
+        virtual = atoms.new_zeros(count + 1, width) if self.config.virtual_node else None
         found = [atoms]
         for layer in self.layers:
             atoms, virtual = layer(atoms, given["ends"], kinds, given["bonds"], molecule, virtual)

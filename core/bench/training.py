@@ -1,6 +1,7 @@
 """How fast a training is: an epoch of ours beside one of transformers' `Trainer`, and beside three forward passes.
 
-Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out.
+Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out. Which
+library multiplies is ours to choose (`core.multiplying`); `Trainer` has the one that torch takes by itself.
 """
 
 import contextlib
@@ -27,12 +28,18 @@ RATE = 1e-5  # small: what is measured is time
 def run() -> dict[str, Any]:
     """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
     from core.memory import release
+    from core.multiplying import choose
 
     device, found = _device(), {}
     for name in ("molsway-mini", "molformer-xl") if device.type == "cuda" else ("molsway-mini",):
         found[name] = beside(name)
         release()
-    return {"device": str(device), **found, "forward passes a training step": steps()}
+    return {
+        "device": str(device),
+        "float32 multiplied by": choose(),
+        **found,
+        "forward passes a training step": steps(),
+    }
 
 
 def beside(name: str) -> dict[str, Any]:
@@ -141,6 +148,7 @@ def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool)
     from transformers.utils import logging
 
     from core.methods import Full
+    from core.multiplying import as_torch_does
 
     predictor = _predictor(name, Full())
     padding = predictor.backbone.tokenizer.pad_token_id
@@ -175,7 +183,7 @@ def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool)
     rows = [{"input_ids": ids, "labels": label} for ids, label in zip(tokens, targets.tolist(), strict=True)]
     clock = Clock()
     logging.set_verbosity_error()
-    with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+    with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), as_torch_does():
         settings = TrainingArguments(
             folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
             warmup_steps=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=_precision(name) == "bfloat16",
