@@ -126,15 +126,23 @@ def clear_of(table: Spec[Dataset], folder: str, seed: int) -> tuple[Member, ...]
     return toymix(folder, seed, tuple(split[1:] for split in beside(table, seed).values()))
 
 
-def fitted(train: Spec[Dataset], valid: Spec[Dataset], test: Spec[Dataset], network: Any, epochs: int = 40) -> FineTune:
+def fitted(
+    train: Spec[Dataset],
+    valid: Spec[Dataset],
+    test: Spec[Dataset],
+    network: Any,
+    epochs: int = 40,
+    features: str = "none",
+) -> FineTune:
     """The fine-tuning on a small table that trunks are compared by: the embedding alone, all weights at one rate.
 
-    Long and gentle enough for random weights: Lipophilicity from scratch ends at 1.19 after 500 steps with the head at
-    three times the rate, at .93 after 1,500 and at .63 after 4,000 with all weights at one.
+    Beside descriptors (`features`) what a trunk knows counts for less. Long and gentle enough for random weights:
+    Lipophilicity from scratch ends at 1.19 after 500 steps with the head at three times the rate, at .93 after 1,500
+    and at .63 after 4,000 with all weights at one.
     """
     rate = 1e-3 if isinstance(network, Gnn) else None  # a transformer's is the method's advice
     return FineTune(
-        train, valid, test, backbone=network, features="none", epochs=epochs, learning_rate=rate, head_rate=1.0,
+        train, valid, test, backbone=network, features=features, epochs=epochs, learning_rate=rate, head_rate=1.0,
         dropout=0.1,
     )  # fmt: skip
 

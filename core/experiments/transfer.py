@@ -73,7 +73,9 @@ class Transfer(Spec[TransferCurve]):
     def title(self) -> str:
         by = getattr(self.fit.train, "by", "random")
         split = "" if by == "random" else f" by {by}"
-        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}{split}, {len(self.seeds)} seeds"
+        features = self.fit.features.replace("both", "descriptors and fingerprints")
+        beside = "" if features == "none" else f", {features} beside"
+        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}{split}{beside}, {len(self.seeds)} seeds"
 
     @property
     def called(self) -> tuple[str, ...]:

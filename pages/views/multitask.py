@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.backbones import Gnn
-from core.experiments import Ablation, MixtureStudy, Multitask, Represent, Transfer
+from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
 from core.experiments.mixtures import fitted
 from core.methods import METHODS, Full
 from core.spec import BadInput, Spec, form
@@ -25,6 +25,7 @@ from pages.parts.words import plain
 
 TRANSFER = {field.name: field for field in form(Transfer)}
 ABLATION = {field.name: field for field in form(Ablation)}
+FINE_TUNE = {field.name: field for field in form(FineTune)}
 REPRESENT = {field.name: field for field in form(Represent)}
 
 
@@ -54,6 +55,7 @@ def transfer() -> Spec | None:
                                  format_func=lambda kind: METHODS[kind].name)  # fmt: skip
         passes = st.number_input("Passes of a fine-tuning", 1, 10_000, 40, key="transfer-passes",
                                  help="Over the molecules it learns from; random weights need them")  # fmt: skip
+        features = widget(FINE_TUNE["features"], "transfer-features", "none")
         anew = st.checkbox("Train each trunk anew for every seed", key="transfer-anew",
                            help="The intervals then know that noise too")  # fmt: skip
         if not chosen:
@@ -62,7 +64,7 @@ def transfer() -> Spec | None:
     trunks = [known[label] for label in chosen]
     network = next((one.backbone for one in trunks if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
     try:
-        fit = fitted(**split, network=network, epochs=int(passes))
+        fit = fitted(**split, network=network, epochs=int(passes), features=features)
         names = ("random weights", *(f"{one.called} ({one.key[:4]})" for one in trunks))
         made = Transfer(fit, starts=(network, *trunks), names=names, methods=tuple(METHODS[kind]() for kind in methods),
                         sizes=sizes, seeds=seeds, anew=anew)  # fmt: skip

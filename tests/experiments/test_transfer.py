@@ -69,6 +69,8 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
     assert "“trunk, full” against “random, full”" in made.record["verdict"] and "head" not in made.record["verdict"]
     alone = dataclasses.replace(recipe, starts=recipe.starts[:1], names=("random",))
     assert alone.told == ["random, full", "random, head", "random, gradual unfreezing"]
+    beside = dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, features="both"))
+    assert beside.title == recipe.title.replace(", 2 seeds", ", descriptors and fingerprints beside, 2 seeds")
     assert read_json(recipe.text).key == recipe.key
     random = [run.backbone.seed for (arm, _, _), run in recipe.runs.items() if arm == "random, full"]
     assert set(random) == {0, 1}, "random weights are drawn anew"

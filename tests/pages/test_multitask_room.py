@@ -150,3 +150,5 @@ def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, made):
     assert not button(checked(at), "Run it").disabled
     at = question(open_page("multitask"), "transfer")
     assert not button(checked(at), "Run it").disabled and "trainings." in words(at)
+    at.selectbox(key="transfer-features").set_value("descriptors").run()
+    assert any('"features":"descriptors"' in one.value.replace(" ", "") for one in checked(at).code)
