@@ -22,7 +22,7 @@ from core.spec import BadInput
 
 SORTED = 32  # batches that are sorted by length together
 Draw = Callable[[np.random.Generator], np.ndarray]
-WIDE = 256  # numbers a token from which a CPU's bfloat16 pays
+WIDE = {"amx_bf16": 256, "avx512_bf16": 512}  # numbers a token from which bfloat16 pays on a CPU that can do this
 CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
 
 
@@ -225,14 +225,15 @@ def _batches(
 def arithmetic(precision: str, device: torch.device | str, width: int) -> str:
     """What "auto" stands for, `width` being the numbers a backbone keeps of a token.
 
-    bfloat16 where a device multiplies matrices in it (CUDA, CPUs with AMX), else float32. A CPU without AMX imitates
-    it, more slowly than float32, and one with AMX spends more on converting small matrices than it saves.
+    bfloat16 where a device multiplies matrices in it (CUDA, CPUs with AMX or AVX-512 BF16), else float32. Other CPUs
+    imitate it, more slowly than float32, and these spend more on converting small matrices than they save.
     """
     if precision != "auto":
         return precision
     kind = torch.device(device).type
-    native = kind == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return "bfloat16" if kind == "cuda" or (native and width >= WIDE) else "float32"
+    able = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    pays = any(able.get(name) and width >= wide for name, wide in WIDE.items())
+    return "bfloat16" if kind == "cuda" or pays else "float32"
 
 
 def cost(model: nn.Module) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The loop: it learns, stops, resumes to the same numbers, and says when it cannot go on."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,10 +200,9 @@ def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_automatic_precision_is_the_faster_one_that_a_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    for amx in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
+    for able, first in (({"amx_bf16": True, "avx512_bf16": True}, 256), ({"avx512_bf16": True}, 768), ({}, math.inf)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         chosen = {width: training.arithmetic("auto", "cpu", width) for width in (128, 256, 768)}
-        wide = "bfloat16" if amx else "float32"
-        assert chosen == {128: "float32", 256: wide, 768: wide}
+        assert chosen == {width: "bfloat16" if width >= first else "float32" for width in chosen}
         assert training.arithmetic("auto", "cuda", 128) == "bfloat16"
         assert training.arithmetic("bfloat16", "cpu", 128) == "bfloat16"

@@ -93,7 +93,7 @@ class FineTune(Spec[Fit]):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="arithmetic of training; auto is bfloat16 on CUDA and, for wide models, on CPUs with AMX",
+        description="arithmetic of training; auto is bfloat16 on CUDA and, for wide models, CPUs that multiply in it",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of head, batches and dropout")
 

@@ -54,7 +54,8 @@ class Pretrain(Spec[Checkpoint]):
     held_out: int = Field(default=4096, ge=8, le=1_000_000, description="molecules that are only looked at")
     half: bool = Field(default=True, description="store the weights in half precision")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="arithmetic; auto is bfloat16 on CUDA and, for wide models, on CPUs with AMX"
+        default="auto",
+        description="arithmetic; auto is bfloat16 on CUDA and, for wide models, CPUs that multiply in it",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, masks, spellings, batches, held-out part")
 
