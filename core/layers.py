@@ -34,7 +34,7 @@ class Layer(ABC):
 
     @abstractmethod
     def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
-        """The columns (cells, some) of these weights, at most about `most` at a time."""
+        """The columns (cells, some) of these weights, at most about `most` at a time, each until the next is taken."""
 
     def gram(self, records: list[Record]) -> Tensor | None:
         """Their Gram matrix, float64 (cells, cells), where it can be had for less than the columns."""
@@ -48,15 +48,19 @@ class OfLinear(Layer):
         if "weight" in self.names:
             outputs, inputs = self.module.weight.shape
             step = max(1, min(outputs, most // inputs))
+            cells = [len(record.uses[0][0]) for record in records]
+            held = records[0].uses[0][1].new_empty(sum(cells) * step * inputs)  # one for all: new memory takes long
             for start in range(0, outputs, step):
-                yield torch.cat(
-                    [
-                        sum(
-                            torch.einsum("clo,cli->coi", s[..., start : start + step], a) for a, s in record.uses
-                        ).flatten(1)
-                        for record in records
-                    ]
-                )
+                many = min(step, outputs - start)
+                block = held[: sum(cells) * many * inputs].view(-1, many, inputs)
+                for record, mine in zip(records, block.split(cells), strict=True):
+                    for use, (a, s) in enumerate(record.uses):
+                        slopes = s[..., start : start + many].mT
+                        if use:
+                            mine += torch.bmm(slopes, a)
+                        else:
+                            torch.bmm(slopes, a, out=mine)
+                yield block.flatten(1)
         if "bias" in self.names:
             yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
 
