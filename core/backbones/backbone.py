@@ -18,8 +18,8 @@ LAYER = r"encoder\.layer\.\d+\."
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, layers, after, places, spells, files, embedding, batch,
-    embed, lengths, check, thin and save.
+    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, files,
+    embedding, batch, embed, lengths, check, thin and save.
     """
 
     spells: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
@@ -39,6 +39,7 @@ class Backbone(nn.Module):
         "feed-forward out": LAYER + r"output\.dense",
         "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|LayerNorm",
     }
+    adapted: ClassVar[tuple[str, ...]] = ("query", "key", "value", "attention output")  # if nobody says which
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class GraphBackbone(nn.Module):
         "message out": LAYER + r"conv\.nn\.2",
         "layer norm": LAYER + "norm",
     }
+    adapted: ClassVar[tuple[str, ...]] = ("message in", "message out")  # if nobody says which
 
     def __init__(self, model: Network, name: str) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from core.methods import adapters
 from core.methods.lora import low_rank
-from core.methods.places import ATTENTION, Target, shapes
+from core.methods.places import OWN, Target, shapes
 from core.spec import settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class DoRA:
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
     alpha: int = Field(default=16, ge=1, le=4096, description="α: a change counts α/r times")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
-    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     def __call__(self, predictor: "nn.Module") -> None:
         adapters.put(predictor, self.config(predictor.backbone), self)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods import adapters
-from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.methods.places import OWN, Target, pattern, shapes
 from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FourierFT:
 
     waves: int = Field(default=256, ge=1, le=1_000_000, description="waves that make up a change")
     scale: float = Field(default=100.0, gt=0, description="a change counts so many times")
-    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the choice of waves")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods import adapters
-from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.methods.places import OWN, Target, pattern, shapes
 from core.spec import settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class MiSS:
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters")
-    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     def __call__(self, predictor: "nn.Module") -> None:
         adapters.put(predictor, self.config(predictor.backbone), self)

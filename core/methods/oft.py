@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods import adapters
-from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.methods.places import OWN, Target, pattern, shapes
 from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class OFT:
     head_rate: ClassVar[float] = 1.0  # and for the head's, times this
 
     block: int = Field(default=16, ge=2, le=1024, description="numbers that are turned together; divides the width")
-    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     def __call__(self, predictor: "nn.Module") -> None:
         adapters.put(predictor, self.config(predictor.backbone), self)

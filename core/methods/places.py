@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 Target = Literal[
     "query", "key", "value", "attention output", "feed-forward in", "feed-forward out", "message in", "message out"
 ]
-ATTENTION: tuple[Target, ...] = ("query", "key", "value", "attention output")
+OWN = "matrices of a layer; empty: the backbone's own, those of attention or of messages"
 
 
 def pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
     """A regular expression that fits the whole path of every module at these places of a backbone, and no other.
 
-    A suffix would not do: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. Raises `BadInput`
-    where the backbone has no such place.
+    A suffix would not do: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. No place stands for
+    those that the backbone names itself. Raises `BadInput` where it has no such place.
     """
+    places = tuple(places) or backbone.adapted
     if absent := [place for place in places if place not in backbone.places]:
         raise BadInput(
             f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.places))}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from core.methods import adapters
-from core.methods.places import ATTENTION, Target, pattern, shapes
+from core.methods.places import OWN, Target, pattern, shapes
 from core.spec import settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class VeRA:
 
     rank: int = Field(default=256, ge=1, le=4096, description="rank r of the shared random matrices")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
-    targets: tuple[Target, ...] = Field(default=ATTENTION, min_length=1, description="matrices of a layer")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random matrices")
 

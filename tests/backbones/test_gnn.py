@@ -11,7 +11,7 @@ import torch
 from core import backbones, portable
 from core.backbones import Gnn, Pretrained, Untrained
 from core.experiments import Adapt, FineTune, Influence, Load, Study, Tune, parts, settled
-from core.methods import BitFit, Full, Head, LastLayers, LayerNorms, LoRA
+from core.methods import OFT, BitFit, DoRA, FourierFT, Full, Head, LastLayers, LayerNorms, LoRA, MiSS, VeRA
 from core.predictor import Predictor
 from core.proof import put_to_work
 from core.report import Report
@@ -21,7 +21,7 @@ from core.store import Store, make
 
 SMILES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)Nc1ccc(O)cc1"]
 SMALL = Gnn(width=12, depth=2, walk=6, eigenvectors=4)
-MESSAGES = LoRA(rank=2, targets=("message in", "message out"))
+MESSAGES = (LoRA(rank=2), DoRA(rank=2), VeRA(), OFT(block=4), FourierFT(waves=8), MiSS(rank=2))  # beside matrices
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [Full(), Head(), BitFit(), LayerNorms(), LastLayers(layers=1), MESSAGES], ids=lambda one: one.kind
+    "method", [Full(), Head(), BitFit(), LayerNorms(), LastLayers(layers=1), *MESSAGES], ids=lambda one: one.kind
 )
 @pytest.mark.parametrize("layer", ["gcn", "gin", "gine"])
 def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
-    if layer == "gcn" and method is MESSAGES:
+    if layer == "gcn" and method in MESSAGES:
         with pytest.raises(BadInput, match="has nothing at 'message in', 'message out'; take another method"):
             put_to_work(method, Predictor(Gnn(layer=layer, width=16, depth=2)(), ["y"], ["regression"]), SMILES * 3)
         return
@@ -80,8 +80,8 @@ def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
 
 
 def test_a_method_without_a_place_in_it_says_what_there_is() -> None:
-    with pytest.raises(BadInput, match=r"has no 'query', .* it has 'message in', 'message out', 'layer norm'"):
-        LoRA()(Predictor(SMALL(), ["y"], ["regression"]))
+    with pytest.raises(BadInput, match=r"has no 'query'; it has 'message in', 'message out', 'layer norm'"):
+        LoRA(targets=("query",))(Predictor(SMALL(), ["y"], ["regression"]))
 
 
 def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, Store]) -> None:
@@ -124,7 +124,7 @@ def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) 
 def test_it_goes_out_merged_and_not_as_an_adapter(fit: tuple[FineTune, Store], tmp_path: Path) -> None:
     recipe, store = fit
     adapted = make(
-        dataclasses.replace(recipe, method=MESSAGES, steps=2, evaluations=1), store, Report(files=store.files)
+        dataclasses.replace(recipe, method=MESSAGES[0], steps=2, evaluations=1), store, Report(files=store.files)
     )
     portable.export(adapted, "merged", tmp_path / "merged", "a fit")
     read = Pretrained(str(tmp_path / "merged"))()

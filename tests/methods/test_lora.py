@@ -25,8 +25,11 @@ def test_a_target_is_one_matrix_in_each_layer(target: str, place: str) -> None:
     assert set(found) == expected
 
 
-def test_no_target_is_refused() -> None:
-    with pytest.raises(BadInput, match="targets"):
-        LoRA(targets=())
+def test_no_target_stands_for_those_of_attention() -> None:
+    predictors = [Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"]) for _ in range(2)]
+    LoRA(rank=2)(predictors[0])
+    LoRA(rank=2, targets=("query", "key", "value", "attention output"))(predictors[1])
+    first, second = (set(adapters.weights(one.backbone)) for one in predictors)
+    assert first == second and len(first) == 3 * 4 * 2
     with pytest.raises(BadInput, match="targets"):
         LoRA(targets=("dense",))
