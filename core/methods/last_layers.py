@@ -16,7 +16,7 @@ class LastLayers:
     """The topmost layers of the backbone are trained, what follows them, and the head; those below are frozen."""
 
     kind: ClassVar[str] = "last-layers"
-    name: ClassVar[str] = "last-layers"
+    name: ClassVar[str] = "last layers"
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 

@@ -147,8 +147,10 @@ def transfer_result(run: Run) -> None:
     notes([*record["notes"], *failures(record, "arm", "size")])
     points, methods = record["points"], record.get("methods", [])
     if len(methods) > 1:
-        by = st.segmented_control("Drawn", ["all", *methods], default=methods[0], key=f"by-{run.key}") or "all"
         known = record["baselines"]
+        several = len({one["arm"] for one in points} - set(known)) > len(methods)  # starts: a method at a time
+        first = methods[0] if several else "all"
+        by = st.segmented_control("Drawn", ["all", *methods], default=first, key=f"by-{run.key}") or "all"
         points = [one for one in points if by == "all" or one["arm"] in known or one["arm"].endswith(f", {by}")]
     figure = mixture_figures.transfer(points, record["metric"], record["unit"], record["baselines"])
     st.plotly_chart(
