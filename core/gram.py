@@ -16,12 +16,12 @@ from torch.utils._pytree import tree_leaves, tree_map
 from core import memory
 from core.influence import Parameters, View, Weighed, leaves_of, pull, unflatten
 from core.layers import KINDS, Layer, Record
+from core.multiplying import ROUND
 from core.report import SILENT, Report
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass
 SHARE, MOST = 4, 8 << 30  # of the free memory a quarter, at most 8 GB, for that: a layer more saves a part of a pass
 STRIP = 512  # rows of a Gram matrix that are multiplied at a time
-ROUND = 64  # places of a mask are filled up to a multiple of it, if they are; molecules by one
 FEW = 16  # numbers for each of which a forward-mode pass is quicker than a backward pass for every cell
 AGREES = 1e-3  # of the gradient's norm: how near the sum of a layer's rows must come to it to be believed
 
@@ -226,7 +226,7 @@ def _add(total: Tensor, columns: Tensor) -> None:
 def _by_molecule(pair: tuple[Tensor, Tensor], molecules: int, masks: list[Tensor]) -> tuple[Tensor, Tensor] | None:
     """What entered and the slopes, a row a molecule; rows that are places of a mask (b, n) are laid out in it.
 
-    Both may be filled up, as by a network over graphs. None for others: what they are of is not known.
+    Places may be filled up to a multiple of `ROUND`, molecules by one. None for others: what they are of is not known.
     """
     rows = len(pair[0])
     if rows in (molecules, molecules + 1):

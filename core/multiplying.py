@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+ROUND = 64  # rows that are of another number each time are filled up to a multiple: oneDNN compiles for every shape
 ROUNDED = 1e-5  # error, in standard deviations of a product, from which it was not worked out in float32
 
 

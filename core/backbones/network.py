@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from core.backbones.graphs import ATOM, BOND, BONDS, Encodings
+from core.multiplying import ROUND
 from core.spec import BadInput
 
 LAYERS = ("gcn", "gin", "gine")
 POOLINGS = ("sum", "mean", "attention")
-ROUND = 64  # atoms are filled up to a multiple: oneDNN compiles its products anew for every shape
 
 
 @dataclass(frozen=True)
