@@ -109,5 +109,6 @@ class OfEmbedding(Layer):
         return found.flatten(1)
 
 
-KINDS: dict[str, type[Layer]] = {"Linear": OfLinear, "LayerNorm": OfNorm, "Embedding": OfEmbedding}  # by class name:
-# torch_geometric has a Linear of its own. Whether a module does what its name says is tried on each fit (`core.gram`).
+# By class name, since torch_geometric has a Linear of its own; whether a module does what its name says is tried on
+# each fit (`core.gram`).
+KINDS: dict[str, type[Layer]] = {"Linear": OfLinear, "LayerNorm": OfNorm, "Embedding": OfEmbedding}
