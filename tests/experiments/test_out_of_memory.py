@@ -2,6 +2,10 @@
 
 import dataclasses
 import gc
+import json
+import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from core.predictor import Predictor
 from core.report import Report
 from core.store import Store, make
 
+ROOT = Path(__file__).parents[2]
 SHORT = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
@@ -102,3 +107,20 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     monkeypatch.setattr(Objective, "forward", short)
     with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
         make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux refuses memory to a process that took its share")
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))],
+)
+def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Path, device: str) -> None:
+    env = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
+    if device == "cpu":
+        env["CUDA_VISIBLE_DEVICES"] = ""
+    run = [sys.executable, "-m", "shortage", str(tmp_path)]
+    found = json.loads(subprocess.run(run, capture_output=True, text=True, check=True, env=env, cwd=ROOT).stdout)
+    assert found["device"] == device and found["states"] == ["done", "failed", "done"] and found["traceback"] == ""
+    assert "batches of 1,024 molecules of up to" in found["error"]
+    assert "lower `batch_size` (to 512, say)" in found["error"]
+    assert found["grown"] < 64 << 20  # of the 512 MiB and more that were taken

@@ -1,0 +1,82 @@
+"""A real shortage of memory, for a process of its own: `python -m shortage FOLDER` prints what came of it.
+
+The process may take `ALLOWED` bytes more than it holds after a small fit, then trains with batches that want many times
+as much, and then the small fit anew from another seed.
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+from counting import ended
+
+from core.backbones import Untrained
+from core.devices import best_device
+from core.experiments import FineTune, Load, parts, settled
+from core.jobs import Worker
+from core.line import Job, Line
+from core.store import Store
+
+ALLOWED = 512 << 20
+LARGE = 1024
+
+
+def limit() -> None:
+    """From here on: what is held now, and `ALLOWED` more."""
+    if best_device().type == "cuda":
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + ALLOWED) / total)
+    else:
+        taken = psutil.Process().memory_info().data + ALLOWED
+        resource.setrlimit(resource.RLIMIT_DATA, (taken, taken))
+
+
+def held() -> int:
+    """Bytes that this process holds on the device that trains."""
+    if best_device().type == "cuda":
+        return torch.cuda.memory_reserved()
+    return psutil.Process().memory_info().rss
+
+
+def fit(table: Path, batch_size: int, seed: int, store: Store) -> FineTune:
+    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    backbone = Untrained("molsway-mini")
+    spec = FineTune(train, valid, test, backbone=backbone, steps=4, evaluations=2, batch_size=batch_size, seed=seed)
+    return settled(spec, store.files)
+
+
+def main(folder: Path) -> dict:
+    table = folder / "chains.csv"
+    chains = ["C" * n + "1" + "C" * m + "1" + end for n in range(1, 41) for m in range(2, 12) for end in "ONF"]
+    table.write_text("smiles,size\n" + "".join(f"{smiles},{len(smiles)}\n" for smiles in chains))
+    line, store = Line(folder / "cache"), Store(folder / "cache")
+    worker = Worker(line, store).start()
+
+    def run(batch_size: int, seed: int) -> Job:
+        spec = fit(table, batch_size, seed, store)
+        line.submit(spec)
+        return ended(line, spec)
+
+    first = run(8, 0)
+    before = held()
+    limit()
+    large = run(LARGE, 0)
+    worker.stop()  # after the release that follows a job
+    after = held()
+    worker = Worker(line, store).start()
+    last = run(8, 1)
+    worker.stop()
+    return {
+        "device": best_device().type,
+        "states": [first.state, large.state, last.state],
+        "error": large.error,
+        "traceback": large.traceback,
+        "grown": after - before,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]))))
