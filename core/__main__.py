@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         added = command(name, does, help)
         added.add_argument("key", metavar="KEY")
-        added.add_argument("table", metavar="TABLE", help="CSV, TSV, Parquet, SDF or SMI")
+        added.add_argument("table", metavar="TABLE", help="CSV, TSV, Excel (book.xlsx#sheet), Parquet, SDF or SMI")
         added.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet to write")
         added.add_argument("--smiles", default="", metavar="COLUMN", help="column of the SMILES (guessed by default)")
         if name == "score":
@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     embed_.add_argument(
         "start", metavar="KEY", help="of a fit, an adaptation or a trunk; or a checkpoint's name, folder"
     )
-    embed_.add_argument("table", metavar="TABLE", help="CSV, TSV, Parquet, SDF or SMI")
+    embed_.add_argument("table", metavar="TABLE", help="CSV, TSV, Excel (book.xlsx#sheet), Parquet, SDF or SMI")
     embed_.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet to write")
     embed_.add_argument("--smiles", default="", metavar="COLUMN", help="column of the SMILES (guessed by default)")
     verify_ = command("verify", commands.verify, "put finished scores to the test: train again with random halves")

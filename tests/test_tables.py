@@ -87,7 +87,9 @@ def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
         (b"PK\x03\x04 x", "table.csv", "archive"),
         (b"\xd0\xcf\x11\xe0 x", "table.csv", "workbook"),
         (b"\0" * 257 + b"ustar" + b"\0" * 250, "table.csv", "archive"),
-        ("x", "table.xlsx", "workbook.*CSV"),
+        ("x", "table.xlsx", "no workbook.*CSV"),
+        ("x", "table.ods", "workbook of a kind that is not read.*CSV"),
+        ("x", "table.xlsx.gz", "ends? in one of .csv"),
         ("x", "table.zip", "archive"),
         ("x", "table.tar.gz", "archive"),
         ("x", "table.pkl", "ends? in one of .csv"),
@@ -252,7 +254,7 @@ def test_import_keeps_one_private_copy_by_digest(tmp_path, written):
     import_file(content, "again.csv", files)
     assert [path.name for path in files.iterdir()] == [kept.name] and kept.stat().st_mtime_ns == before
     with pytest.raises(BadInput, match="workbook"):
-        import_file(content, "a.xlsx", files)
+        import_file(content, "a.xls", files)
     with pytest.raises(BadInput, match="empty"):
         import_file(b"", "a.csv", files)
     with pytest.raises(BadInput, match="no file"):

@@ -16,7 +16,7 @@ from core.cleaning import Rule, clean
 from core.data import Dataset
 from core.report import Report
 from core.spec import BadInput, Spec, changed, fields_of, settings
-from core.tables import RawTable, guess_smiles, guess_targets, import_file, read_table, suffix_of
+from core.tables import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
 
 MOST_COLUMNS = 30  # further columns of a table that are kept beside the targets
 RESERVED = {"row", "planted"}
@@ -86,7 +86,8 @@ class Load(Spec[Dataset]):
     """A table of molecules, read and cleaned.
 
     What is left out, and why, is listed with it. Sources: `bundled:` comes with the installation, `hub:` is a
-    MoleculeNet table fetched once, `file:` is a CSV, TSV, Parquet, SDF or SMI file.
+    MoleculeNet table fetched once, `file:` is a CSV, TSV, Excel, Parquet, SDF or SMI file; `file:book.xlsx#sheet`
+    names a sheet.
     """
 
     kind: ClassVar[str] = "load"
@@ -198,14 +199,17 @@ def _from_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, di
     if not digest or files is None:
         raise BadInput(f"file:{name} is not imported yet; import it first, so that its digest is part of the recipe")
     path = files / (digest + suffix_of(name))
+    sheet = parted(name)[1]
     if not path.is_file():
         raise BadInput(f"the imported copy of {name!r} is not there any more; import the file again")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise BadInput(f"the imported copy of {name!r} has changed; delete {path.name} and import the file again")
     try:
-        return read_table(path), {"file": name, "sha256": digest}
+        table = read_table(f"{path}#{sheet}" if sheet else path)
+        table = dataclasses.replace(table, notes=tuple(note.replace(path.name, name) for note in table.notes))
+        return table, {"file": name, "sha256": digest} | ({"sheet": table.sheet} if table.sheet else {})
     except BadInput as error:  # say the user's name of it
-        raise BadInput(str(error).replace(path.name, name)) from None
+        raise BadInput(str(error).replace(path.name, parted(name)[0].name)) from None
 
 
 def _bundled(known: Known) -> RawTable:

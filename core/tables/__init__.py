@@ -1,10 +1,10 @@
-"""Tables of molecules as they come: CSV and its kin, Parquet, SDF, SMI; gzipped or not. Read as they are, not cleaned.
+"""Tables of molecules as they come: CSV and its kin, workbooks, Parquet, SDF, SMI. Read as they are, not cleaned.
 
 A cell of a text file stays text. Nothing is found out silently: what is worth saying is in `RawTable.notes`.
 """
 
 from core.tables.columns import guess_smiles, guess_targets, numbers
-from core.tables.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, suffix_of
+from core.tables.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, parted, suffix_of
 from core.tables.reading import RawTable, peek, read_table
 from core.tables.shards import LongTable, long_table
 
@@ -19,6 +19,7 @@ __all__ = [
     "import_file",
     "long_table",
     "numbers",
+    "parted",
     "peek",
     "read_table",
     "suffix_of",

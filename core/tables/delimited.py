@@ -38,13 +38,7 @@ class Header:
         text = text.strip("\n") + "\n"
         lines = _first_lines(text)
         delimiter = _delimiter(lines)
-        names, notes = _names(_cells(lines[0], delimiter))
-        if len(names) > MOST_COLUMNS:
-            raise BadInput(f"{file!r} has {len(names):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
-        if _is_data(names):
-            raise BadInput(
-                f"{file!r} begins with data ({lines[0][:60]!r}); put a header line first, such as smiles,logS"
-            )
+        names, notes = header(_cells(lines[0], delimiter), file, lines[0])
         if len(lines) == 1:
             raise BadInput(f"{file!r} has a header and no rows; it wants at least one molecule")
         return cls(file, text.partition("\n")[0], before, names, delimiter, notes)
@@ -97,17 +91,17 @@ class Findings:
 
 def delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
     """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the line at fault."""
-    header = Header.of(text, name)
-    found = Findings(header)
+    head = Header.of(text, name)
+    found = Findings(head)
     frame = found.add(text.strip("\n").partition("\n")[2] + "\n")
-    notes = header.notes
+    notes = head.notes
     for column in found.settled():
         frame[column] = with_points(frame[column])
         notes.append(f"decimal commas in {column!r} read as points")
-    return frame, header.delimiter, notes
+    return frame, head.delimiter, notes
 
 
-def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
+def read_rows(text: str, head: Header) -> tuple[pd.DataFrame, Any]:
     """Rows that fit the header, and the first that does not: its text, and its number from 1."""
     from pyarrow import ArrowInvalid, string
     from pyarrow import csv as arrow
@@ -121,19 +115,17 @@ def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
     try:
         table = arrow.read_csv(
             io.BytesIO(text.encode()),
-            arrow.ReadOptions(use_threads=False, block_size=MOST_CELL, column_names=header.names),
+            arrow.ReadOptions(use_threads=False, block_size=MOST_CELL, column_names=head.names),
             arrow.ParseOptions(
-                delimiter=header.delimiter or NONE,
+                delimiter=head.delimiter or NONE,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=misfit,
             ),
-            arrow.ConvertOptions(column_types=dict.fromkeys(header.names, string()), strings_can_be_null=False),
+            arrow.ConvertOptions(column_types=dict.fromkeys(head.names, string()), strings_can_be_null=False),
         )
     except ArrowInvalid as error:
-        raise BadInput(
-            f"{header.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?"
-        ) from None
+        raise BadInput(f"{head.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?") from None
     return table.to_pandas().astype(object), misfits[0] if misfits else None
 
 
@@ -180,8 +172,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
         raise BadInput(f"a cell has more than {most:,} characters ({line[:40]!r} …); is this a table?") from None
 
 
-def _names(cells: list[str]) -> tuple[list[str], list[str]]:
-    """Column names that are there and differ, with notes on those that were not so."""
+def header(cells: list[str], file: str, line: str) -> tuple[list[str], list[str]]:
+    """Column names that are there and differ, with notes on those that were not so. Raises `BadInput` for data."""
+    if len(cells) > MOST_COLUMNS:
+        raise BadInput(f"{file!r} has {len(cells):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
     names: list[str] = []
     notes = []
     for place, cell in enumerate(cells, 1):
@@ -193,6 +187,8 @@ def _names(cells: list[str]) -> tuple[list[str], list[str]]:
                 f"column {place} is called {name!r}: its header is {'used before' if cell.strip() else 'empty'}"
             )
         names.append(name)
+    if _is_data(names):
+        raise BadInput(f"{file!r} begins with data ({line[:60]!r}); put a header line first, such as smiles,logS")
     return names, notes
 
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -24,8 +25,10 @@ KINDS = {
     **dict.fromkeys((".smi", ".smiles", ".ism"), "smi"),
     **dict.fromkeys((".sdf", ".sd"), "sdf"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".xlsx", ".xlsm"), "workbook"),
 }
-EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+SHEET = re.compile(r"(.*?\.xls[xm])#(.*)", re.IGNORECASE | re.DOTALL)
+EXCEL = (".xls", ".xlsb", ".ods")  # other workbooks
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 MAGIC = {
     b"PK\x03\x04": ".zip",
@@ -40,26 +43,33 @@ MAGIC = {
 
 def suffix_of(name: str) -> str:
     """The suffix that says how a file is read, `.csv.gz` and the like. Raises `BadInput` for one that is not read."""
-    lower = Path(name).name.lower()
+    lower = parted(name)[0].name.lower()
     bare = lower.removesuffix(".gz")
     suffix = Path(bare).suffix
     if suffix in EXCEL or suffix in ARCHIVES:
         raise _other(name, suffix)
-    if suffix not in KINDS or (bare != lower and KINDS[suffix] == "parquet"):
+    if suffix not in KINDS or (bare != lower and KINDS[suffix] in ("parquet", "workbook")):
         raise BadInput(f"{name!r} is no table that is read; its name should end in one of {' '.join(KINDS)}")
     return suffix + lower.removeprefix(bare)
+
+
+def parted(name: Path | str) -> tuple[Path, str]:
+    """The file, and the sheet of a workbook where one is named after it: `book.xlsx#sheet`."""
+    found = SHEET.fullmatch(str(name))
+    return (Path(found[1]), found[2]) if found else (Path(name), "")
 
 
 def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str, str]:
     """Keep a copy as `files`/<sha256><suffix of `name`>, mode 0600, all or nothing; the bare name and the sha256.
 
-    `source` is a path or the bytes of the file. The same bytes again leave the copy that is there alone.
+    `source` is a path or the bytes of the file; a sheet named after a workbook stays part of its name. The same bytes
+    again leave the copy that is there alone.
     """
     suffix = suffix_of(name)
     if isinstance(source, bytes):
         data = source
     else:
-        source = Path(source)
+        source = parted(source)[0]
         if not source.is_file():
             raise BadInput(f"there is no file {str(source)!r}; check the path")
         check_size(source)
@@ -90,8 +100,14 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
 
 def label(name: str) -> str:
     """What a file is called from then on: no folders, nothing that cannot be printed, at most 100 characters."""
-    bare = "".join(letter if letter.isprintable() else "_" for letter in name.replace("\\", "/").rpartition("/")[2])
+    if found := SHEET.fullmatch(name):
+        return f"{label(found[1])}#{_printable(found[2])[:100]}"
+    bare = _printable(name.replace("\\", "/").rpartition("/")[2])
     return bare if len(bare) <= 100 else bare[:80] + "…" + bare[-19:]
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "_" for letter in name)
 
 
 def check_size(path: Path) -> None:
@@ -212,8 +228,10 @@ def _no_text(name: str, tries: tuple[str, ...]) -> BadInput:
 
 def _other(name: str, suffix: str) -> BadInput:
     """What to say of a file that is a workbook or an archive, whatever it is called."""
+    if suffix == ".xlsx":
+        return BadInput(f"{name!r} is a workbook, whatever its name says; call it .xlsx, or save its sheet as CSV")
     if suffix in EXCEL:
-        return BadInput(f"{name!r} is a workbook, which is not read; save its sheet as CSV (UTF-8) and give that")
+        return BadInput(f"{name!r} is a workbook of a kind that is not read; save it as .xlsx, or its sheet as CSV")
     return BadInput(f"{name!r} is an archive ({suffix}), which is not read; unpack it and give the table inside")
 
 

@@ -20,9 +20,11 @@ from core.tables.files import (
     PEEK_BYTES,
     check_size,
     decoded,
+    parted,
     suffix_of,
     unpacked,
 )
+from core.tables.workbook import read_workbook
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -35,7 +37,9 @@ class RawTable:
     """A table as it was in its file."""
 
     frame: pd.DataFrame  # text cells are str, "" where empty; Parquet keeps its numbers
-    kind: str = "csv"  # csv, smi, sdf or parquet
+    kind: str = "csv"  # csv, smi, sdf, parquet or workbook
+    sheet: str = ""  # of a workbook: which was read
+    sheets: tuple[str, ...] = ()  # and those that hold cells and are not hidden
     delimiter: str = ""  # "" where there is none
     encoding: str = ""
     notes: tuple[str, ...] = ()  # what was found out and is worth saying
@@ -50,14 +54,17 @@ def peek(path: Path | str, rows: int = 20) -> RawTable:
 def read_table(path: Path | str, rows: int | None = None) -> RawTable:
     """A table with its kind, delimiter and encoding found out; with `rows`, the first ones only.
 
-    Raises `BadInput` for an empty file, a header alone, mixed delimiters, lines that do not fit the header, workbooks,
-    archives, and more than 200 MB (unpacked), 2 million rows or 5,000 columns.
+    `book.xlsx#sheet` names a sheet. Raises `BadInput` for an empty file, a header alone, mixed delimiters, lines that
+    do not fit the header, archives, and more than 200 MB (unpacked), 2 million rows or 5,000 columns.
     """
     path = Path(path)
     kind = kind_of(path)
-    check_size(path)
+    check_size(parted(path)[0])
     if kind == "parquet":
         table = _parquet(path, rows)
+    elif kind == "workbook":
+        frame, sheet, sheets, notes = read_workbook(path, rows)
+        table = RawTable(frame, sheet=sheet, sheets=sheets, notes=tuple(notes))
     else:
         data, whole = unpacked(path, None if rows is None else PEEK_BYTES)
         text, encoding = decoded(data, path.name, whole)
@@ -82,9 +89,9 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
 
 
 def kind_of(path: Path) -> str:
-    """csv, smi, sdf or parquet, by the name. Raises `BadInput` for a file that is not there, or is no table."""
+    """csv, smi, sdf, parquet or workbook, by the name. Raises `BadInput` for a file that is missing or no table."""
     suffix = suffix_of(path.name)
-    if not path.is_file():
+    if not parted(path)[0].is_file():
         raise BadInput(f"there is no file {str(path)!r}; check the path")
     return KINDS[suffix.removesuffix(".gz")]
 

@@ -23,7 +23,7 @@ from core.report import SILENT, Report
 from core.spec import BadInput
 from core.tables.columns import with_points
 from core.tables.delimited import LOOK, MOST_CELL, NONE, Findings, Header, read_rows
-from core.tables.files import MOST_COLUMNS, encoding_of, texts
+from core.tables.files import MOST_COLUMNS, encoding_of, parted, texts
 from core.tables.reading import kind_of, parquet_file, read_table, with_text
 from core.tables.streaming import digest
 
@@ -39,7 +39,7 @@ class LongTable:
     """A table of any length, of which every line has been looked at once and none is kept.
 
     `shards(k)` yields frames of `size` rows, the last of what is left, from the k-th on (from 0); `first` is the
-    0th, from which the column of the SMILES is to be guessed. `digest`: sha256 of the file's bytes.
+    0th, from which the column of the SMILES is to be guessed. `digest`: sha256 of the file's bytes, and its sheet.
     """
 
     name: str
@@ -53,12 +53,13 @@ class LongTable:
 def long_table(path: Path, size: int, report: Report = SILENT) -> LongTable:
     """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
     read = {"csv": _delimited, "parquet": _parquet}.get(kind_of(path), _whole)
-    stamp, found = _stamp(path), digest(path)
+    file, sheet = parted(path)
+    stamp, found = _stamp(file), digest(file) + f"#{sheet}" * bool(sheet)
     rows, shards = read(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
 
     def steady(start: int = 0) -> Shards:
         for frame in shards(start):
-            if _stamp(path) != stamp:
+            if _stamp(file) != stamp:
                 raise BadInput(f"{path.name!r} was changed while it was read; leave it alone and run this again")
             yield frame
 

@@ -6,11 +6,11 @@ import streamlit as st
 from core.experiments import Load
 from core.experiments.load import BUNDLED, HUB
 from core.spec import BadInput
-from core.tables import guess_smiles, guess_targets, import_file, peek, suffix_of
+from core.tables import RawTable, guess_smiles, guess_targets, import_file, parted, peek, suffix_of
 from pages.parts.service import service
 from pages.parts.words import plain
 
-SUFFIXES = ["csv", "tsv", "txt", "smi", "sdf", "parquet", "gz"]
+SUFFIXES = ["csv", "tsv", "txt", "xlsx", "xlsm", "smi", "sdf", "parquet", "gz"]
 MOST_MEGABYTES = 25
 
 
@@ -38,7 +38,8 @@ def uploaded() -> Load | None:
         "A table with SMILES and measurements", type=SUFFIXES, max_upload_size=MOST_MEGABYTES, key="file"
     )
     st.caption(
-        "CSV, TSV, SMI, SDF, Parquet, also gzipped. It is kept in the cache of this installation and goes nowhere else."
+        "CSV, TSV, Excel, SMI, SDF, Parquet; text also gzipped. "
+        "It is kept in the cache of this installation and goes nowhere else."
     )
     if file is None:
         return None
@@ -48,15 +49,28 @@ def uploaded() -> Load | None:
                 f"the file has {file.size / 1e6:.0f} MB, up to {MOST_MEGABYTES} are taken; use the command line"
             )
         name, digest = import_file(file.getvalue(), file.name, service().store.files)
-        head = peek(service().store.files / (digest + suffix_of(name)), 200)
+        path = str(service().store.files / (digest + suffix_of(name)))
+        head = first_rows(path)
+        if len(head.sheets) > 1:
+            sheet = st.selectbox(
+                "Sheet", head.sheets, index=head.sheets.index(head.sheet), key=f"sheet-{digest[:8]}", format_func=plain
+            )
+            name, head = f"{name}#{sheet}", first_rows(f"{path}#{sheet}")
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return None
     return mapped(name, digest, head.frame)
 
 
+@st.cache_resource(max_entries=16, show_spinner="Reading the first rows …")
+def first_rows(path: str) -> RawTable:
+    """Of an imported file, whose name is its digest: what was read once is so for ever. Raises `BadInput`."""
+    return peek(path, 200)
+
+
 def mapped(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
-    """The columns of a file and what they are, guesses first."""
+    """The columns of a file, or of a sheet of it, and what they are, guesses first."""
+    tag = f"{digest[:8]}-{parted(name)[1]}"
     columns = [str(column) for column in frame.columns]
     guess = guess_smiles(frame)
     with st.container(border=True):
@@ -64,20 +78,18 @@ def mapped(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
         st.dataframe(frame.head(5).astype(str), hide_index=True, lazy=False, alt="First rows of the file")
         left, right = st.columns(2)
         place = columns.index(guess) if guess in columns else None
-        smiles = left.selectbox(
-            "SMILES column", columns, index=place, key=f"smiles-{digest[:8]}", placeholder="Choose one"
-        )
+        smiles = left.selectbox("SMILES column", columns, index=place, key=f"smiles-{tag}", placeholder="Choose one")
         known = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
         targets = right.multiselect(
             "Target columns",
             [column for column in columns if column != smiles],
             default=known[:1],
-            key=f"targets-{digest[:8]}",
+            key=f"targets-{tag}",
             help="Measured numbers; several make a multitask model",
         )
-        unit = left.text_input("Unit", key=f"unit-{digest[:8]}", placeholder="such as log10(mol/L)")
+        unit = left.text_input("Unit", key=f"unit-{tag}", placeholder="such as log10(mol/L)")
         rule = right.selectbox(
-            "Several labels of one molecule", ["median", "mean", "first", "drop-if-spread"], key=f"rule-{digest[:8]}"
+            "Several labels of one molecule", ["median", "mean", "first", "drop-if-spread"], key=f"rule-{tag}"
         )
     if smiles is None:
         st.info("Choose the column that holds SMILES.")

@@ -39,7 +39,7 @@ with second:
     with st.container(height="stretch"):
         st.subheader("Start from my table", anchor=False)
         st.markdown(
-            "CSV, SDF, SMILES or Parquet with a measured column. What cannot be read is listed, with the reason."
+            "CSV, Excel, SDF, SMILES or Parquet with a measured column. What cannot be read is listed, with the reason."
         )
     if st.button("Choose a table", icon=":material/upload_file:", width="stretch"):
         st.switch_page("pages/views/data.py")

@@ -159,7 +159,7 @@ def test_what_is_wrong_with_an_import_is_said(tmp_path):
         ({"source": "hub:lipo"}, "hub:lipophilicity"),
         ({"source": "table.csv"}, "bundled:NAME, hub:NAME or file:PATH"),
         ({"source": "file:"}, "bundled:NAME, hub:NAME or file:PATH"),
-        ({"source": "file:a.xlsx"}, "workbook"),
+        ({"source": "file:a.xls"}, "workbook"),
         ({"source": "file:a.csv", "digest": "../../etc/passwd"}, "digest"),
         ({"duplicates": "mode"}, "duplicates"),
         ({"limit": -1}, "limit"),

@@ -1,9 +1,11 @@
 """What a visitor does: start, stop, go on, forget, open, delete."""
 
 import dataclasses
+import io
 import shutil
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 import stage
@@ -290,6 +292,34 @@ def test_a_file_is_mapped_and_read(open_page, cache):
     assert next(box for box in at.selectbox if box.label == "SMILES column").value == "smiles"
     text = words(at)
     assert "Molecules 2" in text and "Left out 1" in text
+
+
+def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
+    book, held = openpyxl.Workbook(), io.BytesIO()
+    for title, rows in {
+        "About": [["made by hand"]],
+        "First": [["smiles", "y"], ["CCO", 1.5], ["CCC", 2.5], ["CCN", 3]],
+        "Second": [["structure", "z"], ["CCCl", 1], ["CCF", 2]],
+    }.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(held)
+    at = open_page("data")
+    at.get("button_group")[0].set_value("My file").run()
+    at.file_uploader(key="file").upload("mine.xlsx", held.getvalue(), "application/vnd.ms-excel")
+    checked(at.run())
+    sheets = next(box for box in at.selectbox if box.label == "Sheet")
+    assert sheets.options == ["About", "First", "Second"] and sheets.value == "First"
+    assert "Molecules 3" in words(at)
+    assert "has a header and no rows" in sheets.set_value("About").run().error[0].value
+    sheets = next(box for box in at.selectbox if box.label == "Sheet")
+    checked(sheets.set_value("Second").run())
+    assert next(box for box in at.selectbox if box.label == "SMILES column").value == "structure"
+    assert "Molecules 2" in words(at)
+    checked(button(at, "Use this table").click().run())
+    (entry,) = Store(cache).entries()
+    assert entry.spec.source == "file:mine.xlsx#Second"
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
