@@ -22,6 +22,7 @@ ROOMS = {
         ("methods", "Methods", ":material/tune:", "What each way of fine-tuning costs and buys"),
         ("multitask", "Multitask", ":material/hub:", "Many tables, one network, and what that buys a small one"),
         ("compare", "Compare", ":material/compare_arrows:", "Prove it: arms and runs side by side"),
+        ("predict", "Predict", ":material/query_stats:", "What a finished model says of other molecules"),
     ],
     "Kept": [
         ("runs", "Runs", ":material/inventory_2:", "The line and the store"),

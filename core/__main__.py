@@ -115,6 +115,10 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("table", metavar="TABLE", help="CSV, TSV, Excel (book.xlsx#sheet), Parquet, SDF or SMI")
         added.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet to write")
         added.add_argument("--smiles", default="", metavar="COLUMN", help="column of the SMILES (guessed by default)")
+        if name == "predict":
+            added.add_argument(
+                "--level", type=float, default=0.9, metavar="P", help="share that the intervals of a fit hold (0.9)"
+            )
         if name == "score":
             added.add_argument(
                 "--labels", default="", metavar="COLUMN", help="column of the labels (the task's name by default)"

@@ -26,15 +26,17 @@ def clean(
     spread: float = 0.0,
     columns: Mapping[str, Sequence[Any]] | None = None,
     reasons: Mapping[int, str] | None = None,
+    labels_wanted: bool = True,
     provenance: Mapping[str, Any] | None = None,
     report: Report = SILENT,
 ) -> Dataset:
     """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
 
-    Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), molecules
-    without any label. Rows of one molecule (same canonical isomeric SMILES) become one, with the median, the mean
-    or the first of their labels, by task; with `drop-if-spread` all of them go where labels differ by more than
-    `spread` (label units). Labels 0 and 1 of one molecule are settled by majority, a tie is left out.
+    Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), and, where
+    labels are wanted, molecules without any. Rows of one molecule (same canonical isomeric SMILES) become one, with
+    the median, the mean or the first of their labels, by task; with `drop-if-spread` all of them go where labels
+    differ by more than `spread` (label units). Labels 0 and 1 of one molecule are settled by majority, a tie is left
+    out.
     `reasons`: why rows (from 0) have no SMILES. Raises `BadInput` for a column that is mostly text, and if no
     molecule is left.
     """
@@ -48,7 +50,7 @@ def clean(
     for row in range(len(raw)):
         if row in lost:
             continue
-        if len(tasks) and np.isnan(labels[row]).all():
+        if labels_wanted and len(tasks) and np.isnan(labels[row]).all():
             why = "; ".join(faults.get(row, ("every target is empty",)))
             dropped.append((row, raw[row], "molecule", f"no label: {why}"))
             names[row] = ""

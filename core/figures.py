@@ -124,7 +124,7 @@ def score_map(
     bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
     figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
-    _identity(figure, table.iloc[rows])
+    identity(figure, table.iloc[rows])
     for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("planted", planted[rows], "diamond")):
         group = rows[mine]
         if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
@@ -142,7 +142,7 @@ def score_map(
     figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))
     if picked is not None and 0 <= picked < len(table):
         one = table.iloc[[picked]]
-        _ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
+        ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
     return figure
 
 
@@ -216,7 +216,7 @@ def learning_curves(
         at = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
         if len(at):
             ringed = html.escape(f"{label}best epoch ({round(epoch, 1):g})")
-            _ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
+            ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
     return figure
 
 
@@ -224,7 +224,7 @@ def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) 
     """Prediction against label, a colour a part (train, valid, test), the test part on top."""
     figure = blank(with_unit("label", unit), with_unit("prediction", unit), 400)
     known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
-    _identity(figure, known)
+    identity(figure, known)
     look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
     for part in [name for name in look if (known["part"] == name).any()]:
         table, (colour, symbol, size) = known[known["part"] == part], look[part]
@@ -282,12 +282,12 @@ def _points(
     )
 
 
-def _ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
+def ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
     marker = {"size": size, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name, hoverinfo="skip", **more)
 
 
-def _identity(figure: go.Figure, table: pd.DataFrame) -> None:
+def identity(figure: go.Figure, table: pd.DataFrame) -> None:
     both = table[["label", "prediction"]].to_numpy(float)
     both = both[np.isfinite(both)]
     if len(both):

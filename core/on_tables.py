@@ -1,6 +1,7 @@
 """Commands that apply a run to every row of a table: score, predict, embed."""
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ def predict(options: argparse.Namespace) -> Any:
     from core.experiments.applying import predict_file
     from core.experiments.embedding import predict_trunk_file
 
-    return _applied(options, {"Fit": predict_file, "Trunk": predict_trunk_file})
+    of_fit = functools.partial(predict_file, level=options.level)
+    return _applied(options, {"Fit": of_fit, "Trunk": predict_trunk_file})
 
 
 def embed(options: argparse.Namespace) -> Any:

@@ -17,9 +17,11 @@ from core.experiments.load import Load, settled
 from core.experiments.mean_influence import MeanInfluence
 from core.experiments.member import Member, mixture
 from core.experiments.mixture_study import MixtureStudy
+from core.experiments.molecules import Molecules
 from core.experiments.multitask import Multitask
 from core.experiments.part import Part, parts
 from core.experiments.plant import Plant
+from core.experiments.predict import Predict
 from core.experiments.presets import PRESETS, of_methods, preset
 from core.experiments.pretrain import Pretrain
 from core.experiments.represent import Represent
@@ -52,9 +54,11 @@ __all__ = [
     "Member",
     "Mend",
     "MixtureStudy",
+    "Molecules",
     "Multitask",
     "Part",
     "Plant",
+    "Predict",
     "Pretrain",
     "Represent",
     "Retrain",

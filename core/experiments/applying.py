@@ -25,30 +25,50 @@ from core.spec import BadInput, Spec
 from core.tables import guess_smiles, long_table
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time
-REVISION = 1  # raised when the same work comes to mean other numbers
+REVISION = 2  # raised when the same work comes to mean other numbers
 BEGUN, DONE = 0.02, 0.97  # of the progress: when the model is there, and when all rows have gone through it
 
 
-def predict_file(store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
+def predict_file(
+    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", level: float = 0.9
+) -> dict[str, Any]:
     """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`.
 
-    Of an ensemble also `<task>_spread`: the standard deviation of its members.
+    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.calibration`, and `similarity` to the
+    nearest training molecule; of an ensemble also `<task>_spread`: the standard deviation of its members.
     """
+    from core.calibration import Calibration
+
+    if not 0.5 <= level <= 0.99:
+        raise BadInput(f"--level wants a share from 0.5 to 0.99, such as 0.9; got {level:g}")
     fit = store.get(spec)
     model = functools.cache(lambda: load(fit.folder / "predictor", report.part(0, BEGUN)))  # once the table is seen
+    calibration = functools.cache(lambda: Calibration.of(fit, level, report.part(BEGUN, BEGUN)))
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
         places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
-        if not isinstance(model(), Committee):
-            return named("predicted", model().predict(list(molecules), report=within)[places])
-        each = model().each(list(molecules), within)[:, places]
-        return named("predicted", each.mean(0)) | named("spread", spread(each))
+        values, apart = predictions(model(), list(molecules), within)
+        near = calibration().near(list(molecules))
+        low, high = calibration().bounds(values, near, apart)
+        found = named("predicted", values) | named("low", low) | named("high", high)
+        found |= {} if apart is None else named("spread", apart)
+        found["similarity"] = near.similarity.astype(float)
+        return {name: column[places] for name, column in found.items()}
 
     def named(what: str, values: np.ndarray) -> dict[str, np.ndarray]:
         return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
 
     given = (table, out, columns, fit.tasks, smiles, (), report)
-    return apply(*given, check=lambda molecules: model().check(molecules), product=product_of(store, spec))
+    product = product_of(store, spec) | {"level": level}
+    return apply(*given, check=lambda molecules: model().check(molecules), product=product)
+
+
+def predictions(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
+    """Predictions (n, t), and of an ensemble how far its members are apart (n, t)."""
+    if not isinstance(model, Committee):
+        return model.predict(smiles, report=report), None
+    each = model.each(smiles, report)
+    return each.mean(0), spread(each)
 
 
 def score_file(

@@ -91,6 +91,7 @@ class Load(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "load"
+    labels_wanted: ClassVar[bool] = True
     effort: ClassVar[float] = 0.1
 
     source: str = Field("bundled:solubility", description="bundled:NAME, hub:NAME or file:PATH")
@@ -159,6 +160,7 @@ class Load(Spec[Dataset]):
             spread=self.spread,
             columns={column: frame[column].to_numpy() for column in kept[:MOST_COLUMNS]},
             reasons=raw.reasons,
+            labels_wanted=self.labels_wanted,
             provenance={
                 "source": self.source,
                 **origin,

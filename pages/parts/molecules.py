@@ -28,7 +28,7 @@ def side(delta_loss: float) -> tuple[str, str]:
 
 
 def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str = "") -> None:
-    """Cards of molecules side by side: `smiles` and, where there, rank, label, prediction, delta_loss, planted.
+    """Cards of molecules side by side: `smiles` and, where there, title, rank, label, prediction, delta_loss, planted.
 
     A line below says the units, once for all of them.
     """
@@ -38,6 +38,8 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
         marked = row.get("highlight") or ()
         picture = drawing.data_uri(drawing.svg(str(row["smiles"]), *size, dark(), marked))
         lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
+        if row.get("title"):
+            lines.append(f'<div class="ms-cut"><b>{html.escape(str(row["title"]))}</b></div>')
         if _known(row.get("delta_loss")):
             word, tag = side(row["delta_loss"])
             rank = f"#{row['rank']}" if "rank" in row else ""
@@ -87,7 +89,10 @@ def _neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tu
 
 
 def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: str = "", count: int = 3) -> None:
-    """One molecule: drawing, label, prediction, ΔL in words; the nearest training molecules, the shared part marked."""
+    """One molecule: drawing, label, prediction, ΔL in words; the nearest training molecules, the shared part marked.
+
+    `said`: markdown to stand below the numbers.
+    """
     smiles = str(row["smiles"])
     st.image(drawing.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
     st.code(smiles, language=None, wrap_lines=True)
@@ -100,6 +105,8 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
     shown = [name for name in ("label", "prediction", "residual") if _known(row.get(name))]
     for column, name in zip(st.columns(3), shown, strict=False):
         column.metric(name.capitalize(), number(row[name]))
+    if row.get("said"):
+        st.markdown(row["said"])
     if unit and shown:
         residual = "; residual is prediction − label" if "residual" in shown else ""
         st.caption(plain(f"In {unit}{residual}."))

@@ -166,7 +166,7 @@ def room_of(kind: str) -> str:
         ("multitask", "mixture-study", "transfer", "ablation", "represent"), "multitask"
     )
     names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
-    names |= {"Findings": "data"}
+    names |= {"Findings": "data", "Predicted": "predict"}
     of_mixtures = ("Trunk", "MixtureComparison", "TransferCurve", "Ablated", "Represented")
     names |= dict.fromkeys(of_mixtures, "multitask")
     product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""

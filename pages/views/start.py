@@ -10,7 +10,18 @@ from pages.parts.service import service, submit
 from pages.parts.shell import STYLE, empty
 from pages.parts.words import ago, headline, key_metric, plain
 
-QUICK = ("load", "part", "join", "plant", "select", "few", "computed", "excerpt", "member")  # made on the way
+QUICK = (
+    "load",
+    "molecules",
+    "part",
+    "join",
+    "plant",
+    "select",
+    "few",
+    "computed",
+    "excerpt",
+    "member",
+)  # made on the way
 
 st.html(STYLE)
 st.title("Molsway", anchor=False)

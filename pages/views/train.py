@@ -8,7 +8,7 @@ from core.fits import Fit
 from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
 from pages.parts.runs import Run, go, pick, readable, runs, show, starts
-from pages.parts.service import submit
+from pages.parts.service import product, submit
 from pages.parts.shell import command, empty, head
 from pages.parts.spec_form import spec_form
 from pages.parts.tables import choose_parts, choose_table, three_parts
@@ -115,6 +115,8 @@ def result(run: Run | None) -> None:
     with st.container(horizontal=True):
         if followed(run) and st.button("Score a pool with it", type="primary", icon=":material/balance:"):
             st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
+        if isinstance(product(run.entry), Fit) and st.button("Predict with it", icon=":material/query_stats:"):
+            st.switch_page("pages/views/predict.py", query_params={"fit": run.key})
         if run.kind in FORMS and readable(run) is not None:
             repeat(run.spec)
         if run.kind in FORMS:

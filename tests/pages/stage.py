@@ -8,7 +8,19 @@ import pandas as pd
 
 from core.comparison import Comparison, differences, spread_of, verdict
 from core.data import Dataset
-from core.experiments import Baseline, FineTune, Influence, Load, Study, Verify, of_methods, parts, preset, settled
+from core.experiments import (
+    Baseline,
+    FineTune,
+    Influence,
+    Load,
+    Predict,
+    Study,
+    Verify,
+    of_methods,
+    parts,
+    preset,
+    settled,
+)
 from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
 from core.fits import PARTS, Fit, score_card, tabulate
@@ -27,6 +39,7 @@ FIT = settled(FineTune(TRAIN, VALID, TEST, epochs=12), Path())
 OTHER = settled(FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001), Path())
 BASELINE = Baseline(TRAIN, VALID, TEST, learner=RandomForest(features="fingerprints", trees=5))
 SCORES = Influence(FIT, POOL, VALID)
+PREDICT = Predict(BASELINE, POOL)
 VERIFY = Verify.of(SCORES, 24)
 STUDY = preset("demo")
 METHODS = Study(of_methods(FIT, (Full(), LoRA(), IA3(), OFT(block=24), Head()), False, False, (SupportVectors(),)))
@@ -260,6 +273,7 @@ def fill(root: Path) -> Store:
     store.put(OTHER, fit(mine, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
     made_baseline = BASELINE.make(Report(scratch=root / "scratch" / "baseline"), **mine)
     store.put(BASELINE, made_baseline, 0.2)
+    store.put(PREDICT, PREDICT.make(Report(), fit=store.get(BASELINE), table=made["pool"]), 0.3)
     store.put(SCORES, scores(made, FIT.key), 5.2)
     store.put(VERIFY, verification(), 300.0)
     store.put(STUDY, study(made["test"], made["pool"]), 402.0)
@@ -270,7 +284,7 @@ def fill(root: Path) -> Store:
 def begun(root: Path, state: str) -> None:
     """A job of every kind in this state, as a worker would have left it."""
     line = Line(root)
-    for spec in (FIT, SCORES, STUDY, METHODS):
+    for spec in (FIT, SCORES, STUDY, METHODS, PREDICT):
         line.submit(spec)
         job = line.take()
         numbers = {"title": job.title, "kind": job.kind, "epoch": 3.0, "train_loss": 0.5, "valid_loss": 0.6}

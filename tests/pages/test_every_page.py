@@ -3,7 +3,7 @@
 import pytest
 from conftest import STATES, words
 
-ROOMS = ("start", "data", "train", "influence", "sample", "methods", "multitask", "compare", "runs")
+ROOMS = ("start", "data", "train", "influence", "sample", "methods", "multitask", "compare", "predict", "runs")
 
 
 @pytest.mark.parametrize("cache", STATES, indirect=True)
@@ -13,7 +13,7 @@ def test_a_page_opens_in_every_state(open_page, cache, room, request):
     at = open_page(room)
     text = words(at)
     assert at.title[0].value == ("Molsway" if room == "start" else room.capitalize())
-    if room in ("train", "influence", "methods", "compare"):
+    if room in ("train", "influence", "methods", "compare", "predict"):
         said = {"empty": " yet", "running": "40%", "failed": "became nan", "cancelled": "It was cancelled at 40%"}
         assert said.get(state, "") in text.replace("\\", "")
         assert "Go on" in text or state not in ("failed", "cancelled")

@@ -1,0 +1,70 @@
+"""Predictions of a table by a fit: with intervals, what is like them, and errors where there are labels."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.metrics import measure, rmse
+
+OF_A_TASK = ("label", "prediction", "low", "high", "spread")
+DRAWS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions of molecules by a fit, in label units; probabilities for a binary task.
+
+    `table`: a row a molecule. Of each task label, prediction, low, high (and of an ensemble spread), with `: <task>`
+    behind the name where there are several; then `similarity` to the training molecule `nearest` (Tanimoto), `remote`,
+    `part` (of the fit's own table that has the molecule, stereo marks left aside; "" for one that is new to it), and
+    `caution`; then the table's own further columns.
+    `record`: fit, level, tasks, kinds, unit, digests, what the test part says of the intervals, errors where there
+    are labels, warnings.
+    """
+
+    table: pd.DataFrame
+    record: dict[str, Any]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.record["tasks"])
+
+    def of(self, task: str) -> pd.DataFrame:
+        """The table of one task, its columns without the task's name."""
+        if len(self.tasks) == 1:
+            return self.table
+        mine = {named(name, task, self.tasks): name for name in OF_A_TASK}
+        every = {named(name, other, self.tasks) for name in OF_A_TASK for other in self.tasks}
+        return self.table[[name for name in self.table if name in mine or name not in every]].rename(columns=mine)
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.table.to_parquet(folder / "table.parquet", index=False)
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predicted":
+        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        return cls(pd.read_parquet(folder / "table.parquet"), record)
+
+
+def named(what: str, task: str, tasks: tuple[str, ...]) -> str:
+    """The column of a task."""
+    return what if len(tasks) == 1 else f"{what}: {task}"
+
+
+def judged(kind: str, labels: np.ndarray, predictions: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Every metric of some new molecules with labels (n,), and a 95 % bootstrap interval of the RMSE over them."""
+    found: dict[str, Any] = dict(measure(kind, labels, predictions))
+    known = ~np.isnan(labels)
+    if kind == "regression" and known.sum() > 1:
+        rows = np.random.default_rng(seed).integers(int(known.sum()), size=(DRAWS, int(known.sum())))
+        drawn = rmse(labels[known][rows], predictions[known][rows])
+        found["rmse_low"], found["rmse_high"] = map(float, np.quantile(drawn, [0.025, 0.975]))
+    return found

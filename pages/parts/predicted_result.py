@@ -1,0 +1,224 @@
+"""Predictions on a page: how sure they are, how far they reach, which stand out, and one molecule closely."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import chem, figures, prediction_figures
+from core.numerals import number
+from core.predicted import Predicted
+from pages.parts.molecules import closely, pages_of_cards, pictures
+from pages.parts.runs import Run, entry_of, readable
+from pages.parts.service import product
+from pages.parts.shell import as_csv, command, exports, notes
+from pages.parts.words import METRICS, plain
+
+MOST_ROWS = 400  # of the table that is shown; the export has all
+NAMES = ("id", "name", "title", "compound", "compound id", "compound_id", "molecule name", "cas")
+ORDERS = {
+    "Highest": ("prediction", False),
+    "Lowest": ("prediction", True),
+    "Widest interval": ("half", False),
+    "Least similar": ("similarity", True),
+}
+
+
+def predicted_result(run: Run) -> None:
+    """Everything that finished predictions show."""
+    made: Predicted = product(run.entry)
+    record = made.record
+    task = made.tasks[0] if len(made.tasks) == 1 else st.selectbox("Task", made.tasks, key=f"task-{run.key}")
+    place = made.tasks.index(task)
+    kind, unit = record["kinds"][place], record["unit"][place]
+    table = made.of(task).reset_index(drop=True)
+    table["half"] = (table["high"] - table["low"]) / 2
+    summary(record, task, place, kind, unit)
+    left_out(record["dropped"])
+    notes(record["warnings"])
+    explore(run, table, record, kind, unit)
+    drawn(run, table, unit)
+    ranking(run, table, kind)
+    heading = f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, fit {record['fit']}"
+    exports(f"predictions-{run.key}", record, {"predictions": lambda: as_csv(made.table, heading)}, run.key)
+    st.download_button(
+        "Structures (SDF)",
+        data=lambda: structures(table, task),
+        file_name=f"molsway-predictions-{run.key}.sdf",
+        mime="chemical/x-mdl-sdfile",
+        key=f"sdf-{run.key}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
+    """How many, how far off by the test part, and by their own labels where there are some."""
+    kept, width = record["kept"][place], record["width"][place]
+    level, found = f"{record['level']:.0%}".replace("%", " %"), record["metrics"].get(task)
+    test, of_unit = record["test"][task], f" {plain(unit)}" if unit else ""
+    with st.container(border=True):
+        one, two, three, four = st.columns(4)
+        one.metric("Molecules", f"{record['molecules']:,}")
+        one.caption(f"{sum(record['known'].values()):,} of them of the fit’s own table")
+        if width is not None and kind != "binary":
+            two.metric(f"{level} interval (typical)", f"± {number(width['median'])}{of_unit}")
+            two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
+        three.metric("Far from the training part", f"{record['remote']:,}")
+        three.caption(f"similarity below {record['remote_below']:.2f}, as 5 % of the validation part")
+        name = "auroc" if kind == "binary" else "rmse"
+        if found and found.get(name) is not None:
+            four.metric(f"{METRICS[name]} here", number(found[name]))
+            span = f"{number(found['rmse_low'])} to {number(found['rmse_high'])}; " if "rmse_low" in found else ""
+            four.caption(f"{span}{number(test[name])} on the test part")
+        else:
+            four.metric(f"{METRICS[name]}, test part", number(test[name]))
+            four.caption(f"{test['n']:,} molecules, touched once to report")
+    said = []
+    if kept and kept["n"]:
+        said.append(
+            f"Of the test part’s {kept['n']:,} labels these intervals hold **{percent(kept['share'])}** "
+            f"({percent(kept['low'])} to {percent(kept['high'])}); {level} were asked for."
+        )
+    held = record["held"][place]
+    if held["n"]:
+        short = held["high"] < record["level"]
+        share = f":orange[**{percent(held['share'])}**]" if short else f"**{percent(held['share'])}**"
+        said.append(
+            f"Of the {held['n']:,} labels of this table they hold {share} "
+            f"({percent(held['low'])} to {percent(held['high'])})"
+            + (": these molecules, or their labels, are unlike what the fit was made for." if short else ".")
+        )
+    if kind == "binary":
+        said.append("A range is where a calibrated probability lies, by the validation part (Venn–Abers).")
+    st.markdown(" ".join(said) or "The validation part has too few labels to say how far these may be off.")
+
+
+def left_out(dropped: list[dict]) -> None:
+    """Rows that are no molecule, with the reason."""
+    if not dropped:
+        return
+    words = "1 row is" if len(dropped) == 1 else f"{len(dropped)} rows are"
+    with st.expander(f"{words} no molecule and left out", icon=":material/info:", expanded=len(dropped) <= 3):
+        for one in dropped:
+            st.markdown(f"- Row {one['row']:,}, {plain(one['smiles'][:80]) or 'empty'}: {plain(one['reason'])}")
+
+
+def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -> None:
+    """The figures on the left, the picked molecule on the right; a click picks."""
+    slot = f"picked-{run.key}"
+    if slot not in st.session_state or st.session_state[slot] >= len(table):
+        st.session_state[slot] = int(table["prediction"].to_numpy(float).argmax())
+    views = ["Beside the training part", *(["Beside the labels"] if "label" in table else [])]
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        view = views[0]
+        if len(views) > 1:
+            view = st.segmented_control("Show", views, default=views[-1], key=f"show-{run.key}") or views[0]
+        key = f"plot-{run.key}-{view}"
+
+        def choose() -> None:
+            points = [one for one in st.session_state[key].selection.points if "customdata" in one]
+            if points:
+                st.session_state[slot] = int(np.ravel(points[-1]["customdata"])[0])
+
+        picked = st.session_state[slot]
+        if view == views[0]:
+            figure = prediction_figures.reach(table, unit, record["remote_below"], picked)
+        else:
+            figure = prediction_figures.against(table, unit, picked)
+        st.plotly_chart(
+            figure,
+            key=key,
+            on_select=choose,
+            selection_mode="points",
+            config=figures.CONFIG,
+            alt=f"Predictions, {view}",
+        )
+        bars = "" if len(table) <= prediction_figures.MOST_BARS else " Intervals are told on pointing at one."
+        st.caption(f"Click a molecule to see it closely.{bars}")
+    with right, st.container(border=True):
+        row = {name: None if pd.isna(value) else value for name, value in table.iloc[picked].items()}
+        entry = entry_of(record["fit"])
+        row["said"] = sentences(row, record, kind, unit)
+        if (name := name_of(row)) is not None:
+            st.markdown(f"**{plain(name)}**")
+        closely(row, product(entry).table("train") if entry else None, unit)
+
+
+def name_of(row: dict) -> str | None:
+    """What a molecule is called in its own table, if a column says so."""
+    found = (row[name] for name in row if str(name).lower() in NAMES and row[name] not in (None, ""))
+    return next(map(str, found), None)
+
+
+def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
+    """What is to be said of one prediction."""
+    said = []
+    if row["low"] is not None:
+        ends = f"{number(row['low'])} to {number(row['high'])}{f' {plain(unit)}' if unit else ''}"
+        level = f"{record['level']:.0%}".replace("%", " %")
+        said.append(f"Calibrated between {ends}." if kind == "binary" else f"{level} interval: **{ends}**.")
+    if row.get("spread") is not None:
+        said.append(f"Members are {number(row['spread'])} apart (standard deviation).")
+    if row["remote"]:
+        said.append(":orange[Far from the training part: of such molecules the interval promises nothing.]")
+    if row["part"]:
+        words = {
+            "train": "the fit has learned from it",
+            "valid": "it chose the best epoch",
+            "test": "it was reported on",
+        }
+        said.append(f":orange[Of the fit’s own table: {words[row['part']]}.]")
+    if row["caution"]:
+        said.append(plain(row["caution"]))
+    return " ".join(said)
+
+
+def drawn(run: Run, table: pd.DataFrame, unit: str) -> None:
+    """The molecules at the ends of an order, drawn."""
+    order = st.segmented_control("Drawn", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
+    column, ascending = ORDERS[order]
+    shown = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
+    text = [f"± {number(half)}" if np.isfinite(half) else "" for half in shown["half"]]
+    near = [f"similar {value:.2f}" for value in shown["similarity"]]
+    names = [name_of(row) for row in shown.to_dict("records")]
+    shown = shown.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
+    pages_of_cards(shown, f"cards-{run.key}-{order}", unit)
+
+
+def ranking(run: Run, table: pd.DataFrame, kind: str) -> None:
+    """The first rows as a table with structures."""
+    with st.expander("As a table", icon=":material/table:"):
+        order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)
+        columns = ["structure", *(["label"] if "label" in order else []), "prediction", "low", "high"]
+        columns += [*(["spread"] if "spread" in order else []), "similarity", "part", "smiles"]
+        st.dataframe(
+            order.assign(structure=pictures(order["smiles"].tolist()))[columns],
+            key=f"rows-{run.key}",
+            hide_index=True,
+            row_height=84,
+            height=520,
+            lazy=False,
+            alt="Predictions, the highest first",
+            column_config={"structure": st.column_config.ImageColumn(width=140)}
+            | {
+                name: st.column_config.NumberColumn(format="%.3g")
+                for name in ("label", "prediction", "low", "high", "spread", "similarity")
+            }
+            | {"part": st.column_config.TextColumn("of the fit’s", help="the part of its own table that has it")},
+        )
+        st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has every one.")
+
+
+def structures(table: pd.DataFrame, task: str) -> bytes:
+    """The molecules with their predictions as an SD file."""
+    names = {"prediction": task, "low": f"{task} low", "high": f"{task} high", "similarity": "similarity"}
+    return chem.as_sdf(
+        table["smiles"].tolist(), {name: table[column].tolist() for column, name in names.items()}
+    ).encode()
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

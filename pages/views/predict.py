@@ -1,0 +1,125 @@
+"""Predict: a finished model and any molecules → what it says of them, and how far that may be off."""
+
+import streamlit as st
+
+from core.data import Dataset
+from core.experiments import Load, Predict
+from core.fits import Fit
+from core.predicted import Predicted
+from core.spec import BadInput, Spec
+from core.tables import import_file
+from pages.parts.predicted_result import predicted_result
+from pages.parts.runs import Run, finished, go, pick, runs, show
+from pages.parts.service import service, submit
+from pages.parts.shell import command, empty, head
+from pages.parts.sources import uploaded
+from pages.parts.tables import choose_table
+from pages.parts.words import plain
+
+MOST_PASTED = 5000  # lines
+EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
+
+
+def model() -> tuple[Run, Spec[Fit]] | None:
+    """The fit that predicts: the one named in the address, else the newest that was asked for by itself."""
+    found = {run.key: (run, spec) for run, spec in finished(Fit)}
+    if not found:
+        st.info("There is no model yet: train one, or run the demo.", icon=":material/model_training:")
+        if st.button("Go to Train"):
+            st.switch_page("pages/views/train.py")
+        return None
+    names = sorted(found, key=lambda key: bool(found[key][0].arm))
+    asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
+    place = names.index(asked) if asked in names else 0
+    key = st.selectbox("Model", names, index=place, format_func=lambda key: found[key][0].label, key="predict-fit")
+    return found[key]
+
+
+def pasted() -> Spec[Dataset] | None:
+    """Molecules typed or pasted, one a line, a name behind a blank."""
+    text = st.text_area("SMILES, one a line; a name may follow", height=150, placeholder=EXAMPLE, key="pasted")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return None
+    try:
+        if len(lines) > MOST_PASTED:
+            raise BadInput(f"{len(lines):,} lines, up to {MOST_PASTED:,} are taken here; give them as a file")
+        name, digest = import_file(("\n".join(lines) + "\n").encode(), "pasted.smi", service().store.files)
+        return Load(f"file:{name}", digest=digest)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+
+
+WHERE = {
+    "Paste": pasted,
+    "A table": lambda: choose_table("Table", "predict-table", labelled=False, help="Labels are compared with"),
+    "My file": uploaded,
+}
+
+
+def labelled(table: Spec[Dataset], fit: Spec[Fit], tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of a file that measure the fit's tasks, where they are called otherwise and someone says so."""
+    columns = tuple(getattr(table, "tasks", ()) or getattr(table, "targets", ()))
+    if len(tasks) != 1 or not columns or tasks[0] in columns:
+        return ()
+    none = "nothing: predict only"
+    chosen = st.selectbox(f"What measures “{plain(tasks[0])}” in this table", [none, *columns], key="predict-labels")
+    return () if chosen == none else (chosen,)
+
+
+def wanted() -> Predict | None:
+    """The form of a prediction."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**By which model**")
+        chosen = model()
+        if chosen is None:
+            return None
+        run, fit = chosen
+        level = st.select_slider(
+            "Intervals that hold",
+            [0.5, 0.8, 0.9, 0.95],
+            value=0.9,
+            format_func=lambda share: f"{100 * share:.0f} %",
+            key="predict-level",
+            help="of the labels, by the errors on the fit’s validation part",
+        )
+    with right:
+        st.markdown("**Which molecules**")
+        where = st.segmented_control("From", list(WHERE), default="Paste", key="predict-where") or "Paste"
+        table = WHERE[where]()
+        if table is None:
+            return None
+        labels = labelled(table, fit, tuple(run.entry.summary["tasks"]))
+    try:
+        return Predict(fit, table, labels=labels, level=level)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+
+
+head(
+    "Predict",
+    "What a finished model says of other molecules, how far that may be off, and what it has seen like them.",
+)
+count = len(runs(Predicted))
+named = "fit" in st.query_params and "run" not in st.query_params
+with st.expander("New predictions", icon=":material/add:", expanded=not count or named, key=f"new-{count}"):
+    spec = wanted()
+    if st.button("Predict", type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec is not None:
+        st.query_params.pop("fit", None)
+        go(submit(spec))
+    if spec is not None:
+        command(spec)
+run = pick("Predictions", Predicted)
+if run is None:
+    empty(
+        "Nothing predicted yet",
+        "Choose a model, paste a few SMILES or give a table. Every number comes with its interval.",
+    )
+elif show(run):
+    try:
+        predicted_result(run)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")

@@ -1,0 +1,84 @@
+"""The room Predict: what is asked for, and what is shown of it."""
+
+import pytest
+import stage
+from conftest import button, checked, words
+
+from core.experiments import Load, Molecules, Predict, settled
+from core.line import Line
+from core.report import Report
+from core.spec import read_json
+from core.store import Store, make
+
+
+def test_without_a_model_there_is_a_way_to_one(open_page, cache):
+    at = open_page("predict")
+    assert "There is no model yet" in at.info[0].value
+    assert next(one for one in at.button if one.label == "Predict").disabled
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_pasted_molecules_are_asked_for(open_page, copied):
+    at = open_page("predict", fit=stage.BASELINE.key)
+    assert next(one for one in at.button if one.label == "Predict").disabled
+    checked(at.text_area(key="pasted").set_value("CCO ethanol\n\nc1ccccc1\n").run())
+    checked(button(at, "Predict").click().run())
+    (job,) = Line(copied).jobs()
+    spec = read_json(job.spec)
+    assert (spec.kind, spec.fit, spec.level) == ("predict", stage.BASELINE, 0.9)
+    assert isinstance(spec.table, Molecules) and spec.table.source == "file:pasted.smi"
+    made = spec.table.make(Report(files=Store(copied).files))
+    assert list(made.smiles) == ["CCO", "c1ccccc1"] and list(made.columns["id"]) == ["ethanol", ""]
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_table_is_asked_for_with_what_measures_the_task(open_page, copied):
+    at = open_page("predict", fit=stage.FIT.key)
+    at.get("button_group")[0].set_value("A table").run()
+    table = next(one for one in at.selectbox if one.label == "Table")
+    hydration = next(one for one in table.options if one.startswith("hydration"))
+    checked(table.set_value(hydration).run())
+    at.select_slider(key="predict-level").set_value(0.8).run()
+    checked(button(at, "Predict").click().run())
+    (job,) = Line(copied).jobs()
+    spec = read_json(job.spec)
+    assert (spec.table.source, spec.labels, spec.level) == ("bundled:hydration", (), 0.8)
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, cache):
+    at = open_page("predict", run=stage.PREDICT.key)
+    text = words(at)
+    assert "Molecules 60" in text and "90 % interval (typical)" in text and "RMSE here" in text
+    assert "labels these intervals hold" in text and "90 % were asked for" in text
+    assert "Of the 60 labels of this table they hold" in text and "90 % interval: **" in text
+    assert [one.label for one in at.get("download_button")][:3] == [
+        "Predictions (CSV)",
+        "Summary (JSON)",
+        "Structures (SDF)",
+    ]
+    picked = at.session_state[f"picked-{stage.PREDICT.key}"]
+    table = Store(cache).get(stage.PREDICT).table
+    assert picked == int(table["prediction"].argmax())
+    for order in ("Lowest", "Widest interval", "Least similar"):
+        next(one for one in at.get("button_group") if one.label == "Drawn").set_value(order)
+        checked(at.run())
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, copied, tmp_path):
+    (tmp_path / "pasted.smi").write_text("CCO ethanol\n*nonsense*\n")
+    store = Store(copied)
+    spec = settled(Predict(stage.BASELINE, Load(f"file:{tmp_path / 'pasted.smi'}")), store.files)
+    make(spec, store, Report())
+    at = open_page("predict", run=spec.key)
+    text = words(at)
+    assert "1 row is no molecule and left out" in text and "Row 2, \\*nonsense\\*" in text
+    assert "**ethanol**" in text and "<b>ethanol</b>" in text
+    assert "RMSE, test part" in text
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_fit_leads_to_its_predictions(open_page, cache):
+    at = open_page("train", run=stage.BASELINE.key)
+    assert "Predict with it" in [one.label for one in at.button]
