@@ -8,7 +8,8 @@ import numpy as np
 
 from core import chem
 from core.fits import Fit
-from core.intervals import Intervals, share, venn_abers
+from core.intervals import Intervals, merged, share, venn_abers
+from core.metrics import measure
 from core.report import SILENT, Report
 
 NEIGHBOURS = 5
@@ -83,15 +84,26 @@ class Calibration:
         return low, high
 
     def kept(self, fit: Fit, report: Report = SILENT) -> list[dict[str, Any] | None]:
-        """Of each task, the share of the test part's labels that lie in their intervals, with Wilson's interval."""
+        """Of each task, the share of the test part's labels that lie in their intervals, with Wilson's interval.
+
+        Of a binary one, the log loss there of the predicted probabilities and of those that the ranges stand for. None
+        where there are no intervals, or no labels.
+        """
         labels, predictions, smiles = fit.matrices("test")
         near = self.near(list(map(str, smiles)), report)
         low, high = self.bounds(predictions, near, spread_of(fit, "test"))
         found: list[dict[str, Any] | None] = []
-        for task, intervals in enumerate(self.intervals):
-            known = ~np.isnan(labels[:, task])
-            held = (low <= labels) & (labels <= high)
-            found.append(None if intervals is None else share(held[known, task]))
+        for task, kind in enumerate(self.kinds):
+            known = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
+            if not known.any():
+                found.append(None)
+            elif kind == "binary":
+                given = (predictions[known, task], merged(low[known, task], high[known, task]))
+                losses = [measure(kind, labels[known, task], values)["log_loss"] for values in given]
+                found.append({"n": int(known.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
+            else:
+                held = (low <= labels) & (labels <= high)
+                found.append(share(held[known, task]))
         return found
 
 

@@ -94,6 +94,11 @@ def venn_abers(labels: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> tup
     return found[0][back], found[1][back]
 
 
+def merged(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """One probability for each range that `venn_abers` tells: the one with the least log loss at worst."""
+    return high / (1 - low + high)
+
+
 def share(held: np.ndarray) -> dict[str, Any]:
     """How many of some (n,) are so, with Wilson's 95 % interval of the share."""
     from scipy.stats import binomtest

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, identity, ring, shown_rows, with_unit
 
-MOST_BARS = 300  # points that have their interval drawn; of more only those that matter
+MOST_BARS = 150  # points that have their interval drawn; of more only those that matter
 
 
 def reach(table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460) -> go.Figure:
@@ -57,7 +57,8 @@ def _with_bars(
     if len(table) <= MOST_BARS and some["low"].notna().any():
         bars["error_y"] = {
             "type": "data", "symmetric": False, "array": some["high"] - some["prediction"],
-            "arrayminus": some["prediction"] - some["low"], "thickness": 1, "width": 0, "color": colour,
+            "arrayminus": some["prediction"] - some["low"], "thickness": 1, "width": 0,
+            "color": pale(colour),
         }  # fmt: skip
     figure.add_scatter(
         x=some[x],
@@ -72,6 +73,12 @@ def _with_bars(
         unselected={"marker": {"opacity": 0.85}},
         **bars,
     )
+
+
+def pale(colour: str) -> str:
+    """The same colour, half there."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.5)"
 
 
 def _ringed(figure: go.Figure, table: pd.DataFrame, x: str, picked: int | None) -> None:

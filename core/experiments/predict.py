@@ -117,7 +117,10 @@ class Predict(Spec[Predicted]):
             "known": {name: int((part == name).sum()) for name in PARTS},
             "test": fit.metrics["test"],
             "metrics": errors(fit, measured, values, new),
-            "held": [held(measured[new, k], low[new, k], high[new, k]) for k in range(len(tasks))],
+            "held": [
+                held(measured[new, k], low[new, k], high[new, k]) if kind != "binary" else None
+                for k, kind in enumerate(fit.record["kinds"])
+            ],
             "digests": {"table": table.digest, **fit.record["digests"]},
             "seed": fit.record.get("seed"),
             "device": fit.record.get("device"),

@@ -36,8 +36,8 @@ def predicted_result(run: Run) -> None:
     left_out(record["dropped"])
     notes(record["warnings"])
     explore(run, table, record, kind, unit)
-    drawn(run, table, unit)
-    ranking(run, table, kind)
+    drawn(run, table, kind, unit)
+    ranking(run, table)
     heading = f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, fit {record['fit']}"
     exports(f"predictions-{run.key}", record, {"predictions": lambda: as_csv(made.table, heading)}, run.key)
     st.download_button(
@@ -56,13 +56,16 @@ def predicted_result(run: Run) -> None:
 def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
     """How many, how far off by the test part, and by their own labels where there are some."""
     kept, width = record["kept"][place], record["width"][place]
-    level, found = f"{record['level']:.0%}".replace("%", " %"), record["metrics"].get(task)
+    level, found = percent(record["level"]), record["metrics"].get(task)
     test, of_unit = record["test"][task], f" {plain(unit)}" if unit else ""
     with st.container(border=True):
         one, two, three, four = st.columns(4)
         one.metric("Molecules", f"{record['molecules']:,}")
         one.caption(f"{sum(record['known'].values()):,} of them of the fit’s own table")
-        if width is not None and kind != "binary":
+        if width is not None and kind == "binary":
+            two.metric("Width of a range (typical)", number(2 * width["median"]))
+            two.caption(f"from {number(2 * width['low'])} to {number(2 * width['high'])}")
+        elif width is not None:
             two.metric(f"{level} interval (typical)", f"± {number(width['median'])}{of_unit}")
             two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
         three.metric("Far from the training part", f"{record['remote']:,}")
@@ -76,13 +79,19 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
             four.metric(f"{METRICS[name]}, test part", number(test[name]))
             four.caption(f"{test['n']:,} molecules, touched once to report")
     said = []
-    if kept and kept["n"]:
+    if kept and kind == "binary":
+        said.append(
+            "A range is where a calibrated probability lies, by the validation part (Venn–Abers). On the test part’s "
+            f"{kept['n']:,} labels the log loss is {number(kept['log_loss'])} by the model’s own probabilities, "
+            f"{number(kept['calibrated_log_loss'])} by those that the ranges stand for."
+        )
+    elif kept:
         said.append(
             f"Of the test part’s {kept['n']:,} labels these intervals hold **{percent(kept['share'])}** "
             f"({percent(kept['low'])} to {percent(kept['high'])}); {level} were asked for."
         )
     held = record["held"][place]
-    if held["n"]:
+    if held and held["n"]:
         short = held["high"] < record["level"]
         share = f":orange[**{percent(held['share'])}**]" if short else f"**{percent(held['share'])}**"
         said.append(
@@ -90,8 +99,6 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
             f"({percent(held['low'])} to {percent(held['high'])})"
             + (": these molecules, or their labels, are unlike what the fit was made for." if short else ".")
         )
-    if kind == "binary":
-        said.append("A range is where a calibrated probability lies, by the validation part (Venn–Abers).")
     st.markdown(" ".join(said) or "The validation part has too few labels to say how far these may be off.")
 
 
@@ -126,6 +133,9 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
         picked = st.session_state[slot]
         if view == views[0]:
             figure = prediction_figures.reach(table, unit, record["remote_below"], picked)
+        elif kind == "binary":
+            known = {f"measured {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
+            figure = figures.labels(known, "prediction")
         else:
             figure = prediction_figures.against(table, unit, picked)
         st.plotly_chart(
@@ -137,7 +147,8 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
             alt=f"Predictions, {view}",
         )
         bars = "" if len(table) <= prediction_figures.MOST_BARS else " Intervals are told on pointing at one."
-        st.caption(f"Click a molecule to see it closely.{bars}")
+        by_class = "Probabilities of the molecules that were measured as 0 and as 1."
+        st.caption(by_class if view != views[0] and kind == "binary" else f"Click a molecule to see it closely.{bars}")
     with right, st.container(border=True):
         row = {name: None if pd.isna(value) else value for name, value in table.iloc[picked].items()}
         entry = entry_of(record["fit"])
@@ -157,9 +168,10 @@ def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
     """What is to be said of one prediction."""
     said = []
     if row["low"] is not None:
-        ends = f"{number(row['low'])} to {number(row['high'])}{f' {plain(unit)}' if unit else ''}"
-        level = f"{record['level']:.0%}".replace("%", " %")
-        said.append(f"Calibrated between {ends}." if kind == "binary" else f"{level} interval: **{ends}**.")
+        low, high, of_unit = number(row["low"]), number(row["high"]), f" {plain(unit)}" if unit else ""
+        level = percent(record["level"])
+        binary = f"Calibrated, it lies between **{low} and {high}**."
+        said.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
     if row.get("spread") is not None:
         said.append(f"Members are {number(row['spread'])} apart (standard deviation).")
     if row["remote"]:
@@ -176,19 +188,21 @@ def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
     return " ".join(said)
 
 
-def drawn(run: Run, table: pd.DataFrame, unit: str) -> None:
+def drawn(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
     """The molecules at the ends of an order, drawn."""
     order = st.segmented_control("Drawn", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
     column, ascending = ORDERS[order]
     shown = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
-    text = [f"± {number(half)}" if np.isfinite(half) else "" for half in shown["half"]]
+    ranges = [f"{low:.2f}–{high:.2f}" if kind == "binary" else f"± {half:.2g}"
+              for low, high, half in shown[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
+    text = [one if np.isfinite(half) else "" for one, half in zip(ranges, shown["half"], strict=True)]
     near = [f"similar {value:.2f}" for value in shown["similarity"]]
     names = [name_of(row) for row in shown.to_dict("records")]
     shown = shown.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
     pages_of_cards(shown, f"cards-{run.key}-{order}", unit)
 
 
-def ranking(run: Run, table: pd.DataFrame, kind: str) -> None:
+def ranking(run: Run, table: pd.DataFrame) -> None:
     """The first rows as a table with structures."""
     with st.expander("As a table", icon=":material/table:"):
         order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)

@@ -134,6 +134,8 @@ def test_a_probability_comes_with_a_range_and_several_tasks_have_their_own_colum
     assert large["low"].min() >= 0 and large["high"].max() <= 1
     assert (size["high"] > size["prediction"]).all() and "prediction: size" in found.table
     assert "prediction: large" not in size and {"similarity", "part"} <= set(size)
+    assert found.record["held"][1] is None and found.record["kept"][1]["n"] == 10
+    assert {"log_loss", "calibrated_log_loss"} < found.record["kept"][1].keys()
     assert found.record["kinds"] == ["regression", "binary"] and found.record["metrics"] == {}  # all of it was seen
 
 
