@@ -41,7 +41,8 @@ def add(command: Any) -> None:
     bench_ = command(
         "bench",
         bench,
-        "the benchmarks: how fast (ratios), and, each asked for by its name, quality, planted and foretelling (hours)",
+        "the benchmarks: how fast (ratios), and, each asked for by its name, quality, planted, foretelling and "
+        "intervals (hours)",
     )
     bench_.add_argument("name", nargs="?", default="", metavar="NAME")
     bench_.add_argument("--data", type=Path, metavar="DIR", help="of the long ones: folder of the public tables")

@@ -53,6 +53,7 @@ def _with_bars(
     if not len(rows):
         return
     some = table.iloc[rows]
+    ends = some[["low", "high"]].to_numpy(float)
     bars = {}
     if len(table) <= MOST_BARS and some["low"].notna().any():
         bars["error_y"] = {
@@ -66,10 +67,10 @@ def _with_bars(
         mode="markers",
         marker={"size": 8, "color": colour, "symbol": symbol, "opacity": 0.85},
         name=f"{name}: {len(rows):,}",
-        customdata=np.stack([rows, some["low"], some["high"]], 1),
+        customdata=rows,
         text=[html.escape(str(smiles)[:60]) for smiles in some["smiles"]],
-        hovertemplate=f"%{{text}}<br>{x} %{{x:.3g}}, prediction %{{y:.3g}} (%{{customdata[1]:.3g}} to "
-        "%{customdata[2]:.3g})<extra></extra>",
+        hovertext=[f" ({low:.3g} to {high:.3g})" if low <= high else "" for low, high in ends],
+        hovertemplate=f"%{{text}}<br>{x} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
         unselected={"marker": {"opacity": 0.85}},
         **bars,
     )

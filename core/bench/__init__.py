@@ -16,7 +16,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "training": training.run,
     "graphs": graphs.run,
 }
-LONG = ("quality", "planted", "foretelling")  # take hours, and tables: each is asked for by name alone
+LONG = ("quality", "planted", "foretelling", "intervals")  # take hours, and tables: each is asked for by name alone
 
 
 def run(name: str = "") -> dict[str, Any]:

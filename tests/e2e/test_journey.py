@@ -32,6 +32,15 @@ ISOLATED = """gd => {  // the drawn point that is farthest from its neighbours, 
 }"""
 
 
+POINT = """(gd, row) => {  // where the point of a row is drawn
+    const {xaxis, yaxis} = gd._fullLayout, box = gd.getBoundingClientRect();
+    for (const trace of gd._fullData.filter(trace => trace.customdata))
+        for (const [i, x] of trace.x.entries())
+            if (trace.customdata[i] === row)
+                return {x: box.left + xaxis._offset + xaxis.l2p(x), y: box.top + yaxis._offset + yaxis.l2p(trace.y[i])};
+}"""
+
+
 def chart(page: Page, words: str) -> Any:
     """A drawn plotly chart by what it says of itself."""
     return page.get_by_role("figure", name=words).locator(".js-plotly-plot")
@@ -118,3 +127,22 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     page.reload()
     expect(page.locator(".ms-verdict")).to_have_text(minus(found.record["verdict"]))
     assert key in page.url
+
+    visit(page, "Predict")
+    page.get_by_label("SMILES, one a line; a name may follow").fill("CCO ethanol\nCCCCCCCCCCCCCCCCO cetyl alcohol\n")
+    page.get_by_text("Which molecules", exact=True).click()  # elsewhere: what was typed is read
+    page.get_by_role("button", name="Predict", exact=True).click()
+    drawn = chart(page, "Predictions, Beside the training part")
+    expect(drawn).to_be_visible(timeout=FIRST_CHART)
+    made = store.get(store.find(until(lambda: only(server.cache, "predict"), "the predictions", 60)).spec).table
+    panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
+    expect(panel).to_contain_text(made["id"][int(made["prediction"].argmax())])
+    settled(page, drawn)
+    for row in (1, 0, 1):
+        point = drawn.evaluate(POINT, row)
+        page.mouse.move(point["x"] - 3, point["y"])
+        page.mouse.move(point["x"], point["y"])
+        page.mouse.click(point["x"], point["y"])
+        expect(panel).to_contain_text(made["id"][row])
+        expect(panel).to_contain_text(f"{number(made['low'][row])} to {number(made['high'][row])}")
+    assert exceptions(page) == []
