@@ -125,6 +125,7 @@ class Predict(Spec[Predicted]):
             "seed": fit.record.get("seed"),
             "device": fit.record.get("device"),
             "dropped": lost(table),
+            "merged": int((table.dropped["what"] == "merged").sum()),
             "warnings": warnings,
         }
         return Predicted(pd.DataFrame(columns), record)

@@ -61,7 +61,8 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
     with st.container(border=True):
         one, two, three, four = st.columns(4)
         one.metric("Molecules", f"{record['molecules']:,}")
-        one.caption(f"{sum(record['known'].values()):,} of them of the fit’s own table")
+        merged = f"; {record['merged']:,} rows name one again" if record["merged"] else ""
+        one.caption(f"{sum(record['known'].values()):,} of them of the fit’s own table{merged}")
         if width is not None and kind == "binary":
             two.metric("Width of a range (typical)", number(2 * width["median"]))
             two.caption(f"from {number(2 * width['low'])} to {number(2 * width['high'])}")

@@ -101,6 +101,10 @@ def title_of(name: str) -> str:
 def key_metric(kind: str, summary: dict[str, Any]) -> str:
     """The one number of a product that a list shows; it never raises, whatever an old product says of itself."""
     try:
+        if "remote_below" in summary:  # predictions
+            width, unit = summary["width"][0], summary["unit"][0]
+            sure = f", ± {number(width['median'])} {unit}".rstrip() if width and summary["kinds"][0] != "binary" else ""
+            return f"{summary['molecules']:,} molecules{sure}"
         if "metrics" in summary:
             task = summary["tasks"][0]
             name = next(m for m in ("rmse", "auroc") if summary["metrics"]["test"][task].get(m) is not None)

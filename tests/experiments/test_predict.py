@@ -152,10 +152,10 @@ def test_what_cannot_be_compared_is_refused(made: tuple[Store, Baseline], other:
 def test_rows_that_are_no_molecule_are_named(made: tuple[Store, Baseline], tmp_path: Path) -> None:
     store, fit = made
     path = tmp_path / "pasted.smi"
-    path.write_text("CCO ethanol\nnonsense\nCCCl\n")
+    path.write_text("CCO ethanol\nnonsense\nCCCl\nOCC again\n")
     found = predicted(store, fit, path)
     assert [one["row"] for one in found.record["dropped"]] == [2] and "nonsense" in found.record["dropped"][0]["smiles"]
-    assert list(found.table["id"]) == ["ethanol", ""]
+    assert list(found.table["id"]) == ["ethanol", ""] and found.record["merged"] == 1
 
 
 def test_units_that_differ_are_said(made: tuple[Store, Baseline], alcohols: list, tmp_path: Path) -> None:

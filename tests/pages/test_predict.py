@@ -9,6 +9,7 @@ from core.line import Line
 from core.report import Report
 from core.spec import read_json
 from core.store import Store, make
+from pages.parts.words import key_metric
 
 
 def test_without_a_model_there_is_a_way_to_one(open_page, cache):
@@ -57,6 +58,9 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
         "Summary (JSON)",
         "Structures (SDF)",
     ]
+    told = key_metric("predict", Store(cache).get(stage.PREDICT).summary())
+    assert told.startswith("60 molecules, ± ") and told.endswith(" log10(mol/L)")
+    assert key_metric("predict", {"remote_below": 0.3, "molecules": 5, "width": [None], "unit": [""]}) == "5 molecules"
     picked = at.session_state[f"picked-{stage.PREDICT.key}"]
     table = Store(cache).get(stage.PREDICT).table
     assert picked == int(table["prediction"].argmax())
