@@ -194,7 +194,7 @@ def drawn(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
     order = st.segmented_control("Drawn", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
     column, ascending = ORDERS[order]
     shown = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
-    ranges = [f"{low:.2f}–{high:.2f}" if kind == "binary" else f"± {half:.2g}"
+    ranges = [f"{low:.2f}–{high:.2f}" if kind == "binary" else f"± {half:#.2g}".rstrip(".")
               for low, high, half in shown[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
     text = [one if np.isfinite(half) else "" for one, half in zip(ranges, shown["half"], strict=True)]
     near = [f"similar {value:.2f}" for value in shown["similarity"]]
@@ -207,7 +207,8 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
     """The first rows as a table with structures."""
     with st.expander("As a table", icon=":material/table:"):
         order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)
-        columns = ["structure", *(["label"] if "label" in order else []), "prediction", "low", "high"]
+        names = [name for name in order if str(name).lower() in NAMES][:1]
+        columns = ["structure", *names, *(["label"] if "label" in order else []), "prediction", "low", "high"]
         columns += [*(["spread"] if "spread" in order else []), "similarity", "part", "smiles"]
         st.dataframe(
             order.assign(structure=pictures(order["smiles"].tolist()))[columns],
