@@ -1,21 +1,18 @@
 """Predictions of a table by a fit: with intervals, what is like them, and errors where there are labels."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core.metrics import measure, rmse
+from core.tabled import Tabled
 
 OF_A_TASK = ("label", "prediction", "low", "high", "spread")
 DRAWS = 1000
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
+class Predicted(Tabled):
     """Predictions of molecules by a fit, in label units; probabilities for a binary task.
 
     `table`: a row a molecule. Of each task label, prediction, low, high (and of an ensemble spread), with `: <task>`
@@ -25,9 +22,6 @@ class Predicted:
     `record`: fit, level, tasks, kinds, unit, digests, what the test part says of the intervals, errors where there
     are labels, warnings.
     """
-
-    table: pd.DataFrame
-    record: dict[str, Any]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -40,18 +34,6 @@ class Predicted:
         mine = {named(name, task, self.tasks): name for name in OF_A_TASK}
         every = {named(name, other, self.tasks) for name in OF_A_TASK for other in self.tasks}
         return self.table[[name for name in self.table if name in mine or name not in every]].rename(columns=mine)
-
-    def summary(self) -> dict[str, Any]:
-        return self.record
-
-    def save(self, folder: Path) -> None:
-        self.table.to_parquet(folder / "table.parquet", index=False)
-        (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Predicted":
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / "table.parquet"), record)
 
 
 def named(what: str, task: str, tasks: tuple[str, ...]) -> str:

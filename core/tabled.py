@@ -1,4 +1,4 @@
-"""What the experiments on mixtures find: a table of numbers, and a record of what they say."""
+"""What an experiment finds: a table of numbers, and a record of what they say; those on mixtures also as text."""
 
 import json
 from dataclasses import dataclass

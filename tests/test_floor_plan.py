@@ -120,6 +120,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.mixture": {"core.data", "core.fits"},
     "core.mixture_figures": {"core.figures"},
     "core.mixture_tables": {"core.mixture"},
+    "core.predicted": {"core.tabled"},
     "core.prediction_figures": {"core.figures"},
     "core.tabled": {"core.mixture_tables"},
     "core.scores": {"core.data"},

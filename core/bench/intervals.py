@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.backbones import Pretrained
-from core.bench.quality import SPLITS, Cell, baseline, cells, network
+from core.bench.quality import SPLITS, Cell, baseline, made, network
 from core.bench.tables import MINI, TABLES
 from core.calibration import Calibration, spread_of
 from core.experiments import Ensemble, settled
@@ -16,7 +16,7 @@ from core.intervals import Intervals
 from core.learners import RandomForest, SupportVectors
 from core.report import Report
 from core.spec import Spec
-from core.store import Store, make
+from core.store import Store
 
 LEVEL = 0.9
 FAR = 1 / 3  # of the test part, furthest from the training part
@@ -53,18 +53,10 @@ def run(
     """
     given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
     rows: list[dict[str, Any]] = []
-    total, done = len(tables) * len(splits) * len(arms) * len(seeds), 0
-    for name in tables:
-        for split in splits:
-            for arm in arms:
-                found = []
-                for cell in cells(given[name], split, seeds, backbone):
-                    spec = settled(ARMS[arm](cell), store.files)
-                    fit = make(spec, store, report.part(done / total, (done + 1) / total))
-                    found.append({"fit": spec.key} | measured(fit))
-                    done += 1
-                rows.append({"table": name, "split": split, "arm": arm, "seeds": found})
-                show(line(rows[-1]))
+    for name, split, arm, fits in made(given, splits, {arm: ARMS[arm] for arm in arms}, seeds, backbone, store, report):
+        found = [{"fit": key} | measured(fit) for key, fit in fits]
+        rows.append({"table": name, "split": split, "arm": arm, "seeds": found})
+        show(line(rows[-1]))
     return rows
 
 

@@ -1,6 +1,5 @@
 """How good: test errors of networks and baselines on public tables, the same rows for all, several seeds."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,20 +86,32 @@ def run(
     """
     given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
     rows: list[dict[str, Any]] = []
-    total = len(tables) * len(splits) * len(arms) * len(seeds)
-    done = 0
-    for name in tables:
-        for split in splits:
-            for arm in arms:
-                found = []
-                for cell in cells(given[name], split, seeds, backbone):
-                    spec = settled(ARMS[arm](cell), store.files)
-                    fit = make(spec, store, dataclasses.replace(report.part(done / total, (done + 1) / total)))
-                    found.append((spec.key, fit))
-                    done += 1
-                rows.append(row(name, split, arm, found))
-                show(line(rows[-1]))
+    for name, split, arm, fits in made(given, splits, {arm: ARMS[arm] for arm in arms}, seeds, backbone, store, report):
+        rows.append(row(name, split, arm, fits))
+        show(line(rows[-1]))
     return rows
+
+
+def made(
+    tables: dict[str, Load],
+    splits: Sequence[str],
+    arms: dict[str, Callable[[Cell], Spec[Fit]]],
+    seeds: Sequence[int],
+    backbone: Pretrained,
+    store: Store,
+    report: Report,
+) -> Iterator[tuple[str, str, str, list[tuple[str, Fit]]]]:
+    """Of each table, split and arm the fits of all seeds with their keys; each is kept in the store."""
+    total, done = len(tables) * len(splits) * len(arms) * len(seeds), 0
+    for name, table in tables.items():
+        for split in splits:
+            for arm, recipe in arms.items():
+                found = []
+                for cell in cells(table, split, seeds, backbone):
+                    spec = settled(recipe(cell), store.files)
+                    found.append((spec.key, make(spec, store, report.part(done / total, (done + 1) / total))))
+                    done += 1
+                yield name, split, arm, found
 
 
 def row(table: str, split: str, arm: str, fits: list[tuple[str, Fit]]) -> dict[str, Any]:
