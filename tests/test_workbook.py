@@ -75,6 +75,17 @@ def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[...
             read_table(f"{path}#{name}")
 
 
+def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
+    made = openpyxl.Workbook()
+    for row in MOLECULES:
+        made.active.append(row)
+    made.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
+    made.save(tmp_path / "a.xlsx")
+    assert read_table(tmp_path / "a.xlsx").sheets == ("Sheet",)
+    with pytest.raises(BadInput, match="no sheet 'Chart'; it has 'Sheet'"):
+        read_table(f"{tmp_path / 'a.xlsx'}#Chart")
+
+
 def test_what_stands_around_the_table_is_left_out(book: Callable[..., Path]) -> None:
     rows = [["Results of 2024"], [], ["Lab", "4"], *MOLECULES]
     rows = [[None, *row, None, *["text"] * (row == ["CCN", 1])] for row in rows] + [[None], ["", " "]]

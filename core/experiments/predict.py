@@ -88,7 +88,7 @@ class Predict(Spec[Predicted]):
         for place, task in enumerate(tasks):
             given = {"label": measured, "prediction": values, "low": low, "high": high, "spread": apart}
             for name, found in given.items():
-                if found is not None and not (name == "label" and np.isnan(found).all()):
+                if found is not None and not (name == "label" and np.isnan(found[:, place]).all()):
                     columns[named(name, task, tasks)] = found[:, place]
         part = np.array(places(fit, smiles), object)
         new = part == NEW

@@ -39,8 +39,9 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
         try:
             seen = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
             filled = tuple(title for title, sheet in seen.items() if any(map(_is_filled, _rows(sheet))))
-            if wanted and wanted not in book.sheetnames:
-                raise BadInput(f"{name!r} has no sheet {wanted!r}; it has {_listed(book.sheetnames)}")
+            titles = [sheet.title for sheet in book.worksheets]  # charts are none of these
+            if wanted and wanted not in titles:
+                raise BadInput(f"{name!r} has no sheet {wanted!r}; it has {_listed(titles)}")
             if not wanted and not filled:
                 raise BadInput(f"{name!r} is empty: no sheet of it holds a cell")
             taken = wanted or next((title for title in filled if _has_molecules(seen[title], name)), filled[0])

@@ -133,6 +133,8 @@ def test_a_probability_comes_with_a_range_and_several_tasks_have_their_own_colum
     assert large["prediction"].between(0, 1).all() and (large["low"] <= large["high"]).all()
     assert large["low"].min() >= 0 and large["high"].max() <= 1
     assert (size["high"] > size["prediction"]).all() and "prediction: size" in found.table
+    half = make(settled(Predict(fit, table, labels=("size", "")), store.files), store, Report())
+    assert "label" in half.of("size") and "label" not in half.of("large")
     assert "prediction: large" not in size and {"similarity", "part"} <= set(size)
     assert found.record["held"][1] is None and found.record["kept"][1]["n"] == 10
     assert {"log_loss", "calibrated_log_loss"} < found.record["kept"][1].keys()
