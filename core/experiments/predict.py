@@ -223,5 +223,5 @@ def told(level: float, calibration: Calibration, columns: dict[str, Any]) -> lis
         needed = max(FEWEST, int(np.ceil(level / (1 - level))))
         found.append(f"no intervals: the validation part has fewer than {needed} labels, which this level wants")
     if cautions := sum(map(bool, columns["caution"])):
-        found.append(f"{cautions} of {n} molecules hold what the backbone does not know; see `caution`")
+        found.append(f"{cautions} of {n} molecules are unlike what the backbone was pre-trained on; see `caution`")
     return found

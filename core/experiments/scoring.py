@@ -163,7 +163,7 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
     """A function that scores any table with the vector that `scores` keep; loads the predictor once, for many chunks.
 
     Rows without a label get a slope and no score. Raises `BadInput` where the tasks differ. Its `check(smiles)` names
-    (row, sentence) of molecules that reach the backbone incompletely.
+    (row, sentence) of molecules that are unlike what the backbone was pre-trained on.
     """
     import torch
 

@@ -61,14 +61,15 @@ def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
 
 
 def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
-    """Sentences about molecules that the tokenizer cannot carry whole."""
+    """Sentences about molecules of which the backbone has something to say: unknown tokens, great length."""
     found = []
     for name, table in parts.items():
         faults = backbone.check(list(table.smiles))
         if faults:
             molecules = len({row for row, _ in faults})
             found.append(
-                f"{molecules} of {len(table)} {name} molecules reach the backbone incompletely: {faults[0][1]}"
+                f"{molecules} of {len(table)} {name} molecules are unlike what the backbone was pre-trained on; of the "
+                f"first: {faults[0][1]}"
             )
     return found
 
