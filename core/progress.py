@@ -116,6 +116,7 @@ class Pace:
         self._plan: dict[str, Share] = {}
         self._waiting: dict[str, float] = {}  # share of the parts of each kind that are not begun
         self._spent: dict[str, tuple[float, float]] = {}  # seconds and share of the parts of each kind that are made
+        self._beyond = 0.0  # share of the work that comes after the plan: one that is made for a part of it alone
         self._whole = Recent()
         self._key, self._part, self._began = "", Recent(), 0.0
         self._first: tuple[float, float] | None = None
@@ -124,6 +125,7 @@ class Pace:
     def plan(self, parts: dict[str, Share]) -> None:
         """What will be made, by key."""
         self._plan, self._key, self._waiting = dict(parts), "", collections.defaultdict(float)
+        self._beyond = max(1.0 - max((one.stop for one in parts.values()), default=1.0), 0.0)
         for one in parts.values():
             self._waiting[one.kind] += one.size
 
@@ -143,7 +145,9 @@ class Pace:
         usual = (time - began) / max(fraction - at_first, 1e-9)  # seconds for all the work, as far as is known
         if own is None:
             own = max(self._rate(part.kind, usual) * part.size - (time - self._began), 0.0)
-        return self._calmed(time, own + sum(self._rate(one, usual) * share for one, share in self._waiting.items()))
+        planned = own + sum(self._rate(one, usual) * share for one, share in self._waiting.items())
+        lately = usual if whole is None else whole / max(1.0 - fraction, 1e-9)
+        return self._calmed(time, planned + lately * self._beyond)
 
     def _begin(self, key: str, time: float) -> None:
         if self._key:

@@ -73,3 +73,14 @@ def test_what_is_not_of_the_plan_goes_by_the_whole():
     pace = Pace()
     pace.plan({"a": Share("train", 0.0, 1.0)})
     assert [pace(float(second), second / 100) for second in range(11)][-1] == pytest.approx(90, rel=0.02)
+
+
+def test_plans_one_after_another_tell_of_all_that_comes():
+    pace, clock, told = Pace(), 0.0, {}
+    for place in range(10):  # ten recipes, each a tenth of the work, each planned when its turn comes
+        pace.plan({f"fit {place}": Share("finetune", place / 10, (place + 1) / 10)})
+        for step in range(40):
+            told[clock] = pace(clock, (place + step / 40) / 10, f"fit {place}")
+            clock += 1.0
+    for moment in (60.0, 150.0, 250.0, 350.0):
+        assert told[moment] == pytest.approx(400.0 - moment, rel=0.15)
