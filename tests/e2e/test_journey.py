@@ -56,6 +56,17 @@ def settled(page: Page, element: Any) -> dict[str, float]:
     return box
 
 
+def press(page: Page, drawn: Any, where: str, *given: Any) -> dict[str, float]:
+    """Click on the drawn point that a function of the chart finds, once it stands still and has felt the pointer."""
+    settled(page, drawn)
+    point = drawn.evaluate(where, *given)
+    page.mouse.move(point["x"] - 3, point["y"])
+    page.mouse.move(point["x"], point["y"])
+    expect(drawn.locator(".hoverlayer .hovertext")).to_be_visible()
+    page.mouse.click(point["x"], point["y"])
+    return point
+
+
 def visit(page: Page, room: str) -> None:
     page.get_by_test_id("stSidebarNav").get_by_role("link", name=re.compile(room)).click()
     expect(page.get_by_role("heading", name=room, level=1)).to_be_visible()
@@ -96,12 +107,7 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     drawn = chart(page, "Label against prediction by score")
     expect(drawn).to_be_visible()
     shows(page, scores, int(scores.table["delta_loss"].argmin()))
-    settled(page, drawn)
-    point = drawn.evaluate(ISOLATED)
-    page.mouse.move(point["x"] - 3, point["y"])
-    page.mouse.move(point["x"], point["y"])
-    page.mouse.click(point["x"], point["y"])
-    shows(page, scores, point["row"])
+    shows(page, scores, press(page, drawn, ISOLATED)["row"])
 
     page.get_by_test_id("stMain").get_by_text("Table", exact=True).click()
     table = page.get_by_test_id("stDataFrame").first
@@ -137,12 +143,8 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     made = store.get(store.find(until(lambda: only(server.cache, "predict"), "the predictions", 60)).spec).table
     panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
     expect(panel).to_contain_text(made["id"][int(made["prediction"].argmax())])
-    settled(page, drawn)
     for row in (1, 0, 1):
-        point = drawn.evaluate(POINT, row)
-        page.mouse.move(point["x"] - 3, point["y"])
-        page.mouse.move(point["x"], point["y"])
-        page.mouse.click(point["x"], point["y"])
+        press(page, drawn, POINT, row)
         expect(panel).to_contain_text(made["id"][row])
         expect(panel).to_contain_text(f"{number(made['low'][row])} to {number(made['high'][row])}")
     assert exceptions(page) == []
