@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, identity, ring, shown_rows, with_unit
 
-MOST_BARS = 150  # points that have their interval drawn; of more only those that matter
+MOST_BARS = 150  # molecules up to which intervals are drawn; of more they are told
 
 
 def reach(table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460) -> go.Figure:
@@ -36,11 +36,13 @@ def against(table: pd.DataFrame, unit: str, picked: int | None = None, height: i
     rows = np.flatnonzero(table["label"].notna().to_numpy())
     rows = rows[shown_rows(table["label"].to_numpy(float)[rows])]
     some = table.iloc[rows]
-    missed = ((some["label"] < some["low"]) | (some["label"] > some["high"])).to_numpy(bool)
+    unknown = some["low"].isna().to_numpy()
+    inside = ((some["low"] <= some["label"]) & (some["label"] <= some["high"])).to_numpy(bool)
     identity(figure, some)
     for name, mine, colour, symbol in (
-        ("label inside its interval", ~missed, HELPFUL, "circle"),
-        ("outside", missed, HARMFUL, "diamond"),
+        ("label inside its interval", inside, HELPFUL, "circle"),
+        ("outside", ~inside & ~unknown, HARMFUL, "diamond"),
+        ("without an interval", unknown, NEUTRAL, "circle"),
     ):
         _with_bars(figure, table, rows[mine], "label", name, colour, symbol)
     _ringed(figure, table, "label", picked)

@@ -60,6 +60,11 @@ def test_intervals_are_drawn_while_they_can_be_told_apart_and_are_always_said() 
     assert drawn(reach(without, "", 0))[0].error_y.array is None and drawn(reach(without, "", 0))[0].hovertext[0] == ""
 
 
+def test_a_label_without_an_interval_is_not_said_to_lie_inside() -> None:
+    (only,) = drawn(against(table().assign(low=np.nan, high=np.nan), ""))
+    assert only.name.startswith("without an interval") and len(only.customdata) == 30
+
+
 def test_the_picked_one_is_ringed() -> None:
     some = table()
     ring = reach(some, "", 0.3, picked=7).data[-1]

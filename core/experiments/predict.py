@@ -14,10 +14,11 @@ from core.data import Dataset
 from core.experiments.applying import predictions
 from core.experiments.load import Load
 from core.experiments.molecules import Molecules
+from core.experiments.rows import kept_as
 from core.experiments.scoring import check_labels
 from core.fits import PARTS, Fit
 from core.intervals import FEWEST, share
-from core.predicted import Predicted, judged, named
+from core.predicted import OF_A_TASK, Predicted, judged, named
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 
@@ -100,7 +101,9 @@ class Predict(Spec[Predicted]):
             "caution": cautions(faults, len(smiles)),
         }
         warnings += told(self.level, calibration, columns)
-        columns |= {name if name not in columns else f"{name} (given)": one for name, one in table.columns.items()}
+        ours = {named(name, task, tasks) for name in OF_A_TASK for task in tasks}
+        for name, given in table.columns.items():
+            columns[kept_as(name, {*columns, *ours})] = given
         record = {
             "fit": self.fit.key,
             "fit_title": self.fit.title,

@@ -48,7 +48,7 @@ class Rows:
         new["caution"] = np.full(len(frame), "", object)
         new["caution"][rows] = self.cautions(molecules)
         new["unusable"] = np.array([reason or "" for _, reason in named], object)
-        other = {name: _other(name, {*frame, *new}) for name in new if name in frame}
+        other = {name: kept_as(name, {*frame, *new}) for name in new if name in frame}
         return frame.rename(columns=other).assign(**new), list(new), other.get(self.smiles, self.smiles), len(rows)
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
@@ -106,7 +106,7 @@ def _canonical(cell: str) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def _other(name: str, taken: Iterable[str]) -> str:
+def kept_as(name: str, taken: Iterable[str]) -> str:
     """What a column of the table is called where a new one has its name."""
     while name in taken:
         name += " (given)"

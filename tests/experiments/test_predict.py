@@ -160,6 +160,17 @@ def test_rows_that_are_no_molecule_are_named(made: tuple[Store, Baseline], tmp_p
     assert list(found.table["id"]) == ["ethanol", ""] and found.record["merged"] == 1
 
 
+def test_columns_of_the_table_are_not_taken_for_ours(made: tuple[Store, Baseline], tmp_path: Path) -> None:
+    store, fit = made
+    path = tmp_path / "named.csv"
+    path.write_text("smiles,label,prediction,prediction (given),spread\nCCO,a,b,c,d\nCCCl,e,f,g,h\n")
+    table = predicted(store, fit, path).table
+    assert "label" not in table and "spread" not in table and table["prediction"].dtype == float
+    assert list(table["label (given)"]) == ["a", "e"] and list(table["spread (given)"]) == ["d", "h"]
+    kept = {tuple(table[name]) for name in table if str(name).startswith("prediction (given)")}
+    assert kept == {("b", "f"), ("c", "g")}
+
+
 def test_units_that_differ_are_said(made: tuple[Store, Baseline], alcohols: list, tmp_path: Path) -> None:
     store, fit = made
     path = tmp_path / "sizes.csv"
