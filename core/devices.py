@@ -5,6 +5,8 @@ from torch import Tensor
 
 from core import multiplying
 
+ROUND = 8  # tokens of a batch on CUDA are filled up to a multiple: shapes are fewer, and come again (`core.replaying`)
+
 multiplying.choose()  # before anything is multiplied: whatever works with tensors asks here where they live
 
 

@@ -100,11 +100,36 @@ class Objective(nn.Module):
         `ids`, `mask` (b, l); `properties` (b, p), `labels` (b, t), gaps NaN. The generator, a CPU one whatever the
         device, hides tokens and chooses the molecules that stay whole.
         """
-        if not self.masked:
-            return self._total(None, *self._read(self.model(ids, mask), mask, properties, labels))
-        seen, guesses = self.corrupted(ids, generator)
-        hidden = self.model(seen, mask)
-        return self._total(self._guess(hidden, guesses), *self._read(hidden, mask, properties, labels))
+        return self.losses(self.hide(ids, mask, generator, properties, labels))
+
+    def hide(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        properties: Tensor | None = None,
+        labels: Tensor | None = None,
+        whole: float | None = None,
+    ) -> dict[str, Tensor]:
+        """What `losses` reads of a batch, the part that is drawn by chance.
+
+        `ids` with tokens hidden and `mask` (b, l); `places` (k,) of tokens to guess among all b·l, and what is `wanted`
+        there (k,), −100 for those that fill them up to a multiple of `ROUND`; `properties` and `labels` as given.
+        """
+        batch = {"ids": ids, "mask": mask, "properties": properties, "labels": labels}
+        if self.masked:
+            batch["ids"], guesses = self.corrupted(ids, generator, whole)
+            places = (guesses.flatten() != IGNORED).nonzero()[:, 0]  # (hidden tokens,)
+            more = -len(places) % ROUND
+            batch["wanted"] = functional.pad(guesses.flatten()[places], (0, more), value=IGNORED)
+            batch["places"] = functional.pad(places, (0, more))
+        return {name: value for name, value in batch.items() if value is not None}
+
+    def losses(self, batch: dict[str, Tensor]) -> Losses:
+        """The losses of what `hide` made of a batch."""
+        states = self.model(batch["ids"], batch["mask"])
+        masked = self._guess(states, batch) if "places" in batch else None
+        return self._total(masked, *self._read(states, batch["mask"], batch.get("properties"), batch.get("labels")))
 
     def held_out(
         self,
@@ -121,8 +146,8 @@ class Objective(nn.Module):
         """
         masked = None
         if self.masked:
-            seen, guesses = self.corrupted(ids, generator, whole=0.0)
-            masked = self._guess(self.model(seen, mask), guesses)
+            batch = self.hide(ids, mask, generator, whole=0.0)
+            masked = self._guess(self.model(batch["ids"], mask), batch)
         if not self._reads(properties, labels):
             return self._total(masked, None, None)
         return self._total(masked, *self._read(self.model(ids, mask), mask, properties, labels))
@@ -145,17 +170,14 @@ class Objective(nn.Module):
         spared = onto(spared, ids.device)[:, None]  # (b, 1)
         return torch.where(spared, ids, seen), guesses.masked_fill(spared, IGNORED)
 
-    def _guess(self, hidden: Tensor, guesses: Tensor) -> Tensor:
+    def _guess(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """`masking.guess_loss` without the logits of the tokens that nobody asks for, which cost most of the head.
 
         0 where nothing is hidden, a batch of whole molecules.
         """
-        asked = guesses != IGNORED
-        rows, wanted = hidden[asked], guesses[asked]  # (hidden tokens, h), (hidden tokens,)
-        more = -len(rows) % ROUND
-        rows, wanted = functional.pad(rows, (0, 0, 0, more)), functional.pad(wanted, (0, more), value=IGNORED)
+        rows, wanted = states.flatten(0, 1).index_select(0, batch["places"]), batch["wanted"]
         loss = functional.cross_entropy(_exact(self.model.lm_head(rows)), wanted, ignore_index=IGNORED, reduction="sum")
-        return loss / asked.sum().clamp(min=1)
+        return loss / (wanted != IGNORED).sum().clamp(min=1)
 
     def _reads(self, properties: Tensor | None, labels: Tensor | None) -> bool:
         wants_properties = self.property_head is not None and properties is not None

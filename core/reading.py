@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.corpus import ROUND, Corpus
-from core.devices import onto
+from core.corpus import Corpus
+from core.devices import ROUND, onto
 
 ENDS = ("<bos>", "<eos>", "<pad>")
 SHARE = 0.5  # of the free memory of an accelerator that a corpus may take

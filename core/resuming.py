@@ -25,6 +25,7 @@ class Progress:
     since_best: int = 0
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:

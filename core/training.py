@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core import memory
+from core.replaying import Lesson, Passes
 from core.report import Report
 from core.resuming import Progress, checkpoint, resumed, state
 from core.spec import BadInput
@@ -57,7 +58,7 @@ class Plan:
 def train(
     model: nn.Module,
     lengths: np.ndarray,
-    loss_of: Callable[[np.ndarray, np.ndarray, int], Tensor],
+    lesson: Lesson,
     evaluate: Callable[[], dict[str, float]],
     plan: Plan,
     report: Report,
@@ -68,7 +69,7 @@ def train(
     See `_trained`; running out of memory is a `BadInput` here, which says what to change.
     """
     try:
-        return _trained(model, lengths, loss_of, evaluate, plan, report, draw)
+        return _trained(model, lengths, lesson, evaluate, plan, report, draw)
     except Exception as error:
         if not memory.is_short(error):
             raise
@@ -83,7 +84,7 @@ def train(
 def _trained(
     model: nn.Module,
     lengths: np.ndarray,
-    loss_of: Callable[[np.ndarray, np.ndarray, int], Tensor],
+    lesson: Lesson,
     evaluate: Callable[[], dict[str, float]],
     plan: Plan,
     report: Report,
@@ -92,9 +93,9 @@ def _trained(
     """The loop itself.
 
     `lengths` (n, k): tokens of each training molecule in each of its k spellings, of which every epoch draws one;
-    `loss_of(rows, spellings, step)`: mean loss of those rows (b,), so spelled (b,); `evaluate()`: numbers of the
-    validation part, of which `valid_loss` decides; `draw`: as many rows as there are molecules, an epoch's, by default
-    each once. Raises `BadInput` when the loss is no longer finite.
+    `lesson`: what is learned from some of them; `evaluate()`: numbers of the validation part, of which `valid_loss`
+    decides; `draw`: as many rows as there are molecules, an epoch's, by default each once. Raises `BadInput` when the
+    loss is no longer finite.
     """
     moving = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _optimiser(moving, plan)
@@ -104,7 +105,7 @@ def _trained(
     average = {name: weight.detach().clone() for name, weight in moving.items()} if plan.averaging else {}
     progress = resumed(report.scratch, model, optimiser, moving, best, average)
     saved = began = time.monotonic() - progress.seconds
-    device = next(iter(moving.values())).device
+    passes = Passes(lesson, moving.values(), plan.precision)
     while progress.look < len(looks) and not (plan.patience and progress.since_best >= plan.patience):
         start = looks[progress.look - 1] if progress.look else 0
         torch.manual_seed(_mix(plan.seed, progress.look))
@@ -114,14 +115,11 @@ def _trained(
             rate = plan.learning_rate * _ramp(step, total, plan.warm_up)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["scale"] if step >= group["begins"] * total else 0.0
-            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                loss = loss_of(rows, spellings, step)
-            loss.backward()
+            losses.append(passes(lesson.lay(rows, spellings, step)))
             torch.nn.utils.clip_grad_norm_(moving.values(), plan.clip, foreach=True)
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            passes.clear()
             _follow(average, moving, plan.averaging, step)
-            losses.append(loss.detach())
             report(
                 (step + 1) / total, f"training, step {step + 1:,} of {total:,}", step=step + 1, epoch=(step + 1) / each
             )
@@ -147,6 +145,8 @@ def _trained(
             checkpoint(report.scratch, model, optimiser, moving, best, average, progress)
             saved = time.monotonic()
         report((step + 1) / total, f"evaluation {progress.look} of {len(looks)}", **point, **numbers)
+    if passes.refused:
+        progress.warnings.append(f"its steps could not be recorded and replayed, so they took longer: {passes.refused}")
     if not best:
         raise BadInput("no evaluation gave a finite validation loss; lower `learning_rate`")
     model.load_state_dict(best, strict=False)

@@ -74,6 +74,7 @@ STOREYS = [
     },
     {
         "core.training",
+        "core.replaying",
         "core.resuming",
         "core.masking",
         "core.objective",
@@ -133,7 +134,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.proof": {"core.predictor"},
     "core.frozen": {"core.predictor"},
     "core.portable": {"core.committee", "core.predictor"},
-    "core.training": {"core.resuming"},
+    "core.training": {"core.replaying", "core.resuming"},
     "core.directional": {"core.influence"},
     "core.influence": {"core.directional", "core.gram"},
     "core.gram": {"core.influence", "core.layers"},

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from core import training
+from core.replaying import Lesson
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput
 from core.training import Plan, train
@@ -31,15 +32,20 @@ class Toy:
         self.net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
         self.lengths = np.stack([np.arange(37) % 7, np.arange(37) % 5], 1)
 
-    def loss_of(self, rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-        return ((self.net(self.x[rows]) - self.y[rows]) ** 2).mean()
+    @property
+    def lesson(self) -> Lesson:
+        return Lesson(
+            lambda rows, spellings, step: {"x": self.x[rows], "y": self.y[rows]},
+            lambda batch: ((self.net(batch["x"]) - batch["y"]) ** 2).mean(),
+            steady=True,
+        )
 
     def look(self) -> dict[str, float]:
         with torch.no_grad():
             return {"valid_loss": float(((self.net(self.x) - self.y) ** 2).mean())}
 
     def run(self, plan: Plan = PLAN, report: Report = SILENT) -> training.Progress:
-        return train(self.net, self.lengths, self.loss_of, self.look, plan, report)
+        return train(self.net, self.lengths, self.lesson, self.look, plan, report)
 
 
 def test_it_learns_and_keeps_the_best() -> None:
@@ -170,7 +176,7 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pyte
         return {"valid_loss": 1.0 / len(seen)}
 
     monkeypatch.setattr(training, "_follow", follow)
-    train(toy.net, toy.lengths, toy.loss_of, look, replace(PLAN, averaging=0.9), SILENT)
+    train(toy.net, toy.lengths, toy.lesson, look, replace(PLAN, averaging=0.9), SILENT)
     for name, weight in toy.net.named_parameters():
         assert torch.equal(weight, seen[-1][name])
         torch.testing.assert_close(weight.detach(), mean[name])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from core.backbones import dropout
 from core.backbones.molformer import Molformer, load
 from core.backbones.tokenizer import MolformerTokenizer
+from core.devices import ROUND, onto
 
 LAYER = r"encoder\.layer\.\d+\."
 
@@ -18,7 +19,7 @@ LAYER = r"encoder\.layer\.\d+\."
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, files,
+    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, steady, files,
     embedding, batch, embed, lengths, check, thin and save.
     """
 
@@ -75,10 +76,19 @@ class Backbone(nn.Module):
     def device(self) -> torch.device:
         return self.model.LayerNorm.weight.device
 
+    @property
+    def steady(self) -> bool:
+        """Whether it does the same work for every batch of one shape (`core.replaying`)."""
+        return not self.model.redraw
+
     def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights; nothing is cut off."""
+        """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights; nothing is cut off.
+
+        On CUDA more of it is padding: shapes are fewer, and come again.
+        """
         device = self.device
-        return {name: torch.from_numpy(array).to(device) for name, array in self.tokenizer.padded(smiles).items()}
+        arrays = self.tokenizer.padded(smiles, ROUND if device.type == "cuda" else 1)
+        return {name: onto(torch.from_numpy(array), device) for name, array in arrays.items()}
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """Embeddings (b, h) of a batch; padding has no part in them."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -10,6 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from core.backbones.vocabulary import BOS, EOS, MASK, PAD, PATTERN, SPECIAL, TOKEN, UNK
 from core.spec import BadInput
+
+KEPT = 100_000  # molecules whose ids are kept: a training reads the same ones in every epoch
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,13 @@ class Reading:
         if self.length > longest:
             found.append(f"it has {self.length} tokens, more than the {longest} of pre-training; it is read whole")
         return found
+
+
+class Kept(dict[str, list[int]]):
+    """Ids that were read before; a copy of the tokenizer begins anew."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
+        return Kept()
 
 
 class MolformerTokenizer(PreTrainedTokenizerFast):
@@ -87,21 +97,29 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
         )
 
     def ids(self, smiles: Sequence[str]) -> list[list[int]]:
-        """Token ids of each molecule, `<bos>` and `<eos>` with them; never cut, never padded."""
-        backend = self.backend_tokenizer
+        """Token ids of each molecule, `<bos>` and `<eos>` with them; never cut, never padded. To be read only."""
+        backend, kept = self.backend_tokenizer, self.__dict__.setdefault("kept", Kept())
         backend.no_truncation()  # an earlier call with `padding=True` leaves its setting behind
         backend.no_padding()
         try:
-            return [encoding.ids for encoding in backend.encode_batch_fast(list(smiles))]
+            new = [one for one in dict.fromkeys(smiles) if one not in kept]
+            read = {one: encoding.ids for one, encoding in zip(new, backend.encode_batch_fast(new), strict=True)}
         except TypeError:
             wrong = next((value for value in smiles if not isinstance(value, str)), smiles)
             raise BadInput(f"a SMILES is text, got {wrong!r:.80}; drop the rows without one") from None
+        rows = [read[one] if one in read else kept[one] for one in smiles]
+        if len(kept) + len(read) > KEPT:
+            kept.clear()
+        if len(read) <= KEPT:
+            kept.update(read)
+        return rows
 
-    def padded(self, smiles: Sequence[str]) -> dict[str, np.ndarray]:
-        """`input_ids` and `attention_mask` (n, longest), int64, padded on the right."""
+    def padded(self, smiles: Sequence[str], multiple: int = 1) -> dict[str, np.ndarray]:
+        """`input_ids` and `attention_mask` (n, longest), int64, padded on the right, up to a `multiple` of tokens."""
         rows = self.ids(smiles)
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        mask = np.arange(lengths.max(initial=2)) < lengths[:, None]
+        longest = -(-int(lengths.max(initial=2)) // multiple) * multiple
+        mask = np.arange(longest) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_token_id, dtype=np.int64)
         ids[mask] = [token for row in rows for token in row]
         return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}

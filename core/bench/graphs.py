@@ -107,25 +107,18 @@ def timed(work: Callable[[], Any]) -> float:
 
 def ours(smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
-    import torch
-
     from core.backbones import Gnn
+    from core.bench.training import lesson
     from core.predictor import Predictor
     from core.report import SILENT
     from core.training import Plan, train
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
     predictor.backbone.thin(0.0)
-    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
-
-    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-        return predictor.loss(
-            predictor(predictor.encode([smiles[row] for row in rows])), labels[torch.from_numpy(rows)]
-        )
-
+    lengths, learned = predictor.backbone.lengths(smiles)[:, None], lesson(predictor, smiles, targets)
     plan = Plan(epochs=1, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
                 warm_up=0.1, clip=1.0, patience=0, precision="float32", seed=0)  # fmt: skip
-    return timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT))
+    return timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT))
 
 
 def plain(made: list["Graph"], targets: np.ndarray) -> float:

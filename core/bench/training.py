@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import torch
 
     from core.predictor import Predictor
+    from core.replaying import Lesson
 
 MOLECULES, BATCH, REPEATS = 1024, 32, 3
+EPOCHS = 10  # of the head alone, and on CUDA of all weights
 RATE = 1e-5  # small: what is measured is time
 
 
@@ -82,6 +84,10 @@ def _precision(name: str) -> str:
     return arithmetic("auto", _device(), SIZES[name].hidden_size)
 
 
+def _epochs() -> int:
+    return EPOCHS if _device().type == "cuda" else 1
+
+
 def _table() -> tuple[list[str], np.ndarray]:
     """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
     from core.experiments import Load
@@ -123,21 +129,41 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
+def lesson(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known: Any = None) -> "Lesson":
+    """These molecules and labels (n, t), as a fit learns from them; `known`: their embeddings (n, h)."""
     import torch
 
-    from core.methods import Full
+    from core.devices import onto
+    from core.replaying import Lesson
+
+    labels = predictor.scaled(targets)
+
+    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+        picked = onto(torch.from_numpy(rows), labels.device)
+        batch = predictor.encode([smiles[row] for row in rows], embedding=None if known is None else known[picked])
+        return batch | {"targets": labels[picked]}
+
+    def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return predictor.loss(predictor(batch), batch["targets"])
+
+    return Lesson(lay, loss, steady=predictor.backbone.steady)
+
+
+def _epoch(predictor: "Predictor", smiles: list[str], learned: "Lesson", plan: Any) -> float:
+    """Seconds of an epoch by the loop that every fine-tuning goes through."""
     from core.report import SILENT
     from core.training import train
 
+    lengths = predictor.backbone.lengths(smiles)[:, None]
+    return _timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT)) / plan.epochs
+
+
+def _ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
+    """On CUDA as many epochs as a fit has: the first ones record what the others replay."""
+    from core.methods import Full
+
     predictor = _predictor(name, Full())
-    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
-
-    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-        outputs = predictor(predictor.encode([smiles[row] for row in rows]))
-        return predictor.loss(outputs, labels[torch.from_numpy(rows)])
-
-    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, _plan(name), SILENT))
+    return _epoch(predictor, smiles, lesson(predictor, smiles, targets), _plan(name, _epochs()))
 
 
 def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
@@ -214,22 +240,9 @@ def _forward(name: str, smiles: list[str]) -> float:
 
 def _head(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch of the head alone once the embeddings are there."""
-    import torch
-
     from core.frozen import embeddings
     from core.methods import Head
-    from core.report import SILENT
-    from core.training import train
 
     predictor = _predictor(name, Head())
     known = embeddings(predictor, smiles, _precision(name))
-    lengths, labels = predictor.backbone.lengths(smiles)[:, None], predictor.scaled(targets)
-
-    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-        picked = torch.from_numpy(rows)
-        batch = predictor.encode([smiles[row] for row in rows], embedding=known[picked])
-        return predictor.loss(predictor(batch), labels[picked])
-
-    epochs = 5
-    plan = _plan(name, epochs)
-    return _timed(lambda: train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)) / epochs
+    return _epoch(predictor, smiles, lesson(predictor, smiles, targets, known), _plan(name, EPOCHS))

@@ -81,8 +81,9 @@ class Adapt(Spec[Checkpoint]):
     ) -> Checkpoint:
         import torch
 
-        from core.devices import best_device
+        from core.devices import best_device, onto
         from core.objective import Objective
+        from core.replaying import Lesson
         from core.training import Plan, arithmetic, cost, train
 
         report(0, "loading the backbone")
@@ -113,12 +114,14 @@ class Adapt(Spec[Checkpoint]):
             """What the objective is called with."""
             number = int(np.random.SeedSequence(seed).generate_state(1)[0])
             found = body.batch(smiles)
-            known = None if targets is None else torch.from_numpy(targets).to(device)
+            known = None if targets is None else onto(torch.from_numpy(targets), device)
             return found["input_ids"], found["attention_mask"], torch.Generator().manual_seed(number), known
 
-        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+        def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
             targets = wanted[rows] if described else None
-            return objective(*batch([learn[row] for row in rows], targets, [self.seed, step])).total
+            return objective.hide(*batch([learn[row] for row in rows], targets, [self.seed, step]))
+
+        lesson = Lesson(lay, lambda batch: objective.losses(batch).total, steady=body.steady)
 
         @torch.no_grad()
         def look() -> dict[str, float]:
@@ -152,7 +155,7 @@ class Adapt(Spec[Checkpoint]):
             precision=arithmetic(self.precision, device, body.width),
             seed=self.seed,
         )
-        progress = train(objective, body.lengths(learn)[:, None], loss_of, look, plan, report.part(begun, 0.99))
+        progress = train(objective, body.lengths(learn)[:, None], lesson, look, plan, report.part(begun, 0.99))
         best = progress.curve[progress.best_look - 1]
         record = {
             "backbone": body.name,
@@ -168,7 +171,7 @@ class Adapt(Spec[Checkpoint]):
             **meter.reading(),
             "learning_rate": plan.learning_rate,
             "seed": self.seed,
-            "warnings": warnings,
+            "warnings": warnings + progress.warnings,
             **cost(body),
         }
         folder = report.folder()

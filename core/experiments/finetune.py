@@ -113,10 +113,11 @@ class FineTune(Spec[Fit]):
     ) -> Fit:
         import torch
 
-        from core.devices import best_device
+        from core.devices import best_device, onto
         from core.frozen import fits, stands_still
         from core.predictor import Predictor
         from core.proof import put_to_work
+        from core.replaying import Lesson
         from core.training import cost
         from core.training import train as run
 
@@ -148,17 +149,24 @@ class FineTune(Spec[Fit]):
         still = stands_still(predictor) and fits(predictor, lengths.size)
         known = self.embedded(predictor, written, plan.precision, report.part(0.03, 0.6)) if still else None
 
-        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-            smiles = [train.smiles[row] for row in rows]
+        def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+            smiles, at = [train.smiles[row] for row in rows], onto(torch.from_numpy(rows), device)
             if known is None:
-                batch = predictor.encode(smiles, [written[k][row] for k, row in zip(spellings, rows, strict=True)])
+                read = [written[k][row] for k, row in zip(spellings, rows, strict=True)]
+                batch = predictor.encode(smiles, read)
             else:
-                batch = predictor.encode(smiles, embedding=known[torch.from_numpy(spellings), torch.from_numpy(rows)])
-            return predictor.loss(predictor(batch), targets[torch.as_tensor(rows, device=device)])
+                batch = predictor.encode(smiles, embedding=known[onto(torch.from_numpy(spellings), device), at])
+            return batch | {"targets": targets[at]}
+
+        lesson = Lesson(
+            lay,
+            lambda batch: predictor.loss(predictor(batch), batch["targets"]),
+            steady=body.steady or known is not None,
+        )
 
         look = validation(predictor, valid, report, still)
         prepared = time.monotonic() - began
-        progress = run(predictor, lengths, loss_of, look, plan, report.part(0.6 if still else 0.03, 0.97))
+        progress = run(predictor, lengths, lesson, look, plan, report.part(0.6 if still else 0.03, 0.97))
         taken = meter.reading()
         proven = proof.check(predictor)
         found = {}
@@ -168,7 +176,7 @@ class FineTune(Spec[Fit]):
         told = judged(parts, found)
         warnings += faults(train, valid, found["valid"])
         warnings += hardly_learned(train.tasks, train.kinds, told["metrics"]["train"])
-        warnings += held(predictor, found)
+        warnings += held(predictor, found) + progress.warnings
         best, last = progress.curve[progress.best_look - 1], progress.curve[-1]
         record = {
             **told,

@@ -109,6 +109,7 @@ class Multitask(Spec[Trunk]):
         from core.devices import best_device
         from core.experiments.batches import Batches, predictions
         from core.heads import Heads, labelled
+        from core.replaying import Lesson
         from core.training import Plan, arithmetic, cost
         from core.training import train as run
 
@@ -130,10 +131,12 @@ class Multitask(Spec[Trunk]):
         paced = sum(len(one.parts["train"]) for one in as_long_as)
         steps = self.epochs * math.ceil(paced / self.batch_size) if paced and self.steps is None else self.steps
 
-        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-            read = [written[way][row] for way, row in zip(spellings, rows, strict=True)]
-            embedded = model.embed(read)
-            return model.total(model.losses(embedded, batches.given(rows, embedded[2])), embedded[0])
+        def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Any]:
+            return {"rows": rows, "read": [written[way][row] for way, row in zip(spellings, rows, strict=True)]}
+
+        def loss(batch: dict[str, Any]) -> torch.Tensor:
+            embedded = model.embed(batch["read"])
+            return model.total(model.losses(embedded, batches.given(batch["rows"], embedded[2])), embedded[0])
 
         plan = Plan(
             epochs=self.epochs,
@@ -151,7 +154,7 @@ class Multitask(Spec[Trunk]):
             sorted=32 if body.spells else 0,
         )
         look = self.look(model, members, labels, report)
-        progress = run(model, lengths, loss_of, look, plan, report.part(0.1, 0.97),
+        progress = run(model, lengths, Lesson(lay, loss, steady=False), look, plan, report.part(0.1, 0.97),
                        lambda generator: drawn(sizes, self.mixing, generator))  # fmt: skip
         best = progress.curve[progress.best_look - 1]
         told, rows = [], []
@@ -199,7 +202,7 @@ class Multitask(Spec[Trunk]):
             "precision": plan.precision,
             **meter.reading(),
             "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
-            "warnings": warnings,
+            "warnings": warnings + progress.warnings,
         }
         folder = report.folder()
         body.save(folder / "backbone")

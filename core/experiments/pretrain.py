@@ -77,6 +77,7 @@ class Pretrain(Spec[Checkpoint]):
         from core.devices import best_device
         from core.objective import Objective
         from core.reading import reader
+        from core.replaying import Lesson
         from core.training import Plan, arithmetic, cost, train
 
         if len(corpus) < self.held_out + self.batch_size:
@@ -118,9 +119,11 @@ class Pretrain(Spec[Checkpoint]):
         body.thin(self.dropout)
         read = reader(corpus, body.tokenizer, device, described=bool(self.described), measured=bool(self.measured))
 
-        def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
+        def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
             chance = int(np.random.default_rng([self.seed, step, 2]).integers(2**62))
-            return objective(*read(learn[rows], spellings, torch.Generator().manual_seed(chance))).total
+            return objective.hide(*read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
+
+        lesson = Lesson(lay, lambda batch: objective.losses(batch).total, steady=body.steady)
 
         @torch.no_grad()
         def look() -> dict[str, float]:
@@ -154,7 +157,7 @@ class Pretrain(Spec[Checkpoint]):
             precision=arithmetic(self.precision, device, body.width),
             seed=self.seed,
         )
-        progress = train(objective, corpus.lengths()[learn], loss_of, look, plan, report.part(0, 0.99))
+        progress = train(objective, corpus.lengths()[learn], lesson, look, plan, report.part(0, 0.99))
         if self.half:
             with torch.no_grad():
                 for tensor in (*body.parameters(), *body.buffers()):
@@ -185,7 +188,8 @@ class Pretrain(Spec[Checkpoint]):
             "seed": self.seed,
             "recipe": self.key,
             "corpus": corpus.summary() | {"recipe": self.corpus.key},
-            "warnings": [] if fresh else [*unknown(corpus, body), *remembered(corpus, valid, body.name, origin)],
+            "warnings": progress.warnings
+            + ([] if fresh else [*unknown(corpus, body), *remembered(corpus, valid, body.name, origin)]),
             **cost(body),
         }
         if not fresh:

@@ -132,3 +132,27 @@ def test_the_fixed_vocabulary_covers_chemistry() -> None:
     ]
     tokenizer = MolformerTokenizer.of(FIXED)
     assert [tokenizer.lost(smiles).faults(202) for smiles in drugs] == [[]] * len(drugs)
+
+
+def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.backbones.tokenizer.KEPT", 3)
+    smiles = ["CCO", "C", "CCO", "c1ccccc1"]
+    tokenizer, fresh = (MolformerTokenizer.of(cases["vocab"]) for _ in range(2))
+    wanted = fresh.ids(smiles)
+    assert tokenizer.ids(smiles) == wanted
+    assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth makes room"
+    many = ["C" * n for n in range(1, 9)]  # more than are kept
+    assert (
+        [len(row) for row in tokenizer.ids(many)]
+        == [n + 2 for n in range(1, 9)]
+        == [len(row) for row in tokenizer.ids(many)]
+    )
+    assert tokenizer.ids([]) == [] and copy.deepcopy(tokenizer).ids(smiles) == wanted
+
+
+def test_padding_up_to_a_multiple_hides_behind_the_mask(cases: dict) -> None:
+    tokenizer = MolformerTokenizer.of(cases["vocab"])
+    plain, wider = tokenizer.padded(["CCO", "C"]), tokenizer.padded(["CCO", "C"], 8)
+    assert wider["input_ids"].shape == (2, 8) and tokenizer.padded(["C" * 6], 8)["input_ids"].shape == (1, 8)
+    assert (wider["input_ids"][:, :5] == plain["input_ids"]).all() and not wider["attention_mask"][:, 5:].any()
+    assert (wider["input_ids"][:, 5:] == tokenizer.pad_token_id).all()

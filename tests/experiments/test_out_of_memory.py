@@ -104,7 +104,7 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     def short(*_: Any, **__: Any) -> None:
         raise SHORT[0]
 
-    monkeypatch.setattr(Objective, "forward", short)
+    monkeypatch.setattr(Objective, "losses", short)
     with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
         make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
 
@@ -115,7 +115,8 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))],
 )
 def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Path, device: str) -> None:
-    env = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
+    paths = [str(ROOT / "tests"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     if device == "cpu":
         env["CUDA_VISIBLE_DEVICES"] = ""
     run = [sys.executable, "-m", "shortage", str(tmp_path)]

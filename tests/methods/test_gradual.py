@@ -7,6 +7,7 @@ import torch
 from core.backbones import Gnn, Untrained
 from core.methods import Gradual
 from core.predictor import Predictor
+from core.replaying import Lesson
 from core.report import SILENT
 from core.training import Plan, train
 
@@ -41,15 +42,16 @@ def test_weights_stay_until_their_turn() -> None:
     before = {weight: value.detach().clone() for weight, value in predictor.named_parameters()}
     labels = torch.arange(float(len(SMILES)))[:, None] / 8 - 1
 
-    def loss_of(rows: np.ndarray, spellings: np.ndarray, step: int) -> torch.Tensor:
-        return predictor.loss(predictor(predictor.encode([SMILES[row] for row in rows])), labels[rows])
+    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+        return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
 
+    lesson = Lesson(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), steady=False)
     plan = Plan(
         epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warm_up=0.0, clip=1.0,
         patience=0, precision="float32", seed=0, begins=tuple(Gradual(until=1.0).begins(predictor)),
     )  # fmt: skip
     lengths = predictor.backbone.lengths(SMILES)[:, None]
-    train(predictor, lengths, loss_of, lambda: {"valid_loss": 0.0}, plan, SILENT)
+    train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT)
     moved = {weight for weight, value in predictor.named_parameters() if not torch.equal(value, before[weight])}
     assert any(weight.startswith("head.") for weight in moved)
     assert any(weight.startswith("backbone.model.layers.2") for weight in moved)
