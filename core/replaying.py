@@ -66,10 +66,16 @@ class Passes:
             for weight in self.moving:
                 weight.grad = None
 
+    def end(self) -> None:
+        """Give back what recordings and gradients hold."""
+        self.records = False
+        self.recordings.clear()
+        self.clear()
+
     def worked(self, batch: dict[str, Any], shape: Any = None) -> Tensor:
         """A pass as it comes."""
-        if self.records:
-            torch._foreach_zero_([weight.grad for weight in self.moving if weight.grad is not None])
+        if self.records and (slopes := [weight.grad for weight in self.moving if weight.grad is not None]):
+            torch._foreach_zero_(slopes)
         before = 0 if shape is None else torch.cuda.memory_allocated(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             loss = self.lesson.loss(batch)
@@ -93,13 +99,10 @@ class Passes:
         except RuntimeError as error:  # of whatever the loss did that no recording may
             self.refused = str(error).splitlines()[0]
             BROKEN.append(graph)
-            self.records = False
-            self.recordings.clear()
-            generator.graphsafe_set_state(
-                torch.Generator(self.device).graphsafe_get_state()
-            )  # it thinks it is recorded
+            fresh = torch.Generator(self.device).graphsafe_get_state()  # the old state believes that it is recorded
+            generator.graphsafe_set_state(fresh)
             generator.set_state(chance)
-            self.clear()
+            self.end()
 
 
 class Recording:

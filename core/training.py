@@ -145,6 +145,7 @@ def _trained(
             checkpoint(report.scratch, model, optimiser, moving, best, average, progress)
             saved = time.monotonic()
         report((step + 1) / total, f"evaluation {progress.look} of {len(looks)}", **point, **numbers)
+    passes.end()
     if passes.refused:
         progress.warnings.append(f"its steps could not be recorded and replayed, so they took longer: {passes.refused}")
     if not best:

@@ -1,7 +1,8 @@
 """How fast a training is: an epoch of ours beside one of transformers' `Trainer`, and beside three forward passes.
 
 Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out. Which
-library multiplies is ours to choose (`core.multiplying`); `Trainer` has the one that torch takes by itself.
+library multiplies is ours to choose (`core.multiplying`); `Trainer` has the one that torch takes by itself. On CUDA a
+training replays its passes (`core.replaying`); the three forward passes are worked out one by one and no floor to it.
 """
 
 import contextlib

@@ -161,7 +161,7 @@ class FineTune(Spec[Fit]):
         lesson = Lesson(
             lay,
             lambda batch: predictor.loss(predictor(batch), batch["targets"]),
-            steady=body.steady or known is not None,
+            steady=known is not None or (body.steady and getattr(self.method, "steady", True)),
         )
 
         look = validation(predictor, valid, report, still)

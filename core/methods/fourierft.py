@@ -24,6 +24,7 @@ class FourierFT:
     name: ClassVar[str] = "FourierFT"
     rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 0.1  # and for the head's, times this
+    steady: ClassVar[bool] = False  # `peft` brings the places of the waves from the CPU at every pass
 
     waves: int = Field(default=256, ge=1, le=1_000_000, description="waves that make up a change")
     scale: float = Field(default=100.0, gt=0, description="a change counts so many times")
