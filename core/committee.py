@@ -1,4 +1,4 @@
-"""What predicts, as the folder of a fit has it: a network, a baseline, or several of one kind and their mean."""
+"""What predicts, as the folder of a fit has it: a network, a baseline, a trunk under one head, or several's mean."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from core.report import SILENT, Report
 from core.spec import BadInput
 
 if TYPE_CHECKING:
+    from core.one_head import OneHead
     from core.predictor import Predictor
 
 ABOUT = "committee.json"
@@ -23,7 +24,7 @@ ABOUT = "committee.json"
 class Committee:
     """Several models of the same tasks; together they predict the mean of what each predicts."""
 
-    members: tuple[Union["Predictor", Learned], ...]
+    members: tuple[Union["Predictor", "OneHead", Learned], ...]
 
     def each(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:
         """Predictions (m, n, t) of every member: label units for regression, probabilities for binary tasks."""
@@ -65,12 +66,13 @@ def spread(predictions: np.ndarray) -> np.ndarray:
     return (predictions - predictions[0]).std(0, ddof=1)  # of members that agree to the last bit exactly 0
 
 
-def load(folder: Path, report: Report = SILENT) -> Union["Predictor", Learned, Committee]:
+def load(folder: Path, report: Report = SILENT) -> Union["Predictor", "OneHead", Learned, Committee]:
     """The model that lies in a folder; all of them have `predict` and `check`. Raises `BadInput`."""
     if Committee.lies_in(folder):
         return Committee.load(folder, report)
     if Learned.lies_in(folder):
         return Learned.load(folder, report)
+    from core.one_head import OneHead
     from core.predictor import Predictor
 
-    return Predictor.load(folder)
+    return OneHead.load(folder) if OneHead.lies_in(folder) else Predictor.load(folder)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +16,7 @@ from torch.nn import functional
 from core.mixture import Learning, Tables
 from core.spec import BadInput
 
+HEADS, WEIGHTS = "heads.json", "heads.safetensors"
 QUARTILES = 1.349  # standard deviations between the quartiles of a normal distribution
 
 
@@ -172,22 +174,28 @@ class Heads(nn.Module):
         return torch.stack(found).sum()
 
     def save(self, folder: Path) -> None:
-        """heads.safetensors and heads.json, without the trunk."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {name: value for name, value in self.state_dict().items() if not name.startswith("backbone.")}
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()},
-                  folder / "heads.safetensors")  # fmt: skip
-        about = [
-            {"learning": dataclasses.asdict(head.learning), "tasks": head.tasks, "kinds": head.kinds}
-            for head in self.heads
-        ]
-        (folder / "heads.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        """The heads by themselves, without the trunk."""
+        save_heads(self.heads, folder, {} if self.variances is None else {"variances": self.variances})
+
+
+def save_heads(heads: Iterable[Head], folder: Path, more: dict[str, Tensor] | None = None) -> None:
+    """heads.safetensors, with `more` tensors, and heads.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state, about = dict(more or {}), []
+    for place, head in enumerate(heads):
+        state |= {f"heads.{place}.{name}": value for name, value in head.state_dict().items()}
+        about.append({"learning": dataclasses.asdict(head.learning), "tasks": head.tasks, "kinds": head.kinds})
+    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, folder / WEIGHTS)
+    (folder / HEADS).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 def load_heads(folder: Path, width: int) -> list[Head]:
-    """The heads kept in a folder, in evaluation mode, for a trunk of this width."""
-    about = json.loads((folder / "heads.json").read_text(encoding="utf-8"))
-    state, found = load_file(folder / "heads.safetensors"), []
+    """The heads kept in a folder, in evaluation mode, for a trunk of this width. Raises `BadInput`."""
+    try:
+        about = json.loads((folder / HEADS).read_text(encoding="utf-8"))
+        state, found = load_file(folder / WEIGHTS), []
+    except (OSError, json.JSONDecodeError, SafetensorError) as error:
+        raise BadInput(f"{folder} holds no readable heads ({error}); delete the run and make it again") from None
     for place, one in enumerate(about):
         head = Head(Learning(**one["learning"]), one["tasks"], one["kinds"], width, 0.0)
         start = f"heads.{place}."

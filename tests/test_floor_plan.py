@@ -70,6 +70,7 @@ STOREYS = [
         "core.frozen",
         "core.document",
         "core.heads",
+        "core.one_head",
         "core.trunk",
     },
     {
@@ -130,7 +131,8 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.comparison": {"core.fits"},
     "core.arm_figures": {"core.figures"},
     "core.figures": {"core.data", "core.scores", "core.fits", "core.comparison"},
-    "core.committee": {"core.predictor", "core.learned"},
+    "core.committee": {"core.predictor", "core.learned", "core.one_head"},
+    "core.one_head": {"core.frozen", "core.heads"},
     "core.proof": {"core.predictor"},
     "core.frozen": {"core.predictor"},
     "core.portable": {"core.committee", "core.predictor"},

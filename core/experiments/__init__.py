@@ -10,6 +10,7 @@ from core.experiments.excerpt import Excerpt
 from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
+from core.experiments.headed import Headed
 from core.experiments.influence import Influence
 from core.experiments.join import Join
 from core.experiments.landscape import Landscape
@@ -46,6 +47,7 @@ __all__ = [
     "Few",
     "FineTune",
     "Gather",
+    "Headed",
     "Influence",
     "Join",
     "Landscape",

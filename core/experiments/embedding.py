@@ -10,9 +10,11 @@ import pandas as pd
 
 from core.backbones import Pretrained
 from core.backbones.checkpoint import Checkpoint
+from core.committee import Committee, load
 from core.data import Dataset
 from core.experiments.applying import apply, product_of
 from core.fits import Fit
+from core.learned import Learned
 from core.report import Report
 from core.spec import BadInput, Spec, as_json
 
@@ -89,17 +91,17 @@ def _backbone(store: Any, start: str) -> tuple[Any, Any]:
             f"{entry.key} is a run of kind {entry.kind!r}, which holds no backbone; give the key of a fit, of an "
             "adaptation or of a multitask training, or the name of a checkpoint"
         )
-    if isinstance(made, Fit) and not (made.folder / "predictor" / "predictor.json").is_file():
+    if isinstance(made, Fit) and Committee.lies_in(made.folder / "predictor"):
         raise BadInput(f"{entry.key} is an ensemble, which has a backbone for each member; give the key of one of them")
+    if isinstance(made, Fit) and Learned.lies_in(made.folder / "predictor"):
+        raise BadInput(f"{entry.key} is a baseline, which has no backbone; give the key of a fine-tuning")
     return functools.cache(lambda: _read(made)), product_of(store, entry.spec)
 
 
 def _read(made: Checkpoint | Fit) -> "nn.Module":
     if isinstance(made, Checkpoint):
         return _on_device(made())
-    from core.predictor import Predictor
-
-    return Predictor.load(made.folder / "predictor").backbone
+    return load(made.folder / "predictor").backbone
 
 
 def _on_device(body: "nn.Module") -> "nn.Module":

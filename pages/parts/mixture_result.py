@@ -79,6 +79,8 @@ def trunk_result(run: Run) -> None:
         f"It is a backbone now: choose it in Train, or `python -m core embed {run.key} TABLE --out FILE`, "
         f"`python -m core predict {run.key} TABLE --out FILE`."
     )
+    if any(not one["atoms"] for one in cards) and st.button("Predict with it", icon=":material/query_stats:"):
+        st.switch_page("pages/views/predict.py", query_params={"fit": run.key})
     _command(run)
 
 

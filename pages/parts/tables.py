@@ -101,7 +101,10 @@ def choose_fit(label: str, key: str) -> Run | None:
     found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
-        st.warning("A baseline or an ensemble has no gradient to take influence of; choose or train a single network.")
+        words = (
+            "A baseline, an ensemble or a trunk’s head has no gradient to take influence of; choose or train a network."
+        )
+        st.warning(words)
     if not found:
         return None
     names = sorted(found, key=lambda key: bool(found[key].arm))

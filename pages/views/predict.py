@@ -1,13 +1,16 @@
 """Predict: a finished model and any molecules → what it says of them, and how far that may be off."""
 
+from typing import NamedTuple
+
 import streamlit as st
 
 from core.data import Dataset
-from core.experiments import Load, Predict
+from core.experiments import Headed, Load, Predict
 from core.fits import Fit
 from core.predicted import Predicted
 from core.spec import BadInput, Spec
 from core.tables import import_file
+from core.trunk import Trunk
 from pages.parts.predicted_result import predicted_result
 from pages.parts.runs import Run, finished, go, pick, runs, show
 from pages.parts.service import service, submit
@@ -20,19 +23,38 @@ MOST_PASTED = 5000  # lines
 EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
 
 
-def model() -> tuple[Run, Spec[Fit]] | None:
-    """The fit that predicts: the one named in the address, else the newest that was asked for by itself."""
-    found = {run.key: (run, spec) for run, spec in finished(Fit)}
+class Model(NamedTuple):
+    """Something that predicts: what it is called, its recipe, its tasks, and the run that it is of."""
+
+    label: str
+    spec: Spec[Fit]
+    tasks: tuple[str, ...]
+    run: Run
+
+
+def models() -> dict[str, Model]:
+    """Fits and the tables of trunks under their heads, by their keys; last what was made for an arm of a study."""
+    found = [Model(run.label, spec, tuple(run.entry.summary["tasks"]), run) for run, spec in finished(Fit)]
+    for run, trunk in finished(Trunk):
+        for member, card in zip(trunk.members, run.entry.summary["members"], strict=True):
+            if not card["atoms"]:
+                label = f"{card['name']}, learned with others · {run.label}"
+                found.append(Model(label, Headed(trunk, member), tuple(card["tasks"]), run))
+    return {one.spec.key: one for one in sorted(found, key=lambda one: bool(one.run.arm))}
+
+
+def model() -> Model | None:
+    """The one that predicts: of the run in the address, or of the run that was shown last, else the newest fit."""
+    found = models()
     if not found:
         st.info("There is no model yet: train one, or run the demo.", icon=":material/model_training:")
         if st.button("Go to Train"):
             st.switch_page("pages/views/train.py")
         return None
-    names = sorted(found, key=lambda key: bool(found[key][0].arm))
+    names = list(found)
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
-    place = names.index(asked) if asked in names else 0
-    key = st.selectbox("Model", names, index=place, format_func=lambda key: found[key][0].label, key="predict-fit")
-    return found[key]
+    place = next((k for k, one in enumerate(found.values()) if asked in (one.run.key, one.spec.key)), 0)
+    return found[st.selectbox("Model", names, index=place, format_func=lambda key: found[key].label, key="predict-fit")]
 
 
 def pasted() -> Spec[Dataset] | None:
@@ -58,7 +80,7 @@ WHERE = {
 }
 
 
-def labelled(table: Spec[Dataset], fit: Spec[Fit], tasks: tuple[str, ...]) -> tuple[str, ...]:
+def labelled(table: Spec[Dataset], tasks: tuple[str, ...]) -> tuple[str, ...]:
     """The columns of a file that measure the fit's tasks, where they are called otherwise and someone says so."""
     columns = tuple(getattr(table, "tasks", ()) or getattr(table, "targets", ()))
     if len(tasks) != 1 or not columns or tasks[0] in columns:
@@ -76,7 +98,6 @@ def wanted() -> Predict | None:
         chosen = model()
         if chosen is None:
             return None
-        run, fit = chosen
         level = st.select_slider(
             "Intervals that hold",
             [0.5, 0.8, 0.9, 0.95],
@@ -91,9 +112,9 @@ def wanted() -> Predict | None:
         table = WHERE[where]()
         if table is None:
             return None
-        labels = labelled(table, fit, tuple(run.entry.summary["tasks"]))
+        labels = labelled(table, chosen.tasks)
     try:
-        return Predict(fit, table, labels=labels, level=level)
+        return Predict(chosen.spec, table, labels=labels, level=level)
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return None

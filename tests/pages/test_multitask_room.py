@@ -1,5 +1,6 @@
 """The room of many tables: what each question asks for, and what its answer shows."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from core.backbones import Gnn
 from core.experiments import (
     Ablation,
     FineTune,
+    Headed,
     Load,
     Member,
     MixtureStudy,
@@ -152,3 +154,19 @@ def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, made):
     assert not button(checked(at), "Run it").disabled and "trainings." in words(at)
     at.selectbox(key="transfer-features").set_value("descriptors").run()
     assert any('"features":"descriptors"' in one.value.replace(" ", "") for one in checked(at).code)
+
+
+@pytest.mark.parametrize("cache", ["made"], indirect=True)
+def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, made):
+    trunk = made[1]["trunk"]
+    assert any(one.label == "Predict with it" for one in checked(open_page("multitask", run=trunk.key)).button)
+    at = checked(open_page("predict", fit=trunk.key))
+    box = at.selectbox(key="predict-fit")
+    assert box.value == Headed(trunk, trunk.members[0]).key
+    learned = [one for one in box.options if "learned with others" in one and trunk.key[:6] in one]
+    assert [one.split(",")[0] for one in learned] == ["solubility", "hydration"]
+    checked(box.set_value(learned[1]).run())
+    checked(at.text_area(key="pasted").set_value("CCO").run())
+    (told,) = (one.value for one in at.code)
+    recipe = read_json(shlex.split(told)[1])
+    assert recipe.kind == "predict" and recipe.fit == Headed(trunk, trunk.members[1])

@@ -1,0 +1,82 @@
+"""Headed: a trunk and one of its tables → a Fit, which predicts and is judged as any other."""
+
+import time
+from typing import Any, ClassVar
+
+import pandas as pd
+from pydantic import Field
+
+from core.experiments.baseline import CURVE
+from core.experiments.multitask import readable
+from core.fits import PARTS, Fit, judged, tabulate
+from core.meter import Meter
+from core.mixture import Tables
+from core.report import Report
+from core.spec import BadInput, Spec, settings
+from core.trunk import Trunk
+
+OF_THE_TRUNK = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
+                "best_step", "device")  # fmt: skip
+
+
+@settings
+class Headed(Spec[Fit]):
+    """What a trunk says of one of its tables: the trunk under the head that learned it, taken as a fit.
+
+    Nothing is trained. The parts are those that the trunk kept clear of each other, so that the test part is one that
+    no table was learned or chosen by. Influence is not taken of it: fine-tune the trunk on the table for that.
+    """
+
+    kind: ClassVar[str] = "headed"
+    effort: ClassVar[float] = 0.5
+    gradient: ClassVar[bool] = False
+
+    trunk: Spec[Trunk] = Field(description="the multitask training")
+    member: Spec[Tables] = Field(description="one of its tables, as the trunk's recipe has it")
+
+    def __post_init__(self) -> None:
+        members = getattr(self.trunk, "members", ())
+        if self.member.key not in {one.key for one in members}:
+            names = ", ".join(getattr(one, "called", one.title) for one in members)
+            raise BadInput(f"`member` wants a table that the trunk has learned, with the same fields: {names}")
+        if atoms := getattr(self.member, "atoms", ""):
+            raise BadInput(f"{self.member.title} says what single atoms contribute to {atoms}, nothing of a molecule")
+
+    @property
+    def title(self) -> str:
+        return f"{self.member.title} by {self.trunk.called}, seed {self.trunk.seed}"
+
+    def make(self, report: Report, trunk: Trunk, member: Tables) -> Fit:
+        from core.devices import best_device
+        from core.heads import load_heads
+        from core.one_head import OneHead
+
+        report(0, "loading the trunk")
+        began, meter, body = time.monotonic(), Meter(), trunk()
+        (tables,), warnings = readable((member,), body, report.part(0, 0.1))
+        place = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
+        device = best_device()
+        model = OneHead(body.to(device), load_heads(trunk.folder / "heads", body.width)[place].to(device))
+        found, done, whole = {}, 0, sum(map(len, tables.parts.values()))
+        for name in PARTS:
+            table = tables.parts[name]
+            within = report.part(0.1 + 0.9 * done / whole, 0.1 + 0.9 * (done + len(table)) / whole)
+            found[name] = model.predict(list(table.smiles), within)
+            done += len(table)
+        record: dict[str, Any] = {
+            **judged(tables.parts, found),
+            **{name: trunk.record.get(name) for name in OF_THE_TRUNK},
+            "trunk": self.trunk.key,
+            "method": {"kind": "head of a trunk"},
+            "beside": None,
+            **dict.fromkeys(("trainable", "parameters", "trainable_share", "trainable_bytes", "backbone_trainable")),
+            **dict.fromkeys(("proof", "seconds_to_best", "seconds_per_epoch")),
+            "forms": [],
+            "seconds": time.monotonic() - began,
+            **meter.reading(),
+            "warnings": warnings,
+        }
+        predictions = pd.concat([tabulate(name, tables.parts[name], found[name]) for name in PARTS], ignore_index=True)
+        folder = report.folder()
+        model.save(folder / "predictor")
+        return Fit(pd.DataFrame({name: [] for name in CURVE}, dtype=float), predictions, record, folder)
