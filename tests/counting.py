@@ -107,8 +107,8 @@ def until(true, seconds=20.0):
     return found
 
 
-def ended(line, spec):
-    return until(lambda: (job := line.job(spec.key)) and not job.live and job)
+def ended(line, spec, seconds=20.0):
+    return until(lambda: (job := line.job(spec.key)) and not job.live and job, seconds)
 
 
 def process(root, code):

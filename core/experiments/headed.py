@@ -53,14 +53,16 @@ class Headed(Spec[Fit]):
 
         report(0, "loading the trunk")
         began, meter, body = time.monotonic(), Meter(), trunk()
-        (tables,), warnings = readable((member,), body, report.part(0, 0.1))
+        begun = 0.7 if hasattr(body, "unread") else 0.02  # graphs are drawn once, and take longer than what reads them
+        (tables,), warnings = readable((member,), body, report.part(0, begun))
         place = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
         device = best_device()
         model = OneHead(body.to(device), load_heads(trunk.folder / "heads", body.width)[place].to(device))
         found, done, whole = {}, 0, sum(map(len, tables.parts.values()))
         for name in PARTS:
             table = tables.parts[name]
-            within = report.part(0.1 + 0.9 * done / whole, 0.1 + 0.9 * (done + len(table)) / whole)
+            share = (done / whole, (done + len(table)) / whole)
+            within = report.part(*(begun + (1 - begun) * one for one in share), phase=f"predicting the {name} part")
             found[name] = model.predict(list(table.smiles), within)
             done += len(table)
         record: dict[str, Any] = {

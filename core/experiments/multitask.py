@@ -268,10 +268,13 @@ def readable(members: Sequence[Tables], body: Any, report: Report) -> tuple[tupl
     Raises `BadInput` where those are more than a few in a hundred.
     """
     found, said = [], []
-    for place, one in enumerate(members):
+    done, whole = 0, sum(len(table) for one in members for table in one.parts.values())
+    for one in members:
         parts: dict[str, Dataset] = {}
         for name, table in one.parts.items():
-            within = report.part(place / len(members), (place + 1) / len(members), phase=f"reading {one.learning.name}")
+            share = (done / whole, (done + len(table)) / whole)
+            within = report.part(*share, phase=f"reading {one.learning.name}")
+            done += len(table)
             lost = body.unread(list(table.smiles), within) if hasattr(body, "unread") else []
             kept = np.ones(len(table), bool)
             kept[[row for row, _ in lost]] = False

@@ -24,37 +24,45 @@ EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
 
 
 class Model(NamedTuple):
-    """Something that predicts: what it is called, its recipe, its tasks, and the run that it is of."""
+    """What predicts: a recipe, and its tasks."""
 
-    label: str
     spec: Spec[Fit]
     tasks: tuple[str, ...]
-    run: Run
-
-
-def models() -> dict[str, Model]:
-    """Fits and the tables of trunks under their heads, by their keys; last what was made for an arm of a study."""
-    found = [Model(run.label, spec, tuple(run.entry.summary["tasks"]), run) for run, spec in finished(Fit)]
-    for run, trunk in finished(Trunk):
-        for member, card in zip(trunk.members, run.entry.summary["members"], strict=True):
-            if not card["atoms"]:
-                label = f"{card['name']}, learned with others · {run.label}"
-                found.append(Model(label, Headed(trunk, member), tuple(card["tasks"]), run))
-    return {one.spec.key: one for one in sorted(found, key=lambda one: bool(one.run.arm))}
 
 
 def model() -> Model | None:
-    """The one that predicts: of the run in the address, or of the run that was shown last, else the newest fit."""
-    found = models()
+    """A fit, or a trunk under the head of one of its tables; at first the one named in the address, or shown last."""
+    found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk) if not isinstance(spec, Headed)}
     if not found:
         st.info("There is no model yet: train one, or run the demo.", icon=":material/model_training:")
         if st.button("Go to Train"):
             st.switch_page("pages/views/train.py")
         return None
-    names = list(found)
+    names = sorted(found, key=lambda key: bool(found[key][0].arm))
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
-    place = next((k for k, one in enumerate(found.values()) if asked in (one.run.key, one.spec.key)), 0)
-    return found[st.selectbox("Model", names, index=place, format_func=lambda key: found[key].label, key="predict-fit")]
+    place = names.index(asked) if asked in names else 0
+
+    def label(key: str) -> str:
+        run, spec = found[key]
+        return f"Trunk: {run.label}" if spec.product is Trunk else run.label
+
+    run, spec = found[st.selectbox("Model", names, index=place, format_func=label, key="predict-fit")]
+    return under(run, spec) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
+
+
+def under(run: Run, trunk: Spec[Trunk]) -> Model | None:
+    """The trunk under the head of one of its tables; those that it learned atom by atom say nothing of a molecule."""
+    cards = {
+        card["name"]: (member, card)
+        for member, card in zip(trunk.members, run.entry.summary["members"], strict=True)
+        if not card["atoms"]
+    }
+    if not cards:
+        st.info("All tables of this trunk were learned atom by atom; choose another model.", icon=":material/info:")
+        return None
+    name = st.selectbox("Table whose tasks it predicts", list(cards), key=f"head-{run.key}")
+    member, card = cards[name]
+    return Model(Headed(trunk, member), tuple(card["tasks"]))
 
 
 def pasted() -> Spec[Dataset] | None:

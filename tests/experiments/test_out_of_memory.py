@@ -120,7 +120,9 @@ def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Pa
     if device == "cpu":
         env["CUDA_VISIBLE_DEVICES"] = ""
     run = [sys.executable, "-m", "shortage", str(tmp_path)]
-    found = json.loads(subprocess.run(run, capture_output=True, text=True, check=True, env=env, cwd=ROOT).stdout)
+    process = subprocess.run(run, capture_output=True, text=True, env=env, cwd=ROOT)
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout)
     assert found["device"] == device and found["states"] == ["done", "failed", "done"] and found["traceback"] == ""
     assert "batches of 1,024 molecules of up to" in found["error"]
     assert "lower `batch_size` (to 512, say)" in found["error"]
