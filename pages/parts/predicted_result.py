@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import chem, figures, prediction_figures
 from core.numerals import number
-from core.predicted import Predicted
+from core.predicted import Predicted, named
 from pages.parts.molecules import closely, pages_of_cards, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
@@ -38,6 +38,8 @@ def predicted_result(run: Run) -> None:
     explore(run, table, record, kind, unit)
     drawn(run, table, kind, unit)
     ranking(run, table)
+    if len(made.tasks) > 1:
+        every_task(run, made)
     heading = f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, fit {record['fit']}"
     exports(f"predictions-{run.key}", record, {"predictions": lambda: as_csv(made.table, heading)}, run.key)
     st.download_button(
@@ -226,6 +228,28 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
             | {"part": st.column_config.TextColumn("of the fit’s", help="the part of its own table that has it")},
         )
         st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has every one.")
+
+
+def every_task(run: Run, made: Predicted) -> None:
+    """All tasks side by side, a row a molecule, in the order of the table."""
+    with st.expander(f"All {len(made.tasks)} tasks", icon=":material/grid_on:"):
+        first = made.table.head(MOST_ROWS)
+        names = [name for name in first if str(name).lower() in NAMES][:1]
+        values = first[[named("prediction", task, made.tasks) for task in made.tasks]].set_axis(made.tasks, axis=1)
+        shown = pd.concat([first[names], values, first[["similarity", "part", "smiles"]]], axis=1)
+        shown.insert(0, "structure", pictures(first["smiles"].tolist()))
+        numbers = {task: st.column_config.NumberColumn(format="%.3g") for task in (*made.tasks, "similarity")}
+        st.dataframe(
+            shown,
+            key=f"tasks-{run.key}",
+            hide_index=True,
+            row_height=84,
+            height="auto",
+            lazy=False,
+            alt="Predictions of every task",
+            column_config={"structure": st.column_config.ImageColumn(width=140), **numbers},
+        )
+        st.caption(f"{len(first):,} of {len(made.table):,}; the export has every one, with its interval.")
 
 
 def structures(table: pd.DataFrame, task: str) -> bytes:

@@ -10,18 +10,22 @@ from conftest import checked, words
 from core.backbones import Gnn
 from core.experiments import (
     Ablation,
+    Baseline,
+    Computed,
     FineTune,
     Headed,
     Load,
     Member,
     MixtureStudy,
     Multitask,
+    Predict,
     Represent,
     Transfer,
     mixture,
     parts,
     settled,
 )
+from core.learners import RandomForest
 from core.line import Line
 from core.methods import Full, Head
 from core.report import Report
@@ -96,6 +100,10 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
             fit, (NETWORK, multi), ("random", "trunk"), methods=(Full(), Head()), sizes=(30,), seeds=(0, 1)
         ),
         "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
+        "predictions": Predict(
+            Baseline(*parts(Computed(tables["hydration"]), seed=0), RandomForest(features="fingerprints", trees=5)),
+            Load("bundled:solubility", limit=9),
+        ),
         "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
     }
     recipes = {name: settled(one, store.files) for name, one in recipes.items()}
@@ -166,6 +174,17 @@ def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, made):
     assert table.options == ["solubility", "hydration"]
     checked(table.set_value("hydration").run())
     checked(at.text_area(key="pasted").set_value("CCO").run())
-    (told,) = (one.value for one in at.code)
-    recipe = read_json(shlex.split(told)[1])
+    recipe = read_json(shlex.split(at.code[0].value)[1])  # of the form; what is shown has its own
     assert recipe.kind == "predict" and recipe.fit == Headed(trunk, trunk.members[1])
+
+
+@pytest.mark.parametrize("cache", ["made"], indirect=True)
+def test_predictions_of_several_tasks_are_shown_side_by_side(open_page, cache, made):
+    at = checked(open_page("predict", run=made[1]["predictions"].key))
+    assert "All 3 tasks" in [one.label for one in at.expander]
+    (shown,) = (one.value for one in at.dataframe if "TPSA" in one.value)
+    told = Store(made[0]).get(made[1]["predictions"]).table
+    assert list(shown) == ["structure", "name", "MolLogP", "TPSA", "MolMR", "similarity", "part", "smiles"]
+    assert shown["TPSA"].tolist() == told["prediction: TPSA"].tolist() and len(shown) == 9
+    checked(at.selectbox(key=f"task-{made[1]['predictions'].key}").set_value("TPSA").run())
+    assert at.metric[0].value == "9"
