@@ -86,19 +86,21 @@ class Passes:
 
     def _allowed(self, shape: Any) -> bool:
         """Whether there is room for one more recording, and memory for twice what a pass of this shape holds."""
+        if len(self.recordings) >= MOST:
+            return False
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        free = torch.cuda.mem_get_info(self.device)[0] + unused
-        return len(self.recordings) < MOST and 2 * self.held[shape] < free
+        return 2 * self.held[shape] < torch.cuda.mem_get_info(self.device)[0] + unused
 
     def _record(self, shape: Any, batch: dict[str, Tensor]) -> None:
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        chance = generator.get_state()
+        chance, stream = generator.get_state(), torch.cuda.current_stream(self.device)
         graph = torch.cuda.CUDAGraph()
         try:
             self.recordings[shape] = Recording(graph, self, batch)
         except RuntimeError as error:  # of whatever the loss did that no recording may
             self.refused = str(error).splitlines()[0]
             BROKEN.append(graph)
+            torch.cuda.set_stream(stream)  # torch does not come back to it by itself
             fresh = torch.Generator(self.device).graphsafe_get_state()  # the old state believes that it is recorded
             generator.graphsafe_set_state(fresh)
             generator.set_state(chance)
