@@ -101,10 +101,14 @@ class Passes:
             self.refused = str(error).splitlines()[0]
             BROKEN.append(graph)
             torch.cuda.set_stream(stream)  # torch does not come back to it by itself
-            fresh = torch.Generator(self.device).graphsafe_get_state()  # the old state believes that it is recorded
-            generator.graphsafe_set_state(fresh)
-            generator.set_state(chance)
+            freed(generator, chance)
             self.end()
+
+
+def freed(generator: torch.Generator, state: Tensor) -> None:
+    """Put `state` back into a generator that believes that it is being recorded, as a broken recording leaves it."""
+    generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+    generator.set_state(state)
 
 
 class Recording:

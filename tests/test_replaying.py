@@ -98,6 +98,94 @@ def test_nothing_is_recorded_without_cuda(monkeypatch: pytest.MonkeyPatch, count
     assert not counted[0].records and not counted[0].replayed and not counted[0].refused
 
 
+class Played:
+    """A recording that works its pass out, for a machine without CUDA."""
+
+    broken = False
+
+    def __init__(self, graph: Any, passes: Passes, batch: dict[str, torch.Tensor]) -> None:
+        if self.broken:
+            raise RuntimeError("operation not permitted\nmore of it")
+        self.passes, self.batch = passes, {name: value.clone() for name, value in batch.items()}
+
+    def __call__(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        for name, value in batch.items():
+            self.batch[name].copy_(value)
+        return self.passes.worked(self.batch).detach()
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> type[Played]:
+    """Passes are recorded by a stand-in for CUDA; returned is the recording's class."""
+    begin = Passes.__init__
+
+    def recording(self: Passes, lesson: Lesson, *given: Any) -> None:
+        begin(self, lesson, *given)
+        self.records = lesson.steady
+
+    class Mine(Played):
+        pass
+
+    monkeypatch.setattr(Passes, "__init__", recording)
+    monkeypatch.setattr(replaying, "Recording", Mine)
+    monkeypatch.setattr(replaying, "BROKEN", [])
+    for name, value in {
+        "memory_allocated": lambda device: 0,
+        "memory_reserved": lambda device: 0,
+        "mem_get_info": lambda device: (1 << 30, 1 << 30),
+        "current_device": lambda: 0,
+        "current_stream": lambda device: "before",
+        "set_stream": lambda stream: None if stream == "before" else pytest.fail(stream),
+        "CUDAGraph": object,
+        "default_generators": [torch.default_generator],
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value, raising=False)
+    monkeypatch.setattr(replaying, "freed", lambda generator, state: generator.set_state(state))
+    return Mine
+
+
+def trained(count: list[Passes], plan: Plan = PLAN, steady: bool = True) -> tuple[Passes, Predictor, Progress]:
+    predictor = made(Full())
+    progress = learned(predictor, plan, steady)
+    return count[-1], predictor, progress
+
+
+def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(counted: list[Passes], played: type[Played]) -> None:
+    passes, replayed, progress = trained(counted)
+    steps = PLAN.looks(len(SMILES))[-1]
+    assert passes.replayed == steps - len(passes.held) > 0 and progress.warnings == []
+    assert not passes.recordings and all(weight.grad is None for weight in replayed.parameters())
+    _, worked, _ = trained(counted, steady=False)
+    assert counted[1].replayed == 0
+    for one, other in zip(replayed.parameters(), worked.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
+    counted: list[Passes], played: type[Played]
+) -> None:
+    played.broken = True
+    passes, refused, progress = trained(counted)
+    assert passes.replayed == 0 and not passes.records and len(replaying.BROKEN) == 1
+    assert progress.warnings == [
+        "its steps could not be recorded and replayed, so they took longer: operation not permitted"
+    ]
+    _, worked, _ = trained(counted, steady=False)
+    for one, other in zip(refused.parameters(), worked.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_recordings_are_few_and_want_memory(
+    counted: list[Passes], played: type[Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "MOST", 1)
+    passes, *_ = trained(counted)
+    assert 0 < passes.replayed < PLAN.looks(len(SMILES))[-1] - len(passes.held)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
+    passes, *_ = trained(counted)
+    assert passes.replayed == 0 and passes.refused == ""
+
+
 @on_cuda
 @pytest.mark.parametrize("kind", sorted(METHODS))
 def test_every_method_ends_with_the_same_weights(kind: str, counted: list[Passes]) -> None:
