@@ -39,7 +39,7 @@ class Predict(Spec[Predicted]):
     kind: ClassVar[str] = "predict"
     effort: ClassVar[float] = 0.5
 
-    fit: Spec[Fit] = Field(description="the model: a fine-tuning, a baseline or an ensemble")
+    fit: Spec[Fit] = Field(description="the model: a fine-tuning, a baseline, an ensemble, or a trunk under a head")
     table: Spec[Dataset] = Field(
         description="molecules to predict, of a file those without a label too; labels are compared with"
     )

@@ -150,9 +150,11 @@ def costs(record: dict) -> None:
 
 
 def of_the_backbone(record: dict) -> str | None:
-    """How many of the backbone's weights moved."""
+    """How many of the backbone's weights moved; of a trunk under a head just how many it has."""
     moved, whole = record.get("backbone_trainable"), record.get("backbone_parameters")
-    return f"{moved:,} of {whole:,} ({moved / whole:.2%})" if whole else None
+    if not whole:
+        return None
+    return f"{whole:,} weights" if moved is None else f"{moved:,} of {whole:,} ({moved / whole:.2%})"
 
 
 def proven(proof: dict | None) -> str | None:

@@ -104,6 +104,7 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
             Baseline(*parts(Computed(tables["hydration"]), seed=0), RandomForest(features="fingerprints", trees=5)),
             Load("bundled:solubility", limit=9),
         ),
+        "head": Headed(multi, members[1]),
         "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
     }
     recipes = {name: settled(one, store.files) for name, one in recipes.items()}
@@ -188,3 +189,16 @@ def test_predictions_of_several_tasks_are_shown_side_by_side(open_page, cache, m
     assert shown["TPSA"].tolist() == told["prediction: TPSA"].tolist() and len(shown) == 9
     checked(at.selectbox(key=f"task-{made[1]['predictions'].key}").set_value("TPSA").run())
     assert at.metric[0].value == "9"
+
+
+@pytest.mark.parametrize("cache", ["made"], indirect=True)
+def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, made):
+    head = made[1]["head"]
+    at = checked(open_page("train", run=head.key))
+    assert at.metric[0].label.startswith("RMSE")
+    costs = next(one.value for one in at.dataframe if "what" in one.value)
+    told = dict(zip(costs["what"], costs["value"], strict=True))
+    assert told["Method"] == "head of a trunk" and told["Of the backbone"].endswith(" weights")
+    labels = [one.label for one in at.button]
+    assert "Predict with it" in labels and "Score a pool with it" not in labels
+    assert "A baseline, an ensemble or a trunk’s head" in checked(open_page("influence", fit=head.key)).warning[0].value
