@@ -70,7 +70,8 @@ def export(fit: Fit, form: str, folder: Path, title: str) -> None:
     """Write a fit's network into a folder in one of the forms. Raises `BadInput` where it has none of that form."""
     network = load(fit.folder / "predictor")
     if not isinstance(network, Predictor):
-        raise BadInput("only a single fine-tuned network can be exported so; a baseline has none, an ensemble several")
+        words = "a baseline has none, an ensemble several, a trunk is a backbone by itself"
+        raise BadInput(f"only a single fine-tuned network can be exported so; {words}")
     FORMS[form](network, folder, title)
 
 

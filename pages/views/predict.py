@@ -32,7 +32,9 @@ class Model(NamedTuple):
 
 def model() -> Model | None:
     """A fit, or a trunk under the head of one of its tables; at first the one named in the address, or shown last."""
-    found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk) if not isinstance(spec, Headed)}
+    found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk)}
+    heads = {key: spec for key, (_, spec) in found.items() if isinstance(spec, Headed) and spec.trunk.key in found}
+    found = {key: one for key, one in found.items() if key not in heads}  # they stand with their trunks
     if not found:
         st.info("There is no model yet: train one, or run the demo.", icon=":material/model_training:")
         if st.button("Go to Train"):
@@ -40,6 +42,8 @@ def model() -> Model | None:
         return None
     names = sorted(found, key=lambda key: bool(found[key][0].arm))
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
+    head = heads.get(asked)
+    asked = head.trunk.key if head else asked
     place = names.index(asked) if asked in names else 0
 
     def label(key: str) -> str:
@@ -47,10 +51,10 @@ def model() -> Model | None:
         return f"Trunk: {run.label}" if spec.product is Trunk else run.label
 
     run, spec = found[st.selectbox("Model", names, index=place, format_func=label, key="predict-fit")]
-    return under(run, spec) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
+    return under(run, spec, head) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
 
 
-def under(run: Run, trunk: Spec[Trunk]) -> Model | None:
+def under(run: Run, trunk: Spec[Trunk], asked: Headed | None) -> Model | None:
     """The trunk under the head of one of its tables; those that it learned atom by atom say nothing of a molecule."""
     cards = {
         card["name"]: (member, card)
@@ -60,7 +64,9 @@ def under(run: Run, trunk: Spec[Trunk]) -> Model | None:
     if not cards:
         st.info("All tables of this trunk were learned atom by atom; choose another model.", icon=":material/info:")
         return None
-    name = st.selectbox("Table whose tasks it predicts", list(cards), key=f"head-{run.key}")
+    keys = [member.key for member, _ in cards.values()]
+    place = keys.index(asked.member.key) if asked is not None and asked.member.key in keys else 0
+    name = st.selectbox("Table whose tasks it predicts", list(cards), index=place, key=f"head-{run.key}")
     member, card = cards[name]
     return Model(Headed(trunk, member), tuple(card["tasks"]))
 

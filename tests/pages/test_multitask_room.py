@@ -201,4 +201,7 @@ def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, made):
     assert told["Method"] == "head of a trunk" and told["Of the backbone"].endswith(" weights")
     labels = [one.label for one in at.button]
     assert "Predict with it" in labels and "Score a pool with it" not in labels
+    at = checked(open_page("predict", fit=head.key))
+    trunk = head.trunk.key
+    assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{trunk}").value) == (trunk, "hydration")
     assert "A baseline, an ensemble or a trunk’s head" in checked(open_page("influence", fit=head.key)).warning[0].value
