@@ -15,6 +15,7 @@ from core.report import Report
 from core.spec import BadInput, Spec, settings
 from core.trunk import Trunk
 
+MOST = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes
 OF_THE_TRUNK = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
                 "best_step", "device")  # fmt: skip
 
@@ -51,6 +52,12 @@ class Headed(Spec[Fit]):
         from core.heads import load_heads
         from core.one_head import OneHead
 
+        cells = sum(map(len, member.parts.values())) * len(member.tasks)
+        if cells > MOST:
+            raise BadInput(
+                f"{self.member.title} has {cells:,} predictions to keep, up to {MOST:,} are taken; "
+                f"`python -m core predict {self.trunk.key} TABLE --out FILE` predicts without intervals"
+            )
         report(0, "loading the trunk")
         began, meter, body = time.monotonic(), Meter(), trunk()
         begun = 0.7 if hasattr(body, "unread") else 0.02  # graphs are drawn once, and take longer than what reads them

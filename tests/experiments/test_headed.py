@@ -81,6 +81,16 @@ def test_what_it_is_no_fit_of_is_refused(store: Store) -> None:
         Influence(Headed(multi, multi.members[0]), multi.members[0].train, multi.members[0].valid)
 
 
+def test_a_table_too_large_to_keep_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.experiments.headed.MOST", 100)
+    multi = settled(dataclasses.replace(trunk(), seed=0), store.files)
+    spec = Headed(multi, multi.members[0])
+    with pytest.raises(
+        BadInput, match=f"predictions to keep, up to 100 are taken; `python -m core predict {multi.key}"
+    ):
+        spec.make(SILENT, trunk=make(multi, store, SILENT), member=make(spec.member, store, SILENT))
+
+
 def test_its_trunk_embeds_and_a_damaged_one_is_told(store: Store, tmp_path: Path) -> None:
     multi = settled(trunk(), store.files)
     fit = make(Headed(multi, multi.members[0]), store, SILENT)
