@@ -19,6 +19,10 @@ from pages.parts.shell import as_csv
 from pages.parts.spec_form import spec_form
 from pages.parts.words import plain
 
+NO_GRADIENT = (
+    "Baselines, ensembles and heads of trunks have no gradient to take influence of; choose or train a single network."
+)
+
 
 def known_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
     """Tables to choose from by key: those kept with "Use this table", then those that come with the installation."""
@@ -101,10 +105,7 @@ def choose_fit(label: str, key: str) -> Run | None:
     found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
-        words = (
-            "A baseline, an ensemble or a trunk’s head has no gradient to take influence of; choose or train a network."
-        )
-        st.warning(words)
+        st.warning(NO_GRADIENT)
     if not found:
         return None
     names = sorted(found, key=lambda key: bool(found[key].arm))

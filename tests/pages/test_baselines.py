@@ -103,7 +103,7 @@ def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monke
 def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
     at = open_page("influence", fit=stage.BASELINE.key)
     assert at.warning[0].value == (
-        "A baseline or an ensemble has no gradient to take influence of; choose or train a single network."
+        "Baselines, ensembles and heads of trunks have no gradient to take influence of; choose or train a single network."
     )
     assert len(box(at, "Fit").options) == 2 and not any("baseline" in label for label in box(at, "Fit").options)
     assert "no gradient" not in words(open_page("influence", fit=stage.FIT.key))
@@ -116,7 +116,9 @@ def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_
         Store(tmp_path / "copy").delete(spec.key)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("influence")
-    assert "A baseline or an ensemble has no gradient" in words(at) and "There is no fine-tuned model yet" in words(at)
+    assert "Baselines, ensembles and heads of trunks have no gradient" in words(
+        at
+    ) and "There is no fine-tuned model yet" in words(at)
     assert "There is no fine-tuned model to repeat yet" in words(open_page("compare"))
 
 

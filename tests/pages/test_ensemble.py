@@ -54,7 +54,7 @@ def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired)
 
 def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
     at = open_page("influence", fit=PAIR.key)
-    assert "A baseline or an ensemble has no gradient" in at.warning[0].value
+    assert "Baselines, ensembles and heads of trunks have no gradient" in at.warning[0].value
     assert not any("mean of" in label.lower() for label in box(at, "Fit").options)
 
 

@@ -204,4 +204,4 @@ def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, made):
     at = checked(open_page("predict", fit=head.key))
     trunk = head.trunk.key
     assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{trunk}").value) == (trunk, "hydration")
-    assert "A baseline, an ensemble or a trunk’s head" in checked(open_page("influence", fit=head.key)).warning[0].value
+    assert "Baselines, ensembles and heads of trunks" in checked(open_page("influence", fit=head.key)).warning[0].value
