@@ -10,7 +10,6 @@ from core.experiments.excerpt import Excerpt
 from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.gather import Gather
-from core.experiments.headed import Headed
 from core.experiments.influence import Influence
 from core.experiments.join import Join
 from core.experiments.landscape import Landscape
@@ -32,6 +31,7 @@ from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.suspects import Suspects
 from core.experiments.transfer import Transfer
+from core.experiments.trunk_head import TrunkHead
 from core.experiments.tune import Tune
 from core.experiments.verify import Verify
 
@@ -47,7 +47,6 @@ __all__ = [
     "Few",
     "FineTune",
     "Gather",
-    "Headed",
     "Influence",
     "Join",
     "Landscape",
@@ -69,6 +68,7 @@ __all__ = [
     "Study",
     "Suspects",
     "Transfer",
+    "TrunkHead",
     "Tune",
     "Verify",
     "beside_parts",

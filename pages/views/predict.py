@@ -5,7 +5,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.data import Dataset
-from core.experiments import Headed, Load, Predict
+from core.experiments import Load, Predict, TrunkHead
 from core.fits import Fit
 from core.predicted import Predicted
 from core.spec import BadInput, Spec
@@ -33,7 +33,7 @@ class Model(NamedTuple):
 def model() -> Model | None:
     """A fit, or a trunk under the head of one of its tables; at first the one named in the address, or shown last."""
     found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk)}
-    heads = {key: spec for key, (_, spec) in found.items() if isinstance(spec, Headed) and spec.trunk.key in found}
+    heads = {key: spec for key, (_, spec) in found.items() if isinstance(spec, TrunkHead) and spec.trunk.key in found}
     found = {key: one for key, one in found.items() if key not in heads}  # they stand with their trunks
     if not found:
         st.info("There is no model yet: train one, or run the demo.", icon=":material/model_training:")
@@ -54,7 +54,7 @@ def model() -> Model | None:
     return under(run, spec, head) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
 
 
-def under(run: Run, trunk: Spec[Trunk], asked: Headed | None) -> Model | None:
+def under(run: Run, trunk: Spec[Trunk], asked: TrunkHead | None) -> Model | None:
     """The trunk under the head of one of its tables; those that it learned atom by atom say nothing of a molecule."""
     cards = {
         card["name"]: (member, card)
@@ -68,7 +68,7 @@ def under(run: Run, trunk: Spec[Trunk], asked: Headed | None) -> Model | None:
     place = keys.index(asked.member.key) if asked is not None and asked.member.key in keys else 0
     name = st.selectbox("Table whose tasks it predicts", list(cards), index=place, key=f"head-{run.key}")
     member, card = cards[name]
-    return Model(Headed(trunk, member), tuple(card["tasks"]))
+    return Model(TrunkHead(trunk, member), tuple(card["tasks"]))
 
 
 def pasted() -> Spec[Dataset] | None:

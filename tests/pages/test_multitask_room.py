@@ -13,7 +13,6 @@ from core.experiments import (
     Baseline,
     Computed,
     FineTune,
-    Headed,
     Load,
     Member,
     MixtureStudy,
@@ -21,6 +20,7 @@ from core.experiments import (
     Predict,
     Represent,
     Transfer,
+    TrunkHead,
     mixture,
     parts,
     settled,
@@ -104,7 +104,7 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
             Baseline(*parts(Computed(tables["hydration"]), seed=0), RandomForest(features="fingerprints", trees=5)),
             Load("bundled:solubility", limit=9),
         ),
-        "head": Headed(multi, members[1]),
+        "head": TrunkHead(multi, members[1]),
         "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
     }
     recipes = {name: settled(one, store.files) for name, one in recipes.items()}
@@ -176,7 +176,7 @@ def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, made):
     checked(table.set_value("hydration").run())
     checked(at.text_area(key="pasted").set_value("CCO").run())
     recipe = read_json(shlex.split(at.code[0].value)[1])  # of the form; what is shown has its own
-    assert recipe.kind == "predict" and recipe.fit == Headed(trunk, trunk.members[1])
+    assert recipe.kind == "predict" and recipe.fit == TrunkHead(trunk, trunk.members[1])
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)

@@ -1,4 +1,4 @@
-"""Headed: a trunk and one of its tables → a Fit, which predicts and is judged as any other."""
+"""TrunkHead: a trunk and one of its tables → a Fit, which predicts and is judged as any other."""
 
 import time
 from typing import Any, ClassVar
@@ -21,14 +21,14 @@ OF_THE_TRUNK = ("seed", "backbone", "backbone_parameters", "learning_rate", "pre
 
 
 @settings
-class Headed(Spec[Fit]):
+class TrunkHead(Spec[Fit]):
     """What a trunk says of one of its tables: the trunk under the head that learned it, taken as a fit.
 
     Nothing is trained. The parts are those that the trunk kept clear of each other, so that the test part is one that
     no table was learned or chosen by. Influence is not taken of it: fine-tune the trunk on the table for that.
     """
 
-    kind: ClassVar[str] = "headed"
+    kind: ClassVar[str] = "trunk-head"
     effort: ClassVar[float] = 0.5
     gradient: ClassVar[bool] = False
 

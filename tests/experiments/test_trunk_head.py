@@ -9,7 +9,7 @@ import pytest
 from core.backbones import Gnn, Untrained
 from core.committee import Committee, load
 from core.data import Dataset
-from core.experiments import Ensemble, Headed, Influence, Load, Member, Multitask, Predict, mixture, parts, settled
+from core.experiments import Ensemble, Influence, Load, Member, Multitask, Predict, TrunkHead, mixture, parts, settled
 from core.experiments.embedding import embed_file, predict_trunk_file
 from core.heads import HEADS
 from core.one_head import OneHead
@@ -30,7 +30,7 @@ def trunk(backbone: object = SMALL) -> Multitask:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("headed"))
+    return Store(tmp_path_factory.mktemp("trunk-head"))
 
 
 @pytest.mark.parametrize("backbone", [SMALL, Untrained("molsway-tiny")], ids=["gnn", "molsway-tiny"])
@@ -38,7 +38,7 @@ def test_it_predicts_what_the_trunk_predicted(store: Store, backbone: object) ->
     multi = settled(trunk(backbone), store.files)
     learned = make(multi, store, SILENT)
     for member, card in zip(multi.members[:2], learned.record["members"], strict=False):
-        spec = Headed(multi, member)
+        spec = TrunkHead(multi, member)
         fit = make(spec, store, SILENT)
         for part in ("valid", "test"):
             told = learned.predictions[learned.predictions["member"].eq(member.called)]
@@ -56,35 +56,35 @@ def test_it_predicts_what_the_trunk_predicted(store: Store, backbone: object) ->
 
 def test_other_molecules_are_predicted_with_intervals(store: Store) -> None:
     multi = settled(trunk(), store.files)
-    spec = Predict(Headed(multi, multi.members[0]), Load("bundled:drugs", limit=12))
+    spec = Predict(TrunkHead(multi, multi.members[0]), Load("bundled:drugs", limit=12))
     made = make(settled(spec, store.files), store, SILENT)
     assert (made.table["low"] < made.table["prediction"]).all() and (
         made.table["prediction"] < made.table["high"]
     ).all()
     assert made.record["calibrated_on"] == [24] and made.record["kept"][0]["n"] == 24
-    body = load(store.get(Headed(multi, multi.members[0])).folder / "predictor")
+    body = load(store.get(TrunkHead(multi, multi.members[0])).folder / "predictor")
     assert isinstance(body, OneHead)
     np.testing.assert_allclose(body.predict(list(made.table["smiles"]))[:, 0], made.table["prediction"], rtol=1e-6)
-    known = Predict(Headed(multi, multi.members[0]), multi.members[0].train)
+    known = Predict(TrunkHead(multi, multi.members[0]), multi.members[0].train)
     assert make(known, store, SILENT).record["known"]["train"] == len(store.get(known.fit).matrices("train")[2])
 
 
 def test_what_it_is_no_fit_of_is_refused(store: Store) -> None:
     multi = trunk()
     with pytest.raises(BadInput, match=r"a table that the trunk has learned.*solubility, hydration, atoms"):
-        Headed(multi, dataclasses.replace(multi.members[0], hidden=32))
+        TrunkHead(multi, dataclasses.replace(multi.members[0], hidden=32))
     with pytest.raises(BadInput, match="what single atoms contribute to logP"):
-        Headed(multi, multi.members[2])
+        TrunkHead(multi, multi.members[2])
     with pytest.raises(BadInput, match="wants a recipe with a seed to repeat"):
-        Ensemble(Headed(multi, multi.members[0]))
-    with pytest.raises(BadInput, match="a headed has no gradient"):
-        Influence(Headed(multi, multi.members[0]), multi.members[0].train, multi.members[0].valid)
+        Ensemble(TrunkHead(multi, multi.members[0]))
+    with pytest.raises(BadInput, match="a trunk-head has no gradient"):
+        Influence(TrunkHead(multi, multi.members[0]), multi.members[0].train, multi.members[0].valid)
 
 
 def test_a_table_too_large_to_keep_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.experiments.headed.MOST", 100)
+    monkeypatch.setattr("core.experiments.trunk_head.MOST", 100)
     multi = settled(dataclasses.replace(trunk(), seed=0), store.files)
-    spec = Headed(multi, multi.members[0])
+    spec = TrunkHead(multi, multi.members[0])
     with pytest.raises(
         BadInput, match=f"predictions to keep, up to 100 are taken; `python -m core predict {multi.key}"
     ):
@@ -93,11 +93,11 @@ def test_a_table_too_large_to_keep_is_refused(store: Store, monkeypatch: pytest.
 
 def test_its_trunk_embeds_and_a_damaged_one_is_told(store: Store, tmp_path: Path) -> None:
     multi = settled(trunk(), store.files)
-    fit = make(Headed(multi, multi.members[0]), store, SILENT)
+    fit = make(TrunkHead(multi, multi.members[0]), store, SILENT)
     table = tmp_path / "some.csv"
     table.write_text("smiles\nCCO\nc1ccccc1\n")
     by_head, by_trunk = tmp_path / "head.csv", tmp_path / "trunk.csv"
-    embed_file(store, Headed(multi, multi.members[0]).key, table, by_head, SILENT)
+    embed_file(store, TrunkHead(multi, multi.members[0]).key, table, by_head, SILENT)
     embed_file(store, multi.key, table, by_trunk, SILENT)
     assert by_head.read_text() == by_trunk.read_text()
     predict_trunk_file(store, multi, table, tmp_path / "all.csv", SILENT)
@@ -111,7 +111,7 @@ def test_its_trunk_embeds_and_a_damaged_one_is_told(store: Store, tmp_path: Path
 
 def test_the_parts_are_those_that_were_kept_clear(store: Store) -> None:
     multi = settled(trunk(), store.files)
-    fit = make(Headed(multi, multi.members[1]), store, SILENT)
+    fit = make(TrunkHead(multi, multi.members[1]), store, SILENT)
     tested = set(make(multi.members[0].test, store, SILENT).smiles)
     assert not tested & set(fit.matrices("train")[2])
     assert isinstance(fit.table("train"), Dataset)
