@@ -45,7 +45,8 @@ def trunk_result(run: Run) -> None:
         }
         for one in cards
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="How each table's test part is predicted, mean over tasks")
+    means = pd.DataFrame(rows).fillna("–")  # of a table of the other kind
+    st.dataframe(means, hide_index=True, alt="How each table's test part is predicted, mean over tasks")
     for one in cards:
         if one["unlearnable"]:
             st.caption(plain(f"{one['name']}: {len(one['unlearnable'])} tasks have no two different training labels"))
