@@ -87,21 +87,6 @@ class Objective(nn.Module):
             head.bias.zero_()
         return head
 
-    def forward(
-        self,
-        ids: Tensor,
-        mask: Tensor,
-        generator: torch.Generator,
-        properties: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> Losses:
-        """The losses of a training batch, all from one pass.
-
-        `ids`, `mask` (b, l); `properties` (b, p), `labels` (b, t), gaps NaN. The generator, a CPU one whatever the
-        device, hides tokens and chooses the molecules that stay whole.
-        """
-        return self.losses(self.hide(ids, mask, generator, properties, labels))
-
     def hide(
         self,
         ids: Tensor,
@@ -111,10 +96,12 @@ class Objective(nn.Module):
         labels: Tensor | None = None,
         whole: float | None = None,
     ) -> dict[str, Tensor]:
-        """What `losses` reads of a batch, the part that is drawn by chance.
+        """What `forward` reads of a training batch: the part that is drawn by chance.
 
-        `ids` with tokens hidden and `mask` (b, l); `places` (k,) of tokens to guess among all b·l, and what is `wanted`
-        there (k,), −100 for those that fill them up to a multiple of `ROUND`; `properties` and `labels` as given.
+        Given are `ids`, `mask` (b, l), `properties` (b, p) and `labels` (b, t), gaps NaN. The generator, a CPU one
+        whatever the device, hides tokens and chooses the molecules that stay whole, `whole` of them if given. Found are
+        `ids` with tokens hidden, `places` (k,) of tokens to guess among all b·l and what is `wanted` there (k,), −100
+        for those that fill them up to a multiple of `ROUND`; the rest as given.
         """
         batch = {"ids": ids, "mask": mask, "properties": properties, "labels": labels}
         if self.masked:
@@ -125,8 +112,8 @@ class Objective(nn.Module):
             batch["places"] = functional.pad(places, (0, more))
         return {name: value for name, value in batch.items() if value is not None}
 
-    def losses(self, batch: dict[str, Tensor]) -> Losses:
-        """The losses of what `hide` made of a batch."""
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        """The losses of what `hide` made of a batch, all from one pass."""
         states = self.model(batch["ids"], batch["mask"])
         masked = self._guess(states, batch) if "places" in batch else None
         return self._total(masked, *self._read(states, batch["mask"], batch.get("properties"), batch.get("labels")))

@@ -253,7 +253,7 @@ def test_hidden_tokens_and_properties_are_replayed(counted: list[Passes]) -> Non
             generator = torch.Generator().manual_seed(step)
             return objective.hide(batch["input_ids"], batch["attention_mask"], generator, wanted[rows])
 
-        lesson = Lesson(lay, lambda batch: objective.losses(batch).total, steady)
+        lesson = Lesson(lay, lambda batch: objective(batch).total, steady)
         train(objective, body.lengths(SMILES)[:, None], lesson, lambda: {"valid_loss": 0.0}, PLAN, SILENT)
         return objective
 

@@ -121,7 +121,7 @@ class Adapt(Spec[Checkpoint]):
             targets = wanted[rows] if described else None
             return objective.hide(*batch([learn[row] for row in rows], targets, [self.seed, step]))
 
-        lesson = Lesson(lay, lambda batch: objective.losses(batch).total, steady=body.steady)
+        lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
 
         @torch.no_grad()
         def look() -> dict[str, float]:

@@ -123,7 +123,7 @@ class Pretrain(Spec[Checkpoint]):
             chance = int(np.random.default_rng([self.seed, step, 2]).integers(2**62))
             return objective.hide(*read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
 
-        lesson = Lesson(lay, lambda batch: objective.losses(batch).total, steady=body.steady)
+        lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
 
         @torch.no_grad()
         def look() -> dict[str, float]:

@@ -161,6 +161,11 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
         closely(row, product(entry).table("train") if entry else None, unit)
 
 
+def naming(table: pd.DataFrame) -> list[str]:
+    """The column that says what a molecule is called, if there is one."""
+    return [name for name in table if str(name).lower() in NAMES][:1]
+
+
 def name_of(row: dict) -> str | None:
     """What a molecule is called in its own table, if a column says so."""
     found = (row[name] for name in row if str(name).lower() in NAMES and row[name] not in (None, ""))
@@ -209,8 +214,7 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
     """The first rows as a table with structures."""
     with st.expander("As a table", icon=":material/table:"):
         order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)
-        names = [name for name in order if str(name).lower() in NAMES][:1]
-        columns = ["structure", *names, *(["label"] if "label" in order else []), "prediction", "low", "high"]
+        columns = ["structure", *naming(order), *(["label"] if "label" in order else []), "prediction", "low", "high"]
         columns += [*(["spread"] if "spread" in order else []), "similarity", "part", "smiles"]
         st.dataframe(
             order.assign(structure=pictures(order["smiles"].tolist()))[columns],
@@ -230,15 +234,22 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
         st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has every one.")
 
 
+def side_by_side(made: Predicted) -> tuple[pd.DataFrame, list[str]]:
+    """The first rows with a column a task, which is called by its whole name where another has the short one."""
+    first = made.table.head(MOST_ROWS)
+    after = ["similarity", "part", "smiles"]
+    long = [named("prediction", task, made.tasks) for task in made.tasks]
+    taken = {"structure", *naming(first), *after}
+    short = [full if task in taken else task for full, task in zip(long, made.tasks, strict=True)]
+    return pd.concat([first[naming(first)], first[long].set_axis(short, axis=1), first[after]], axis=1), short
+
+
 def every_task(run: Run, made: Predicted) -> None:
     """All tasks side by side, a row a molecule, in the order of the table."""
     with st.expander(f"All {len(made.tasks)} tasks", icon=":material/grid_on:"):
-        first = made.table.head(MOST_ROWS)
-        names = [name for name in first if str(name).lower() in NAMES][:1]
-        values = first[[named("prediction", task, made.tasks) for task in made.tasks]].set_axis(made.tasks, axis=1)
-        shown = pd.concat([first[names], values, first[["similarity", "part", "smiles"]]], axis=1)
-        shown.insert(0, "structure", pictures(first["smiles"].tolist()))
-        numbers = {task: st.column_config.NumberColumn(format="%.3g") for task in (*made.tasks, "similarity")}
+        shown, short = side_by_side(made)
+        shown.insert(0, "structure", pictures(shown["smiles"].tolist()))
+        numbers = {name: st.column_config.NumberColumn(format="%.3g") for name in (*short, "similarity")}
         st.dataframe(
             shown,
             key=f"tasks-{run.key}",
@@ -249,7 +260,7 @@ def every_task(run: Run, made: Predicted) -> None:
             alt="Predictions of every task",
             column_config={"structure": st.column_config.ImageColumn(width=140), **numbers},
         )
-        st.caption(f"{len(first):,} of {len(made.table):,}; the export has every one, with its interval.")
+        st.caption(f"{len(shown):,} of {len(made.table):,}; the export has every one, with its interval.")
 
 
 def structures(table: pd.DataFrame, task: str) -> bytes:

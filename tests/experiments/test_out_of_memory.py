@@ -104,7 +104,7 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     def short(*_: Any, **__: Any) -> None:
         raise SHORT[0]
 
-    monkeypatch.setattr(Objective, "losses", short)
+    monkeypatch.setattr(Objective, "forward", short)
     with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
         make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
 

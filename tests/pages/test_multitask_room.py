@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from conftest import checked, words
@@ -28,9 +29,11 @@ from core.experiments import (
 from core.learners import RandomForest
 from core.line import Line
 from core.methods import Full, Head
+from core.predicted import Predicted
 from core.report import Report
 from core.spec import Spec, read_json
 from core.store import Store, make
+from pages.parts.predicted_result import side_by_side
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
 
@@ -205,3 +208,13 @@ def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, made):
     trunk = head.trunk.key
     assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{trunk}").value) == (trunk, "hydration")
     assert "Baselines, ensembles and heads of trunks" in checked(open_page("influence", fit=head.key)).warning[0].value
+
+
+def test_a_task_that_is_called_like_a_column_has_its_whole_name():
+    tasks = ("similarity", "logD")
+    table = pd.DataFrame({"smiles": ["CCO"], "similarity": [0.5], "part": [""], "name": ["ethanol"]})
+    table["prediction: similarity"], table["prediction: logD"] = [1.0], [2.0]
+    shown, short = side_by_side(Predicted(table, {"tasks": list(tasks)}))
+    assert short == ["prediction: similarity", "logD"]
+    assert list(shown) == ["name", "prediction: similarity", "logD", "similarity", "part", "smiles"]
+    assert shown.iloc[0].tolist() == ["ethanol", 1.0, 2.0, 0.5, "", "CCO"]
