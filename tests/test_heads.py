@@ -65,13 +65,13 @@ def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> No
         apart = outputs[row, column].item() - (LABELS[row, column] - centre) / spread
         huber = 0.5 * apart**2 if abs(apart) < 1 else abs(apart) - 0.5
         cells.append({"mae": abs(apart), "mse": apart**2, "huber": huber}[loss])
-    assert float(found[0]) == pytest.approx(np.mean(cells))
+    assert found[0].item() == pytest.approx(np.mean(cells))
     logits = model.heads[1](embedded[0])[:, 0].detach().numpy()
     chance = 1 / (1 + np.exp(-logits))
     present = ~np.isnan(FLAGS[:, 0])
     entropy = -np.where(FLAGS[:, 0] == 1, np.log(chance), np.log(1 - chance))[present].mean()
-    assert float(found[1]) == pytest.approx(entropy)
-    assert float(model.total(found, embedded[0])) == pytest.approx((np.mean(cells) + entropy) / 2)
+    assert found[1].item() == pytest.approx(entropy)
+    assert model.total(found, embedded[0]).item() == pytest.approx((np.mean(cells) + entropy) / 2)
 
 
 def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:

@@ -49,7 +49,8 @@ class Rows:
         new["caution"][rows] = self.cautions(molecules)
         new["unusable"] = np.array([reason or "" for _, reason in named], object)
         other = {name: kept_as(name, {*frame, *new}) for name in new if name in frame}
-        return frame.rename(columns=other).assign(**new), list(new), other.get(self.smiles, self.smiles), len(rows)
+        whole = pd.concat([frame.rename(columns=other), pd.DataFrame(new, index=frame.index)], axis=1)
+        return whole, list(new), other.get(self.smiles, self.smiles), len(rows)
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """Labels (n, t) of a shard."""
