@@ -5,7 +5,7 @@ Blue helps and orange harms, everywhere; colour is never the only signal. Rows a
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -192,8 +192,15 @@ def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = 
     return figure
 
 
+def loss_of(kinds: Iterable[str]) -> str:
+    """What a predictor's loss is called, by the kinds of its tasks."""
+    named = {"regression": "squared error (scaled labels)", "binary": "cross-entropy (nats)"}
+    found = dict.fromkeys(named[kind] for kind in kinds)
+    return next(iter(found)) if len(found) == 1 else "loss"
+
+
 def learning_curves(
-    curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss (scaled labels)"
+    curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss"
 ) -> go.Figure:
     """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
     figure = blank("epoch", y, 300)

@@ -79,12 +79,14 @@ FORMS = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)
 def learning(fit: Fit, key: str) -> None:
     """The losses while it learned."""
     st.plotly_chart(
-        figures.learning_curves({"": fit.curve}, {"": fit.record.get("best_epoch")}),
+        figures.learning_curves(
+            {"": fit.curve}, {"": fit.record.get("best_epoch")}, figures.loss_of(fit.record["kinds"])
+        ),
         key=f"curve-{key}",
         config=figures.CONFIG,
         alt="Training and validation loss by epoch; the best epoch is ringed",
     )
-    st.caption("Losses are of scaled labels. The weights of the ringed epoch, the best on validation, are kept.")
+    st.caption("The weights of the ringed epoch, the best on validation, are kept.")
 
 
 def members(record: dict, task: str, kind: str, unit: str) -> None:

@@ -83,7 +83,10 @@ def curves(run: Run, arms: list[dict]) -> None:
         st.caption("The trainings of this study are not kept any more.")
         return
     drawn = {name: fit.curve for name, (_, fit) in found.items()}
-    figure = figures.learning_curves({name: curve.drop(columns="train_loss") for name, curve in drawn.items()})
+    of_all = [kind for _, fit in found.values() for kind in fit.record["kinds"]]
+    figure = figures.learning_curves(
+        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=figures.loss_of(of_all)
+    )
     st.plotly_chart(
         figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"
     )

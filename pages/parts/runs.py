@@ -53,7 +53,10 @@ class Run:
 
     @property
     def label(self) -> str:
-        metric = key_metric(self.kind, self.entry.summary) if self.entry else self.state
+        told = {"waiting": "not done yet", "running": "not done yet"}.get(
+            self.state, self.state
+        )  # panels go on, boxes stay
+        metric = key_metric(self.kind, self.entry.summary) if self.entry else told
         made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
 

@@ -50,7 +50,8 @@ def side_by_side(runs: list[Run]) -> None:
     curves = {name: fit.curve for name, fit in fits.items() if len(fit.curve)}  # a baseline has none
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
     if curves:
-        figure = figures.learning_curves(curves, best)
+        of_all = [kind for fit in fits.values() for kind in fit.record["kinds"]]
+        figure = figures.learning_curves(curves, best, figures.loss_of(of_all))
         st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]

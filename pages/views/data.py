@@ -24,7 +24,8 @@ if runs(Dataset):
 if runs(Findings):
     WAYS["Audits"] = None
 named = {run.key for run in runs(Findings)}
-asked = next(iter(WAYS))
+asked = st.query_params.get("from")
+asked = asked if asked in WAYS else next(iter(WAYS))
 if "run" in st.query_params:
     asked = "Audits" if st.query_params["run"] in named else "Kept before" if "Kept before" in WAYS else asked
 way = st.segmented_control("Where from", list(WAYS), default=asked, key="way", label_visibility="collapsed") or asked

@@ -53,7 +53,7 @@ with second:
             "CSV, Excel, SDF, SMILES or Parquet with a measured column. What cannot be read is listed, with the reason."
         )
     if st.button("Choose a table", icon=":material/upload_file:", width="stretch"):
-        st.switch_page("pages/views/data.py")
+        st.switch_page("pages/views/data.py", query_params={"from": "My file"})
 with third:
     with st.container(height="stretch"):
         st.subheader("Open the last run", anchor=False)

@@ -282,6 +282,18 @@ def test_a_table_is_kept_and_used(open_page, cache):
     assert entries[0].key == at.session_state["table"]
 
 
+def test_who_starts_from_a_table_is_asked_for_a_file(open_page, cache, monkeypatch):
+    gone = []
+    monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
+    button(open_page("start"), "Choose a table").click().run()
+    ((page, wanted),) = gone
+    assert page == "pages/views/data.py"
+    at = open_page("data", **wanted)
+    assert at.get("button_group")[0].value == "My file" and "No table chosen yet" in words(at)
+    assert at.file_uploader(key="file").value is None
+    assert open_page("data", **{"from": "elsewhere"}).get("button_group")[0].value == "Comes with Molsway"
+
+
 def test_a_file_is_mapped_and_read(open_page, cache):
     at = open_page("data")
     at.get("button_group")[0].set_value("My file").run()
