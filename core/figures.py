@@ -5,7 +5,7 @@ Blue helps and orange harms, everywhere; colour is never the only signal. Rows a
 """
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,13 +190,6 @@ def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = 
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     return figure
-
-
-def loss_of(kinds: Iterable[str]) -> str:
-    """What a predictor's loss is called, by the kinds of its tasks."""
-    named = {"regression": "squared error (scaled labels)", "binary": "cross-entropy (nats)"}
-    found = dict.fromkeys(named[kind] for kind in kinds)
-    return next(iter(found)) if len(found) == 1 else "loss"
 
 
 def learning_curves(

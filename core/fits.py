@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.bootstrap import Span, intervals
 from core.data import Dataset
 from core.metrics import measure
 
@@ -35,6 +36,10 @@ class Fit:
     def metrics(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
         """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units."""
         return self.record["metrics"]
+
+    def interval(self, task: str, metric: str) -> Span | None:
+        """Where a metric of the test part lies with other molecules of its kind (95 %); None where that is unknown."""
+        return self.record.get("intervals", {}).get(task, {}).get(metric)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -79,10 +84,14 @@ class Fit:
 
 
 def judged(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task."""
-    first = parts["train"]
+    """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task.
+
+    `intervals` are those of the test part's metrics, over its molecules.
+    """
+    first, test = parts["train"], parts["test"]
     return {
         "metrics": {n: score_card(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()},
+        "intervals": intervals(first.tasks, first.kinds, test.targets, predictions["test"]),
         "tasks": list(first.tasks),
         "kinds": list(first.kinds),
         "unit": list(first.unit),

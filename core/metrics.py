@@ -8,6 +8,7 @@ from core.spec import BadInput
 
 REGRESSION = ("rmse", "mse", "mae", "r2", "pearson", "spearman")
 BINARY = ("auroc", "average_precision", "accuracy", "log_loss")
+CLIP = 1e-7  # how near to 0 and 1 a probability may come in a log loss
 LOWER_IS_BETTER = {"rmse", "mse", "mae", "log_loss"}
 
 
@@ -44,7 +45,7 @@ def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
 def _binary(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
     if not len(y):
         return dict.fromkeys(BINARY)
-    q = np.clip(p, 1e-7, 1 - 1e-7)
+    q = np.clip(p, CLIP, 1 - CLIP)
     return {
         "auroc": auroc(y > 0.5, p),
         "average_precision": average_precision(y > 0.5, p),

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core import bootstrap
 from core.contributions import contributions
 from core.data import Dataset
 from core.fits import PARTS
 from core.metrics import measure
 
 LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
+DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks
 MEANS = ("mae_sd", "mae", "rmse", "pearson", "spearman", "r2", "auroc", "average_precision")
 
 
@@ -157,6 +159,39 @@ def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
     return found
 
 
+def spans(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    tasks: Sequence[str],
+    kinds: Sequence[str],
+    spread: np.ndarray,
+    molecule: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """The 95 % intervals of what `judged` and `means` find, over the molecules: `{"intervals", "means_intervals"}`.
+
+    `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
+    """
+    drawn = bootstrap.values(kinds, labels, predictions, molecule, DRAWS)
+    for each, kind, width in zip(drawn, kinds, spread, strict=True):
+        if kind == "regression":
+            each["mae_sd"] = each["mae"] / width
+    averaged: dict[str, np.ndarray] = {}
+    for name in MEANS:
+        if name in ("mae", "rmse") and len(tasks) > 1:
+            continue
+        if values := [each[name] for each in drawn if name in each]:
+            there = np.isfinite(values)
+            total = np.where(there, values, 0.0).sum(0)
+            averaged[name] = np.divide(total, there.sum(0), out=np.full(len(total), np.nan), where=there.any(0))
+    each = {task: bootstrap.known(one) for task, one in zip(tasks, drawn, strict=True)}
+    return {"intervals": each, "means_intervals": bootstrap.known(averaged)}
+
+
 def stacked(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
     """Labels or predictions (rows, t), of atoms those of all molecules below each other."""
     return np.concatenate(values) if isinstance(values, list) else values
+
+
+def owners(values: np.ndarray | list[np.ndarray]) -> np.ndarray | None:
+    """Which molecule each row of `stacked` belongs to; None where a row is a molecule."""
+    return np.repeat(np.arange(len(values)), list(map(len, values))) if isinstance(values, list) else None

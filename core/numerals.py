@@ -1,6 +1,7 @@
 """Numbers as people read them: as many places as they deserve."""
 
 import math
+from collections.abc import Sequence
 
 ROUNDING = 1e-6  # of a value: noise below it is that of the last digits, not of what was measured
 
@@ -20,6 +21,22 @@ def number(value: float | None, noise: float | None = None) -> str:
 def beside_noise(value: float | None, noise: float | None) -> str:
     """`0.82 ± 0.03`, or the number alone where nothing is known of its noise, or it has none."""
     return f"{number(value, noise)} ± {number(noise, noise)}" if _told(value, noise) else number(value)
+
+
+def within(value: float | None, span: Sequence[float] | None) -> str:
+    """`0.82 (0.76 to 0.88)`, or the number alone where no interval is known."""
+    return number(value) if span is None else f"{number(value, noise_of(span))} ({bounds(span)})"
+
+
+def bounds(span: Sequence[float]) -> str:
+    """`0.76 to 0.88`, an interval with as many places as its width deserves."""
+    noise = noise_of(span)
+    return f"{number(span[0], noise)} to {number(span[1], noise)}"
+
+
+def noise_of(span: Sequence[float] | None) -> float | None:
+    """About the standard deviation behind a 95 % interval."""
+    return None if span is None else (span[1] - span[0]) / 4
 
 
 def _told(value: float | None, noise: float | None) -> float | None:

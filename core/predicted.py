@@ -1,15 +1,10 @@
 """Predictions of a table by a fit: with intervals, what is like them, and errors where there are labels."""
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
-from core.metrics import measure, rmse
 from core.tabled import Tabled
 
 OF_A_TASK = ("label", "prediction", "low", "high", "spread")
-DRAWS = 1000
 
 
 class Predicted(Tabled):
@@ -39,14 +34,3 @@ class Predicted(Tabled):
 def named(what: str, task: str, tasks: tuple[str, ...]) -> str:
     """The column of a task."""
     return what if len(tasks) == 1 else f"{what}: {task}"
-
-
-def judged(kind: str, labels: np.ndarray, predictions: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Every metric of some new molecules with labels (n,), and a 95 % bootstrap interval of the RMSE over them."""
-    found: dict[str, Any] = dict(measure(kind, labels, predictions))
-    known = ~np.isnan(labels)
-    if kind == "regression" and known.sum() > 1:
-        rows = np.random.default_rng(seed).integers(int(known.sum()), size=(DRAWS, int(known.sum())))
-        drawn = rmse(labels[known][rows], predictions[known][rows])
-        found["rmse_low"], found["rmse_high"] = map(float, np.quantile(drawn, [0.025, 0.975]))
-    return found

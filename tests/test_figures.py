@@ -67,12 +67,6 @@ def test_the_best_epoch_is_ringed():
     assert not figures.learning_curves({"new": curve.iloc[:0]}).data
 
 
-def test_a_loss_is_called_by_what_it_is_of():
-    assert figures.loss_of(["binary", "binary"]) == "cross-entropy (nats)"
-    assert figures.loss_of(["regression"]) == "squared error (scaled labels)"
-    assert figures.loss_of(["binary", "regression"]) == "loss"
-
-
 def test_parity_draws_the_test_part_last():
     table = pd.DataFrame(
         {

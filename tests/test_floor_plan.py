@@ -19,6 +19,7 @@ STOREYS = [
         "core.chem",
         "core.contributions",
         "core.metrics",
+        "core.bootstrap",
         "core.numerals",
         "core.parallel",
         "core.properties",
@@ -168,6 +169,7 @@ NEIGHBOURS = {  # who may be imported on one's own floor
     "core.properties": {"core.chem", "core.spec"},
     "core.features": {"core.chem", "core.properties", "core.report", "core.spec"},
     "core.metrics": {"core.spec"},
+    "core.bootstrap": {"core.metrics"},
 }
 ONLY_GROUND = {
     "core.disk",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.mixture import drawn, judged, means, shares
+from core.mixture import drawn, judged, means, owners, shares, spans
 from core.mixture_comparison import difference, error, mean_error
 from core.published import published
 
@@ -39,6 +39,24 @@ def test_every_task_has_its_metrics_and_what_is_undefined_says_so() -> None:
     told = means(found)
     assert told["auroc"] == pytest.approx(1.0) and told["undefined"] == {"auroc": ["b"]}
     assert told["mae_sd"] == pytest.approx(0.25) and "log_loss" not in told
+
+
+def test_intervals_of_tasks_and_of_their_means_are_over_the_same_molecules() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=(60, 2))
+    p = y + generator.normal(size=(60, 2))
+    flags = np.column_stack([y[:, 0] > 0, np.arange(60) == 7]).astype(float)  # the second has one molecule of a class
+    labels, predicted = np.hstack([y, flags]), np.hstack([p, 1 / (1 + np.exp(-p))])
+    kinds, spread = ("regression", "regression", "binary", "binary"), np.array([2.0, 4.0, np.nan, np.nan])
+    found = spans(labels, predicted, ("a", "b", "c", "d"), kinds, spread)
+    each, of_means = found["intervals"], found["means_intervals"]
+    assert each["b"]["mae_sd"] == pytest.approx(np.array(each["b"]["mae"]) / 4)
+    assert "auroc" in each["c"] and "auroc" not in each["d"] and "mae" not in of_means
+    told = means(judged(labels, predicted, ("a", "b", "c", "d"), kinds, spread))
+    assert all(of_means[name][0] < told[name] < of_means[name][1] for name in ("mae_sd", "r2", "auroc"))
+    width = of_means["mae_sd"][1] - of_means["mae_sd"][0]
+    assert width < np.mean([each[task]["mae_sd"][1] - each[task]["mae_sd"][0] for task in "ab"])
+    assert owners(labels) is None and owners([y[:2], y[:1], y[:3]]).tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_the_error_of_a_table_is_the_mean_over_the_tasks_that_have_one() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.numerals import beside_noise
+from core.numerals import beside_noise, bounds, within
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,9 @@ from core.numerals import beside_noise
 )  # fmt: skip
 def test_a_number_has_the_places_that_its_noise_leaves(value, noise, shown):
     assert beside_noise(value, noise) == shown
+
+
+def test_an_interval_has_the_places_that_its_width_deserves():
+    assert within(0.61234, (0.5512, 0.6612)) == "0.612 (0.551 to 0.661)"
+    assert within(1.0, (-0.3, 1.7)) == "1.00 (−0.30 to 1.70)" and bounds((2.0, 2.0)) == "2.00 to 2.00"
+    assert within(0.61234, None) == "0.612" and within(None, None) == "–"

@@ -17,7 +17,7 @@ from core.experiments.finetune import STARTS, spelled
 from core.experiments.soundness import unreadable
 from core.fits import PARTS, tabulate
 from core.meter import Meter
-from core.mixture import Tables, drawn, judged, means, shares, stacked
+from core.mixture import Tables, drawn, judged, means, owners, shares, spans, stacked
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 from core.trunk import Trunk
@@ -160,12 +160,14 @@ class Multitask(Spec[Trunk]):
         told, rows = [], []
         for place, (one, head) in enumerate(zip(members, model.heads, strict=True)):
             within = report.part(0.97 + 0.03 * place / len(members), 0.97 + 0.03 * (place + 1) / len(members))
-            metrics = {}
+            metrics, deviation = {}, head.deviation.cpu().numpy()
             for name in REPORTED:
                 found = predictions(model, place, list(one.parts[name].smiles), self.batch_size, within)
                 wanted = labels[name][place]
-                metrics[name] = judged(stacked(wanted), stacked(found), one.tasks, one.kinds,
-                                       head.deviation.cpu().numpy())  # fmt: skip
+                given = stacked(wanted), stacked(found), one.tasks, one.kinds, deviation
+                metrics[name] = judged(*given)
+                if name == "test":
+                    sure = spans(*given, owners(wanted))
                 if not one.learning.atoms:
                     rows.append(tabulated(one, name, found))
             told.append(
@@ -174,8 +176,9 @@ class Multitask(Spec[Trunk]):
                     "share": float(shares(sizes, self.mixing)[place]),
                     "loss_weight": float(model.weights[place]),
                     "labels": labelled(one),
-                    "deviation": head.deviation.cpu().tolist(),
+                    "deviation": deviation.tolist(),
                     "metrics": metrics,
+                    **sure,
                     "means": {name: means(found) for name, found in metrics.items()},
                 }
             )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core import chem
+from core import bootstrap, chem
 from core.calibration import Calibration
 from core.committee import load
 from core.data import Dataset
@@ -16,9 +16,9 @@ from core.experiments.load import Load
 from core.experiments.molecules import Molecules
 from core.experiments.rows import kept_as
 from core.experiments.scoring import check_labels
-from core.fits import PARTS, Fit
+from core.fits import PARTS, Fit, score_card
 from core.intervals import FEWEST, share
-from core.predicted import OF_A_TASK, Predicted, judged, named
+from core.predicted import OF_A_TASK, Predicted, named
 from core.report import Report
 from core.spec import BadInput, Spec, settings
 
@@ -119,7 +119,8 @@ class Predict(Spec[Predicted]):
             "remote": int(columns["remote"].sum()),
             "known": {name: int((part == name).sum()) for name in PARTS},
             "test": fit.metrics["test"],
-            "metrics": errors(fit, measured, values, new),
+            "test_intervals": fit.record.get("intervals", {}),
+            **errors(fit, measured[new], values[new]),
             "held": [
                 held(measured[new, k], low[new, k], high[new, k]) if kind != "binary" else None
                 for k, kind in enumerate(fit.record["kinds"])
@@ -185,13 +186,12 @@ def held(labels: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any
     return share(((low <= labels) & (labels <= high))[known])
 
 
-def errors(fit: Fit, labels: np.ndarray, values: np.ndarray, new: np.ndarray) -> dict[str, Any]:
-    """Of each task with labels the metrics over molecules that the fit has not seen."""
-    return {
-        task: judged(fit.record["kinds"][place], labels[new, place], values[new, place])
-        for place, task in enumerate(fit.tasks)
-        if not np.isnan(labels[new, place]).all()
-    }
+def errors(fit: Fit, labels: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """Of each task with labels (n, t) the metrics over molecules that the fit has not seen, and their intervals."""
+    mine = np.flatnonzero(~np.isnan(labels).all(0))
+    tasks, kinds = ([each[place] for place in mine] for each in (fit.tasks, fit.record["kinds"]))
+    given = tasks, kinds, labels[:, mine], values[:, mine]
+    return {"metrics": score_card(*given), "intervals": bootstrap.intervals(*given)}
 
 
 def width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:

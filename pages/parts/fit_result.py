@@ -6,14 +6,14 @@ import streamlit as st
 from core import figures
 from core.fits import Fit
 from core.metrics import BINARY
-from core.numerals import number
+from core.numerals import bounds, noise_of, number
 from pages.parts.keeping import exported
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
 from pages.parts.suspects import suspects
-from pages.parts.words import METRICS, device_name, duration, plain, size
+from pages.parts.words import METRICS, device_name, duration, loss_of, plain, size
 
 
 def fit_result(run: Run) -> None:
@@ -79,9 +79,7 @@ FORMS = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)
 def learning(fit: Fit, key: str) -> None:
     """The losses while it learned."""
     st.plotly_chart(
-        figures.learning_curves(
-            {"": fit.curve}, {"": fit.record.get("best_epoch")}, figures.loss_of(fit.record["kinds"])
-        ),
+        figures.learning_curves({"": fit.curve}, {"": fit.record.get("best_epoch")}, loss_of(fit.record["kinds"])),
         key=f"curve-{key}",
         config=figures.CONFIG,
         alt="Training and validation loss by epoch; the best epoch is ringed",
@@ -116,8 +114,16 @@ def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
         st.caption(f"{plain(task)}: test part, {test['n']:,} molecules, touched once to report")
         for column, name in zip(st.columns(len(names)), names, strict=True):
             label = f"{METRICS[name]} ({plain(unit)})" if unit and name in ("rmse", "mae") else METRICS[name]
-            column.metric(label, number(test[name]))
-            column.caption(f"validation {number(valid[name])}")
+            span = fit.interval(task, name)
+            column.metric(label, number(test[name], noise_of(span)))
+            column.caption(
+                f"{f'95 %: {bounds(span)}; ' if span else ''}validation {number(valid[name], noise_of(span))}"
+            )
+        if fit.record.get("intervals"):
+            st.caption(
+                "Intervals are of the test molecules alone, drawn anew a thousand times; training with another seed "
+                "moves the numbers too."
+            )
 
 
 def costs(record: dict) -> None:

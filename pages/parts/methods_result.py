@@ -10,7 +10,7 @@ from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import entry_of, product
 from pages.parts.shell import as_csv, command, exports
 from pages.parts.study_result import arms_chart, difference_table, unit_of
-from pages.parts.words import METRICS, duration, size
+from pages.parts.words import METRICS, duration, loss_of, size
 
 COSTS = {  # of an arm's card: what the axis of a picture says
     "seconds": "time of a training, s",
@@ -85,7 +85,7 @@ def curves(run: Run, arms: list[dict]) -> None:
     drawn = {name: fit.curve for name, (_, fit) in found.items()}
     of_all = [kind for _, fit in found.values() for kind in fit.record["kinds"]]
     figure = figures.learning_curves(
-        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=figures.loss_of(of_all)
+        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=loss_of(of_all)
     )
     st.plotly_chart(
         figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"

@@ -6,7 +6,7 @@ import streamlit as st
 from core import figures, mixture_figures
 from core.mixture import MEANS
 from core.mixture_tables import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
-from core.numerals import number
+from core.numerals import within
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict
@@ -39,7 +39,7 @@ def trunk_result(run: Run) -> None:
     rows = [
         {"table": one["name"], "molecules": one["rows"]["train"], "labels": one["labels"], "tasks": len(one["tasks"])}
         | {
-            WORDS[name]: number(one["means"]["test"][name])
+            WORDS[name]: within(one["means"]["test"][name], one.get("means_intervals", {}).get(name))
             for name in MEANS
             if one["means"]["test"].get(name) is not None
         }
@@ -47,6 +47,8 @@ def trunk_result(run: Run) -> None:
     ]
     means = pd.DataFrame(rows).fillna("–")  # of a table of the other kind
     st.dataframe(means, hide_index=True, alt="How each table's test part is predicted, mean over tasks")
+    if any("means_intervals" in one for one in cards):
+        st.caption("In brackets 95 % intervals, of the test molecules alone; another seed moves the numbers too.")
     for one in cards:
         if one["unlearnable"]:
             st.caption(plain(f"{one['name']}: {len(one['unlearnable'])} tasks have no two different training labels"))
@@ -89,7 +91,8 @@ def task_table(card: dict) -> pd.DataFrame:
     """A row a task of a table, every metric of its test part; – where it is undefined."""
     rows = []
     for task, found in card["metrics"]["test"].items():
-        shown = {WORDS.get(name, name): number(found[name]) for name in MEANS if name in found}
+        sure = card.get("intervals", {}).get(task, {})
+        shown = {WORDS.get(name, name): within(found[name], sure.get(name)) for name in MEANS if name in found}
         rows.append({"task": task, "measured": found["n"], **shown})
     return pd.DataFrame(rows)
 

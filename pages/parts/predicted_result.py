@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core import chem, figures, prediction_figures
-from core.numerals import number
+from core.numerals import bounds, noise_of, number, within
 from core.predicted import Predicted, named
 from pages.parts.molecules import closely, pages_of_cards, pictures
 from pages.parts.runs import Run, entry_of, readable
@@ -74,13 +74,15 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
         three.metric("Far from the training part", f"{record['remote']:,}")
         three.caption(f"similarity below {record['remote_below']:.2f}, as 5 % of the validation part")
         name = "auroc" if kind == "binary" else "rmse"
+        usual = record.get("test_intervals", {}).get(task, {}).get(name)
         if found and found.get(name) is not None:
-            four.metric(f"{METRICS[name]} here", number(found[name]))
-            span = f"{number(found['rmse_low'])} to {number(found['rmse_high'])}; " if "rmse_low" in found else ""
-            four.caption(f"{span}{number(test[name])} on the test part")
+            here = record.get("intervals", {}).get(task, {}).get(name)
+            four.metric(f"{METRICS[name]} here", number(found[name], noise_of(here)))
+            four.caption(f"{f'95 %: {bounds(here)}; ' if here else ''}{within(test[name], usual)} on the test part")
         else:
-            four.metric(f"{METRICS[name]}, test part", number(test[name]))
-            four.caption(f"{test['n']:,} molecules, touched once to report")
+            four.metric(f"{METRICS[name]}, test part", number(test[name], noise_of(usual)))
+            sure = f"95 %: {bounds(usual)}; " if usual else ""
+            four.caption(f"{sure}{test['n']:,} molecules, touched once to report")
     said = []
     if kept and kind == "binary":
         said.append(

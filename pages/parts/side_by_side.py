@@ -6,13 +6,13 @@ import streamlit as st
 
 from core import figures
 from core.metrics import BINARY, REGRESSION, paired_difference
-from core.numerals import number
+from core.numerals import within
 from core.spec import Spec
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv
 from pages.parts.spec_form import settings_of
-from pages.parts.words import METRICS, duration, plain, signed
+from pages.parts.words import METRICS, duration, loss_of, plain, signed
 
 
 def side_by_side(runs: list[Run]) -> None:
@@ -51,7 +51,7 @@ def side_by_side(runs: list[Run]) -> None:
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
     if curves:
         of_all = [kind for fit in fits.values() for kind in fit.record["kinds"]]
-        figure = figures.learning_curves(curves, best, figures.loss_of(of_all))
+        figure = figures.learning_curves(curves, best, loss_of(of_all))
         st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
@@ -88,7 +88,7 @@ def metrics_table(fits: dict, task: str, names: tuple[str, ...]) -> pd.DataFrame
     rows = {}
     for run, fit in fits.items():
         card, record = fit.metrics["test"][task], fit.record
-        rows[run] = {METRICS[name]: number(card[name]) for name in names if name in card} | {
+        rows[run] = {METRICS[name]: within(card[name], fit.interval(task, name)) for name in names if name in card} | {
             "trainable": f"{record['trainable']:,}" if record.get("trainable") else "–",
             "time": duration(record.get("seconds")),
         }

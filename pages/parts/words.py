@@ -2,9 +2,10 @@
 
 import re
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from core.numerals import beside_noise, number
+from core.numerals import beside_noise, number, within
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),
@@ -98,6 +99,21 @@ def title_of(name: str) -> str:
     return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
+def _reached(member: dict[str, Any]) -> str:
+    """The mean error of a table of a trunk, or the area where it has none."""
+    found, sure = member["means"]["test"], member.get("means_intervals", {})
+    if found.get("mae_sd"):
+        return f"MAE {within(found['mae_sd'], sure.get('mae_sd'))} sd"
+    return f"AUROC {within(found['auroc'], sure.get('auroc'))}"
+
+
+def loss_of(kinds: Iterable[str]) -> str:
+    """What a predictor's loss is called, by the kinds of its tasks."""
+    named = {"regression": "squared error (scaled labels)", "binary": "cross-entropy (nats)"}
+    found = dict.fromkeys(named[kind] for kind in kinds)
+    return next(iter(found)) if len(found) == 1 else "loss"
+
+
 def key_metric(kind: str, summary: dict[str, Any]) -> str:
     """The one number of a product that a list shows; it never raises, whatever an old product says of itself."""
     try:
@@ -109,16 +125,17 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             task = summary["tasks"][0]
             name = next(m for m in ("rmse", "auroc") if summary["metrics"]["test"][task].get(m) is not None)
             more = f" (+{len(summary['tasks']) - 1} tasks)" if len(summary["tasks"]) > 1 else ""
-            return f"test {METRICS[name]} {number(summary['metrics']['test'][task][name])} {summary['unit'][0]}{more}"
+            span = summary.get("intervals", {}).get(task, {}).get(name)
+            told = within(summary["metrics"]["test"][task][name], span)
+            return f"test {METRICS[name]} {told} {summary['unit'][0]}{more}"
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
         members = summary.get("members")
         if isinstance(members, list) and members and "means" in members[0]:  # a trunk, or a study of a mixture
-            cards = [one["means"]["test"] for one in members]
-            told = [f"MAE {number(one['mae_sd'])} sd" if one.get("mae_sd") else f"AUROC {number(one['auroc'])}"
-                    for one in cards]  # fmt: skip
-            return f"{len(cards)} tables" if "means" in summary else f"test {', '.join(told[:3])}"
+            if "means" in summary:
+                return f"{len(members)} tables"
+            return f"test {', '.join(map(_reached, members[:3]))}"
         if "ways" in summary:  # a verification
             best = max(summary["ways"], key=lambda way: way["spearman"])
             return f"ρ {number(best['spearman'])} with {summary['subsets']:,} retrainings"

@@ -93,6 +93,9 @@ def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: St
         assert len(mine) == card["rows"]["test"] == card["metrics"]["test"][card["tasks"][0]]["n"]
         errors = (mine["prediction"] - mine["label"]).abs()
         assert card["means"]["test"]["mae"] == pytest.approx(errors.mean(), rel=1e-5)
+        low, high = card["means_intervals"]["mae"]
+        assert low < card["means"]["test"]["mae"] < high
+        assert card["intervals"][card["tasks"][0]]["mae"] == [low, high]
         assert card["means"]["test"]["mae_sd"] == pytest.approx(errors.mean() / card["deviation"][0], rel=1e-5)
         assert {"in the test part of another table"} >= {
             row["reason"] for row in card["left_out"] if row["part"] == "valid"

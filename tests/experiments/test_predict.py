@@ -63,7 +63,9 @@ def test_every_molecule_has_an_interval_and_what_is_like_it(made: tuple[Store, B
     errors = (table["prediction"] - table["label"])[:2]
     assert record["metrics"]["size"]["n"] == record["held"][0]["n"] == 2  # without what it has seen
     assert record["metrics"]["size"]["rmse"] == pytest.approx(float(np.sqrt((errors**2).mean())))
-    assert record["metrics"]["size"]["rmse_low"] <= record["metrics"]["size"]["rmse"]
+    assert record["intervals"] == {"size": {}}  # of two molecules
+    low, high = record["test_intervals"]["size"]["rmse"]
+    assert low < record["test"]["size"]["rmse"] < high
     assert any("1 of 4 molecules" in said and "no forecast" in said for said in record["warnings"])
     again = store.get(settled(read_json(read_text(store, found)), store.files))
     pd.testing.assert_frame_equal(again.table, table)

@@ -23,7 +23,7 @@ from core.experiments import (
 )
 from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
-from core.fits import PARTS, Fit, score_card, tabulate
+from core.fits import PARTS, Fit, judged, score_card, tabulate
 from core.learners import RandomForest, SupportVectors
 from core.line import Line
 from core.methods import IA3, OFT, Full, Head, LoRA
@@ -52,7 +52,6 @@ def noisy(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
 
 def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", draw: int = 3) -> Fit:
     """A fit whose predictions are the labels and noise."""
-    first = tables["train"]
     found = {name: noisy(table.targets, sd * (0.4 if name == "train" else 1), draw) for name, table in tables.items()}
     epochs = np.arange(1, 13)
     curve = pd.DataFrame(
@@ -66,13 +65,8 @@ def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str 
         }
     )
     record = {
-        "metrics": {n: score_card(first.tasks, first.kinds, t.targets, found[n]) for n, t in tables.items()},
-        "tasks": list(first.tasks),
-        "kinds": list(first.kinds),
-        "unit": list(first.unit),
+        **judged(tables, found),
         "seed": 0,
-        "digests": {name: table.digest for name, table in tables.items()},
-        "rows": {name: len(table) for name, table in tables.items()},
         "backbone": "molsway-mini",
         "method": {"kind": method},
         **sizes(method),

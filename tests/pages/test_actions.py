@@ -15,6 +15,7 @@ from conftest import button, checked, words
 from core.backbones.checkpoint import Checkpoint
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
 from core.line import Line
+from core.numerals import bounds, noise_of, number
 from core.report import Report
 from core.samplers import Top
 from core.solvers import CG, Auto, Identity
@@ -172,8 +173,10 @@ def test_the_address_names_the_run(open_page, cache):
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_results_say_what_they_are(open_page, cache):
     text = words(open_page("train", run=stage.FIT.key))
-    rmse = Store(cache).get(stage.FIT).metrics["test"]["logS"]["rmse"]
-    assert f"{rmse:.3f}" in text and "its numbers flatter" in text
+    fit = Store(cache).get(stage.FIT)
+    rmse, span = fit.metrics["test"]["logS"]["rmse"], fit.interval("logS", "rmse")
+    assert number(rmse, noise_of(span)) in text and f"95 %: {bounds(span)}; validation" in text
+    assert "its numbers flatter" in text
     text = words(open_page("influence"))
     assert "molecules help" in text and "(log10" in text.replace("\\", "") and "AUROC" in text
     text = words(open_page("compare"))

@@ -13,7 +13,7 @@ from core.backbones import Pretrained, Untrained
 from core.experiments import Baseline, SelectionStudy
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.line import Line
-from core.numerals import number
+from core.numerals import bounds, noise_of, number
 from core.spec import read_json
 from core.store import Store
 
@@ -57,7 +57,9 @@ def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
 def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache):
     at = open_page("train", run=stage.BASELINE.key)
     text = read_by_a_person(at)
-    assert number(Store(cache).get(stage.BASELINE).metrics["test"]["logS"]["rmse"]) in text
+    made = Store(cache).get(stage.BASELINE)
+    span = made.interval("logS", "rmse")
+    assert number(made.metrics["test"]["logS"]["rmse"], noise_of(span)) in text and bounds(span) in text
     assert "random forest" in text and "2,048 fingerprint bits" in text
     assert not re.search(r"\b(None|nan|null)\b", text) and "ringed epoch" not in text
     assert [tab.label for tab in at.tabs] == ["Prediction against label", "Largest errors", "Cost"]

@@ -10,7 +10,7 @@ from test_baselines import box, read_by_a_person
 
 from core.experiments import Ensemble
 from core.line import Line
-from core.numerals import number
+from core.numerals import bounds, number, within
 from core.report import Report
 from core.spec import read_json
 from core.store import Store, make
@@ -44,6 +44,8 @@ def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired)
     members = [stage.BASELINE, dataclasses.replace(stage.BASELINE, seed=1)]
     for fit in [paired.get(PAIR), *map(paired.get, members)]:
         assert number(fit.metrics["test"]["logS"]["rmse"]) in text
+    span = paired.get(PAIR).interval("logS", "rmse")
+    assert f"95 %: {bounds(span)}; validation" in text and "of the test molecules alone" in text
     table = next(one.value for one in at.dataframe if "their mean" in one.value.index)
     assert table.index.tolist() == ["seed 0", "seed 1", "their mean"]
     assert table.columns.tolist() == ["RMSE, valid", "MAE, valid", "RMSE, test", "MAE, test"]
@@ -61,4 +63,7 @@ def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
 def test_it_stands_beside_others(open_page, cache, paired):
     at = open_page("compare", fits=f"{stage.BASELINE.key},{PAIR.key}")
     table = next(one.value for one in at.dataframe if "RMSE" in one.value.columns)
-    assert table.loc[PAIR.key[:6], "RMSE"] == number(paired.get(PAIR).metrics["test"]["logS"]["rmse"])
+    pair = paired.get(PAIR)
+    assert table.loc[PAIR.key[:6], "RMSE"] == within(
+        pair.metrics["test"]["logS"]["rmse"], pair.interval("logS", "rmse")
+    )

@@ -59,6 +59,12 @@ def test_markdown_shows_smiles_as_they_are():
     assert words.plain("a\n# b") == r"a \# b"
 
 
+def test_a_loss_is_called_by_what_it_is_of():
+    assert words.loss_of(["binary", "binary"]) == "cross-entropy (nats)"
+    assert words.loss_of(["regression"]) == "squared error (scaled labels)"
+    assert words.loss_of(["binary", "regression"]) == "loss"
+
+
 @pytest.mark.parametrize(
     "summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}]
 )
