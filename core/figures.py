@@ -112,40 +112,6 @@ def score_distribution(
     return figure
 
 
-def score_map(
-    table: pd.DataFrame, unit: str = "", picked: int | None = None, limit: int = MOST_POINTS, height: int = 430
-) -> go.Figure:
-    """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points.
-
-    `table`: smiles, label, prediction, delta_loss and, where it is known, planted; a row a molecule.
-    """
-    delta, rows = table["delta_loss"].to_numpy(float), shown_rows(table["delta_loss"], limit)
-    known = delta[np.isfinite(delta)]
-    bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
-    planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
-    figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
-    identity(figure, table.iloc[rows])
-    for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("planted", planted[rows], "diamond")):
-        group = rows[mine]
-        if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
-            only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
-            figure.add_scatter(x=[None], y=[None], name=name, hoverinfo="skip", **only)
-        marker = {
-            **{"color": delta[group], "colorscale": DIVERGING, "cmin": -bound or -1.0, "cmax": bound or 1.0},
-            **{"size": 8, "symbol": symbol, "line": {"width": 0.5, "color": "rgba(90,98,112,0.55)"}},
-            "showscale": name == "as measured",
-            "colorbar": {"title": "ΔL", "thickness": 10, "outlinewidth": 0, "tickformat": ".2~g", "len": 0.9},
-        }
-        if len(group):
-            _points(figure, table.iloc[group], group, name, marker, "<br>ΔL %{marker.color:.3g}<extra></extra>")
-    figure.update_traces(showlegend=False, selector={"type": "scattergl"})
-    figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))
-    if picked is not None and 0 <= picked < len(table):
-        one = table.iloc[[picked]]
-        ring(figure, one["label"], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
-    return figure
-
-
 def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, str], unit: str = "") -> go.Figure:
     """ΔL of the same molecules by two scorings, one against the other; the quarters where they agree have a ground."""
     figure = blank(with_unit(f"ΔL by {names[0]}", unit), with_unit(f"ΔL by {names[1]}", unit), 380, legend=False)
@@ -220,20 +186,6 @@ def learning_curves(
     return figure
 
 
-def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) -> go.Figure:
-    """Prediction against label, a colour a part (train, valid, test), the test part on top."""
-    figure = blank(with_unit("label", unit), with_unit("prediction", unit), 400)
-    known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
-    identity(figure, known)
-    look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
-    for part in [name for name in look if (known["part"] == name).any()]:
-        table, (colour, symbol, size) = known[known["part"] == part], look[part]
-        table = table.sample(min(len(table), limit // 3), random_state=0)
-        marker = {"color": colour, "symbol": symbol, "size": size, "opacity": 0.4 if part == "train" else 0.85}
-        _points(figure, table, table["row"], {"train": "training", "valid": "validation"}.get(part, part), marker)
-    return figure
-
-
 def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None) -> go.Figure:
     """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
     figure = blank("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
@@ -264,22 +216,6 @@ def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str 
             hovertemplate="%{x:.3g}: %{y} molecules<extra></extra>",
         )
     return figure
-
-
-def _points(
-    figure: go.Figure, table: pd.DataFrame, rows: Any, name: str, marker: dict[str, Any], more: str = "<extra></extra>"
-) -> None:
-    figure.add_scattergl(
-        x=table["label"],
-        y=table["prediction"],
-        mode="markers",
-        marker=marker,
-        name=name,
-        customdata=rows,
-        text=[html.escape(str(smiles)[:60]) for smiles in table["smiles"]],
-        hovertemplate="%{text}<br>label %{x:.3g}, prediction %{y:.3g}" + more,
-        unselected={"marker": {"opacity": marker.get("opacity", 1)}},
-    )
 
 
 def ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:

@@ -43,21 +43,6 @@ def test_both_ends_are_always_drawn():
     assert (figures.shown_rows(values[:10]) == np.arange(10)).all()
 
 
-def test_a_point_of_the_map_tells_its_row():
-    n = 50
-    table = pd.DataFrame({"smiles": ["C<b>"] * n, "label": RNG.normal(0, 1, n), "delta_loss": RNG.normal(0, 1, n)})
-    table["prediction"], table["planted"] = table["label"] + 1, np.arange(n) % 5 == 0
-    label = table["label"].to_numpy()
-    figure = figures.score_map(table, "log M", picked=7)
-    points = [trace for trace in figure.data if trace.type == "scattergl"]
-    rows = np.concatenate([trace.customdata for trace in points])
-    assert sorted(rows) == list(range(n))
-    assert (label[rows] == np.concatenate([trace.x for trace in points])).all()
-    assert all("<b>" not in text for trace in points for text in trace.text)
-    ring = next(trace for trace in figure.data if trace.name == "picked")
-    assert list(ring.x) == [label[7]]
-
-
 def test_the_best_epoch_is_ringed():
     curve = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2, 1], "valid_loss": [3.0, 1, 2]})
     figure = figures.learning_curves({"run": curve}, {"run": 2})
@@ -65,21 +50,6 @@ def test_the_best_epoch_is_ringed():
     assert list(ring.x) == [2] and list(ring.y) == [1.0]
     assert len(figures.learning_curves({"a": curve, "b": curve}).data) == 4
     assert not figures.learning_curves({"new": curve.iloc[:0]}).data
-
-
-def test_parity_draws_the_test_part_last():
-    table = pd.DataFrame(
-        {
-            "part": ["test", "train", "valid"],
-            "row": [0, 0, 0],
-            "smiles": ["C", "CC", "CCC"],
-            "label": [1.0, 2, 3],
-            "prediction": [1.0, 2, 4],
-        }
-    )
-    figure = figures.parity(table, "log M")
-    assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
-    assert figure.layout.xaxis.title.text == "label (log M)"
 
 
 ARMS = [

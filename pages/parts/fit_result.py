@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core import figures
+from core import figures, label_figures
 from core.fits import Fit
+from core.intervals import share
 from core.metrics import BINARY
 from core.numerals import bounds, noise_of, number
 from pages.parts.keeping import exported
@@ -13,7 +14,7 @@ from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
 from pages.parts.suspects import suspects
-from pages.parts.words import METRICS, device_name, duration, loss_of, plain, size
+from pages.parts.words import METRICS, device_name, duration, loss_of, percent, plain, size
 
 
 def fit_result(run: Run) -> None:
@@ -27,16 +28,20 @@ def fit_result(run: Run) -> None:
     notes(record.get("warnings", []))
     first = {"Learning curve": len(fit.curve), "Members": record.get("members")}  # a baseline has no curve
     names = [name for name, there in first.items() if there]
-    *begin, parity, worst, cost = st.tabs([*names, "Prediction against label", "Largest errors", "Cost"])
+    beside = "Classes told apart" if kind == "binary" else "Prediction against label"
+    *begin, parity, worst, cost = st.tabs([*names, beside, "Largest errors", "Cost"])
     mine = fit.predictions[fit.predictions["task"] == task]
     for name, tab in zip(names, begin, strict=True):
         with tab:
             members(record, task, kind, unit) if name == "Members" else learning(fit, run.key)
     with parity:
-        figure = figures.parity(mine, unit)
-        st.plotly_chart(
-            figure, key=f"parity-{run.key}", config=figures.CONFIG, alt="Predictions against labels by part"
-        )
+        if kind == "binary":
+            classes(fit, task, mine, run.key)
+        else:
+            figure = label_figures.parity(mine, unit)
+            st.plotly_chart(
+                figure, key=f"parity-{run.key}", config=figures.CONFIG, alt="Predictions against labels by part"
+            )
     with worst:
         part = (
             st.segmented_control("Part", ["test", "valid", "train"], default="test", key=f"worst-{run.key}") or "test"
@@ -74,6 +79,27 @@ def portable(run: Run, record: dict) -> None:
 
 
 FORMS = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)"}
+
+
+def classes(fit: Fit, task: str, predictions: pd.DataFrame, key: str) -> None:
+    """How two classes are told apart, whether probabilities are what they say, and what one half as the limit does."""
+    test = predictions[(predictions["part"] == "test") & predictions["label"].notna()]
+    y, p = test["label"].to_numpy(float), test["prediction"].to_numpy(float)
+    left, right = st.columns(2)
+    figure = label_figures.roc(predictions, {"test": fit.interval(task, "auroc")})
+    left.plotly_chart(figure, key=f"roc-{key}", config=figures.CONFIG, alt="Ones found against zeros taken for one")
+    left.caption("The area under it is the AUROC: the chance that a 1 is told a higher probability than a 0.")
+    figure = label_figures.reliability(y, p)
+    right.plotly_chart(figure, key=f"reliable-{key}", config=figures.CONFIG, alt="Share of ones by probability")
+    right.caption("Test part, as many molecules a point, 95 % intervals: on the line a probability is what it says.")
+    said = [
+        f"{percent(one['share'])} ({percent(one['low'])} to {percent(one['high'])}) of the {one['n']:,} molecules "
+        f"measured as {label} {what}"
+        for label, what in ((1, "are found"), (0, "are taken for 1"))
+        if (one := share(p[y == label] > 0.5))["n"]
+    ]
+    if said:
+        st.markdown(f"With one half as the limit, {'; '.join(said)} (95 % intervals).")
 
 
 def learning(fit: Fit, key: str) -> None:

@@ -48,7 +48,7 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
             )
         for name, word, shown, in_unit in (
             ("delta_loss", "ΔL", signed, loss_unit),
-            ("label", "label", number, unit),
+            ("label", "label", lambda value: label_words(value, unit), unit),
             ("prediction", "prediction", number, unit),
         ):
             if _known(row.get(name)):
@@ -63,6 +63,11 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
     st.html(f'<div class="ms-grid {style}">{"".join(pieces)}</div>')
     if said := units(table, unit, loss_unit):
         st.caption(plain(said[0].upper() + said[1:]))
+
+
+def label_words(value: float, unit: str) -> str:
+    """A label; of a class, which has no unit, 0 or 1."""
+    return str(int(value)) if not unit and value in (0, 1) else number(value)
 
 
 def units(table: pd.DataFrame, unit: str, loss_unit: str) -> str:
@@ -104,7 +109,7 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
         )
     shown = [name for name in ("label", "prediction", "residual") if _known(row.get(name))]
     for column, name in zip(st.columns(3), shown, strict=False):
-        column.metric(name.capitalize(), number(row[name]))
+        column.metric(name.capitalize(), label_words(row[name], unit) if name == "label" else number(row[name]))
     if row.get("said"):
         st.markdown(row["said"])
     if unit and shown:

@@ -11,7 +11,7 @@ from pages.parts.molecules import closely, pages_of_cards, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.words import METRICS, plain
+from pages.parts.words import METRICS, percent, plain
 
 MOST_ROWS = 400  # of the table that is shown; the export has all
 NAMES = ("id", "name", "title", "compound", "compound id", "compound_id", "molecule name", "cas")
@@ -271,7 +271,3 @@ def structures(table: pd.DataFrame, task: str) -> bytes:
     return chem.as_sdf(
         table["smiles"].tolist(), {name: table[column].tolist() for column, name in names.items()}
     ).encode()
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

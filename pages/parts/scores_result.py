@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures
+from core import figures, label_figures
 from core.scores import Scores
 from pages.parts.molecules import cards, closely, pictures
 from pages.parts.runs import Run, entry_of, readable
@@ -162,7 +162,7 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         if points:
             st.session_state[slot] = int(np.ravel(points[-1]["customdata"])[0])
 
-    figure = figures.score_map(table, unit, st.session_state[slot], height=560)
+    figure = label_figures.score_map(table, unit, st.session_state[slot], height=560)
     st.plotly_chart(
         figure,
         key=key,
@@ -172,7 +172,10 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         alt="Label against prediction by score",
     )
     drawn = min(len(table), figures.MOST_POINTS)
-    st.caption(f"Click a molecule. Off the dotted line the model errs. {drawn:,} of {len(table):,} drawn.")
+    errs = (
+        "Beyond the dotted line from its label" if label_figures.of_classes(table["label"]) else "Off the dotted line"
+    )
+    st.caption(f"Click a molecule. {errs} the model errs. {drawn:,} of {len(table):,} drawn.")
 
 
 def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:

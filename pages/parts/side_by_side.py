@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures
-from core.metrics import BINARY, REGRESSION, paired_difference
-from core.numerals import within
+from core import bootstrap, figures, label_figures
+from core.metrics import BINARY, REGRESSION, measure, paired_difference
+from core.numerals import noise_of, within
 from core.spec import Spec
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
@@ -39,10 +39,10 @@ def side_by_side(runs: list[Run]) -> None:
     if not same:
         st.warning("The test parts differ: these numbers are of different molecules and are not compared.")
     found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)
-    if same and kind != "binary":
-        found["Δ RMSE, 95 % interval"] = differences(fits, task)
+    if same:
+        found[f"Δ {'AUROC' if kind == 'binary' else 'RMSE'}, 95 % interval"] = differences(fits, task, kind)
     st.dataframe(found, alt="Test metrics of the runs")
-    if same and kind != "binary":
+    if same:
         st.caption(
             "Differences are against the first run, over test molecules alone. Each run is one seed: how much "
             "repeating it would move the number is not known here. A study with seeds tells."
@@ -56,7 +56,8 @@ def side_by_side(runs: list[Run]) -> None:
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
         column.caption(f"{name}: test part")
-        figure = figures.parity(mine, unit).update_layout(height=290, showlegend=False, margin_t=8)
+        figure = label_figures.roc(mine) if kind == "binary" else label_figures.parity(mine, unit)
+        figure.update_layout(height=290, showlegend=False, margin_t=8)
         column.plotly_chart(
             figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Prediction against label of {name}"
         )
@@ -95,8 +96,8 @@ def metrics_table(fits: dict, task: str, names: tuple[str, ...]) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def differences(fits: dict, task: str) -> list[str]:
-    """The difference of each run's test RMSE from the first one's, with its interval over molecules."""
+def differences(fits: dict, task: str, kind: str) -> list[str]:
+    """The difference of each run's test RMSE, or AUROC, from the first one's, with its interval over molecules."""
 
     def column(fit) -> tuple[np.ndarray, np.ndarray]:
         labels, predictions, _ = fit.matrices("test")
@@ -106,7 +107,19 @@ def differences(fits: dict, task: str) -> list[str]:
     labels, base = column(next(iter(fits.values())))
     said = ["reference"]
     for fit in list(fits.values())[1:]:
-        found = paired_difference(labels, column(fit)[1][None], base[None])
-        noise = (found["high"] - found["low"]) / 4
-        said.append(f"{signed(found['mean'], noise)} ({signed(found['low'], noise)} to {signed(found['high'], noise)})")
+        if kind == "binary":
+            mean, span = areas_apart(labels, column(fit)[1], base)
+        else:
+            found = paired_difference(labels, column(fit)[1][None], base[None])
+            mean, span = found["mean"], (found["low"], found["high"])
+        noise = noise_of(span)
+        said.append("–" if span is None else f"{signed(mean, noise)} ({' to '.join(signed(x, noise) for x in span)})")
     return said
+
+
+def areas_apart(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[float | None, bootstrap.Span | None]:
+    """AUROC of `ours` less that of `theirs` (n,), and its 95 % interval, both measured on every drawing."""
+    areas = [measure("binary", labels, one)["auroc"] for one in (ours, theirs)]
+    drawn = bootstrap.values(["binary"] * 2, np.stack([labels] * 2, 1), np.stack([ours, theirs], 1))
+    span = bootstrap.between(drawn[0]["auroc"] - drawn[1]["auroc"])
+    return (None, None) if None in areas or span is None else (areas[0] - areas[1], span)

@@ -99,6 +99,10 @@ def title_of(name: str) -> str:
     return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _reached(member: dict[str, Any]) -> str:
     """The mean error of a table of a trunk, or the area where it has none."""
     found, sure = member["means"]["test"], member.get("means_intervals", {})

@@ -1,0 +1,98 @@
+"""A table of two classes through the rooms: each says what it says of classes, nothing of label units."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import stage
+from conftest import checked, words
+
+from core.backbones import Untrained
+from core.experiments import Baseline, FineTune, Influence, Load, Predict, Study, parts, settled
+from core.learners import RandomForest
+from core.numerals import bounds, within
+from core.report import Report
+from core.store import Store, make
+
+done = pytest.mark.parametrize("cache", ["done"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def classes(full, tmp_path_factory):
+    """Recipes of a fit, a baseline, scores, predictions and a study of soluble against insoluble, all made."""
+    folder, store = tmp_path_factory.mktemp("classes"), Store(full)
+    table = make(stage.TABLE, store, Report())
+    flags = pd.DataFrame({"smiles": table.smiles, "soluble": (table.targets[:, 0] > -2.5).astype(int)})
+    flags.to_csv(folder / "flags.csv", index=False)
+    load = settled(Load(f"file:{folder / 'flags.csv'}", targets=("soluble",)), store.files)
+    train, valid, test, pool = parts(load, train=None, valid=40, test=60, pool=40)
+    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=3)
+    baseline = Baseline(train, valid, test, learner=RandomForest(features="fingerprints", trees=20))
+    made = {
+        "fit": settled(fit, store.files),
+        "baseline": baseline,
+        "scores": settled(Influence(fit, pool, valid), store.files),
+        "predict": Predict(baseline, pool, labels=("soluble",)),
+        "study": Study((settled(fit, store.files), baseline), names=("network", "forest"), seeds=(0, 1)),
+    }
+    for spec in made.values():
+        make(spec, store, Report())
+    yield made
+    for spec in made.values():
+        store.delete(spec.key)
+
+
+@done
+def test_a_fit_says_how_classes_are_told_apart(open_page, cache, classes):
+    fit = Store(cache).get(classes["baseline"])
+    at = open_page("train", run=classes["baseline"].key)
+    text = words(at)
+    assert "Classes told apart" in [tab.label for tab in at.tabs] and "RMSE" not in text
+    assert f"95 %: {bounds(fit.interval('soluble', 'auroc'))}; validation" in text
+    labels, predictions, _ = fit.matrices("test")
+    found = (predictions[labels == 1] > 0.5).mean()
+    assert f"With one half as the limit, {100 * found:.0f} % (" in text
+    assert f"of the {int((labels == 1).sum())} molecules measured as 1 are found" in text
+    assert "ringed epoch" in words(open_page("train", run=classes["fit"].key))
+
+
+@done
+def test_fits_of_classes_stand_beside_each_other(open_page, cache, classes):
+    pair = [classes[name] for name in ("baseline", "fit")]
+    at = open_page("compare", fits=",".join(spec.key for spec in pair))
+    table = next(one.value for one in at.dataframe if "AUROC" in one.value.columns)
+    first, second = map(Store(cache).get, pair)
+    assert table["AUROC"].iloc[0] == within(
+        first.metrics["test"]["soluble"]["auroc"], first.interval("soluble", "auroc")
+    )
+    assert table["Δ AUROC, 95 % interval"].iloc[0] == "reference" and "RMSE" not in table
+    apart = second.metrics["test"]["soluble"]["auroc"] - first.metrics["test"]["soluble"]["auroc"]
+    told = table["Δ AUROC, 95 % interval"].iloc[1].replace("−", "-")
+    assert float(told.split()[0]) == pytest.approx(apart, abs=0.006) and " to " in told
+
+
+@done
+def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, cache, classes):
+    at = open_page("influence", run=classes["scores"].key)
+    text = words(at)
+    assert "nat (cross-entropy)" in text and "Beyond the dotted line from its label the model errs" in text
+    label = next(metric for metric in at.metric if metric.label == "Label")
+    assert label.value in ("0", "1") and "<b>1</b>" in text and "<b>1.00</b>" not in text
+
+
+@done
+def test_predictions_of_classes_are_ranges_of_a_probability(open_page, cache, classes):
+    text = words(open_page("predict", run=classes["predict"].key))
+    record = Store(cache).get(classes["predict"]).record
+    assert "AUROC here" in text and "Width of a range (typical)" in text
+    assert f"95 %: {bounds(record['intervals']['soluble']['auroc'])}; " in text
+
+
+@done
+def test_a_study_of_classes_says_what_it_compares_by(open_page, cache, classes):
+    at = open_page("compare", run=classes["study"].key)
+    text = words(at)
+    assert "has a mean test error of" in text or "has the lowest mean test error" in text
+    for metric in ("auroc", "log_loss"):
+        next(one for one in at.get("button_group") if one.label == "Metric").set_value(metric)
+        checked(at.run())
+    assert np.isfinite([arm["auroc"]["mean"] for arm in Store(cache).get(classes["study"]).record["arms"]]).all()
