@@ -131,7 +131,7 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             more = f" (+{len(summary['tasks']) - 1} tasks)" if len(summary["tasks"]) > 1 else ""
             span = summary.get("intervals", {}).get(task, {}).get(name)
             told = within(summary["metrics"]["test"][task][name], span)
-            return f"test {METRICS[name]} {told} {summary['unit'][0]}{more}"
+            return " ".join(filter(None, ("test", METRICS[name], told, summary["unit"][0]))) + more
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
