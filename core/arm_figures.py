@@ -8,16 +8,19 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
-from core.metrics import LOWER_IS_BETTER
+from core.metrics import LOWER_IS_BETTER, called
 
 ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
 
 
 def arms(
-    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none"
+    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none", words: str = ""
 ) -> go.Figure:
-    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd."""
-    figure = _rows(with_unit(f"test {metric.upper()}, mean ± sd", unit), len(table))
+    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd.
+
+    `words`, here and below: what the metric is called, by default what it is called for regression.
+    """
+    figure = _rows(with_unit(f"test {words or called(metric)}, mean ± sd", unit), len(table))
     base = next((arm[metric] for arm in table if arm["name"] == reference), None)
     if base is not None and base["mean"] is not None:
         sd = base["sd"] or 0.0
@@ -41,12 +44,12 @@ def arms(
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
-def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:
+def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
     """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
 
     What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
     """
-    figure = blank("molecules kept", with_unit(f"test {metric.upper()}, mean ± sd", unit), 380)
+    figure = blank("molecules kept", with_unit(f"test {words or called(metric)}, mean ± sd", unit), 380)
     rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
         if arm.get("rule") and arm["kept"] is None and arm[metric]["mean"] is not None:
@@ -77,10 +80,10 @@ def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str =
     return figure.update_layout(margin_r=60)
 
 
-def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "") -> go.Figure:
+def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
     """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
     rows = [row for row in table if row["metric"] == metric]
-    figure = _rows(with_unit(f"difference of {metric.upper()}", unit), len(rows))
+    figure = _rows(with_unit(f"difference of {words or called(metric)}", unit), len(rows))
     names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
@@ -95,16 +98,22 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: 
 
 
 def pareto(
-    table: Sequence[Mapping[str, Any]], cost: str, words: str, metric: str = "rmse", unit: str = "", reference: str = ""
+    table: Sequence[Mapping[str, Any]],
+    cost: str,
+    costs: str,
+    metric: str = "rmse",
+    unit: str = "",
+    reference: str = "",
+    words: str = "",
 ) -> go.Figure:
     """Test metric against what an arm costs, both ± sd over seeds; the line joins arms that no other one dominates.
 
-    `cost`: a number of an arm's card, or one with a mean and an sd; arms without it are left out. The axis of costs is
-    logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
+    `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
+    The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
     """
     found = [(arm, *_known(arm[cost]), *_known(arm[metric])) for arm in table if _known(arm.get(cost))[0] is not None]
     found = [one for one in found if one[3] is not None]
-    figure = blank(html.escape(words), with_unit(f"test {metric.upper()}", unit), 360, legend=False)
+    figure = blank(html.escape(costs), with_unit(f"test {words or called(metric)}", unit), 360, legend=False)
     least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
     most = max((one[1] for one in found), default=0.0)
     best = [one for one in found if not any(_beats(other, one, metric in LOWER_IS_BETTER) for other in found)]

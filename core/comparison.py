@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.fits import Fit
-from core.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, paired_difference
+from core.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
 from core.spec import BadInput
 
 NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
@@ -97,7 +97,7 @@ def compared(
         "differences": differences(labels[:, 0], predicted, references, "rmse"),
         "task": task,
         "task_kind": kind,
-        "metric": "root Brier score" if kind == "binary" else "RMSE",
+        "metric": called("rmse", kind),
         "unit": unit,
         "n_test": len(labels),
         "test_digest": digests.pop(),
@@ -213,23 +213,28 @@ def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]])
 
 
 def verdict(
-    arms: list[dict[str, Any]], found: list[dict[str, Any]], metric: str, unit: str, noun: str = "rules"
+    arms: list[dict[str, Any]],
+    found: list[dict[str, Any]],
+    metric: str,
+    unit: str,
+    noun: str = "rules",
+    kind: str = "regression",
 ) -> str:
     """Which rule came out best, and by how much beside the noise; then how the network stands to what has no say in it.
 
-    The first arm is the reference. An arm's `role` is "selection" unless it says "baseline" or "control"; these stand
-    against “none”, which has their training molecules, where it is among the arms.
+    The first arm is the reference; `kind` is that of the task. An arm's `role` is "selection" unless it says "baseline"
+    or "control"; these stand against “none”, which has their training molecules, where it is among the arms.
     """
     assert metric in LOWER_IS_BETTER
     rules = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
     others = [arm for arm in arms if role_of(arm) != "selection"]
     best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
     of_the_rules = f" of the {noun}" if others else ""
-    sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit)})"
+    sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit, kind)})"
     if len(rules) == 1:
-        sentence = f"“{best['name']}” has a mean test error of {_size(best, metric, unit)}"
+        sentence = f"“{best['name']}” has a mean test error of {_size(best, metric, unit, kind)}"
     if found and found[0]["repeats"] < 2:
-        beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit)}" for arm in others)
+        beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit, kind)}" for arm in others)
         return f"{sentence}{beside}; one seed says nothing about noise: add seeds before believing it."
     against = [row for row in found if row["against"] == reference and row["arm"] in rules]
     mine = [_difference(row) for row in found if row["arm"] == best["name"]]
@@ -270,10 +275,10 @@ def _many(said: list[str]) -> str:
     return "a baseline" if len(said) == 1 else f"{len(said)} baselines"
 
 
-def _size(arm: dict[str, Any], metric: str, unit: str) -> str:
+def _size(arm: dict[str, Any], metric: str, unit: str, kind: str) -> str:
     """`RMSE 0.812 ± 0.031 logS`; without a spread where there is none, or none is known."""
     noise = f" ± {arm[metric]['sd']:.3f}" if arm[metric]["sd"] else ""
-    return f"{metric.upper()} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
+    return f"{called(metric, kind)} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
 
 
 def _difference(row: dict[str, Any]) -> str:

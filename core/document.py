@@ -33,12 +33,12 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
     record = comparison.record
     unit = record.get("unit", "") if record.get("task_kind") != "binary" else ""
     metric = record.get("metric", "RMSE")
-    charts = [arm_figures.arms(record["arms"], "rmse", unit, record["reference"])]
+    charts = [arm_figures.arms(record["arms"], "rmse", unit, record["reference"], metric)]
     if len(record.get("sizes", ())) > 1:
-        charts.insert(0, arm_figures.curves(record["arms"], "rmse", unit))
+        charts.insert(0, arm_figures.curves(record["arms"], "rmse", unit, metric))
     if record["differences"]:
         near = [row for row in record["differences"] if row["against"] == record["reference"]]
-        charts.append(arm_figures.differences(near or record["differences"], "rmse", unit))
+        charts.append(arm_figures.differences(near or record["differences"], "rmse", unit, metric))
     body = [
         f"<h1>{_text(spec.title)}</h1>",
         f'<p class="verdict">{_text(record["verdict"])}</p>',

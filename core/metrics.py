@@ -9,7 +9,16 @@ from core.spec import BadInput
 REGRESSION = ("rmse", "mse", "mae", "r2", "pearson", "spearman")
 BINARY = ("auroc", "average_precision", "accuracy", "log_loss")
 CLIP = 1e-7  # how near to 0 and 1 a probability may come in a log loss
+WORDS = {  # what a reader calls them
+    **{"rmse": "RMSE", "mae": "MAE", "mse": "MSE", "r2": "R²", "pearson": "Pearson r", "spearman": "Spearman ρ"},
+    **{"auroc": "AUROC", "average_precision": "average precision", "accuracy": "accuracy", "log_loss": "log loss"},
+}
 LOWER_IS_BETTER = {"rmse", "mse", "mae", "log_loss"}
+
+
+def called(metric: str, kind: str = "regression") -> str:
+    """What a metric of a task of some kind is called: the RMSE of probabilities is the root of the Brier score."""
+    return "root Brier score" if (metric, kind) == ("rmse", "binary") else WORDS.get(metric, metric)
 
 
 def measure(kind: str, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | int | None]:

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, SERIES, blank, shades, with_unit
+from core.metrics import called
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 
@@ -58,7 +59,7 @@ def transfer(
 ) -> go.Figure:
     """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
     unit = unit if metric in ("rmse", "mae") else ""
-    figure = blank("molecules to learn from", with_unit(f"test {metric.upper()}, mean ± sd over seeds", unit), 480)
+    figure = blank("molecules to learn from", with_unit(f"test {called(metric)}, mean ± sd over seeds", unit), 480)
     arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
     shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
     for arm, colour, symbol, shift in zip(arms, shades(len(arms)), SYMBOLS * len(arms), shifts, strict=False):
@@ -84,7 +85,7 @@ def variety(
 ) -> go.Figure:
     """Mean ± sd of the test error by the molecules of a trunk, a line a number of tables; that of random weights."""
     figure = blank(
-        "molecules that the trunk learned", with_unit(f"test {metric.upper()} afterwards, mean ± sd", unit), 400
+        "molecules that the trunk learned", with_unit(f"test {called(metric)} afterwards, mean ± sd", unit), 400
     )
     counts = sorted({one["families"] for one in cells if one["families"]})
     shifts = np.linspace(-0.03, 0.03, len(counts)) if len(counts) > 1 else [0.0]
@@ -123,7 +124,7 @@ def by_sets(
     All have seen as many molecules: what differs is which.
     """
     rows = sorted(sets, key=lambda one: one["mean"])
-    words = with_unit(f"test {metric.upper()} afterwards, mean ± sd over molecules and seeds", unit)
+    words = with_unit(f"test {called(metric)} afterwards, mean ± sd over molecules and seeds", unit)
     figure = blank(words, "", 90 + 34 * len(rows))
     counts = sorted({one["families"] for one in rows})
     for count, colour, symbol in zip(counts, shades(len(counts)), SYMBOLS * len(counts), strict=False):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.metrics import called
 from core.mixture import MEANS
 from core.numerals import beside_noise, number
 
@@ -100,7 +101,7 @@ def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
 
 def transfer_text(record: dict[str, Any]) -> str:
     """What a transfer found, as lines of text."""
-    words = f"{record['metric'].upper()} by molecules learned from, mean ± sd over seeds"
+    words = f"{called(record['metric'])} by molecules learned from, mean ± sd over seeds"
     return written(record["verdict"], [(words, by_size(record)), ("differences", apart_by_size(record))])
 
 
@@ -122,7 +123,7 @@ def by_tables(record: dict[str, Any]) -> pd.DataFrame:
     """A row a choice of tables and one of random weights: mean ± sd of the error, over molecules and seeds."""
     scratch = [record["scratch"] | {"tables": "none, random weights"}] if record["scratch"] else []
     rows = [
-        {"tables": one["tables"], record["metric"].upper(): beside_noise(one["mean"], one["sd"])}
+        {"tables": one["tables"], called(record["metric"]): beside_noise(one["mean"], one["sd"])}
         | {"trainings": one["trainings"]}
         for one in [*record.get("sets", []), *scratch]
     ]

@@ -75,3 +75,9 @@ def test_one_seed_gives_no_verdict() -> None:
 def test_one_test_molecule_tells_no_difference() -> None:
     with pytest.raises(BadInput, match="1 test molecules have a label"):
         metrics.paired_difference(np.array([1.0, np.nan]), np.zeros((2, 2)), np.ones((2, 2)))
+
+
+def test_metrics_have_the_names_that_readers_know() -> None:
+    assert set(metrics.WORDS) == {*metrics.REGRESSION, *metrics.BINARY}
+    assert metrics.called("rmse") == "RMSE" and metrics.called("auroc", "binary") == "AUROC"
+    assert metrics.called("rmse", "binary") == "root Brier score"

@@ -14,6 +14,7 @@ from core.experiments.member import Member
 from core.experiments.multitask import Multitask
 from core.factors import blended, effects
 from core.fits import PARTS, Fit
+from core.metrics import called
 from core.report import Report
 from core.spec import BadInput, Failed, Spec, settings
 from core.tabled import Ablated
@@ -178,7 +179,7 @@ def verdict(
     }
     apart = ("helps", "harms", "makes no difference beyond the noise")
     varied = {name: one for name, one in found.items() if np.isfinite(one["low"])}
-    said = [f"{words[name]} {told(one, *apart)} ({size(one, metric.upper() + ' ')})" for name, one in varied.items()]
+    said = [f"{words[name]} {told(one, *apart)} ({size(one, called(metric) + ' ')})" for name, one in varied.items()]
     known = {name: one for name, one in presence.items() if np.isfinite(one["low"])}
     telling = [name for name, one in known.items() if one["high"] < 0 or one["low"] > 0]
     level = [name for name in known if name not in telling]

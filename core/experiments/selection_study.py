@@ -214,7 +214,7 @@ class SelectionStudy(Spec[Comparison]):
             arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
         record |= {
             "detection": scores.record.get("detection"),
-            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"]),
+            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"], kind=record["task_kind"]),
             "count": self.count,
             "sizes": list(self.sizes),
             "pool": {"rows": len(pool), "digest": pool.digest},

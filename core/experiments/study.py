@@ -99,7 +99,7 @@ class Study(Spec[Comparison]):
                 if card["name"] == arm:
                     card["method"] = _words(spec)[0]
         against = [row for row in record["differences"] if row["against"] == reference]
-        said = verdict(record["arms"], against, "rmse", record["unit"], "networks")
+        said = verdict(record["arms"], against, "rmse", record["unit"], "networks", record["task_kind"])
         record |= {
             "verdict": " ".join(filter(None, (said, thrift(record["arms"], record["differences"])))),
             "failed": failed,

@@ -5,12 +5,13 @@ import streamlit as st
 
 from core import arm_figures, figures
 from core.comparison import role_of
+from core.metrics import called
 from core.numerals import beside_noise
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import entry_of, product
 from pages.parts.shell import as_csv, command, exports
-from pages.parts.study_result import arms_chart, difference_table, unit_of
-from pages.parts.words import METRICS, duration, loss_of, size
+from pages.parts.study_result import arms_chart, difference_table, unit_of, words_of
+from pages.parts.words import duration, loss_of, size
 
 COSTS = {  # of an arm's card: what the axis of a picture says
     "seconds": "time of a training, s",
@@ -27,7 +28,7 @@ def methods_result(run: Run) -> None:
     record = made.record
     arms = record["arms"]
     metric = arms_chart(run, record)
-    table = cost_table(arms, metric)
+    table = cost_table(arms, metric, record.get("task_kind", "regression"))
     wide = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
     st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, what they reach and what they cost")
     difference_table(run, record, record.get("unit", ""))
@@ -37,7 +38,13 @@ def methods_result(run: Run) -> None:
         "Cost", known, default=known[0], format_func=lambda name: COSTS[name].split(",")[0], key=f"cost-{run.key}"
     )
     figure = arm_figures.pareto(
-        arms, cost or known[0], COSTS[cost or known[0]], metric, unit_of(record, metric), record["reference"]
+        arms,
+        cost or known[0],
+        COSTS[cost or known[0]],
+        metric,
+        unit_of(record, metric),
+        record["reference"],
+        words_of(record, metric),
     )
     st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
     st.caption("The dotted line joins the methods than which no other one is both better and cheaper.")
@@ -48,7 +55,7 @@ def methods_result(run: Run) -> None:
         command(spec)
 
 
-def cost_table(arms: list[dict], metric: str) -> pd.DataFrame:
+def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
     """A row a method: what it reaches, and what it takes."""
     rows = []
     for arm in arms:
@@ -57,7 +64,7 @@ def cost_table(arms: list[dict], metric: str) -> pd.DataFrame:
         )
         rows.append(
             {"method": arm["name"]}
-            | {METRICS.get(name, name): beside_noise(arm[name]["mean"], arm[name]["sd"]) for name in shown}
+            | {called(name, kind): beside_noise(arm[name]["mean"], arm[name]["sd"]) for name in shown}
             | {
                 "trainable, all": _share(arm.get("trainable"), arm.get("parameters")),
                 "of the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),

@@ -7,6 +7,7 @@ from core import arm_figures, figures
 from core.claims import judged
 from core.comparison import Comparison, role_of
 from core.document import document
+from core.metrics import called
 from core.numerals import beside_noise
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
@@ -40,7 +41,7 @@ def study_result(run: Run) -> None:
     made = product(run.entry)
     record = made.record
     metric = arms_chart(run, record)
-    arm_table(record["arms"], metric)
+    arm_table(record["arms"], metric, words_of(record, metric))
     difference_table(run, record, record.get("unit", ""))
     claimed(made)
     detection(record)
@@ -78,12 +79,14 @@ def arms_chart(run: Run, record: dict) -> str:
     notes(record.get("notes", []))
     names = [name for name in METRICS if name in arms[0]]
     metric = (
-        st.segmented_control("Metric", names, default="rmse", format_func=METRICS.get, key=f"metric-{run.key}")
+        st.segmented_control(
+            "Metric", names, default="rmse", format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
+        )
         or "rmse"
     )
     if len(record.get("sizes", ())) > 1:
         curve(run, record, metric)
-    figure = arm_figures.arms(arms, metric, unit_of(record, metric), record["reference"])
+    figure = arm_figures.arms(arms, metric, unit_of(record, metric), record["reference"], words_of(record, metric))
     st.plotly_chart(
         figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
     )
@@ -97,7 +100,7 @@ def arms_chart(run: Run, record: dict) -> str:
 
 def curve(run: Run, record: dict, metric: str) -> None:
     """The metric against how many molecules the rules keep, and how few do as well as all."""
-    figure = arm_figures.curves(record["arms"], metric, unit_of(record, metric))
+    figure = arm_figures.curves(record["arms"], metric, unit_of(record, metric), words_of(record, metric))
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules kept")
     whole = record["pool"]["rows"]
     told = [f"“{rule}” from {size:,} on" for rule, size in (record.get("enough") or {}).items()]
@@ -114,13 +117,18 @@ def unit_of(record: dict, metric: str) -> str:
     return record.get("unit", "") if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
 
 
-def arm_table(arms: list[dict], metric: str) -> None:
+def words_of(record: dict, metric: str) -> str:
+    """What a metric is called in this study."""
+    return called(metric, record.get("task_kind", "regression"))
+
+
+def arm_table(arms: list[dict], metric: str, words: str) -> None:
     rows = [
         {
             "arm": arm["name"],
             "what it adds": adds(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
-            METRICS.get(metric, metric): beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
+            words: beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
             "planted taken": "–" if arm.get("planted") is None else str(arm["planted"]),
             "time a seed": duration((arm.get("seconds") or {}).get("mean")),
         }
@@ -147,13 +155,14 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
     rows = [row for row in found if row["against"] == chosen]
     metric = rows[0]["metric"]
-    figure = arm_figures.differences(rows, metric, unit)
+    words = words_of(record, metric)
+    figure = arm_figures.differences(rows, metric, unit, words)
     st.plotly_chart(figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals")
     table = pd.DataFrame(
         {
             "arm": [row["arm"] for row in rows],
             "verdict": [row["verdict"] for row in rows],
-            f"Δ {METRICS.get(metric, metric)}": [signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
+            f"Δ {words}": [signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
             "95 % interval": [_interval(row) for row in rows],
         }
     )

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from core.metrics import WORDS as METRICS
+from core.metrics import called
 from core.numerals import beside_noise, number, within
 
 STATES = {  # state: (icon, colour, word)
@@ -17,10 +19,6 @@ STATES = {  # state: (icon, colour, word)
     "kept": (":material/check_circle:", "green", "done"),
 }
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|$:~^"})
-METRICS = {
-    **{"rmse": "RMSE", "mae": "MAE", "mse": "MSE", "r2": "R²", "pearson": "Pearson r", "spearman": "Spearman ρ"},
-    **{"auroc": "AUROC", "average_precision": "average precision", "accuracy": "accuracy", "log_loss": "log loss"},
-}
 
 
 def plain(text: Any) -> str:
@@ -134,7 +132,8 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             return " ".join(filter(None, ("test", METRICS[name], told, summary["unit"][0]))) + more
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
-            return f"best arm: {best['name']}, RMSE {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+            metric = called("rmse", summary.get("task_kind", "regression"))
+            return f"best arm: {best['name']}, {metric} {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
         members = summary.get("members")
         if isinstance(members, list) and members and "means" in members[0]:  # a trunk, or a study of a mixture
             if "means" in summary:

@@ -112,7 +112,7 @@ def test_settings_of_a_part_that_only_one_run_has_are_left_out():
 def test_differences_are_against_the_first(full):
     store = Store(full)
     fits = {"a": store.get(stage.FIT), "b": store.get(stage.OTHER)}
-    reference, other = side_by_side.differences(fits, "logS")
+    reference, other = side_by_side.differences(fits, "logS", "regression")
     assert reference == "reference"
     a, b = (fit.metrics["test"]["logS"]["rmse"] for fit in fits.values())
     assert other.split(" ")[0] == words.signed(b - a, abs(float(words_to(other)[1]) - float(words_to(other)[0])) / 4)
