@@ -198,13 +198,16 @@ def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], toleranc
 
 
 def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
-    """Histogram of measured labels, a colour a part, over common bins."""
+    """Histogram of measured labels, a colour a part, over common bins; of two classes a bar each."""
     figure = blank(with_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
     known = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
     every = np.concatenate(list(known.values())) if known else np.array([])
     if not len(every):
         return figure
     edges = np.histogram_bin_edges(every, bins=min(40, max(8, int(np.sqrt(len(every))))))
+    if np.isin(every, (0.0, 1.0)).all():
+        edges = np.array([-0.5, 0.5, 1.5])
+        figure.update_xaxes(tickvals=[0, 1])
     for (part, values), colour in zip(known.items(), shades(len(known)), strict=True):
         figure.add_bar(
             x=(edges[:-1] + edges[1:]) / 2,

@@ -116,6 +116,8 @@ def test_labels_of_parts_share_their_bins_and_gaps_do_not_count():
     assert [sum(trace.y) for trace in figure.data] == [2, 1]
     assert list(figure.data[0].x) == list(figure.data[1].x)
     assert not figures.labels({"none": []}).data
+    (bar,) = figures.labels({"train": [0.0, 1, 1, np.nan]}).data
+    assert list(bar.x) == [0.0, 1.0] and list(bar.y) == [1, 2]
 
 
 def test_figures_are_transparent_json_without_scripts():
