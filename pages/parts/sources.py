@@ -23,8 +23,8 @@ def bundled() -> Load:
 
 def hub() -> Load | None:
     """A MoleculeNet table, fetched once on request."""
-    name = st.selectbox("MoleculeNet table", list(HUB), format_func=lambda n: n.capitalize(), key="hub")
-    st.caption(plain(HUB[name].about) + " Fetched once from the Hugging Face hub, then kept.")
+    name = st.selectbox("MoleculeNet table", list(HUB), format_func=lambda n: HUB[n].repo.rpartition("_")[2], key="hub")
+    st.caption(plain(HUB[name].about) + ". Fetched once from the Hugging Face hub, then kept.")
     asked = st.session_state.setdefault("fetched", set())
     if name not in asked and not st.button("Fetch it", icon=":material/cloud_download:"):
         return None
