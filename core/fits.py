@@ -45,6 +45,20 @@ class Fit:
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.record["tasks"])
 
+    def enough_patience(self) -> tuple[int, float] | None:
+        """The `patience` with which the same weights would have been kept, and the seconds that would have taken.
+
+        One evaluation is to spare, three are the least. None without a curve, or where it had saved no third.
+        """
+        looks = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
+        if not len(looks):
+            return None
+        losses, seconds = looks["valid_loss"].to_numpy(float), looks["seconds"].to_numpy(float)
+        better = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
+        patience = max(3, int(np.diff(better).max(initial=0)) + 1)
+        last = int(better[-1]) + patience
+        return (patience, float(seconds[last])) if last < len(looks) and seconds[last] < 2 / 3 * seconds[-1] else None
+
     def table(self, part: str) -> Dataset:
         """The Dataset of one part, as the fit saw it."""
         labels, _, smiles = self.matrices(part)

@@ -110,7 +110,14 @@ def learning(fit: Fit, key: str) -> None:
         config=figures.CONFIG,
         alt="Training and validation loss by epoch; the best epoch is ringed",
     )
-    st.caption("The weights of the ringed epoch, the best on validation, are kept.")
+    said = "The weights of the ringed epoch, the best on validation, are kept."
+    if spare := fit.enough_patience():
+        patience, seconds = spare
+        said += (
+            f" With `patience` {patience} they would have been there after {duration(seconds)} in place of "
+            f"{duration(fit.curve['seconds'].iloc[-1])}; with another seed it may be otherwise."
+        )
+    st.caption(said)
 
 
 def members(record: dict, task: str, kind: str, unit: str) -> None:
