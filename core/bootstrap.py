@@ -53,10 +53,10 @@ def values(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[dict[str, np.ndarray]]:
-    """Of each task (n, t) every metric (draws,) with the same molecules drawn for all; NaN where it is undefined,
-    and everywhere in a task that has too few labels.
+    """Of each task (n, t) every metric (draws,), with the same molecules drawn for all.
 
-    `molecule` (n,): the number of the molecule that a row belongs to, where rows are atoms.
+    NaN where it is undefined, and everywhere in a task that has too few labels. `molecule` (n,): the number of the
+    molecule that a row belongs to, where rows are atoms.
     """
     rows = np.arange(len(labels)) if molecule is None else molecule
     found: list[dict[str, list[np.ndarray]]] = [
