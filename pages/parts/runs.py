@@ -53,9 +53,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        told = {"waiting": "not done yet", "running": "not done yet"}.get(
-            self.state, self.state
-        )  # panels go on, boxes stay
+        told = "not done yet" if self.state in ("waiting", "running") else self.state  # a panel goes on, a box stays
         metric = key_metric(self.kind, self.entry.summary) if self.entry else told
         made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)

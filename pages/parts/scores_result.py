@@ -172,10 +172,10 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         alt="Label against prediction by score",
     )
     drawn = min(len(table), figures.MOST_POINTS)
-    errs = (
+    where = (
         "Beyond the dotted line from its label" if label_figures.of_classes(table["label"]) else "Off the dotted line"
     )
-    st.caption(f"Click a molecule. {errs} the model errs. {drawn:,} of {len(table):,} drawn.")
+    st.caption(f"Click a molecule. {where} the model errs. {drawn:,} of {len(table):,} drawn.")
 
 
 def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
