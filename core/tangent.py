@@ -1,15 +1,22 @@
 """A fit as a linear model in its own slopes: what taking up molecules does, in whole steps, one after another.
 
 Near its weights a network is f + J Δ. Training is thought of as having settled on the damped Gauss–Newton curvature C
-of its N cells; a molecule z, with the first and second derivatives ℓ′, ℓ″ of its cells' losses, then moves the weights
-by Δ = −C⁻¹ J_zᵀ (1 + ℓ″ S_zz / N)⁻¹ ℓ′ / N with S = J C⁻¹ Jᵀ (Sherman & Morrison, 1950,
-doi:10.1214/aoms/1177729893): the whole step, not its first order. S, between the cells of the target and of the pool,
-is all there is to know. For squared errors of a linear model the step is exact.
+of its N cells. A molecule z that is taken up, with the derivative ℓ′ of its cells' losses, then moves the weights by
+Δ = C⁻¹ J_zᵀ a / N, where a = −ℓ′(f_z + S_zz a / N) and S = J C⁻¹ Jᵀ: the whole step, not its first order a = −ℓ′(f_z).
+S, between the cells of the target and of the pool, is all there is to know.
+
+Of squared errors a is known at once (Sherman & Morrison, 1950, doi:10.1214/aoms/1177729893), and the step is exact for
+a linear model. Of a class it is found by Newton's method, as the mode of a Gaussian process is (Rasmussen & Williams
+2006, algorithm 3.1): a single step of it would go far beyond a label that the model is surely wrong about, where the
+loss hardly bends.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
+
+NEWTON, HALVINGS = 100, 40  # steps at most
+SETTLED = 1e-9  # of an output: what moves by less stands
 
 
 class Part(NamedTuple):
@@ -59,12 +66,12 @@ class Tangent:
     def first_order(self) -> np.ndarray:
         """(p, M) change of each target cell's loss, as if a molecule's weight were small."""
         first, _ = self._bends()
-        effects = -self._effects(first.reshape(self.size, self.tasks) / self.cells)
+        effects = self._effects(-first.reshape(self.size, self.tasks))
         return effects * bends(self.outputs, self.labels, self.binary)[0][: self.many]
 
     def whole_step(self) -> np.ndarray:
         """(p, M) change of each target cell's loss if the molecule is taken up."""
-        moved = -self._effects(self._pushes())  # (p, M)
+        moved = self._effects(self._pulls())  # (p, M)
         outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
         return _losses(outputs + moved, labels, binary) - _losses(outputs, labels, binary)
 
@@ -91,12 +98,7 @@ class Tangent:
         second = second.reshape(self.size, self.tasks)
         across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
         seen = np.einsum("psm,ptm->pst", across, across)
-        if self.tasks == 1:
-            own = np.diagonal(self.pairs)[self.many :, None, None]
-        else:
-            pool = self.pairs[self.many :, self.many :].reshape(self.size, self.tasks, self.size, self.tasks)
-            own = np.stack([pool[row, :, row, :] for row in range(self.size)])
-        blocks = np.eye(self.tasks) + second[:, :, None] * own / self.cells
+        blocks = np.eye(self.tasks) + second[:, :, None] * self._own() / self.cells
         taken = np.linalg.solve(blocks, (second / self.cells)[:, :, None] * seen)
         return np.trace(taken, axis1=1, axis2=2) / max(float(np.diagonal(self.pairs)[: self.many].sum()), 1e-300)
 
@@ -107,10 +109,11 @@ class Tangent:
     def take(self, rows: np.ndarray) -> None:
         """Take several up in one step; for squared errors the same as one after another."""
         mine = (self.many + rows[:, None] * self.tasks + np.arange(self.tasks)).ravel()
-        first, second = (values[mine] for values in bends(self.outputs, self.labels, self.binary))
-        block = np.eye(len(mine)) + second[:, None] * self.pairs[np.ix_(mine, mine)] / self.cells
+        own = self.pairs[np.ix_(mine, mine)] / self.cells
+        (pulls,), (second,) = taken_up(self.outputs[None, mine], self.labels[None, mine], self.binary[mine], own[None])
+        block = np.eye(len(mine)) + second[:, None] * own
         along = self.pairs[:, mine]  # (k, t)
-        self.outputs = self.outputs - along @ np.linalg.solve(block, first) / self.cells
+        self.outputs = self.outputs + along @ pulls / self.cells
         self.pairs = self.pairs - along @ np.linalg.solve(block, (second / self.cells)[:, None] * along.T)
 
     def _bends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -118,21 +121,24 @@ class Tangent:
         first, second = bends(self.outputs, self.labels, self.binary)
         return first[self.many :], second[self.many :]
 
-    def _pushes(self) -> np.ndarray:
-        """(p, t): what each cell of a molecule that is taken up weighs in the step of the weights."""
-        first, second = (values.reshape(self.size, self.tasks) for values in self._bends())
+    def _own(self) -> np.ndarray:
+        """(p, t, t): S between the cells of each molecule of the pool."""
         if self.tasks == 1:
-            own = np.diagonal(self.pairs)[self.many :, None]
-            return first / (1 + second * own / self.cells) / self.cells
+            return np.diagonal(self.pairs)[self.many :, None, None]
         pool = self.pairs[self.many :, self.many :].reshape(self.size, self.tasks, self.size, self.tasks)
-        own = np.stack([pool[row, :, row, :] for row in range(self.size)])  # (p, t, t)
-        blocks = np.eye(self.tasks) + second[:, :, None] * own / self.cells
-        return np.linalg.solve(blocks, first[:, :, None])[:, :, 0] / self.cells
+        return np.stack([pool[row, :, row, :] for row in range(self.size)])
 
-    def _effects(self, pushes: np.ndarray) -> np.ndarray:
-        """(p, M): Σ over a molecule's cells of S × its push."""
+    def _pulls(self) -> np.ndarray:
+        """(p, t): how hard each cell of a molecule pulls once it is taken up, a of above."""
+        outputs, labels, binary = (
+            values[self.many :].reshape(self.size, self.tasks) for values in (self.outputs, self.labels, self.binary)
+        )
+        return taken_up(outputs, labels, binary, self._own() / self.cells)[0]
+
+    def _effects(self, pulls: np.ndarray) -> np.ndarray:
+        """(p, M): Σ over a molecule's cells of S / N × its pull, what a target cell's output is moved by."""
         across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
-        return np.einsum("ptm,pt->pm", across, pushes)
+        return np.einsum("ptm,pt->pm", across, pulls) / self.cells
 
 
 def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any], molecules: np.ndarray | None = None) -> Tangent:
@@ -204,6 +210,43 @@ def interval(
         part = slice(start, start + 2048)
         found[:, part] = np.quantile(weights @ molecules[part].T / cells[:, None], ends, axis=0)
     return found
+
+
+def taken_up(
+    outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray, kernels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pulls a = −ℓ′(outputs + kernel a) of cells that are taken up together, and the ℓ″ where that ends.
+
+    `outputs`, `labels` (q, c): q groups of c cells, NaN where unmeasured; `binary` (c,) or (q, c); `kernels` (q, c, c):
+    S / N between the cells of a group. The least of Σ ℓ(outputs + kernel a) + ½ aᵀ kernel a, which is convex: Newton's
+    method, a step halved as long as it leads up. Squared errors alone need one step.
+    """
+    pulls, at = np.zeros_like(outputs), outputs
+    curved = bool(np.any(binary))
+
+    def height(pulls: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return (np.where(np.isnan(labels), 0.0, _losses(at, labels, binary)) + 0.5 * pulls * (at - outputs)).sum(1)
+
+    for _ in range(NEWTON):
+        first, second = bends(at, labels, binary)
+        right = second * (at - outputs) - first
+        if outputs.shape[1] == 1:
+            step = right / (1 + second * kernels[:, :, 0]) - pulls
+        else:
+            blocks = np.eye(outputs.shape[1]) + second[:, :, None] * kernels
+            step = np.linalg.solve(blocks, right[:, :, None])[:, :, 0] - pulls
+        length, before = np.ones((len(outputs), 1)), height(pulls, at)
+        for _ in range(HALVINGS * curved + 1):
+            tried = pulls + length * step
+            there = outputs + np.einsum("qcd,qd->qc", kernels, tried)
+            up = height(tried, there) > before + 1e-12 * (1 + np.abs(before))
+            if not (curved and up.any()):
+                break
+            length[up] /= 2
+        moved, pulls, at = np.max(np.abs(there - at), initial=0.0), tried, there
+        if not curved or moved < SETTLED:
+            break
+    return pulls, bends(at, labels, binary)[1]
 
 
 def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from core.greedy import greedy
-from core.tangent import Part, Tangent, Unlabelled, interval, on_each
+from core.tangent import Part, Tangent, Unlabelled, interval, on_each, taken_up
 
 
 class Linear:
@@ -164,27 +165,70 @@ def test_information_is_the_variance_that_a_measurement_takes_away(tasks: int) -
     assert len(set(rows.tolist())) == 7 and (np.diff(left) < 0).all() and rows[0] == told.argmax()
 
 
-def test_binary_tasks_step_by_their_own_bend() -> None:
-    """One Newton step of a logistic model, against the step in its weights."""
-    generator = np.random.default_rng(1)
-    slopes = generator.normal(size=(6, 3))
-    inverse = np.linalg.inv(generator.normal(size=(3, 3)) @ np.diag([1, 2, 3]) @ np.eye(3) + 6 * np.eye(3))
-    inverse = (inverse + inverse.T) / 2
-    outputs, labels = generator.normal(size=(6, 1)), np.array([[1.0], [0.0], [1.0], [0.0], [1.0], [1.0]])
+def fitted_with(slopes: np.ndarray, curvature: np.ndarray, part: Part, binary: np.ndarray, cells: int) -> np.ndarray:
+    """The step Δ of the weights of least ½ Δᵀ C Δ + Σ ℓ(outputs + slopes Δ) / N, by a general minimiser."""
+    known = ~np.isnan(part.labels)
+    rows, outputs, labels = slopes[known], part.outputs[known], part.labels[known]
+    of_class = np.broadcast_to(binary, known.shape)[known]
+
+    def height(step: np.ndarray) -> tuple[float, np.ndarray]:
+        at = outputs + rows @ step
+        losses = np.where(of_class, np.logaddexp(0, at) - labels * at, (at - labels) ** 2)
+        slope = np.where(of_class, 1 / (1 + np.exp(-at)) - labels, 2 * (at - labels))
+        return 0.5 * step @ curvature @ step + losses.sum() / cells, curvature @ step + rows.T @ slope / cells
+
+    start = np.zeros(slopes.shape[-1])
+    return minimize(height, start, jac=True, method="BFGS", options={"gtol": 1e-12, "maxiter": 2000}).x
+
+
+@pytest.mark.parametrize("binary", [(True,), (True, False)], ids=["classes", "classes and numbers"])
+def test_a_step_towards_a_class_goes_as_far_as_fitting_again(binary: tuple[bool, ...]) -> None:
+    """Of one molecule and of several, also where the model is surely wrong and the loss hardly bends."""
+    generator, tasks, cells = np.random.default_rng(1), len(binary), 4
+    slopes = generator.normal(size=(9, tasks, 3 * tasks))
+    root = generator.normal(size=(3 * tasks, 3 * tasks))
+    curvature = root @ root.T / 9 + 0.05 * np.eye(3 * tasks)
+    outputs = generator.normal(size=(9, tasks))
+    outputs[5:7, 0] = -9.0, 8.0
+    labels = np.where(binary, generator.random((9, tasks)) < 0.5, generator.normal(size=(9, tasks))).astype(float)
+    labels[5:7, 0] = 1.0, 0.0  # both surely wrong
+    labels[4, -1] = np.nan
     parts = Part(outputs[:4], labels[:4]), Part(outputs[4:], labels[4:])
-    tangent = Tangent(slopes @ inverse @ slopes.T, *parts, np.array([True]), 20)
-    chance = 1 / (1 + np.exp(-outputs[5, 0]))
-    bent = np.linalg.inv(np.linalg.inv(inverse) + chance * (1 - chance) / 20 * np.outer(slopes[5], slopes[5]))
-    moved = outputs[:4, 0] - slopes[:4] @ (bent @ slopes[5]) * (chance - 1) / 20
+    flat = slopes.reshape(-1, 3 * tasks)
+    pairs = flat @ np.linalg.inv(curvature) @ flat.T
 
-    def entropy(logits: np.ndarray) -> np.ndarray:
-        return -np.log(
-            np.where(labels[:4, 0] == 1, 1, 0) * 1 / (1 + np.exp(-logits)) + (1 - labels[:4, 0]) / (1 + np.exp(logits))
+    def losses(step: np.ndarray) -> np.ndarray:
+        at = parts[0].outputs + slopes[:4] @ step
+        return np.where(binary, np.logaddexp(0, at) - labels[:4] * at, (at - labels[:4]) ** 2).ravel()
+
+    tangent = Tangent(pairs, *parts, np.array(binary), cells)
+    found, before = tangent.whole_step(), losses(np.zeros(3 * tasks))
+    for row in range(5):
+        mine = slice(4 + row, 5 + row)
+        step = fitted_with(slopes[mine], curvature, Part(outputs[mine], labels[mine]), np.array(binary), cells)
+        assert np.allclose(found[row], losses(step) - before, rtol=1e-5, atol=1e-6)
+    tangent.take(np.array([1, 2, 4]))
+    chosen = np.array([5, 6, 8])
+    step = fitted_with(slopes[chosen], curvature, Part(outputs[chosen], labels[chosen]), np.array(binary), cells)
+    assert np.allclose(tangent.outputs, (outputs + slopes @ step).ravel(), rtol=1e-5, atol=1e-5)
+    at = (outputs + slopes @ step)[chosen]
+    second = np.where(binary, 1 / (1 + np.exp(-at)) / (1 + np.exp(at)), 2.0)
+    rows = slopes[chosen]
+    bent = curvature + np.einsum("nt,ntw,ntv->wv", second, rows, rows) / cells
+    assert np.allclose(tangent.pairs, flat @ np.linalg.inv(bent) @ flat.T, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pull_is_what_is_left_of_the_residual_where_it_ends() -> None:
+    """From a model that is surely right to one that is surely wrong, moved a little or very far."""
+    outputs, kernels = (each.ravel() for each in np.meshgrid(np.linspace(-30, 30, 41), np.logspace(-4, 4, 17)))
+    for label in (0.0, 1.0):
+        pulls, second = taken_up(
+            outputs[:, None], np.full((len(outputs), 1), label), np.array([True]), kernels[:, None, None]
         )
-
-    assert np.allclose(tangent.whole_step()[1], entropy(moved) - entropy(outputs[:4, 0]), atol=1e-12)
-    tangent.add(1)
-    assert np.allclose(tangent.outputs[:4], moved) and np.allclose(tangent.pairs, slopes @ bent @ slopes.T, atol=1e-12)
+        at = outputs + kernels * pulls[:, 0]
+        chance = 1 / (1 + np.exp(-at))
+        assert np.allclose(pulls[:, 0], label - chance, atol=1e-7)
+        assert np.allclose(second[:, 0], chance * (1 - chance), atol=1e-7)
 
 
 def test_an_interval_covers_the_mean_and_narrows_with_the_target() -> None:

@@ -40,7 +40,7 @@ class Influence(Spec[Scores]):
     """
 
     kind: ClassVar[str] = "influence"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     effort: ClassVar[float] = 20.0
 
     fit: Spec[Fit] = Field(description="the trained predictor whose training part the pool would join")
