@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.backbones import Pretrained
-from core.bench.tables import MINI, SMALL, TABLES, case
+from core.bench.tables import CLASSES, MINI, SMALL, SMALL_CLASSES, TABLES, case
 from core.experiments import Influence, Retrain, Verify, settled
 from core.methods import Full, Head
 from core.report import Report
@@ -15,7 +15,7 @@ from core.store import Store, make
 WRONG = 0.2  # of the pool's labels are another molecule's
 SUBSETS = 64
 METHODS = {"head": Head(), "full": Full()}
-ASKED = {"table": tuple(SMALL), "arm": tuple(METHODS)}
+ASKED = {"table": (*SMALL, *CLASSES), "arm": tuple(METHODS)}
 
 
 def run(
@@ -33,12 +33,13 @@ def run(
     Every solver, plain similarity of gradients, and whole steps, at the usual and at the matched damping; all beside
     the same retrainings, which are kept in the store.
     """
-    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
+    sources, sizes = TABLES | CLASSES, SMALL | SMALL_CLASSES
+    given = {name: settled(sources[name].load(name, folder), store.files) for name in tables}
     rows, done, total = [], 0, len(tables) * len(arms) * len(seeds)
     for name in tables:
         for arm in arms:
             for seed in seeds:
-                one = case(given[name], SMALL[name], WRONG, seed, backbone=backbone, method=METHODS[arm])
+                one = case(given[name], sizes[name], WRONG, seed, backbone=backbone, method=METHODS[arm])
                 scored = {
                     way: Influence(one.fit, one.pool, one.fit.valid, **settings) for way, settings in _WAYS.items()
                 }

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datamol as dm
 import numpy as np
 import pytest
 
@@ -88,6 +89,18 @@ def test_every_way_is_put_beside_the_same_retrainings(few: None, cache: Path, mo
     assert kinds.count("retrain") == 1 and kinds.count("influence") == len(foretelling._WAYS)
     assert "hydration, head, seed 0" in foretelling.told([row])
     assert sorted(tested)[:6] == [8] * 6 and sorted(tested)[6] > 400, "a retraining reports nothing of its test part"
+
+
+def test_classes_are_foretold_too(few: None, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = dm.data.freesolv()
+    frame.assign(Class=(frame["expt"] > frame["expt"].median()).astype(int)).to_csv(tmp_path / "bace.csv", index=False)
+    monkeypatch.setattr(foretelling, "SUBSETS", 5)
+    monkeypatch.setattr(foretelling, "SMALL_CLASSES", {"BACE classes": TINY})
+    store = Store(cache)
+    (row,) = measured(foretelling, store, arms=("head",), tables=("BACE classes",), folder=tmp_path)
+    assert len(row["ways"]) == 9
+    scores = next(entry for entry in store.entries() if entry.kind == "influence")
+    assert scores.summary["kinds"] == ["binary"] and "cross-entropy" in scores.summary["unit"]
 
 
 def test_what_a_long_benchmark_has_none_of_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
