@@ -18,7 +18,8 @@ from core.spec import BadInput
 CONVENTION = (
     "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "
     "raises the target loss. delta_loss = influence / measured training cells: the predicted change of the target loss "
-    "if the molecule is added once; negative helps. benefit = −delta_loss. prediction: the network's own, as the loss "
+    "if the molecule is added once; negative helps. benefit = −delta_loss. The target loss of a class is that at the "
+    "temperature, one or more, which fits the target best. prediction: the network's own, as the loss "
     "sees it, not held near the range of the training labels. residual = prediction − label. slope = change of the "
     "prediction (of the logit, for a binary task) along C⁻¹∇L_target."
 )

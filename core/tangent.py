@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.temperature import chances, entropies, temperatures
+
 NEWTON, HALVINGS = 100, 40  # steps at most
 SETTLED = 1e-9  # of an output: what moves by less stands
 
@@ -31,7 +33,8 @@ class Tangent:
 
     `pairs` (k, k): S of the measured target cells, molecule by molecule, then of all cells (p · t) of the pool.
     `binary` (t,): which tasks are; `cells`: N; `molecules`: rows of the target that count, by default all. A molecule
-    without a label changes nothing. A step costs k².
+    without a label changes nothing. A step costs k². `cooled`: the target's loss of a class is that at the temperature
+    which fits it best, found again wherever the outputs go.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Tangent:
         binary: np.ndarray,
         cells: int,
         molecules: np.ndarray | None = None,
+        cooled: bool = False,
     ) -> None:
         self.size, self.tasks = pool.outputs.shape
         measured = ~np.isnan(target.labels)
@@ -49,31 +53,31 @@ class Tangent:
             wanted = np.isin(np.arange(len(measured)), molecules)
             kept = np.concatenate([wanted[np.nonzero(measured)[0]], np.ones(pool.outputs.size, bool)])
             pairs, measured = pairs[np.ix_(kept, kept)], measured & wanted[:, None]
-        self.molecule, task = np.nonzero(measured)  # (M,) of each target cell
+        self.molecule, self.task = np.nonzero(measured)  # (M,) of each target cell
         self.counts = measured.sum(1)  # (m,) cells that count of each target molecule
-        self.many = len(task)
+        self.many = len(self.task)
         self.pairs = np.array(pairs, dtype=float)
-        self.binary = np.concatenate([np.asarray(binary)[task], np.tile(binary, self.size)])  # (k,)
+        self.binary = np.concatenate([np.asarray(binary)[self.task], np.tile(binary, self.size)])  # (k,)
         self.outputs = np.concatenate([target.outputs[measured], pool.outputs.reshape(-1)]).astype(float)
         self.labels = np.concatenate([target.labels[measured], pool.labels.reshape(-1)]).astype(float)
-        self.cells = cells
+        self.cells, self.cooled = cells, cooled
 
     def error(self) -> float:
         """Sum of the target cells' losses."""
-        own = slice(self.many)
-        return float(_losses(self.outputs[own], self.labels[own], self.binary[own]).sum())
+        return float(self._lost(self.outputs[None, : self.many]).sum())
 
     def first_order(self) -> np.ndarray:
         """(p, M) change of each target cell's loss, as if a molecule's weight were small."""
         first, _ = self._bends()
         effects = self._effects(-first.reshape(self.size, self.tasks))
-        return effects * bends(self.outputs, self.labels, self.binary)[0][: self.many]
+        outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
+        heat = self._temperatures(outputs[None])[0]
+        return effects * bends(outputs / heat, labels, binary)[0] / heat
 
     def whole_step(self) -> np.ndarray:
         """(p, M) change of each target cell's loss if the molecule is taken up."""
-        moved = self._effects(self._pulls())  # (p, M)
-        outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
-        return _losses(outputs + moved, labels, binary) - _losses(outputs, labels, binary)
+        outputs = self.outputs[None, : self.many]
+        return self._lost(outputs + self._effects(self._pulls())) - self._lost(outputs)
 
     def change(self) -> np.ndarray:
         """(p,) change of the sum of the target cells' losses, by the whole step."""
@@ -116,6 +120,19 @@ class Tangent:
         self.outputs = self.outputs + along @ pulls / self.cells
         self.pairs = self.pairs - along @ np.linalg.solve(block, (second / self.cells)[:, None] * along.T)
 
+    def _lost(self, outputs: np.ndarray) -> np.ndarray:
+        """(q, M) losses of the target cells, were their outputs these (q, M)."""
+        own = slice(self.many)
+        return _losses(outputs / self._temperatures(outputs), self.labels[own], self.binary[own])
+
+    def _temperatures(self, outputs: np.ndarray) -> np.ndarray:
+        """(q, M): of each target cell that of its task; 1 where that is no class."""
+        found = np.ones_like(outputs)
+        for task in np.unique(self.task[self.binary[: self.many]]) if self.cooled else ():
+            mine = np.flatnonzero(self.task == task)
+            found[:, mine] = temperatures(outputs[:, mine], self.labels[mine])[:, None]
+        return found
+
     def _bends(self) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivatives of the pool cells' losses (p · t,)."""
         first, second = bends(self.outputs, self.labels, self.binary)
@@ -141,11 +158,20 @@ class Tangent:
         return np.einsum("ptm,pt->pm", across, pulls) / self.cells
 
 
-def tangent_of(arrays: dict[str, np.ndarray], record: dict[str, Any], molecules: np.ndarray | None = None) -> Tangent:
-    """The linear model that scores keep (`Scores.tangent` and `Scores.record`), of all or some target molecules."""
+def tangent_of(
+    arrays: dict[str, np.ndarray],
+    record: dict[str, Any],
+    molecules: np.ndarray | None = None,
+    cooled: bool = True,
+) -> Tangent:
+    """The linear model that scores keep (`Scores.tangent` and `Scores.record`), of all or some target molecules.
+
+    `cooled` as scores are: where each molecule is judged alone. A choice of several, each beside the others, sees by
+    the loss as it is that what only makes a model less sure soon gains nothing more.
+    """
     parts = [Part(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
     binary = np.array([kind == "binary" for kind in record["kinds"]])
-    return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules)
+    return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules, cooled)
 
 
 class Unlabelled:
@@ -157,9 +183,7 @@ class Unlabelled:
 
     def __init__(self, tangent: Tangent) -> None:
         self.tangent, self.size, self.many = tangent, tangent.size, tangent.many
-        tangent.labels = np.where(
-            tangent.binary, 1 / (1 + np.exp(-np.clip(tangent.outputs, -500, 500))), tangent.outputs
-        )
+        tangent.labels = np.where(tangent.binary, chances(tangent.outputs), tangent.outputs)
 
     def error(self) -> float:
         """Sum of the target cells' variances, in the unit that S has."""
@@ -251,7 +275,7 @@ def taken_up(
 
 def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and second derivatives of cell losses by the outputs; 0 where there is no label."""
-    chance = 1 / (1 + np.exp(-np.clip(outputs, -500, 500)))
+    chance = chances(outputs)
     first = np.where(binary, chance - labels, 2 * (outputs - labels))
     second = np.where(binary, chance * (1 - chance), 2.0)
     missing = np.isnan(labels)
@@ -259,5 +283,4 @@ def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[
 
 
 def _losses(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> np.ndarray:
-    entropy = np.logaddexp(0, outputs) - labels * outputs
-    return np.where(binary, entropy, (outputs - labels) ** 2)
+    return np.where(binary, entropies(outputs, labels), (outputs - labels) ** 2)

@@ -21,6 +21,7 @@ from core.influence import (
 from core.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.solution import NotSolved
+from core.temperature import temperatures
 from tests.stand_in import Given, dense, small_predictor, trained
 
 SMILES = [
@@ -90,6 +91,34 @@ def test_the_loss_and_its_gradient_are_the_predictors():
     assert float(losses(outputs, scaled, seen.binary)) == pytest.approx(
         float(predictor.cell_loss(outputs, scaled).sum())
     )
+
+
+def test_at_the_best_temperature_the_gradient_is_that_of_the_cooled_loss():
+    kinds = ("regression", "binary")
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    seen, scaled = view(predictor, "last layer"), predictor.scaled(targets)
+    seen.params["weight"][1] *= 40.0  # very sure of its classes
+    parts, known = batches(predictor, seen, targets), ~np.isnan(targets[:, 1])
+
+    def heat(outputs: torch.Tensor) -> torch.Tensor:
+        logits, flags = outputs[:, 1].numpy()[known], targets[known, 1]
+        return torch.tensor([1.0, temperatures(logits[None], flags)[0]])
+
+    def least(weights: torch.Tensor) -> float:
+        with torch.no_grad():
+            outputs = torch.cat([seen.predict(unflatten(weights, seen.params), inputs) for inputs, _ in parts])
+        return float(losses(outputs / heat(outputs), scaled, seen.binary)) / int((~np.isnan(targets)).sum())
+
+    weights = flatten(seen.params)
+    with torch.no_grad():
+        now = heat(torch.cat([seen.predict(seen.params, inputs) for inputs, _ in parts]))
+    assert now[1] > 1.5
+    found = target_gradient(seen, parts, now)
+    for seed in range(3):
+        along = torch.randn(len(weights), generator=torch.Generator().manual_seed(seed)).to(weights) * 1e-5
+        assert (least(weights + along) - least(weights - along)) / 2 == pytest.approx(float(found @ along), rel=1e-3)
 
 
 def test_mini_batches_are_unbiased_and_drawn_by_the_generator():

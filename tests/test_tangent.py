@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from core.greedy import greedy
-from core.tangent import Part, Tangent, Unlabelled, interval, on_each, taken_up
+from core.tangent import Part, Tangent, Unlabelled, bends, interval, on_each, taken_up
 
 
 class Linear:
@@ -243,3 +243,34 @@ def test_an_interval_covers_the_mean_and_narrows_with_the_target() -> None:
         assert np.allclose(high - low, 2 * 1.96 * changes.std(1) / m**0.5, rtol=0.25)
         widths.append((high - low).mean())
     assert widths[0] > 7 * widths[1]
+
+
+def test_a_cooled_step_is_judged_at_the_temperature_that_then_fits_best() -> None:
+    generator, kinds = np.random.default_rng(3), np.array([True, False])
+    outputs, labels = generator.normal(size=(46, 2)) * [6.0, 1.0], generator.normal(size=(46, 2))
+    labels[:, 0] = generator.random(46) < 1 / (1 + np.exp(-outputs[:, 0] / 5))
+    labels[3, 0] = labels[4, 1] = np.nan
+    root = generator.normal(size=(92, 6))
+    known = ~np.isnan(labels[:40])
+    kept = np.concatenate([np.flatnonzero(known.ravel()), np.arange(80, 92)])
+    pairs = (root @ root.T)[np.ix_(kept, kept)]
+    parts = Part(outputs[:40], labels[:40]), Part(outputs[40:], labels[40:])
+    tangent, plain = (Tangent(pairs, *parts, kinds, 12, cooled=cooled) for cooled in (True, False))
+
+    def least(moved: np.ndarray) -> float:
+        flags, at = labels[:40, 0][known[:, 0]], moved[(tangent.task == 0)]
+        best = minimize_scalar(
+            lambda heat: (np.logaddexp(0, at / np.exp(heat)) - flags * at / np.exp(heat)).sum(),
+            bounds=(0, 4),
+            method="bounded",
+            options={"xatol": 1e-10},
+        ).fun
+        return best + ((moved[tangent.task == 1] - labels[:40, 1][known[:, 1]]) ** 2).sum()
+
+    now = tangent.outputs[: tangent.many]
+    assert tangent.error() == pytest.approx(least(now)) and tangent.error() < plain.error() - 1
+    moved = tangent._effects(tangent._pulls())
+    assert np.allclose(tangent.change(), [least(now + step) - least(now) for step in moved], atol=1e-6)
+    first = tangent._effects(-bends(tangent.outputs, tangent.labels, tangent.binary)[0][tangent.many :].reshape(6, 2))
+    slopes = [(least(now + 1e-4 * step) - least(now - 1e-4 * step)) / 2e-4 for step in first]
+    assert np.allclose(tangent.first_order().sum(1), slopes, rtol=1e-4, atol=1e-4)

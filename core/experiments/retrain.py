@@ -11,8 +11,10 @@ from core.data import Dataset
 from core.experiments.influence import check_gradient
 from core.experiments.join import joined
 from core.fits import Fit
+from core.metrics import CLIP
 from core.report import Report
 from core.spec import BadInput, Spec, settings
+from core.temperature import entropies, temperatures
 from core.verification import Retrained, halves
 
 REPORTED = 8  # molecules of the test part that a retraining goes through the motions with
@@ -27,6 +29,7 @@ class Retrain(Spec[Retrained]):
     """
 
     kind: ClassVar[str] = "retrain"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 30.0
 
     fit: Spec[Fit] = Field(description="the recipe of the fine-tuning")
@@ -100,11 +103,14 @@ class Retrain(Spec[Retrained]):
 def loss(labels: np.ndarray, predictions: np.ndarray, kinds: tuple[str, ...], spread: np.ndarray) -> float:
     """Mean over the measured cells, in the unit of scores: label units² of a single regression task.
 
-    Otherwise each regression task in units of its spread, each binary one in nat.
+    Otherwise each regression task in units of its spread, each binary one in nat, at the temperature that fits it best.
     """
     binary = np.array([kind == "binary" for kind in kinds])
     unit = np.ones(len(kinds)) if tuple(kinds) == ("regression",) else np.where(binary, 1.0, spread)
-    chance = np.clip(predictions, 1e-7, 1 - 1e-7)
-    entropy = -(labels * np.log(chance) + (1 - labels) * np.log(1 - chance)) if binary.any() else np.zeros(labels.shape)
-    cells = np.where(binary, entropy, ((predictions - labels) / unit) ** 2)
+    cells = ((predictions - labels) / unit) ** 2
+    for task in np.flatnonzero(binary):
+        known = ~np.isnan(labels[:, task])
+        chance = np.clip(predictions[known, task], CLIP, 1 - CLIP)
+        logits, flags = np.log(chance / (1 - chance)), labels[known, task]
+        cells[known, task] = entropies(logits / temperatures(logits[None], flags), flags)
     return float(np.nanmean(np.where(np.isnan(labels), np.nan, cells)))

@@ -12,6 +12,7 @@ from core.report import SILENT, Report
 from core.solvers import Auto, Dual
 from core.solvers.solution import NotSolved, residual_of
 from core.spec import as_json
+from core.temperature import entropies, temperatures
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
 PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
 MATCHED = "matched: training molecules left out one by one have the target's loss"
+TOO_SURE = 1.25  # temperature from which on a reader is told
 NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
 
 
@@ -70,7 +72,8 @@ def solved(
     seen = used(seen, batches[0][0])
     aims = encoded(predictor, seen, target, None, size, report.part(0.1, 0.15, phase="reading the target"))
     report(0.15, "gradient of the target loss")
-    gradient = target_gradient(seen, aims)
+    heat, sure = _heat(seen, aims)
+    gradient = target_gradient(seen, aims, torch.tensor(heat))
 
     def draws() -> list:
         shuffled = np.random.default_rng([recipe.seed, 2]).permutation(len(sample))
@@ -119,6 +122,7 @@ def solved(
         "curvature": recipe.curvature,
         "curvature_rows": len(sample),
         "cells_train": cells,
+        "temperatures": heat,
         "damping": curvature.damping,
         **found,
         "solver": {**as_json(recipe.solver), **solution.numbers},
@@ -127,7 +131,7 @@ def solved(
         "seconds": solution.seconds,
         "converged": solution.converged,
         "history": [[step, residual] for step, residual in solution.history],
-        "warnings": [*solution.warnings, *failures],
+        "warnings": [*solution.warnings, *failures, *sure],
     }
     if recipe.matched and found["damping_from"] != MATCHED:
         record["warnings"].append(
@@ -137,6 +141,28 @@ def solved(
         record["warnings"].append(f"the curvature is of {len(sample):,} of {len(train):,} training molecules")
     _keep(report, arrays | others, record)
     return System(seen, arrays | others, record)
+
+
+def _heat(seen: "View", aims: list) -> tuple[list[float], list[str]]:
+    """The temperature of each task at which the target is told best, 1 for numbers; a sentence where that is high."""
+    import torch
+
+    with torch.no_grad():
+        outputs = torch.cat([seen.predict(seen.params, inputs) for inputs, _ in aims]).double().cpu().numpy()
+    labels = torch.cat([targets for _, targets in aims]).double().cpu().numpy()
+    found, said = [1.0] * labels.shape[1], []
+    for task in np.flatnonzero(seen.binary.cpu().numpy()):
+        known = ~np.isnan(labels[:, task])
+        logits, flags = outputs[known, task], labels[known, task]
+        found[task] = float(temperatures(logits[None], flags)[0])
+        if found[task] > TOO_SURE:
+            before, after = (float(entropies(logits / by, flags).mean()) for by in (1.0, found[task]))
+            said.append(
+                f"the fit is too sure of its classes: the target's log loss is {before:.3f}, and {after:.3f} with its "
+                f"logits divided by {found[task]:.2g}; scores are of the second, so that nothing is gained by making "
+                "the fit less sure, which a wrong label would do as well as any"
+            )
+    return found, said
 
 
 def split(rows: np.ndarray, size: int) -> list[np.ndarray]:

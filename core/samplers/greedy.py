@@ -70,7 +70,9 @@ class Greedy:
                     "these scores know no pairs of molecules; score by the dual, with target and pool small enough for "
                     "it, or choose by descriptors"
                 )
-            return lambda rows: tangent_of(scores.tangent, scores.record, rows), len(scores.tangent["target_labels"])
+            return lambda rows: tangent_of(scores.tangent, scores.record, rows, cooled=False), len(
+                scores.tangent["target_labels"]
+            )
         arrays = dict(scores.last_layer)
         if not arrays:
             raise BadInput("these scores keep no features (the pool is very large); use top instead")

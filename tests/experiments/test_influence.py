@@ -22,6 +22,7 @@ from core.scores import Scores
 from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.solvers.solution import NotSolved
 from core.spec import BadInput
+from core.temperature import temperatures
 from tests.stand_in import load_letters, small_predictor, trained
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
@@ -341,6 +342,12 @@ def test_gaps_and_binary_tasks(shape, tmp_path):
         assert {"residual:t0", "slope:t1", "prediction:t2"} <= set(scores.table) and "scaled" in scores.record["unit"]
     else:
         assert scores.table["prediction"].between(0, 1).all() and scores.record["unit"] == "nat (cross-entropy)"
+        logits = scores.tangent["target_outputs"][:, 0]
+        (heat,) = temperatures(logits[None], found["valid"].targets[:, 0])
+        assert scores.record["temperatures"] == pytest.approx([heat], rel=1e-3)
+        sure = [said for said in scores.record["warnings"] if "too sure of its classes" in said]
+        assert len(sure) == (heat > 1.25)
+        assert scores.record["pairs_check"]["off"] < 0.05  # the slopes' ΔL and that of the pairs
     assert len(Greedy(count=5)(found["pool"], scores)) == 5
 
 

@@ -104,4 +104,12 @@ def test_the_loss_is_that_of_the_scores() -> None:
     labels, predictions = np.array([[1.0, 1.0], [np.nan, 0.0]]), np.array([[3.0, 0.8], [9.0, 0.4]])
     assert loss(labels[:, :1], predictions[:, :1], ("regression",), np.array([2.0])) == pytest.approx(4)
     both = loss(labels, predictions, ("regression", "binary"), np.array([2.0, 0.5]))
-    assert both == pytest.approx((1 - np.log(0.8) - np.log(0.6)) / 3)
+    assert both == pytest.approx((1 - np.log(0.8) - np.log(0.6)) / 3)  # all right: no temperature does better than 1
+
+
+def test_the_loss_of_a_class_is_at_its_best_temperature() -> None:
+    flags = np.array([[1.0], [1.0], [1.0], [0.0]])
+    sure = np.full((4, 1), 0.999)  # of four of which three are so
+    share = np.array([0.75])
+    wanted = -(3 * np.log(share) + np.log(1 - share))[0] / 4
+    assert loss(flags, sure, ("binary",), np.ones(1)) == pytest.approx(wanted)
