@@ -29,6 +29,7 @@ class MeanInfluence(Spec[Scores]):
     """
 
     kind: ClassVar[str] = "mean-influence"
+    revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.1
 
     scores: Spec[Scores] = Field(description="the scoring to repeat")

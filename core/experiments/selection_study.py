@@ -46,6 +46,7 @@ class SelectionStudy(Spec[Comparison]):
     """
 
     kind: ClassVar[str] = "selection-study"
+    revision: ClassVar[int] = 2
 
     fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
     pool: Spec[Dataset] = Field(description="the external molecules, with labels")

@@ -35,7 +35,7 @@ class Suspects(Spec[Suspicion]):
     """
 
     kind: ClassVar[str] = "suspects"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     effort: ClassVar[float] = 3.0
     curvature: ClassVar[str] = "gauss-newton"  # leverages are of it alone, and of all rows
     curvature_rows: ClassVar[int] = 0
