@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import stage
+import streamlit as st
 from conftest import checked, words
 from test_baselines import read_by_a_person
 
@@ -14,37 +15,43 @@ from core.numerals import bounds, within
 from core.report import Report
 from core.store import Store, make
 
-done = pytest.mark.parametrize("cache", ["done"], indirect=True)
-
 
 @pytest.fixture(scope="module")
-def classes(full, tmp_path_factory):
-    """Recipes of a fit, a baseline, scores, predictions and a study of soluble against insoluble, all made."""
-    folder, store = tmp_path_factory.mktemp("classes"), Store(full)
+def made(tmp_path_factory):
+    """A store of its own with a fit, a baseline, scores, predictions and a study of soluble against insoluble."""
+    root = tmp_path_factory.mktemp("classes")
+    store = Store(root / "cache")
     table = make(stage.TABLE, store, Report())
     flags = pd.DataFrame({"smiles": table.smiles, "soluble": (table.targets[:, 0] > -2.5).astype(int)})
-    flags.to_csv(folder / "flags.csv", index=False)
-    load = settled(Load(f"file:{folder / 'flags.csv'}", targets=("soluble",)), store.files)
+    flags.to_csv(root / "flags.csv", index=False)
+    load = settled(Load(f"file:{root / 'flags.csv'}", targets=("soluble",)), store.files)
     train, valid, test, pool = parts(load, train=None, valid=40, test=60, pool=40)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=3)
     baseline = Baseline(train, valid, test, learner=RandomForest(features="fingerprints", trees=20))
-    made = {
+    recipes = {
         "fit": settled(fit, store.files),
         "baseline": baseline,
         "scores": settled(Influence(fit, pool, valid), store.files),
         "predict": Predict(baseline, pool, labels=("soluble",)),
         "study": Study((settled(fit, store.files), baseline), names=("network", "forest"), seeds=(0, 1)),
     }
-    for spec in made.values():
+    for spec in recipes.values():
         make(spec, store, Report())
-    yield made
-    for spec in made.values():
-        store.delete(spec.key)
+    return store, recipes
 
 
-@done
-def test_a_fit_says_how_classes_are_told_apart(open_page, cache, classes):
-    fit = Store(cache).get(classes["baseline"])
+@pytest.fixture
+def classes(cache, made, monkeypatch):
+    """That store under the pages; its recipes."""
+    store, recipes = made
+    monkeypatch.setenv("MOLSWAY_CACHE", str(store.root))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return recipes
+
+
+def test_a_fit_says_how_classes_are_told_apart(open_page, classes, made):
+    fit = made[0].get(classes["baseline"])
     at = open_page("train", run=classes["baseline"].key)
     text = words(at)
     assert "Classes told apart" in [tab.label for tab in at.tabs] and "RMSE" not in text
@@ -56,12 +63,11 @@ def test_a_fit_says_how_classes_are_told_apart(open_page, cache, classes):
     assert "ringed epoch" in words(open_page("train", run=classes["fit"].key))
 
 
-@done
-def test_fits_of_classes_stand_beside_each_other(open_page, cache, classes):
+def test_fits_of_classes_stand_beside_each_other(open_page, classes, made):
     pair = [classes[name] for name in ("baseline", "fit")]
     at = open_page("compare", fits=",".join(spec.key for spec in pair))
     table = next(one.value for one in at.dataframe if "AUROC" in one.value.columns)
-    first, second = map(Store(cache).get, pair)
+    first, second = map(made[0].get, pair)
     assert table["AUROC"].iloc[0] == within(
         first.metrics["test"]["soluble"]["auroc"], first.interval("soluble", "auroc")
     )
@@ -71,8 +77,7 @@ def test_fits_of_classes_stand_beside_each_other(open_page, cache, classes):
     assert float(told.split()[0]) == pytest.approx(apart, abs=0.006) and " to " in told
 
 
-@done
-def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, cache, classes):
+def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, classes, made):
     at = open_page("influence", run=classes["scores"].key)
     text = words(at)
     assert "nat (cross-entropy)" in text and "Beyond the dotted line from its label the model errs" in text
@@ -80,20 +85,18 @@ def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, cache, cl
     assert label.value in ("0", "1") and "<b>1</b>" in text and "<b>1.00</b>" not in text
 
 
-@done
-def test_predictions_of_classes_are_ranges_of_a_probability(open_page, cache, classes):
+def test_predictions_of_classes_are_ranges_of_a_probability(open_page, classes, made):
     text = words(open_page("predict", run=classes["predict"].key))
-    record = Store(cache).get(classes["predict"]).record
+    record = made[0].get(classes["predict"]).record
     assert "AUROC here" in text and "Width of a range (typical)" in text
     assert f"95 %: {bounds(record['intervals']['soluble']['auroc'])}; " in text
 
 
-@done
-def test_a_study_of_classes_says_what_it_compares_by(open_page, cache, classes):
+def test_a_study_of_classes_says_what_it_compares_by(open_page, classes, made):
     at = open_page("methods", run=classes["study"].key)
     text = words(at)
     assert "“network” has a mean test error of root Brier score " in text and "RMSE" not in read_by_a_person(at)
     for metric in ("auroc", "log_loss"):
         next(one for one in at.get("button_group") if one.label == "Metric").set_value(metric)
         checked(at.run())
-    assert np.isfinite([arm["auroc"]["mean"] for arm in Store(cache).get(classes["study"]).record["arms"]]).all()
+    assert np.isfinite([arm["auroc"]["mean"] for arm in made[0].get(classes["study"]).record["arms"]]).all()
