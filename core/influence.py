@@ -140,17 +140,17 @@ Batches = list[tuple[Any, Tensor]]  # inputs of a batch, its scaled targets (b, 
 Weighed = list[tuple[Any, Tensor]]  # inputs of a batch, a factor for the slope of each cell (b, t), NaN where none
 
 
-def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]], heat: Tensor | None = None) -> Tensor:
+def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]], temperatures: Tensor | None = None) -> Tensor:
     """Gradient (d,) of the mean loss over the measured cells of these batches.
 
-    `heat` (t,): temperatures of the tasks, which their outputs are divided by. At the best ones (`core.temperature`) it
+    `temperatures` (t,) of the tasks: what their outputs are divided by. At the best ones (`core.temperature`) it
     is also that of the loss at the best temperatures: they have no part in the slope.
     """
     total, cells = None, 0
     for inputs, targets in batches:
         leaves = leaves_of(seen.params)
         outputs = seen.predict(leaves, inputs)
-        outputs = outputs if heat is None else outputs / heat.to(outputs)
+        outputs = outputs if temperatures is None else outputs / temperatures.to(outputs)
         gradient = pull(losses(outputs, targets, seen.binary), leaves)
         total = gradient if total is None else total + gradient
         cells += measured(targets)

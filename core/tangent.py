@@ -71,8 +71,8 @@ class Tangent:
         first, _ = self._bends()
         effects = self._effects(-first.reshape(self.size, self.tasks))
         outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
-        heat = self._temperatures(outputs[None])[0]
-        return effects * bends(outputs / heat, labels, binary)[0] / heat
+        at = self._temperatures(outputs[None])[0]
+        return effects * bends(outputs / at, labels, binary)[0] / at
 
     def whole_step(self) -> np.ndarray:
         """(p, M) change of each target cell's loss if the molecule is taken up."""

@@ -72,8 +72,8 @@ def solved(
     seen = used(seen, batches[0][0])
     aims = encoded(predictor, seen, target, None, size, report.part(0.1, 0.15, phase="reading the target"))
     report(0.15, "gradient of the target loss")
-    heat, sure = _heat(seen, aims)
-    gradient = target_gradient(seen, aims, torch.tensor(heat))
+    at, sure = _temperatures(seen, aims)
+    gradient = target_gradient(seen, aims, torch.tensor(at))
 
     def draws() -> list:
         shuffled = np.random.default_rng([recipe.seed, 2]).permutation(len(sample))
@@ -122,7 +122,7 @@ def solved(
         "curvature": recipe.curvature,
         "curvature_rows": len(sample),
         "cells_train": cells,
-        "temperatures": heat,
+        "temperatures": at,
         "damping": curvature.damping,
         **found,
         "solver": {**as_json(recipe.solver), **solution.numbers},
@@ -143,14 +143,16 @@ def solved(
     return System(seen, arrays | others, record)
 
 
-def _heat(seen: "View", aims: list) -> tuple[list[float], list[str]]:
+def _temperatures(seen: "View", aims: list) -> tuple[list[float], list[str]]:
     """The temperature of each task at which the target is told best, 1 for numbers; a sentence where that is high."""
     import torch
 
+    found, said = [1.0] * len(seen.binary), []
+    if not seen.binary.any():
+        return found, said
     with torch.no_grad():
         outputs = torch.cat([seen.predict(seen.params, inputs) for inputs, _ in aims]).double().cpu().numpy()
     labels = torch.cat([targets for _, targets in aims]).double().cpu().numpy()
-    found, said = [1.0] * labels.shape[1], []
     for task in np.flatnonzero(seen.binary.cpu().numpy()):
         known = ~np.isnan(labels[:, task])
         logits, flags = outputs[known, task], labels[known, task]
