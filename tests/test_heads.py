@@ -112,7 +112,7 @@ def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[fl
     if weighting == "learned":
         one, other = torch.tensor(2.0).double(), torch.tensor(3.0).double()
         model.variances.data = torch.tensor([0.0, 1.0]).double()
-        assert float(model.total([one, other], torch.zeros(1))) == pytest.approx(2 / 3 + (3 * np.exp(-1) + 1) * 2 / 3)
+        assert model.total([one, other], torch.zeros(1)).item() == pytest.approx(2 / 3 + (3 * np.exp(-1) + 1) * 2 / 3)
 
 
 @pytest.mark.parametrize("scaler", ["standard", "robust", "none"])
