@@ -97,3 +97,14 @@ def test_what_is_seldom_defined_has_no_interval() -> None:
     assert nothing == {"a": {}}
     assert bootstrap.intervals(["a"], ["binary"], np.zeros((0, 1)), np.zeros((0, 1))) == {"a": {}}
     assert bootstrap.intervals([], [], np.zeros((5, 0)), np.zeros((5, 0))) == {}
+
+
+def test_a_difference_of_areas_is_drawn_in_pairs() -> None:
+    y, p = table("binary", 120, 7)
+    noise = np.random.default_rng(8).normal(0, 0.02, 120)
+    apart, (low, high) = bootstrap.areas_apart(y, p + noise, p)
+    assert apart == pytest.approx(metrics.auroc(y > 0.5, p + noise) - metrics.auroc(y > 0.5, p)) and low < apart < high
+    alone = bootstrap.intervals(["a"], ["binary"], y[:, None], p[:, None])["a"]["auroc"]
+    assert high - low < (alone[1] - alone[0]) / 3  # what both have in common is no noise
+    assert bootstrap.areas_apart(y, p, p) == (0.0, (0.0, 0.0))
+    assert bootstrap.areas_apart(np.ones(120), p, p) == (None, None)

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core import bootstrap, figures, label_figures
-from core.metrics import BINARY, REGRESSION, measure, paired_difference
+from core.metrics import BINARY, REGRESSION, paired_difference
 from core.numerals import noise_of, within
 from core.spec import Spec
 from pages.parts.runs import Run, readable
@@ -40,7 +40,8 @@ def side_by_side(runs: list[Run]) -> None:
         st.warning("The test parts differ: these numbers are of different molecules and are not compared.")
     found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)
     if same:
-        found[f"Δ {'AUROC' if kind == 'binary' else 'RMSE'}, 95 % interval"] = differences(fits, task, kind)
+        words = f"Δ {'AUROC' if kind == 'binary' else 'RMSE'}, 95 % interval"
+        found.insert(0, words, differences(fits, task, kind))  # what one looks for; a wide table is cut on its right
     st.dataframe(found, alt="Test metrics of the runs")
     if same:
         st.caption(
@@ -108,18 +109,10 @@ def differences(fits: dict, task: str, kind: str) -> list[str]:
     said = ["reference"]
     for fit in list(fits.values())[1:]:
         if kind == "binary":
-            mean, span = areas_apart(labels, column(fit)[1], base)
+            mean, span = bootstrap.areas_apart(labels, column(fit)[1], base)
         else:
             found = paired_difference(labels, column(fit)[1][None], base[None])
             mean, span = found["mean"], (found["low"], found["high"])
         noise = noise_of(span)
         said.append("–" if span is None else f"{signed(mean, noise)} ({' to '.join(signed(x, noise) for x in span)})")
     return said
-
-
-def areas_apart(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[float | None, bootstrap.Span | None]:
-    """AUROC of `ours` less that of `theirs` (n,), and its 95 % interval, both measured on every drawing."""
-    areas = [measure("binary", labels, one)["auroc"] for one in (ours, theirs)]
-    drawn = bootstrap.values(["binary"] * 2, np.stack([labels] * 2, 1), np.stack([ours, theirs], 1))
-    span = bootstrap.between(drawn[0]["auroc"] - drawn[1]["auroc"])
-    return (None, None) if None in areas or span is None else (areas[0] - areas[1], span)

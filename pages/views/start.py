@@ -21,6 +21,7 @@ QUICK = (
     "computed",
     "excerpt",
     "member",
+    "study-pool",
 )  # made on the way
 
 st.html(STYLE)

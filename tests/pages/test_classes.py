@@ -72,6 +72,7 @@ def test_fits_of_classes_stand_beside_each_other(open_page, classes, made):
         first.metrics["test"]["soluble"]["auroc"], first.interval("soluble", "auroc")
     )
     assert table["Δ AUROC, 95 % interval"].iloc[0] == "reference" and "RMSE" not in table
+    assert table.columns[0] == "Δ AUROC, 95 % interval"  # in sight, however wide the table is
     apart = second.metrics["test"]["soluble"]["auroc"] - first.metrics["test"]["soluble"]["auroc"]
     told = table["Δ AUROC, 95 % interval"].iloc[1].replace("−", "-")
     assert float(told.split()[0]) == pytest.approx(apart, abs=0.006) and " to " in told
