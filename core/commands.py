@@ -59,22 +59,24 @@ def source_of(given: str) -> str:
 
 def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
     """Make a recipe through the store, or in the line of who owns the cache; what there is to say of it."""
+    from core import experiments
     from core.crew import several, together
-    from core.experiments import settled
-    from core.jobs import Line, own
+    from core.jobs import own
+    from core.line import Line
     from core.store import Store
 
     workers = several(getattr(options, "workers", "1"))
     if options.queue and workers > 1:
         raise BadInput("--queue leaves the work to the process that owns the cache; leave --workers out")
     store = Store(options.cache)
-    wanted = settled(wanted, store.files)
+    wanted = experiments.settled(wanted, store.files)
     if not store.has(wanted):
         if options.queue:
             follow(Line(options.cache), wanted)
         else:
             with own(options.cache), Bar() as bar:
-                together(wanted, store, Report(bar, files=store.files, planned=bar.pace.plan), workers)
+                report = Report(bar, files=store.files, planned=bar.pace.plan)
+                together(wanted, store, report, workers, experiments.__name__)
     return described(store, wanted, options.json)
 
 
@@ -252,11 +254,13 @@ def suspects(options: argparse.Namespace) -> Any:
 
 
 def worker(options: argparse.Namespace) -> Any:
+    from core import experiments
     from core.crew import several
-    from core.jobs import Line, Worker
+    from core.jobs import Worker
+    from core.line import Line
     from core.store import Store
 
-    working = Worker(Line(options.cache), Store(options.cache), workers=several(options.workers))
+    working = Worker(Line(options.cache), Store(options.cache), experiments.__name__, several(options.workers))
     working.start()
     print(f"working the line of {options.cache}; Ctrl-C stops after a checkpoint", file=sys.stderr)
     try:

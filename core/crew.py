@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from core import memory
-from core.making import foresee
+from core.making import foresee, make
 from core.report import Report
 from core.spec import BadInput, Spec, read_json
-from core.store import Store, make
+from core.store import Store
 
 TICK = 0.25  # seconds between two looks at whether someone cancelled, and between two words of a process
 PATIENCE = 10.0  # seconds that a process has to end when it is told to
@@ -35,7 +35,7 @@ def several(text: str) -> int:
     return int(text)
 
 
-def together(spec: Spec, store: Store, report: Report, workers: int, kinds: str = "core.experiments") -> Any:
+def together(spec: Spec, store: Store, report: Report, workers: int, kinds: str) -> Any:
     """As `make`, but with up to `workers` parts of the tree at once. The recipe itself is made here, by `make`.
 
     A part that fails does not keep others from being made where a tolerant recipe can do without it; `make` tries it

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from core.influence import Parameters, View, unflatten
 from core.report import SILENT, Report
 from core.solvers.solution import NotSolved
+from core.view import Parameters, View, unflatten
 
 Route = Literal["one-sided", "central", "forward-mode"]
 MOVES = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}  # of the outputs' spread

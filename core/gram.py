@@ -14,10 +14,10 @@ from torch.func import jvp
 from torch.utils._pytree import tree_leaves, tree_map
 
 from core import memory
-from core.influence import Parameters, View, Weighed, leaves_of, pull, unflatten
 from core.layers import KINDS, Layer, Record
 from core.multiplying import ROUND
 from core.report import SILENT, Report
+from core.view import Parameters, View, Weighed, leaves_of, pull, unflatten
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass
 SHARE, MOST = 4, 8 << 30  # of the free memory a quarter, at most 8 GB, for that: a layer more saves a part of a pass

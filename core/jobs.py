@@ -5,13 +5,12 @@ when the first is gone.
 """
 
 import contextlib
-import importlib
 import json
 import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ import psutil
 from core import disk, memory
 from core.crew import together
 from core.faults import explained
-from core.line import ENDED, Job, Line
+from core.line import Job, Line
 from core.progress import Pace, Track
 from core.report import Cancelled, Report
 from core.spec import BadInput, read_json
 from core.store import Store
-
-__all__ = ["ENDED", "Held", "Job", "Line", "Worker", "own"]
 
 TICK = 0.25  # seconds between two looks at the disk, and between two writes of progress
 
@@ -74,18 +71,14 @@ def _holder(side: Path) -> str:
     return "another process"
 
 
-def load_experiments() -> None:
-    """Make every kind of recipe known."""
-    importlib.import_module("core.experiments")
-
-
 class Worker:
-    """The thread that makes what the line asks for, one job after another, whenever it can own the folder."""
+    """The thread that makes what the line asks for, one job after another, whenever it can own the folder.
 
-    def __init__(
-        self, line: Line, store: Store, load_kinds: Callable[[], None] = load_experiments, workers: int = 1
-    ) -> None:
-        self.line, self.store, self.load_kinds = line, store, load_kinds
+    `kinds`: the module that knows the recipes, imported by whoever starts a worker; its processes import it, too.
+    """
+
+    def __init__(self, line: Line, store: Store, kinds: str, workers: int = 1) -> None:
+        self.line, self.store, self.kinds = line, store, kinds
         self.workers = workers  # processes that make the parts of a job at once
         self.owns = False  # whether this worker, not another one, works the line
         self.trouble = ""  # what keeps it from working, if something does
@@ -137,9 +130,8 @@ class Worker:
         stop = self.line.stop(job.key)
         with Pulse(self.line, job) as pulse:
             try:
-                self.load_kinds()
                 report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.pace.plan)
-                together(read_json(job.spec), self.store, report, self.workers)
+                together(read_json(job.spec), self.store, report, self.workers, self.kinds)
                 end = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}

@@ -5,19 +5,17 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core import memory
 from core.disk import StoreFull, is_full
 from core.faults import explained
 from core.report import Cancelled, Report, Share
 from core.spec import BadInput, Failed, Spec
-
-if TYPE_CHECKING:
-    from core.store import Store
+from core.store import Store
 
 
-def make(spec: Spec, store: "Store", report: Report) -> Any:
+def make(spec: Spec, store: Store, report: Report) -> Any:
     """The product of `spec`: from the store, or made, its parts first, and kept. The only orchestrator.
 
     A part that several need is made once. What can be known to be no use is said before anything costly is made.
@@ -28,7 +26,7 @@ def make(spec: Spec, store: "Store", report: Report) -> Any:
     return making.made(spec)
 
 
-def foresee(spec: Spec, store: "Store", report: Report) -> None:
+def foresee(spec: Spec, store: Store, report: Report) -> None:
     """Make what recipes of the tree want to see `early`, and ask them. Raises `BadInput`.
 
     Not of the parts that a tolerant recipe can do without.
@@ -36,7 +34,7 @@ def foresee(spec: Spec, store: "Store", report: Report) -> None:
     _Making.of(spec, store, report).foresee(spec)
 
 
-def _looking_ahead(spec: Spec, store: "Store") -> Iterator[Spec]:
+def _looking_ahead(spec: Spec, store: Store) -> Iterator[Spec]:
     """The recipes of a tree, each once, that are missing and want to see something early."""
     seen: set[str] = set()
 
@@ -57,13 +55,13 @@ def _looking_ahead(spec: Spec, store: "Store") -> Iterator[Spec]:
 class _Making:
     """One tree of recipes on its way."""
 
-    store: "Store"
+    store: Store
     report: Report
     share: dict[str, Share]
     failed: dict[str, str] = dataclasses.field(default_factory=dict)  # why, by key: what arms share is not tried twice
 
     @classmethod
-    def of(cls, spec: Spec, store: "Store", report: Report) -> "_Making":
+    def of(cls, spec: Spec, store: Store, report: Report) -> "_Making":
         share, files = shares(spec, store), store.files
         at = {key: Share(one.kind, report.at(one.start), report.at(one.stop)) for key, one in share.items()}
         report.planned(at)
@@ -115,7 +113,7 @@ class _Making:
         return Failed(reason)
 
 
-def shares(spec: Spec, store: "Store") -> dict[str, Share]:
+def shares(spec: Spec, store: Store) -> dict[str, Share]:
     """For each recipe of the tree that is missing, in the order of making, its share of the work."""
     efforts: dict[str, tuple[str, float]] = {}
 

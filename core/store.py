@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from core import spec as recipes
-from core.disk import StoreFull, files, plain, rename, room, settle, versions, write
-from core.making import make, shares
+from core.disk import files, plain, rename, room, settle, versions, write
 from core.spec import BadInput, Spec
-
-__all__ = ["Damaged", "Entry", "Store", "StoreFull", "make", "shares"]
 
 ROOMS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # folders of the root that are no kind
 

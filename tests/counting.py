@@ -95,10 +95,6 @@ class Both(Spec[Sum]):
         return Sum(sum(part.total for part in parts_), [])
 
 
-def nothing() -> None:
-    """The kinds are here already."""
-
-
 def until(true, seconds=20.0):
     end = time.monotonic() + seconds
     while not (found := true()):
@@ -114,5 +110,5 @@ def ended(line, spec, seconds=20.0):
 def process(root, code):
     """Another python process that knows the recipes of this file."""
     head = f"import sys; sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE)!r}]; import time\n"
-    head += f"from counting import *; from core.jobs import *; line = Line({str(root)!r})\n"
+    head += f"from counting import *; from core.jobs import Held, Worker, own; from core.store import Store; from core.line import Line; line = Line({str(root)!r})\n"
     return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

@@ -14,6 +14,7 @@ import psutil
 import torch
 from counting import ended
 
+from core import experiments  # noqa: F401  (makes every kind of recipe known)
 from core.backbones import Untrained
 from core.devices import best_device
 from core.experiments import FineTune, Load, parts, settled
@@ -54,7 +55,7 @@ def main(folder: Path) -> dict:
     chains = ["C" * n + "1" + "C" * m + "1" + end for n in range(1, 41) for m in range(2, 12) for end in "ONF"]
     table.write_text("smiles,size\n" + "".join(f"{smiles},{len(smiles)}\n" for smiles in chains))
     line, store = Line(folder / "cache"), Store(folder / "cache")
-    worker = Worker(line, store).start()
+    worker = Worker(line, store, "core.experiments").start()
 
     def run(batch_size: int, seed: int) -> Job:
         spec = fit(table, batch_size, seed, store)
@@ -68,7 +69,7 @@ def main(folder: Path) -> dict:
     worker.stop()  # after the release that follows a job
     after = held()
     limit()
-    worker = Worker(line, store).start()
+    worker = Worker(line, store, "core.experiments").start()
     last = run(8, 1)
     worker.stop()
     return {

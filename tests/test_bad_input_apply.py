@@ -18,8 +18,9 @@ from tests.test_bad_input import Said, ask, check_refused
 def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, str, str]:
     """A cache, the key of a fit of a binary task in it, and the key of its scores."""
     from core.experiments import settled
+    from core.making import make
     from core.report import SILENT
-    from core.store import Store, make
+    from core.store import Store
 
     root = tmp_path_factory.mktemp("made")
     path = root / "acid.csv"

@@ -7,9 +7,10 @@ from core import chem
 from core.choice import COVERED, landscape, overlap, spreads, told
 from core.choice_figures import landscape as drawn
 from core.experiments import Landscape, Load, parts
+from core.making import make
 from core.report import Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 CHAINS = ["C" * n + "O" for n in range(3, 13)]
 RINGS = ["c1ccccc1" + "C" * n for n in range(1, 9)]

@@ -12,9 +12,10 @@ import pytest
 from core import crew
 from core.__main__ import main
 from core.crew import Tree, together
+from core.making import make
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput, Failed, Spec, settings
-from core.store import Store, make
+from core.store import Store
 from tests.test_store import Words
 
 ROOT = Path(__file__).parents[1]

@@ -12,10 +12,11 @@ from core.backbones import Untrained
 from core.backbones.backbone import Backbone
 from core.experiments import FineTune, Load, parts, settled
 from core.fits import PARTS
+from core.making import make
 from core.methods import BitFit, Full, Head, LoRA
 from core.predictor import Predictor
 from core.report import Report
-from core.store import Store, make
+from core.store import Store
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
 

@@ -10,9 +10,10 @@ from core.backbones import Gnn, Untrained
 from core.backbones.graphs import BONDS
 from core.backbones.network import Network
 from core.gram import Rows
-from core.influence import Curvature, used, view
+from core.influence import Curvature
 from core.methods import METHODS
 from core.predictor import Predictor
+from core.view import used, view
 from tests.stand_in import dense, small_predictor
 from tests.test_influence import batches, labels
 

@@ -8,20 +8,12 @@ import torch
 from torch.func import hessian, jacrev
 
 from core.directional import Slopes, choose_step, directional, swept
-from core.influence import (
-    Curvature,
-    bends,
-    flatten,
-    losses,
-    target_gradient,
-    unflatten,
-    used,
-    view,
-)
+from core.influence import Curvature
 from core.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.solution import NotSolved
 from core.temperature import temperatures
+from core.view import bends, flatten, losses, target_gradient, unflatten, used, view
 from tests.stand_in import Given, dense, small_predictor, trained
 
 SMILES = [

@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import load_file
 
 from core.directional import directional
-from core.influence import Curvature, flatten, leaves_of, losses, pull, target_gradient, view
+from core.influence import Curvature
 from core.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.exact import Exact
 from core.solvers.lissa import LiSSA
 from core.solvers.solution import NotSolved
+from core.view import flatten, leaves_of, losses, pull, target_gradient, view
 from tests.stand_in import Given, dense
 
 GOLDEN = Path(__file__).parent / "golden" / "molformer"

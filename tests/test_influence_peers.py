@@ -11,9 +11,10 @@ from torch.func import jacrev
 
 from core.backbones import Untrained
 from core.directional import Slopes, directional
-from core.influence import Curvature, View, flatten, target_gradient, unflatten, used, view
+from core.influence import Curvature
 from core.predictor import Predictor
 from core.solvers import CG, Dual, Exact, LiSSA
+from core.view import View, flatten, target_gradient, unflatten, used, view
 from tests.stand_in import small_predictor, trained
 from tests.test_influence import SMILES, labels
 

@@ -6,9 +6,10 @@ import os
 import time
 
 import pytest
-from counting import Both, Count, Fail, ended, nothing, process, until
+from counting import Both, Count, Fail, ended, process, until
 
-from core.jobs import Held, Job, Line, Worker, own
+from core.jobs import Held, Worker, own
+from core.line import Job, Line
 from core.spec import BadInput
 
 
@@ -23,7 +24,7 @@ def work(line):
     workers = []
 
     def start(on=None):
-        workers.append(Worker(on or line, line.store, nothing).start())
+        workers.append(Worker(on or line, line.store, "counting").start())
         return workers[-1]
 
     yield start
@@ -210,7 +211,7 @@ def test_kill_9_then_standby_then_resume_yields_the_same(tmp_path, line, work):
     line.submit(spec)
     line.submit(Count(name="next"))
     other = process(
-        line.root, "worker = Worker(line, line.store, nothing).start(); print('up', flush=True); time.sleep(99)"
+        line.root, "worker = Worker(line, line.store, 'counting').start(); print(1, flush=True); time.sleep(99)"
     )
     try:
         other.stdout.readline()

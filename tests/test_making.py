@@ -6,9 +6,11 @@ from typing import ClassVar
 import pytest
 
 from core.crew import together
+from core.disk import StoreFull
+from core.making import make
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput, Failed, Spec, settings
-from core.store import Store, StoreFull, make
+from core.store import Store
 from tests.test_store import Say, Together, Words
 
 
@@ -105,7 +107,7 @@ def test_a_recipe_that_needs_its_parts_fails_with_them(store):
 
 def test_what_can_be_foreseen_is_said_before_what_is_costly_is_made(store):
     spec = Together(Say("far"), (Wary(Together(Say("a"), (Say("costly"),))),))
-    for way in (make, functools.partial(together, workers=2)):
+    for way in (make, functools.partial(together, workers=2, kinds=__name__)):
         with pytest.raises(BadInput, match="too short a word"):
             way(spec, store, SILENT)
     assert store.has(Say("a")) and not store.has(Say("far")) and not store.has(Say("costly"))

@@ -13,9 +13,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from core.disk import StoreFull
+from core.making import make
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput, Spec, settings
-from core.store import Damaged, Store, StoreFull, make
+from core.store import Damaged, Store
 
 
 @dataclasses.dataclass

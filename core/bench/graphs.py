@@ -73,8 +73,9 @@ def mixed() -> float:
     """
     from core.experiments.mixtures import at_hand
     from core.experiments.multitask import Multitask
+    from core.making import make
     from core.report import Report
-    from core.store import Store, make
+    from core.store import Store
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))

@@ -12,10 +12,11 @@ from core.data import Dataset
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Load, parts, settled
 from core.fits import Fit
 from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.making import make
 from core.methods import Full, LoRA
 from core.report import Report
 from core.spec import Spec
-from core.store import Store, make
+from core.store import Store
 
 SPLITS = ("random", "scaffold")
 

@@ -9,7 +9,8 @@ from core.report import SILENT
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from core.influence import Curvature, View
+    from core.influence import Curvature
+    from core.view import View
 
 TRAIN, TARGET, POOL, WRONG = 400, 100, 200, 0.3
 WIDTH, HIDDEN, STEPS, RATE = 64, 32, 100, 3e-3
@@ -36,7 +37,7 @@ class Small(NamedTuple):
         """(p,) the rate at which the target loss changes as each molecule of the pool gains weight."""
         import torch
 
-        from core.influence import unflatten
+        from core.view import unflatten
 
         direction, given = unflatten(answer, self.seen.params), self.x[self.pool]
         outputs, slopes = torch.func.jvp(
@@ -51,7 +52,8 @@ def small(seed: int) -> Small:
 
     import torch
 
-    from core.influence import Curvature, View, target_gradient
+    from core.influence import Curvature
+    from core.view import View, target_gradient
 
     x, y = _table(seed)
     train, target, pool = np.split(np.arange(TRAIN + TARGET + POOL), [TRAIN, TRAIN + TARGET])

@@ -24,8 +24,9 @@ def run() -> dict[str, Any]:
     from core.backbones import Pretrained
     from core.bench.trained import rates, trained
     from core.directional import Slopes
-    from core.influence import Curvature, target_gradient
+    from core.influence import Curvature
     from core.solvers import CG, Dual, Identity, LiSSA
+    from core.view import target_gradient
 
     case = trained(Pretrained("molsway-mini"), TRAIN, TARGET, POOL, BATCH, STEPS)
     seen, gradient = case.seen, target_gradient(case.seen, case.target)
@@ -91,8 +92,9 @@ def _head(case: Any) -> dict[str, Any]:
     """The head alone, of as many molecules as a table has: features of the pool's with noise, labels with them."""
     import torch
 
-    from core.influence import Curvature, target_gradient, view
+    from core.influence import Curvature
     from core.solvers import Dual
+    from core.view import target_gradient, view
 
     seen, generator = view(case.predictor, "head"), torch.Generator().manual_seed(0)
     with torch.no_grad():

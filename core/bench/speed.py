@@ -74,8 +74,9 @@ def products() -> dict[str, float]:
 
     from core.backbones import Untrained
     from core.devices import best_device
-    from core.influence import Curvature, target_gradient, used, view
+    from core.influence import Curvature
     from core.predictor import Predictor
+    from core.view import target_gradient, used, view
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
     smiles = molecules(64)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from core.data import Dataset
 from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
+from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
 from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
@@ -15,13 +16,13 @@ from core.fits import Fit
 from core.report import Report
 from core.scores import CONVENTION, Scores, detection, unit_factor, unit_words
 from core.solvers import SOLVERS, Auto
-from core.spec import BadInput, Spec, settings
+from core.spec import Spec, settings
 from core.tangent import Part
 
 if TYPE_CHECKING:
     from core.directional import Step
-    from core.influence import View
     from core.predictor import Predictor
+    from core.view import View
 
 __all__ = ["Influence", "score_table", "scorer"]
 
@@ -90,8 +91,8 @@ class Influence(Spec[Scores]):
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
         from core.directional import Slopes, choose_step
-        from core.influence import view
         from core.predictor import Predictor
+        from core.view import view
 
         began = time.monotonic()
         train, digest = fit.table("train"), pool.digest
@@ -181,19 +182,3 @@ class Influence(Spec[Scores]):
             "forward_mode_rms": step.forward_mode_rms,
             "batch_size": self.batch_size,
         }
-
-
-def moved(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
-    """The weights that training moved, for the scope "all": those that still require a gradient."""
-    if scope != "all":
-        return None
-    if fit.record["method"]["kind"] == "head":
-        predictor.backbone.requires_grad_(False)
-    return [name for name, weight in predictor.named_parameters() if weight.requires_grad]
-
-
-def check_gradient(fit: Spec[Fit]) -> None:
-    """Raises `BadInput` where a recipe yields a model without weights that a gradient could follow."""
-    if not getattr(fit, "gradient", True):
-        one = "an" if fit.kind[0] in "aeiou" else "a"
-        raise BadInput(f"{one} {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
-from core.experiments.influence import check_gradient
 from core.experiments.join import joined
+from core.experiments.scope import check_gradient
 from core.fits import Fit
 from core.metrics import CLIP
 from core.report import Report

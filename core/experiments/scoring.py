@@ -18,8 +18,8 @@ from core.spec import BadInput
 if TYPE_CHECKING:
     import torch
 
-    from core.influence import View
     from core.predictor import Predictor
+    from core.view import View
 
 
 def check_use(tasks: tuple[str, ...], train: Dataset, pool: Dataset, target: Dataset) -> None:
@@ -168,8 +168,8 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
     import torch
 
     from core.directional import Slopes
-    from core.influence import view
     from core.predictor import Predictor
+    from core.view import view
 
     record = scores.record
     predictor = Predictor.load(fit.folder / "predictor")

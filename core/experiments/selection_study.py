@@ -10,9 +10,10 @@ from pydantic import Field
 from core.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
 from core.data import Dataset
 from core.experiments.baseline import Baseline
-from core.experiments.influence import Influence, check_gradient
+from core.experiments.influence import Influence
 from core.experiments.join import Join
 from core.experiments.random_weights import check_read, random_weights
+from core.experiments.scope import check_gradient
 from core.experiments.select import Select
 from core.experiments.study_pool import StudyPool
 from core.fits import PARTS, Fit

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.data import Dataset
 from core.experiments.certainty import leave_one_out
-from core.experiments.influence import check_gradient, moved
+from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import scored_rows
 from core.experiments.system import solved
 from core.fits import Fit
@@ -73,8 +73,8 @@ class Suspects(Spec[Suspicion]):
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
         from core.directional import Slopes, choose_step
-        from core.influence import view
         from core.predictor import Predictor
+        from core.view import view
 
         began = time.monotonic()
         learned = fit.table("train")

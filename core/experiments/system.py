@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,17 +17,39 @@ from core.temperature import entropies, temperatures
 if TYPE_CHECKING:
     import torch
 
-    from core.experiments.influence import Influence
-    from core.experiments.suspects import Suspects
-    from core.influence import Curvature, View, Weighed
+    from core.influence import Curvature
     from core.predictor import Predictor
     from core.solvers.spectrum import Spectrum
+    from core.view import View, Weighed
 
 REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
 PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
 MATCHED = "matched: training molecules left out one by one have the target's loss"
 TOO_SURE = 1.25  # temperature from which on a reader is told
 NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
+
+
+class Settings(Protocol):
+    """What a system is solved by: `Influence` and others that solve one have these as fields or class variables."""
+
+    @property
+    def solver(self) -> Any: ...  # a member of `SOLVERS`
+    @property
+    def damping(self) -> float | None: ...  # None: the mean of the eigenvalues that are not zero
+    @property
+    def scope(self) -> str: ...
+    @property
+    def curvature(self) -> str: ...
+    @property
+    def curvature_rows(self) -> int: ...  # 0: all
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def stability(self) -> bool: ...  # whether to solve at other dampings where that costs another solve
+    @property
+    def matched(self) -> bool: ...
 
 
 class System(NamedTuple):
@@ -46,7 +68,7 @@ class System(NamedTuple):
 
 
 def solved(
-    recipe: "Influence | Suspects",
+    recipe: Settings,
     predictor: "Predictor",
     seen: "View",
     parts: dict[str, Dataset],
@@ -55,7 +77,8 @@ def solved(
     """Build and solve the system of a recipe; `parts`: train, target and perhaps pool. Raises `NotSolved`."""
     import torch
 
-    from core.influence import Curvature, target_gradient, used
+    from core.influence import Curvature
+    from core.view import target_gradient, used
 
     kept = _kept(report)
     if kept is not None:
@@ -179,7 +202,7 @@ def cell_order(parts: list, known: np.ndarray) -> np.ndarray:
 
 
 def _beside(
-    recipe: "Influence | Suspects", curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
+    recipe: Settings, curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
 ) -> "tuple[Weighed, np.ndarray]":
     """Target and pool for a solver that tells what single cells do to each other, if it can hold them all.
 
@@ -214,7 +237,7 @@ def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
     """The damping at which the training molecules, each left out, are predicted as badly as the target's are."""
     import torch
 
-    from core.influence import left_out, losses, measured
+    from core.view import left_out, losses, measured
 
     seen = curvature.seen
     with torch.no_grad():
@@ -237,7 +260,7 @@ def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
 
 
 def _others(
-    recipe: "Influence | Suspects", curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
+    recipe: Settings, curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
 ) -> "tuple[dict[str, torch.Tensor], list[str]]":
     """The answers at a third of the damping and at three times it; sentences where there is none."""
     found, failures = {}, []

@@ -7,13 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-import core.experiments  # makes every kind of recipe known; imports no torch
+from core import experiments  # makes every kind of recipe known; imports no torch
 from core.crew import several
 from core.jobs import Worker
 from core.line import Line
+from core.making import make
 from core.report import SILENT, Report
 from core.spec import BadInput, Spec
-from core.store import Entry, Store, make
+from core.store import Entry, Store
 from pages.parts.words import plain
 
 
@@ -41,7 +42,7 @@ def service() -> Service:
 @st.cache_resource(show_spinner=False)
 def _service(root: str, workers: int) -> Service:
     store, line = Store(root), Line(root)
-    return Service(store, line, Worker(line, store, workers=workers).start())
+    return Service(store, line, Worker(line, store, experiments.__name__, workers).start())
 
 
 def product(entry: Entry) -> Any:
@@ -82,4 +83,4 @@ def entry_of(key: str) -> Entry | None:
 
 def submit(spec: Spec) -> str:
     """Put a recipe in the line; the key of its job. Raises `BadInput`."""
-    return service().line.submit(core.experiments.settled(spec, service().store.files)).key
+    return service().line.submit(experiments.settled(spec, service().store.files)).key

@@ -13,9 +13,10 @@ from core.audit.findings import ordered
 from core.cleaning import clean
 from core.data import Dataset
 from core.experiments import Audit, Join, Load, Mend, beside_parts, parts
+from core.making import make
 from core.report import Report
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 
 
 def of(smiles: list[str], labels: Any) -> Dataset:

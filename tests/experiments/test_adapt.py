@@ -11,9 +11,10 @@ from core import properties, training
 from core.backbones import Untrained, history
 from core.experiments import Adapt, FineTune, Load, parts, settled
 from core.experiments.adapt import DESCRIBED_AT_ONCE, described_both
+from core.making import make
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture

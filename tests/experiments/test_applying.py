@@ -12,10 +12,11 @@ from core.backbones import Untrained
 from core.data import Dataset
 from core.experiments import FineTune, Influence, Load, applying, parts, settled
 from core.experiments.applying import apply
+from core.making import make
 from core.predictor import Predictor
 from core.report import SILENT, Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 from tests.test_bad_input import ask, check_refused
 
 

@@ -15,9 +15,10 @@ from core.experiments.applying import predict_file
 from core.fits import PARTS, Fit
 from core.learned import Learned
 from core.learners import SupportVectors
+from core.making import make
 from core.report import Cancelled, Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture

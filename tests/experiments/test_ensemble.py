@@ -15,9 +15,10 @@ from core.experiments.applying import predict_file
 from core.experiments.ensemble import told
 from core.fits import PARTS
 from core.learners import RandomForest, SupportVectors
+from core.making import make
 from core.report import Report
 from core.spec import BadInput, as_json, read_json
-from core.store import Store, make
+from core.store import Store
 
 FOREST = RandomForest(trees=3)
 

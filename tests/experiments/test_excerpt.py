@@ -10,9 +10,10 @@ from core import chem
 from core.backbones import Gnn
 from core.experiments import Excerpt, Multitask, excerpt, settled
 from core.experiments.mixtures import large, of_large
+from core.making import make
 from core.report import Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 def written(folder: Path) -> Path:

@@ -15,11 +15,12 @@ from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, set
 from core.experiments.finetune import spelled
 from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps
 from core.fits import Fit
+from core.making import make
 from core.methods import Head, LoRA
 from core.predictor import Predictor
 from core.report import Cancelled, Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from core import chem, properties
 from core.backbones.vocabulary import TOKEN
 from core.corpus import ARRAYS, Corpus, key
 from core.experiments import Gather, Load, gather, settled
+from core.making import make
 from core.properties import Scaling
 from core.report import SILENT, Cancelled, Report
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 
 FIRST = ["CCO ethanol", "OCC again", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "rubbish", "C" * 40, "C1CC"]
 SECOND = [

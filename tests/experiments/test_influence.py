@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core import backbones, directional, influence
+from core import backbones, directional, view
 from core.data import Dataset
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence, score_table
@@ -308,9 +308,9 @@ def test_a_damping_left_empty_is_the_mean_eigenvalue_of_as_many_as_there_are_cel
 def test_one_system_is_solved_however_many_batches_the_pool_has(study, monkeypatch):
     found, fit = study
     products, gradients = [], []
-    multiply, gradient = Curvature.__matmul__, influence.target_gradient
+    multiply, gradient = Curvature.__matmul__, view.target_gradient
     monkeypatch.setattr(Curvature, "__matmul__", lambda self, vector: products.append(1) or multiply(self, vector))
-    monkeypatch.setattr(influence, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
+    monkeypatch.setattr(view, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
     recipe, counts, batches = dataclasses.replace(RECIPE, batch_size=4, damping=0.5), [], []
     sweeps = directional.Slopes.__call__
     monkeypatch.setattr(directional.Slopes, "__call__", lambda self, *given: batches.append(1) or sweeps(self, *given))

@@ -13,9 +13,10 @@ from core.data import Dataset
 from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
 from core.experiments.mixture_study import MOLECULES, MULTI, STEPS, verdict
 from core.experiments.mixtures import at_hand, demo, of_toymix, toymix
+from core.making import make
 from core.report import Cancelled, Report
 from core.spec import BadInput, Spec, read_json, settings
-from core.store import Store, make
+from core.store import Store
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 

@@ -18,11 +18,12 @@ from core.backbones import Untrained
 from core.experiments import Adapt, FineTune, Load, Study, parts, settled
 from core.jobs import Worker
 from core.line import Line
+from core.making import make
 from core.methods import Full, LoRA
 from core.objective import Objective
 from core.predictor import Predictor
 from core.report import Report
-from core.store import Store, make
+from core.store import Store
 
 ROOT = Path(__file__).parents[2]
 SHORT = (
@@ -75,7 +76,7 @@ def test_the_job_says_what_to_change_and_the_line_goes_on(
     other = dataclasses.replace(fit, method=LoRA())
     with monkeypatch.context() as patched:
         starve(patched, error.with_traceback(None), None)
-        worker = Worker(line, store).start()
+        worker = Worker(line, store, "core.experiments").start()
         try:
             line.submit(fit)
             job = ended(line, fit)

@@ -5,9 +5,10 @@ import torch
 
 from core.backbones import Gnn, Untrained
 from core.experiments import Load, Represent, preset, settled
+from core.making import make
 from core.report import Report
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 from tests.experiments.test_multitask import SMALL, small
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]

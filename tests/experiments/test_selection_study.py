@@ -22,9 +22,10 @@ from core.experiments import (
 )
 from core.experiments.selection_study import enough
 from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.making import make
 from core.report import Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 def study(table: Path, **fields: object) -> SelectionStudy:

@@ -12,10 +12,11 @@ from core.backbones import Pretrained, Untrained
 from core.experiments import Adapt, Baseline, FineTune, Load, Study, Tune, parts, settled
 from core.experiments.study import thrift
 from core.learners import RandomForest, SupportVectors
+from core.making import make
 from core.methods import IA3, OFT, BitFit, Full, Head, LoRA
 from core.report import Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from core.backbones import Gnn
 from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
 from core.experiments.ablation import verdict
 from core.experiments.transfer import sources
+from core.making import make
 from core.methods import Full, Gradual, Head
 from core.mixture_tables import by_size
 from core.numerals import beside_noise
 from core.report import Report
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 from tests.experiments.test_multitask import SMALL, Given, small
 
 

@@ -8,10 +8,11 @@ import pytest
 from core.backbones import Pretrained, Untrained
 from core.experiments import Baseline, FineTune, Influence, Load, Tune, parts, settled
 from core.learners import SupportVectors
+from core.making import make
 from core.methods import IA3, LoRA
 from core.report import Report
 from core.spec import BadInput
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from core.backbones import Untrained
 from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
 from core.experiments.finetune import FineTune as Recipe
 from core.experiments.retrain import loss
+from core.making import make
 from core.methods import Head
 from core.report import Cancelled, Report
 from core.solvers import Identity
 from core.spec import BadInput, read_json
-from core.store import Store, make
+from core.store import Store
 
 
 def scoring(table: Path, **changes: Any) -> Influence:

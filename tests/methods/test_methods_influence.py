@@ -10,10 +10,11 @@ from torch.func import jacrev
 from core.backbones.fresh import Fresh
 from core.backbones.vocabulary import FIXED
 from core.directional import Slopes
-from core.influence import Curvature, flatten, unflatten, used, view
+from core.influence import Curvature
 from core.methods import METHODS, DoRA, FourierFT
 from core.predictor import Predictor
 from core.proof import put_to_work
+from core.view import flatten, unflatten, used, view
 
 LOOSE = {
     FourierFT: 0.1,  # float32 within: a small step drowns in rounding

@@ -11,9 +11,10 @@ from test_baselines import read_by_a_person
 from core.backbones import Untrained
 from core.experiments import Baseline, FineTune, Influence, Load, Predict, Study, parts, settled
 from core.learners import RandomForest
+from core.making import make
 from core.numerals import bounds, within
 from core.report import Report
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.fixture(scope="module")

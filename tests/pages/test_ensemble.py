@@ -10,10 +10,11 @@ from test_baselines import box, read_by_a_person
 
 from core.experiments import Ensemble
 from core.line import Line
+from core.making import make
 from core.numerals import bounds, number, within
 from core.report import Report
 from core.spec import read_json
-from core.store import Store, make
+from core.store import Store
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))

@@ -28,11 +28,12 @@ from core.experiments import (
 )
 from core.learners import RandomForest
 from core.line import Line
+from core.making import make
 from core.methods import Full, Head
 from core.predicted import Predicted
 from core.report import Report
 from core.spec import Spec, read_json
-from core.store import Store, make
+from core.store import Store
 from pages.parts.predicted_result import side_by_side
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)

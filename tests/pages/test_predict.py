@@ -8,9 +8,10 @@ from conftest import button, checked, words
 
 from core.experiments import Load, Molecules, Predict, settled
 from core.line import Line
+from core.making import make
 from core.report import Report
 from core.spec import read_json
-from core.store import Store, make
+from core.store import Store
 from pages.parts.words import key_metric
 
 

@@ -7,9 +7,10 @@ import stage
 from conftest import button, checked, words
 
 from core.experiments import FineTune, Join, Landscape, Select
+from core.making import make
 from core.report import SILENT
 from core.samplers import MaxMin, Top, Uniform
-from core.store import Store, make
+from core.store import Store
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

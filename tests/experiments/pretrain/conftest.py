@@ -6,8 +6,9 @@ from core.backbones.checkpoint import Checkpoint
 from core.backbones.fresh import Fresh
 from core.corpus import Corpus
 from core.experiments import Gather, Load, Pretrain
+from core.making import make
 from core.report import Report
-from core.store import Store, make
+from core.store import Store
 
 NANO = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)
 

@@ -16,9 +16,10 @@ from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
 from core.corpus import Corpus
 from core.experiments import Gather, Load, Pretrain, settled
+from core.making import make
 from core.report import SILENT, Report
 from core.spec import read_json
-from core.store import Store, make
+from core.store import Store
 
 
 def test_the_card_says_what_was_read_how_and_how_well(recipe: Pretrain, corpus: Corpus, made: Checkpoint) -> None:
