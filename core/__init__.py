@@ -2,7 +2,7 @@
 
 import os
 
-from core import memory
+from core.engine import memory
 
 # Read when torch is loaded. Its threads wait for each other by spinning, and where anything else wants a core (a
 # browser, another training) a training step of a small model then takes 90 times as long; after 5,000 turns they sleep.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from core import auditing, benching, commands, on_tables, pretraining, schema
-from core.disk import is_closed, is_full, plain
-from core.faults import explained
-from core.report import Cancelled
-from core.spec import BadInput
+from core.engine.failures import explained
+from core.engine.files import is_closed, is_full, plain
+from core.engine.report import Cancelled
+from core.engine.spec import BadInput
 
 CACHE = Path(os.environ.get("MOLSWAY_CACHE", "cache"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
-from core.metrics import LOWER_IS_BETTER, called
+from core.stats.metrics import LOWER_IS_BETTER, called
 
 ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from core.commands import kept, made, source_of
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def audit(options: argparse.Namespace) -> Any:

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from core.progress import Pace
+from core.engine.progress import Pace
 
 
 class Bar:

@@ -6,8 +6,8 @@ from typing import Any
 
 from core.bar import Bar
 from core.commands import opened
-from core.report import Report
-from core.spec import BadInput
+from core.engine.report import Report
+from core.engine.spec import BadInput
 
 
 def bench(options: argparse.Namespace) -> Any:
@@ -19,7 +19,7 @@ def bench(options: argparse.Namespace) -> Any:
 def _long(asked_of: Any, options: argparse.Namespace) -> Any:
     """A benchmark of hours, all of it or what was asked for by --table, --split, --arm."""
     from core.backbones import Pretrained
-    from core.jobs import own
+    from core.engine.worker import own
 
     asked: dict[str, Any] = {}
     for name in ("table", "split", "arm"):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.report import SILENT, Report
 from core.fits import Fit
-from core.intervals import Intervals, merged, share, venn_abers
-from core.metrics import measure
-from core.report import SILENT, Report
+from core.stats.conformal import Intervals, merged, share, venn_abers
+from core.stats.metrics import measure
 
 NEIGHBOURS = 5
 REMOTE = 0.05  # share of the validation molecules that are no nearer to the training part

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from core import chem, properties
-from core.metrics import spearman
-from core.spec import BadInput
+from core.chem import descriptors
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
+from core.stats.metrics import spearman
 
 Way = Literal["pca", "t-sne"]
 MOST = 4000  # molecules of either table on a map
@@ -89,7 +90,7 @@ def spreads(parts: dict[str, Sequence[str]], most: int = 1000) -> dict[str, dict
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in HISTOGRAMS}
     for part, smiles in parts.items():
         rows = np.random.default_rng(0).permutation(len(smiles))[:most]
-        values = properties.some([smiles[row] for row in rows], HISTOGRAMS)
+        values = descriptors.some([smiles[row] for row in rows], HISTOGRAMS)
         for column, name in enumerate(HISTOGRAMS):
             found[name][part] = values[:, column]
     return found

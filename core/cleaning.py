@@ -6,10 +6,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from core import chem, parallel
+from core.chem import molecules as chem
 from core.data import Dataset, binary
-from core.report import SILENT, Report
-from core.spec import BadInput
+from core.engine import parallel
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 from core.tables import numbers
 
 Rule = Literal["median", "mean", "first", "drop-if-spread"]

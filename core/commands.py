@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core import spec as recipes
 from core.bar import Bar
-from core.report import Report
-from core.spec import BadInput, Spec
+from core.engine import spec as recipes
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec
 
 OF_PRESETS = ("seed", "table", "pool", "data")  # options that presets alone take
 DEEPEST = 100  # recipes within recipes; python itself gives up at some 170
@@ -60,10 +60,10 @@ def source_of(given: str) -> str:
 def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
     """Make a recipe through the store, or in the line of who owns the cache; what there is to say of it."""
     from core import experiments
-    from core.crew import several, together
-    from core.jobs import own
-    from core.line import Line
-    from core.store import Store
+    from core.engine.job_queue import Line
+    from core.engine.process_pool import several, together
+    from core.engine.store import Store
+    from core.engine.worker import own
 
     workers = several(getattr(options, "workers", "1"))
     if options.queue and workers > 1:
@@ -91,7 +91,7 @@ def described(store: Any, spec: Spec, as_json: bool) -> dict[str, Any]:
 
 def follow(line: Any, spec: Spec) -> None:
     """Put a recipe in the line and wait for its end."""
-    from core.jobs import Held, own
+    from core.engine.worker import Held, own
 
     job = line.submit(spec)
     with contextlib.suppress(Held), own(line.root):
@@ -132,7 +132,7 @@ def _text(path: Path) -> str:
 
 def opened(options: argparse.Namespace) -> Any:
     import core.experiments  # noqa: F401  (the kinds have to be known before a recipe is read)
-    from core.store import Store
+    from core.engine.store import Store
 
     return Store(options.cache)
 
@@ -255,10 +255,10 @@ def suspects(options: argparse.Namespace) -> Any:
 
 def worker(options: argparse.Namespace) -> Any:
     from core import experiments
-    from core.crew import several
-    from core.jobs import Worker
-    from core.line import Line
-    from core.store import Store
+    from core.engine.job_queue import Line
+    from core.engine.process_pool import several
+    from core.engine.store import Store
+    from core.engine.worker import Worker
 
     working = Worker(Line(options.cache), Store(options.cache), experiments.__name__, several(options.workers))
     working.start()

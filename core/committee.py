@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 from core.learned import Learned
-from core.report import SILENT, Report
-from core.spec import BadInput
 
 if TYPE_CHECKING:
     from core.one_head import OneHead

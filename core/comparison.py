@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.engine.spec import BadInput
 from core.fits import Fit
-from core.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
-from core.spec import BadInput
+from core.stats.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
 
 NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import chem
-from core.properties import Scaling
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.chem.descriptors import Scaling
+from core.engine.spec import BadInput
 
 ROUND = 4  # lengths of batches are multiples of it: a CPU's products in bfloat16 are compiled anew for every shape
 LONG = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def _nothing() -> pd.DataFrame:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
 from core.solvers.solution import NotSolved
 from core.view import Parameters, View, unflatten
 

@@ -5,10 +5,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from core import arm_figures, drawing
+from core import arm_figures
+from core.chem import depict
 from core.claims import judged
 from core.comparison import Comparison
-from core.spec import Spec, as_json
+from core.engine.spec import Spec, as_json
 
 STYLE = """
 :root { color-scheme: light; --ink: #1b2433; --soft: #5b6675; --line: #dfe4ea; --paper: #fff; }
@@ -164,7 +165,7 @@ def _picked(comparison: Comparison) -> str:
         mine = picks[picks["arm"] == arm]
         mine = mine[mine["seed"] == mine["seed"].min()].head(DRAWN)
         drawn = "".join(
-            f'<figure><img alt="" src="{drawing.data_uri(drawing.svg(row.smiles, 220, 150))}">'
+            f'<figure><img alt="" src="{depict.data_uri(depict.svg(row.smiles, 220, 150))}">'
             f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
             f"{', planted' if row.planted else ''}</figcaption></figure>"
             for row in mine.itertuples()

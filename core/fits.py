@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.bootstrap import Span, intervals
 from core.data import Dataset
-from core.metrics import measure
+from core.stats.bootstrap import Span, intervals
+from core.stats.metrics import measure
 
 PARTS = ("train", "valid", "test")
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.engine.report import SILENT, Report
 from core.predictor import Predictor
-from core.report import SILENT, Report
 
 MOST_BYTES = 2_000_000_000  # of embeddings that are kept; beyond, the backbone reads the molecules in each epoch
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.func import jvp
 from torch.utils._pytree import tree_leaves, tree_map
 
-from core import memory
+from core.engine import memory
+from core.engine.report import SILENT, Report
 from core.layers import KINDS, Layer, Record
 from core.multiplying import ROUND
-from core.report import SILENT, Report
 from core.view import Parameters, View, Weighed, leaves_of, pull, unflatten
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.engine.spec import BadInput
 from core.mixture import Learning, Tables
-from core.spec import BadInput
 
 HEADS, WEIGHTS = "heads.json", "heads.safetensors"
 QUARTILES = 1.349  # standard deviations between the quartiles of a normal distribution

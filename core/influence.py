@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
+from core.engine.report import SILENT, Report
 from core.gram import Rows
-from core.report import SILENT, Report
 from core.solvers.solution import NotSolved, edges
 from core.view import Batches, Parameters, View, Weighed, bends, flatten, leaves_of, losses, measured, pull, unflatten
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.bootstrap import Span
 from core.figures import (
     DIVERGING,
     HELPFUL,
@@ -21,8 +20,9 @@ from core.figures import (
     shown_rows,
     with_unit,
 )
-from core.intervals import share
-from core.numerals import within
+from core.stats.bootstrap import Span
+from core.stats.conformal import share
+from core.stats.formatting import within
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 BINS = 10  # of a reliability diagram

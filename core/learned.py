@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import chem
-from core.features import Features
+from core.chem import molecules as chem
+from core.chem.features import Features
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput, as_json
 from core.learners import LEARNERS
-from core.report import SILENT, Report
-from core.spec import BadInput, as_json
 
 if TYPE_CHECKING:
     from core.data import Dataset

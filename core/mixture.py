@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core import bootstrap
-from core.contributions import contributions
+from core.chem.atom_contributions import contributions
 from core.data import Dataset
 from core.fits import PARTS
-from core.metrics import measure
+from core.stats import bootstrap
+from core.stats.metrics import measure
 
 LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
 DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks

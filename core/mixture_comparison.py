@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from core.metrics import auroc, with_interval
+from core.stats.metrics import auroc, with_interval
 
 DRAWS = 200  # of the bootstrap over test molecules
 

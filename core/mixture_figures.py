@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures import HARMFUL, HELPFUL, NEUTRAL, SERIES, blank, shades, with_unit
-from core.metrics import called
+from core.stats.metrics import called
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 

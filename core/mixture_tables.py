@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from core.metrics import called
 from core.mixture import MEANS
-from core.numerals import beside_noise, number
+from core.stats.formatting import beside_noise, number
+from core.stats.metrics import called
 
 WORDS = {
     "mae_sd": "MAE in standard deviations",

@@ -11,8 +11,8 @@ from torch.nn import functional
 from core.backbones.molformer import Molformer, plain_arithmetic
 from core.backbones.tokenizer import MolformerTokenizer
 from core.devices import onto
+from core.engine.spec import BadInput
 from core.masking import IGNORED, corrupt
-from core.spec import BadInput
 
 KINDS = ("binary", "regression")  # of a measured label
 ROUND = 64  # hidden tokens are filled up to a multiple: a CPU's products in bfloat16 are compiled anew for every shape

@@ -8,8 +8,8 @@ from typing import Any
 
 from core.bar import Bar
 from core.commands import opened
-from core.report import Report
-from core.spec import BadInput, Spec
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec
 
 
 def score(options: argparse.Namespace) -> Any:

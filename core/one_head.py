@@ -9,9 +9,9 @@ import torch
 
 from core import backbones
 from core.devices import best_device
+from core.engine.report import SILENT, Report
 from core.frozen import embedded
 from core.heads import HEADS, Head, load_heads, save_heads
-from core.report import SILENT, Report
 
 TOGETHER = 128  # molecules that go through the trunk at a time
 

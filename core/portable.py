@@ -6,10 +6,10 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from core.committee import load
+from core.engine.spec import BadInput
 from core.fits import Fit
 from core.methods import adapters
 from core.predictor import SCALERS, Predictor
-from core.spec import BadInput
 
 HEAD = "head.safetensors"
 ABOUT = """# {title}

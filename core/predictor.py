@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core import backbones
+from core.chem.features import Features
 from core.devices import best_device
-from core.features import Features
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput, as_json
 from core.methods import METHODS, adapters
-from core.report import SILENT, Report
-from core.spec import BadInput, as_json
 
 SCALERS = {"centre": 0.0, "spread": 1.0, "least": -np.inf, "most": np.inf}  # of each task, and what they begin from
 

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core import chem, commands
-from core.spec import BadInput, Spec, as_json
+from core import commands
+from core.chem import molecules as chem
+from core.engine.spec import BadInput, Spec, as_json
 
 FIRST = 20  # molecules of a table that are named
 SHAPE = ("width", "depth", "heads", "inner", "features", "name")  # options that say what a fresh model is like
@@ -131,8 +132,8 @@ def among(options: argparse.Namespace) -> dict[str, Any]:
 
 def molecules(source: str, column: str, options: argparse.Namespace) -> tuple[list[str], int]:
     """Canonical SMILES of the rows of a table, each molecule once, and how many rows have none. Raises `BadInput`."""
+    from core.engine.report import SILENT
     from core.experiments import Load
-    from core.report import SILENT
     from core.tables import guess_smiles, read_table
 
     where, _, name = source.partition(":")

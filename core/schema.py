@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from core import spec as recipes
-from core.spec import BadInput, Spec
+from core.engine import spec as recipes
+from core.engine.spec import BadInput, Spec
 
 
 def kinds(options: argparse.Namespace) -> Any:

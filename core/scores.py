@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.metrics import auroc_interval
-from core.spec import BadInput
+from core.engine.spec import BadInput
+from core.stats.metrics import auroc_interval
 
 CONVENTION = (
     "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.temperature import chances, entropies, temperatures
+from core.stats.temperature import chances, entropies, temperatures
 
 NEWTON, HALVINGS = 100, 40  # steps at most
 SETTLED = 1e-9  # of an output: what moves by less stands

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core import memory
+from core.engine import memory
+from core.engine.report import Report
+from core.engine.spec import BadInput
 from core.replaying import Lesson, Passes
-from core.report import Report
 from core.resuming import Progress, checkpoint, resumed, state
-from core.spec import BadInput
 
 SORTED = 32  # batches that are sorted by length together
 Draw = Callable[[np.random.Generator], np.ndarray]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core.metrics import spearman
+from core.stats.metrics import spearman
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

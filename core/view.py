@@ -133,7 +133,7 @@ Weighed = list[tuple[Any, Tensor]]  # inputs of a batch, a factor for the slope 
 def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]], temperatures: Tensor | None = None) -> Tensor:
     """Gradient (d,) of the mean loss over the measured cells of these batches.
 
-    `temperatures` (t,) of the tasks: what their outputs are divided by. At the best ones (`core.temperature`) it
+    `temperatures` (t,) of the tasks: what their outputs are divided by. At the best ones (`core.stats.temperature`) it
     is also that of the loss at the best temperatures: they have no part in the slope.
     """
     total, cells = None, 0

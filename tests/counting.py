@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from core.spec import BadInput, Spec, settings
+from core.engine.spec import BadInput, Spec, settings
 
 HERE = Path(__file__).parent
 
@@ -109,6 +109,6 @@ def ended(line, spec, seconds=20.0):
 
 def process(root, code):
     """Another python process that knows the recipes of this file."""
-    head = f"import sys; sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE)!r}]; import time\n"
-    head += f"from counting import *; from core.jobs import Held, Worker, own; from core.store import Store; from core.line import Line; line = Line({str(root)!r})\n"
+    head = f"import sys; sys.path[:0] = [{str(HERE.parent)!r}]; import time\n"
+    head += f"from tests.counting import *; from core.engine.worker import Held, Worker, own; from core.engine.store import Store; from core.engine.job_queue import Line; line = Line({str(root)!r})\n"
     return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A real shortage of memory, for a process of its own: `python -m shortage FOLDER` prints what came of it.
+"""A real shortage of memory, for a process of its own: `python -m tests.shortage FOLDER` prints what came of it.
 
 The process may take `ALLOWED` bytes more than it holds after a small fit, then trains with batches that want many times
 as much, and then, with as much again, the small fit from another seed: what an allocator keeps of addresses after it gave
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import psutil
 import torch
-from counting import ended
 
 from core import experiments  # noqa: F401  (makes every kind of recipe known)
 from core.backbones import Untrained
 from core.devices import best_device
+from core.engine.job_queue import Job, Line
+from core.engine.store import Store
+from core.engine.worker import Worker
 from core.experiments import FineTune, Load, parts, settled
-from core.jobs import Worker
-from core.line import Job, Line
-from core.store import Store
+from tests.counting import ended
 
 ALLOWED = 1 << 30
 LARGE = 1024

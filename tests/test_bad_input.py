@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from core.__main__ import main
-from core.store import Store
+from core.engine.store import Store
 
 
 class Said(NamedTuple):

@@ -8,19 +8,19 @@ import pandas as pd
 import pytest
 
 from core.backbones import Untrained
+from core.engine.report import SILENT
 from core.experiments import FineTune, Influence, Load, applying, parts
 from core.experiments.applying import apply
-from core.report import SILENT
 from tests.test_bad_input import Said, ask, check_refused
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, str, str]:
     """A cache, the key of a fit of a binary task in it, and the key of its scores."""
+    from core.engine.make import make
+    from core.engine.report import SILENT
+    from core.engine.store import Store
     from core.experiments import settled
-    from core.making import make
-    from core.report import SILENT
-    from core.store import Store
 
     root = tmp_path_factory.mktemp("made")
     path = root / "acid.csv"

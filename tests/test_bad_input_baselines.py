@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core import spec as recipes
+from core.engine import spec as recipes
+from core.engine.spec import Spec
+from core.engine.store import Store
 from core.experiments import Baseline, Load, SelectionStudy
 from core.learners import GradientBoosting, SupportVectors
-from core.spec import Spec
-from core.store import Store
 from tests.test_bad_input import Said, ask, check_refused, left
 from tests.test_bad_input_runs import tuned, whole
 

@@ -16,10 +16,10 @@ import pytest
 import safetensors
 
 from core import benching, commands
+from core.engine.spec import Spec
+from core.engine.store import Store
 from core.experiments import Load, Part
 from core.fits import Fit
-from core.spec import Spec
-from core.store import Store
 from tests.test_bad_input import Said, ask, check_refused, left
 from tests.test_bad_input_runs import kinds, tuned, whole
 
@@ -58,7 +58,7 @@ def full_in_rust(*_: Any, **__: Any) -> None:
         ("core.predictor.save_file", None, full_in_rust),
         ("core.backbones.weights.save_file", None, full_in_rust),
         (pd.DataFrame, "to_parquet", full),
-        ("core.store.write", None, full),
+        ("core.engine.store.write", None, full),
         (os, "replace", full),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
@@ -86,7 +86,7 @@ def test_a_full_disk_loses_nothing(
 @pytest.fixture
 def holder(cache: Path) -> Iterator[subprocess.Popen]:
     """Another process that works on the cache."""
-    code = "import sys; from core.jobs import own\nwith own(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from core.engine.worker import own\nwith own(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(cache)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from core.engine.spec import BadInput
 from core.experiments import Load
-from core.spec import BadInput
 from core.tables import import_file, peek
 
 GOOD = "smiles,y\nCCO,1\nCCC,2\n"

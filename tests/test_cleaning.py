@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.cleaning import clean
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def reasons(table, what=None):

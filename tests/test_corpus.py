@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from core.corpus import ARRAYS, BYTES, Corpus, among, hashed, key, read_keys, write_keys
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 NAN = np.nan
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.cleaning import clean
 from core.data import Dataset
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from core.comparison import Comparison, differences, spread_of
 from core.document import document
+from core.engine.spec import Spec
 from core.experiments import FineTune, Load, SelectionStudy, parts
-from core.spec import Spec
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import torch
 from core import frozen
 from core.backbones import Untrained
 from core.backbones.backbone import Backbone
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
 from core.experiments import FineTune, Load, parts, settled
 from core.fits import PARTS
-from core.making import make
 from core.methods import BitFit, Full, Head, LoRA
 from core.predictor import Predictor
-from core.report import Report
-from core.store import Store
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from core.data import Dataset
+from core.engine.spec import BadInput
 from core.heads import Given, Head, Heads, load_heads
 from core.mixture import LEFT_OUT, Learning, Tables
-from core.spec import BadInput
 
 
 class Mean(nn.Module):

@@ -12,7 +12,7 @@ from core.influence import Curvature
 from core.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.solution import NotSolved
-from core.temperature import temperatures
+from core.stats.temperature import temperatures
 from core.view import bends, flatten, losses, target_gradient, unflatten, used, view
 from tests.stand_in import Given, dense, small_predictor, trained
 

@@ -9,9 +9,9 @@ import pytest
 
 from core import learned
 from core.data import Dataset
+from core.engine.spec import BadInput
 from core.learned import ABOUT, Learned
 from core.learners import LEARNERS, GradientBoosting, RandomForest, SupportVectors
-from core.spec import BadInput
 
 SMILES = ["C" * n + end for n in range(1, 17) for end in ("", "O", "N", "=O")]
 SIZE = np.array([smiles.count("C") - 2.0 * smiles.count("O") for smiles in SMILES])

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core import spec as recipes
 from core.__main__ import main
 from core.backbones import Untrained
+from core.engine import spec as recipes
+from core.engine.spec import Spec
 from core.experiments import FineTune, Influence, Load, parts
-from core.spec import Spec
 
 
 @pytest.fixture

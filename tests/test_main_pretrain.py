@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core import spec as recipes
 from core.__main__ import main
 from core.backbones import Pretrained, Untrained, pretrained
 from core.backbones.fresh import Fresh
+from core.engine import spec as recipes
 from core.experiments import Gather, Load, Pretrain
 
 SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--inner", "32", "--features", "4")

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from core.backbones import Untrained
+from core.engine.spec import BadInput
 from core.masking import IGNORED, guess_loss
 from core.objective import Objective
-from core.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1C(=O)N", "CC(C)CCl", "C#N", "OCC(N)C(=O)O", "CCCCCCCC", "c1ccncc1", "CS(=O)C"]
 NAN = float("nan")

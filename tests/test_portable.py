@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from core import portable
 from core.backbones import Pretrained, Untrained
+from core.engine.spec import BadInput
 from core.methods import METHODS, Full
 from core.predictor import Predictor
 from core.proof import put_to_work
-from core.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
 GOLDEN = Path(__file__).parent / "golden" / "molformer"

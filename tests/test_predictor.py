@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.backbones import Untrained
-from core.features import Features
+from core.chem.features import Features
+from core.engine.spec import BadInput
 from core.predictor import Predictor
-from core.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1", "CC(=O)Nc1ccc(O)cc1", "C", "CCCCCCCCCC(=O)O"]
 LABELS = np.array([[1.0, 0.0], [2.0, np.nan], [4.0, 1.0], [np.nan, 1.0], [9.0, 0.0]])

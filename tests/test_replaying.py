@@ -11,11 +11,11 @@ from torch import nn
 from core import replaying
 from core.backbones import Untrained
 from core.devices import best_device
+from core.engine.report import SILENT
 from core.methods import METHODS, Full, Head
 from core.objective import Objective
 from core.predictor import Predictor
 from core.replaying import Lesson, Passes
-from core.report import SILENT
 from core.training import Plan, Progress, train
 
 SMILES = ["C" * n + end for n in range(1, 25) for end in ("O", "N", "c1ccccc1", "C(=O)O")]

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.engine.spec import BadInput
 from core.scores import Scores, benefits, detection, score_columns, unit_factor, unit_words
-from core.spec import BadInput
 
 
 def test_columns_of_a_regression_task_are_in_label_units():

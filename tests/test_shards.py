@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables import files, long_table, read_table, reading, shards
 from core.tables.delimited import Header, read_rows
 from core.tables.shards import records

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables import streaming
 from core.tables.streaming import digest, stream
 

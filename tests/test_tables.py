@@ -8,7 +8,7 @@ import pytest
 from rdkit import Chem
 
 from core import tables
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables import guess_smiles, guess_targets, import_file, numbers, peek, read_table, suffix_of
 
 

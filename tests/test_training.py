@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from core import training
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput
 from core.replaying import Lesson
-from core.report import SILENT, Cancelled, Report
-from core.spec import BadInput
 from core.training import Plan, train
 
 PLAN = Plan(

@@ -10,10 +10,10 @@ from typing import Any
 import openpyxl
 import pytest
 
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Load, settled
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 from core.tables import import_file, parted, peek, read_table
 from core.tables.files import MOST_BYTES
 from core.tables.shards import long_table

@@ -6,7 +6,7 @@ from core.audit.alone import alone
 from core.audit.beside import Embedding, beside
 from core.audit.findings import FIXES, Finding, Findings, ordered
 from core.data import Dataset
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
 
 __all__ = ["FIXES", "Embedding", "Finding", "Findings", "audit"]
 

@@ -4,11 +4,12 @@ from collections import Counter
 
 import numpy as np
 
-from core import chem, parallel
 from core.audit.derived import resolution
 from core.audit.findings import Finding
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.report import SILENT, Report
+from core.engine import parallel
+from core.engine.report import SILENT, Report
 
 FAR = 6.0  # robust standard deviations from the middle beyond which a label stands out
 PILED = 0.02  # share of the labels at their highest or lowest value that looks like the end of a scale

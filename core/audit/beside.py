@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core import chem, properties
 from core.audit.alone import flat_keys
 from core.audit.findings import Finding, called, shared_tasks
 from core.audit.origin import origin
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
 
 ALIKE = 0.95  # Tanimoto similarity from which two molecules are near-copies
 NEAR = 2000  # molecules of the pool whose neighbours are looked at
@@ -259,7 +260,7 @@ def _told_apart(values: np.ndarray, flags: np.ndarray, squares: bool = False) ->
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    from core.metrics import auroc
+    from core.stats.metrics import auroc
 
     values = np.nan_to_num((values - np.nanmedian(values, 0)) / np.maximum(np.nanstd(values, 0), 1e-9))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core import chem, properties
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
 
 NEIGHBOURS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20)  # numbers of neighbours that are tried
 KEPT = 64  # nearest molecules that are looked at, so that ties at the last neighbour are seen

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.data import Dataset
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 FIXES = {
     "drop": "leave these rows out",

@@ -7,7 +7,7 @@ import numpy as np
 from core.audit import derived
 from core.audit.findings import PARTS, Finding, called, shared_tasks
 from core.data import Dataset
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
 
 
 def origin(pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT) -> list[Finding]:

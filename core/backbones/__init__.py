@@ -3,7 +3,7 @@
 from core.backbones.config import SIZES, MolformerConfig
 from core.backbones.gnn import Gnn
 from core.backbones.pretrained import Pretrained, Untrained, load
-from core.spec import Family
+from core.engine.spec import Family
 
 BACKBONES = Family("backbone", Pretrained, Untrained, Gnn)
 

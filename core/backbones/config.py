@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.backbones.vocabulary import FIXED
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 GRAPHS = "gnn"  # `model_type` of a network over graphs
 ONLY = {"model_type": "molformer", "hidden_act": "gelu", "feature_map_kernel": "relu", "tie_word_embeddings": False}

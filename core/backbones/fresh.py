@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from core.backbones.config import SIZES, MolformerConfig
-from core.spec import BadInput, settings
+from core.engine.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.backbones.backbone import Backbone

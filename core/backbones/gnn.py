@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from core.spec import BadInput, settings
+from core.engine.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.backbones.graph_backbone import GraphBackbone

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core import chem
 from core.backbones import dropout, weights
 from core.backbones.config import GRAPHS
 from core.backbones.elements import ELEMENTS
 from core.backbones.graphs import atoms_and_bonds, graphs, padded, several
 from core.backbones.network import Network, NetworkConfig
-from core.report import SILENT, Report
+from core.chem import molecules as chem
+from core.engine.report import SILENT, Report
 
 LAYER = r"layers\.\d+\."
 

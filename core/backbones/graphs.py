@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-from core import chem
 from core.backbones.elements import COLUMNS, ELEMENTS, GROUPS, PERIODS
-from core.report import SILENT, Report
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 
 REMEMBERED = 100_000  # molecules of each kind of array
 TOGETHER = 512  # molecules that are drawn between two words on how far it is

@@ -14,7 +14,7 @@ from torch.nn import functional
 from core.backbones import weights
 from core.backbones.config import MolformerConfig, read_config
 from core.backbones.tokenizer import MolformerTokenizer
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

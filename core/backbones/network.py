@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from core.backbones.graphs import ATOM, BOND, BONDS, Encodings
+from core.engine.spec import BadInput
 from core.multiplying import ROUND
-from core.spec import BadInput
 
 LAYERS = ("gcn", "gin", "gine")
 POOLINGS = ("sum", "mean", "attention")

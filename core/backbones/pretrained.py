@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core.backbones.config import GRAPHS, SIZES, read_config
 from core.backbones.vocabulary import FIXED
-from core.spec import BadInput, settings
+from core.engine.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.backbones.backbone import Backbone

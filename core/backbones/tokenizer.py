@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from core.backbones.vocabulary import BOS, EOS, MASK, PAD, PATTERN, SPECIAL, TOKEN, UNK
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 KEPT = 100_000  # molecules whose ids are kept: a training reads the same ones in every epoch
 

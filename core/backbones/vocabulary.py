@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 # After Schwaller et al. (2018, doi:10.1039/C8SC02339E), to the letter as in the published tokenizer.json.
 PATTERN = r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 FILE = "model.safetensors"
 BODY, HEAD = "molformer.", "lm_head."  # a file of the encoder alone has neither

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from core.bench import graphs, scoring, solving, speed, training, verifying
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "products": speed.products,

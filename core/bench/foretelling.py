@@ -6,12 +6,12 @@ from typing import Any
 
 from core.backbones import Pretrained
 from core.bench.tables import CLASSES, MINI, SMALL, SMALL_CLASSES, TABLES, case
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
 from core.experiments import Influence, Retrain, Verify, settled
-from core.making import make
 from core.methods import Full, Head
-from core.report import Report
 from core.solvers import CG, Dual, Identity, LiSSA
-from core.store import Store
 
 WRONG = 0.2  # of the pool's labels are another molecule's
 SUBSETS = 64

@@ -71,11 +71,11 @@ def mixed() -> float:
     The tables that come with the installation: 2,024 molecules of 15 atoms, three heads. Seconds are those that
     four epochs more take.
     """
+    from core.engine.make import make
+    from core.engine.report import Report
+    from core.engine.store import Store
     from core.experiments.mixtures import at_hand
     from core.experiments.multitask import Multitask
-    from core.making import make
-    from core.report import Report
-    from core.store import Store
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
@@ -93,8 +93,8 @@ def mixed() -> float:
 
 def table() -> tuple[list[str], np.ndarray]:
     """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    from core.engine.report import SILENT
     from core.experiments import Load
-    from core.report import SILENT
 
     found = [one for one in Load("bundled:drugs").make(SILENT).smiles if 20 <= len(one) <= 100][:MOLECULES]
     return found, np.random.default_rng(1).normal(size=(len(found), 1))
@@ -110,8 +110,8 @@ def ours(smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
     from core.backbones import Gnn
     from core.bench.training import lesson
+    from core.engine.report import SILENT
     from core.predictor import Predictor
-    from core.report import SILENT
     from core.training import Plan, train
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)

@@ -10,13 +10,13 @@ from core.backbones import Pretrained
 from core.bench.quality import SPLITS, Cell, baseline, made, network
 from core.bench.tables import MINI, TABLES
 from core.calibration import Calibration, spread_of
+from core.engine.report import Report
+from core.engine.spec import Spec
+from core.engine.store import Store
 from core.experiments import Ensemble, settled
 from core.fits import Fit
-from core.intervals import Intervals
 from core.learners import RandomForest, SupportVectors
-from core.report import Report
-from core.spec import Spec
-from core.store import Store
+from core.stats.conformal import Intervals
 
 LEVEL = 0.9
 FAR = 1 / 3  # of the test part, furthest from the training part

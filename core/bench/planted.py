@@ -10,12 +10,12 @@ import numpy as np
 from core.backbones import Pretrained
 from core.bench.tables import MINI, SMALL, TABLES, Case, case
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import Spec
+from core.engine.store import Store
 from core.experiments import Influence, Join, Select, Suspects, settled
-from core.making import make
-from core.report import Report
 from core.samplers import Greedy, Top, Uniform
-from core.spec import Spec
-from core.store import Store
 
 RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
 COUNT = 100  # molecules that an arm keeps

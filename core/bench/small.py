@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from core.report import SILENT
+from core.engine.report import SILENT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -95,7 +95,7 @@ def _table(seed: int) -> tuple[Any, Any]:
     """Leading components of standardised descriptors (n, 64) and scaled solubilities (n,); pool labels exchanged."""
     import torch
 
-    from core import chem
+    from core.chem import molecules as chem
     from core.experiments import Load
     from core.last_layer import Standard
 

@@ -6,7 +6,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from core.bench.speed import dot
-from core.report import Report
+from core.engine.report import Report
 
 TRAIN, TARGET, POOL, BATCH = 256, 64, 128, 32
 DEPTH = 60  # of LiSSA: a mini-batch a step

@@ -61,8 +61,8 @@ def ratios(
 
 def molecules(count: int) -> list[str]:
     """Drug molecules of about equal length, that come with the installation."""
+    from core.engine.report import SILENT
     from core.experiments import Load
-    from core.report import SILENT
 
     smiles = [one for one in Load("bundled:drugs").make(SILENT).smiles if 25 <= len(one) <= 60]
     return smiles[:count]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from core.backbones import Pretrained
 from core.data import Dataset
+from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Load, Plant, parts
-from core.spec import BadInput, Spec
 
 MINI = Pretrained("molsway-mini")
 STEPS = 150  # of a short training

@@ -31,15 +31,15 @@ def trained(backbone: Any, train: int, target: int, pool: int, batch: int, steps
     """
     import torch
 
-    from core import properties
     from core.bench.speed import molecules
+    from core.chem import descriptors
     from core.devices import best_device
     from core.predictor import Predictor
     from core.view import used, view
 
     smiles = molecules(train + target + pool)
-    place = properties.names().index("MolLogP")
-    values = properties.measured(smiles)[:, place : place + 1].astype(float)
+    place = descriptors.names().index("MolLogP")
+    values = descriptors.measured(smiles)[:, place : place + 1].astype(float)
     predictor = Predictor(backbone(), ["logP"], ["regression"], dropout=0.0).to(best_device())
     predictor.backbone.thin(0.0)
     predictor.fit_scaler(values[:train])

@@ -30,7 +30,7 @@ RATE = 1e-5  # small: what is measured is time
 
 def run() -> dict[str, Any]:
     """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
-    from core.memory import release
+    from core.engine.memory import release
     from core.multiplying import choose
 
     device, found = _device(), {}
@@ -91,8 +91,8 @@ def _epochs() -> int:
 
 def _table() -> tuple[list[str], np.ndarray]:
     """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    from core.engine.report import SILENT
     from core.experiments import Load
-    from core.report import SILENT
 
     found = [one for one in Load("bundled:drugs").make(SILENT).smiles if len(one) <= 200]
     order = np.random.default_rng(0).permutation(len(found))[:MOLECULES]
@@ -152,7 +152,7 @@ def lesson(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known
 
 def _epoch(predictor: "Predictor", smiles: list[str], learned: "Lesson", plan: Any) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
-    from core.report import SILENT
+    from core.engine.report import SILENT
     from core.training import train
 
     lengths = predictor.backbone.lengths(smiles)[:, None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from core.report import SILENT
+from core.engine.report import SILENT
 
 SUBSETS, SEEDS = 200, 3
 

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from core.engine.report import Report
+from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.member import Member
 from core.experiments.multitask import Multitask
-from core.factors import blended, effects
 from core.fits import PARTS, Fit
-from core.metrics import called
-from core.report import Report
-from core.spec import BadInput, Failed, Spec, settings
+from core.stats.factorial import blended, effects
+from core.stats.metrics import called
 from core.tabled import Ablated
 from core.trunk import Trunk
 

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem, properties
 from core.backbones import Pretrained, history
 from core.backbones.checkpoint import Checkpoint
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import STARTS
-from core.meter import Meter
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 
 DESCRIBED_AT_ONCE = 64  # molecules between two looks at whether someone cancelled
 TITLES = {

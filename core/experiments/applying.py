@@ -17,11 +17,11 @@ import pandas as pd
 
 from core.committee import Committee, load, spread
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec
 from core.experiments.mean_influence import mean_of
 from core.experiments.rows import Rows
 from core.experiments.shards import kept_beside, written
-from core.report import Report
-from core.spec import BadInput, Spec
 from core.tables import guess_smiles, long_table
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time

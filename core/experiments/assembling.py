@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from core import chem, properties
 from core.backbones.vocabulary import TOKEN, UNK
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
+from core.chem.descriptors import Scaling
 from core.data import Dataset
-from core.properties import Scaling
-from core.report import Report
+from core.engine.report import Report
 
 SAMPLE = 100_000  # molecules that the scaling of the descriptors is of, about; all of them where there are fewer
 

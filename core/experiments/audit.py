@@ -8,8 +8,8 @@ from pydantic import Field
 from core.audit import Embedding, Finding, Findings, audit
 from core.backbones import BACKBONES, Pretrained
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 
 
 @settings

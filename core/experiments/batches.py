@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from core.engine.report import Report
 from core.heads import Given
 from core.mixture import Tables
-from core.report import Report
 
 if TYPE_CHECKING:
     from core.heads import Heads

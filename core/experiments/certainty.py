@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from core.data import Dataset
+from core.engine.report import Report
 from core.experiments.scoring import scored_rows
-from core.metrics import spearman
-from core.report import Report
+from core.stats.metrics import spearman
 from core.tangent import Part, bends, interval, tangent_of
 
 if TYPE_CHECKING:

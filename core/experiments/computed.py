@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 from rdkit.Chem import Descriptors
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 
 KNOWN = dict(Descriptors.descList)
 

@@ -12,11 +12,11 @@ from core.backbones import Pretrained
 from core.backbones.checkpoint import Checkpoint
 from core.committee import Committee, load
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, as_json
 from core.experiments.applying import apply, product_of
 from core.fits import Fit
 from core.learned import Learned
-from core.report import Report
-from core.spec import BadInput, Spec, as_json
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,10 +9,10 @@ import pandas as pd
 from pydantic import Field
 
 from core.committee import gather, spread
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.fits import PARTS, Fit, judged, tabulate
-from core.metrics import spearman
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.stats.metrics import spearman
 
 ADDED = (  # over the members
     *("trainable", "parameters", "trainable_bytes", "backbone_trainable", "backbone_parameters"),

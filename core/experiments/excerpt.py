@@ -13,8 +13,8 @@ from pydantic import Field
 
 from core.cleaning import clean
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.tables import guess_smiles, long_table
 from core.tables.streaming import digest
 

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 
 
 @settings

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem
 from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
+from core.chem import molecules as chem
+from core.chem.features import Features
 from core.data import Dataset
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import Family, Spec, as_json, settings
 from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps, unreadable
-from core.features import Features
 from core.fits import PARTS, Fit, judged, tabulate
-from core.meter import Meter
 from core.methods import METHODS, Full
-from core.report import Report
-from core.spec import Family, Spec, as_json, settings
 
 if TYPE_CHECKING:
     from core.predictor import Predictor

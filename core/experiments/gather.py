@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem, properties
 from core.backbones.vocabulary import TOKEN, UNK, from_corpus
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
 from core.corpus import Corpus, hashed
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.assembling import assembled, digest_of, measured
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 from core.tables import streaming
 
 BLOCK = 16_384  # lines of a file that are worked on, and kept, at once

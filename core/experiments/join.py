@@ -8,8 +8,8 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 
 
 @settings

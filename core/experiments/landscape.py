@@ -6,9 +6,9 @@ from pydantic import Field
 
 from core.choice import Way, landscape
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import Spec, settings
 from core.mapped import Mapped
-from core.report import Report
-from core.spec import Spec, settings
 
 
 @settings

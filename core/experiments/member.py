@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.mixture import LEFT_OUT, Learning, Tables
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 
 
 @settings

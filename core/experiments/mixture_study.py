@@ -8,14 +8,14 @@ import pandas as pd
 from pydantic import Field
 
 from core.comparison import devices, spread_of
+from core.engine.report import Report
+from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.finetune import STARTS
 from core.experiments.multitask import Multitask
-from core.metrics import with_interval
 from core.mixture import MEANS, judged, means
 from core.mixture_comparison import difference
 from core.published import published
-from core.report import Report
-from core.spec import BadInput, Failed, Spec, settings
+from core.stats.metrics import with_interval
 from core.tabled import MixtureComparison
 from core.trunk import Trunk
 

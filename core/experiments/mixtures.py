@@ -6,6 +6,7 @@ from typing import Any
 
 from core.backbones import Gnn
 from core.data import Dataset
+from core.engine.spec import BadInput, Spec
 from core.experiments.ablation import Ablation
 from core.experiments.computed import Computed
 from core.experiments.excerpt import Excerpt
@@ -19,7 +20,6 @@ from core.experiments.part import parts
 from core.experiments.transfer import Transfer
 from core.learners import RandomForest, SupportVectors
 from core.methods import Full, Head
-from core.spec import BadInput, Spec
 
 QM9 = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv",
        "u0_atom", "u298_atom", "h298_atom", "g298_atom")  # fmt: skip

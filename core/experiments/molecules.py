@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
+from core.engine.spec import fields_of, settings
 from core.experiments.load import Load
-from core.spec import fields_of, settings
 
 
 @settings

@@ -13,13 +13,13 @@ from pydantic import Field
 
 from core.backbones import Gnn, history
 from core.data import Dataset
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import STARTS, spelled
 from core.experiments.soundness import unreadable
 from core.fits import PARTS, tabulate
-from core.meter import Meter
 from core.mixture import Tables, drawn, judged, means, owners, shares, spans, stacked
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 from core.trunk import Trunk
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 
 Name = Literal["train", "valid", "test", "pool"]
 Rule = Literal["random", "scaffold", "label"]

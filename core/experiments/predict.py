@@ -7,20 +7,21 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core import bootstrap, chem
 from core.calibration import Calibration
+from core.chem import molecules as chem
 from core.committee import load
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.applying import predictions
 from core.experiments.load import Load
 from core.experiments.molecules import Molecules
 from core.experiments.rows import kept_as
 from core.experiments.scoring import check_labels
 from core.fits import PARTS, Fit, score_card
-from core.intervals import FEWEST, share
 from core.predicted import OF_A_TASK, Predicted, named
-from core.report import Report
-from core.spec import BadInput, Spec, settings
+from core.stats import bootstrap
+from core.stats.conformal import FEWEST, share
 
 MOST_LOST = 50  # rows that are named in the record; the table itself has all
 NEW = ""  # of a molecule that no part of the fit's table has

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.backbones import Pretrained
 from core.data import Dataset
+from core.engine.spec import BadInput, Spec
 from core.experiments import mixtures
 from core.experiments.adapt import Adapt
 from core.experiments.baseline import Baseline
@@ -21,7 +22,6 @@ from core.experiments.tune import Tune
 from core.experiments.verify import Verify
 from core.fits import PARTS, Fit
 from core.methods import IA3, BitFit, Full, Head, LoRA
-from core.spec import BadInput, Spec
 
 STEPS = 300  # of a training that is repeated for each half of a pool
 LONGER = 150  # of the demo's, where wrong labels are to be felt: sixty leave most of them unlearned

@@ -15,9 +15,9 @@ from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
 from core.backbones.history import full_keys, keys_read, lineage, place
 from core.corpus import Corpus, short, write_keys
-from core.meter import Meter
-from core.report import Report
-from core.spec import BadInput, Family, Spec, settings
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import BadInput, Family, Spec, settings
 
 BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
 NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out

@@ -6,7 +6,7 @@ from typing import Any
 from core.backbones import SIZES, Gnn, MolformerConfig, Pretrained, Untrained
 from core.backbones.config import read_config
 from core.backbones.fresh import Fresh
-from core.spec import BadInput, Spec
+from core.engine.spec import BadInput, Spec
 
 OF_THE_CORPUS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # no part of the architecture
 

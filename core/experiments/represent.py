@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.computed import KNOWN
 from core.experiments.finetune import STARTS
-from core.report import Report
-from core.representation import cka, probe
-from core.spec import BadInput, Spec, settings
+from core.stats.representation import cka, probe
 from core.tabled import Represented
 
 TOGETHER = 128  # molecules that go through a model at a time

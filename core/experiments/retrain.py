@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.join import joined
 from core.experiments.scope import check_gradient
 from core.fits import Fit
-from core.metrics import CLIP
-from core.report import Report
-from core.spec import BadInput, Spec, settings
-from core.temperature import entropies, temperatures
+from core.stats.metrics import CLIP
+from core.stats.temperature import entropies, temperatures
 from core.verification import Retrained, halves
 
 REPORTED = 8  # molecules of the test part that a retraining goes through the motions with

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.report import SILENT, Report
-from core.spec import BadInput
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 from core.tables import LongTable, numbers
 
 

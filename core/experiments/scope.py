@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from core.engine.spec import BadInput, Spec
 from core.fits import Fit
-from core.spec import BadInput, Spec
 
 if TYPE_CHECKING:
     from core.predictor import Predictor

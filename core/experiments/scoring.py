@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 from core.fits import Fit
-from core.report import SILENT, Report
 from core.scores import Scores, score_columns
 from core.solvers.solution import NotSolved
-from core.spec import BadInput
 
 if TYPE_CHECKING:
     import torch

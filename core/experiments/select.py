@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
-from core.report import Report
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, as_json, settings
 from core.samplers import SAMPLERS, Uniform
 from core.scores import Scores
-from core.spec import BadInput, Spec, as_json, settings
 
 
 @settings

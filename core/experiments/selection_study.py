@@ -9,6 +9,8 @@ from pydantic import Field
 
 from core.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import Baseline
 from core.experiments.influence import Influence
 from core.experiments.join import Join
@@ -18,11 +20,9 @@ from core.experiments.select import Select
 from core.experiments.study_pool import StudyPool
 from core.fits import PARTS, Fit
 from core.learners import LEARNERS, SupportVectors, named
-from core.report import Report
 from core.samplers import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
 from core.scores import Scores
 from core.solvers import SOLVERS, Auto
-from core.spec import BadInput, Spec, settings
 
 Arm = Literal[
     *("none", "all", "random", "top", "bottom", "greedy", "greedy by slopes"),

@@ -13,8 +13,8 @@ import filelock
 import numpy as np
 import pandas as pd
 
-from core.report import Report
-from core.spec import BadInput
+from core.engine.report import Report
+from core.engine.spec import BadInput
 from core.tables.shards import exact
 
 if TYPE_CHECKING:

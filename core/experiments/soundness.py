@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
     from core.predictor import Predictor

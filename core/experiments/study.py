@@ -8,11 +8,11 @@ from pydantic import Field
 
 from core.backbones import Gnn, Untrained
 from core.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
+from core.engine.report import Report
+from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.baseline import Baseline
 from core.fits import Fit
 from core.learners import named
-from core.report import Report
-from core.spec import BadInput, Failed, Spec, settings
 
 
 @settings

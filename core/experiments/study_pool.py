@@ -5,11 +5,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.join import check_alike
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 
 
 @settings

@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.certainty import leave_one_out
 from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import scored_rows
@@ -14,10 +16,8 @@ from core.experiments.system import solved
 from core.fits import Fit
 from core.learned import out_of_fold
 from core.learners import LEARNERS, SupportVectors, named
-from core.report import Report
 from core.scores import unit_factor, unit_words
 from core.solvers import SOLVERS, Auto, Dual
-from core.spec import BadInput, Spec, settings
 from core.suspicion import Suspicion, ask, found
 
 FOLDS = 10  # of the second opinion

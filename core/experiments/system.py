@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from core.data import Dataset
+from core.engine.report import SILENT, Report
+from core.engine.spec import as_json
 from core.experiments.scoring import encoded
-from core.report import SILENT, Report
 from core.solvers import Auto, Dual
 from core.solvers.solution import NotSolved, residual_of
-from core.spec import as_json
-from core.temperature import entropies, temperatures
+from core.stats.temperature import entropies, temperatures
 
 if TYPE_CHECKING:
     import torch

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import CURVE
 from core.experiments.multitask import readable
 from core.fits import PARTS, Fit, judged, tabulate
-from core.meter import Meter
 from core.mixture import Tables
-from core.report import Report
-from core.spec import BadInput, Spec, settings
 from core.trunk import Trunk
 
 MOST = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes

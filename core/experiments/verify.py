@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence import Influence
 from core.experiments.mean_influence import MeanInfluence
 from core.experiments.retrain import Retrain
-from core.report import Report
 from core.scores import Scores
-from core.spec import BadInput, Spec, settings
 from core.tangent import tangent_of
 from core.verification import Retrained, Verification, datamodelling
 

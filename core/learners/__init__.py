@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from core.engine.spec import Family
 from core.learners.gradient_boosting import GradientBoosting
 from core.learners.random_forest import RandomForest
 from core.learners.support_vectors import SupportVectors
-from core.spec import Family
 
 LEARNERS = Family("learner", SupportVectors, GradientBoosting, RandomForest)
 

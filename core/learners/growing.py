@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from core.report import Report
+from core.engine.report import Report
 
 SLICES = 10  # each slice of boosting bins all columns anew, about 2 % of the whole
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.features import Columns
+from core.chem.features import Columns
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
 from core.learners.growing import grown
-from core.report import SILENT, Report
-from core.spec import settings
 
 
 @settings

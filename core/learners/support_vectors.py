@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.features import Columns
-from core.report import SILENT, Report
-from core.spec import BadInput, settings
+from core.chem.features import Columns
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput, settings
 
 FOLDS = 5  # of the calibration of probabilities
 

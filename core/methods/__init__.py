@@ -5,6 +5,7 @@ that will be. One that puts weights of its own into the backbone also gives the 
 that cannot be recorded on CUDA (`core.replaying`) says that it is not `steady`.
 """
 
+from core.engine.spec import Family
 from core.methods.bitfit import BitFit
 from core.methods.dora import DoRA
 from core.methods.fourierft import FourierFT
@@ -18,7 +19,6 @@ from core.methods.lora import LoRA
 from core.methods.miss import MiSS
 from core.methods.oft import OFT
 from core.methods.vera import VeRA
-from core.spec import Family
 
 METHODS = Family(
     "method", Full, Gradual, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, OFT, FourierFT, MiSS, Head

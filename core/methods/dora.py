@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from core.engine.spec import settings
 from core.methods import adapters
 from core.methods.lora import low_rank
 from core.methods.places import OWN, Target, shapes
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.spec import settings
+from core.engine.spec import settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from core.engine.spec import settings
 from core.methods import adapters
 from core.methods.places import pattern, shapes
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from core.engine.spec import settings
 from core.methods import adapters
 from core.methods.places import OWN, Target, pattern, shapes
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
     from torch import nn

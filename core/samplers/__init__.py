@@ -1,5 +1,6 @@
 """Samplers: ways to keep `count` molecules of a pool, called as `sampler(pool, scores)`; they give rows of the pool."""
 
+from core.engine.spec import Family
 from core.samplers.cover import Cover
 from core.samplers.greedy import Greedy
 from core.samplers.informative import Informative
@@ -11,7 +12,6 @@ from core.samplers.top import Top
 from core.samplers.uncertain import Uncertain
 from core.samplers.uniform import Uniform
 from core.samplers.varied import Varied
-from core.spec import Family
 
 SAMPLERS = Family(
     "sampler",

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.engine.spec import BadInput
 from core.scores import Scores
-from core.spec import BadInput
 
 if TYPE_CHECKING:
     from core.data import Dataset

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.spec import settings
 from core.samplers.count import by_name, check_count
 from core.scores import Scores
-from core.spec import settings
 
 if TYPE_CHECKING:
     from core.data import Dataset

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.spec import BadInput, settings
 from core.greedy import CrossFit, cross_fitted, greedy
 from core.last_layer import LastLayer
 from core.samplers.count import check_count, scored
 from core.scores import Scores
-from core.spec import BadInput, settings
 from core.tangent import tangent_of
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
+from core.engine.spec import BadInput, settings
 from core.greedy import greedy
 from core.samplers.count import check_count, scored
 from core.scores import Scores
-from core.spec import BadInput, settings
 from core.tangent import Unlabelled, tangent_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from core import chem, properties
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
 from core.scores import Scores
-from core.spec import BadInput
 
 if TYPE_CHECKING:
     from core.data import Dataset

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.spec import BadInput, settings
 from core.samplers.count import by_name, check_count, scored, shared_out
 from core.scores import Scores, benefits
-from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.data import Dataset

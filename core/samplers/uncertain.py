@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from core.engine.spec import BadInput, settings
 from core.samplers.count import check_count, scored
 from core.scores import Scores
-from core.spec import BadInput, settings
 
 if TYPE_CHECKING:
     from core.data import Dataset

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.spec import settings
 from core.samplers.count import by_name, check_count, scored
 from core.scores import Scores, benefits
-from core.spec import settings
 
 if TYPE_CHECKING:
     from core.data import Dataset

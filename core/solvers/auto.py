@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
 from core.solvers.cg import CG
 from core.solvers.dual import Dual
 from core.solvers.solution import Matrix, Solution
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
 from core.solvers.preconditioner import preconditioner
 from core.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite
-from core.spec import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

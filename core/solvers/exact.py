@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
 from core.solvers.solution import Matrix, NotSolved, Solution, bent, checked, residual_of
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import Tensor

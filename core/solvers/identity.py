@@ -4,9 +4,9 @@ import math
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from core.report import SILENT, Report
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
 from core.solvers.solution import Matrix, NotSolved, Solution, checked
-from core.spec import settings
 
 if TYPE_CHECKING:
     from torch import Tensor

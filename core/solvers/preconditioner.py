@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from core.report import Report
+from core.engine.report import Report
 from core.solvers.solution import Matrix, NotSolved
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from core.report import Report
+from core.engine.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable

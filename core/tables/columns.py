@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core import chem
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
 
 EMPTY = {"", "na", "n/a", "n.a.", "null", "none", "-", "--", "?", "missing", "nd", "n.d."}
 NOT_A_NUMBER = {"nan", "+nan", "-nan", "#n/a", "#num!", "#value!", "#div/0!"}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables.columns import NUMBER, comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
 from core.tables.files import MOST_COLUMNS
 

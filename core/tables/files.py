@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 MOST_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
 MOST_ROWS = 2_000_000

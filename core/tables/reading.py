@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core import chem
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
 from core.tables.delimited import delimited
 from core.tables.files import (
     KINDS,

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.report import SILENT, Report
-from core.spec import BadInput
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
 from core.tables.columns import with_points
 from core.tables.delimited import LOOK, MOST_CELL, NONE, Findings, Header, read_rows
 from core.tables.files import MOST_COLUMNS, encoding_of, parted, texts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables.columns import guess_smiles
 
 LOOK = 200  # rows from which the column of the SMILES is found

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.spec import BadInput
+from core.engine.spec import BadInput
 from core.tables.columns import comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
 from core.tables.delimited import LOOK, header
 from core.tables.files import MOST_BYTES, MOST_ROWS, parted

@@ -5,12 +5,12 @@ import pandas as pd
 import streamlit as st
 
 from core import choice_figures, figures
-from core.chem import as_sdf
+from core.chem.molecules import as_sdf
 from core.choice import overlap, spreads, told
 from core.data import Dataset
+from core.engine.spec import Spec
 from core.experiments import Landscape, Select
-from core.numerals import number
-from core.spec import Spec
+from core.stats.formatting import number
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, finished

@@ -5,8 +5,8 @@ import streamlit as st
 
 from core.audit import FIXES, Finding, Findings
 from core.data import Dataset
+from core.engine.spec import Spec
 from core.experiments import Audit, Mend
-from core.spec import Spec
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import cards
 from pages.parts.service import entry_of, keep, product, service, submit

@@ -5,9 +5,9 @@ import streamlit as st
 
 from core import figures, label_figures
 from core.fits import Fit
-from core.intervals import share
-from core.metrics import BINARY
-from core.numerals import bounds, noise_of, number
+from core.stats.conformal import share
+from core.stats.formatting import bounds, noise_of, number
+from core.stats.metrics import BINARY
 from pages.parts.keeping import exported
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, readable

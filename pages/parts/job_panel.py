@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from core import figures
-from core.line import Job
-from core.spec import BadInput
+from core.engine.job_queue import Job
+from core.engine.spec import BadInput
 from pages.parts.service import service
 from pages.parts.words import STATES, ago, duration, headline, plain
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core.spec import BadInput
-from core.store import Entry
+from core.engine.spec import BadInput
+from core.engine.store import Entry
 from pages.parts.runs import Run
 from pages.parts.service import product, service
 from pages.parts.words import key_metric, plain, size

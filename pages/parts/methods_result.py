@@ -5,8 +5,8 @@ import streamlit as st
 
 from core import arm_figures, figures
 from core.comparison import role_of
-from core.metrics import called
-from core.numerals import beside_noise
+from core.stats.formatting import beside_noise
+from core.stats.metrics import called
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import entry_of, product
 from pages.parts.shell import as_csv, command, exports

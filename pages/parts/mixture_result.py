@@ -6,7 +6,7 @@ import streamlit as st
 from core import figures, mixture_figures
 from core.mixture import MEANS
 from core.mixture_tables import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
-from core.numerals import within
+from core.stats.formatting import within
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv, command, exports, notes, verdict

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import chem, drawing
-from core.numerals import number
+from core.chem import depict
+from core.chem import molecules as chem
+from core.stats.formatting import number
 from pages.parts.words import plain, signed
 
 
@@ -19,7 +20,7 @@ def dark() -> bool:
 
 def pictures(smiles: list[str], width: int = 180, height: int = 110) -> list[str]:
     """Drawings as addresses of images, for an ImageColumn."""
-    return [drawing.data_uri(drawing.svg(str(one), width, height, dark())) for one in smiles]
+    return [depict.data_uri(depict.svg(str(one), width, height, dark())) for one in smiles]
 
 
 def side(delta_loss: float) -> tuple[str, str]:
@@ -36,7 +37,7 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
     for row in table.to_dict("records"):
         smiles = html.escape(str(row["smiles"]), quote=True)
         marked = row.get("highlight") or ()
-        picture = drawing.data_uri(drawing.svg(str(row["smiles"]), *size, dark(), marked))
+        picture = depict.data_uri(depict.svg(str(row["smiles"]), *size, dark(), marked))
         lines = [f'<img src="{picture}" alt="Structure of {smiles}" title="{smiles}">']
         if row.get("title"):
             lines.append(f'<div class="ms-cut"><b>{html.escape(str(row["title"]))}</b></div>')
@@ -99,7 +100,7 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
     `said`: markdown to stand below the numbers.
     """
     smiles = str(row["smiles"])
-    st.image(drawing.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
+    st.image(depict.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
     st.code(smiles, language=None, wrap_lines=True)
     if _known(row.get("delta_loss")):
         word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
@@ -127,7 +128,7 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
                 "smiles": train.smiles[rows],
                 "label": train.targets[rows, 0],
                 "note": [f"similar {value:.2f}" for value in similarity],
-                "highlight": [drawing.matched(one, drawing.shared_core(smiles, one, 1)) for one in train.smiles[rows]],
+                "highlight": [depict.matched(one, depict.shared_core(smiles, one, 1)) for one in train.smiles[rows]],
             }
         )
         cards(near, unit, style="ms-three")

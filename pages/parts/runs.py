@@ -7,9 +7,9 @@ from datetime import datetime
 import streamlit as st
 
 from core.backbones.checkpoint import Checkpoint
-from core.line import Job
-from core.spec import BadInput, Spec, read_json
-from core.store import Entry
+from core.engine.job_queue import Job
+from core.engine.spec import BadInput, Spec, read_json
+from core.engine.store import Entry
 from core.trunk import Trunk
 from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service

@@ -8,13 +8,13 @@ from typing import Any
 import streamlit as st
 
 from core import experiments  # makes every kind of recipe known; imports no torch
-from core.crew import several
-from core.jobs import Worker
-from core.line import Line
-from core.making import make
-from core.report import SILENT, Report
-from core.spec import BadInput, Spec
-from core.store import Entry, Store
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.process_pool import several
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput, Spec
+from core.engine.store import Entry, Store
+from core.engine.worker import Worker
 from pages.parts.words import plain
 
 

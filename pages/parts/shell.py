@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.spec import Spec, as_json
+from core.engine.spec import Spec, as_json
 from pages.parts.words import plain
 
 MOST_NOTES = 6  # that are open at first; more would keep what they are about off the page

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import bootstrap, figures, label_figures
-from core.metrics import BINARY, REGRESSION, paired_difference
-from core.numerals import noise_of, within
-from core.spec import Spec
+from core import figures, label_figures
+from core.engine.spec import Spec
+from core.stats import bootstrap
+from core.stats.formatting import noise_of, within
+from core.stats.metrics import BINARY, REGRESSION, paired_difference
 from pages.parts.runs import Run, readable
 from pages.parts.service import product
 from pages.parts.shell import as_csv

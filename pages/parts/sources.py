@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
+from core.engine.spec import BadInput
 from core.experiments import Load
 from core.experiments.load import BUNDLED, HUB
-from core.spec import BadInput
 from core.tables import RawTable, guess_smiles, guess_targets, import_file, parted, peek, suffix_of
 from pages.parts.service import service
 from pages.parts.words import plain

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.spec import BadInput, FormField, Spec, fields_of, form
+from core.engine.spec import BadInput, FormField, Spec, fields_of, form
 from pages.parts.words import plain, title_of
 
 MISSING = dataclasses.MISSING

@@ -7,8 +7,8 @@ from core import arm_figures, figures
 from core.claims import judged
 from core.comparison import Comparison, role_of
 from core.document import document
-from core.metrics import called
-from core.numerals import beside_noise
+from core.stats.formatting import beside_noise
+from core.stats.metrics import called
 from pages.parts.molecules import pages_of_cards
 from pages.parts.runs import Run, open_run, readable
 from pages.parts.service import product

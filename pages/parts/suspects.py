@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core import chem
+from core.chem import molecules as chem
 from core.experiments import FineTune, Suspects
 from core.scores import Scores
 from pages.parts.job_panel import job_panel

@@ -8,10 +8,10 @@ import streamlit as st
 
 from core import figures
 from core.data import Dataset
+from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Part, Plant
 from core.experiments.load import BUNDLED
 from core.fits import PARTS, Fit
-from core.spec import BadInput, Spec
 from pages.parts.molecules import cards
 from pages.parts.runs import Run, readable, runs
 from pages.parts.service import service

@@ -8,11 +8,11 @@ import streamlit as st
 
 from core import figures
 from core.experiments import Influence, Select
-from core.metrics import spearman
-from core.numerals import number
 from core.samplers import Top
 from core.scores import Scores
 from core.solvers import Auto
+from core.stats.formatting import number
+from core.stats.metrics import spearman
 from core.tangent import on_each
 from pages.parts.molecules import cards
 from pages.parts.runs import Run, go, readable, runs

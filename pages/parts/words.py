@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from core.metrics import WORDS as METRICS
-from core.metrics import called
-from core.numerals import beside_noise, number, within
+from core.stats.formatting import beside_noise, number, within
+from core.stats.metrics import WORDS as METRICS
+from core.stats.metrics import called
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),

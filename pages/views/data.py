@@ -4,8 +4,8 @@ import streamlit as st
 
 from core.audit import Findings
 from core.data import Dataset
+from core.engine.spec import BadInput
 from core.experiments import Audit
-from core.spec import BadInput
 from pages.parts import sources
 from pages.parts.findings import audited
 from pages.parts.runs import pick, readable, runs, show

@@ -4,11 +4,11 @@ import dataclasses
 
 import streamlit as st
 
+from core.engine.spec import BadInput
 from core.experiments import Influence, MeanInfluence, beside_parts
 from core.fits import Fit
 from core.scores import Scores
 from core.solvers import Identity
-from core.spec import BadInput
 from pages.parts.findings import audited
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.scores_result import scores_result

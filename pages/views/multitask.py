@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.backbones import Gnn
+from core.engine.spec import BadInput, Spec, form
 from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
 from core.experiments.mixtures import fitted
 from core.methods import METHODS, Full
-from core.spec import BadInput, Spec, form
 from core.trunk import Trunk
 from pages.parts.mixture_result import (
     ablation_result,

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.data import Dataset
+from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Predict, TrunkHead
 from core.fits import Fit
 from core.predicted import Predicted
-from core.spec import BadInput, Spec
 from core.tables import import_file
 from core.trunk import Trunk
 from pages.parts.predicted_result import predicted_result

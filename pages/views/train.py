@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.backbones.checkpoint import Checkpoint
+from core.engine.spec import BadInput, Spec
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part
 from core.fits import Fit
-from core.spec import BadInput, Spec
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
 from pages.parts.runs import Run, go, pick, readable, runs, show, starts
 from pages.parts.service import product, submit

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import chem
 from core.audit import FIXES, Embedding, Finding, Findings, audit
 from core.audit.findings import ordered
+from core.chem import molecules as chem
 from core.cleaning import clean
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Audit, Join, Load, Mend, beside_parts, parts
-from core.making import make
-from core.report import Report
-from core.spec import BadInput, read_json
-from core.store import Store
 
 
 def of(smiles: list[str], labels: Any) -> Dataset:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import chem, properties
 from core.audit.derived import coincidences, found, resolution, rules
+from core.chem import descriptors
+from core.chem import molecules as chem
+from core.engine.report import SILENT, Report
 from core.experiments import Load, settled
-from core.report import SILENT, Report
 
 Table = tuple[np.ndarray, np.ndarray]
 
@@ -43,7 +44,7 @@ def by_euclid(pool: Table, table: Table, count: int) -> np.ndarray:
 
 
 def logp(pool: Table, table: Table) -> np.ndarray:
-    return properties.measured(list(pool[0]))[:, properties.names().index("MolLogP")].astype(float)
+    return descriptors.measured(list(pool[0]))[:, descriptors.names().index("MolLogP")].astype(float)
 
 
 def taught(pool: Table, table: Table) -> np.ndarray:

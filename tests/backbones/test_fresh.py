@@ -6,7 +6,7 @@ import torch
 from core.backbones import SIZES, Untrained
 from core.backbones.fresh import Fresh
 from core.backbones.vocabulary import FIXED, from_corpus
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:

@@ -10,15 +10,15 @@ import torch
 
 from core import backbones, portable
 from core.backbones import Gnn, Pretrained, Untrained
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, Load, Study, Tune, parts, settled
-from core.making import make
 from core.methods import OFT, BitFit, DoRA, FourierFT, Full, Head, LastLayers, LayerNorms, LoRA, MiSS, VeRA
 from core.predictor import Predictor
 from core.proof import put_to_work
-from core.report import Report
 from core.solvers import CG, Dual, Exact
-from core.spec import BadInput
-from core.store import Store
 
 SMILES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)Nc1ccc(O)cc1"]
 SMALL = Gnn(width=12, depth=2, walk=6, eigenvectors=4)

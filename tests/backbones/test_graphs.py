@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from core import chem
 from core.backbones import graphs
 from core.backbones.elements import ELEMENTS, GROUPS, PERIODS, place
 from core.backbones.graphs import ATOM, BOND, BONDS, Encodings, graph, laplacian, padded, walks
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
 
 SMALL = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "C/C=C/C", "O=C1CCC(=O)N1")
 

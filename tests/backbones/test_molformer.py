@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from core.backbones.config import MolformerConfig
 from core.backbones.molformer import Molformer, untrained
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 SMALL = MolformerConfig(
     vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, num_random_features=6

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import chem
 from core.backbones.graphs import graph, padded
 from core.backbones.network import LAYERS, POOLINGS, Network, NetworkConfig
-from core.spec import BadInput
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
 
 SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O")
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from core import backbones
 from core.backbones import BACKBONES, SIZES, Pretrained, Untrained, pretrained, weights
 from core.backbones.backbone import Backbone
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1C(=O)O", "C", "N[C@@H](C)C(=O)O"]
 

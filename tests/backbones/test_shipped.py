@@ -8,12 +8,12 @@ import torch
 
 from core.backbones import Pretrained, Untrained, history
 from core.backbones.pretrained import CHECKPOINTS
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import as_json
+from core.engine.store import Store
 from core.experiments import Load, settled
-from core.making import make
 from core.objective import Objective
-from core.report import Report
-from core.spec import as_json
-from core.store import Store
 
 FOLDER = CHECKPOINTS / "molsway-mini"
 LIMIT = 25 * 2**20  # bytes on disk

@@ -10,7 +10,7 @@ import pytest
 
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED, SINGLE, TOKEN, from_corpus
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.backbones import molformer, weights
-from core.spec import BadInput
+from core.engine.spec import BadInput
 
 
 def refused(folder: Path) -> str:

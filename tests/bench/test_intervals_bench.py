@@ -8,9 +8,9 @@ import pytest
 from core.bench import intervals, quality
 from core.bench.tables import Source
 from core.calibration import Calibration
+from core.engine.report import Report
+from core.engine.store import Store
 from core.learners import RandomForest
-from core.report import Report
-from core.store import Store
 
 
 def test_it_measures_what_the_fits_say(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

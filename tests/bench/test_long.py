@@ -9,9 +9,9 @@ import pytest
 from core.__main__ import main
 from core.backbones import Untrained
 from core.bench import foretelling, planted, tables
-from core.report import Report
-from core.spec import Spec
-from core.store import Store
+from core.engine.report import Report
+from core.engine.spec import Spec
+from core.engine.store import Store
 
 TINY = {"train": 40, "valid": 30, "pool": 40, "test": None}
 

@@ -8,11 +8,11 @@ import pytest
 from core.backbones import Pretrained
 from core.bench import quality
 from core.bench.tables import Source
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Baseline, FineTune
 from core.learners import RandomForest, SupportVectors
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 
 ARMS = {
     "support vectors": quality.baseline(SupportVectors(features="fingerprints")),

@@ -1,7 +1,6 @@
 """A server of our own and a real browser before it."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from serving import Server, exceptions
+from tests.e2e.serving import Server, exceptions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 60_000  # ms; a training shares two cores with the server and the browser

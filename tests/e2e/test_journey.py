@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from serving import Server, exceptions, until
 
 import core.experiments  # noqa: F401  (makes every kind of recipe known)
 from core.comparison import Comparison
-from core.numerals import number
+from core.engine.store import Store
 from core.scores import Scores
-from core.store import Store
+from core.stats.formatting import number
 from pages.parts.words import minus, signed
+from tests.e2e.serving import Server, exceptions, until
 
 pytestmark = pytest.mark.e2e
 FIRST_CHART, VERDICT = 60_000, 1_800_000  # ms after the click; the full demo takes long on a busy machine

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hurried import demo, fine_tuning
 from playwright.sync_api import Page, expect
 from safetensors import safe_open
-from serving import ROOT, Server, until
 
+from core.engine.job_queue import Job, Line
+from core.engine.spec import as_json
+from core.engine.store import Store
 from core.fits import Fit
-from core.line import Job, Line
-from core.spec import as_json
-from core.store import Store
+from tests.e2e.hurried import demo, fine_tuning
+from tests.e2e.serving import ROOT, Server, until
 
 pytestmark = pytest.mark.e2e
 RECIPE = fine_tuning(steps=120, evaluations=24)

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from core import properties, training
+from core import training
 from core.backbones import Untrained, history
+from core.chem import descriptors
+from core.engine.make import make
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Load, parts, settled
 from core.experiments.adapt import DESCRIBED_AT_ONCE, described_both
-from core.making import make
-from core.report import SILENT, Cancelled, Report
-from core.spec import BadInput
-from core.store import Store
 
 
 @pytest.fixture
@@ -107,10 +108,10 @@ def test_the_property_head_is_not_kept_and_properties_alone_leave_the_token_head
 def test_the_scale_of_properties_is_of_the_molecules_learned_from() -> None:
     learn, valid = ["CCO", "CCCO", "CCCCO", "c1ccccc1O"], ["CCCCCCCCCCCCCCCCCCCC", "CCN"]
     wanted, held_out = described_both(learn, valid, SILENT)
-    names = properties.names(quick=True)
-    scaling = properties.Scaling.of(properties.measured(learn, quick=True), names)
-    np.testing.assert_array_equal(wanted, scaling(properties.measured(learn, quick=True), names))
-    np.testing.assert_array_equal(held_out, scaling(properties.measured(valid, quick=True), names))
+    names = descriptors.names(quick=True)
+    scaling = descriptors.Scaling.of(descriptors.measured(learn, quick=True), names)
+    np.testing.assert_array_equal(wanted, scaling(descriptors.measured(learn, quick=True), names))
+    np.testing.assert_array_equal(held_out, scaling(descriptors.measured(valid, quick=True), names))
 
 
 def test_computing_properties_says_how_far_it_is_and_can_be_cancelled() -> None:

@@ -10,13 +10,13 @@ import pytest
 from core import commands
 from core.backbones import Untrained
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, applying, parts, settled
 from core.experiments.applying import apply
-from core.making import make
 from core.predictor import Predictor
-from core.report import SILENT, Report
-from core.spec import BadInput
-from core.store import Store
 from tests.test_bad_input import ask, check_refused
 
 

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import spec as recipes
 from core.backbones import Untrained
+from core.engine import spec as recipes
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Part, SelectionStudy, parts, settled
 from core.experiments.applying import predict_file
 from core.fits import PARTS, Fit
 from core.learned import Learned
 from core.learners import SupportVectors
-from core.making import make
-from core.report import Cancelled, Report
-from core.spec import BadInput
-from core.store import Store
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from core import chem
+from core.chem import molecules as chem
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import FineTune, Load, parts, settled
 from core.experiments.embedding import embed_file, predict_trunk_file
-from core.making import make
 from core.predictor import Predictor
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 from tests.experiments.test_multitask import SMALL, small
 from tests.test_bad_input import ask, check_refused
 

@@ -10,15 +10,15 @@ import pytest
 
 from core.backbones import Untrained
 from core.committee import Committee, load
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, as_json, read_json
+from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, FineTune, Influence, Load, parts, settled
 from core.experiments.applying import predict_file
 from core.experiments.ensemble import told
 from core.fits import PARTS
 from core.learners import RandomForest, SupportVectors
-from core.making import make
-from core.report import Report
-from core.spec import BadInput, as_json, read_json
-from core.store import Store
 
 FOREST = RandomForest(trees=3)
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import chem
 from core.backbones import Gnn
+from core.chem import molecules as chem
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Excerpt, Multitask, excerpt, settled
 from core.experiments.mixtures import large, of_large
-from core.making import make
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 
 
 def written(folder: Path) -> Path:

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import chem, training
+from core import training
 from core.backbones import Pretrained, Untrained
 from core.backbones.fresh import Fresh
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
 from core.experiments.finetune import spelled
 from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps
 from core.fits import Fit
-from core.making import make
 from core.methods import Head, LoRA
 from core.predictor import Predictor
-from core.report import Cancelled, Report
-from core.spec import BadInput
-from core.store import Store
 
 
 @pytest.fixture

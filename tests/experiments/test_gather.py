@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import chem, properties
 from core.backbones.vocabulary import TOKEN
+from core.chem import descriptors
+from core.chem import molecules as chem
+from core.chem.descriptors import Scaling
 from core.corpus import ARRAYS, Corpus, key
+from core.engine.make import make
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Gather, Load, gather, settled
-from core.making import make
-from core.properties import Scaling
-from core.report import SILENT, Cancelled, Report
-from core.spec import BadInput, read_json
-from core.store import Store
 
 FIRST = ["CCO ethanol", "OCC again", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "rubbish", "C" * 40, "C1CC"]
 SECOND = [
@@ -128,8 +129,8 @@ def test_only_rare_bracket_atoms_are_unknown_words(recipe: Gather, made: Any) ->
 
 def test_descriptors_are_those_of_the_molecule_scaled(recipe: Gather, made: Any) -> None:
     corpus = made(recipe)
-    names, found = properties.names(quick=True), corpus.arrays["properties"]
-    values = properties.measured(corpus.molecules["smiles"].tolist(), quick=True)
+    names, found = descriptors.names(quick=True), corpus.arrays["properties"]
+    values = descriptors.measured(corpus.molecules["smiles"].tolist(), quick=True)
     scaling = Scaling.of(values, names)
     assert corpus.scaling.names == scaling.names and found.dtype == np.float16
     np.testing.assert_array_equal(found, scaling(values, names).astype(np.float16))

@@ -9,6 +9,8 @@ import torch
 
 from core import backbones, directional, view
 from core.data import Dataset
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
@@ -16,13 +18,11 @@ from core.experiments.part import parts
 from core.fits import PARTS, Fit, tabulate
 from core.influence import Curvature
 from core.predictor import Predictor
-from core.report import Cancelled, Report
 from core.samplers import Greedy, Informative, Top
 from core.scores import Scores
 from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.solvers.solution import NotSolved
-from core.spec import BadInput
-from core.temperature import temperatures
+from core.stats.temperature import temperatures
 from tests.stand_in import load_letters, small_predictor, trained
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)

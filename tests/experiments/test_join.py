@@ -3,11 +3,11 @@ import pytest
 
 from core.cleaning import clean
 from core.data import Dataset
+from core.engine.report import SILENT
+from core.engine.spec import BadInput
 from core.experiments.join import Join
 from core.experiments.load import Load
 from core.experiments.plant import Plant
-from core.report import SILENT
-from core.spec import BadInput
 
 A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", columns={"id": ["a", "b", "c"], "n": [1, 2, 3]})
 B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", columns={"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]})

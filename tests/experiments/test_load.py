@@ -6,10 +6,10 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from core.data import Dataset
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput, read_json
 from core.experiments.join import Join
 from core.experiments.load import HUB, Load, settled
-from core.report import SILENT, Report
-from core.spec import BadInput, read_json
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from core.__main__ import main
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Influence, MeanInfluence, Select, Verify, settled
 from core.experiments.mean_influence import agreement, both_chances
-from core.making import make
-from core.report import Report
 from core.samplers import Greedy, Top
 from core.solvers import CG, Dual
-from core.spec import BadInput, read_json
-from core.store import Store
 from tests.experiments.test_verify import scoring
 
 

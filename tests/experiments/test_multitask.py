@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import chem
 from core.backbones import Gnn, Untrained, history
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, Spec, read_json, settings
+from core.engine.store import Store
 from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
 from core.experiments.mixture_study import MOLECULES, MULTI, STEPS, verdict
 from core.experiments.mixtures import at_hand, demo, of_toymix, toymix
-from core.making import make
-from core.report import Cancelled, Report
-from core.spec import BadInput, Spec, read_json, settings
-from core.store import Store
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 import torch
-from counting import ended
 
 from core.backbones import Untrained
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
+from core.engine.worker import Worker
 from core.experiments import Adapt, FineTune, Load, Study, parts, settled
-from core.jobs import Worker
-from core.line import Line
-from core.making import make
 from core.methods import Full, LoRA
 from core.objective import Objective
 from core.predictor import Predictor
-from core.report import Report
-from core.store import Store
+from tests.counting import ended
 
 ROOT = Path(__file__).parents[2]
 SHORT = (
@@ -116,11 +116,11 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))],
 )
 def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Path, device: str) -> None:
-    paths = [str(ROOT / "tests"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     if device == "cpu":
         env["CUDA_VISIBLE_DEVICES"] = ""
-    run = [sys.executable, "-m", "shortage", str(tmp_path)]
+    run = [sys.executable, "-m", "tests.shortage", str(tmp_path)]
     process = subprocess.run(run, capture_output=True, text=True, env=env, cwd=ROOT)
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout)

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from core import chem
+from core.chem import molecules as chem
 from core.cleaning import clean
 from core.data import Dataset
+from core.engine.report import SILENT
+from core.engine.spec import BadInput, read_json
 from core.experiments.load import Load
 from core.experiments.part import NAMES, Part, parts, split
-from core.report import SILENT
-from core.spec import BadInput, read_json
 
 RULES = ("random", "scaffold", "label")
 SIZES = {"train": None, "valid": 0.1, "test": 0.2, "pool": 7}

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from core.data import Dataset
+from core.engine.report import SILENT
+from core.engine.spec import BadInput
 from core.experiments.load import Load
 from core.experiments.plant import Plant
-from core.report import SILENT
-from core.spec import BadInput
 
 SMILES = ["C" * n for n in range(1, 101)]
 

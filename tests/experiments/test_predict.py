@@ -9,14 +9,14 @@ import pytest
 
 from core.calibration import Calibration
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, Load, Predict, parts, settled
 from core.experiments.applying import predict_file
 from core.learners import RandomForest
-from core.making import make
 from core.predicted import Predicted
-from core.report import Report
-from core.spec import BadInput, read_json
-from core.store import Store
 
 OTHER = "id,smiles,measured,unit free\n" + "".join(
     f"m{n},{smiles},{label},{n}\n"

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from core.backbones import Gnn, Untrained
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Load, Represent, preset, settled
-from core.making import make
-from core.report import Report
-from core.spec import BadInput, read_json
-from core.store import Store
 from tests.experiments.test_multitask import SMALL, small
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]

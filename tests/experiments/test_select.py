@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.experiments.select import Select
-from core.report import Report
 from core.samplers import SAMPLERS, Top, Uniform
 from core.scores import Scores
-from core.spec import BadInput, read_json
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 SCORES = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID)

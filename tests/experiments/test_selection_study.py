@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from core import spec as recipes
 from core.backbones import Pretrained, Untrained, pretrained
 from core.backbones.fresh import Fresh
+from core.engine import spec as recipes
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import (
     Adapt,
     FineTune,
@@ -22,10 +26,6 @@ from core.experiments import (
 )
 from core.experiments.selection_study import enough
 from core.learners import GradientBoosting, RandomForest, SupportVectors
-from core.making import make
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 
 
 def study(table: Path, **fields: object) -> SelectionStudy:

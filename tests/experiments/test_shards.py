@@ -14,10 +14,10 @@ import pytest
 from pyarrow import parquet
 
 from core.data import Dataset
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput
 from core.experiments import applying
 from core.experiments.applying import apply
-from core.report import SILENT, Cancelled, Report
-from core.spec import BadInput
 
 ROOT = Path(__file__).parents[2]
 

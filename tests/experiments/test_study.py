@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import spec as recipes
 from core.backbones import Pretrained, Untrained
+from core.engine import spec as recipes
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Adapt, Baseline, FineTune, Load, Study, Tune, parts, settled
 from core.experiments.study import thrift
 from core.learners import RandomForest, SupportVectors
-from core.making import make
 from core.methods import IA3, OFT, BitFit, Full, Head, LoRA
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 
 from core import backbones
 from core.data import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
 from core.experiments import FineTune, Load, Suspects, parts
 from core.learned import out_of_fold
 from core.learners import RandomForest
-from core.report import Report
 from core.solvers import CG, Dual
-from core.spec import BadInput, read_json
 from core.suspicion import Suspicion, ask, found, root_mean_square
 from tests.experiments.test_influence import fitted, tables
 from tests.stand_in import load_letters

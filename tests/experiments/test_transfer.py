@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from core.backbones import Gnn
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
 from core.experiments.ablation import verdict
 from core.experiments.transfer import sources
-from core.making import make
 from core.methods import Full, Gradual, Head
 from core.mixture_tables import by_size
-from core.numerals import beside_noise
-from core.report import Report
-from core.spec import BadInput, read_json
-from core.store import Store
+from core.stats.formatting import beside_noise
 from tests.experiments.test_multitask import SMALL, Given, small
 
 

@@ -9,14 +9,14 @@ import pytest
 from core.backbones import Gnn, Untrained
 from core.committee import Committee, load
 from core.data import Dataset
+from core.engine.make import make
+from core.engine.report import SILENT
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Ensemble, Influence, Load, Member, Multitask, Predict, TrunkHead, mixture, parts, settled
 from core.experiments.embedding import embed_file, predict_trunk_file
 from core.heads import HEADS
-from core.making import make
 from core.one_head import OneHead
-from core.report import SILENT
-from core.spec import BadInput
-from core.store import Store
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from core.backbones import Pretrained, Untrained
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Tune, parts, settled
 from core.learners import SupportVectors
-from core.making import make
 from core.methods import IA3, LoRA
-from core.report import Report
-from core.spec import BadInput
-from core.store import Store
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from core.backbones import Untrained
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
 from core.experiments.finetune import FineTune as Recipe
 from core.experiments.retrain import loss
-from core.making import make
 from core.methods import Head
-from core.report import Cancelled, Report
 from core.solvers import Identity
-from core.spec import BadInput, read_json
-from core.store import Store
 
 
 def scoring(table: Path, **changes: Any) -> Influence:

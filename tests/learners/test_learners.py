@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, form
 from core.learners import LEARNERS, GradientBoosting, RandomForest, SupportVectors, named
-from core.report import Cancelled, Report
-from core.spec import BadInput, form
 
 QUICK = {"trees": 60}  # as deep as a test needs
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from core.backbones import Gnn, Untrained
+from core.engine.report import SILENT
 from core.methods import Gradual
 from core.predictor import Predictor
 from core.replaying import Lesson
-from core.report import SILENT
 from core.training import Plan, train
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O")]

@@ -3,9 +3,9 @@
 import pytest
 
 from core.backbones import Untrained
+from core.engine.spec import BadInput
 from core.methods import LoRA, adapters
 from core.predictor import Predictor
-from core.spec import BadInput
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 
 from core import backbones
 from core.backbones import Pretrained, Untrained
+from core.engine.spec import BadInput, as_json
 from core.methods import IA3, METHODS, OFT, FourierFT, LastLayers, adapters
 from core.predictor import Predictor
 from core.proof import put_to_work
-from core.spec import BadInput, as_json
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
 HEAD = 295_681  # of molformer-xl, one task

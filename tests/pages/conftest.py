@@ -1,18 +1,16 @@
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import Worker
+from core.engine.worker import Worker
+from tests.pages import stage
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE))
 
-import stage  # noqa: E402
 
 STATES = ("empty", "running", "failed", "cancelled", "done")
 

@@ -8,6 +8,10 @@ import pandas as pd
 
 from core.comparison import Comparison, differences, spread_of, verdict
 from core.data import Dataset
+from core.engine.job_queue import Line
+from core.engine.report import Report
+from core.engine.spec import Failed
+from core.engine.store import Store
 from core.experiments import (
     Baseline,
     FineTune,
@@ -25,12 +29,8 @@ from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
 from core.fits import PARTS, Fit, judged, score_card, tabulate
 from core.learners import RandomForest, SupportVectors
-from core.line import Line
 from core.methods import IA3, OFT, Full, Head, LoRA
-from core.report import Report
 from core.scores import Scores, detection, score_columns
-from core.spec import Failed
-from core.store import Store
 from core.verification import Verification, datamodelling
 
 TABLE = Load("bundled:solubility", limit=240)

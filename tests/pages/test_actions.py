@@ -8,22 +8,22 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-import stage
 import streamlit as st
-from conftest import button, checked, words
 
 from core.backbones.checkpoint import Checkpoint
+from core.engine.job_queue import Line
+from core.engine.report import Report
+from core.engine.spec import read_json
+from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
-from core.line import Line
-from core.numerals import bounds, noise_of, number
-from core.report import Report
 from core.samplers import Top
 from core.solvers import CG, Auto, Identity
-from core.spec import read_json
-from core.store import Store
+from core.stats.formatting import bounds, noise_of, number
 from core.suspicion import Suspicion, ask
 from pages.parts.runs import open_run
 from pages.parts.words import key_metric, plain, signed
+from tests.pages import stage
+from tests.pages.conftest import button, checked, words
 
 
 def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):
@@ -62,7 +62,7 @@ def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
 def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     at = open_page("influence", fit=stage.FIT.key)
     checked(button(at, "Score the pool").click().run())
@@ -75,7 +75,7 @@ def test_scores_are_asked_for_with_the_validation_part(open_page, cache, monkeyp
 def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, copied, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     checked(button(open_page("influence", fit=stage.FIT.key), "As the report did it").click().run())
     (spec,) = asked
@@ -101,7 +101,8 @@ def test_wrong_labels_are_looked_for_from_the_page_of_a_fit(open_page, copied, m
     asked, recipe = [], Suspects.of(stage.FIT)
     with monkeypatch.context() as within:
         within.setattr(
-            "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+            "core.engine.job_queue.Line.submit",
+            lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key}),
         )
         checked(button(open_page("train", run=stage.FIT.key), "Look for them").click().run())
     assert asked == [recipe]
@@ -217,7 +218,7 @@ def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, copied, monke
     assert "**0** are among the most helpful 6 by the other; 0% have the same sign" in text
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     at = open_page("influence", run=other.key)
     text = words(at)
@@ -240,7 +241,7 @@ def test_scores_by_several_fits_say_how_far_these_agree(open_page, copied, monke
     assert "95 % over the target’s molecules and the fits" in text and "helps most" not in text
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     at = open_page("influence")
     at.number_input(key="score-fits").set_value(3).run()
@@ -259,7 +260,7 @@ def test_the_best_of_a_large_pool_are_looked_at_more_closely(open_page, copied, 
     monkeypatch.setattr("pages.parts.trust.FEW", 20)
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     assert "more closely" not in words(open_page("influence", run=stage.SCORES.key))
     at = open_page("influence", run=other.key)
@@ -341,7 +342,7 @@ def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
 def test_a_run_is_changed_and_asked_for_again(open_page, cache, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     at = open_page("train", run=stage.OTHER.key)
     checked(button(at, "Change and run again").click().run())

@@ -5,17 +5,17 @@ import re
 import shutil
 
 import pytest
-import stage
-from conftest import checked, words
 from test_actions import button
 
 from core.backbones import Pretrained, Untrained
+from core.engine.job_queue import Line
+from core.engine.spec import read_json
+from core.engine.store import Store
 from core.experiments import Baseline, SelectionStudy
 from core.learners import GradientBoosting, RandomForest, SupportVectors
-from core.line import Line
-from core.numerals import bounds, noise_of, number
-from core.spec import read_json
-from core.store import Store
+from core.stats.formatting import bounds, noise_of, number
+from tests.pages import stage
+from tests.pages.conftest import checked, words
 
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 
@@ -25,7 +25,7 @@ def asked(monkeypatch):
     """The recipes that were put in the line."""
     found = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: found.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: found.append(spec) or type("Job", (), {"key": spec.key})
     )
     return found
 

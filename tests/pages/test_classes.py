@@ -3,18 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-import stage
 import streamlit as st
-from conftest import checked, words
 from test_baselines import read_by_a_person
 
 from core.backbones import Untrained
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Predict, Study, parts, settled
 from core.learners import RandomForest
-from core.making import make
-from core.numerals import bounds, within
-from core.report import Report
-from core.store import Store
+from core.stats.formatting import bounds, within
+from tests.pages import stage
+from tests.pages.conftest import checked, words
 
 
 @pytest.fixture(scope="module")

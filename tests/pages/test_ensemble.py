@@ -4,17 +4,17 @@ import dataclasses
 import shutil
 
 import pytest
-import stage
-from conftest import checked, words
 from test_baselines import box, read_by_a_person
 
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import read_json
+from core.engine.store import Store
 from core.experiments import Ensemble
-from core.line import Line
-from core.making import make
-from core.numerals import bounds, number, within
-from core.report import Report
-from core.spec import read_json
-from core.store import Store
+from core.stats.formatting import bounds, number, within
+from tests.pages import stage
+from tests.pages.conftest import checked, words
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))

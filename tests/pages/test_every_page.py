@@ -1,7 +1,8 @@
 """Every room in every state: nothing is raised, and the page says what is the matter."""
 
 import pytest
-from conftest import STATES, words
+
+from tests.pages.conftest import STATES, words
 
 ROOMS = ("start", "data", "train", "influence", "sample", "methods", "multitask", "compare", "predict", "runs")
 

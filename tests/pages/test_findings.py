@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import stage
-from conftest import button, checked, words
 
 from core.audit import Finding, Findings
+from core.engine.store import Store
 from core.experiments import Audit, Mend, beside_parts, settled
-from core.store import Store
 from pages.parts.words import key_metric
+from tests.pages import stage
+from tests.pages.conftest import button, checked, words
 
 
 def some(table) -> Findings:
@@ -26,7 +26,7 @@ def some(table) -> Findings:
 def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     at = open_page("influence")
     checked(button(at, "Audit this pool").click().run())

@@ -9,7 +9,7 @@ def the_form():
     import streamlit as st
     from pydantic import Field
 
-    from core.spec import Family, settings
+    from core.engine.spec import Family, settings
     from pages.parts.spec_form import spec_form
 
     @settings

@@ -1,12 +1,12 @@
 """The room of methods: what is asked for, and what a study shows."""
 
 import pytest
-import stage
-from conftest import checked, words
 
+from core.engine.job_queue import Line
+from core.engine.spec import read_json
 from core.experiments import Adapt, Study, Tune
-from core.line import Line
-from core.spec import read_json
+from tests.pages import stage
+from tests.pages.conftest import checked, words
 
 
 def button(at, label: str):

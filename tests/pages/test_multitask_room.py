@@ -6,9 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
-from conftest import checked, words
 
 from core.backbones import Gnn
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import Spec, read_json
+from core.engine.store import Store
 from core.experiments import (
     Ablation,
     Baseline,
@@ -27,14 +31,10 @@ from core.experiments import (
     settled,
 )
 from core.learners import RandomForest
-from core.line import Line
-from core.making import make
 from core.methods import Full, Head
 from core.predicted import Predicted
-from core.report import Report
-from core.spec import Spec, read_json
-from core.store import Store
 from pages.parts.predicted_result import side_by_side
+from tests.pages.conftest import checked, words
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
 
@@ -121,7 +121,7 @@ def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
 def cache(request, tmp_path, made, monkeypatch):
     root = made[0] if getattr(request, "param", "") == "made" else tmp_path / "cache"
     monkeypatch.setenv("MOLSWAY_CACHE", str(root))
-    monkeypatch.setattr("core.jobs.Worker.start", lambda self: self)
+    monkeypatch.setattr("core.engine.worker.Worker.start", lambda self: self)
     monkeypatch.chdir(Path(__file__).parents[2])
     st.cache_resource.clear()
     yield root

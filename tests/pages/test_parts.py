@@ -9,13 +9,13 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-import stage
 
+from core.engine.store import Store
 from core.experiments import Adapt, FineTune, SelectionStudy
-from core.numerals import number
-from core.store import Store
+from core.stats.formatting import number
 from pages.parts import keeping, shell, side_by_side, spec_form, words
 from pages.parts.job_panel import live_curve
+from tests.pages import stage
 
 
 @pytest.mark.parametrize(

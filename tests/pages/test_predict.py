@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-import stage
-from conftest import button, checked, words
 
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import read_json
+from core.engine.store import Store
 from core.experiments import Load, Molecules, Predict, settled
-from core.line import Line
-from core.making import make
-from core.report import Report
-from core.spec import read_json
-from core.store import Store
 from pages.parts.words import key_metric
+from tests.pages import stage
+from tests.pages.conftest import button, checked, words
 
 
 def asked(root: Path) -> Predict:

@@ -3,14 +3,14 @@
 import dataclasses
 
 import pytest
-import stage
-from conftest import button, checked, words
 
+from core.engine.make import make
+from core.engine.report import SILENT
+from core.engine.store import Store
 from core.experiments import FineTune, Join, Landscape, Select
-from core.making import make
-from core.report import SILENT
 from core.samplers import MaxMin, Top, Uniform
-from core.store import Store
+from tests.pages import stage
+from tests.pages.conftest import button, checked, words
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
@@ -39,7 +39,7 @@ def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, monkeyp
     assert "Beside 1 other choices from this pool" in text and "8 of 60" in text
     asked = []
     monkeypatch.setattr(
-        "core.line.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
+        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
     )
     checked(button(at, "Draw the map").click().run())
     assert asked[0] == Landscape(pool, fit.train)

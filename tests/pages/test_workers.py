@@ -1,6 +1,6 @@
 """How many processes work at once, as the environment says it."""
 
-from core.jobs import Worker
+from core.engine.worker import Worker
 
 
 def test_the_worker_of_the_pages_has_as_many_processes_as_asked_for(open_page, monkeypatch):

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import chem
+from core.chem import molecules as chem
 from core.data import Dataset
+from core.engine.spec import BadInput
 from core.greedy import cross_fitted, followed, greedy
 from core.last_layer import LastLayer, Standard
 from core.samplers import SAMPLERS
@@ -24,7 +25,6 @@ from core.samplers.uncertain import Uncertain
 from core.samplers.uniform import Uniform
 from core.samplers.varied import Varied
 from core.scores import Scores
-from core.spec import BadInput
 from core.tangent import tangent_of
 
 SIZES = {"train": 25, "target": 20}

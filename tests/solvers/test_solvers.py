@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.report import Report
+from core.engine.report import Report
 from core.solvers import SOLVERS, Auto, Dual, Identity
 from core.solvers.cg import CG
 from core.solvers.exact import Exact

@@ -5,10 +5,10 @@ import pytest
 from core.backbones.checkpoint import Checkpoint
 from core.backbones.fresh import Fresh
 from core.corpus import Corpus
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
 from core.experiments import Gather, Load, Pretrain
-from core.making import make
-from core.report import Report
-from core.store import Store
 
 NANO = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core import chem
 from core.backbones import Pretrained, Untrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.history import keys_read, labels_learned, read_before
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
+from core.chem import molecules as chem
 from core.corpus import Corpus
+from core.engine.make import make
+from core.engine.report import SILENT, Report
+from core.engine.spec import read_json
+from core.engine.store import Store
 from core.experiments import Gather, Load, Pretrain, settled
-from core.making import make
-from core.report import SILENT, Report
-from core.spec import read_json
-from core.store import Store
 
 
 def test_the_card_says_what_was_read_how_and_how_well(recipe: Pretrain, corpus: Corpus, made: Checkpoint) -> None:

@@ -15,13 +15,13 @@ from core.backbones.history import labels_learned
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
 from core.corpus import Corpus
+from core.engine.make import make
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
 from core.experiments import Pretrain
-from core.making import make
 from core.objective import Objective
 from core.reading import Resident, reader, size
-from core.report import SILENT, Cancelled, Report
-from core.spec import BadInput
-from core.store import Store
 
 CPU = torch.device("cpu")
 PARTS = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}

@@ -1,0 +1,1 @@
+"""Molecules as RDKit sees them."""

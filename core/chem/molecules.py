@@ -1,0 +1,236 @@
+"""SMILES and what RDKit makes of them: molecules, names, scaffolds, fingerprints, descriptors.
+
+A molecule is RDKit's `Mol`; its name is its canonical isomeric SMILES. RDKit's log is kept off the terminal: why a
+string is no molecule is the message of the `BadInput` instead.
+"""
+
+import functools
+import logging
+import re
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from rdkit import Chem, DataStructs, rdBase
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from core.engine.spec import BadInput
+
+BITS = 2048
+RADIUS = 2
+LONGEST = 5000  # characters; RDKit writes SMILES recursively, and some tens of thousands of atoms end the process
+BLOCK = 2048  # rows of a fingerprint product at a time
+
+
+class _Reasons(logging.Handler):
+    """Keeps what RDKit logs, for each thread its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = getattr(self.here, "lines", None)
+        message = re.match(r"\[[\d:]+\] (.+)", record.getMessage())  # a clock; stack traces have none
+        if message and lines is not None and len(lines) < 100:
+            lines.append(message[1].strip())
+
+    def start(self) -> None:
+        self.here.lines = []
+
+    def reason(self) -> str:
+        """The first thing said, without its prefix; and where in the string."""
+        said = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in self.here.lines]
+        where = next((match[1] for line in said if (match := re.search(r"around position (\d+)", line))), "")
+        first = next((line.rstrip(": ") for line in said if line), "RDKit gives no reason")
+        return f"{first} (near character {where})" if where else first
+
+
+rdBase.LogToPythonLogger()
+_reasons = _Reasons()
+_logger = logging.getLogger("rdkit")
+_logger.handlers, _logger.propagate = [_reasons], False
+
+MARKED = re.compile(r"@+(?:(?:TH|AL|SP|TB|OH)\d+)?|[/\\]|(\[)\d+")  # stereo marks and isotopes in a SMILES
+_generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+
+
+def parse(smiles: str) -> Chem.Mol:
+    """The molecule a SMILES stands for, hydrogens implicit. A CXSMILES tail (` |…|`) is read, another tail refused.
+
+    Raises `BadInput` with RDKit's reason.
+    """
+    if not isinstance(smiles, str) or not smiles.strip():
+        raise BadInput("the SMILES is empty")
+    text = smiles.strip()
+    core, *tail = text.split(maxsplit=1)  # RDKit would read up to a tab or a line end and pass over the rest
+    if tail and not (text[len(core)] == " " and tail[0].startswith("|")):
+        raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
+    if len(core) > LONGEST:
+        raise BadInput(f"the SMILES has {len(core):,} characters, more than the {LONGEST:,} that are read")
+    _reasons.start()
+    molecule = Chem.MolFromSmiles(text)
+    if molecule is None:
+        raise BadInput(f"no molecule: {_reasons.reason()}")
+    return molecule
+
+
+def records(text: str) -> list[Chem.Mol | str]:
+    """The molecules of an SD file's text in order; in place of one that cannot be read, the reason."""
+    supplier = Chem.SDMolSupplier()
+    supplier.SetData(text)
+    found: list[Chem.Mol | str] = []
+    for place in range(len(supplier)):
+        _reasons.start()
+        molecule = supplier[place]
+        if molecule is not None and molecule.GetNumAtoms() > LONGEST:
+            molecule = f"the molecule has more than {LONGEST:,} atoms"
+        found.append(molecule if molecule is not None else _reasons.reason())
+    return found
+
+
+def canonical(smiles: str) -> str:
+    """The canonical isomeric SMILES. Raises `BadInput` with RDKit's reason."""
+    return Chem.MolToSmiles(parse(smiles))
+
+
+def named(smiles: str) -> tuple[str, str]:
+    """The canonical isomeric SMILES and "", or "" and the reason why there is none."""
+    try:
+        return canonical(smiles), ""
+    except BadInput as error:
+        return "", str(error)
+
+
+def written(molecule: Chem.Mol) -> str:
+    """The canonical isomeric SMILES of a molecule."""
+    return Chem.MolToSmiles(molecule)
+
+
+def respelled(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
+    """`count` SMILES of a molecule from random orders of its atoms, stereo marks kept; some may be alike."""
+    seed = 1 + seed % (2**31 - 1)  # RDKit takes 0 for "go on where the last one stopped", and no more than 31 bits
+    return list(Chem.MolToRandomSmilesVect(molecule, count, seed)) if count else []
+
+
+@functools.lru_cache(maxsize=200_000)
+def flat_key(smiles: str) -> str:
+    """Canonical SMILES of the graph without stereo marks and isotopes: stereoisomers share it. Raises `BadInput`."""
+    return Chem.MolToSmiles(_flat(smiles))
+
+
+@functools.lru_cache(maxsize=200_000)
+def scaffold(smiles: str) -> str:
+    """Stereo-free SMILES of the ring systems and what links them; "" for a molecule without a ring.
+
+    Bemis & Murcko (1996), doi:10.1021/jm9602928. Raises `BadInput`.
+    """
+    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(_flat(smiles)))
+
+
+def fingerprints(smiles: Sequence[str], counted: bool = False) -> np.ndarray:
+    """Morgan bits of radius 2, without chirality: uint8 (n, 2048), 0 or 1. Raises `BadInput`.
+
+    `counted`: how often each pattern occurs, 255 at most. The last 50,000 molecules are remembered.
+    """
+    found = np.zeros((len(smiles), BITS), np.uint8)
+    for row, text in enumerate(smiles):
+        places, counts = _patterns(text)
+        found[row, places] = counts if counted else 1
+    return found
+
+
+@functools.lru_cache(maxsize=50_000)
+def _patterns(smiles: str) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a fingerprint that are not 0, and how often each occurs."""
+    counts = _generator.GetCountFingerprintAsNumPy(parse(smiles))
+    places = np.flatnonzero(counts)
+    return places.astype(np.uint16), np.minimum(counts[places], 255).astype(np.uint8)
+
+
+def bit_vectors(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
+    """The same bits as RDKit's own vectors, for its pickers. Raises `BadInput`."""
+    found = []
+    for text in smiles:
+        vector = DataStructs.ExplicitBitVect(BITS)
+        vector.SetBitsFromList(_patterns(text)[0].tolist())
+        found.append(vector)
+    return found
+
+
+def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Shared bits over all bits, float32 (n, m), of fingerprints (n, 2048) and (m, 2048); 0 where both have none."""
+    a, b = a.astype(np.float32), b.astype(np.float32)  # counts stay exact, and the product is one BLAS call
+    both = a @ b.T
+    either = a.sum(1)[:, None] + b.sum(1)[None, :] - both
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+
+def nearest(smiles: Sequence[str], others: Sequence[str], count: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` most similar of `others` for each of `smiles`, nearest first; ties go to the earlier one.
+
+    Indices int (n, c) and Tanimoto similarities float32 (n, c), c = min(count, len(others)). A molecule that is in
+    both finds itself. Cost: n × m products of 2048 bits, a block at a time.
+    """
+    if count < 1:
+        raise BadInput(f"nearest wants at least 1 neighbour, got {count}")
+    a, b = fingerprints(smiles), fingerprints(others)
+    indices = np.zeros((len(a), 0), int)
+    similarities = np.zeros((len(a), 0), np.float32)
+    for start in range(0, len(b), BLOCK):
+        fresh = np.vstack(
+            [tanimoto(a[row : row + BLOCK], b[start : start + BLOCK]) for row in range(0, len(a) or 1, BLOCK)]
+        )
+        places = np.broadcast_to(np.arange(start, start + fresh.shape[1]), fresh.shape)
+        similarities, indices = np.hstack([similarities, fresh]), np.hstack([indices, places])
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+        similarities, indices = (np.take_along_axis(each, order, axis=1) for each in (similarities, indices))
+    return indices, similarities
+
+
+def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
+    """All of RDKit's 2D descriptors, float64 (n, about 200), a row a molecule; NaN where one is undefined or infinite.
+
+    Some milliseconds a molecule. Raises `BadInput`.
+    """
+    from rdkit.Chem import Descriptors
+
+    names = [name for name, _ in Descriptors.descList]
+    rows = [Descriptors.CalcMolDescriptors(parse(text), missingVal=np.nan, silent=True) for text in smiles]
+    values = np.array([[row[name] for name in names] for row in rows], float).reshape(len(rows), len(names))
+    values[~np.isfinite(values)] = np.nan
+    return pd.DataFrame(values, columns=names)
+
+
+def as_sdf(smiles: Sequence[str], properties: Mapping[str, Sequence[float]] | None = None) -> str:
+    """The molecules as the text of an SD file, laid out flat, with these numbers beside each; NaN is left out."""
+    import io
+
+    from rdkit.Chem import rdDepictor
+
+    text = io.StringIO()
+    writer = Chem.SDWriter(text)
+    for row, one in enumerate(smiles):
+        molecule = parse(one)
+        rdDepictor.Compute2DCoords(molecule)
+        molecule.SetProp("_Name", one)
+        for name, values in (properties or {}).items():
+            if np.isfinite(values[row]):
+                molecule.SetProp(name, f"{values[row]:.10g}")
+        writer.write(molecule)
+    writer.close()
+    return text.getvalue()
+
+
+def _flat(smiles: str) -> Chem.Mol:
+    """The molecule without stereo marks and isotopes."""
+    if "|" not in smiles:
+        return parse(MARKED.sub(r"\1", smiles))  # a third of the time that taking marks off a molecule takes
+    molecule = parse(smiles)  # a tail may hold marks of its own
+    for atom in molecule.GetAtoms():
+        atom.SetIsotope(0)
+    molecule = Chem.RemoveHs(molecule)  # deuterium was an atom of its own
+    Chem.RemoveStereochemistry(molecule)
+    return molecule

@@ -1,0 +1,111 @@
+"""Writing for good: plain JSON, files that the disk holds before anyone is told, and what a full disk says."""
+
+import contextlib
+import errno
+import functools
+import json
+import math
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from core.engine.spec import BadInput
+
+LIBRARIES = ("molsway", "torch", "transformers", "peft", "numpy", "pandas", "rdkit", "scikit-learn", "safetensors")
+
+
+class StoreFull(BadInput):
+    """The disk has no room for what was to be written."""
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON of numbers, arrays and what holds them; NaN and infinities become None."""
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # of numpy and torch, arrays and single numbers alike
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error, of whichever library, says that the disk is full."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        words in str(error).lower() for words in ("no space left on device", "quota exceeded", "disk is full")
+    )
+
+
+def is_closed(error: BaseException) -> bool:
+    """Whether an error says that something may not be read or written, not that it failed."""
+    return isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def full(root: Path) -> StoreFull:
+    """The error to raise, with what is free on the disk of `root`."""
+    free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free / 1e6
+    return StoreFull(
+        f"the disk of {root} is full: {free:,.0f} MB free; free some or choose another --cache; nothing was lost"
+    )
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of python and of the libraries that are installed; imports none of them."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+@contextlib.contextmanager
+def room(root: Path) -> Iterator[None]:
+    """Turn whatever a full disk raises inside into `StoreFull`."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error) or isinstance(error, StoreFull):
+            raise
+        raise full(root) from error
+
+
+def write(path: Path, value: Any) -> None:
+    """A file of JSON that people can read, the same for the same value."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def settle(draft: Path) -> None:
+    """Have the disk itself hold every file and folder of the draft."""
+    for path in (*draft.rglob("*"), draft):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a folder for good. Raises FileExistsError if `target` is a folder with something in it."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(error.errno, "there already", str(target)) from None
+        raise
+    _sync(target.parent)
+    _sync(target.parent.parent)  # the parent itself may be new

@@ -1,0 +1,189 @@
+"""The line of jobs on disk, shared by every process that opens it: what waits, runs, is done, failed or was stopped."""
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from core.engine import key_value
+from core.engine.progress import Track
+from core.engine.spec import BadInput, Spec
+from core.engine.store import Store, checked
+
+ENDED = ("done", "failed", "cancelled", "interrupted")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """How a recipe fares. Times are unix seconds (0.0: not yet), `eta` the seconds left (None: not known yet)."""
+
+    key: str
+    kind: str
+    title: str
+    spec: str  # JSON
+    state: str = "waiting"  # running, done, failed, cancelled, interrupted
+    cancelling: bool = False  # someone asked for it to stop; it will at its next report
+    fraction: float = 0.0
+    message: str = ""
+    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)  # the latest; kind, title, key of the part
+    submitted: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    heartbeat: float = 0.0  # when it last said something
+    eta: float | None = None
+    error: str = ""
+    traceback: str = ""
+    runs: int = 0  # how often it was begun
+
+    @property
+    def live(self) -> bool:
+        return self.state not in ENDED
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Job":
+        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls) if field.name in row})
+
+
+class Line:
+    """The ledger of jobs of the cache folder `root`. Every method may be called from any thread and any process."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.store = Store(root)
+        self.root = self.store.root
+        self._rows = key_value.opened(self.root / "line")
+        self._bell = threading.Event()  # rung when there is something new to work on
+        self._stops: dict[str, threading.Event] = {}  # of jobs that run in this process
+
+    def submit(self, spec: Spec) -> Job:
+        """Put a recipe in the line, once: one that waits or runs stays as it is, one that is made already is done."""
+        with self._rows.transact(retry=True):
+            old, now, made = self.job(spec.key), time.time(), self.store.has(spec)
+            if old and (old.live or (old.state == "done" and made)):
+                return old
+            job = Job(spec.key, spec.kind, spec.title, spec.text, submitted=now, runs=old.runs if old else 0)
+            if made:
+                return self._keep(job, state="done", fraction=1.0, started=now, ended=now)
+            if old and old.state == "done":  # its product was deleted: the story begins anew
+                Track(self.root, spec.key).clear()
+            return self._join(job)
+
+    def resume(self, key: str) -> Job:
+        """Put a failed, cancelled or interrupted job back in the line; it goes on from what it had checkpointed."""
+        with self._rows.transact(retry=True):
+            job = self._known(key)
+            return self._join(job) if job.state in ENDED and job.state != "done" else job
+
+    def cancel(self, key: str) -> Job:
+        """A waiting job is cancelled at once, a running one at its next report; an ended one stays as it is."""
+        with self._rows.transact(retry=True):
+            job = self._known(key)
+            if job.state == "waiting":
+                self._waiting([other for other in self._waiting() if other != key])
+                job = self._keep(job, state="cancelled", ended=time.time(), message="cancelled before it began")
+            elif job.state == "running":
+                job = self._keep(job, cancelling=True)
+        if job.cancelling and (stop := self._stops.get(key)):
+            stop.set()
+        return job
+
+    def forget(self, key: str) -> None:
+        """Take an ended job out of the line, with its track and its checkpoints; its product stays in the store."""
+        with self._rows.transact(retry=True):
+            if self._known(key).live:
+                raise BadInput(f"the job {key} has not ended; cancel it first")
+            self._rows.delete(["job", key])
+        Track(self.root, key).clear()
+        self.store.forget(key)
+
+    def job(self, key: str) -> Job | None:
+        row = self._rows.get(["job", checked(key)])
+        return None if row is None else Job.read(row)
+
+    def jobs(self) -> list[Job]:
+        """All jobs, the one submitted last first."""
+        found = (self.job(name[1]) for name in list(self._rows) if name[0] == "job")
+        return sorted((job for job in found if job), key=lambda job: (job.submitted, job.key), reverse=True)
+
+    def position(self, key: str) -> int | None:
+        """How many waiting jobs are before this one; None if it does not wait."""
+        waiting = self._waiting()
+        return waiting.index(key) if key in waiting else None
+
+    def track(self, key: str) -> list[dict[str, Any]]:
+        """What a job told on its way: points of time (unix s), fraction, message and numbers, oldest first."""
+        return Track(self.root, checked(key)).points()
+
+    def close(self) -> None:
+        self._rows.close()
+
+    # What a worker calls, and only while it owns the folder.
+
+    def take(self) -> Job | None:
+        """The next waiting job, from now on running."""
+        if not self._waiting():
+            return None
+        with self._rows.transact(retry=True):
+            key, *others = self._waiting() or [None]
+            self._waiting(others)
+            job = self.job(key) if key else None
+            if job is None:
+                return None
+            self._stops[key] = threading.Event()
+            now = time.time()
+            return self._keep(job, state="running", started=now, heartbeat=now, runs=job.runs + 1, message="beginning")
+
+    def update(self, key: str, **news: Any) -> Job:
+        """Write how a job fares. Notices on the way that another process wants it to stop."""
+        with self._rows.transact(retry=True):
+            job = self._keep(self._known(key), **news)
+        if job.cancelling:
+            self.stop(key).set()
+        return job
+
+    def stop(self, key: str) -> threading.Event:
+        """Set when the running job shall stop."""
+        return self._stops.setdefault(key, threading.Event())
+
+    def end(self, key: str, state: str, **news: Any) -> Job:
+        self._stops.pop(key, None)
+        return self.update(key, state=state, cancelling=False, ended=time.time(), eta=None, **news)
+
+    def interrupt(self) -> list[Job]:
+        """Mark what a worker that is gone had left running."""
+        left = [job for job in self.jobs() if job.state == "running"]
+        for job in left:
+            if job.cancelling:
+                self.end(job.key, "cancelled")
+            else:
+                self.end(job.key, "interrupted", error="the process that ran it ended; resume it to go on")
+        return left
+
+    def wait(self, seconds: float) -> None:
+        """Until a job is submitted here, or for `seconds`."""
+        self._bell.wait(seconds)
+        self._bell.clear()
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    def _known(self, key: str) -> Job:
+        job = self.job(key)
+        if job is None:
+            raise BadInput(f"the line has no job with key {key}")
+        return job
+
+    def _join(self, job: Job) -> Job:
+        self._waiting([*self._waiting(), job.key])
+        self.ring()
+        return self._keep(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs))
+
+    def _keep(self, job: Job, **news: Any) -> Job:
+        job = dataclasses.replace(job, **news)
+        self._rows.set(["job", job.key], dataclasses.asdict(job))
+        return job
+
+    def _waiting(self, keys: list[str] | None = None) -> list[str]:
+        if keys is not None:
+            self._rows.set("waiting", keys)
+        return self._rows.get("waiting", [])

@@ -1,0 +1,240 @@
+"""What is kept: one folder for each finished recipe, `root/<kind>/<key>/{spec.json, made.json, product files}`.
+
+A product is written into a draft folder, which is then renamed: readers see all of it or nothing.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.engine import spec as recipes
+from core.engine.files import files, plain, rename, room, settle, versions, write
+from core.engine.spec import BadInput, Spec
+
+ROOMS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # folders of the root that are no kind
+
+
+class Damaged(BadInput):
+    """A product's folder is not as it was written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A product in the store, known without reading it. `made` is in ISO format (UTC), `seconds` what it took."""
+
+    kind: str
+    key: str
+    title: str
+    made: str
+    seconds: float
+    bytes: int
+    folder: Path
+    device: str = ""
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)  # what the product said of itself
+    damaged: str = ""  # what is wrong with the folder, if something is
+
+    @functools.cached_property
+    def spec(self) -> Spec:
+        """The recipe. Raises `BadInput` where this version does not know it any more, `Damaged` where it is gone."""
+        return recipes.read_json(_read(self.folder / "spec.json", self.key))
+
+
+class Store:
+    """Finished products below `root`, by kind and key. Safe for several processes at once."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).resolve()
+        self.files = self.root / "files"  # imported tables, by digest
+        try:
+            with room(self.root):
+                self.files.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{root} cannot be a cache: {error.strerror}; choose another --cache") from None
+
+    def folder(self, what: Spec | str) -> Path:
+        """Where the product of a recipe lies or would lie; of a key: where it lies. Raises `BadInput`."""
+        if isinstance(what, Spec):
+            if what.kind in ROOMS or not re.fullmatch(r"[a-z][a-z0-9_-]*", what.kind):
+                raise BadInput(f"{what.kind!r} cannot be the kind of a recipe; a kind is a word of a-z, 0-9, - and _")
+            return self.root / what.kind / checked(what.key)
+        found = next((folder for folder in self._folders() if folder.name == checked(what)), None)
+        if found is None:
+            raise BadInput(f"the store has no product with key {what}; `python -m core list` names what it has")
+        return found
+
+    def has(self, spec: Spec) -> bool:
+        return self.folder(spec).is_dir()
+
+    def get(self, spec: Spec) -> Any:
+        """The product, read. Raises `Damaged` if a file of it is missing or cut short."""
+        folder = self.folder(spec)
+        for name, size in self._note(folder)["files"].items():
+            if not (folder / name).is_file() or (folder / name).stat().st_size != size:
+                raise _damaged(spec.key, f"{name} is missing or was changed")
+        try:
+            return spec.product.load(folder)
+        except BadInput:
+            raise
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
+
+    def put(self, spec: Spec, product: Any, seconds: float) -> Path:
+        """Keep a product that took `seconds` to make; the first one kept under a key stays. Raises `StoreFull`."""
+        folder = self.folder(spec)
+        draft = self.root / "drafts" / f"{spec.key}-{secrets.token_hex(4)}"
+        try:
+            with room(self.root):
+                draft.mkdir(parents=True)
+                product.save(draft)
+                summary = plain(product.summary())
+                sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in files(draft)}
+                write(draft / "spec.json", recipes.as_json(spec))
+                note = {
+                    "key": spec.key,
+                    "kind": spec.kind,
+                    "title": spec.title,
+                    "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "seconds": round(seconds, 3),
+                    "bytes": sum(sizes.values()),
+                    "device": str(summary.get("device") or ""),
+                    "versions": versions(),
+                    "summary": summary,
+                    "files": sizes,
+                }
+                write(draft / "made.json", note)
+                settle(draft)
+                folder.parent.mkdir(exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # someone else kept it first
+                    rename(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(self.root / "scratch" / spec.key, ignore_errors=True)
+        return folder
+
+    def scratch(self, spec: Spec) -> Path:
+        """A folder for the checkpoints of a recipe; it outlives interruptions, until the product is kept."""
+        folder = self.root / "scratch" / checked(spec.key)
+        with room(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def entries(self) -> list[Entry]:
+        """What is kept, newest first."""
+        return sorted(map(self._entry, self._folders()), key=lambda entry: (entry.made, entry.key), reverse=True)
+
+    def latest(self, kind: str) -> Entry | None:
+        return next((entry for entry in self.entries() if entry.kind == kind), None)
+
+    def find(self, prefix: str) -> Entry:
+        """The one entry whose key begins with `prefix`. Raises `BadInput` if there is none or more than one."""
+        if not re.fullmatch(r"[0-9a-f]{1,16}", prefix):
+            raise BadInput(f"a key is 16 digits of 0-9 and a-f, or their beginning; got {prefix!r:.80}")
+        found = [folder for folder in self._folders() if folder.name.startswith(prefix)]
+        if len(found) != 1:
+            names = ", ".join(f"{folder.parent.name} {folder.name}" for folder in found[:5]) or "none"
+            raise BadInput(f"{prefix} begins the key of {len(found)} products ({names}); give more or other digits")
+        return self._entry(found[0])
+
+    def delete(self, key: str) -> None:
+        """Remove a product, and what its recipe had checkpointed. Raises `BadInput` if the store lacks it."""
+        trash = self.root / "trash" / f"{key}-{secrets.token_hex(4)}"
+        folder = self.folder(key)
+        trash.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # someone else deleted it first
+            rename(folder, trash)  # gone for every reader at once; the files follow
+        shutil.rmtree(trash, ignore_errors=True)
+        self.forget(key)
+
+    def forget(self, key: str) -> None:
+        """Remove what the recipe of this key had checkpointed."""
+        shutil.rmtree(self.root / "scratch" / checked(key), ignore_errors=True)
+
+    def export(self, key: str, folder: Path | str) -> Path:
+        """Copy a product's files into `folder`, which has to be new or empty. Raises `BadInput`."""
+        source = self.folder(key)
+        with self.away(folder) as target:
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        return target
+
+    @contextlib.contextmanager
+    def away(self, folder: Path | str) -> Iterator[Path]:
+        """A folder outside the cache, new or empty: what is written there is all there or not. Raises `BadInput`."""
+        target = Path(folder).resolve()
+        if target.is_relative_to(self.root):
+            raise BadInput(f"{folder} lies inside the cache; export to a folder outside it")
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise BadInput(f"{folder} is there already and not empty; name a new folder")
+        there = target.is_dir()
+        try:
+            with room(target):
+                target.mkdir(parents=True, exist_ok=True)
+                yield target
+        except BaseException as error:  # half a product is none
+            for inner in (*target.glob("*"), *([] if there else [target])):
+                shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+            if isinstance(error, OSError):
+                raise BadInput(f"{folder} cannot be written: {error.strerror}; name another folder") from None
+            raise
+
+    def sweep(self, days: float = 30.0) -> None:
+        """Remove what crashes left: drafts of over an hour ago, trash, and scratch untouched for `days`."""
+        for name, age in (("drafts", 3600.0), ("trash", 0.0), ("scratch", days * 86400.0)):
+            for folder in (self.root / name).glob("*"):
+                with contextlib.suppress(OSError):  # someone else is at it
+                    touched = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+                    if time.time() - touched > age:
+                        shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> Iterator[Path]:
+        for folder in self.root.glob("*/*"):
+            ours = folder.parent.name not in ROOMS and re.fullmatch(r"[0-9a-f]{16}", folder.name)
+            if ours and folder.is_dir() and not folder.is_symlink():
+                yield folder
+
+    def _note(self, folder: Path) -> dict[str, Any]:
+        try:
+            note = json.loads(_read(folder / "made.json", folder.name))
+            if not isinstance(note, dict) or not isinstance(note.get("files"), dict):
+                raise ValueError("it lists no files")
+        except ValueError as error:
+            if isinstance(error, BadInput):
+                raise
+            raise _damaged(folder.name, f"made.json cannot be read: {error}") from None
+        return note
+
+    def _entry(self, folder: Path) -> Entry:
+        head = {"kind": folder.parent.name, "key": folder.name, "folder": folder}
+        nothing = {"title": folder.parent.name, "made": "", "seconds": 0.0, "bytes": 0}
+        try:
+            note = self._note(folder)
+        except Damaged as error:
+            return Entry(**head, **nothing, damaged=str(error))
+        return Entry(**head, **{name: note.get(name, other) for name, other in nothing.items()},
+                     device=note.get("device", ""), summary=note.get("summary", {}))  # fmt: skip
+
+
+def checked(key: str) -> str:
+    """The key, if it is one: so that no path is ever built from anything else."""
+    if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{16}", key):
+        raise BadInput(f"a key is 16 digits of 0-9 and a-f; got {key!r:.80}")
+    return key
+
+
+def _damaged(key: str, what: str) -> Damaged:
+    return Damaged(f"the product {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again")
+
+
+def _read(path: Path, key: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise _damaged(key, f"{path.name} is missing or cannot be read") from None

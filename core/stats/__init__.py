@@ -1,0 +1,1 @@
+"""Metrics, and how sure they are (numpy alone)."""

@@ -1,0 +1,43 @@
+"""Freed memory is kept while a run lasts, and given back after it."""
+
+import resource
+
+import numpy as np
+import psutil
+import pytest
+
+from core.engine import memory
+
+pytestmark = pytest.mark.skipif(not memory.keep(), reason="the C library is not glibc")
+MEBIBYTE = 1 << 20
+
+
+def faults() -> int:
+    """Pages that this process was given so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def test_what_is_freed_serves_the_next_step() -> None:
+    for _ in range(3):
+        np.ones(8 * MEBIBYTE, np.uint8)
+    before = faults()
+    for _ in range(20):
+        np.ones(8 * MEBIBYTE, np.uint8)
+    assert faults() - before < 8 * MEBIBYTE / resource.getpagesize()  # fewer than one such array has
+
+
+def test_a_release_gives_back_what_nobody_holds() -> None:
+    held = [np.ones(MEBIBYTE, np.uint8) for _ in range(400)]
+    kept = held[-1]  # a piece at the end keeps those before it from being trimmed as the top of the heap
+    del held
+    before = psutil.Process().memory_info().rss
+    memory.release()
+    assert before - psutil.Process().memory_info().rss > 300 * MEBIBYTE
+    assert kept.all()
+
+
+def test_what_is_free_shrinks_by_what_is_held() -> None:
+    before = memory.free()
+    held = np.ones(512 * MEBIBYTE, np.uint8)
+    assert before - memory.free() > 256 * MEBIBYTE
+    assert len(held) and 0 < before < psutil.virtual_memory().total

@@ -1,0 +1,99 @@
+"""Intervals hold what they promise, also where it is hard; probabilities are put between two numbers."""
+
+import numpy as np
+import pytest
+
+from core.stats.conformal import FEWEST, Intervals, share, venn_abers
+
+
+def hard(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (n,) that grow with the first of two signs (n, 2); the second says nothing."""
+    random = np.random.default_rng(seed)
+    signs = random.uniform(0, 1, (n, 2))
+    return np.abs(random.normal(0, np.exp(2 * signs[:, 0]), n)), signs
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("n", [40, 400])
+def test_they_hold_as_many_as_they_promise(n: int, level: float) -> None:
+    shares = []
+    for seed in range(150):
+        errors, signs = hard(n, seed)
+        new, where = hard(200, 10_000 + seed)
+        shares.append(np.mean(new <= Intervals.of(errors, signs, level).half(where)))
+    assert level - 0.025 < np.mean(shares) < level + 0.04
+
+
+def test_they_hold_as_many_where_it_is_hard() -> None:
+    errors, signs = hard(1000, 0)
+    new, where = hard(5000, 1)
+    one_width = Intervals.of(errors, signs[:, :0], 0.9).half(where[:, :0])
+    half = Intervals.of(errors, signs, 0.9).half(where)
+    difficult = where[:, 0] > 2 / 3
+    assert np.ptp(one_width) == 0 and np.mean(new[difficult] <= one_width[difficult]) < 0.82
+    assert 0.84 < np.mean(new[difficult] <= half[difficult]) < 0.94
+    assert 0.86 < np.mean(new[~difficult] <= half[~difficult]) < 0.94
+
+
+def test_a_sign_that_says_nothing_costs_little() -> None:
+    random = np.random.default_rng(3)
+    widths = []
+    for _ in range(60):
+        errors, signs = np.abs(random.normal(size=100)), random.normal(size=(100, 2))
+        plain = Intervals.of(errors, signs[:, :0], 0.9).half(np.zeros((1, 0)))[0]
+        widths.append(Intervals.of(errors, signs, 0.9).half(random.normal(size=(300, 2))).mean() / plain)
+    assert np.mean(widths) < 1.08
+
+
+def test_beyond_what_was_seen_the_width_stays() -> None:
+    errors, signs = hard(200, 5)
+    found = Intervals.of(errors, signs, 0.9)
+    edge = np.array([[signs[:, 0].max(), signs[0, 1]]])
+    beyond = np.array([[100.0, signs[0, 1]]])
+    assert found.half(beyond) == pytest.approx(found.half(edge)) and found.half(edge)[0] > np.median(found.half(signs))
+
+
+def test_what_is_too_few_is_none() -> None:
+    errors, signs = hard(FEWEST, 0)
+    assert Intervals.of(errors, signs, 0.9) is not None
+    assert Intervals.of(errors[1:], signs[1:], 0.9) is None
+    assert Intervals.of(errors, signs, 0.99) is None  # of 20 errors none is the hundredth
+
+
+def test_errors_of_nothing_and_signs_that_are_all_the_same_do_no_harm() -> None:
+    found = Intervals.of(np.zeros(50), np.ones((50, 2)), 0.9)
+    assert found is not None and found.half(np.ones((3, 2))).tolist() == [0, 0, 0]
+
+
+def test_a_probability_lies_between_two_numbers() -> None:
+    random = np.random.default_rng(0)
+    truth = random.uniform(0, 1, 4000)
+    labels = (random.uniform(size=4000) < truth).astype(float)
+    bold = 1 / (1 + np.exp(-3 * np.log(truth / (1 - truth))))  # sure of itself beyond reason
+    wanted = np.array([0.02, 0.5, 0.98])
+    low, high = venn_abers(labels[:1000], bold[:1000], wanted)
+    assert (low <= high).all() and (high - low < 0.15).all()
+    honest = 1 / (1 + np.exp(-np.log(wanted / (1 - wanted)) / 3))
+    assert np.abs((low + high) / 2 - honest).max() < 0.1
+    low, high = venn_abers(labels[:1000], bold[:1000], bold[1000:])
+    merged = high / (1 - low + high)
+
+    def loss(p: np.ndarray) -> float:
+        p = np.clip(p, 1e-7, 1 - 1e-7)
+        return -float(np.mean(labels[1000:] * np.log(p) + (1 - labels[1000:]) * np.log(1 - p)))
+
+    assert loss(merged) < loss(bold[1000:]) - 0.05
+
+
+def test_what_lies_in_one_gap_is_told_once_and_as_by_hand() -> None:
+    labels, known = np.array([0.0, 1.0]), np.array([0.2, 0.8])
+    low, high = venn_abers(labels, known, np.array([0.1, 0.2, 0.3, 0.5, 0.9]))
+    # added as a 0 above both it pulls the 1 down to a half; as a 1 below both it lifts the 0 to a half
+    assert low.tolist() == [0, 0, 0, 0, 0.5] and high.tolist() == [0.5, 0.5, 1, 1, 1]
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    found = share(np.array([True] * 9 + [False]))
+    assert (found["n"], found["share"]) == (10, 0.9)
+    assert found["low"] == pytest.approx(0.5958, abs=1e-4) and found["high"] == pytest.approx(0.9821, abs=1e-4)
+    assert share(np.zeros(0, bool))["share"] is None

@@ -1,0 +1,21 @@
+"""A number has the places that its noise leaves."""
+
+import pytest
+
+from core.stats.formatting import beside_noise, bounds, within
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "shown"),
+    [(0.14712, 0.0089, "0.1471 ± 0.0089"), (12345.6, 210.0, "12,346 ± 210"), (0.303, None, "0.303"),
+     (-0.5, 0.0, "−0.500"), (float("nan"), None, "–"), (None, None, "–"), (0.0, None, "0.0"), (2e-6, None, "2.00e−06"),
+     (0.669077, 1.4e-16, "0.669")],
+)  # fmt: skip
+def test_a_number_has_the_places_that_its_noise_leaves(value, noise, shown):
+    assert beside_noise(value, noise) == shown
+
+
+def test_an_interval_has_the_places_that_its_width_deserves():
+    assert within(0.61234, (0.5512, 0.6612)) == "0.612 (0.551 to 0.661)"
+    assert within(1.0, (-0.3, 1.7)) == "1.00 (−0.30 to 1.70)" and bounds((2.0, 2.0)) == "2.00 to 2.00"
+    assert within(0.61234, None) == "0.612" and within(None, None) == "–"

@@ -1,0 +1,83 @@
+"""Metrics against scikit-learn and scipy, and intervals against simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as reference
+
+from core.engine.spec import BadInput
+from core.stats import metrics
+
+
+def test_regression_metrics_agree_with_scikit_learn_and_skip_gaps() -> None:
+    generator = np.random.default_rng(0)
+    y = np.round(generator.normal(size=60), 1)
+    p = y + generator.normal(size=60)
+    gaps = np.concatenate([y, [np.nan, np.nan]])
+    found = metrics.measure("regression", gaps, np.concatenate([p, [50.0, -50.0]]))
+    assert found["n"] == 60
+    assert found["mse"] == pytest.approx(reference.mean_squared_error(y, p))
+    assert found["rmse"] == pytest.approx(reference.mean_squared_error(y, p) ** 0.5)
+    assert found["mae"] == pytest.approx(reference.mean_absolute_error(y, p))
+    assert found["r2"] == pytest.approx(reference.r2_score(y, p))
+    assert found["pearson"] == pytest.approx(stats.pearsonr(y, p)[0])
+    assert found["spearman"] == pytest.approx(stats.spearmanr(y, p)[0])
+
+
+def test_binary_metrics_agree_with_scikit_learn_with_ties() -> None:
+    generator = np.random.default_rng(1)
+    y = (generator.random(80) < 0.3).astype(float)
+    p = np.round(np.clip(0.3 * y + 0.6 * generator.random(80), 0, 1), 1)
+    found = metrics.measure("binary", y, p)
+    assert found["auroc"] == pytest.approx(reference.roc_auc_score(y, p))
+    assert found["average_precision"] == pytest.approx(reference.average_precision_score(y, p))
+    assert found["accuracy"] == pytest.approx(np.mean((p > 0.5) == y))
+
+
+def test_an_undefined_metric_is_none_not_a_number() -> None:
+    assert metrics.measure("regression", np.array([1.0, 1.0]), np.array([1.0, 2.0]))["r2"] is None
+    assert metrics.measure("regression", np.array([1.0, 2.0]), np.array([3.0, 3.0]))["spearman"] is None
+    assert metrics.measure("binary", np.ones(3), np.array([0.2, 0.3, 0.4]))["auroc"] is None
+    assert metrics.measure("regression", np.array([np.nan]), np.array([3.0])) == dict.fromkeys(metrics.REGRESSION) | {
+        "n": 0
+    }
+
+
+def test_the_interval_of_an_auroc_holds_it() -> None:
+    generator = np.random.default_rng(2)
+    flags = np.arange(100) < 25
+    score = generator.normal(size=100) + flags
+    value, low, high = metrics.auroc_interval(flags, score)
+    assert low < value < high and low > 0.55 and high < 0.95
+
+
+def arms(generator: np.random.Generator, gain: float, of_seed: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels (200,), and predictions (3, 200) of two arms whose errors differ in size and whose seeds differ in luck."""
+    y = generator.normal(size=200)
+    sizes = 1 + of_seed * generator.normal(size=(2, 3, 1))
+    errors = generator.normal(size=(2, 3, 200)) * sizes
+    return y, y + errors[0] * (1 + gain), y + errors[1]
+
+
+def test_arms_alike_are_rarely_told_apart_and_arms_unlike_are() -> None:
+    generator = np.random.default_rng(3)
+    verdicts = [metrics.paired_difference(*arms(generator, 0.0, 0.05), draws=200)["verdict"] for _ in range(60)]
+    assert verdicts.count("not distinguishable") >= 52  # 95 % of 60 is 57
+    assert metrics.paired_difference(*arms(generator, -0.5, 0.05))["verdict"] == "better"
+    assert metrics.paired_difference(*arms(generator, 0.5, 0.05))["verdict"] == "worse"
+
+
+def test_one_seed_gives_no_verdict() -> None:
+    y, a, b = arms(np.random.default_rng(4), -0.5, 0.0)
+    assert metrics.paired_difference(y, a[:1], b[:1])["verdict"].startswith("one seed")
+
+
+def test_one_test_molecule_tells_no_difference() -> None:
+    with pytest.raises(BadInput, match="1 test molecules have a label"):
+        metrics.paired_difference(np.array([1.0, np.nan]), np.zeros((2, 2)), np.ones((2, 2)))
+
+
+def test_metrics_have_the_names_that_readers_know() -> None:
+    assert set(metrics.WORDS) == {*metrics.REGRESSION, *metrics.BINARY}
+    assert metrics.called("rmse") == "RMSE" and metrics.called("auroc", "binary") == "AUROC"
+    assert metrics.called("rmse", "binary") == "root Brier score"
