@@ -166,8 +166,8 @@ def export(options: argparse.Namespace) -> Any:
     if options.form == "run":
         store.export(entry.key, options.folder)
     elif options.form == "report":
-        from core.comparison import Comparison
-        from core.document import document
+        from core.figures.html_report import document
+        from core.results.comparison import Comparison
 
         if not isinstance(found := store.get(entry.spec), Comparison):
             raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}; a report is of a study, which compares arms")

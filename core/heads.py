@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.engine.spec import BadInput
-from core.mixture import Learning, Tables
+from core.results.mixture import Learning, Tables
 
 HEADS, WEIGHTS = "heads.json", "heads.safetensors"
 QUARTILES = 1.349  # standard deviations between the quartiles of a normal distribution

@@ -16,7 +16,7 @@ from core.engine.spec import BadInput, as_json
 from core.learners import LEARNERS
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 ABOUT = "learner.json"
 PROBES = 32  # molecules whose predictions are kept, to know the models again by

@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 
 from core.committee import load
 from core.engine.spec import BadInput
-from core.fits import Fit
 from core.methods import adapters
 from core.predictor import SCALERS, Predictor
+from core.results.fit import Fit
 
 HEAD = "head.safetensors"
 ABOUT = """# {title}

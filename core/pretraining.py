@@ -100,7 +100,7 @@ def among(options: argparse.Namespace) -> dict[str, Any]:
     from core.backbones import Pretrained
     from core.backbones.checkpoint import KEYS
     from core.backbones.history import keys_read, labels_learned, place
-    from core.corpus import among as met
+    from core.data.corpus import among as met
 
     run = _kept(options, options.checkpoint)
     folder = run.folder / "backbone" if run else place(Pretrained(options.checkpoint))
@@ -132,9 +132,9 @@ def among(options: argparse.Namespace) -> dict[str, Any]:
 
 def molecules(source: str, column: str, options: argparse.Namespace) -> tuple[list[str], int]:
     """Canonical SMILES of the rows of a table, each molecule once, and how many rows have none. Raises `BadInput`."""
+    from core.data.readers import guess_smiles, read_table
     from core.engine.report import SILENT
     from core.experiments import Load
-    from core.tables import guess_smiles, read_table
 
     where, _, name = source.partition(":")
     if where in ("bundled", "hub"):

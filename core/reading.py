@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.corpus import Corpus
+from core.data.corpus import Corpus
 from core.devices import ROUND, onto
 
 ENDS = ("<bos>", "<eos>", "<pad>")

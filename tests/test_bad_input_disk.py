@@ -19,7 +19,7 @@ from core import benching, commands
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Load, Part
-from core.fits import Fit
+from core.results.fit import Fit
 from tests.test_bad_input import Said, ask, check_refused, left
 from tests.test_bad_input_runs import kinds, tuned, whole
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from core.data.readers import import_file, peek
 from core.engine.spec import BadInput
 from core.experiments import Load
-from core.tables import import_file, peek
 
 GOOD = "smiles,y\nCCO,1\nCCC,2\n"
 

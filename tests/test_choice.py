@@ -5,12 +5,12 @@ import pytest
 
 from core.chem import molecules as chem
 from core.choice import COVERED, landscape, overlap, spreads, told
-from core.choice_figures import landscape as drawn
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Landscape, Load, parts
+from core.figures.selection import landscape as drawn
 
 CHAINS = ["C" * n + "O" for n in range(3, 13)]
 RINGS = ["c1ccccc1" + "C" * n for n in range(1, 9)]

@@ -14,9 +14,9 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import FineTune, Load, parts, settled
-from core.fits import PARTS
 from core.methods import BitFit, Full, Head, LoRA
 from core.predictor import Predictor
+from core.results.fit import PARTS
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
 

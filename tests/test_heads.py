@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 from core.heads import Given, Head, Heads, load_heads
-from core.mixture import LEFT_OUT, Learning, Tables
+from core.results.mixture import LEFT_OUT, Learning, Tables
 
 
 class Mean(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core import learned
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 from core.learned import ABOUT, Learned
 from core.learners import LEARNERS, GradientBoosting, RandomForest, SupportVectors

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.pretrained import Pretrained
-from core.corpus import BYTES, among, key, read_keys, write_keys
+from core.data.corpus import BYTES, among, key, read_keys, write_keys
 
 TOLD = ("backbone", "recipe", "objective", "steps")  # of an earlier card, in the card of who went on from there
 TOLD_OF_CORPUS = ("digest", "molecules", "left_out", "labels", "recipe")

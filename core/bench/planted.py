@@ -9,7 +9,7 @@ import numpy as np
 
 from core.backbones import Pretrained
 from core.bench.tables import MINI, SMALL, TABLES, Case, case
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import Spec

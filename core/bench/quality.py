@@ -8,15 +8,15 @@ import numpy as np
 
 from core.backbones import Pretrained, Untrained
 from core.bench.tables import MINI, TABLES
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Load, parts, settled
-from core.fits import Fit
 from core.learners import GradientBoosting, RandomForest, SupportVectors
 from core.methods import Full, LoRA
+from core.results.fit import Fit
 
 SPLITS = ("random", "scaffold")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.backbones import Pretrained
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Load, Plant, parts
 

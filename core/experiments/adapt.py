@@ -11,7 +11,7 @@ from core.backbones import Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from core.committee import Committee, load, spread
-from core.data import Dataset
+from core.data.annotate_rows import Rows
+from core.data.dataset import Dataset
+from core.data.readers import guess_smiles, long_table
+from core.data.readers.shard_store import kept_beside, written
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 from core.experiments.mean_influence import mean_of
-from core.experiments.rows import Rows
-from core.experiments.shards import kept_beside, written
-from core.tables import guess_smiles, long_table
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time
 REVISION = 2  # raised when the same work comes to mean other numbers
@@ -34,10 +34,10 @@ def predict_file(
 ) -> dict[str, Any]:
     """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`.
 
-    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.calibration`, and `similarity` to the
+    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.results.calibration`, and `similarity` to the
     nearest training molecule; of an ensemble also `<task>_spread`: the standard deviation of its members.
     """
-    from core.calibration import Calibration
+    from core.results.calibration import Calibration
 
     if not 0.5 <= level <= 0.99:
         raise BadInput(f"--level wants a share from 0.5 to 0.99, such as 0.9; got {level:g}")
@@ -130,7 +130,7 @@ def apply(
 ) -> dict[str, Any]:
     """Write a table with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
 
-    Given columns come out as `core.tables.shards` reads them: text of a text file as it was written, Parquet in its own
+    Given columns come out as `core.data.readers.long_table` reads them: text of a text file as it was written, Parquet in its own
     types. One that is called like a new one is kept as `<name> (given)`. `unusable` says why a row has no numbers,
     `caution` what `check` has against some that it has, such as tokens the backbone does not know.
 

@@ -13,7 +13,7 @@ from core.backbones.vocabulary import TOKEN, UNK
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 
 SAMPLE = 100_000  # molecules that the scaling of the descriptors is of, about; all of them where there are fewer

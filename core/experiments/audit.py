@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.audit import Embedding, Finding, Findings, audit
 from core.backbones import BACKBONES, Pretrained
-from core.data import Dataset
+from core.data.audit import Embedding, Finding, Findings, audit
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 

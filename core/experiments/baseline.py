@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Spec, as_json, settings
 from core.experiments.soundness import check_parts, faults, overlaps
-from core.fits import PARTS, Fit, judged, tabulate
 from core.learned import Learned
 from core.learners import LEARNERS, SupportVectors, named
+from core.results.fit import PARTS, Fit, judged, tabulate
 
 CURVE = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")  # of a fine-tuning; here without rows
 

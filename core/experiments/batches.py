@@ -8,7 +8,7 @@ import torch
 
 from core.engine.report import Report
 from core.heads import Given
-from core.mixture import Tables
+from core.results.mixture import Tables
 
 if TYPE_CHECKING:
     from core.heads import Heads

@@ -7,7 +7,7 @@ from pydantic import Field
 from rdkit.Chem import Descriptors
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 

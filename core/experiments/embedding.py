@@ -11,12 +11,12 @@ import pandas as pd
 from core.backbones import Pretrained
 from core.backbones.checkpoint import Checkpoint
 from core.committee import Committee, load
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, as_json
 from core.experiments.applying import apply, product_of
-from core.fits import Fit
 from core.learned import Learned
+from core.results.fit import Fit
 
 if TYPE_CHECKING:
     from torch import nn

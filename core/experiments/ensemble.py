@@ -11,7 +11,7 @@ from pydantic import Field
 from core.committee import gather, spread
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.fits import PARTS, Fit, judged, tabulate
+from core.results.fit import PARTS, Fit, judged, tabulate
 from core.stats.metrics import spearman
 
 ADDED = (  # over the members

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.cleaning import clean
-from core.data import Dataset
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
+from core.data.readers import guess_smiles, long_table
+from core.data.readers.smiles_stream import digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.tables import guess_smiles, long_table
-from core.tables.streaming import digest
 
 SHARD = 5000  # rows that are in memory at a time
 

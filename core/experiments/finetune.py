@@ -15,13 +15,13 @@ from core.backbones import BACKBONES, Pretrained, history
 from core.backbones.checkpoint import Checkpoint
 from core.chem import molecules as chem
 from core.chem.features import Features
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Family, Spec, as_json, settings
 from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps, unreadable
-from core.fits import PARTS, Fit, judged, tabulate
 from core.methods import METHODS, Full
+from core.results.fit import PARTS, Fit, judged, tabulate
 
 if TYPE_CHECKING:
     from core.predictor import Predictor

@@ -16,12 +16,12 @@ from pydantic import Field
 from core.backbones.vocabulary import TOKEN, UNK, from_corpus
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
-from core.corpus import Corpus, hashed
-from core.data import Dataset
+from core.data.corpus import Corpus, hashed
+from core.data.dataset import Dataset
+from core.data.readers import smiles_stream
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.assembling import assembled, digest_of, measured
-from core.tables import streaming
 
 BLOCK = 16_384  # lines of a file that are worked on, and kept, at once
 CHUNK = 256  # molecules that a process takes at a time
@@ -57,7 +57,7 @@ class Gather(Spec[Corpus]):
         if not self.files and not self.labelled:
             raise BadInput("a corpus wants at least one file in `files` or one table in `labelled`")
         for file in self.files:
-            streaming.kind_of(Path(file))  # said now, not when the files before it have been read
+            smiles_stream.kind_of(Path(file))  # said now, not when the files before it have been read
         if self.digests and len(self.digests) != len(self.files):
             raise BadInput(f"{len(self.digests)} digests for {len(self.files)} files; leave `digests` empty")
 
@@ -71,13 +71,13 @@ class Gather(Spec[Corpus]):
         if self.digests or not self.files:
             return self
         return dataclasses.replace(
-            self, digests=tuple(streaming.digest(Path(file).expanduser()) for file in self.files)
+            self, digests=tuple(smiles_stream.digest(Path(file).expanduser()) for file in self.files)
         )
 
     def make(self, report: Report, labelled: Sequence[Dataset] = (), leave_out: Sequence[Dataset] = ()) -> Corpus:
         for path, wanted in zip(self.files, self.digests, strict=False):
             report.check()
-            if streaming.digest(Path(path).expanduser()) != wanted:
+            if smiles_stream.digest(Path(path).expanduser()) != wanted:
                 raise BadInput(f"{path} has changed since this recipe was made; leave `digests` empty to take it as is")
         banned = left_out(leave_out)
         folder = report.folder()
@@ -95,7 +95,7 @@ class Gather(Spec[Corpus]):
 
     def lines(self, labelled: Sequence[Dataset]) -> Iterator[str]:
         """Labelled molecules, then the files in order."""
-        files = (streaming.stream(Path(file).expanduser()) for file in self.files)
+        files = (smiles_stream.stream(Path(file).expanduser()) for file in self.files)
         yield from chain.from_iterable(table.smiles for table in labelled)
         yield from chain.from_iterable(islice(file, self.limit or None) for file in files)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
 from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
@@ -14,8 +14,8 @@ from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
 from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
-from core.fits import Fit
-from core.scores import CONVENTION, Scores, detection, unit_factor, unit_words
+from core.results.fit import Fit
+from core.results.scores import CONVENTION, Scores, detection, unit_factor, unit_words
 from core.solvers import SOLVERS, Auto
 from core.tangent import Part
 

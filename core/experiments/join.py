@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from core.choice import Way, landscape
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
-from core.mapped import Mapped
+from core.results.embedding_map import Mapped
 
 
 @settings

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.cleaning import Rule, clean
-from core.data import Dataset
+from core.data.cleaning import Rule, clean
+from core.data.dataset import Dataset
+from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, changed, fields_of, settings
-from core.tables import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
 
 MOST_COLUMNS = 30  # further columns of a table that are kept beside the targets
 RESERVED = {"row", "planted"}

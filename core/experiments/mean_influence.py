@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.certainty import BEST, overlap
 from core.experiments.influence import Influence
-from core.fits import Fit
-from core.scores import Scores, detection
+from core.results.fit import Fit
+from core.results.scores import Scores, detection
 from core.stats.metrics import spearman
 
 ENDS = ("delta_loss", "whole_step")  # columns with an interval

@@ -9,10 +9,10 @@ import pandas as pd
 from pydantic import Field
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.mixture import LEFT_OUT, Learning, Tables
+from core.results.mixture import LEFT_OUT, Learning, Tables
 
 
 @settings

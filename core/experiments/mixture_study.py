@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.comparison import devices, spread_of
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.finetune import STARTS
 from core.experiments.multitask import Multitask
-from core.mixture import MEANS, judged, means
-from core.mixture_comparison import difference
-from core.published import published
+from core.results.comparison import devices, spread_of
+from core.results.literature import published
+from core.results.mixture import MEANS, judged, means
+from core.results.mixture_differences import difference
+from core.results.tabular import MixtureComparison
 from core.stats.metrics import with_interval
-from core.tabled import MixtureComparison
 from core.trunk import Trunk
 
 MULTI, STEPS, MOLECULES = "all together", "alone, as many steps", "alone, as many molecules"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.backbones import Gnn
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments.ablation import Ablation
 from core.experiments.computed import Computed

@@ -12,14 +12,14 @@ import pandas as pd
 from pydantic import Field
 
 from core.backbones import Gnn, history
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import STARTS, spelled
 from core.experiments.soundness import unreadable
-from core.fits import PARTS, tabulate
-from core.mixture import Tables, drawn, judged, means, owners, shares, spans, stacked
+from core.results.fit import PARTS, tabulate
+from core.results.mixture import Tables, drawn, judged, means, owners, shares, spans, stacked
 from core.trunk import Trunk
 
 if TYPE_CHECKING:

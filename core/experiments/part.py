@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 

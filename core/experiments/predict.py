@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.calibration import Calibration
 from core.chem import molecules as chem
 from core.committee import load
-from core.data import Dataset
+from core.data.annotate_rows import kept_as
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.applying import predictions
 from core.experiments.load import Load
 from core.experiments.molecules import Molecules
-from core.experiments.rows import kept_as
 from core.experiments.scoring import check_labels
-from core.fits import PARTS, Fit, score_card
-from core.predicted import OF_A_TASK, Predicted, named
+from core.results.calibration import Calibration
+from core.results.fit import PARTS, Fit, score_card
+from core.results.predictions import OF_A_TASK, Predicted, named
 from core.stats import bootstrap
 from core.stats.conformal import FEWEST, share
 

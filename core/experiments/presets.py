@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.backbones import Pretrained
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import mixtures
 from core.experiments.adapt import Adapt
@@ -20,8 +20,8 @@ from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.tune import Tune
 from core.experiments.verify import Verify
-from core.fits import PARTS, Fit
 from core.methods import IA3, BitFit, Full, Head, LoRA
+from core.results.fit import PARTS, Fit
 
 STEPS = 300  # of a training that is repeated for each half of a pool
 LONGER = 150  # of the demo's, where wrong labels are to be felt: sixty leave most of them unlearned

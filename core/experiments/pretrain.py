@@ -14,7 +14,7 @@ from core.backbones import Pretrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.fresh import Fresh
 from core.backbones.history import full_keys, keys_read, lineage, place
-from core.corpus import Corpus, short, write_keys
+from core.data.corpus import Corpus, short, write_keys
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Family, Spec, settings

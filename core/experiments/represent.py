@@ -8,13 +8,13 @@ import pandas as pd
 from pydantic import Field
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.computed import KNOWN
 from core.experiments.finetune import STARTS
+from core.results.tabular import Represented
 from core.stats.representation import cka, probe
-from core.tabled import Represented
 
 TOGETHER = 128  # molecules that go through a model at a time
 

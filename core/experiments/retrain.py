@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.join import joined
 from core.experiments.scope import check_gradient
-from core.fits import Fit
+from core.results.fit import Fit
 from core.stats.metrics import CLIP
 from core.stats.temperature import entropies, temperatures
 from core.verification import Retrained, halves

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from core.engine.spec import BadInput, Spec
-from core.fits import Fit
+from core.results.fit import Fit
 
 if TYPE_CHECKING:
     from core.predictor import Predictor

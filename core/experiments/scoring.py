@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput
-from core.fits import Fit
-from core.scores import Scores, score_columns
+from core.results.fit import Fit
+from core.results.scores import Scores, score_columns
 from core.solvers.solution import NotSolved
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def encoded(
 
 
 class Scored(NamedTuple):
-    """The score table of some molecules (`core.scores.score_columns`), the scaled outputs (n, t), and what enters the
+    """The score table of some molecules (`core.results.scores.score_columns`), the scaled outputs (n, t), and what enters the
     last layer (n, h/2) if it was wanted.
     """
 

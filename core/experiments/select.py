@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, as_json, settings
+from core.results.scores import Scores
 from core.samplers import SAMPLERS, Uniform
-from core.scores import Scores
 
 
 @settings

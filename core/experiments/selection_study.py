@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import Baseline
@@ -18,10 +17,11 @@ from core.experiments.random_weights import check_read, random_weights
 from core.experiments.scope import check_gradient
 from core.experiments.select import Select
 from core.experiments.study_pool import StudyPool
-from core.fits import PARTS, Fit
 from core.learners import LEARNERS, SupportVectors, named
+from core.results.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
+from core.results.fit import PARTS, Fit
+from core.results.scores import Scores
 from core.samplers import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
-from core.scores import Scores
 from core.solvers import SOLVERS, Auto
 
 Arm = Literal[

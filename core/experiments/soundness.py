@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 
 if TYPE_CHECKING:

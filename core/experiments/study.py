@@ -7,12 +7,12 @@ import pandas as pd
 from pydantic import Field
 
 from core.backbones import Gnn, Untrained
-from core.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.baseline import Baseline
-from core.fits import Fit
 from core.learners import named
+from core.results.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
+from core.results.fit import Fit
 
 
 @settings

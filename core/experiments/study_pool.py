@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.join import check_alike

@@ -6,19 +6,19 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.certainty import leave_one_out
 from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import scored_rows
 from core.experiments.system import solved
-from core.fits import Fit
 from core.learned import out_of_fold
 from core.learners import LEARNERS, SupportVectors, named
-from core.scores import unit_factor, unit_words
+from core.results.fit import Fit
+from core.results.label_errors import Suspicion, ask, found
+from core.results.scores import unit_factor, unit_words
 from core.solvers import SOLVERS, Auto, Dual
-from core.suspicion import Suspicion, ask, found
 
 FOLDS = 10  # of the second opinion
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import SILENT, Report
 from core.engine.spec import as_json
 from core.experiments.scoring import encoded

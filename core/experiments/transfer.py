@@ -9,17 +9,17 @@ import pandas as pd
 from pydantic import Field
 
 from core.backbones import Gnn
-from core.comparison import spread_of
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, fields_of, settings
 from core.experiments.baseline import Baseline
 from core.experiments.few import Few
 from core.experiments.finetune import STARTS, FineTune
-from core.fits import PARTS, Fit
 from core.learners import LEARNERS, SupportVectors, named
 from core.methods import METHODS, Full
+from core.results.comparison import spread_of
+from core.results.fit import PARTS, Fit
+from core.results.tabular import TransferCurve
 from core.stats.metrics import paired_difference
-from core.tabled import TransferCurve
 
 CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
 LEAST = 10  # of those that choose

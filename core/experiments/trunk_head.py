@@ -11,8 +11,8 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import CURVE
 from core.experiments.multitask import readable
-from core.fits import PARTS, Fit, judged, tabulate
-from core.mixture import Tables
+from core.results.fit import PARTS, Fit, judged, tabulate
+from core.results.mixture import Tables
 from core.trunk import Trunk
 
 MOST = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes

@@ -9,7 +9,7 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import FineTune, advised
 from core.experiments.random_weights import width_of
-from core.fits import Fit
+from core.results.fit import Fit
 
 EDGE = (
     "the best of the learning rates tried, {rate:g}, is the {end}; the true best may lie beyond: give other `factors`"

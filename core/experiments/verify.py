@@ -11,7 +11,7 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence import Influence
 from core.experiments.mean_influence import MeanInfluence
 from core.experiments.retrain import Retrain
-from core.scores import Scores
+from core.results.scores import Scores
 from core.tangent import tangent_of
 from core.verification import Retrained, Verification, datamodelling
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.engine.spec import BadInput
-from core.scores import Scores
+from core.results.scores import Scores
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 def check_count(kind: str, count: int, pool: Sized) -> None:

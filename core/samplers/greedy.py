@@ -9,14 +9,14 @@ from core.chem import molecules as chem
 from core.engine.spec import BadInput, settings
 from core.greedy import CrossFit, cross_fitted, greedy
 from core.last_layer import LastLayer
+from core.results.scores import Scores
 from core.samplers.count import check_count, scored
-from core.scores import Scores
 from core.tangent import tangent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.data import Dataset
+    from core.data.dataset import Dataset
     from core.greedy import Model
 
 

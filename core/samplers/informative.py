@@ -7,12 +7,12 @@ from pydantic import Field
 
 from core.engine.spec import BadInput, settings
 from core.greedy import greedy
+from core.results.scores import Scores
 from core.samplers.count import check_count, scored
-from core.scores import Scores
 from core.tangent import Unlabelled, tangent_of
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
+from core.results.scores import Scores, benefits
 from core.samplers.count import by_name, check_count, scored, shared_out
 from core.samplers.spaces import Space, places, spread_out
-from core.scores import Scores, benefits
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

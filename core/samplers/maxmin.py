@@ -7,12 +7,12 @@ from pydantic import Field
 
 from core.chem import molecules as chem
 from core.engine.spec import settings
+from core.results.scores import Scores
 from core.samplers.count import by_name, check_count
 from core.samplers.spaces import Space, places, spread_out
-from core.scores import Scores
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

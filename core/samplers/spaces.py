@@ -7,10 +7,10 @@ import numpy as np
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
 from core.engine.spec import BadInput
-from core.scores import Scores
+from core.results.scores import Scores
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 Space = Literal["fingerprints", "descriptors", "last layer"]
 

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
+from core.results.scores import Scores, benefits
 from core.samplers.count import check_count, scored
-from core.scores import Scores, benefits
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import settings
+from core.results.scores import Scores
 from core.samplers.count import by_name, check_count
-from core.scores import Scores
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

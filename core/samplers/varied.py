@@ -7,11 +7,11 @@ from pydantic import Field
 
 from core.chem import molecules as chem
 from core.engine.spec import settings
+from core.results.scores import Scores, benefits
 from core.samplers.count import by_name, check_count, scored
-from core.scores import Scores, benefits
 
 if TYPE_CHECKING:
-    from core.data import Dataset
+    from core.data.dataset import Dataset
 
 
 @settings

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import choice_figures, figures
 from core.chem.molecules import as_sdf
 from core.choice import overlap, spreads, told
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.experiments import Landscape, Select
+from core.figures import base as figures
+from core.figures import selection as choice_figures
 from core.stats.formatting import number
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import pages_of_cards

@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core.audit import FIXES, Finding, Findings
-from core.data import Dataset
+from core.data.audit import FIXES, Finding, Findings
+from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.experiments import Audit, Mend
 from pages.parts.job_panel import job_panel

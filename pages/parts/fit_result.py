@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core import figures, label_figures
-from core.fits import Fit
+from core.figures import base as figures
+from core.figures import labels as label_figures
+from core.results.fit import Fit
 from core.stats.conformal import share
 from core.stats.formatting import bounds, noise_of, number
 from core.stats.metrics import BINARY

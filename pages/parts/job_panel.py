@@ -5,9 +5,9 @@ import time
 import pandas as pd
 import streamlit as st
 
-from core import figures
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput
+from core.figures import base as figures
 from pages.parts.service import service
 from pages.parts.words import STATES, ago, duration, headline, plain
 

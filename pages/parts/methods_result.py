@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core import arm_figures, figures
-from core.comparison import role_of
+from core.figures import arms as arm_figures
+from core.figures import base as figures
+from core.results.comparison import role_of
 from core.stats.formatting import beside_noise
 from core.stats.metrics import called
 from pages.parts.runs import Run, open_run, readable

@@ -3,9 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from core import figures, mixture_figures
-from core.mixture import MEANS
-from core.mixture_tables import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
+from core.figures import base as figures
+from core.figures import multitask as mixture_figures
+from core.results.mixture import MEANS
+from core.results.mixture_text import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
 from core.stats.formatting import within
 from pages.parts.runs import Run, readable
 from pages.parts.service import product

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.backbones import Gnn
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec, fields_of, form
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
 from core.experiments.mixtures import at_hand

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures, prediction_figures
 from core.chem import molecules as chem
-from core.predicted import Predicted, named
+from core.figures import base as figures
+from core.figures import predictions as prediction_figures
+from core.results.predictions import Predicted, named
 from core.stats.formatting import bounds, noise_of, number, within
 from pages.parts.molecules import closely, pages_of_cards, pictures
 from pages.parts.runs import Run, entry_of, readable

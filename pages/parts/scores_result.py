@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures, label_figures
-from core.scores import Scores
+from core.figures import base as figures
+from core.figures import labels as label_figures
+from core.results.scores import Scores
 from pages.parts.molecules import cards, closely, pictures
 from pages.parts.runs import Run, entry_of, readable
 from pages.parts.service import product

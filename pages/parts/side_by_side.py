@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures, label_figures
 from core.engine.spec import Spec
+from core.figures import base as figures
+from core.figures import labels as label_figures
 from core.stats import bootstrap
 from core.stats.formatting import noise_of, within
 from core.stats.metrics import BINARY, REGRESSION, paired_difference

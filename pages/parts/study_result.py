@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from core import arm_figures, figures
-from core.claims import judged
-from core.comparison import Comparison, role_of
-from core.document import document
+from core.figures import arms as arm_figures
+from core.figures import base as figures
+from core.figures.html_report import document
+from core.results.comparison import Comparison, role_of
+from core.results.report_claims import judged
 from core.stats.formatting import beside_noise
 from core.stats.metrics import called
 from pages.parts.molecules import pages_of_cards

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.chem import molecules as chem
 from core.experiments import FineTune, Suspects
-from core.scores import Scores
+from core.results.scores import Scores
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import cards, pictures
 from pages.parts.runs import Run, readable

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Part, Plant
 from core.experiments.load import BUNDLED
-from core.fits import PARTS, Fit
+from core.figures import base as figures
+from core.results.fit import PARTS, Fit
 from pages.parts.molecules import cards
 from pages.parts.runs import Run, readable, runs
 from pages.parts.service import service

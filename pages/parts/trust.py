@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import figures
 from core.experiments import Influence, Select
+from core.figures import base as figures
+from core.results.scores import Scores
 from core.samplers import Top
-from core.scores import Scores
 from core.solvers import Auto
 from core.stats.formatting import number
 from core.stats.metrics import spearman

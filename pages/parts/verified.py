@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core import figures
-from core.comparison import Comparison
 from core.experiments import Influence, MeanInfluence, Verify
+from core.figures import base as figures
+from core.results.comparison import Comparison
 from core.verification import Verification
 from pages.parts.job_panel import job_panel
 from pages.parts.runs import Run, readable, runs

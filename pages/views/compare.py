@@ -8,7 +8,7 @@ import streamlit as st
 from core.engine.spec import BadInput, Spec
 from core.experiments import SelectionStudy, preset
 from core.experiments.random_weights import random_weights
-from core.fits import Fit
+from core.results.fit import Fit
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.service import submit
 from pages.parts.shell import command, empty, head

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core.audit import Findings
-from core.data import Dataset
+from core.data.audit import Findings
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 from core.experiments import Audit
 from pages.parts import sources

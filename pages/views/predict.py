@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.data import Dataset
+from core.data.dataset import Dataset
+from core.data.readers import import_file
 from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Predict, TrunkHead
-from core.fits import Fit
-from core.predicted import Predicted
-from core.tables import import_file
+from core.results.fit import Fit
+from core.results.predictions import Predicted
 from core.trunk import Trunk
 from pages.parts.predicted_result import predicted_result
 from pages.parts.runs import Run, finished, go, pick, runs, show

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Join, Select
-from core.scores import Scores
+from core.results.scores import Scores
 from pages.parts.choice_result import choice_result
 from pages.parts.runs import Run, finished, go, open_run, pick, readable, runs, show
 from pages.parts.service import entry_of, keep, submit

@@ -11,7 +11,7 @@ import pytest
 from core.backbones import Pretrained, Untrained, history, pretrained
 from core.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.backbones.history import full_keys, labels_learned, lineage, place, read_before, told
-from core.corpus import key, read_keys, write_keys
+from core.data.corpus import key, read_keys, write_keys
 from core.engine.spec import BadInput
 
 READ = ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1", "CCN"]

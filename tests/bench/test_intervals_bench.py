@@ -7,10 +7,10 @@ import pytest
 
 from core.bench import intervals, quality
 from core.bench.tables import Source
-from core.calibration import Calibration
 from core.engine.report import Report
 from core.engine.store import Store
 from core.learners import RandomForest
+from core.results.calibration import Calibration
 
 
 def test_it_measures_what_the_fits_say(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import core.experiments  # noqa: F401  (makes every kind of recipe known)
-from core.comparison import Comparison
 from core.engine.store import Store
-from core.scores import Scores
+from core.results.comparison import Comparison
+from core.results.scores import Scores
 from core.stats.formatting import number
 from pages.parts.words import minus, signed
 from tests.e2e.serving import Server, exceptions, until

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from core.engine.job_queue import Job, Line
 from core.engine.spec import as_json
 from core.engine.store import Store
-from core.fits import Fit
+from core.results.fit import Fit
 from tests.e2e.hurried import demo, fine_tuning
 from tests.e2e.serving import ROOT, Server, until
 

@@ -1,7 +1,7 @@
 """Many molecules on all cores give what one core gives, in order, and say how far they are."""
 
-from core.audit.alone import flat_keys
 from core.chem import molecules as chem
+from core.data.audit.single_table import flat_keys
 from core.engine import parallel
 from core.engine.report import Report
 

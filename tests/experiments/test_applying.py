@@ -9,7 +9,7 @@ import pytest
 
 from core import commands
 from core.backbones import Untrained
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput

@@ -16,9 +16,9 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Part, SelectionStudy, parts, settled
 from core.experiments.applying import predict_file
-from core.fits import PARTS, Fit
 from core.learned import Learned
 from core.learners import SupportVectors
+from core.results.fit import PARTS, Fit
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, FineTune, Influence, Load, parts, settled
 from core.experiments.applying import predict_file
 from core.experiments.ensemble import told
-from core.fits import PARTS
 from core.learners import RandomForest, SupportVectors
+from core.results.fit import PARTS
 
 FOREST = RandomForest(trees=3)
 

@@ -11,7 +11,7 @@ from core import training
 from core.backbones import Pretrained, Untrained
 from core.backbones.fresh import Fresh
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
@@ -19,9 +19,9 @@ from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
 from core.experiments.finetune import spelled
 from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps
-from core.fits import Fit
 from core.methods import Head, LoRA
 from core.predictor import Predictor
+from core.results.fit import Fit
 
 
 @pytest.fixture

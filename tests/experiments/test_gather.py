@@ -13,7 +13,7 @@ from core.backbones.vocabulary import TOKEN
 from core.chem import descriptors
 from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
-from core.corpus import ARRAYS, Corpus, key
+from core.data.corpus import ARRAYS, Corpus, key
 from core.engine.make import make
 from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput, read_json

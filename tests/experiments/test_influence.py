@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from core import backbones, directional, view
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
 from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
 from core.experiments.part import parts
-from core.fits import PARTS, Fit, tabulate
 from core.influence import Curvature
 from core.predictor import Predictor
+from core.results.fit import PARTS, Fit, tabulate
+from core.results.scores import Scores
 from core.samplers import Greedy, Informative, Top
-from core.scores import Scores
 from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.solvers.solution import NotSolved
 from core.stats.temperature import temperatures

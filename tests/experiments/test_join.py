@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from core.cleaning import clean
-from core.data import Dataset
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
 from core.engine.report import SILENT
 from core.engine.spec import BadInput
 from core.experiments.join import Join

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput, read_json
 from core.experiments.join import Join

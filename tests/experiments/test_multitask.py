@@ -9,7 +9,7 @@ import pytest
 
 from core.backbones import Gnn, Untrained, history
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput, Spec, read_json, settings

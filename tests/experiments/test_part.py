@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from core.chem import molecules as chem
-from core.cleaning import clean
-from core.data import Dataset
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
 from core.engine.report import SILENT
 from core.engine.spec import BadInput, read_json
 from core.experiments.load import Load
@@ -161,7 +161,7 @@ def test_groups_too_large_for_a_part_say_so():
 
 
 def test_no_leak_in_lipophilicity(shared_data):
-    from core.tables import read_table
+    from core.data.readers import read_table
 
     frame = read_table(shared_data / "Lipophilicity.csv").frame
     table = clean(frame["smiles"], frame[["exp"]], ["exp"])

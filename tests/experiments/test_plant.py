@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import SILENT
 from core.engine.spec import BadInput
 from core.experiments.load import Load

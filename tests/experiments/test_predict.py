@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.calibration import Calibration
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
@@ -16,7 +15,8 @@ from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, Load, Predict, parts, settled
 from core.experiments.applying import predict_file
 from core.learners import RandomForest
-from core.predicted import Predicted
+from core.results.calibration import Calibration
+from core.results.predictions import Predicted
 
 OTHER = "id,smiles,measured,unit free\n" + "".join(
     f"m{n},{smiles},{label},{n}\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
 from core.experiments.finetune import FineTune
@@ -14,8 +14,8 @@ from core.experiments.influence import Influence
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.experiments.select import Select
+from core.results.scores import Scores
 from core.samplers import SAMPLERS, Top, Uniform
-from core.scores import Scores
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 SCORES = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from core import backbones
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
 from core.experiments import FineTune, Load, Suspects, parts
 from core.learned import out_of_fold
 from core.learners import RandomForest
+from core.results.label_errors import Suspicion, ask, found, root_mean_square
 from core.solvers import CG, Dual
-from core.suspicion import Suspicion, ask, found, root_mean_square
 from tests.experiments.test_influence import fitted, tables
 from tests.stand_in import load_letters
 

@@ -14,7 +14,7 @@ from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, set
 from core.experiments.ablation import verdict
 from core.experiments.transfer import sources
 from core.methods import Full, Gradual, Head
-from core.mixture_tables import by_size
+from core.results.mixture_text import by_size
 from core.stats.formatting import beside_noise
 from tests.experiments.test_multitask import SMALL, Given, small
 

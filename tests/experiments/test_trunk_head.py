@@ -8,7 +8,7 @@ import pytest
 
 from core.backbones import Gnn, Untrained
 from core.committee import Committee, load
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import SILENT
 from core.engine.spec import BadInput

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.comparison import Comparison, differences, spread_of, verdict
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.job_queue import Line
 from core.engine.report import Report
 from core.engine.spec import Failed
@@ -27,10 +26,11 @@ from core.experiments import (
 )
 from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
-from core.fits import PARTS, Fit, judged, score_card, tabulate
 from core.learners import RandomForest, SupportVectors
 from core.methods import IA3, OFT, Full, Head, LoRA
-from core.scores import Scores, detection, score_columns
+from core.results.comparison import Comparison, differences, spread_of, verdict
+from core.results.fit import PARTS, Fit, judged, score_card, tabulate
+from core.results.scores import Scores, detection, score_columns
 from core.verification import Verification, datamodelling
 
 TABLE = Load("bundled:solubility", limit=240)

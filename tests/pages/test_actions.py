@@ -16,10 +16,10 @@ from core.engine.report import Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
+from core.results.label_errors import Suspicion, ask
 from core.samplers import Top
 from core.solvers import CG, Auto, Identity
 from core.stats.formatting import bounds, noise_of, number
-from core.suspicion import Suspicion, ask
 from pages.parts.runs import open_run
 from pages.parts.words import key_metric, plain, signed
 from tests.pages import stage

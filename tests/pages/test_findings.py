@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.audit import Finding, Findings
+from core.data.audit import Finding, Findings
 from core.engine.store import Store
 from core.experiments import Audit, Mend, beside_parts, settled
 from pages.parts.words import key_metric

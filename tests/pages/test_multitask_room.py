@@ -32,7 +32,7 @@ from core.experiments import (
 )
 from core.learners import RandomForest
 from core.methods import Full, Head
-from core.predicted import Predicted
+from core.results.predictions import Predicted
 from pages.parts.predicted_result import side_by_side
 from tests.pages.conftest import checked, words
 

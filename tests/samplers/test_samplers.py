@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from core.chem import molecules as chem
-from core.data import Dataset
+from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 from core.greedy import cross_fitted, followed, greedy
 from core.last_layer import LastLayer, Standard
+from core.results.scores import Scores
 from core.samplers import SAMPLERS
 from core.samplers.count import shared_out
 from core.samplers.cover import Cover
@@ -24,7 +25,6 @@ from core.samplers.top import Top
 from core.samplers.uncertain import Uncertain
 from core.samplers.uniform import Uniform
 from core.samplers.varied import Varied
-from core.scores import Scores
 from core.tangent import tangent_of
 
 SIZES = {"train": 25, "target": 20}

@@ -4,7 +4,7 @@ import pytest
 
 from core.backbones.checkpoint import Checkpoint
 from core.backbones.fresh import Fresh
-from core.corpus import Corpus
+from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store

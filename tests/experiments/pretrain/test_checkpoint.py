@@ -14,7 +14,7 @@ from core.backbones.history import keys_read, labels_learned, read_before
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
 from core.chem import molecules as chem
-from core.corpus import Corpus
+from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import SILENT, Report
 from core.engine.spec import read_json

@@ -14,7 +14,7 @@ from core.backbones.checkpoint import Checkpoint
 from core.backbones.history import labels_learned
 from core.backbones.tokenizer import MolformerTokenizer
 from core.backbones.vocabulary import FIXED
-from core.corpus import Corpus
+from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput

@@ -1,0 +1,131 @@
+"""What an audit finds: each finding says what, where, what it means for a comparison, and what can be done about it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from core.data.dataset import Dataset
+from core.engine.spec import BadInput
+
+FIXES = {
+    "drop": "leave these rows out",
+    "merge": "make one row of each group, with the median of its labels",
+    "hold out": "keep these rows of the other table out of the report",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One thing that is to be known of a table.
+
+    `level`: a "fault" makes a comparison wrong, a "caution" may, a "note" is good to know. `rows`: places in the table,
+    `others`: places in the tables beside it, by their names; `groups` (rows,): which rows belong together, for a
+    "merge". `fix`: a key of `FIXES`, "" where nothing is to be done; "hold out" is of `others`.
+    """
+
+    kind: str
+    level: Literal["fault", "caution", "note"]
+    said: str
+    means: str
+    fix: str = ""
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    others: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, rows counted only."""
+        held = {name: len(rows) for name, rows in self.others.items()}
+        return {
+            "kind": self.kind,
+            "level": self.level,
+            "said": self.said,
+            "means": self.means,
+            "fix": self.fix,
+            "rows": len(self.rows),
+            "others": held,
+            "numbers": self.numbers,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that an audit of one table found, the gravest first.
+
+    `record`: the table's and the others' names, sizes and digests; what was looked at in a sample only.
+    """
+
+    each: tuple[Finding, ...]
+    record: dict[str, Any]
+
+    def of(self, kind: str) -> Finding:
+        """The finding of a kind. Raises `BadInput` where there is none."""
+        for one in self.each:
+            if one.kind == kind:
+                return one
+        raise BadInput(
+            f"the audit has no finding {kind!r}; it has {', '.join(one.kind for one in self.each) or 'none'}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        return {**self.record, "findings": [one.plain() for one in self.each]}
+
+    def rows(self) -> pd.DataFrame:
+        """A row for each place that a finding names: kind, table ("" the audited one), row, group."""
+        parts = []
+        for one in self.each:
+            groups = one.groups if len(one.groups) else np.full(len(one.rows), -1)
+            parts.append(pd.DataFrame({"kind": one.kind, "table": "", "row": one.rows, "group": groups}))
+            for name, rows in one.others.items():
+                parts.append(pd.DataFrame({"kind": one.kind, "table": name, "row": rows, "group": -1}))
+        columns = {"kind": object, "table": object, "row": np.int64, "group": np.int64}
+        empty = pd.DataFrame({name: np.zeros(0, kind) for name, kind in columns.items()})
+        return pd.concat([empty, *parts], ignore_index=True).astype(columns)
+
+    def save(self, folder: Path) -> None:
+        self.rows().to_parquet(folder / "rows.parquet")
+        text = json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "findings.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Findings":
+        told = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+        rows = pd.read_parquet(folder / "rows.parquet")
+        found = []
+        for one in told.pop("findings"):
+            mine = rows[rows["kind"] == one["kind"]]
+            own = mine[mine["table"] == ""]
+            grouped = len(own) and (own["group"] >= 0).all()
+            found.append(
+                Finding(
+                    **{name: one[name] for name in ("kind", "level", "said", "means", "fix", "numbers")},
+                    rows=own["row"].to_numpy(int),
+                    others={name: mine.loc[mine["table"] == name, "row"].to_numpy(int) for name in one["others"]},
+                    groups=own["group"].to_numpy(int) if grouped else np.zeros(0, int),
+                )
+            )
+        return cls(tuple(found), told)
+
+
+LEVELS = ("fault", "caution", "note")
+PARTS = ("train", "valid", "test")
+
+
+def ordered(found: list[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, else as they were found."""
+    return tuple(sorted(found, key=lambda one: LEVELS.index(one.level)))
+
+
+def called(name: str) -> str:
+    """A table beside the audited one, in a sentence."""
+    return f"the {name} part" if name in PARTS else name
+
+
+def shared_tasks(table: Dataset, other: Dataset) -> list[tuple[int, int]]:
+    """Columns of the same task; of two tables with one target each, those."""
+    found = [(table.tasks.index(task), place) for place, task in enumerate(other.tasks) if task in table.tasks]
+    return found or ([(0, 0)] if len(table.tasks) == len(other.tasks) == 1 else [])

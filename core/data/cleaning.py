@@ -1,0 +1,183 @@
+"""Cleaning: raw cells of a table → a Dataset; every row that goes is listed with its reason."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from core.chem import molecules as chem
+from core.data.dataset import Dataset, binary
+from core.data.readers import numbers
+from core.engine import parallel
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
+
+Rule = Literal["median", "mean", "first", "drop-if-spread"]
+LONG = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
+
+
+def clean(
+    smiles: Sequence[Any],
+    targets: Any = None,
+    tasks: Sequence[str] = (),
+    unit: str | Sequence[str] = (),
+    *,
+    duplicates: Rule = "median",
+    spread: float = 0.0,
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    reasons: Mapping[int, str] | None = None,
+    labels_wanted: bool = True,
+    provenance: Mapping[str, Any] | None = None,
+    report: Report = SILENT,
+) -> Dataset:
+    """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
+
+    Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), and, where
+    labels are wanted, molecules without any. Rows of one molecule (same canonical isomeric SMILES) become one, with
+    the median, the mean or the first of their labels, by task; with `drop-if-spread` all of them go where labels
+    differ by more than `spread` (label units). Labels 0 and 1 of one molecule are settled by majority, a tie is left
+    out.
+    `reasons`: why rows (from 0) have no SMILES. Raises `BadInput` for a column that is mostly text, and if no
+    molecule is left.
+    """
+    cells = pd.DataFrame(targets, dtype=object) if len(tasks) else pd.DataFrame(index=range(len(smiles)))
+    if cells.shape != (len(smiles), len(tasks)):
+        raise BadInput(f"{len(smiles)} SMILES and {len(tasks)} tasks do not fit targets of shape {cells.shape}")
+    raw = [text.strip() if isinstance(text, str) else "" for text in smiles]
+    names, lost = _read(raw, reasons or {}, report)
+    labels, faults = _labels(cells, tasks)
+    dropped = [(row, raw[row], "molecule", why) for row, why in lost.items()]
+    for row in range(len(raw)):
+        if row in lost:
+            continue
+        if labels_wanted and len(tasks) and np.isnan(labels[row]).all():
+            why = "; ".join(faults.get(row, ("every target is empty",)))
+            dropped.append((row, raw[row], "molecule", f"no label: {why}"))
+            names[row] = ""
+        else:
+            dropped += [(row, raw[row], "label", why) for why in faults.get(row, ())]
+    replicates = _replicates(names, labels, tuple(tasks))
+    keep = _merge(names, labels, raw, dropped, tuple(tasks), duplicates, spread)
+    table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
+    table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
+    if not keep:
+        first = f"row {table['row'][0]}: {table['reason'][0]}" if len(table) else "there are no rows"
+        raise BadInput(f"none of {len(raw)} rows is left ({first}); choose other columns or mend the table")
+    long = [row + 1 for row in keep if len(names[row]) > LONG]
+    notes = list((provenance or {}).get("notes", ()))
+    if long:
+        rows = ", ".join(map(str, long[:10])) + " …" * (len(long) > 10)
+        notes.append(f"{len(long)} SMILES have more than {LONG} characters, kept (rows {rows})")
+    made = Dataset(
+        smiles=[names[row] for row in keep],
+        targets=labels[keep],
+        tasks=tuple(tasks),
+        unit=(unit,) * len(tasks) if isinstance(unit, str) else tuple(unit),
+        columns={"row": np.array(keep) + 1} | {k: np.asarray(v)[keep] for k, v in (columns or {}).items()},
+        dropped=table,
+        provenance={**(provenance or {}), "rows_read": len(raw), "duplicates": duplicates, "notes": notes},
+    )
+    made.provenance["kinds"] = list(made.kinds)
+    if replicates:
+        made.provenance["replicates"] = replicates
+    return made
+
+
+def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
+    """Canonical names, "" where there is none, and why there is none."""
+    texts = list(dict.fromkeys(raw))
+    known = dict(zip(texts, parallel.each(chem.named, texts, report), strict=True))
+    names = [known[text][0] for text in raw]
+    lost = {row: reasons.get(row, known[text][1]) for row, text in enumerate(raw) if not known[text][0]}
+    return names, lost
+
+
+def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
+    """Numbers (n, t), NaN where there is none, and what was wrong with cells, by row."""
+    labels = np.full(cells.shape, np.nan)
+    faults: dict[int, tuple[str, ...]] = {}
+    for column, task in enumerate(tasks):
+        labels[:, column], wrong, text = numbers(cells.iloc[:, column].infer_objects())
+        filled = len(wrong) + int((~np.isnan(labels[:, column])).sum())
+        if 2 * len(text) > filled:
+            raise BadInput(
+                f"column {task!r} is text in {len(text)} of its {filled} filled cells (row {text[0] + 1}: "
+                f"{wrong[text[0]].removeprefix('is text: ')}); choose a column of numbers"
+            )
+        for row, why in wrong.items():
+            faults[row] = (*faults.get(row, ()), f"{task} {why}")
+    return labels, faults
+
+
+def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Of tasks in which molecules have several labels: how many, and how far the labels of one are apart.
+
+    `sd`: pooled over the molecules, each about its own mean; `widest`: the largest range, first met in `widest_row`.
+    """
+    frame = pd.DataFrame({"name": names, "row": np.arange(len(names))})[np.array(names, object) != ""]
+    frame, found = frame[frame["name"].duplicated(keep=False)], {}
+    for column, task in enumerate(tasks if len(frame) else ()):
+        known = frame.assign(label=labels[frame["row"], column]).dropna()
+        groups = known[known["name"].duplicated(keep=False)].groupby("name", sort=False)
+        if not len(groups) or binary(labels[:, column]):
+            continue
+        told = groups["label"].agg(["count", "var", np.ptp]).assign(row=groups["row"].min())
+        freedom = told["count"] - 1
+        widest = told.sort_values("ptp", kind="stable").iloc[-1]
+        found[task] = {
+            "molecules": len(told),
+            "labels": int(told["count"].sum()),
+            "sd": float(np.sqrt((freedom * told["var"]).sum() / freedom.sum())),
+            "widest": float(widest["ptp"]),
+            "widest_row": int(widest["row"]) + 1,
+        }
+    return found
+
+
+def _merge(
+    names: list[str],
+    labels: np.ndarray,
+    raw: list[str],
+    dropped: list,
+    tasks: tuple[str, ...],
+    rule: Rule,
+    limit: float,
+) -> list[int]:
+    """Make one row of the rows of one molecule, in place; the rows that stay."""
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        if name:
+            groups.setdefault(name, []).append(row)
+    voted = [binary(column) for column in labels.T]
+    word = "majority" if voted and all(voted) and rule != "first" else rule.replace("drop-if-spread", "median")
+    keep = []
+    for rows in groups.values():
+        first, *others = rows
+        keep.append(first)
+        if not others:
+            continue
+        found = [column[~np.isnan(column)] for column in labels[rows].T]
+        spread = max((float(np.ptp(values)) for values in found if len(values)), default=0.0)
+        if rule == "drop-if-spread" and spread > limit:
+            which = ", ".join(str(row + 1) for row in rows)
+            dropped += [(row, raw[row], "molecule", f"labels differ by {spread:.3g} in rows {which}") for row in rows]
+            keep.pop()
+            continue
+        labels[first] = [_agree(v, rule, b) if len(v) else np.nan for v, b in zip(found, voted, strict=True)]
+        how = f"; {word} of {max(map(len, found))} labels, spread {spread:.3g}" if found else ""
+        dropped += [(row, raw[row], "merged", f"same molecule as row {first + 1}{how}") for row in others]
+        ties = [t for t, v, y in zip(tasks, found, labels[first], strict=True) if len(v) and np.isnan(y)]
+        if ties:
+            what = "molecule" if np.isnan(labels[first]).all() else "label"
+            why = f"no label of {', '.join(ties)}: the rows of this molecule say 0 and 1 equally often"
+            dropped.append((first, raw[first], what, why))
+            keep[-1:] = [first] * (what == "label")
+    return keep
+
+
+def _agree(values: np.ndarray, rule: Rule, voted: bool) -> float:
+    if rule == "first":
+        return float(values[0])
+    middle = float(np.mean(values) if rule == "mean" or voted else np.median(values))
+    return middle if not voted else np.nan if middle == 0.5 else round(middle)

@@ -1,0 +1,198 @@
+"""CSV and its kin: the delimiter found in the header, every line held to it."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.data.readers.columns import NUMBER, comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
+from core.data.readers.files import MOST_COLUMNS
+from core.engine.spec import BadInput
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+NONE = "\x1f"  # what cuts the cells of a single column: a sign that no table has
+LOOK = 200  # lines from which the delimiter is found
+MOST_CELL = 1 << 24  # bytes of a row
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first lines of a table say of all of them; `delimiter` is "" for a single column."""
+
+    file: str
+    line: str
+    before: int  # blank lines before it
+    names: list[str]
+    delimiter: str
+    notes: list[str]
+
+    @classmethod
+    def of(cls, text: str, file: str) -> "Header":
+        """From the text, or as much of it as holds its first 200 lines. Raises `BadInput` where it begins otherwise."""
+        before = len(text) - len(text.lstrip("\n"))
+        text = text.strip("\n") + "\n"
+        lines = _first_lines(text)
+        delimiter = _delimiter(lines)
+        names, notes = header(_cells(lines[0], delimiter), file, lines[0])
+        if len(lines) == 1:
+            raise BadInput(f"{file!r} has a header and no rows; it wants at least one molecule")
+        return cls(file, text.partition("\n")[0], before, names, delimiter, notes)
+
+
+class Findings:
+    """What the rows of a table are like, found out a shard at a time; `settled` says at the end what is wrong."""
+
+    def __init__(self, header: Header) -> None:
+        self.header, self.rows, self.smiles = header, 0, None
+        self.quotes = header.line.count('"')
+        self.runs_over = False  # whether the last row goes over several lines
+        self.faults: dict[str, BadInput] = {}  # the first misfit, the first row that two delimiters cut
+        self.commas: dict[str, np.ndarray] = {}
+
+    def add(self, text: str) -> pd.DataFrame:
+        """The next rows, whole ones, as a frame of str cells. Raises `BadInput` where they are no table at all."""
+        head = self.header
+        frame, misfit = read_rows(text, head)
+        first = head.before + 2 + self.rows  # line of the first of these rows, if none goes over several
+        if misfit is not None:
+            line = first + (misfit.number or 1) - 1
+            self.faults.setdefault("misfit", _misfit(head.file, misfit.text, line, head.delimiter, len(head.names)))
+        self.smiles = guess_smiles(frame) if self.rows == 0 else self.smiles
+        for mark in set(DELIMITERS) - {head.delimiter} if self.smiles and "glued" not in self.faults else ():
+            cells = frame[self.smiles]
+            glued = cells.str.fullmatch(rf"[^\s{re.escape(mark)}]+{re.escape(mark)}\s*[-+]?[\d.,]+")
+            if glued.any():
+                place = int(np.argmax(glued.to_numpy()))
+                fault = _misfit(head.file, cells.iloc[place], first + place, head.delimiter, len(head.names))
+                self.faults.setdefault("glued", fault)
+        for name in head.names if head.delimiter not in ("", ",") else ():
+            self.commas[name] = self.commas.get(name, 0) + comma_counts(frame[name])
+        self.rows += len(frame)
+        self.quotes += text.count('"')
+        self.runs_over = len(frame) > 0 and frame.iloc[-1].str.contains("\n").any()
+        return frame
+
+    def settled(self) -> list[str]:
+        """The columns with decimal commas, once all rows are here. Raises `BadInput` naming the line at fault."""
+        if self.quotes % 2 and self.runs_over:
+            raise BadInput(
+                f"{self.header.file!r}: a quote is left open: its last cell runs over several lines; close or remove it"
+            )
+        for fault in ("misfit", "glued"):
+            if fault in self.faults:
+                raise self.faults[fault]
+        return [name for name, counts in self.commas.items() if has_decimal_commas(counts)]
+
+
+def delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
+    """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the line at fault."""
+    head = Header.of(text, name)
+    found = Findings(head)
+    frame = found.add(text.strip("\n").partition("\n")[2] + "\n")
+    notes = head.notes
+    for column in found.settled():
+        frame[column] = with_points(frame[column])
+        notes.append(f"decimal commas in {column!r} read as points")
+    return frame, head.delimiter, notes
+
+
+def read_rows(text: str, head: Header) -> tuple[pd.DataFrame, Any]:
+    """Rows that fit the header, and the first that does not: its text, and its number from 1."""
+    from pyarrow import ArrowInvalid, string
+    from pyarrow import csv as arrow
+
+    misfits: list = []
+
+    def misfit(row: object) -> str:
+        misfits.extend([SimpleNamespace(text=row.text, number=row.number)] * (not misfits))
+        return "skip"
+
+    try:
+        table = arrow.read_csv(
+            io.BytesIO(text.encode()),
+            arrow.ReadOptions(use_threads=False, block_size=MOST_CELL, column_names=head.names),
+            arrow.ParseOptions(
+                delimiter=head.delimiter or NONE,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=misfit,
+            ),
+            arrow.ConvertOptions(column_types=dict.fromkeys(head.names, string()), strings_can_be_null=False),
+        )
+    except ArrowInvalid as error:
+        raise BadInput(f"{head.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?") from None
+    return table.to_pandas().astype(object), misfits[0] if misfits else None
+
+
+def _misfit(name: str, row: str, line: int, delimiter: str, columns: int) -> BadInput:
+    """What to say of a line that does not fit the header."""
+    used = DELIMITERS.get(delimiter, "no delimiter")
+    for mark in sorted(set(DELIMITERS) - {delimiter}, key=lambda mark: -len(_cells(row, mark))):
+        if len(_cells(row, mark)) > 1 and len(_cells(row, delimiter)) < max(columns, 2):
+            return BadInput(
+                f"{name!r} has mixed delimiters: {used} in the header, {DELIMITERS[mark]} in line {line} "
+                f"({row[:60]!r}); use one throughout"
+            )
+    return BadInput(
+        f"{name!r}: line {line} has {len(_cells(row, delimiter))} cells and the header {columns} ({used}); "
+        f"quote cells that hold the delimiter: {row[:60]!r}"
+    )
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The mark that cuts the header, and most lines into as many cells; "" for a single column."""
+    best, best_score = "", (0.0, 1)
+    for mark in DELIMITERS:
+        counts = [len(_cells(line, mark)) for line in lines]
+        score = (float(np.mean(np.equal(counts, counts[0]))), counts[0])
+        if counts[0] > 1 and score > best_score:
+            best, best_score = mark, score
+    return best
+
+
+def _first_lines(text: str) -> list[str]:
+    end = 0
+    for _ in range(LOOK):
+        end = text.find("\n", end) + 1
+        if not end:
+            return [line for line in text.split("\n") if line.strip()]
+    return [line for line in text[:end].split("\n") if line.strip()]
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter or NONE))
+    except csv.Error:
+        most = csv.field_size_limit()
+        raise BadInput(f"a cell has more than {most:,} characters ({line[:40]!r} …); is this a table?") from None
+
+
+def header(cells: list[str], file: str, line: str) -> tuple[list[str], list[str]]:
+    """Column names that are there and differ, with notes on those that were not so. Raises `BadInput` for data."""
+    if len(cells) > MOST_COLUMNS:
+        raise BadInput(f"{file!r} has {len(cells):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
+    names: list[str] = []
+    notes = []
+    for place, cell in enumerate(cells, 1):
+        name = cell.strip() or f"column {place}"
+        while name in names:
+            name += " (again)"
+        if name != cell.strip():
+            notes.append(
+                f"column {place} is called {name!r}: its header is {'used before' if cell.strip() else 'empty'}"
+            )
+        names.append(name)
+    if _is_data(names):
+        raise BadInput(f"{file!r} begins with data ({line[:60]!r}); put a header line first, such as smiles,logS")
+    return names, notes
+
+
+def _is_data(names: list[str]) -> bool:
+    """Whether a header looks like a row: a molecule beside a number, or a molecule of three letters and more alone."""
+    molecules = [name for name in names if len(name) > 2 and is_smiles(name)]
+    return bool(molecules) and (len(names) == 1 or any(NUMBER.fullmatch(name) for name in names))

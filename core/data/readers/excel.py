@@ -1,0 +1,149 @@
+"""Workbooks of Excel: the sheet that holds the molecules, as a table of text.
+
+`BOOK.xlsx#SHEET` names a sheet. Without a name it is the first one with a column of SMILES, of those that are not
+hidden. Formulas count by the value that was last saved.
+"""
+
+import datetime
+import warnings
+import zipfile
+from collections.abc import Iterator
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.data.readers.columns import comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
+from core.data.readers.delimited import LOOK, header
+from core.data.readers.files import MOST_BYTES, MOST_ROWS, parted
+from core.engine.spec import BadInput
+
+warnings.filterwarnings("ignore", module="openpyxl")  # of charts and validation rules, which are not read anyway
+
+
+def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, str, tuple[str, ...], list[str]]:
+    """Frame of str cells, the sheet it is of, all sheets with cells, notes; with `rows`, the first ones only.
+
+    What stands above the header is left out: of the rows with at least half as many cells as the fullest one it is the
+    first, or one that speaks of SMILES and has no molecule above it.
+    Raises `BadInput` for what is no workbook, is locked, or has no such sheet.
+    """
+    file, wanted = parted(path)
+    name = file.name
+    _check(file)
+    try:
+        import openpyxl
+
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            seen = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
+            filled = tuple(title for title, sheet in seen.items() if any(map(_is_filled, _rows(sheet))))
+            titles = [sheet.title for sheet in book.worksheets]  # charts are none of these
+            if wanted and wanted not in titles:
+                raise BadInput(f"{name!r} has no sheet {wanted!r}; it has {_listed(titles)}")
+            if not wanted and not filled:
+                raise BadInput(f"{name!r} is empty: no sheet of it holds a cell")
+            taken = wanted or next((title for title in filled if _has_molecules(seen[title], name)), filled[0])
+            if taken not in filled and not any(map(_is_filled, _rows(book[taken]))):
+                raise BadInput(f"the sheet {taken!r} of {name!r} is empty; it has {_listed(filled)}")
+            frame, notes = _table(_rows(book[taken]), name, taken, rows)
+        finally:
+            book.close()
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a file that is not quite a workbook brings about
+        raise BadInput(
+            f"{name!r} cannot be read as a workbook ({type(error).__name__}: {str(error)[:120]}); "
+            "open it, save it again as .xlsx, or its sheet as CSV"
+        ) from None
+    others = [title for title in filled if title != taken]
+    if others and not wanted:
+        notes.insert(0, f"of its sheets {taken!r} was read, not {_listed(others)}; {name}#{others[0]} names another")
+    return frame, taken, filled, notes
+
+
+def _check(file: Path) -> None:
+    """Raises `BadInput` for what is no workbook and for what would unpack to more than is read."""
+    with file.open("rb") as opened:
+        locked = opened.read(4) == b"\xd0\xcf\x11\xe0"
+    if locked:
+        raise BadInput(
+            f"{file.name!r} is locked by a password, or of Excel 97; save it without one as .xlsx, or its sheet as CSV"
+        )
+    try:
+        with zipfile.ZipFile(file) as archive:
+            size, names = sum(part.file_size for part in archive.infolist()), archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        size, names = 0, []
+    if "xl/workbook.xml" not in names:
+        raise BadInput(f"{file.name!r} is no workbook that can be read; copy it again, or save its sheet as CSV")
+    if size > MOST_BYTES:
+        raise BadInput(
+            f"{file.name!r} unpacks to {size / 1e6:,.0f} MB; up to {MOST_BYTES / 1e6:,.0f} are read: "
+            "save its sheet as Parquet or CSV"
+        )
+
+
+def _rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
+    """The cells of a sheet, row by row; a row ends with its last cell."""
+    sheet.reset_dimensions()  # what the file says of its size is often wrong
+    return islice(sheet.iter_rows(values_only=True), MOST_ROWS + LOOK)
+
+
+def _is_filled(row: tuple[Any, ...]) -> bool:
+    return any(cell is not None and str(cell).strip() for cell in row)
+
+
+def _has_molecules(sheet: Any, name: str) -> bool:
+    try:
+        return guess_smiles(_table(_rows(sheet), name, sheet.title, LOOK)[0]) is not None
+    except BadInput:  # notes, a cover, a chart's numbers
+        return False
+
+
+def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | None) -> tuple[pd.DataFrame, list[str]]:
+    """The rows below the header as a frame, and notes."""
+    where = f"{name}#{title}"
+    first = [[_text(cell) for cell in row] for row in islice(rows, LOOK)]
+    counts = [sum(map(bool, row)) for row in first]
+    wide = [place for place, count in enumerate(counts) if 2 * count >= max(counts) > 0]
+    if not wide:
+        raise BadInput(f"{where!r} has nothing in its first {LOOK} rows; put the header line first")
+    possible = takewhile(lambda place: not any(len(cell) > 2 and is_smiles(cell) for cell in first[place]), wide)
+    begin = next((place for place in possible if any("smiles" in cell.lower() for cell in first[place])), wide[0])
+    cells = first[begin]
+    taken = [*first[begin + 1 :], *([_text(cell) for cell in row] for row in (islice(rows, most) if most else rows))]
+    while taken and not any(taken[-1]):  # rows that only have colours
+        taken.pop()
+    used = sorted({place for row in (cells, *taken) for place, cell in enumerate(row) if cell})
+    full = [[row[place] if place < len(row) else "" for place in used] for row in (cells, *taken)]
+    names, notes = header(full[0], where, " ".join(cells))
+    if not taken:
+        raise BadInput(f"{where!r} has a header and no rows; it wants at least one molecule")
+    frame = pd.DataFrame(full[1:], columns=names, dtype=object).head(most)
+    if above := [" ".join(filter(None, row)) for row in first[:begin] if any(row)]:
+        notes.append(f"above the header: {' / '.join(above):.200}, which was left out")
+    for column in names:
+        if has_decimal_commas(comma_counts(frame[column])):
+            frame[column] = with_points(frame[column])
+            notes.append(f"decimal commas in {column!r} read as points")
+    return frame, notes
+
+
+def _text(cell: Any) -> str:
+    """A cell as a text file would have it: 3 for 3.0, which Excel cannot tell apart, and days as 2024-01-31."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
+        return cell.date().isoformat()
+    return text if (text := str(cell)).strip() else ""
+
+
+def _listed(titles: Any) -> str:
+    titles = list(titles)
+    return ", ".join(map(repr, titles[:8])) + (f" and {len(titles) - 8} more" if len(titles) > 8 else "")

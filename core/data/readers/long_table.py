@@ -1,0 +1,200 @@
+"""Tables of any length, a shard of whole rows at a time.
+
+What is accepted, and how it is read, are the rules of `read_table`, but for its limits of bytes and of rows. CSV and
+its kin (gzipped or not) and Parquet are never in memory as a whole; other kinds are read whole, within these limits,
+and handed on in shards.
+
+A column has one type in all shards. Cells of a text file stay text, as written; decimal commas become points where
+they do so in the whole column. A Parquet column keeps the type of the file: whole numbers and truth values with gaps
+stay what they are, where `read_table`, as pandas does, makes floats and text of them.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from core.data.readers.columns import with_points
+from core.data.readers.delimited import LOOK, MOST_CELL, NONE, Findings, Header, read_rows
+from core.data.readers.files import MOST_COLUMNS, encoding_of, parted, texts
+from core.data.readers.read_table import kind_of, parquet_file, read_table, with_text
+from core.data.readers.smiles_stream import digest
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Shards = Iterator[pd.DataFrame]
+WHOLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+
+
+@dataclass(frozen=True, eq=False)
+class LongTable:
+    """A table of any length, of which every line has been looked at once and none is kept.
+
+    `shards(k)` yields frames of `size` rows, the last of what is left, from the k-th on (from 0); `first` is the
+    0th, from which the column of the SMILES is to be guessed. `digest`: sha256 of the file's bytes, and its sheet.
+    """
+
+    name: str
+    digest: str
+    size: int
+    rows: int
+    first: pd.DataFrame
+    shards: Callable[[int], Shards]
+
+
+def long_table(path: Path, size: int, report: Report = SILENT) -> LongTable:
+    """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
+    read = {"csv": _delimited, "parquet": _parquet}.get(kind_of(path), _whole)
+    file, sheet = parted(path)
+    stamp, found = _stamp(file), digest(file) + f"#{sheet}" * bool(sheet)
+    rows, shards = read(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
+
+    def steady(start: int = 0) -> Shards:
+        for frame in shards(start):
+            if _stamp(file) != stamp:
+                raise BadInput(f"{path.name!r} was changed while it was read; leave it alone and run this again")
+            yield frame
+
+    first = next(steady(), None)
+    if first is None:
+        raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
+    if first.shape[1] > MOST_COLUMNS:
+        raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
+    return LongTable(path.name, found, size, rows, first, steady)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
+
+
+def _whole(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
+    frame = read_table(path).frame
+    tell(len(frame))
+    starts = range(0, len(frame), size)
+    return len(frame), lambda start: (frame[k : k + size].reset_index(drop=True) for k in starts[start:])
+
+
+def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
+    import pyarrow
+
+    def tables() -> Iterator[pyarrow.Table]:
+        with parquet_file(path) as (file, plain):
+            held: list[pyarrow.RecordBatch] = []
+            for batch in file.iter_batches(size, columns=plain, use_threads=False):
+                while sum(map(len, held)) + len(batch) >= size:
+                    cut = size - sum(map(len, held))
+                    yield pyarrow.Table.from_batches([*held, batch[:cut]])
+                    held, batch = [], batch[cut:]
+                held.extend([batch] * (len(batch) > 0))
+            if held:
+                yield pyarrow.Table.from_batches(held)
+
+    def shards(start: int) -> Shards:
+        for table in islice(tables(), start, None):
+            yield with_text(exact(table))
+
+    rows = 0
+    for table in tables():
+        rows += len(table)
+        tell(rows)
+    return rows, shards
+
+
+def exact(table: "pyarrow.Table") -> pd.DataFrame:
+    """An Arrow table as a frame, with whole numbers and truth values that stay what they are where some are missing."""
+    import pyarrow
+
+    kept = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in WHOLE}
+    kept[pyarrow.bool_()] = pd.BooleanDtype()
+    return table.to_pandas(ignore_metadata=True, types_mapper=kept.get)
+
+
+def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
+    encoding = encoding_of(path)
+
+    def lines() -> Iterator[str]:
+        return _lines(texts(path, encoding), path.name)
+
+    before = sum(1 for _ in takewhile(operator.not_, lines()))
+    header = Header.of("\n" * before + "\n".join(islice(_inner(lines()), LOOK)), path.name)
+
+    def pieces() -> Iterator[str]:
+        return records(islice(_inner(lines()), 1, None), header.delimiter, size, path.name)
+
+    found = Findings(header)
+    for piece in pieces():
+        found.add(piece)
+        tell(found.rows)
+    points = found.settled()
+
+    def shards(start: int) -> Shards:
+        for piece in islice(pieces(), start, None):
+            frame, _ = read_rows(piece, header)
+            yield frame.assign(**{name: with_points(frame[name]) for name in points})
+
+    return found.rows, shards
+
+
+def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")
+        yield from whole
+        if len(rest) > MOST_CELL:
+            raise _endless(name)
+    if rest:
+        yield rest
+
+
+def _inner(lines: Iterator[str]) -> Iterator[str]:
+    """The lines without the blank ones before the first and after the last that is not."""
+    blank = 0
+    begun = False
+    for line in lines:
+        if line:
+            yield from [""] * (blank if begun else 0)
+            yield line
+            blank, begun = 0, True
+        else:
+            blank += 1
+
+
+def records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Iterator[str]:
+    """Texts of `size` rows each, the last of what is left; a row goes on where a quoted cell holds a line end.
+
+    A quote opens a cell at its beginning only, and two of them inside stand for one, as for whoever reads the rows.
+    Raises `BadInput` for a row of more than 16 MB.
+    """
+    mark = re.escape(delimiter or NONE)
+    rest = rf"[^{mark}]*+(?:{mark}(?:\"(?:[^\"]++|\"\")*+\"|(?!\"))[^{mark}]*+)*+"
+    closed = re.compile(rf"(?:\"(?:[^\"]++|\"\")*+\"|(?!\")){rest}")  # a line that opens no cell without closing it
+    closing = re.compile(rf"(?:[^\"]++|\"\")*+\"{rest}")  # the same of one that begins within a cell
+    held: list[str] = []
+    count = length = 0
+    within = False
+    for line in lines:
+        held.append(line)
+        if '"' in line:
+            within = not (closing if within else closed).fullmatch(line)
+        length = length + len(line) if within else 0
+        if length > MOST_CELL:
+            raise _endless(name)
+        count += not within
+        if count == size and not within:
+            yield "\n".join(held) + "\n"
+            held, count = [], 0
+    if held:
+        yield "\n".join(held) + "\n"
+
+
+def _endless(name: str) -> BadInput:
+    return BadInput(f"{name!r} has a row of more than {MOST_CELL:,} characters; is a quote left open, is this a table?")

@@ -1,0 +1,185 @@
+"""What has been done of a long table: finished shards in a folder beside the output, and the file they make at last."""
+
+import contextlib
+import heapq
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+import numpy as np
+import pandas as pd
+
+from core.data.readers.long_table import exact
+from core.engine.report import Report
+from core.engine.spec import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow
+
+OURS = re.compile(r"work\.json|\d+\.parquet|draft|lock")
+
+
+class Shards:
+    """Finished shards of one work, whole and in order: `done` of them. Iterating gives them as Arrow tables.
+
+    Each is a Parquet file of the given columns and the new ones, whose names stand in its metadata.
+    """
+
+    def __init__(self, folder: Path, size: int, rows: int) -> None:
+        self.folder, self.size, self.rows, self.done = folder, size, rows, 0
+        while self.done * size < rows and self._is_whole(self.done):
+            self.done += 1
+
+    @property
+    def done_rows(self) -> int:
+        return min(self.done * self.size, self.rows)
+
+    def keep(self, frame: pd.DataFrame, new: list[str], smiles: str) -> None:
+        """The next shard, all of it or nothing; `new` names the columns that are not given, `smiles` that of these."""
+        import pyarrow
+        from pyarrow import parquet
+
+        about = {"new": json.dumps(new), "smiles": json.dumps(smiles)}
+        table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(about)
+        draft = self.folder / "draft"
+        parquet.write_table(table, draft)
+        draft.replace(self._path(self.done))
+        self.done += 1
+
+    def __iter__(self) -> "Iterator[pyarrow.Table]":
+        from pyarrow import parquet
+
+        for place in range(self.done):
+            yield parquet.read_table(self._path(place))
+
+    def _path(self, place: int) -> Path:
+        return self.folder / f"{place:06}.parquet"
+
+    def _is_whole(self, place: int) -> bool:
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return parquet.read_metadata(self._path(place)).num_rows == min(self.size, self.rows - place * self.size)
+        except (OSError, ArrowException):  # not there, or cut short by a power cut
+            return False
+
+
+@contextlib.contextmanager
+def kept_beside(out: Path, work: dict[str, Any], size: int, rows: int, report: Report) -> Iterator[Shards]:
+    """The shards of this work that are finished, in `.<name of out>.shards`; of other work they are removed.
+
+    The folder goes when nothing is in it, as after `written`. Raises `BadInput` where another process is at it.
+    """
+    folder = out.with_name(f".{out.name}.shards")
+    work = json.loads(json.dumps(work))
+    if folder.is_dir() and (strange := [path.name for path in folder.iterdir() if not OURS.fullmatch(path.name)]):
+        raise BadInput(f"{folder} holds {strange[0]!r}, which no run left there; move it, or name another --out")
+    folder.mkdir(exist_ok=True)
+    try:
+        held = filelock.FileLock(folder / "lock").acquire(blocking=False)
+    except filelock.Timeout:
+        raise BadInput(f"another process is writing {out}; wait for it, or name another --out") from None
+    with held:
+        if _note(folder) != work:
+            if any(folder.glob("*.parquet")):
+                report(0, f"{folder} is of other work (another table, key or choice) and is replaced", stays=True)
+            for path in [path for path in folder.iterdir() if path.name != "lock"]:
+                path.unlink()
+            (folder / "draft").write_text(json.dumps(work, indent=1))
+            (folder / "draft").replace(folder / "work.json")
+        shards = Shards(folder, size, rows)
+        if shards.done:
+            report(0, f"going on after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
+        try:
+            yield shards
+        finally:
+            if not shards.done:
+                shutil.rmtree(folder)
+
+
+def _note(folder: Path) -> Any:
+    try:
+        return json.loads((folder / "work.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def written(shards: Shards, out: Path, top: int, report: Report) -> dict[str, Any]:
+    """Join the shards to the output, CSV or Parquet, all of it or nothing, and remove them; what there is to say of it.
+
+    `top`: how many of the most helpful and most harmful molecules are named, where there are scores.
+    """
+    tally = Tally(top)
+    draft = shards.folder / "draft"
+    try:
+        with contextlib.ExitStack() as stack:
+            write = None
+            for place, table in enumerate(shards, 1):
+                tally.add(table)
+                if write is None:
+                    write = stack.enter_context(_csv(draft) if out.suffix == ".csv" else _parquet(draft, table.schema))
+                write(table)
+                report(place / shards.done, f"writing {out.name}: {tally.counts['rows']:,} of {shards.rows:,} rows")
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    shards.done = 0  # what was kept is in the output now
+    return tally.answer()
+
+
+@contextlib.contextmanager
+def _csv(path: Path) -> Iterator[Any]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield lambda table: exact(table).to_csv(file, index=False, header=file.tell() == 0)
+
+
+@contextlib.contextmanager
+def _parquet(path: Path, schema: "pyarrow.Schema") -> Iterator[Any]:
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(path, schema.remove_metadata()) as file:
+        yield lambda table: file.write_table(table.replace_schema_metadata(None))
+
+
+class Tally:
+    """What is said of the rows of an output, added up a shard at a time; no more than twice `top` rows are held.
+
+    Rows count from 1, the header apart. `unlabelled`: rows with a molecule and without any label.
+    """
+
+    def __init__(self, top: int) -> None:
+        self.top, self.new = top, []
+        self.counts = {"rows": 0, "unusable": 0, "with_caution": 0}
+        self.helpful: list[tuple[float, int, str]] = []  # ΔL, row, SMILES
+        self.harmful: list[tuple[float, int, str]] = []  # −ΔL, row, SMILES
+
+    def add(self, table: "pyarrow.Table") -> None:
+        about = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
+        self.new, before = about["new"], self.counts["rows"]
+        usable = table["unusable"].to_numpy() == ""
+        self._count("rows", np.ones(len(table), bool))
+        self._count("unusable", ~usable)
+        self._count("with_caution", table["caution"].to_numpy() != "")
+        if labels := [name for name in self.new if name.split(":")[0] == "label"]:
+            self._count("unlabelled", usable & np.all([np.isnan(table[name].to_numpy()) for name in labels], 0))
+        if "delta_loss" in self.new:
+            delta, smiles = table["delta_loss"].to_numpy(), table[about["smiles"]]
+            known = np.flatnonzero(~np.isnan(delta))
+            for sign, ends in ((1, self.helpful), (-1, self.harmful)):
+                places = known[np.argsort(sign * delta[known], kind="stable")[: self.top]]
+                more = [(sign * float(delta[k]), before + int(k) + 1, smiles[int(k)].as_py()) for k in places]
+                ends[:] = heapq.nsmallest(self.top, ends + more)
+
+    def _count(self, what: str, rows: np.ndarray) -> None:
+        self.counts[what] = self.counts.get(what, 0) + int(rows.sum())
+
+    def answer(self) -> dict[str, Any]:
+        found: dict[str, Any] = {**self.counts, "columns": sorted(self.new)}
+        if "delta_loss" in self.new:
+            for what, sign, ends in (("most_helpful", 1, self.helpful), ("most_harmful", -1, self.harmful)):
+                found[what] = [{"row": row, "smiles": text, "delta_loss": sign * value} for value, row, text in ends]
+        return found

@@ -1,0 +1,95 @@
+"""SMILES files of any length, a line at a time: `.smi`, `.txt`, `.csv`, `.tsv`, each also as `.gz`, and Parquet."""
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import pandas as pd
+
+from core.data.readers.columns import guess_smiles
+from core.engine.spec import BadInput
+
+LOOK = 200  # rows from which the column of the SMILES is found
+SUFFIXES = (".smi", ".txt", ".csv", ".tsv", ".parquet")
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file in hex. Raises `BadInput` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); give the path of a SMILES file") from None
+
+
+def kind_of(path: Path) -> tuple[str, bool]:
+    """How a file is read, by its suffix, and whether it is gzipped. Raises `BadInput`."""
+    packed = path.suffix.lower() == ".gz"
+    suffix = path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
+    if suffix not in SUFFIXES or (packed and suffix == ".parquet"):
+        raise BadInput(f"{path.name}: a corpus file ends in {', '.join(SUFFIXES)}, the first four also with .gz")
+    return suffix, packed
+
+
+def stream(path: Path) -> Iterator[str]:
+    """The SMILES of a file in order, as written; empty cells are passed over. Raises `BadInput`.
+
+    A `.smi` or `.txt` file has one SMILES a line, what follows a blank is a name; a table has a header line. Text is
+    UTF-8; bytes that are not, as in a name that was written elsewhere, do no harm outside a SMILES.
+    """
+    suffix, packed = kind_of(path)
+    try:
+        if suffix == ".parquet":
+            yield from _parquet(path)
+            return
+        with gzip.open(path) if packed else path.open("rb") as file:
+            if b"\0" in file.peek(4096)[:4096]:
+                raise BadInput(f"{path.name} is no text in UTF-8; save it as UTF-8, or name it after what it is")
+            with io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as lines:
+                yield from _lines(lines, suffix, path.name)
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path.name} cannot be read to its end ({reason}); copy it again") from None
+
+
+def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
+    if suffix in (".smi", ".txt"):
+        for line in lines:
+            if fields := line.split(maxsplit=1):
+                yield fields[0]
+        return
+    top = next(lines, "")
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in top and "," not in top else ","
+    rows = csv.reader(chain([top], lines), delimiter=delimiter)
+    header = next(rows, [])
+    first = list(islice(rows, LOOK))
+    column = _column(pd.DataFrame([row for row in first if len(row) == len(header)], columns=header), name)
+    for row in chain(first, rows):
+        if len(row) > column and row[column].strip():
+            yield row[column].strip()
+
+
+def _parquet(path: Path) -> Iterator[str]:
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        start = next(file.iter_batches(LOOK)).to_pandas()
+        column = start.columns[_column(start, path.name)]
+        for batch in file.iter_batches(columns=[column]):
+            yield from (text for text in batch.column(0).to_pylist() if text)
+    except (ArrowInvalid, StopIteration) as error:
+        raise BadInput(f"{path.name} is no readable Parquet file ({error}); write it again") from None
+
+
+def _column(start: pd.DataFrame, name: str) -> int:
+    """Which column holds the SMILES."""
+    found = guess_smiles(start.astype(str)) if len(start) else None
+    if found is None:
+        raise BadInput(f"no column of {name} holds SMILES; give it a header line with a column called smiles")
+    return list(start.columns).index(found)

@@ -1,0 +1,1 @@
+"""Plotly figures of results, and the HTML report."""

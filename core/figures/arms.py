@@ -1,0 +1,166 @@
+"""Plotly figures of arms side by side: errors by seed, differences beside their noise, what an error costs."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
+from core.stats.metrics import LOWER_IS_BETTER, called
+
+ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
+
+
+def arms(
+    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none", words: str = ""
+) -> go.Figure:
+    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd.
+
+    `words`, here and below: what the metric is called, by default what it is called for regression.
+    """
+    figure = _rows(with_unit(f"test {words or called(metric)}, mean ± sd", unit), len(table))
+    base = next((arm[metric] for arm in table if arm["name"] == reference), None)
+    if base is not None and base["mean"] is not None:
+        sd = base["sd"] or 0.0
+        figure.add_vrect(x0=base["mean"] - sd, x1=base["mean"] + sd, fillcolor=NEUTRAL, opacity=0.16, line_width=0)
+        figure.add_vline(x=base["mean"], line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    names = [html.escape(str(arm["name"])) for arm in table]
+    for number, (name, arm) in enumerate(zip(names, table, strict=True)):
+        values, sd = [value for value in arm[metric]["values"] if value is not None], arm[metric]["sd"] or 0.0
+        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
+        colour = NEUTRAL if arm["name"] == reference else colour
+        figure.add_scatter(
+            x=values,
+            y=number + (np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))),
+            mode="markers",
+            marker={"size": 7, "color": colour, "opacity": 0.45},
+            text=[f"seed {seed}" for seed in arm.get("seeds", range(len(values)))],
+            hovertemplate=f"{name}, %{{text}}: %{{x:.4g}}<extra></extra>",
+        )
+        hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
+        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, symbol)
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+
+
+def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
+    """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
+
+    What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
+    """
+    figure = blank("molecules kept", with_unit(f"test {words or called(metric)}, mean ± sd", unit), 380)
+    rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
+    for arm in table:
+        if arm.get("rule") and arm["kept"] is None and arm[metric]["mean"] is not None:
+            mean, sd, name = arm[metric]["mean"], arm[metric]["sd"] or 0.0, html.escape(str(arm["name"]))
+            figure.add_hrect(y0=mean - sd, y1=mean + sd, fillcolor=NEUTRAL, opacity=0.13, line_width=0)
+            figure.add_hline(
+                y=mean,
+                line={"color": NEUTRAL, "width": 1.2, "dash": "dash" if arm["rule"] == "none" else "dot"},
+                annotation_text=name,
+                annotation_position="right",
+            )
+    shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
+    for rule, colour, shift in zip(rules, shades(len(rules)), shifts, strict=True):
+        mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
+        mine = [arm for arm in mine if arm[metric]["mean"] is not None]
+        widest = max((arm["kept"] for arm in mine), default=1)
+        figure.add_scatter(
+            x=[arm["kept"] + 0.008 * widest * shift for arm in mine],  # bars side by side
+            y=[arm[metric]["mean"] for arm in mine],
+            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in mine], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"size": 7},
+            name=html.escape(rule),
+            customdata=[arm["kept"] for arm in mine],
+            hovertemplate=f"{html.escape(rule)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
+        )
+    return figure.update_layout(margin_r=60)
+
+
+def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
+    """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
+    rows = [row for row in table if row["metric"] == metric]
+    figure = _rows(with_unit(f"difference of {words or called(metric)}", unit), len(rows))
+    names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
+    for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+        colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
+        hover = f"{name}: %{{x:.3g}} [{row['low']:.3g}, {row['high']:.3g}]<extra></extra>"
+        _interval(figure, row["mean"], number, row["mean"] - row["low"], row["high"] - row["mean"], colour, hover)
+        figure.add_annotation(
+            x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
+        )
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    figure.update_layout(margin_r=150)  # room for the words
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+
+
+def pareto(
+    table: Sequence[Mapping[str, Any]],
+    cost: str,
+    costs: str,
+    metric: str = "rmse",
+    unit: str = "",
+    reference: str = "",
+    words: str = "",
+) -> go.Figure:
+    """Test metric against what an arm costs, both ± sd over seeds; the line joins arms that no other one dominates.
+
+    `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
+    The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
+    """
+    found = [(arm, *_known(arm[cost]), *_known(arm[metric])) for arm in table if _known(arm.get(cost))[0] is not None]
+    found = [one for one in found if one[3] is not None]
+    figure = blank(html.escape(costs), with_unit(f"test {words or called(metric)}", unit), 360, legend=False)
+    least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
+    most = max((one[1] for one in found), default=0.0)
+    best = [one for one in found if not any(_beats(other, one, metric in LOWER_IS_BETTER) for other in found)]
+    best.sort(key=lambda one: one[1])
+    line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
+    figure.add_scatter(
+        x=[one[1] or least for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
+    )
+    for arm, x, spread, y, noise in found:
+        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
+        colour = NEUTRAL if arm["name"] == reference else colour
+        name = html.escape(str(arm["name"]))
+        bars = {"type": "data", "thickness": 1.4, "width": 4, "color": colour}
+        figure.add_scatter(
+            x=[x or least],
+            y=[y],
+            error_x={**bars, "array": [spread or 0.0]},
+            error_y={**bars, "array": [noise or 0.0]},
+            mode="markers+text",
+            text=[name if x else f"{name}: 0"],
+            textposition="top left" if x == most else "top right",  # clear of the upright bar, and of the edge
+            marker={"size": 11, "symbol": symbol, "color": colour},
+            hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at {x:.4g}<extra></extra>",
+            cliponaxis=False,
+        )
+    return figure.update_xaxes(type="log")
+
+
+def _known(value: Any) -> tuple[float | None, float | None]:
+    """A number and its standard deviation, if it has one."""
+    return (value["mean"], value["sd"]) if isinstance(value, Mapping) else (value, None)
+
+
+def _beats(one: tuple, other: tuple, lower: bool) -> bool:
+    """Whether one costs no more and is no worse than the other, and is cheaper or better."""
+    worse = (one[3] - other[3]) * (1 if lower else -1)
+    return one[1] <= other[1] and worse <= 0 and (one[1], one[3]) != (other[1], other[3])
+
+
+def _rows(x: str, count: int) -> go.Figure:
+    figure = blank(x, "", 80 + 42 * max(count, 2), legend=False)
+    return figure.update_yaxes(autorange="reversed", showgrid=False)
+
+
+def _interval(
+    figure: go.Figure, x: float, y: float, below: float, above: float, colour: str, hover: str, symbol: str = "circle"
+) -> None:
+    bars = {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below], "thickness": 2, "width": 6}
+    marker = {"size": 12, "symbol": symbol, "color": colour}
+    figure.add_scatter(x=[x], y=[y], error_x=bars, mode="markers", marker=marker, hovertemplate=hover)

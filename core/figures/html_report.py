@@ -1,0 +1,174 @@
+"""A comparison as a page of its own: one HTML file that opens anywhere, with its charts, and needs no network."""
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from core.chem import depict
+from core.engine.spec import Spec, as_json
+from core.figures import arms as arm_figures
+from core.results.comparison import Comparison
+from core.results.report_claims import judged
+
+STYLE = """
+:root { color-scheme: light; --ink: #1b2433; --soft: #5b6675; --line: #dfe4ea; --paper: #fff; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  margin: 2.5rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+.verdict { font-size: 1.1rem; border-left: 4px solid #0f766e; padding: .2rem 0 .2rem 1rem; }
+.soft, caption { color: var(--soft); font-size: .9rem; }
+caption { caption-side: bottom; text-align: left; padding-top: .4rem; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.molecules { display: flex; flex-wrap: wrap; gap: .75rem; } figure { margin: 0; width: 11rem; font-size: .8rem; }
+figure img { width: 100%; height: auto; } figcaption { overflow-wrap: anywhere; color: var(--soft); }
+pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; font-size: .8rem; }
+"""
+DRAWN = 6  # molecules of an arm
+
+
+def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
+    """The page of a comparison and the recipe that made it; `made`: when. All text from tables is escaped."""
+    record = comparison.record
+    unit = record.get("unit", "") if record.get("task_kind") != "binary" else ""
+    metric = record.get("metric", "RMSE")
+    charts = [arm_figures.arms(record["arms"], "rmse", unit, record["reference"], metric)]
+    if len(record.get("sizes", ())) > 1:
+        charts.insert(0, arm_figures.curves(record["arms"], "rmse", unit, metric))
+    if record["differences"]:
+        near = [row for row in record["differences"] if row["against"] == record["reference"]]
+        charts.append(arm_figures.differences(near or record["differences"], "rmse", unit, metric))
+    body = [
+        f"<h1>{_text(spec.title)}</h1>",
+        f'<p class="verdict">{_text(record["verdict"])}</p>',
+        f'<p class="soft">{_text(_about(record, spec, made))}</p>',
+        _list("To know before believing this", record.get("notes", ())),
+        *(_chart(figure, first=not place) for place, figure in enumerate(charts)),
+        "<h2>Arms</h2>",
+        _table(
+            ("arm", "training molecules", metric, "planted taken"),
+            [
+                (
+                    arm["name"],
+                    _most(arm["n_train"]),
+                    _noisy(arm["rmse"]),
+                    "–" if arm.get("planted") is None else arm["planted"],
+                )
+                for arm in record["arms"]
+            ],
+            "Mean and standard deviation over seeds.",
+        ),
+        "<h2>Differences beside the noise</h2>",
+        _table(
+            ("arm", "against", f"difference of {metric}", "95 % interval", "verdict"),
+            [
+                (
+                    row["arm"],
+                    row["against"],
+                    _signed(row["mean"]),
+                    _interval(row),
+                    row["verdict"],
+                )
+                for row in record["differences"]
+            ],
+            "Paired: the same test molecules, the same seeds. Below zero is a smaller error.",
+        ),
+        *_claims(comparison),
+        _picked(comparison),
+        "<h2>The recipe</h2>",
+        "<p class='soft'>The same recipe gives the same numbers: <code>python -m core run recipe.json</code></p>",
+        f"<pre>{_text(json.dumps(as_json(spec), indent=1, ensure_ascii=False))}</pre>",
+    ]
+    head = f'<meta charset="utf-8"><title>{_text(spec.title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+
+
+def _about(record: dict[str, Any], spec: Spec, made: str) -> str:
+    seeds = ", ".join(map(str, record["arms"][0]["seeds"]))
+    said = (
+        f"{record['n_test']:,} test molecules (digest {record['test_digest']}), the same for every arm; seeds {seeds}; "
+    )
+    said += f"{record.get('backbone')} on {record.get('device')}; run {spec.key}"
+    return said + (f", {made}" if made else "")
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _noisy(found: dict[str, Any]) -> str:
+    if found["mean"] is None:
+        return "–"
+    return f"{found['mean']:.3f}" + (f" ± {found['sd']:.3f}" if found["sd"] is not None else "")
+
+
+def _known(value: Any) -> Any:
+    return "–" if value is None else value
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{_signed(row['low'])} to {_signed(row['high'])}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _most(rows: Any) -> Any:
+    return max(row for row in rows if row is not None) if isinstance(rows, list) else rows
+
+
+def _list(title: str, sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{_text(one)}</li>" for one in sentences)
+    return f"<h2>{_text(title)}</h2><ul>{items}</ul>" if items else ""
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> str:
+    """A column of numbers, among which a dash stands for none, is set to the right with its head."""
+    right = [
+        any(map(_number, column)) and all(_number(one) or one == "–" for one in column)
+        for column in zip(*rows, strict=True)
+    ]
+    classes = [' class="n"' if numbers else "" for numbers in right or [False] * len(names)]
+    head = "".join(f"<th{of}>{_text(name)}</th>" for of, name in zip(classes, names, strict=True))
+    lines = "".join(
+        "<tr>" + "".join(f"<td{of}>{_text(value)}</td>" for of, value in zip(classes, row, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or str(value)[:1] in "+-−0123456789"
+
+
+def _chart(figure: Any, first: bool) -> str:
+    """A chart; the first brings plotly's code along."""
+    return figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False, "responsive": True})
+
+
+def _claims(comparison: Comparison) -> list[str]:
+    """What the report that this project began with claimed of such arms."""
+    found = judged(comparison) if len(comparison.predictions) else []
+    rows = [(one["figure"], one["claim"], one["said"], _signed(one["mean"]), _interval(one)) for one in found]
+    names = ("figure", "claim", "here", "difference", "95 % interval")
+    told = "On this table, this model and these seeds; the report had no noise beside its numbers."
+    return ["<h2>Beside what the report claimed</h2>", _table(names, rows, told)] if rows else []
+
+
+def _picked(comparison: Comparison) -> str:
+    """Some molecules of each arm, drawn."""
+    picks, found = comparison.picks, []
+    for arm in dict.fromkeys(picks["arm"]):
+        mine = picks[picks["arm"] == arm]
+        mine = mine[mine["seed"] == mine["seed"].min()].head(DRAWN)
+        drawn = "".join(
+            f'<figure><img alt="" src="{depict.data_uri(depict.svg(row.smiles, 220, 150))}">'
+            f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
+            f"{', planted' if row.planted else ''}</figcaption></figure>"
+            for row in mine.itertuples()
+        )
+        found.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawn}</div>')
+    return f"<h2>What the arms took: the first {DRAWN}</h2>{''.join(found)}" if found else ""

@@ -1,0 +1,219 @@
+"""Plotly figures of mixtures: tables alone and together, transfer by how much was measured, variety against number."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, SERIES, blank, shades, with_unit
+from core.stats.metrics import called
+
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
+
+
+def together(
+    means: Sequence[Mapping[str, Any]], metric: str, words: str, known: Sequence[Mapping[str, Any]] = ()
+) -> go.Figure:
+    """Mean ± sd over seeds of a metric, a row a table and network, an arm a colour and a symbol.
+
+    `known`: published numbers (member, layer, arm, the metric), hollow, where they are of one of the tables.
+    """
+    mine = [one for one in means if one.get(metric)]
+    rows = list(dict.fromkeys((one["member"], one["backbone"]) for one in mine))
+    arms = list(dict.fromkeys(one["arm"] for one in mine))
+    figure = blank(f"test {words}, mean ± sd over seeds", "", 110 + 74 * len(rows))
+    shifts = np.linspace(-0.24, 0.24, len(arms)) if len(arms) > 1 else [0.0]
+    for arm, colour, symbol, shift in zip(arms, SERIES, SYMBOLS, shifts, strict=False):
+        told = [one for one in mine if one["arm"] == arm]
+        figure.add_scatter(
+            x=[one[metric]["mean"] for one in told],
+            y=[rows.index((one["member"], one["backbone"])) + shift for one in told],
+            error_x={"array": [one[metric]["sd"] or 0.0 for one in told], "thickness": 1.4, "width": 4},
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 10},
+            name=html.escape(arm),
+            hovertemplate=f"{html.escape(arm)}: %{{x:.4g}}<extra></extra>",
+        )
+    layers = {(member, start.split()[0]): place for place, (member, start) in enumerate(rows)}
+    for arm, symbol in (("alone", "square-open"), ("all together", "circle-open")):
+        told = [one for one in known if one["arm"] == arm and metric in one and (one["member"], one["layer"]) in layers]
+        if told:
+            figure.add_scatter(
+                x=[one[metric] for one in told],
+                y=[layers[one["member"], one["layer"]] + 0.36 for one in told],
+                mode="markers",
+                marker={"color": NEUTRAL, "symbol": symbol, "size": 9},
+                name=f"published, {arm}",
+                hovertemplate=f"published, {arm}: %{{x:.4g}}<extra></extra>",
+            )
+    ticks = [
+        f"{html.escape(member)}<br>{html.escape(start.removesuffix(' (random weights)'))}" for member, start in rows
+    ]
+    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.45, -0.55])
+
+
+def transfer(
+    points: Sequence[Mapping[str, Any]], metric: str, unit: str = "", baselines: Sequence[str] = ()
+) -> go.Figure:
+    """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
+    unit = unit if metric in ("rmse", "mae") else ""
+    figure = blank("molecules to learn from", with_unit(f"test {called(metric)}, mean ± sd over seeds", unit), 480)
+    arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
+    shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
+    for arm, colour, symbol, shift in zip(arms, shades(len(arms)), SYMBOLS * len(arms), shifts, strict=False):
+        mine = sorted((one for one in points if one["arm"] == arm), key=lambda one: one["rows"])
+        mine = [one for one in mine if one[metric]["mean"] is not None]
+        figure.add_scatter(
+            x=[one["rows"] * (1 + shift) for one in mine],
+            y=[one[metric]["mean"] for one in mine],
+            error_y={"array": [one[metric]["sd"] or 0.0 for one in mine], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": NEUTRAL if arm in baselines else colour, "dash": "dot" if arm in baselines else "solid"},
+            marker={"size": 8, "symbol": symbol},
+            name=html.escape(arm),
+            customdata=[one["rows"] for one in mine],
+            hovertemplate=f"{html.escape(arm)}, %{{customdata:,}} molecules: %{{y:.4g}}<extra></extra>",
+        )
+    ticks = sorted({one["rows"] for one in points})
+    return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
+
+
+def variety(
+    cells: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
+) -> go.Figure:
+    """Mean ± sd of the test error by the molecules of a trunk, a line a number of tables; that of random weights."""
+    figure = blank(
+        "molecules that the trunk learned", with_unit(f"test {called(metric)} afterwards, mean ± sd", unit), 400
+    )
+    counts = sorted({one["families"] for one in cells if one["families"]})
+    shifts = np.linspace(-0.03, 0.03, len(counts)) if len(counts) > 1 else [0.0]
+    for count, colour, symbol, shift in zip(counts, shades(len(counts)), SYMBOLS * len(counts), shifts, strict=False):
+        mine = sorted((one for one in cells if one["families"] == count), key=lambda one: one["molecules"])
+        name = f"{count} table{'s' * (count > 1)}"
+        figure.add_scatter(
+            x=[one["molecules"] * (1 + shift) for one in mine],
+            y=[one["mean"] for one in mine],
+            error_y={"array": [one["sd"] or 0.0 for one in mine], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"size": 9, "symbol": symbol},
+            name=name,
+            customdata=[[one["molecules"], one["trainings"]] for one in mine],
+            hovertemplate=f"{name}, %{{customdata[0]:,}}, %{{customdata[1]}} trainings: %{{y:.4g}}<extra></extra>",
+        )
+    if scratch:
+        low, high = scratch["mean"] - (scratch["sd"] or 0.0), scratch["mean"] + (scratch["sd"] or 0.0)
+        figure.add_hrect(y0=low, y1=high, fillcolor=NEUTRAL, opacity=0.13, line_width=0)
+        figure.add_hline(
+            y=scratch["mean"],
+            line={"color": NEUTRAL, "width": 1.2, "dash": "dash"},
+            annotation_text="random weights",
+            annotation_position="top left",
+        )
+    ticks = sorted({one["molecules"] for one in cells if one["families"]})
+    return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
+
+
+def by_sets(
+    sets: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
+) -> go.Figure:
+    """Mean ± sd of the test error by the tables that a trunk learned, a row a choice of them; that of random weights.
+
+    All have seen as many molecules: what differs is which.
+    """
+    rows = sorted(sets, key=lambda one: one["mean"])
+    words = with_unit(f"test {called(metric)} afterwards, mean ± sd over molecules and seeds", unit)
+    figure = blank(words, "", 90 + 34 * len(rows))
+    counts = sorted({one["families"] for one in rows})
+    for count, colour, symbol in zip(counts, shades(len(counts)), SYMBOLS * len(counts), strict=False):
+        mine = [(place, one) for place, one in enumerate(rows) if one["families"] == count]
+        figure.add_scatter(
+            x=[one["mean"] for _, one in mine],
+            y=[place for place, _ in mine],
+            error_x={"array": [one["sd"] or 0.0 for _, one in mine], "thickness": 1.4, "width": 4},
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 10},
+            name=f"{count} table{'s' * (count > 1)}",
+            customdata=[[html.escape(one["tables"]), one["trainings"]] for _, one in mine],
+            hovertemplate="%{customdata[0]}, %{customdata[1]} trainings: %{x:.4g}<extra></extra>",
+        )
+    if scratch:
+        figure.add_vline(
+            x=scratch["mean"],
+            line={"color": NEUTRAL, "width": 1.2, "dash": "dash"},
+            annotation_text="random weights",
+            annotation_position="top",
+        )
+    ticks = [html.escape(one["tables"]) for one in rows]
+    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.5, -0.5])
+
+
+def differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
+    """Error of a table together less alone, with its interval; the verdict is written beside each."""
+    rows = [one for one in table if one["metric"] == metric]
+    figure = blank(f"difference of {metric}, together less alone; 95 % interval", "", 90 + 34 * len(rows), legend=False)
+    names = []
+    for place, row in enumerate(rows):
+        colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
+        name = f"{row['member']}, {row['backbone'].split()[0]}, {row['against'].removeprefix('alone, ')}"
+        names.append(html.escape(name))
+        figure.add_scatter(
+            x=[row["mean"]],
+            y=[place],
+            error_x={
+                "symmetric": False,
+                "array": [row["high"] - row["mean"]],
+                "arrayminus": [row["mean"] - row["low"]],
+            },
+            mode="markers",
+            marker={"color": colour, "size": 9, "symbol": "diamond"},
+            hovertemplate=f"{names[-1]}: %{{x:.3g}} [{row['low']:.3g}, {row['high']:.3g}]<extra></extra>",
+        )
+        figure.add_annotation(
+            x=1, xref="paper", y=place, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
+        )
+    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
+    figure.update_layout(margin_r=150)
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(rows) - 0.5, -0.5])
+
+
+def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Figure:
+    """Linear CKA of every layer of one trunk with every layer of another, a cell each."""
+    turned = not any((row["one"], row["other"]) == (one, other) for row in alike)
+    names = (other, one) if turned else (one, other)
+    mine = [row for row in alike if (row["one"], row["other"]) == names]
+    size = [1 + max(row[name] for row in mine) for name in ("layer", "other_layer")]
+    values = np.full(size, np.nan)
+    for row in mine:
+        values[row["layer"], row["other_layer"]] = row["cka"]
+    values = values.T if turned else values
+    figure = blank(f"layer of {html.escape(other)}", f"layer of {html.escape(one)}", 380, legend=False)
+    figure.add_heatmap(
+        z=values, zmin=0, zmax=1, colorscale="Viridis", text=np.round(values, 2), texttemplate="%{text:.2f}",
+        colorbar={"title": "CKA", "thickness": 12}, hovertemplate="layers %{y}, %{x}: %{z:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(dtick=1, showgrid=False)
+    return figure.update_yaxes(dtick=1, showgrid=False)
+
+
+def probes(rows: Sequence[Mapping[str, Any]], asked: str) -> go.Figure:
+    """How well a thing is read from each layer, mean ± sd over splits, a line a trunk."""
+    mine = [row for row in rows if row["asked"] == asked and row["mean"] is not None and np.isfinite(row["mean"])]
+    words = {"r2": "R²", "auroc": "AUROC"}[mine[0]["metric"]] if mine else "R²"
+    figure = blank("layer, 0 is what enters the first", f"{html.escape(asked)}, {words} on molecules left out", 360)
+    trunks = list(dict.fromkeys(row["trunk"] for row in mine))
+    for trunk, colour, symbol in zip(trunks, shades(len(trunks)), SYMBOLS * len(trunks), strict=False):
+        own = [row for row in mine if row["trunk"] == trunk]
+        figure.add_scatter(
+            x=[row["layer"] for row in own],
+            y=[row["mean"] for row in own],
+            error_y={"array": [row["sd"] or 0.0 for row in own], "thickness": 1.2, "width": 3},
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"size": 8, "symbol": symbol},
+            name=html.escape(trunk),
+            hovertemplate=f"{html.escape(trunk)}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+    return figure.update_xaxes(dtick=1)

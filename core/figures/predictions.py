@@ -1,0 +1,90 @@
+"""Figures of predictions: how far they reach from what was learned, and how they stand beside labels."""
+
+import html
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank, identity, ring, shown_rows, with_unit
+
+MOST_BARS = 150  # molecules up to which intervals are drawn; of more they are told
+
+
+def reach(table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460) -> go.Figure:
+    """Prediction by similarity to the nearest training molecule, with its interval; `customdata` is the row number.
+
+    `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity from which on they are remote.
+    """
+    figure = blank("similarity to the nearest training molecule", with_unit("prediction", unit), height, dragmode="pan")
+    rows = shown_rows(table["prediction"].to_numpy(float))
+    remote = table["remote"].to_numpy(bool)
+    for name, mine, colour, symbol in (
+        ("like the training part", ~remote[rows], HELPFUL, "circle"),
+        ("far from it", remote[rows], HARMFUL, "diamond"),
+    ):
+        _with_bars(figure, table, rows[mine], "similarity", name, colour, symbol)
+    if below > 0:
+        figure.add_vline(x=below, line={"color": NEUTRAL, "width": 1, "dash": "dash"})
+    _ringed(figure, table, "similarity", picked)
+    return figure.update_xaxes(range=[-0.02, 1.04])
+
+
+def against(table: pd.DataFrame, unit: str, picked: int | None = None, height: int = 460) -> go.Figure:
+    """Prediction with its interval against the label, of molecules that have one; off the dotted line it errs."""
+    figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
+    rows = np.flatnonzero(table["label"].notna().to_numpy())
+    rows = rows[shown_rows(table["label"].to_numpy(float)[rows])]
+    some = table.iloc[rows]
+    unknown = some["low"].isna().to_numpy()
+    inside = ((some["low"] <= some["label"]) & (some["label"] <= some["high"])).to_numpy(bool)
+    identity(figure, some)
+    for name, mine, colour, symbol in (
+        ("label inside its interval", inside, HELPFUL, "circle"),
+        ("outside", ~inside & ~unknown, HARMFUL, "diamond"),
+        ("without an interval", unknown, NEUTRAL, "circle"),
+    ):
+        _with_bars(figure, table, rows[mine], "label", name, colour, symbol)
+    _ringed(figure, table, "label", picked)
+    return figure
+
+
+def _with_bars(
+    figure: go.Figure, table: pd.DataFrame, rows: np.ndarray, x: str, name: str, colour: str, symbol: str
+) -> None:
+    if not len(rows):
+        return
+    some = table.iloc[rows]
+    ends = some[["low", "high"]].to_numpy(float)
+    bars = {}
+    if len(table) <= MOST_BARS and some["low"].notna().any():
+        bars["error_y"] = {
+            "type": "data", "symmetric": False, "array": some["high"] - some["prediction"],
+            "arrayminus": some["prediction"] - some["low"], "thickness": 1, "width": 0,
+            "color": pale(colour),
+        }  # fmt: skip
+    figure.add_scatter(
+        x=some[x],
+        y=some["prediction"],
+        mode="markers",
+        marker={"size": 8, "color": colour, "symbol": symbol, "opacity": 0.85},
+        name=f"{name}: {len(rows):,}",
+        customdata=rows,
+        text=[html.escape(str(smiles)[:60]) for smiles in some["smiles"]],
+        hovertext=[f" ({low:.3g} to {high:.3g})" if low <= high else "" for low, high in ends],
+        hovertemplate=f"%{{text}}<br>{x} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
+        unselected={"marker": {"opacity": 0.85}},
+        **bars,
+    )
+
+
+def pale(colour: str) -> str:
+    """The same colour, half there."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.5)"
+
+
+def _ringed(figure: go.Figure, table: pd.DataFrame, x: str, picked: int | None) -> None:
+    if picked is not None and 0 <= picked < len(table):
+        one = table.iloc[[picked]]
+        ring(figure, one[x], one["prediction"], "picked", "#B0579F", 17, showlegend=False)

@@ -1,0 +1,39 @@
+"""Plotly figure of a choice: where the kept molecules lie among the pool and the training part."""
+
+import html
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank
+
+LONGEST = 60  # characters of a SMILES beside the pointer
+
+
+def landscape(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go.Figure:
+    """A map of a pool and what it would join: training molecules grey, the pool blue, those kept ringed and orange.
+
+    `table`: part ("train" or "pool"), row, smiles, x, y; `kept`: rows of the pool. `customdata` is the row.
+    """
+    figure = blank("", "", height)
+    chosen = (table["part"] == "pool") & table["row"].isin(list(kept))
+    for name, mine, style in (
+        ("training part", table["part"] == "train", {"size": 5, "color": NEUTRAL, "opacity": 0.35}),
+        ("pool", (table["part"] == "pool") & ~chosen, {"size": 6, "color": HELPFUL, "opacity": 0.65}),
+        ("kept", chosen, {"size": 10, "color": HARMFUL, "line": {"width": 1.5, "color": "white"}}),
+    ):
+        group = table[mine]
+        figure.add_scattergl(
+            x=group["x"],
+            y=group["y"],
+            mode="markers",
+            name=f"{name}: {len(group):,}",
+            marker=style,
+            customdata=group["row"],
+            text=[html.escape(smiles[:LONGEST]) for smiles in group["smiles"]],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    for axis in (figure.update_xaxes, figure.update_yaxes):
+        axis(showticklabels=False, zeroline=False, showgrid=False)
+    return figure

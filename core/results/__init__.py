@@ -1,0 +1,1 @@
+"""What finished runs are read back as: save, load, summary, headline. No torch."""

@@ -1,0 +1,287 @@
+"""Arms side by side on the same test molecules, each difference beside its noise."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.engine.spec import BadInput
+from core.results.fit import Fit
+from core.stats.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
+
+NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a study found.
+
+    `record`: arms with their metrics by seed, differences with intervals, the verdict, digests.
+    `predictions`: a row a test molecule, arm and seed (arm, seed, row, smiles, label, prediction), label units.
+    `picks`: a row a molecule that an arm took from the pool (arm, seed, smiles, label, planted where it is known).
+    """
+
+    record: dict[str, Any]
+    predictions: pd.DataFrame
+    picks: pd.DataFrame
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.predictions.to_parquet(folder / "predictions.parquet")
+        self.picks.to_parquet(folder / "picks.parquet")
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Comparison":
+        predictions, picks = (pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "picks"))
+        return cls(json.loads((folder / "record.json").read_text()), predictions, picks)
+
+
+def spread_of(values: list[float | None]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds, the values beside them; a seed without the metric counts as none."""
+    known = [value for value in values if value is not None]
+    mean = float(np.mean(known)) if known else None
+    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return {"mean": mean, "sd": deviation, "values": values}
+
+
+PICKS = ("arm", "seed", "smiles", "label", "planted")  # columns of what arms took from a pool
+COSTS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
+SIZES = (  # the same for every seed
+    *("trainable", "parameters", "trainable_share", "trainable_bytes"),
+    *("backbone_trainable", "backbone_parameters"),
+)
+
+
+def compared(
+    roles: Mapping[str, str],
+    fits: Sequence[Sequence[Fit | None]],
+    keys: Sequence[Sequence[str]],
+    seeds: Sequence[int],
+    references: Sequence[str],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The record and the predictions of arms, told by the first task.
+
+    `roles`: what each arm is, by name; `fits` and their `keys`: of each arm (s,), None where a seed failed.
+    Differences are of the root mean square error (of probabilities for a binary task: the root Brier score), over the
+    seeds that both arms have. Raises `BadInput` where arms were tested on different molecules.
+    """
+    made = {arm: [fit for fit in mine if fit is not None] for arm, mine in zip(roles, fits, strict=True)}
+    digests = {fit.record["digests"]["test"] for mine in made.values() for fit in mine}
+    if len(digests) != 1:
+        raise BadInput(
+            f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again"
+        )
+    first = next(mine[0] for mine in made.values() if mine)
+    task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
+    labels, _, smiles = first.matrices("test")
+    predicted = {
+        arm: {seed: fit.matrices("test")[1][:, 0] for seed, fit in zip(seeds, mine, strict=True) if fit is not None}
+        for arm, mine in zip(roles, fits, strict=True)
+    }
+    arms = [
+        {"name": arm, "role": role, "fits": list(named), **_card(mine, list(seeds), task, kind, labels[:, 0])}
+        for (arm, role), mine, named in zip(roles.items(), fits, keys, strict=True)
+        if made[arm]
+    ]
+    record = {
+        "arms": arms,
+        "reference": references[0],
+        "differences": differences(labels[:, 0], predicted, references, "rmse"),
+        "task": task,
+        "task_kind": kind,
+        "metric": called("rmse", kind),
+        "unit": unit,
+        "n_test": len(labels),
+        "test_digest": digests.pop(),
+        "backbone": first.record["backbone"],
+        "device": devices([fit.record for mine in made.values() for fit in mine]),
+    }
+    rows = [
+        pd.DataFrame(
+            {
+                "arm": arm,
+                "seed": seed,
+                "row": np.arange(len(labels)),
+                "smiles": smiles,
+                "label": labels[:, 0],
+                "prediction": values,
+            }
+        )
+        for arm, mine in predicted.items()
+        for seed, values in mine.items()
+    ]
+    return record, pd.concat(rows, ignore_index=True)
+
+
+def devices(records: Sequence[Mapping[str, Any]]) -> str:
+    """What these were made on, "NVIDIA H100 and x86_64": trainings of a study may come from several machines."""
+    return " and ".join(sorted({record["device"] for record in records if record.get("device")}))
+
+
+def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray) -> dict[str, Any]:
+    """What there is to say of one arm: metrics and costs by seed, sizes."""
+    records = [None if fit is None else fit.record for fit in fits]
+    cards = [None if fit is None else fit.metrics["test"][task] for fit in fits]
+    first = next(record for record in records if record is not None)
+
+    def each(name: str, found: Sequence[dict[str, Any] | None]) -> list[Any]:
+        return [None if one is None else one.get(name) for one in found]
+
+    summary = {name: spread_of(each(name, cards)) for name in (BINARY if kind == "binary" else REGRESSION)}
+    if kind == "binary":  # differences are of the root of the Brier score
+        squares = [None if fit is None else (fit.matrices("test")[1][:, 0] - labels) ** 2 for fit in fits]
+        summary["rmse"] = spread_of([None if one is None else float(np.sqrt(np.nanmean(one))) for one in squares])
+    return {
+        "seeds": seeds,
+        "features": first.get("features"),
+        "n_train": [None if record is None else record["rows"]["train"] for record in records],
+        "steps": each("steps", records),
+        "learning_rate": first.get("learning_rate"),
+        **{name: spread_of(each(name, records)) for name in COSTS},
+        **{name: first.get(name) for name in SIZES},
+        **summary,
+    }
+
+
+def differences(
+    labels: np.ndarray, predictions: Mapping[str, Mapping[int, np.ndarray]], references: Sequence[str], metric: str
+) -> list[dict[str, Any]]:
+    """Every arm against each reference, over the seeds they share: labels (n,), predictions `{arm: {seed: (n,)}}`."""
+    found = []
+    for reference in references:
+        for arm, ours in predictions.items():
+            theirs = predictions.get(reference, {})
+            shared = [seed for seed in ours if seed in theirs]
+            if arm != reference and shared:
+                mine, others = (np.stack([side[seed] for seed in shared]) for side in (ours, theirs))
+                found.append(
+                    {"arm": arm, "against": reference, "metric": metric, **paired_difference(labels, mine, others)}
+                )
+    return found
+
+
+def warned(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+    """Warnings of the fits, each once: with the arms that gave it, where not all networks did.
+
+    Those that differ in their numbers alone become one, with the numbers between which they lie.
+    """
+    networks = {arm for arm, role in roles.items() if role != "baseline"}
+    found: dict[str, dict[str, list[str]]] = {}  # warning without its numbers → warning → arms
+    for arm, mine in zip(roles, fits, strict=True):
+        for warning in dict.fromkeys(w for fit in mine if fit is not None for w in fit.record["warnings"]):
+            found.setdefault(NUMBER.sub("#", warning), {}).setdefault(warning, []).append(arm)
+    said = []
+    for alike in found.values():
+        arms = [arm for arm in roles if any(arm in mine for mine in alike.values())]
+        words = _ranged(list(alike))
+        said.append(words if networks <= set(arms) else f"{_few(arms)}: {words}")
+    return said
+
+
+def _few(arms: Sequence[str]) -> str:
+    """Names of arms; of many the first four and how many more."""
+    shown = ", ".join(f"“{arm}”" for arm in (arms if len(arms) <= 5 else arms[:4]))
+    return shown if len(arms) <= 5 else f"{shown} and {len(arms) - 4} more"
+
+
+def _ranged(sentences: Sequence[str]) -> str:
+    """One sentence of several that differ in their numbers alone: of each the least and the most."""
+    pieces, numbers = NUMBER.split(sentences[0]), [NUMBER.findall(one) for one in sentences]
+    told = []
+    for values in zip(*numbers, strict=True):
+        ordered = sorted(set(values), key=lambda text: float(text.replace(",", "")))
+        told.append(ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}")
+    return "".join(piece + number for piece, number in zip(pieces, [*told, ""], strict=True))
+
+
+def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+    """A sentence where the networks took different numbers of steps."""
+    networks = [mine for (_, role), mine in zip(roles.items(), fits, strict=True) if role != "baseline"]
+    steps = {fit.record["steps"] for mine in networks for fit in mine if fit is not None}
+    if len(steps) < 2:
+        return []
+    least, most = min(steps), max(steps)
+    return [f"arms took unequal work ({least:,} to {most:,} steps); give the fit `steps` for equal work"]
+
+
+def verdict(
+    arms: list[dict[str, Any]],
+    found: list[dict[str, Any]],
+    metric: str,
+    unit: str,
+    noun: str = "rules",
+    kind: str = "regression",
+) -> str:
+    """Which rule came out best, and by how much beside the noise; then how the network stands to what has no say in it.
+
+    The first arm is the reference; `kind` is that of the task. An arm's `role` is "selection" unless it says "baseline"
+    or "control"; these stand against “none”, which has their training molecules, where it is among the arms.
+    """
+    assert metric in LOWER_IS_BETTER
+    rules = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
+    others = [arm for arm in arms if role_of(arm) != "selection"]
+    best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
+    of_the_rules = f" of the {noun}" if others else ""
+    sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit, kind)})"
+    if len(rules) == 1:
+        sentence = f"“{best['name']}” has a mean test error of {_size(best, metric, unit, kind)}"
+    if found and found[0]["repeats"] < 2:
+        beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit, kind)}" for arm in others)
+        return f"{sentence}{beside}; one seed says nothing about noise: add seeds before believing it."
+    against = [row for row in found if row["against"] == reference and row["arm"] in rules]
+    mine = [_difference(row) for row in found if row["arm"] == best["name"]]
+    if best["name"] == reference and against:
+        near = min(against, key=lambda row: row["mean"])
+        sentence += f": no other arm beat it; the nearest, “{near['arm']}”, is {_difference(near)}"
+    elif mine and best["name"] != reference:
+        sentence += f": {'; '.join(mine)}"
+    sentence += "."
+    alike = "none" if "none" in rules else reference
+    asides: dict[tuple[str, str], list[str]] = {}  # by role and verdict
+    for arm in others:
+        row = next((row for row in found if (row["arm"], row["against"]) == (arm["name"], alike)), None)
+        if row is None:  # no seed of both was made
+            continue
+        asides.setdefault((role_of(arm), row["verdict"]), []).append(f"“{row['arm']}” is {_difference(row)}")
+    return " ".join(
+        [sentence, *(f"{ASIDES[kind].format(_many(said))}: {'; '.join(said)}." for kind, said in asides.items())]
+    )
+
+
+def role_of(arm: dict[str, Any]) -> str:
+    """What an arm is in a study: a rule of "selection", a "baseline" without a network, or the "control"."""
+    return arm.get("role") or "selection"
+
+
+ASIDES = {  # by role and the verdict on its arms
+    ("baseline", "better"): "The network loses to {}",
+    ("baseline", "not distinguishable"): "The network cannot be told from {}",
+    ("baseline", "worse"): "The network beats {}",
+    ("control", "better"): "Pre-training does harm",
+    ("control", "not distinguishable"): "Pre-training does not beat random weights",
+    ("control", "worse"): "Pre-training helps",
+}
+
+
+def _many(said: list[str]) -> str:
+    return "a baseline" if len(said) == 1 else f"{len(said)} baselines"
+
+
+def _size(arm: dict[str, Any], metric: str, unit: str, kind: str) -> str:
+    """`RMSE 0.812 ± 0.031 logS`; without a spread where there is none, or none is known."""
+    noise = f" ± {arm[metric]['sd']:.3f}" if arm[metric]["sd"] else ""
+    return f"{called(metric, kind)} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
+
+
+def _difference(row: dict[str, Any]) -> str:
+    word = "from" if row["verdict"].startswith("not") else "than"
+    size = f"{row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f}".replace("-", "−")
+    return f"{row['verdict']} {word} “{row['against']}” ({size})"

@@ -1,0 +1,137 @@
+"""What is kept of a predictor after training: weights, curve, predictions, metrics, cost. Read without torch."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.data.dataset import Dataset
+from core.stats.bootstrap import Span, intervals
+from core.stats.metrics import measure
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A predictor after training.
+
+    `curve`: a row an evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, and the main metric).
+    `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units, of an ensemble
+    with the members' `spread`.
+    `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
+    `folder`: where `predictor/` lies, its weights: read by `core.committee.load`.
+    """
+
+    curve: pd.DataFrame
+    predictions: pd.DataFrame
+    record: dict[str, Any]
+    folder: Path
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units."""
+        return self.record["metrics"]
+
+    def interval(self, task: str, metric: str) -> Span | None:
+        """Where a metric of the test part lies with other molecules of its kind (95 %); None where that is unknown."""
+        return self.record.get("intervals", {}).get(task, {}).get(metric)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.record["tasks"])
+
+    def enough_patience(self) -> tuple[int, float] | None:
+        """The `patience` with which the same weights would have been kept, and the seconds that would have taken.
+
+        One evaluation is to spare, three are the least. None without a curve, or where it had saved no third.
+        """
+        looks = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
+        if not len(looks):
+            return None
+        losses, seconds = looks["valid_loss"].to_numpy(float), looks["seconds"].to_numpy(float)
+        better = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
+        patience = max(3, int(np.diff(better).max(initial=0)) + 1)
+        last = int(better[-1]) + patience
+        return (patience, float(seconds[last])) if last < len(looks) and seconds[last] < 2 / 3 * seconds[-1] else None
+
+    def table(self, part: str) -> Dataset:
+        """The Dataset of one part, as the fit saw it."""
+        labels, _, smiles = self.matrices(part)
+        return Dataset(
+            smiles=smiles,
+            targets=labels,
+            tasks=self.tasks,
+            unit=tuple(self.record["unit"]),
+            provenance={"part": part, "digest": self.record["digests"][part], "kinds": self.record["kinds"]},
+        )
+
+    def matrices(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels (n, t), predictions (n, t) and SMILES (n,) of a part, in its own order."""
+        mine = self.predictions[self.predictions["part"] == part]
+        n, t = len(mine) // len(self.tasks), len(self.tasks)
+        labels = mine["label"].to_numpy(float).reshape(n, t)
+        predictions = mine["prediction"].to_numpy(float).reshape(n, t)
+        return labels, predictions, mine["smiles"].to_numpy(object)[::t]
+
+    def summary(self) -> dict[str, Any]:
+        return self.record
+
+    def save(self, folder: Path) -> None:
+        self.curve.to_parquet(folder / "curve.parquet")
+        self.predictions.to_parquet(folder / "predictions.parquet")
+        (folder / "record.json").write_text(json.dumps(self.record, indent=1))
+        shutil.copytree(self.folder / "predictor", folder / "predictor")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fit":
+        return cls(
+            curve=pd.read_parquet(folder / "curve.parquet"),
+            predictions=pd.read_parquet(folder / "predictions.parquet"),
+            record=json.loads((folder / "record.json").read_text()),
+            folder=folder,
+        )
+
+
+def judged(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task.
+
+    `intervals` are those of the test part's metrics, over its molecules.
+    """
+    first, test = parts["train"], parts["test"]
+    return {
+        "metrics": {n: score_card(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()},
+        "intervals": intervals(first.tasks, first.kinds, test.targets, predictions["test"]),
+        "tasks": list(first.tasks),
+        "kinds": list(first.kinds),
+        "unit": list(first.unit),
+        "digests": {name: table.digest for name, table in parts.items()},
+        "rows": {name: len(table) for name, table in parts.items()},
+    }
+
+
+def tabulate(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
+    """Predictions (n, t) of a part as rows, tasks side by side for each molecule."""
+    n, t = table.targets.shape
+    return pd.DataFrame(
+        {
+            "part": part,
+            "row": np.repeat(np.arange(n), t),
+            "smiles": np.repeat(table.smiles.astype(object), t),
+            "task": np.tile(np.array(table.tasks, object), n),
+            "label": table.targets.ravel(),
+            "prediction": predictions.ravel(),
+        }
+    )
+
+
+def score_card(tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray) -> dict:
+    """`{task: {metric: value}}` of labels and predictions (n, t)."""
+    return {
+        task: measure(kind, labels[:, column], predictions[:, column])
+        for column, (task, kind) in enumerate(zip(tasks, kinds, strict=True))
+    }

@@ -1,0 +1,145 @@
+"""What the studies of mixtures found as tables of words: for the page, and as text for the command line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from core.results.mixture import MEANS
+from core.stats.formatting import beside_noise, number
+from core.stats.metrics import called
+
+WORDS = {
+    "mae_sd": "MAE in standard deviations",
+    "mae": "MAE in label units",
+    "rmse": "RMSE in label units",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's ρ",
+    "r2": "R²",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+}
+WIDEST = 10_000  # characters of a line of text
+
+
+def by_table(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a table, network and arm: mean ± sd over the seeds of every mean metric.
+
+    Below them the metrics of the mean of what the seeds predict, and published ones, named as such.
+    """
+    rows = [
+        {"table": one["member"], "network": _network(one["backbone"]), "arm": one["arm"]}
+        | {WORDS[name]: beside_noise(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
+        for one in record["means"]
+    ]
+    rows += [
+        {"table": one["member"], "network": _network(one["backbone"])}
+        | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
+        | {WORDS[name]: number(value) for name, value in one["averaged"].items()}
+        for one in record["means"]
+        if one.get("averaged")
+    ]
+    rows += [
+        {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
+        | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
+        for one in record["published"]
+    ]
+    return pd.DataFrame(rows).fillna("–")
+
+
+def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
+    """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
+    rows = []
+    for (task, start, arm), each in table[table["member"] == member].groupby(["task", "backbone", "arm"], sort=False):
+        known = {name: each[name].dropna() for name in MEANS if name in each}
+        rows.append(
+            {"task": task, "network": _network(start), "arm": arm}
+            | {
+                WORDS[name]: beside_noise(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+                for name, values in known.items()
+                if len(values)
+            }
+        )
+    return pd.DataFrame(rows).fillna("–")
+
+
+def text(table: pd.DataFrame, record: dict[str, Any]) -> str:
+    """The verdict, what each mean and task came to, and every difference with its interval, as lines of text."""
+    apart = [
+        {"table": one["member"], "network": _network(one["backbone"]), "together less": one["against"]}
+        | {"metric": one["metric"], "difference": number(one["mean"])}
+        | {"from": number(one["low"]), "to": number(one["high"]), "verdict": one["verdict"]}
+        for one in record["differences"]
+    ]
+    named = {one["name"]: by_task(table, one["name"]) for one in record["members"]}
+    parts = [("by table, mean ± sd over seeds", by_table(record)), ("together less alone", pd.DataFrame(apart))]
+    return written(record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())])
+
+
+def by_size(record: dict[str, Any]) -> pd.DataFrame:
+    """A row an arm of a transfer, a column a size: mean ± sd over seeds of its metric on the test part."""
+    metric = record["metric"]
+    rows: dict[str, dict[str, str]] = {}
+    for one in sorted(record["points"], key=lambda one: one["rows"]):
+        found = rows.setdefault(one["arm"], {"arm": one["arm"]})
+        found[f"{one['rows']:,}"] = beside_noise(one[metric]["mean"], one[metric]["sd"])
+    order = list(dict.fromkeys(one["arm"] for one in record["points"]))
+    return pd.DataFrame([rows[arm] for arm in order]).fillna("–")
+
+
+def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a pair of arms and size of a transfer: the error of one less that of the other, with its interval."""
+    rows = [
+        {"arm": one["arm"], "against": one["against"], "molecules": f"{one['size']:,}" if one["size"] else "all"}
+        | {"difference": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        | {"verdict": one["verdict"]}
+        for one in record["differences"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def transfer_text(record: dict[str, Any]) -> str:
+    """What a transfer found, as lines of text."""
+    words = f"{called(record['metric'])} by molecules learned from, mean ± sd over seeds"
+    return written(record["verdict"], [(words, by_size(record)), ("differences", apart_by_size(record))])
+
+
+def by_factor(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a factor of an ablation: what it does to the error, the others held, with its interval."""
+    words = {"molecules": "twice as many molecules", "families": "one table more"}
+    named = {words[name]: one for name, one in record["effects"].items()}
+    named |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
+    beside = {"all": "a blend, less the mean of its tables alone", "best": "a blend, less the best of its tables alone"}
+    named |= {words: record["blended"][name] for name, words in beside.items() if "blended" in record}
+    rows = [
+        {"factor": name, "effect": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        for name, one in named.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def by_tables(record: dict[str, Any]) -> pd.DataFrame:
+    """A row a choice of tables and one of random weights: mean ± sd of the error, over molecules and seeds."""
+    scratch = [record["scratch"] | {"tables": "none, random weights"}] if record["scratch"] else []
+    rows = [
+        {"tables": one["tables"], called(record["metric"]): beside_noise(one["mean"], one["sd"])}
+        | {"trainings": one["trainings"]}
+        for one in [*record.get("sets", []), *scratch]
+    ]
+    return pd.DataFrame(rows)
+
+
+def ablation_text(record: dict[str, Any]) -> str:
+    """What an ablation found, as lines of text."""
+    return written(record["verdict"], [("by tables, mean ± sd", by_tables(record)), ("effects", by_factor(record))])
+
+
+def written(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """A verdict, and below it every table that has rows."""
+    said = [f"{words}\n{found.to_string(index=False, line_width=WIDEST)}" for words, found in parts if len(found)]
+    return "\n\n".join([verdict, *said])
+
+
+def _network(name: str) -> str:
+    return name.removesuffix(" (random weights)")

@@ -1,0 +1,36 @@
+"""Predictions of a table by a fit: with intervals, what is like them, and errors where there are labels."""
+
+import pandas as pd
+
+from core.results.tabular import Tabled
+
+OF_A_TASK = ("label", "prediction", "low", "high", "spread")
+
+
+class Predicted(Tabled):
+    """Predictions of molecules by a fit, in label units; probabilities for a binary task.
+
+    `table`: a row a molecule. Of each task label, prediction, low, high (and of an ensemble spread), with `: <task>`
+    behind the name where there are several; then `similarity` to the training molecule `nearest` (Tanimoto), `remote`,
+    `part` (of the fit's own table that has the molecule, stereo marks left aside; "" for one that is new to it), and
+    `caution`; then the table's own further columns.
+    `record`: fit, level, tasks, kinds, unit, digests, what the test part says of the intervals, errors where there
+    are labels, warnings.
+    """
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.record["tasks"])
+
+    def of(self, task: str) -> pd.DataFrame:
+        """The table of one task, its columns without the task's name."""
+        if len(self.tasks) == 1:
+            return self.table
+        mine = {named(name, task, self.tasks): name for name in OF_A_TASK}
+        every = {named(name, other, self.tasks) for name in OF_A_TASK for other in self.tasks}
+        return self.table[[name for name in self.table if name in mine or name not in every]].rename(columns=mine)
+
+
+def named(what: str, task: str, tasks: tuple[str, ...]) -> str:
+    """The column of a task."""
+    return what if len(tasks) == 1 else f"{what}: {task}"

@@ -1,0 +1,280 @@
+"""A long table, a shard at a time: the same file whatever the shards, and whoever was stopped goes on from there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+from pyarrow import parquet
+
+from core.data.dataset import Dataset
+from core.engine.report import SILENT, Cancelled, Report
+from core.engine.spec import BadInput
+from core.experiments import applying
+from core.experiments.applying import apply
+
+ROOT = Path(__file__).parents[3]
+
+
+class Counting:
+    """Stands for a network: ΔL from the length of a molecule and its label; remembers what it was given.
+
+    `last`: after how many calls it stops, by raising, or by killing its process. The first shard of the table below
+    has no molecule, for which the first molecule of all is asked, to know the names of the columns.
+    """
+
+    def __init__(self, last: int = 1000, kill: bool = False) -> None:
+        self.seen: list[list[str]] = []
+        self.last, self.kill = last, kill
+
+    def __call__(self, chunk: Dataset, report: Report) -> dict[str, np.ndarray]:
+        if len(self.seen) == self.last and self.kill:
+            os.kill(os.getpid(), 9)
+        if len(self.seen) == self.last:
+            raise KeyboardInterrupt
+        self.seen.append(list(chunk.smiles))
+        report(0.5, "half of a shard")
+        size = np.array([float(len(smiles)) for smiles in chunk.smiles])
+        return {"label": chunk.targets[:, 0], "prediction": size / 7, "delta_loss": np.sin(size) - chunk.targets[:, 0]}
+
+
+def checked(molecules: Any) -> list[tuple[int, str]]:
+    return [(place, "it has nitrogen") for place, smiles in enumerate(molecules) if "N" in smiles]
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def table(request: Any, tmp_path: Path) -> Path:
+    """31 rows: repeated molecules, none at all (three rows on end among them), labels with gaps, ids that look whole."""
+    smiles = ["CCO", "OCC", "CCN", "c1ccccc1", "x", "", "CC", "CCCC", "C1CC", "CCO"] * 3 + ["CCCCN"]
+    smiles[0:3] = ["no", "molecule", "here"]
+    frame = pd.DataFrame({"id": [f"{k:03}" for k in range(31)], "structure": smiles, "prediction": "given"})
+    frame["y"] = [None if k % 4 == 0 else k / 8 for k in range(31)]
+    frame["count"] = pd.array([None if k > 20 else k for k in range(31)], "Int64")
+    path = tmp_path / f"table.{request.param}"
+    frame.to_csv(path, index=False) if request.param == "csv" else frame.to_parquet(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "SHARD", 3)
+
+
+def run(table: Path, out: Path, columns: Any = None, report: Report = SILENT, **more: Any) -> dict[str, Any]:
+    more = {"check": checked, "product": "abc", "top": 4} | more
+    return apply(table, out, columns or Counting(), ("y",), "structure", ["y"], report, **more)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_file_is_the_same_whatever_the_shards(
+    table: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, outs = [], []
+    for size in (1000, 31, 7, 1):
+        monkeypatch.setattr(applying, "SHARD", size)
+        outs.append(tmp_path / f"out{size}{suffix}")
+        answers.append(run(table, outs[-1]))
+        assert left(tmp_path) == []
+    for answer, out in zip(answers, outs, strict=True):
+        kept = {name: value for name, value in answer.items() if "second" not in name and name != "out"}
+        assert kept == {name: answers[0][name] for name in kept} and answer["molecules_per_second"] > 0
+        if suffix == ".csv":
+            assert out.read_bytes() == outs[0].read_bytes()
+        else:
+            assert parquet.read_table(out).equals(parquet.read_table(outs[0]), check_metadata=True)
+    assert answers[0]["rows"] == 31 and answers[0]["unusable"] == 12 and answers[0]["resumed_rows"] == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_given_columns_come_out_as_they_were(table: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    run(table, out)
+    if suffix == ".csv":
+        found = pd.read_csv(out, dtype=str, keep_default_na=False)
+        assert found["id"].tolist() == [f"{k:03}" for k in range(31)]
+        assert found["count"].tolist() == [str(k) for k in range(21)] + [""] * 10
+        assert set(found["prediction (given)"]) == {"given"}
+    else:
+        types = {field.name: str(field.type) for field in parquet.read_schema(out)}
+        assert types["count"] == ("string" if table.suffix == ".csv" else "int64")
+        assert types["id"] == "string" and types["prediction"] == types["delta_loss"] == "double"
+    assert list(found if suffix == ".csv" else types) == [
+        *("id", "structure", "prediction (given)", "y", "count"),
+        *("label", "prediction", "delta_loss", "caution", "unusable"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("how", ["interrupt", "cancel", "failure"])
+def test_who_was_stopped_goes_on(table: Path, tmp_path: Path, suffix: str, how: str) -> None:
+    whole, out, told = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}", []
+    answer = run(table, whole)
+
+    def tell(fraction: float, message: str, numbers: dict) -> None:
+        told.append((fraction, message))
+        if how != "interrupt" and message == "16 of 31 rows":
+            raise Cancelled if how == "cancel" else OSError("the disk is gone")
+
+    stopped = Counting(5) if how == "interrupt" else Counting()
+    with pytest.raises((KeyboardInterrupt, Cancelled, OSError)):
+        run(table, out, stopped, Report(tell=tell))
+    assert left(tmp_path) == [f".out{suffix}.shards"] and not out.exists()
+    (tmp_path / f".out{suffix}.shards" / "draft").write_text("half a sha")
+    told.clear()
+    again = Counting()
+    resumed = run(table, out, again, Report(tell=lambda fraction, message, numbers: told.append((fraction, message))))
+    assert out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
+    assert resumed["resumed_rows"] == 15 and len(again.seen) == 6
+    assert any("going on after row 15 of 31" in message for _, message in told)
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+    ends = ("most_helpful", "most_harmful", "rows", "unusable", "with_caution", "unlabelled", "columns")
+    assert {name: resumed[name] for name in ends} == {name: answer[name] for name in ends}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_who_was_killed_goes_on(table: Path, tmp_path: Path, suffix: str) -> None:
+    whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    run(table, whole)
+    code = (
+        "import sys; from pathlib import Path; from core.experiments import applying\n"
+        "from tests.data.readers.test_shard_store import Counting, run\n"
+        "applying.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
+    assert killed.returncode == -9 and not out.exists()
+    again = Counting()
+    assert run(table, out, again)["resumed_rows"] == 18
+    assert len(again.seen) == 5 and out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
+
+
+def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    run(table, whole)
+
+    def tell(fraction: float, message: str, numbers: dict) -> None:
+        if message.startswith("writing out.csv: 9 of 31"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(table, out, report=Report(tell=tell))
+    again = Counting()
+    answer = run(table, out, again)
+    assert again.seen == [] and out.read_bytes() == whole.read_bytes()
+    assert answer["resumed_rows"] == 31 and answer["molecules_per_second"] == 0
+
+
+@pytest.mark.parametrize("what", ["key", "table", "size", "revision", "note"])
+def test_other_work_is_not_gone_on_from(
+    table: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, told = tmp_path / "out.csv", []
+    with pytest.raises(KeyboardInterrupt):
+        run(table, out, Counting(3))
+    if what == "table":
+        frame = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+        frame.loc[1, "structure"] = "CCCCCO"
+        frame.to_csv(table, index=False) if table.suffix == ".csv" else frame.to_parquet(table)
+    elif what == "note":
+        (tmp_path / ".out.csv.shards" / "work.json").write_text("{")
+    elif what != "key":
+        monkeypatch.setattr(applying, {"size": "SHARD", "revision": "REVISION"}[what], 4)
+    product = {"product": "other"} if what == "key" else {}
+    again, report = Counting(), Report(tell=lambda fraction, message, numbers: told.append((message, numbers)))
+    answer = run(table, out, again, report, **product)
+    assert answer["resumed_rows"] == 0 and sum(map(len, again.seen)) >= answer["rows"] - answer["unusable"]
+    (said,) = [message for message, numbers in told if numbers.get("stays")]
+    assert ".out.csv.shards is of other work" in said and "replaced" in said
+    run(table, tmp_path / "whole.csv", **product)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and left(tmp_path) == []
+
+
+def test_a_shard_that_was_cut_short_is_made_again(table: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out.csv", tmp_path / "whole.csv"
+    run(table, whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(table, out, Counting(6))
+    shard = tmp_path / ".out.csv.shards" / "000004.parquet"
+    shard.write_bytes(shard.read_bytes()[:-20])
+    assert run(table, out)["resumed_rows"] == 12 and out.read_bytes() == whole.read_bytes()
+
+
+def test_what_is_not_ours_stays(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ".out.csv.shards"
+    folder.mkdir()
+    (folder / "thesis.docx").write_text("mine")
+    with pytest.raises(BadInput, match=r"holds 'thesis.docx', which no run left there; move it"):
+        run(table, tmp_path / "out.csv")
+    assert (folder / "thesis.docx").read_text() == "mine"
+    (folder / "thesis.docx").unlink()
+    with filelock.FileLock(folder / "lock"), pytest.raises(BadInput, match="another process is writing"):
+        run(table, tmp_path / "out.csv")
+    assert run(table, tmp_path / "out.csv")["rows"] == 31
+
+
+def test_a_failure_before_the_first_shard_leaves_nothing(table: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        run(table, tmp_path / "out.csv", Counting(0))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("top", [0, 1, 4, 100])
+def test_the_ends_are_those_of_the_whole_file(table: Path, tmp_path: Path, top: int) -> None:
+    out = tmp_path / "out.parquet"
+    answer = run(table, out, top=top)
+    found = pd.read_parquet(out).assign(row=range(1, 32)).dropna(subset="delta_loss")
+    for name, ascending in (("most_helpful", True), ("most_harmful", False)):
+        order = found.sort_values(["delta_loss", "row"], ascending=[ascending, True]).head(top)
+        assert answer[name] == [
+            {"row": row, "smiles": smiles, "delta_loss": delta}
+            for row, smiles, delta in zip(order["row"], order["structure"], order["delta_loss"], strict=True)
+        ]
+    json.dumps(answer, allow_nan=False)
+
+
+def test_of_equal_scores_the_earlier_row_is_named(table: Path, tmp_path: Path) -> None:
+    def same(chunk: Dataset, report: Report) -> dict[str, np.ndarray]:
+        return {"delta_loss": np.where([smiles == "CCN" for smiles in chunk.smiles], np.nan, 0.5)}
+
+    answer = run(table, tmp_path / "out.csv", same, top=3)
+    for name in ("most_helpful", "most_harmful"):
+        assert [(one["row"], one["smiles"]) for one in answer[name]] == [(4, "c1ccccc1"), (7, "CC"), (8, "CCCC")]
+
+
+def test_what_is_counted(table: Path, tmp_path: Path) -> None:
+    answer = run(table, tmp_path / "out.parquet")
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    usable = found["unusable"] == ""
+    assert answer["unusable"] == int((~usable).sum()) and answer["rows"] == 31
+    assert answer["with_caution"] == int((found["caution"] == "it has nitrogen").sum()) > 0
+    assert answer["unlabelled"] == int((usable & pd.to_numeric(found["y"], errors="coerce").isna()).sum()) > 0
+    assert found["prediction"].notna().equals(usable) and found["delta_loss"].isna().sum() == 31 - int(
+        (usable & found["label"].notna()).sum()
+    )
+
+
+def test_labels_are_looked_at_before_any_row_is_worked_on(table: Path, tmp_path: Path) -> None:
+    def refuse(labelled: Dataset) -> None:
+        if (labelled.targets > most).any():
+            raise BadInput("a label is too large")
+
+    most, columns = 3.2, Counting()
+    with pytest.raises(BadInput, match="too large"):
+        run(table, tmp_path / "out.csv", columns, vet=refuse)
+    assert columns.seen == []
+    most = 3.3  # labels of rows without a molecule are no labels
+    frame = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
+    frame.loc[frame["y"] > most, "structure"] = "no molecule"
+    frame.to_csv(table, index=False) if table.suffix == ".csv" else frame.to_parquet(table)
+    assert run(table, tmp_path / "out.csv", columns, vet=refuse)["rows"] == 31

@@ -1,0 +1,123 @@
+"""A corpus in memory and on disk: batches, labels with gaps, and the list of its molecules."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from core.data.corpus import ARRAYS, BYTES, Corpus, among, hashed, key, read_keys, write_keys
+from core.engine.spec import BadInput
+
+NAN = np.nan
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """Three molecules in two spellings of different lengths; labels of the first and the last."""
+    spelled = [[5, 5, 6], [6, 5, 5], [5], [5], [7, 5, 5, 5, 6], [6, 5, 7, 5, 5, 5]]
+    return Corpus(
+        molecules=pd.DataFrame({"smiles": ["CCO", "C", "NCCCO"], "key": np.array([3, 2**63 + 1, 7], np.uint64)}),
+        vocabulary=("<bos>", "<eos>", "<pad>", "<mask>", "x", "C", "O", "N", "<unk>"),
+        arrays={
+            "tokens": np.concatenate(spelled).astype(np.uint16),
+            "starts": np.cumsum([0, *map(len, spelled)]),
+            "properties": np.array([[0.5, NAN], [1.0, 2.0], [-6.0, 6.0]], np.float16),
+            "labels": np.array([[1.0, NAN, 0.5], [NAN, 0.0, NAN]], np.float16),
+            "label_rows": np.array([0, -1, 1], np.int32),
+        },
+        record={
+            "molecules": 3,
+            "spellings": 2,
+            "kinds": ["binary", "binary", "regression"],
+            "tasks": ["a", "b", "c"],
+            "scaling": {"names": ["MolWt", "TPSA"], "centre": [1.0, 2.0], "spread": [3.0, 4.0]},
+            "digest": "d",
+        },
+        folder=tmp_path / "made",
+    )
+
+
+def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
+    ids, mask = corpus.padded(np.array([2, 1, 0]), np.array([0, 1, 1]), (0, 1, 2))
+    assert ids.dtype == mask.dtype == np.int64
+    assert ids.tolist() == [[0, 7, 5, 5, 5, 6, 1, 2], [0, 5, 1, 2, 2, 2, 2, 2], [0, 6, 5, 5, 1, 2, 2, 2]]
+    assert mask.tolist() == [[1] * 7 + [0], [1] * 3 + [0] * 5, [1] * 5 + [0] * 3]
+    assert corpus.padded(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
+
+
+def test_lengths_are_of_each_spelling_with_both_ends(corpus: Corpus) -> None:
+    assert len(corpus) == 3 and corpus.spellings == 2
+    assert corpus.lengths().tolist() == [[5, 5], [3, 3], [7, 8]]
+
+
+def test_labels_have_gaps(corpus: Corpus) -> None:
+    found = corpus.labels(np.array([2, 1, 0, 2]))
+    assert found.dtype == np.float32 and corpus.kinds == ("binary", "binary", "regression")
+    np.testing.assert_array_equal(found, [[NAN, 0, NAN], [NAN] * 3, [1, NAN, 0.5], [NAN, 0, NAN]])
+
+
+def test_without_any_label(corpus: Corpus) -> None:
+    corpus.arrays["labels"], corpus.arrays["label_rows"] = np.empty((0, 0), np.float16), np.full(3, -1, np.int32)
+    assert corpus.labels(np.array([0, 2])).shape == (2, 0)
+
+
+def test_what_is_said_of_it_has_no_long_lists(corpus: Corpus) -> None:
+    assert corpus.summary() == {"molecules": 3, "spellings": 2, "digest": "d", "descriptors": 2, "labels": 3}
+
+
+def test_it_is_saved_and_read_back_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, source in ((first, corpus), (second, None)):
+        folder.mkdir()
+        (source or Corpus.load(first)).save(folder)
+        again = Corpus.load(folder)
+        assert again.vocabulary == corpus.vocabulary and again.record == corpus.record
+        pd.testing.assert_frame_equal(again.molecules, corpus.molecules)
+        for name in ARRAYS:
+            np.testing.assert_array_equal(again.arrays[name], corpus.arrays[name])
+            assert again.arrays[name].dtype == corpus.arrays[name].dtype and isinstance(again.arrays[name], np.memmap)
+    assert again.scaling.names == ("MolWt", "TPSA")
+    np.testing.assert_array_equal(again.scaling.spread, [3.0, 4.0])
+
+
+def test_a_key_is_of_the_molecule_without_stereo_marks() -> None:
+    assert key("C[C@H](N)O") == key("C[C@@H](N)O") == key("OC(C)N") != key("OCCN")
+    assert key("CCO") == hashed("CCO") < 2**64
+
+
+def test_keys_are_kept_sorted_once_each_and_shortened(tmp_path: Path) -> None:
+    path = tmp_path / "keys.safetensors"
+    numbers = [2**64 - 1, 5 << 40, 5 << 40, 1, (5 << 40) + 1]
+    write_keys(numbers, path)
+    assert read_keys(path).tolist() == [0, 5 << 16, 2 ** (8 * BYTES) - 1]
+    assert path.stat().st_size < 200
+
+
+def test_who_is_among_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys.safetensors"
+    write_keys(map(key, ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1"]), path)
+    keys = read_keys(path)
+    asked = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
+    assert among(asked, keys).tolist() == [True, True, True, False, True, False]
+    assert among([], keys).shape == (0,)
+    write_keys([], path)
+    assert among(asked, read_keys(path)).tolist() == [False] * 6
+    with pytest.raises(BadInput, match="no molecule"):
+        among(["C1CC"], keys)
+
+
+@pytest.mark.parametrize("content", ["absent", "noise", "other", "wide", "flat", "floats"])
+def test_keys_that_cannot_be_read(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.safetensors"
+    if content == "noise":
+        path.write_bytes(b"\xff" * 100)
+    elif content == "other":
+        save_file({"more": np.zeros((2, BYTES), np.uint8)}, path)
+    elif content != "absent":
+        shape, kind = {"wide": ((2, 8), np.uint8), "flat": ((10,), np.uint8), "floats": ((2, BYTES), float)}[content]
+        save_file({"keys": np.zeros(shape, kind)}, path)
+    with pytest.raises(BadInput, match="holds no readable list of molecules") as caught:
+        read_keys(path)
+    assert "copy the checkpoint again" in str(caught.value)

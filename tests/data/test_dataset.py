@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
+from core.engine.spec import BadInput
+
+
+@pytest.fixture
+def table():
+    return clean(
+        ["CCO", "OCC", "c1ccccc1", "CCN", "C/C=C/C", "Q"],
+        [[1, 0, None], [2, 1, None], [3, 1, 0.5], [-0.5, None, None], [None, 0, 1], [1, 1, 1]],
+        ["logS", "toxic", "z"],
+        ["log10(mol/L)", "", ""],
+        columns={"id": list("abcdef"), "planted": np.array([True, False, True, False, False, True])},
+        provenance={"source": "test"},
+    )
+
+
+def test_kept_and_read_again(table, tmp_path):
+    table.save(tmp_path)
+    again = Dataset.load(tmp_path)
+    assert list(again.smiles) == list(table.smiles) and again.smiles.dtype == object
+    np.testing.assert_array_equal(again.targets, table.targets)
+    assert (again.tasks, again.unit, again.digest, again.kinds) == (table.tasks, table.unit, table.digest, table.kinds)
+    for name, values in table.columns.items():
+        np.testing.assert_array_equal(again.columns[name], values)
+        assert again.columns[name].dtype == values.dtype
+    pd.testing.assert_frame_equal(again.dropped, table.dropped, check_dtype=False)
+    assert again.provenance == table.provenance
+    assert {path.name for path in tmp_path.iterdir()} == {"table.parquet", "dataset.json", "dropped.parquet"}
+
+
+def test_a_corpus_is_kept_too(tmp_path):
+    clean(["CCO"]).save(tmp_path)
+    assert Dataset.load(tmp_path).targets.shape == (1, 0)
+
+
+def test_the_digest_follows_the_content(table):
+    same = Dataset(table.smiles.copy(), table.targets.copy(), table.tasks, table.unit)
+    assert same.digest == table.digest and len(same.digest) == 16
+    changed = table.targets.copy()
+    changed[0, 0] += 1e-9
+    assert Dataset(table.smiles, changed, table.tasks, table.unit).digest != table.digest
+    assert Dataset(table.smiles, table.targets, table.tasks, ("m", "", "")).digest != table.digest
+    assert Dataset(table.smiles[::-1], table.targets, table.tasks, table.unit).digest != table.digest
+
+
+def test_a_part_keeps_the_kinds_of_the_whole(table):
+    assert table.kinds == ("regression", "binary", "regression")
+    positive = table.take(table.targets[:, 1] == 1)
+    assert list(positive.smiles) == ["c1ccccc1"] and positive.kinds == table.kinds
+    backwards = table.take(np.array([3, 0]), part="x")
+    assert list(backwards.columns["row"]) == [5, 1] and backwards.provenance["part"] == "x"
+    assert backwards.provenance["source"] == "test" and "part" not in table.provenance
+
+
+def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
+    assert list(table.given()) == ["CCO", "c1ccccc1", "CCN", "C/C=C/C", "Q"]
+    assert sorted(clean(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], duplicates="drop-if-spread").given()) == [
+        "CC",
+        "CCO",
+        "OCC",
+    ]
+
+
+def test_the_summary_is_plain_json(table):
+    found = json.loads(json.dumps(table.summary(), allow_nan=False))
+    assert found["rows"] == 4 and found["dropped"] == {"merged": 1, "label": 1, "molecule": 1}
+    assert found["tasks"][0]["unit"] == "log10(mol/L)" and found["tasks"][0]["measured"] == 3
+    assert found["tasks"][1]["kind"] == "binary" and found["tasks"][1]["positives"] == 1
+    empty = table.take(np.zeros(4, bool)).summary()
+    json.dumps(empty, allow_nan=False)
+    assert empty["rows"] == 0
+
+
+def test_what_does_not_fit_is_refused():
+    for made in (
+        lambda: Dataset(["C"], [[1.0, 2.0]], ("y",)),
+        lambda: Dataset(["C"], [[1.0, 2.0]], ("y", "y")),
+        lambda: Dataset(["C"], [1.0], ("y",), ("a", "b")),
+        lambda: Dataset(["C"], [np.inf], ("y",)),
+        lambda: Dataset(["C"], [1.0], ("y",), columns={"row": [1, 2]}),
+    ):
+        with pytest.raises(BadInput):
+            made()
+    assert Dataset(["C"], [1.0], ("y",)).unit == ("",)

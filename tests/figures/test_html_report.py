@@ -1,0 +1,67 @@
+"""A comparison as one HTML file: it holds what the page shows, needs no network, and escapes what tables say."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.engine.spec import Spec
+from core.experiments import FineTune, Load, SelectionStudy, parts
+from core.figures.html_report import document
+from core.results.comparison import Comparison, differences, spread_of
+
+
+@pytest.fixture
+def spec() -> Spec:
+    train, valid, test, pool = parts(Load("bundled:solubility"), seed=0, train=60, valid=20, pool=30, test=None)
+    return SelectionStudy(
+        fit=FineTune(train, valid, test), pool=pool, count=5, counts=(10,), arms=("none", "all", "top")
+    )
+
+
+def comparison(sizes: tuple[int, ...] = (5, 10)) -> Comparison:
+    labels, random = np.linspace(-2, 2, 40), np.random.default_rng(0)
+    names = {"none": ("none", None), "all": ("all", None)} | {f"top {size}": ("top", size) for size in sizes}
+    predicted = {name: {seed: labels + random.normal(0, 0.5, 40) for seed in (0, 1)} for name in names}
+    arms = [
+        {
+            "name": name,
+            "role": "selection",
+            "rule": rule,
+            "kept": kept,
+            "seeds": [0, 1],
+            "n_train": [60, 60 + (kept or 0)],
+            "planted": None,
+            "rmse": spread_of([float(np.sqrt(np.mean((values - labels) ** 2))) for values in predicted[name].values()]),
+        }
+        for name, (rule, kept) in names.items()
+    ]
+    record = {
+        "arms": arms, "reference": "none", "differences": differences(labels, predicted, ("none", "all"), "rmse"),
+        "unit": "log10(mol/L)", "metric": "RMSE", "n_test": 40, "test_digest": "abc", "backbone": "molsway-mini",
+        "device": "cpu", "verdict": "“top 5” <script>alert(1)</script>", "notes": ["a < b"], "sizes": list(sizes),
+    }  # fmt: skip
+    picks = pd.DataFrame(
+        {"arm": "top 5", "seed": 0, "smiles": ["CCO", "C<b>"], "label": [1.0, 2.0], "planted": [False, True]}
+    )
+    return Comparison(record, pd.DataFrame(), picks)
+
+
+def test_it_holds_what_the_page_shows_and_needs_no_network(spec: Spec) -> None:
+    text = document(comparison(), spec, "2026-11-26")
+    assert text.startswith("<!doctype html>") and text.count("Plotly.newPlot(") == 3
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", text), "nothing is fetched"
+    for words in (
+        "top 10",
+        "not distinguishable",
+        "digest abc",
+        f"run {spec.key}",
+        "2026-11-26",
+        "+",
+        "planted",
+        "CCO",
+    ):
+        assert words in text
+    assert "<script>alert" not in text and "C&lt;b&gt;" in text and "a &lt; b" in text
+    assert document(comparison((5,)), spec).count("Plotly.newPlot(") == 2, "one number of molecules is no curve"

@@ -1,0 +1,92 @@
+"""Predictions beside labels: every molecule is there once, and the pictures of two classes say what was measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from core.figures import labels as figures
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_point_of_the_map_tells_its_row():
+    n = 50
+    table = pd.DataFrame({"smiles": ["C<b>"] * n, "label": RNG.normal(0, 1, n), "delta_loss": RNG.normal(0, 1, n)})
+    table["prediction"], table["planted"] = table["label"] + 1, np.arange(n) % 5 == 0
+    label = table["label"].to_numpy()
+    figure = figures.score_map(table, "log M", picked=7)
+    points = [trace for trace in figure.data if trace.type == "scattergl"]
+    rows = np.concatenate([trace.customdata for trace in points])
+    assert sorted(rows) == list(range(n))
+    assert (label[rows] == np.concatenate([trace.x for trace in points])).all()
+    assert all("<b>" not in text for trace in points for text in trace.text)
+    ring = next(trace for trace in figure.data if trace.name == "picked")
+    assert list(ring.x) == [label[7]]
+
+
+def test_parity_draws_the_test_part_last():
+    table = pd.DataFrame(
+        {
+            "part": ["test", "train", "valid"],
+            "row": [0, 0, 0],
+            "smiles": ["C", "CC", "CCC"],
+            "label": [1.0, 2, 3],
+            "prediction": [1.0, 2, 4],
+        }
+    )
+    figure = figures.parity(table, "log M")
+    assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
+    assert figure.layout.xaxis.title.text == "label (log M)"
+
+
+def two_classes(n: int = 90) -> pd.DataFrame:
+    chance = RNG.uniform(0, 1, n)
+    part = np.array(["train", "valid", "test"])[np.arange(n) % 3]
+    label = np.where(np.arange(n) % 10 == 9, np.nan, RNG.random(n) < chance)
+    return pd.DataFrame({"part": part, "row": 0, "smiles": "C", "label": label, "prediction": chance.round(1)})
+
+
+def test_two_classes_on_the_map_stand_aside_and_say_what_they_are():
+    table = two_classes().assign(delta_loss=RNG.normal(0, 1, 90)).fillna({"label": 0.0})
+    figure = figures.score_map(table, picked=8)
+    points = next(trace for trace in figure.data if trace.type == "scattergl")
+    assert len(set(points.x)) == 90 and (np.round(points.x) == table["label"][list(points.customdata)]).all()
+    assert all(text.endswith(f"label {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
+    ring = next(trace for trace in figure.data if trace.name == "picked")
+    assert list(ring.x) == [points.x[list(points.customdata).index(8)]] and list(figure.layout.xaxis.tickvals) == [0, 1]
+
+
+def test_the_area_of_a_curve_is_the_one_in_its_name():
+    table = two_classes()
+    figure = figures.roc(table, {"test": (0.7, 0.9)})
+    assert [trace.name and trace.name.split(":")[0] for trace in figure.data] == [None, "validation", "test"]
+    for trace, part in zip(figure.data[1:], ("valid", "test"), strict=True):
+        mine = table[(table["part"] == part) & table["label"].notna()]
+        area = roc_auc_score(mine["label"], mine["prediction"])
+        assert np.trapezoid(trace.y, trace.x) == pytest.approx(area)
+        assert f"{area:.3f}" in trace.name and ("0.70 to 0.90" in trace.name or "0.700 to 0.900" in trace.name) == (
+            part == "test"
+        )
+    one_class = table.assign(label=1.0)
+    assert len(figures.roc(one_class).data) == 1
+
+
+def test_a_point_of_a_reliability_diagram_is_the_share_of_ones_of_its_molecules():
+    table = two_classes(300)
+    y, p = table["label"].to_numpy(float), table["prediction"].to_numpy(float)
+    points = figures.reliability(y, p).data[1]
+    assert len(points.x) == figures.BINS and sum(int(text.split()[0]) for text in points.text) == 270
+    order = np.argsort(p[~np.isnan(y)], kind="stable")
+    first = order[:27]
+    assert points.y[0] == pytest.approx(y[~np.isnan(y)][first].mean())
+    assert points.x[0] == pytest.approx(p[~np.isnan(y)][first].mean())
+    assert (np.array(points.y) + points.error_y.array <= 1).all() and (
+        np.array(points.y) >= points.error_y.arrayminus
+    ).all()
+    assert len(figures.reliability(y[:20], p[:20]).data[1].x) == 1 and len(figures.reliability(y[:0], p[:0]).data) == 1
+
+
+def test_labels_are_of_classes_where_both_are_there_and_nothing_else():
+    assert figures.of_classes(np.array([0.0, 1.0, np.nan]))
+    assert not figures.of_classes(np.array([1.0, 1.0])) and not figures.of_classes(np.array([0.0, 1.0, 0.5]))

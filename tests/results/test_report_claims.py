@@ -1,0 +1,70 @@
+"""Claims of the report beside studies: which arms tell of which, and what a difference says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.experiments import preset
+from core.results.comparison import Comparison
+from core.results.report_claims import CLAIMS, judged
+
+LABELS = np.linspace(-2, 2, 60)
+
+
+def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Comparison:
+    """Arms whose predictions have about these errors."""
+    random, rows = np.random.default_rng(0), []
+    for arm, error in errors.items():
+        for seed in seeds:
+            predicted = LABELS + random.normal(0, error, len(LABELS))
+            rows.append(
+                pd.DataFrame({"arm": arm, "seed": seed, "row": range(60), "label": LABELS, "prediction": predicted})
+            )
+    table = pd.concat(rows, ignore_index=True).sample(frac=1, random_state=1)
+    return Comparison({"arms": [{"name": arm} for arm in errors]}, table, pd.DataFrame())
+
+
+def said(found: list[dict]) -> dict[str, str]:
+    return {one["claim"]: one["said"] for one in found}
+
+
+def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
+    found = said(judged(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
+    assert found == {
+        "LoRA comes near to training all weights": "not contradicted",
+        "LoRA beats BitFit": "holds",
+        "BitFit beats (IA)³": "the opposite holds",
+    }
+    found = said(
+        judged(study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9}))
+    )
+    assert found["the seventy best by influence lower the error"] == "not beyond the noise"
+    assert found["a hundred of the worst do as well as fifty of the best"] == "does not hold"
+    found = said(judged(study({"stratified": 0.4, "clusters": 0.9}, seeds=(0,))))
+    assert found == {"diverse molecules beat stratified ones": "one seed cannot tell"}
+
+
+def test_the_difference_is_that_of_the_two_arms() -> None:
+    made = study({"clusters": 0.3, "stratified": 0.8})
+    (one,) = judged(made)
+    rmse = {}
+    for arm, rows in made.predictions.groupby("arm"):
+        each = rows.groupby("seed")[["label", "prediction"]].apply(
+            lambda x: ((x.label - x.prediction) ** 2).mean() ** 0.5
+        )
+        rmse[arm] = each.mean()
+    assert one["mean"] == pytest.approx(rmse["clusters"] - rmse["stratified"]) and one["high"] < 0
+
+
+def test_adapted_arms_are_known_by_how_their_names_begin() -> None:
+    arms = {"full, from molsway-mini": 0.5, "full, from adapted molsway-mini": 0.5, "LoRA, from molsway-mini": 0.5}
+    (one,) = judged(study(arms))
+    assert (one["arm"], one["against"]) == ("full, from adapted molsway-mini", "full, from molsway-mini")
+    assert judged(study({"none": 0.5, "greedy": 0.4})) == []
+
+
+def test_the_presets_of_the_report_have_the_arms_that_its_claims_are_of() -> None:
+    rules = [*preset("report-selection").rules, *preset("report-diversity").rules, *preset("report").called]
+    named = {name for claim in CLAIMS if claim.figure > 2 for name in (claim.arm, claim.against)}
+    assert named <= set(rules)
+    assert len(preset("report-selection").seeds) == 5 and len(preset("report-diversity").seeds) == 10

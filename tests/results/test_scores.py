@@ -1,0 +1,101 @@
+"""Scores: the numbers against their formulas by hand, a round trip, what is refused, detection of planted labels."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.engine.spec import BadInput
+from core.results.scores import Scores, benefits, detection, score_columns, unit_factor, unit_words
+
+
+def test_columns_of_a_regression_task_are_in_label_units():
+    """ΔL = −2 · residual · slope / N for a loss of r² in label units, whatever the scale inside."""
+    labels, predictions, slopes = (
+        np.array([[1.0], [4.0], [np.nan]]),
+        np.array([[3.0], [3.5], [2.0]]),
+        np.array([[0.5], [2.0], [1.0]]),
+    )
+    table = score_columns(labels, predictions, slopes, ["logS"], ["regression"], np.array([2.5]), cells=10)
+    assert list(table) == ["label", "prediction", "residual", "slope", "influence", "delta_loss", "benefit"]
+    assert np.allclose(table["influence"][:2], [-2 * 2 * 0.5, -2 * -0.5 * 2.0])
+    assert np.allclose(table["delta_loss"][:2], [-0.2, 0.2]) and np.allclose(table["benefit"][:2], [0.2, -0.2])
+    assert np.isnan(table["influence"][2]) and table["slope"][2] == 1.0  # no label, no score; the slope stays
+
+
+def test_several_tasks_add_up_over_measured_cells():
+    labels = np.array([[1.0, 1.0], [np.nan, 0.0]])
+    predictions, slopes = np.array([[2.0, 0.8], [5.0, 0.3]]), np.array([[3.0, 2.0], [1.0, 4.0]])
+    spread = np.array([2.0, 1.0])
+    table = score_columns(labels, predictions, slopes, ["a", "b"], ["regression", "binary"], spread, 4)
+    first = -(2 * 1.0 / 4 * 3.0 + (0.8 - 1) * 2.0)
+    assert np.allclose(table["influence"], [first, -0.3 * 4.0])
+    assert {"label:a", "prediction:b", "residual:a", "slope:b"} <= set(table)
+
+
+def test_the_unit_is_said_in_words():
+    assert unit_words(["regression"], ["logS"]) == "(logS)²" and unit_words(["regression"], [""]) == "label units²"
+    assert unit_words(["binary"], [""]) == "nat (cross-entropy)"
+    assert (
+        unit_factor(["regression"], np.array([3.0])) == 9 and unit_factor(["regression"] * 2, np.array([3.0, 1.0])) == 1
+    )
+
+
+def made(delta: list[float], **columns: list) -> Scores:
+    delta = np.array(delta)
+    table = pd.DataFrame(
+        {
+            "smiles": [f"C{k}" for k in range(len(delta))],
+            "residual": delta,
+            "delta_loss": delta,
+            "benefit": -delta,
+            **columns,
+        }
+    )
+    return Scores(
+        table,
+        np.arange(3, dtype=np.float32),
+        {"train": np.eye(2, dtype=np.float32)},
+        {"unit": "logS²", "converged": True},
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    scores = made([0.3, -0.2, np.nan], planted=[True, False, False])
+    scores.save(tmp_path)
+    again = Scores.load(tmp_path)
+    pd.testing.assert_frame_equal(again.table, scores.table)
+    assert (again.vector == scores.vector).all() and (again.last_layer["train"] == np.eye(2)).all()
+    assert again.record == scores.record
+    assert {path.suffix for path in tmp_path.iterdir()} == {".parquet", ".safetensors", ".json"}
+
+
+def test_the_summary_is_small_and_plain():
+    found = json.loads(json.dumps(made([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
+    assert (found["rows"], found["scored"], found["helpful"], found["harmful"]) == (4, 3, 2, 1)
+    assert [entry["row"] for entry in found["most_helpful"]] == [3, 1, 0]
+    assert [entry["row"] for entry in found["most_harmful"]] == [0, 1, 3]
+    assert found["quantiles"]["0.5"] == -0.2 and found["unit"] == "logS²"
+
+
+def test_scores_that_are_no_order_are_refused():
+    with pytest.raises(BadInput, match="1 of 3 scores are not finite"):
+        benefits(made([0.1, np.nan, 0.2]))
+    with pytest.raises(BadInput, match=r"all 3 scores are -0\.1"):
+        benefits(made([0.1, 0.1, 0.1]))
+    assert (benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
+
+
+def test_planted_labels_are_found_by_harm_and_by_residual():
+    generator = np.random.default_rng(0)
+    planted = np.arange(200) < 40
+    scores = made(list(generator.normal(size=200)), planted=list(planted))
+    scores.table["residual"] = generator.normal(size=200) * np.where(planted, -8, 1)  # large either way
+    found = detection(scores.table)
+    assert found["residual"]["auroc"] > 0.85 and 0.35 < found["delta_loss"]["auroc"] < 0.65
+    for entry in found.values():
+        assert entry["low"] < entry["auroc"] < entry["high"]
+    scores.table["delta_loss"] = planted.astype(float)
+    assert detection(scores.table)["delta_loss"]["auroc"] == 1.0  # more harmful is more suspicious
+    assert detection(made([0.1, 0.2]).table) == {}
