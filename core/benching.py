@@ -18,8 +18,8 @@ def bench(options: argparse.Namespace) -> Any:
 
 def _long(asked_of: Any, options: argparse.Namespace) -> Any:
     """A benchmark of hours, all of it or what was asked for by --table, --split, --arm."""
-    from core.backbones import Pretrained
     from core.engine.worker import own
+    from core.models.backbones import Pretrained
 
     asked: dict[str, Any] = {}
     for name in ("table", "split", "arm"):

@@ -175,7 +175,7 @@ def export(options: argparse.Namespace) -> Any:
             (folder / "report.html").write_text(document(found, entry.spec, entry.made), encoding="utf-8")
     else:
         fit = _fit_of(entry, store)
-        from core import portable
+        from core.models import export as portable
 
         with store.away(options.folder) as folder:
             portable.export(fit, options.form, folder, entry.title)
@@ -209,10 +209,10 @@ def recipe(options: argparse.Namespace) -> Any:
 def methods(options: argparse.Namespace) -> Any:
     import torch
 
-    from core.backbones import Untrained
-    from core.methods import METHODS
-    from core.predictor import Predictor
-    from core.training import cost
+    from core.models.backbones import Untrained
+    from core.models.methods import METHODS
+    from core.models.predictor import Predictor
+    from core.training.loop import cost
 
     found = {}
     for kind, method in METHODS.items():

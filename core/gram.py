@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from core.engine import memory
 from core.engine.report import SILENT, Report
 from core.layers import KINDS, Layer, Record
-from core.multiplying import ROUND
+from core.models.matmul import ROUND
 from core.view import Parameters, View, Weighed, leaves_of, pull, unflatten
 
 ROOM = 1 << 30  # bytes for a block of columns, and the least for what enters and leaves the layers of one pass

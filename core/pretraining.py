@@ -44,8 +44,8 @@ def pretrain(options: argparse.Namespace) -> Any:
 
 def recipe(options: argparse.Namespace) -> Spec:
     """The recipe that the options stand for; what is not given stays as the recipes have it."""
-    from core.backbones.fresh import Fresh
     from core.experiments import Gather, Pretrain
+    from core.models.backbones.molformer.untrained import Fresh
 
     shape = _given(options, SHAPE)
     if options.begin and shape:
@@ -77,7 +77,7 @@ def _given(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any
 
 def _beginning(options: argparse.Namespace) -> Any:
     """The model of a name or a folder, or the recipe of a kept run."""
-    from core.backbones import Pretrained
+    from core.models.backbones import Pretrained
 
     run = _kept(options, options.begin)
     return Pretrained(options.begin) if run is None else run.spec
@@ -85,7 +85,7 @@ def _beginning(options: argparse.Namespace) -> Any:
 
 def _kept(options: argparse.Namespace, name: str) -> Any:
     """The run that `name` is a key of and that yields a checkpoint; None where it is no key."""
-    from core.backbones.checkpoint import Checkpoint
+    from core.models.backbones.checkpoint import Checkpoint
 
     if not re.fullmatch("[0-9a-f]{4,16}", name) or Path(name).is_dir():
         return None
@@ -97,10 +97,10 @@ def _kept(options: argparse.Namespace, name: str) -> Any:
 
 def among(options: argparse.Namespace) -> dict[str, Any]:
     """How many molecules of a table, stereo marks aside, a checkpoint read when it was pre-trained, and which."""
-    from core.backbones import Pretrained
-    from core.backbones.checkpoint import KEYS
-    from core.backbones.history import keys_read, labels_learned, place
     from core.data.corpus import among as met
+    from core.models.backbones import Pretrained
+    from core.models.backbones.checkpoint import KEYS
+    from core.models.backbones.pretraining_history import keys_read, labels_learned, place
 
     run = _kept(options, options.checkpoint)
     folder = run.folder / "backbone" if run else place(Pretrained(options.checkpoint))

@@ -10,8 +10,8 @@ from core.engine.spec import BadInput, Spec
 def kinds(options: argparse.Namespace) -> Any:
     import core.experiments  # noqa: F401
     from core.experiments.finetune import STARTS
-    from core.learners import LEARNERS
-    from core.methods import METHODS
+    from core.models.baselines import LEARNERS
+    from core.models.methods import METHODS
     from core.samplers import SAMPLERS
     from core.solvers import SOLVERS
 

@@ -14,12 +14,12 @@ import psutil
 import torch
 
 from core import experiments  # noqa: F401  (makes every kind of recipe known)
-from core.backbones import Untrained
-from core.devices import best_device
 from core.engine.job_queue import Job, Line
 from core.engine.store import Store
 from core.engine.worker import Worker
 from core.experiments import FineTune, Load, parts, settled
+from core.models.backbones import Untrained
+from core.models.devices import best_device
 from tests.counting import ended
 
 ALLOWED = 1 << 30

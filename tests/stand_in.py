@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.predictor import Predictor
+from core.models.predictor import Predictor
 
 LETTERS = "CNOSFcnos()=#123[]@H+-lBr"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.backbones import Untrained
 from core.engine.report import SILENT
 from core.experiments import FineTune, Influence, Load, applying, parts
 from core.experiments.applying import apply
+from core.models.backbones import Untrained
 from tests.test_bad_input import Said, ask, check_refused
 
 

@@ -11,7 +11,7 @@ from core.engine import spec as recipes
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Baseline, Load, SelectionStudy
-from core.learners import GradientBoosting, SupportVectors
+from core.models.baselines import GradientBoosting, SupportVectors
 from tests.test_bad_input import Said, ask, check_refused, left
 from tests.test_bad_input_runs import tuned, whole
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from core import gram, layers
-from core.backbones import Gnn, Untrained
-from core.backbones.graphs import BONDS
-from core.backbones.network import Network
 from core.gram import Rows
 from core.influence import Curvature
-from core.methods import METHODS
-from core.predictor import Predictor
+from core.models.backbones import Gnn, Untrained
+from core.models.backbones.gnn.featurize import BONDS
+from core.models.backbones.gnn.model import Network
+from core.models.methods import METHODS
+from core.models.predictor import Predictor
 from core.view import used, view
 from tests.stand_in import dense, small_predictor
 from tests.test_influence import batches, labels

@@ -9,7 +9,7 @@ from torch.func import hessian, jacrev
 
 from core.directional import Slopes, choose_step, directional, swept
 from core.influence import Curvature
-from core.predictor import Predictor
+from core.models.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.solution import NotSolved
 from core.stats.temperature import temperatures

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from core.directional import directional
 from core.influence import Curvature
-from core.predictor import Predictor
+from core.models.predictor import Predictor
 from core.solvers.cg import CG
 from core.solvers.exact import Exact
 from core.solvers.lissa import LiSSA

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.func import jacrev
 
-from core.backbones import Untrained
 from core.directional import Slopes, directional
 from core.influence import Curvature
-from core.predictor import Predictor
+from core.models.backbones import Untrained
+from core.models.predictor import Predictor
 from core.solvers import CG, Dual, Exact, LiSSA
 from core.view import View, flatten, target_gradient, unflatten, used, view
 from tests.stand_in import small_predictor, trained

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from core.__main__ import main
-from core.backbones import Untrained
 from core.engine import spec as recipes
 from core.engine.spec import Spec
 from core.experiments import FineTune, Influence, Load, parts
+from core.models.backbones import Untrained
 
 
 @pytest.fixture

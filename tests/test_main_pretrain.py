@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from core.__main__ import main
-from core.backbones import Pretrained, Untrained, pretrained
-from core.backbones.fresh import Fresh
 from core.engine import spec as recipes
 from core.experiments import Gather, Load, Pretrain
+from core.models.backbones import Pretrained, Untrained, pretrained
+from core.models.backbones.molformer.untrained import Fresh
 
 SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--inner", "32", "--features", "4")
 SHORT = (*SHAPE, "--steps", "3", "--batch-size", "8", "--held-out", "8", "--spellings", "2")

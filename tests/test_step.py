@@ -13,8 +13,8 @@ def test_the_worse_check_decides(change: float, off: float | None, error: float)
 
 
 def test_running_out_of_memory_is_not_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.backbones import Untrained
-    from core.predictor import Predictor
+    from core.models.backbones import Untrained
+    from core.models.predictor import Predictor
     from core.view import view
 
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])

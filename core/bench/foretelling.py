@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.backbones import Pretrained
 from core.bench.tables import CLASSES, MINI, SMALL, SMALL_CLASSES, TABLES, case
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import Influence, Retrain, Verify, settled
-from core.methods import Full, Head
+from core.models.backbones import Pretrained
+from core.models.methods import Full, Head
 from core.solvers import CG, Dual, Identity, LiSSA
 
 WRONG = 0.2  # of the pool's labels are another molecule's

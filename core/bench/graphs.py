@@ -19,8 +19,8 @@ from core.bench.speed import dot
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.graphs import Graph
-    from core.backbones.network import Network
+    from core.models.backbones.gnn.featurize import Graph
+    from core.models.backbones.gnn.model import Network
 
 MOLECULES, BATCH, REPEATS = 1024, 64, 5
 RATE = 1e-5  # small: what is measured is time
@@ -30,9 +30,9 @@ def run() -> dict[str, Any]:
     """Molecules a CPU-second: drawn as graphs with both encodings, read in training by GINE; ratio to a plain loop."""
     import torch
 
-    from core.backbones import Gnn
-    from core.backbones import graphs as drawn
-    from core.training import cost
+    from core.models.backbones import Gnn
+    from core.models.backbones.gnn import featurize as drawn
+    from core.training.loop import cost
 
     smiles, targets = table()
     threads = torch.get_num_threads()
@@ -108,11 +108,11 @@ def timed(work: Callable[[], Any]) -> float:
 
 def ours(smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
-    from core.backbones import Gnn
     from core.bench.training import lesson
     from core.engine.report import SILENT
-    from core.predictor import Predictor
-    from core.training import Plan, train
+    from core.models.backbones import Gnn
+    from core.models.predictor import Predictor
+    from core.training.loop import Plan, train
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
     predictor.backbone.thin(0.0)
@@ -130,9 +130,9 @@ def plain(made: list["Graph"], targets: np.ndarray) -> float:
     import torch
     from torch_geometric.loader import DataLoader
 
-    from core.backbones import Gnn
-    from core.multiplying import as_torch_does
-    from core.predictor import Predictor
+    from core.models.backbones import Gnn
+    from core.models.matmul import as_torch_does
+    from core.models.predictor import Predictor
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0).train()
     forward = as_written(predictor.backbone.model)

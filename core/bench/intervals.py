@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from core.backbones import Pretrained
 from core.bench.quality import SPLITS, Cell, baseline, made, network
 from core.bench.tables import MINI, TABLES
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Ensemble, settled
-from core.learners import RandomForest, SupportVectors
+from core.models.backbones import Pretrained
+from core.models.baselines import RandomForest, SupportVectors
 from core.results.calibration import Calibration, spread_of
 from core.results.fit import Fit
 from core.stats.conformal import Intervals

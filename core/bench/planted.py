@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from core.backbones import Pretrained
 from core.bench.tables import MINI, SMALL, TABLES, Case, case
 from core.data.dataset import Dataset
 from core.engine.make import make
@@ -15,6 +14,7 @@ from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Influence, Join, Select, Suspects, settled
+from core.models.backbones import Pretrained
 from core.samplers import Greedy, Top, Uniform
 
 RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.backbones import Pretrained, Untrained
 from core.bench.tables import MINI, TABLES
 from core.data.dataset import Dataset
 from core.engine.make import make
@@ -14,8 +13,9 @@ from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Load, parts, settled
-from core.learners import GradientBoosting, RandomForest, SupportVectors
-from core.methods import Full, LoRA
+from core.models.backbones import Pretrained, Untrained
+from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
+from core.models.methods import Full, LoRA
 from core.results.fit import Fit
 
 SPLITS = ("random", "scaffold")

@@ -46,7 +46,7 @@ LARGE = Amounts(
 
 def run() -> dict[str, Any]:
     """`molsway-mini` as it is shipped, and the shape of `molformer-xl`; both have briefly learned logP."""
-    from core.backbones import Pretrained, Untrained
+    from core.models.backbones import Pretrained, Untrained
 
     return {
         "molsway-mini": measured(Pretrained("molsway-mini"), Amounts()),

@@ -21,10 +21,10 @@ def run() -> dict[str, Any]:
     Drug molecules that come with the installation, their logP to learn; damping: the mean of the eigenvalues that are
     not zero.
     """
-    from core.backbones import Pretrained
     from core.bench.trained import rates, trained
     from core.directional import Slopes
     from core.influence import Curvature
+    from core.models.backbones import Pretrained
     from core.solvers import CG, Dual, Identity, LiSSA
     from core.view import target_gradient
 

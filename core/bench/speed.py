@@ -72,10 +72,10 @@ def products() -> dict[str, float]:
     """Gradients that a product with each curvature takes, `molsway-mini`, 64 molecules."""
     import torch
 
-    from core.backbones import Untrained
-    from core.devices import best_device
     from core.influence import Curvature
-    from core.predictor import Predictor
+    from core.models.backbones import Untrained
+    from core.models.devices import best_device
+    from core.models.predictor import Predictor
     from core.view import target_gradient, used, view
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
@@ -98,10 +98,10 @@ def steps() -> dict[str, float]:
     """Forward passes that a training step of each method takes (the floor of all weights is three), `molsway-mini`."""
     import torch
 
-    from core.backbones import Untrained
-    from core.devices import best_device
-    from core.methods import METHODS
-    from core.predictor import Predictor
+    from core.models.backbones import Untrained
+    from core.models.devices import best_device
+    from core.models.methods import METHODS
+    from core.models.predictor import Predictor
 
     smiles = molecules(64)
     found = {}

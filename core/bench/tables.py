@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.backbones import Pretrained
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Load, Plant, parts
+from core.models.backbones import Pretrained
 
 MINI = Pretrained("molsway-mini")
 STEPS = 150  # of a short training

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
     from core.view import Batches, View
 
 RATE = 1e-4  # of a short training: a curvature is of a model that has learned something
@@ -33,8 +33,8 @@ def trained(backbone: Any, train: int, target: int, pool: int, batch: int, steps
 
     from core.bench.speed import molecules
     from core.chem import descriptors
-    from core.devices import best_device
-    from core.predictor import Predictor
+    from core.models.devices import best_device
+    from core.models.predictor import Predictor
     from core.view import used, view
 
     smiles = molecules(train + target + pool)

@@ -1,8 +1,8 @@
 """How fast a training is: an epoch of ours beside one of transformers' `Trainer`, and beside three forward passes.
 
 Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out. Which
-library multiplies is ours to choose (`core.multiplying`); `Trainer` has the one that torch takes by itself. On CUDA a
-training replays its passes (`core.replaying`); the three forward passes are worked out one by one and no floor to it.
+library multiplies is ours to choose (`core.models.matmul`); `Trainer` has the one that torch takes by itself. On CUDA a
+training replays its passes (`core.training.cuda_graphs`); the three forward passes are worked out one by one and no floor to it.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from core.bench.speed import dot, steps
 if TYPE_CHECKING:
     import torch
 
-    from core.predictor import Predictor
-    from core.replaying import Lesson
+    from core.models.predictor import Predictor
+    from core.training.cuda_graphs import Lesson
 
 MOLECULES, BATCH, REPEATS = 1024, 32, 3
 EPOCHS = 10  # of the head alone, and on CUDA of all weights
@@ -31,7 +31,7 @@ RATE = 1e-5  # small: what is measured is time
 def run() -> dict[str, Any]:
     """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
     from core.engine.memory import release
-    from core.multiplying import choose
+    from core.models.matmul import choose
 
     device, found = _device(), {}
     for name in ("molsway-mini", "molformer-xl") if device.type == "cuda" else ("molsway-mini",):
@@ -73,14 +73,14 @@ def beside(name: str) -> dict[str, Any]:
 
 
 def _device() -> "torch.device":
-    from core.devices import best_device
+    from core.models.devices import best_device
 
     return best_device()
 
 
 def _precision(name: str) -> str:
-    from core.backbones import SIZES
-    from core.training import arithmetic
+    from core.models.backbones import SIZES
+    from core.training.loop import arithmetic
 
     return arithmetic("auto", _device(), SIZES[name].hidden_size)
 
@@ -100,8 +100,8 @@ def _table() -> tuple[list[str], np.ndarray]:
 
 
 def _predictor(name: str, method: Any) -> "Predictor":
-    from core.backbones import Untrained
-    from core.predictor import Predictor
+    from core.models.backbones import Untrained
+    from core.models.predictor import Predictor
 
     predictor = Predictor(Untrained(name)(), ["y"], ["regression"], dropout=0.0).to(_device())
     predictor.backbone.thin(0.0)
@@ -110,7 +110,7 @@ def _predictor(name: str, method: Any) -> "Predictor":
 
 
 def _plan(name: str, epochs: int = 1) -> Any:
-    from core.training import Plan
+    from core.training.loop import Plan
 
     return Plan(
         epochs=epochs, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
@@ -134,8 +134,8 @@ def lesson(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known
     """These molecules and labels (n, t), as a fit learns from them; `known`: their embeddings (n, h)."""
     import torch
 
-    from core.devices import onto
-    from core.replaying import Lesson
+    from core.models.devices import onto
+    from core.training.cuda_graphs import Lesson
 
     labels = predictor.scaled(targets)
 
@@ -153,7 +153,7 @@ def lesson(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known
 def _epoch(predictor: "Predictor", smiles: list[str], learned: "Lesson", plan: Any) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
     from core.engine.report import SILENT
-    from core.training import train
+    from core.training.loop import train
 
     lengths = predictor.backbone.lengths(smiles)[:, None]
     return _timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT)) / plan.epochs
@@ -161,7 +161,7 @@ def _epoch(predictor: "Predictor", smiles: list[str], learned: "Lesson", plan: A
 
 def _ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """On CUDA as many epochs as a fit has: the first ones record what the others replay."""
-    from core.methods import Full
+    from core.models.methods import Full
 
     predictor = _predictor(name, Full())
     return _epoch(predictor, smiles, lesson(predictor, smiles, targets), _plan(name, _epochs()))
@@ -174,8 +174,8 @@ def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool)
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 
-    from core.methods import Full
-    from core.multiplying import as_torch_does
+    from core.models.matmul import as_torch_does
+    from core.models.methods import Full
 
     predictor = _predictor(name, Full())
     padding = predictor.backbone.tokenizer.pad_token_id
@@ -225,7 +225,7 @@ def _forward(name: str, smiles: list[str]) -> float:
     """Seconds of one forward pass over all molecules, in batches of like length."""
     import torch
 
-    from core.methods import Full
+    from core.models.methods import Full
 
     predictor = _predictor(name, Full()).eval()
     order = predictor.batches(smiles, BATCH)
@@ -241,8 +241,8 @@ def _forward(name: str, smiles: list[str]) -> float:
 
 def _head(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch of the head alone once the embeddings are there."""
-    from core.frozen import embeddings
-    from core.methods import Head
+    from core.models.embeddings import embeddings
+    from core.models.methods import Head
 
     predictor = _predictor(name, Head())
     known = embeddings(predictor, smiles, _precision(name))

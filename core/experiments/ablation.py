@@ -14,11 +14,11 @@ from core.experiments.few import Few
 from core.experiments.finetune import FineTune
 from core.experiments.member import Member
 from core.experiments.multitask import Multitask
+from core.models.trunk import Trunk
 from core.results.fit import PARTS, Fit
 from core.results.tabular import Ablated
 from core.stats.factorial import blended, effects
 from core.stats.metrics import called
-from core.trunk import Trunk
 
 
 @settings

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Pretrained, history
-from core.backbones.checkpoint import Checkpoint
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
@@ -16,6 +14,8 @@ from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import STARTS
+from core.models.backbones import Pretrained, pretraining_history
+from core.models.backbones.checkpoint import Checkpoint
 
 DESCRIBED_AT_ONCE = 64  # molecules between two looks at whether someone cancelled
 TITLES = {
@@ -82,10 +82,10 @@ class Adapt(Spec[Checkpoint]):
     ) -> Checkpoint:
         import torch
 
-        from core.devices import best_device, onto
-        from core.objective import Objective
-        from core.replaying import Lesson
-        from core.training import Plan, arithmetic, cost, train
+        from core.models.devices import best_device, onto
+        from core.training.cuda_graphs import Lesson
+        from core.training.loop import Plan, arithmetic, cost, train
+        from core.training.pretraining_loss import Objective
 
         report(0, "loading the backbone")
         meter = Meter()
@@ -178,7 +178,9 @@ class Adapt(Spec[Checkpoint]):
         folder = report.folder()
         body.name = f"adapted {body.name}"
         body.save(folder / "backbone")
-        history.note(folder / "backbone", self.key, body.name, smiles, corpus.digest, backbone or self.backbone)
+        pretraining_history.note(
+            folder / "backbone", self.key, body.name, smiles, corpus.digest, backbone or self.backbone
+        )
         return Checkpoint(pd.DataFrame(progress.curve), record, folder)
 
     def choose(self, corpus: Dataset, leave_out: Dataset | None) -> tuple[list[str], list[str]]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.committee import Committee, load, spread
 from core.data.annotate_rows import Rows
 from core.data.dataset import Dataset
 from core.data.readers import guess_smiles, long_table
@@ -23,6 +22,7 @@ from core.data.readers.shard_store import kept_beside, written
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 from core.experiments.mean_influence import mean_of
+from core.models.ensemble import Committee, load, spread
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time
 REVISION = 2  # raised when the same work comes to mean other numbers

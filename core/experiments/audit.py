@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from core.backbones import BACKBONES, Pretrained
 from core.data.audit import Embedding, Finding, Findings, audit
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
+from core.models.backbones import BACKBONES, Pretrained
 
 
 @settings
@@ -52,8 +52,8 @@ class Audit(Spec[Findings]):
 
     def embedding(self) -> Embedding:
         """By the backbone as it is, on the best device there is."""
-        from core.devices import best_device
-        from core.frozen import embedded
+        from core.models.devices import best_device
+        from core.models.embeddings import embedded
 
         body = self.backbone().to(best_device())
         return Embedding(lambda smiles: embedded(body, smiles).cpu().numpy(), body.name)

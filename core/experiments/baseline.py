@@ -13,10 +13,10 @@ from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Spec, as_json, settings
-from core.experiments.soundness import check_parts, faults, overlaps
-from core.learned import Learned
-from core.learners import LEARNERS, SupportVectors, named
+from core.models.baseline import Learned
+from core.models.baselines import LEARNERS, SupportVectors, named
 from core.results.fit import PARTS, Fit, judged, tabulate
+from core.training.checks import check_parts, faults, overlaps
 
 CURVE = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")  # of a fine-tuning; here without rows
 

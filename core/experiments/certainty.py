@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.directional import Slopes
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
 
 LOOKED_AT = 1000  # molecules of a pool on which other dampings are compared
 BEST = 0.1  # share of a pool whose overlap is told

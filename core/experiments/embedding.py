@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core.backbones import Pretrained
-from core.backbones.checkpoint import Checkpoint
-from core.committee import Committee, load
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, as_json
 from core.experiments.applying import apply, product_of
-from core.learned import Learned
+from core.models.backbones import Pretrained
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.baseline import Learned
+from core.models.ensemble import Committee, load
 from core.results.fit import Fit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def embed_file(store: Any, start: str, table: Path, out: Path, report: Report, s
     body, product = _backbone(store, start)
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        from core.frozen import embedded
+        from core.models.embeddings import embedded
 
         places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
         values = embedded(body(), list(molecules), size=TOGETHER, report=within).cpu().numpy()[places]
@@ -55,7 +55,7 @@ def predict_trunk_file(
 
     @functools.cache
     def heads() -> list[Any]:
-        from core.heads import load_heads
+        from core.models.heads import load_heads
 
         found = [head for head in load_heads(trunk.folder / "heads", body().width) if not head.learning.atoms]
         return [head.to(next(body().parameters()).device) for head in found]
@@ -63,7 +63,7 @@ def predict_trunk_file(
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
         import torch
 
-        from core.frozen import embedded
+        from core.models.embeddings import embedded
 
         places, molecules = pd.factorize(chunk.smiles)
         embeddings = embedded(body(), list(molecules), size=TOGETHER, report=within)
@@ -105,6 +105,6 @@ def _read(made: Checkpoint | Fit) -> "nn.Module":
 
 
 def _on_device(body: "nn.Module") -> "nn.Module":
-    from core.devices import best_device
+    from core.models.devices import best_device
 
     return body.to(best_device())

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.committee import gather, spread
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
+from core.models.ensemble import gather, spread
 from core.results.fit import PARTS, Fit, judged, tabulate
 from core.stats.metrics import spearman
 

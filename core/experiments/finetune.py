@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import BACKBONES, Pretrained, history
-from core.backbones.checkpoint import Checkpoint
 from core.chem import molecules as chem
 from core.chem.features import Features
 from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Family, Spec, as_json, settings
-from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps, unreadable
-from core.methods import METHODS, Full
+from core.models.backbones import BACKBONES, Pretrained, pretraining_history
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.methods import METHODS, Full
 from core.results.fit import PARTS, Fit, judged, tabulate
+from core.training.checks import check_parts, faults, hardly_learned, held, overlaps, unreadable
 
 if TYPE_CHECKING:
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
 
 EPOCHS, STEPS = 10, 1000  # what a training has at least, unless told
 STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
@@ -113,13 +113,13 @@ class FineTune(Spec[Fit]):
     ) -> Fit:
         import torch
 
-        from core.devices import best_device, onto
-        from core.frozen import fits, stands_still
-        from core.predictor import Predictor
-        from core.proof import put_to_work
-        from core.replaying import Lesson
-        from core.training import cost
-        from core.training import train as run
+        from core.models.devices import best_device, onto
+        from core.models.embeddings import fits, stands_still
+        from core.models.method_check import put_to_work
+        from core.models.predictor import Predictor
+        from core.training.cuda_graphs import Lesson
+        from core.training.loop import cost
+        from core.training.loop import train as run
 
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
@@ -127,8 +127,8 @@ class FineTune(Spec[Fit]):
         meter = Meter()
         body = (backbone or self.backbone)()
         body.thin(self.backbone_dropout)
-        origin = history.place(backbone or self.backbone)
-        met = history.told(origin, "test", test.smiles) if origin else None
+        origin = pretraining_history.place(backbone or self.backbone)
+        met = pretraining_history.told(origin, "test", test.smiles) if origin else None
         warnings = [*overlaps(train, valid, test), *unreadable(body, parts), *([met] if met else [])]
         began = time.monotonic()
         beside = self.beside(parts, report.part(0, 0.03))
@@ -210,7 +210,7 @@ class FineTune(Spec[Fit]):
         """Embeddings (k, n, h) of the training molecules in their k spellings."""
         import torch
 
-        from core.frozen import embeddings
+        from core.models.embeddings import embeddings
 
         shares = [report.part(place / len(written), (place + 1) / len(written)) for place in range(len(written))]
         size = 4 * self.batch_size
@@ -229,7 +229,7 @@ class FineTune(Spec[Fit]):
 
     def plan(self, backbone: Any, device: str, n: int) -> Any:
         """The numbers of the loop over `n` molecules, advice filled in."""
-        from core.training import Plan, arithmetic
+        from core.training.loop import Plan, arithmetic
 
         return Plan(
             epochs=self.epochs or max(EPOCHS, math.ceil(STEPS / math.ceil(n / self.batch_size))),
@@ -268,7 +268,7 @@ def validation(
     """
     import torch
 
-    from core.frozen import embeddings
+    from core.models.embeddings import embeddings
 
     smiles, targets = list(valid.smiles), predictor.scaled(valid.targets)
     order = predictor.batches(smiles, 64)  # larger ones are no faster, and glibc maps their arrays anew each time

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones.vocabulary import TOKEN, UNK, from_corpus
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
 from core.data.corpus import Corpus, hashed
@@ -21,7 +20,8 @@ from core.data.dataset import Dataset
 from core.data.readers import smiles_stream
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.assembling import assembled, digest_of, measured
+from core.models.backbones.molformer.vocabulary import TOKEN, UNK, from_corpus
+from core.training.corpus_arrays import assembled, digest_of, measured
 
 BLOCK = 16_384  # lines of a file that are worked on, and kept, at once
 CHUNK = 256  # molecules that a process takes at a time

@@ -12,16 +12,16 @@ from core.engine.spec import Spec, settings
 from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
 from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
-from core.experiments.soundness import unreadable
 from core.experiments.system import NEIGHBOURS, solved, split
 from core.results.fit import Fit
 from core.results.scores import CONVENTION, Scores, detection, unit_factor, unit_words
 from core.solvers import SOLVERS, Auto
 from core.tangent import Part
+from core.training.checks import unreadable
 
 if TYPE_CHECKING:
     from core.directional import Step
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
     from core.view import View
 
 __all__ = ["Influence", "score_table", "scorer"]
@@ -91,7 +91,7 @@ class Influence(Spec[Scores]):
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
         from core.directional import Slopes, choose_step
-        from core.predictor import Predictor
+        from core.models.predictor import Predictor
         from core.view import view
 
         began = time.monotonic()

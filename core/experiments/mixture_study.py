@@ -11,13 +11,13 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.finetune import STARTS
 from core.experiments.multitask import Multitask
+from core.models.trunk import Trunk
 from core.results.comparison import devices, spread_of
 from core.results.literature import published
 from core.results.mixture import MEANS, judged, means
 from core.results.mixture_differences import difference
 from core.results.tabular import MixtureComparison
 from core.stats.metrics import with_interval
-from core.trunk import Trunk
 
 MULTI, STEPS, MOLECULES = "all together", "alone, as many steps", "alone, as many molecules"
 ARMS = {"steps": STEPS, "molecules": MOLECULES}

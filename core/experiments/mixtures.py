@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from core.backbones import Gnn
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments.ablation import Ablation
@@ -18,8 +17,9 @@ from core.experiments.mixture_study import MixtureStudy
 from core.experiments.multitask import Multitask
 from core.experiments.part import parts
 from core.experiments.transfer import Transfer
-from core.learners import RandomForest, SupportVectors
-from core.methods import Full, Head
+from core.models.backbones import Gnn
+from core.models.baselines import RandomForest, SupportVectors
+from core.models.methods import Full, Head
 
 QM9 = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298", "g298", "cv",
        "u0_atom", "u298_atom", "h298_atom", "g298_atom")  # fmt: skip

@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Gnn, history
 from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import STARTS, spelled
-from core.experiments.soundness import unreadable
+from core.models.backbones import Gnn, pretraining_history
+from core.models.trunk import Trunk
 from core.results.fit import PARTS, tabulate
 from core.results.mixture import Tables, drawn, judged, means, owners, shares, spans, stacked
-from core.trunk import Trunk
+from core.training.checks import unreadable
 
 if TYPE_CHECKING:
-    from core.heads import Heads
+    from core.models.heads import Heads
 
 REPORTED = ("valid", "test")  # parts that are predicted
 
@@ -106,12 +106,12 @@ class Multitask(Spec[Trunk]):
     ) -> Trunk:
         import torch
 
-        from core.devices import best_device
-        from core.experiments.batches import Batches, predictions
-        from core.heads import Heads, labelled
-        from core.replaying import Lesson
-        from core.training import Plan, arithmetic, cost
-        from core.training import train as run
+        from core.models.devices import best_device
+        from core.models.heads import Heads, labelled
+        from core.training.cuda_graphs import Lesson
+        from core.training.loop import Plan, arithmetic, cost
+        from core.training.loop import train as run
+        from core.training.mixture_batches import Batches, predictions
 
         report(0, "loading the backbone")
         meter, body = Meter(), (backbone or self.backbone)()
@@ -212,7 +212,7 @@ class Multitask(Spec[Trunk]):
         model.save(folder / "heads")
         measured = sum(len(one.tasks) for one in members if one.measured)
         start = backbone or self.backbone
-        history.note(folder / "backbone", self.key, body.name, smiles, digest, start, measured)
+        pretraining_history.note(folder / "backbone", self.key, body.name, smiles, digest, start, measured)
         found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(PREDICTED))
         return Trunk(pd.DataFrame(progress.curve), record, folder, found)
 
@@ -222,7 +222,7 @@ class Multitask(Spec[Trunk]):
         """What looks at the validation parts: the loss of each table over all its cells, and that of the mixture."""
         import torch
 
-        from core.experiments.batches import Batches
+        from core.training.mixture_batches import Batches
 
         batches = Batches(model, members, labels, "valid")
         places = np.repeat(np.arange(len(members)), [len(one.parts["valid"]) for one in members])

@@ -8,7 +8,6 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from core.chem import molecules as chem
-from core.committee import load
 from core.data.annotate_rows import kept_as
 from core.data.dataset import Dataset
 from core.engine.report import Report
@@ -17,6 +16,7 @@ from core.experiments.applying import predictions
 from core.experiments.load import Load
 from core.experiments.molecules import Molecules
 from core.experiments.scoring import check_labels
+from core.models.ensemble import load
 from core.results.calibration import Calibration
 from core.results.fit import PARTS, Fit, score_card
 from core.results.predictions import OF_A_TASK, Predicted, named

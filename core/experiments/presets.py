@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.backbones import Pretrained
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import mixtures
@@ -20,7 +19,8 @@ from core.experiments.selection_study import SelectionStudy
 from core.experiments.study import Study
 from core.experiments.tune import Tune
 from core.experiments.verify import Verify
-from core.methods import IA3, BitFit, Full, Head, LoRA
+from core.models.backbones import Pretrained
+from core.models.methods import IA3, BitFit, Full, Head, LoRA
 from core.results.fit import PARTS, Fit
 
 STEPS = 300  # of a training that is repeated for each half of a pool

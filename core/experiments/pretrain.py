@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Pretrained
-from core.backbones.checkpoint import CARD, KEYS, Checkpoint
-from core.backbones.fresh import Fresh
-from core.backbones.history import full_keys, keys_read, lineage, place
 from core.data.corpus import Corpus, short, write_keys
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Family, Spec, settings
+from core.models.backbones import Pretrained
+from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.pretraining_history import full_keys, keys_read, lineage, place
 
 BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
 NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
@@ -74,11 +74,11 @@ class Pretrain(Spec[Checkpoint]):
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         import torch
 
-        from core.devices import best_device
-        from core.objective import Objective
-        from core.reading import reader
-        from core.replaying import Lesson
-        from core.training import Plan, arithmetic, cost, train
+        from core.models.devices import best_device
+        from core.training.corpus_batches import reader
+        from core.training.cuda_graphs import Lesson
+        from core.training.loop import Plan, arithmetic, cost, train
+        from core.training.pretraining_loss import Objective
 
         if len(corpus) < self.held_out + self.batch_size:
             raise BadInput(

@@ -110,7 +110,7 @@ def layered(body: Any, smiles: list[str], report: Report) -> list[np.ndarray]:
     """What every layer makes of molecules (n, h)."""
     import torch
 
-    from core.devices import best_device
+    from core.models.devices import best_device
 
     body.to(best_device()).eval()
     found: list[list[np.ndarray]] = []

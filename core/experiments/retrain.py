@@ -51,7 +51,7 @@ class Retrain(Spec[Retrained]):
         return {"pool": self.pool, "target": self.target, **own}
 
     def make(self, report: Report, pool: Dataset, target: Dataset, train: Dataset, **parts: Any) -> Retrained:
-        from core.predictor import Predictor
+        from core.models.predictor import Predictor
 
         if pool.tasks != train.tasks or target.tasks != train.tasks:
             raise BadInput(

@@ -6,7 +6,7 @@ from core.engine.spec import BadInput, Spec
 from core.results.fit import Fit
 
 if TYPE_CHECKING:
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
 
 
 def moved(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:

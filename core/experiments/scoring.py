@@ -18,7 +18,7 @@ from core.solvers.solution import NotSolved
 if TYPE_CHECKING:
     import torch
 
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
     from core.view import View
 
 
@@ -168,7 +168,7 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
     import torch
 
     from core.directional import Slopes
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
     from core.view import view
 
     record = scores.record

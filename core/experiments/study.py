@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Gnn, Untrained
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.baseline import Baseline
-from core.learners import named
+from core.models.backbones import Gnn, Untrained
+from core.models.baselines import named
 from core.results.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.results.fit import Fit
 

@@ -13,8 +13,8 @@ from core.experiments.certainty import leave_one_out
 from core.experiments.scope import check_gradient, moved
 from core.experiments.scoring import scored_rows
 from core.experiments.system import solved
-from core.learned import out_of_fold
-from core.learners import LEARNERS, SupportVectors, named
+from core.models.baseline import out_of_fold
+from core.models.baselines import LEARNERS, SupportVectors, named
 from core.results.fit import Fit
 from core.results.label_errors import Suspicion, ask, found
 from core.results.scores import unit_factor, unit_words
@@ -73,7 +73,7 @@ class Suspects(Spec[Suspicion]):
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
         from core.directional import Slopes, choose_step
-        from core.predictor import Predictor
+        from core.models.predictor import Predictor
         from core.view import view
 
         began = time.monotonic()

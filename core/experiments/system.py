@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.influence import Curvature
-    from core.predictor import Predictor
+    from core.models.predictor import Predictor
     from core.solvers.spectrum import Spectrum
     from core.view import View, Weighed
 

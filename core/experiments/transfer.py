@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.backbones import Gnn
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, fields_of, settings
 from core.experiments.baseline import Baseline
 from core.experiments.few import Few
 from core.experiments.finetune import STARTS, FineTune
-from core.learners import LEARNERS, SupportVectors, named
-from core.methods import METHODS, Full
+from core.models.backbones import Gnn
+from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.methods import METHODS, Full
 from core.results.comparison import spread_of
 from core.results.fit import PARTS, Fit
 from core.results.tabular import TransferCurve

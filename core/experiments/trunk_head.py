@@ -11,9 +11,9 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import CURVE
 from core.experiments.multitask import readable
+from core.models.trunk import Trunk
 from core.results.fit import PARTS, Fit, judged, tabulate
 from core.results.mixture import Tables
-from core.trunk import Trunk
 
 MOST = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes
 OF_THE_TRUNK = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
@@ -48,9 +48,9 @@ class TrunkHead(Spec[Fit]):
         return f"{self.member.title} by {self.trunk.called}, seed {self.trunk.seed}"
 
     def make(self, report: Report, trunk: Trunk, member: Tables) -> Fit:
-        from core.devices import best_device
-        from core.heads import load_heads
-        from core.one_head import OneHead
+        from core.models.devices import best_device
+        from core.models.heads import load_heads
+        from core.models.single_head import OneHead
 
         cells = sum(map(len, member.parts.values())) * len(member.tasks)
         if cells > MOST:

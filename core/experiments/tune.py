@@ -8,7 +8,7 @@ from pydantic import Field
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.finetune import FineTune, advised
-from core.experiments.random_weights import width_of
+from core.models.random_weights import width_of
 from core.results.fit import Fit
 
 EDGE = (

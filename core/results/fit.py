@@ -24,7 +24,7 @@ class Fit:
     `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units, of an ensemble
     with the members' `spread`.
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
-    `folder`: where `predictor/` lies, its weights: read by `core.committee.load`.
+    `folder`: where `predictor/` lies, its weights: read by `core.models.ensemble.load`.
     """
 
     curve: pd.DataFrame

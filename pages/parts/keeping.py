@@ -79,7 +79,7 @@ def zipped(entry: Entry) -> bytes:
 
 def exported(entry: Entry, form: str) -> bytes:
     """A fit's network in a form that other programs read, as one archive."""
-    from core import portable  # reads weights: only when someone asks for them
+    from core.models import export as portable  # reads weights: only when someone asks for them
 
     with tempfile.TemporaryDirectory(prefix="molsway-") as folder:
         portable.export(product(entry), form, Path(folder), entry.title)

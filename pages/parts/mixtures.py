@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.backbones import Gnn
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec, fields_of, form
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
 from core.experiments.mixtures import at_hand
+from core.models.backbones import Gnn
 from pages.parts.spec_form import spec_form, widget
 from pages.parts.tables import known_tables
 from pages.parts.words import plain

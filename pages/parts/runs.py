@@ -6,11 +6,11 @@ from datetime import datetime
 
 import streamlit as st
 
-from core.backbones.checkpoint import Checkpoint
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput, Spec, read_json
 from core.engine.store import Entry
-from core.trunk import Trunk
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.trunk import Trunk
 from pages.parts.job_panel import job_panel
 from pages.parts.service import entry_of, service
 from pages.parts.words import headline, key_metric, plain

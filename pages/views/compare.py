@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec
 from core.experiments import SelectionStudy, preset
-from core.experiments.random_weights import random_weights
+from core.models.random_weights import random_weights
 from core.results.fit import Fit
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.service import submit

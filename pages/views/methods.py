@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from core.backbones import Pretrained
 from core.engine.spec import BadInput, Spec, form
 from core.experiments import FineTune, Part, Study, of_methods, preset
-from core.learners import LEARNERS, SupportVectors
-from core.methods import METHODS
+from core.models.backbones import Pretrained
+from core.models.baselines import LEARNERS, SupportVectors
+from core.models.methods import METHODS
 from pages.parts.methods_result import methods_result
 from pages.parts.runs import go, pick, runs, show, starts
 from pages.parts.service import submit

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from core.backbones import Gnn
 from core.engine.spec import BadInput, Spec, form
 from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
 from core.experiments.mixtures import fitted
-from core.methods import METHODS, Full
-from core.trunk import Trunk
+from core.models.backbones import Gnn
+from core.models.methods import METHODS, Full
+from core.models.trunk import Trunk
 from pages.parts.mixture_result import (
     ablation_result,
     mixture_study_result,

@@ -8,9 +8,9 @@ from core.data.dataset import Dataset
 from core.data.readers import import_file
 from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Predict, TrunkHead
+from core.models.trunk import Trunk
 from core.results.fit import Fit
 from core.results.predictions import Predicted
-from core.trunk import Trunk
 from pages.parts.predicted_result import predicted_result
 from pages.parts.runs import Run, finished, go, pick, runs, show
 from pages.parts.service import service, submit

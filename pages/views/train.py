@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.backbones.checkpoint import Checkpoint
 from core.engine.spec import BadInput, Spec
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part
+from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
 from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
 from pages.parts.runs import Run, go, pick, readable, runs, show, starts

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from core.__main__ import main
-from core.backbones import Untrained
 from core.experiments import FineTune, Load, parts
+from core.models.backbones import Untrained
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from core.backbones import Gnn
-from core.backbones.graphs import several
 from core.bench import graphs
-from core.predictor import Predictor
+from core.models.backbones import Gnn
+from core.models.backbones.gnn.featurize import several
+from core.models.predictor import Predictor
 
 
 def test_graphs_and_both_loops_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from core.bench import intervals, quality
 from core.bench.tables import Source
 from core.engine.report import Report
 from core.engine.store import Store
-from core.learners import RandomForest
+from core.models.baselines import RandomForest
 from core.results.calibration import Calibration
 
 

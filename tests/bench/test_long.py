@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from core.__main__ import main
-from core.backbones import Untrained
 from core.bench import foretelling, planted, tables
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
+from core.models.backbones import Untrained
 
 TINY = {"train": 40, "valid": 30, "pool": 40, "test": None}
 

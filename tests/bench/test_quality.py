@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.backbones import Pretrained
 from core.bench import quality
 from core.bench.tables import Source
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Baseline, FineTune
-from core.learners import RandomForest, SupportVectors
+from core.models.backbones import Pretrained
+from core.models.baselines import RandomForest, SupportVectors
 
 ARMS = {
     "support vectors": quality.baseline(SupportVectors(features="fingerprints")),

@@ -6,10 +6,10 @@ import importlib.util
 import pytest
 import torch
 
-from core.backbones import Untrained
 from core.bench import peers, scoring
 from core.bench.trained import Trained, rates, trained
 from core.directional import Slopes
+from core.models.backbones import Untrained
 
 FEW = scoring.Amounts(
     train=12, target=6, pool=12, batch=8, steps=5, alone=3, chunk=3, tolerance=0.1, repeats=1, slow=1, peers=False

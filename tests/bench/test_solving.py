@@ -3,8 +3,8 @@
 import pytest
 
 import core.experiments  # noqa: F401 (known before the default backbone is another)
-from core.backbones import Untrained
 from core.bench import solving
+from core.models.backbones import Untrained
 
 
 def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_every_solver_stands_beside_the_dual(monkeypatch: pytest.MonkeyPatch) ->
         "HEAD": 50,
     }.items():
         monkeypatch.setattr(solving, name, value)
-    monkeypatch.setattr("core.backbones.Pretrained", lambda name="": Untrained("molsway-tiny"))
+    monkeypatch.setattr("core.models.backbones.Pretrained", lambda name="": Untrained("molsway-tiny"))
     found = solving.run()
     assert found["training molecules"] == 24 and found["weights"] > 300_000
     head = found.pop("head, after the feature pass")

@@ -28,7 +28,7 @@ def test_charges_add_up_to_the_formal_one_and_oxygen_is_negative() -> None:
 
 
 def test_the_order_of_atoms_is_that_of_the_graph() -> None:
-    from core.backbones.graphs import atoms_and_bonds
+    from core.models.backbones.gnn.featurize import atoms_and_bonds
 
     for smiles in SMILES:
         assert len(contributions(smiles, "logP")) == len(atoms_and_bonds(smiles)[0])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])
 
-from core.backbones import Untrained  # noqa: E402
 from core.experiments import FineTune, Load, Plant, SelectionStudy, parts, presets  # noqa: E402
+from core.models.backbones import Untrained  # noqa: E402
 
 
 def fine_tuning(steps: int = 40, evaluations: int = 5) -> FineTune:
@@ -36,7 +36,7 @@ def demo(seed: int = 0, full: Callable[[int], SelectionStudy] = presets.PRESETS[
 if __name__ == "__main__":
     presets.PRESETS["demo"] = demo
     if "MOLSWAY_CHECKPOINT_SECONDS" in os.environ:
-        import core.training
+        import core.training.loop
 
         core.training.CHECKPOINT_SECONDS = float(os.environ["MOLSWAY_CHECKPOINT_SECONDS"])
     from streamlit.web.cli import main

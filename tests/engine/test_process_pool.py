@@ -144,7 +144,7 @@ def test_the_longest_way_goes_first_and_tolerance_is_seen(store: Store) -> None:
 
 def test_a_study_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.experiments import Baseline, Load, Study, parts
-    from core.learners import RandomForest, SupportVectors
+    from core.models.baselines import RandomForest, SupportVectors
 
     rows = parts(Load("bundled:hydration"), seed=0, train=60, valid=20, test=None)
     study = Study(tuple(Baseline(*rows, learner=one) for one in (SupportVectors(), RandomForest())), seeds=(0, 1))

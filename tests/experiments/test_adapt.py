@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from core import training
-from core.backbones import Untrained, history
 from core.chem import descriptors
 from core.engine.make import make
 from core.engine.report import SILENT, Cancelled, Report
@@ -16,6 +14,8 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Load, parts, settled
 from core.experiments.adapt import DESCRIBED_AT_ONCE, described_both
+from core.models.backbones import Untrained, pretraining_history
+from core.training import loop
 
 
 @pytest.fixture
@@ -49,8 +49,11 @@ def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, sto
     asked = settled(asked, store.files)
     train, test = (make(part, store, Report()) for part in (asked.train, asked.test))
     folder = adapted.folder / "backbone"
-    assert history.read_before(folder, train.smiles) == len(train) and history.read_before(folder, test.smiles) == 0
-    assert history.card(folder)["recipe"] == recipe.key
+    assert (
+        pretraining_history.read_before(folder, train.smiles) == len(train)
+        and pretraining_history.read_before(folder, test.smiles) == 0
+    )
+    assert pretraining_history.card(folder)["recipe"] == recipe.key
     fit = make(asked, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, features="none")
@@ -126,7 +129,7 @@ def test_computing_properties_says_how_far_it_is_and_can_be_cancelled() -> None:
 def test_an_interrupted_adaptation_ends_as_an_undisturbed_one(
     recipe: Adapt, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     corpus = make(recipe.corpus, store, Report())
     recipe = dataclasses.replace(recipe, leave_out=None, epochs=3)
     whole, torn = tmp_path / "whole", tmp_path / "torn"

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from core import commands
-from core.backbones import Untrained
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import SILENT, Report
@@ -16,7 +15,8 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, applying, parts, settled
 from core.experiments.applying import apply
-from core.predictor import Predictor
+from core.models.backbones import Untrained
+from core.models.predictor import Predictor
 from tests.test_bad_input import ask, check_refused
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.backbones import Untrained
 from core.engine import spec as recipes
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
@@ -16,8 +15,9 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Part, SelectionStudy, parts, settled
 from core.experiments.applying import predict_file
-from core.learned import Learned
-from core.learners import SupportVectors
+from core.models.backbones import Untrained
+from core.models.baseline import Learned
+from core.models.baselines import SupportVectors
 from core.results.fit import PARTS, Fit
 
 

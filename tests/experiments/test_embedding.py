@@ -14,7 +14,7 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import FineTune, Load, parts, settled
 from core.experiments.embedding import embed_file, predict_trunk_file
-from core.predictor import Predictor
+from core.models.predictor import Predictor
 from tests.experiments.test_multitask import SMALL, small
 from tests.test_bad_input import ask, check_refused
 

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.backbones import Untrained
-from core.committee import Committee, load
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput, as_json, read_json
@@ -17,7 +15,9 @@ from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, FineTune, Influence, Load, parts, settled
 from core.experiments.applying import predict_file
 from core.experiments.ensemble import told
-from core.learners import RandomForest, SupportVectors
+from core.models.backbones import Untrained
+from core.models.baselines import RandomForest, SupportVectors
+from core.models.ensemble import Committee, load
 from core.results.fit import PARTS
 
 FOREST = RandomForest(trees=3)

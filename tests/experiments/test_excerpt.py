@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.backbones import Gnn
 from core.chem import molecules as chem
 from core.engine.make import make
 from core.engine.report import Report
@@ -14,6 +13,7 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Excerpt, Multitask, excerpt, settled
 from core.experiments.mixtures import large, of_large
+from core.models.backbones import Gnn
 
 
 def written(folder: Path) -> Path:

@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import training
-from core.backbones import Pretrained, Untrained
-from core.backbones.fresh import Fresh
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.make import make
@@ -18,10 +15,13 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
 from core.experiments.finetune import spelled
-from core.experiments.soundness import check_parts, faults, hardly_learned, held, overlaps
-from core.methods import Head, LoRA
-from core.predictor import Predictor
+from core.models.backbones import Pretrained, Untrained
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.methods import Head, LoRA
+from core.models.predictor import Predictor
 from core.results.fit import Fit
+from core.training import loop
+from core.training.checks import check_parts, faults, hardly_learned, held, overlaps
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_same_recipe_gives_the_same_numbers_and_another_seed_others(
 def test_cancelled_and_resumed_it_ends_as_if_nothing_had_been(
     ready: FineTune, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     quick = dataclasses.replace(ready, epochs=4)
     tables = [make(part, store, Report()) for part in (quick.train, quick.valid, quick.test)]
     (tmp_path / "whole").mkdir(), (tmp_path / "torn").mkdir()

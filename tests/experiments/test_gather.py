@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.backbones.vocabulary import TOKEN
 from core.chem import descriptors
 from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
@@ -19,6 +18,7 @@ from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput, read_json
 from core.engine.store import Store
 from core.experiments import Gather, Load, gather, settled
+from core.models.backbones.molformer.vocabulary import TOKEN
 
 FIRST = ["CCO ethanol", "OCC again", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "rubbish", "C" * 40, "C1CC"]
 SECOND = [

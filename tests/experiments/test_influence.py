@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core import backbones, directional, view
+from core import directional, view
 from core.data.dataset import Dataset
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
@@ -16,7 +16,8 @@ from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
 from core.experiments.part import parts
 from core.influence import Curvature
-from core.predictor import Predictor
+from core.models import backbones
+from core.models.predictor import Predictor
 from core.results.fit import PARTS, Fit, tabulate
 from core.results.scores import Scores
 from core.samplers import Greedy, Informative, Top

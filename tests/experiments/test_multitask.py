@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.backbones import Gnn, Untrained, history
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.make import make
@@ -17,6 +16,7 @@ from core.engine.store import Store
 from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
 from core.experiments.mixture_study import MOLECULES, MULTI, STEPS, verdict
 from core.experiments.mixtures import at_hand, demo, of_toymix, toymix
+from core.models.backbones import Gnn, Untrained, pretraining_history
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 
@@ -109,7 +109,7 @@ def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: St
     body = again()
     assert body.width == 12 and body.name == spec.called == "GINE 2x12 trained on 2 tables"
     assert read_json(spec.text).key == spec.key
-    assert history.labels_learned(again.folder / "backbone") == 2
+    assert pretraining_history.labels_learned(again.folder / "backbone") == 2
 
 
 def test_a_trunk_is_a_backbone_that_can_be_fine_tuned(store: Store) -> None:

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from core.backbones import Untrained
 from core.engine.job_queue import Line
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.engine.worker import Worker
 from core.experiments import Adapt, FineTune, Load, Study, parts, settled
-from core.methods import Full, LoRA
-from core.objective import Objective
-from core.predictor import Predictor
+from core.models.backbones import Untrained
+from core.models.methods import Full, LoRA
+from core.models.predictor import Predictor
+from core.training.pretraining_loss import Objective
 from tests.counting import ended
 
 ROOT = Path(__file__).parents[2]

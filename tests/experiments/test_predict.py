@@ -14,7 +14,7 @@ from core.engine.spec import BadInput, read_json
 from core.engine.store import Store
 from core.experiments import Baseline, Ensemble, Load, Predict, parts, settled
 from core.experiments.applying import predict_file
-from core.learners import RandomForest
+from core.models.baselines import RandomForest
 from core.results.calibration import Calibration
 from core.results.predictions import Predicted
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from core.backbones import Gnn, Untrained
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
 from core.engine.store import Store
 from core.experiments import Load, Represent, preset, settled
+from core.models.backbones import Gnn, Untrained
 from tests.experiments.test_multitask import SMALL, small
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]

@@ -5,27 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from core.backbones import Pretrained, Untrained, pretrained
-from core.backbones.fresh import Fresh
 from core.engine import spec as recipes
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import (
-    Adapt,
-    FineTune,
-    Gather,
-    Load,
-    Plant,
-    Pretrain,
-    SelectionStudy,
-    parts,
-    random_weights,
-    settled,
-)
+from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, settled
 from core.experiments.selection_study import enough
-from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.models import random_weights
+from core.models.backbones import Pretrained, Untrained, pretrained
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 
 
 def study(table: Path, **fields: object) -> SelectionStudy:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.backbones import Pretrained, Untrained
 from core.engine import spec as recipes
 from core.engine.make import make
 from core.engine.report import Report
@@ -15,8 +14,9 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, Baseline, FineTune, Load, Study, Tune, parts, settled
 from core.experiments.study import thrift
-from core.learners import RandomForest, SupportVectors
-from core.methods import IA3, OFT, BitFit, Full, Head, LoRA
+from core.models.backbones import Pretrained, Untrained
+from core.models.baselines import RandomForest, SupportVectors
+from core.models.methods import IA3, OFT, BitFit, Full, Head, LoRA
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import backbones
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
 from core.experiments import FineTune, Load, Suspects, parts
-from core.learned import out_of_fold
-from core.learners import RandomForest
+from core.models import backbones
+from core.models.baseline import out_of_fold
+from core.models.baselines import RandomForest
 from core.results.label_errors import Suspicion, ask, found, root_mean_square
 from core.solvers import CG, Dual
 from tests.experiments.test_influence import fitted, tables

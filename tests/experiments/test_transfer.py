@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.backbones import Gnn
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
@@ -13,7 +12,8 @@ from core.engine.store import Store
 from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
 from core.experiments.ablation import verdict
 from core.experiments.transfer import sources
-from core.methods import Full, Gradual, Head
+from core.models.backbones import Gnn
+from core.models.methods import Full, Gradual, Head
 from core.results.mixture_text import by_size
 from core.stats.formatting import beside_noise
 from tests.experiments.test_multitask import SMALL, Given, small

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.backbones import Gnn, Untrained
-from core.committee import Committee, load
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import SILENT
@@ -15,8 +13,10 @@ from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Ensemble, Influence, Load, Member, Multitask, Predict, TrunkHead, mixture, parts, settled
 from core.experiments.embedding import embed_file, predict_trunk_file
-from core.heads import HEADS
-from core.one_head import OneHead
+from core.models.backbones import Gnn, Untrained
+from core.models.ensemble import Committee, load
+from core.models.heads import HEADS
+from core.models.single_head import OneHead
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from core.backbones import Pretrained, Untrained
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Tune, parts, settled
-from core.learners import SupportVectors
-from core.methods import IA3, LoRA
+from core.models.backbones import Pretrained, Untrained
+from core.models.baselines import SupportVectors
+from core.models.methods import IA3, LoRA
 
 
 @pytest.fixture

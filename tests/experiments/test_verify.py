@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.backbones import Untrained
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput, read_json
@@ -15,7 +14,8 @@ from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
 from core.experiments.finetune import FineTune as Recipe
 from core.experiments.retrain import loss
-from core.methods import Head
+from core.models.backbones import Untrained
+from core.models.methods import Head
 from core.solvers import Identity
 
 

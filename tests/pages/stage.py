@@ -26,8 +26,8 @@ from core.experiments import (
 )
 from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
-from core.learners import RandomForest, SupportVectors
-from core.methods import IA3, OFT, Full, Head, LoRA
+from core.models.baselines import RandomForest, SupportVectors
+from core.models.methods import IA3, OFT, Full, Head, LoRA
 from core.results.comparison import Comparison, differences, spread_of, verdict
 from core.results.fit import PARTS, Fit, judged, score_card, tabulate
 from core.results.scores import Scores, detection, score_columns

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core.backbones.checkpoint import Checkpoint
 from core.engine.job_queue import Line
 from core.engine.report import Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
+from core.models.backbones.checkpoint import Checkpoint
 from core.results.label_errors import Suspicion, ask
 from core.samplers import Top
 from core.solvers import CG, Auto, Identity

@@ -7,12 +7,12 @@ import shutil
 import pytest
 from test_actions import button
 
-from core.backbones import Pretrained, Untrained
 from core.engine.job_queue import Line
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Baseline, SelectionStudy
-from core.learners import GradientBoosting, RandomForest, SupportVectors
+from core.models.backbones import Pretrained, Untrained
+from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.stats.formatting import bounds, noise_of, number
 from tests.pages import stage
 from tests.pages.conftest import checked, words

@@ -6,12 +6,12 @@ import pytest
 import streamlit as st
 from test_baselines import read_by_a_person
 
-from core.backbones import Untrained
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import Baseline, FineTune, Influence, Load, Predict, Study, parts, settled
-from core.learners import RandomForest
+from core.models.backbones import Untrained
+from core.models.baselines import RandomForest
 from core.stats.formatting import bounds, within
 from tests.pages import stage
 from tests.pages.conftest import checked, words

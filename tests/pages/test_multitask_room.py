@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core.backbones import Gnn
 from core.engine.job_queue import Line
 from core.engine.make import make
 from core.engine.report import Report
@@ -30,8 +29,9 @@ from core.experiments import (
     parts,
     settled,
 )
-from core.learners import RandomForest
-from core.methods import Full, Head
+from core.models.backbones import Gnn
+from core.models.baselines import RandomForest
+from core.models.methods import Full, Head
 from core.results.predictions import Predicted
 from pages.parts.predicted_result import side_by_side
 from tests.pages.conftest import checked, words

@@ -2,13 +2,13 @@
 
 import pytest
 
-from core.backbones.checkpoint import Checkpoint
-from core.backbones.fresh import Fresh
 from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import Gather, Load, Pretrain
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.backbones.molformer.untrained import Fresh
 
 NANO = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)
 

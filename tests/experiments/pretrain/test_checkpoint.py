@@ -8,11 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.backbones import Pretrained, Untrained
-from core.backbones.checkpoint import CARD, KEYS, Checkpoint
-from core.backbones.history import keys_read, labels_learned, read_before
-from core.backbones.tokenizer import MolformerTokenizer
-from core.backbones.vocabulary import FIXED
 from core.chem import molecules as chem
 from core.data.corpus import Corpus
 from core.engine.make import make
@@ -20,6 +15,11 @@ from core.engine.report import SILENT, Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Gather, Load, Pretrain, settled
+from core.models.backbones import Pretrained, Untrained
+from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
+from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.backbones.pretraining_history import keys_read, labels_learned, read_before
 
 
 def test_the_card_says_what_was_read_how_and_how_well(recipe: Pretrain, corpus: Corpus, made: Checkpoint) -> None:

@@ -9,19 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core import training
-from core.backbones.checkpoint import Checkpoint
-from core.backbones.history import labels_learned
-from core.backbones.tokenizer import MolformerTokenizer
-from core.backbones.vocabulary import FIXED
 from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Pretrain
-from core.objective import Objective
-from core.reading import Resident, reader, size
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.backbones.pretraining_history import labels_learned
+from core.training import loop
+from core.training.corpus_batches import Resident, reader, size
+from core.training.pretraining_loss import Objective
 
 CPU = torch.device("cpu")
 PARTS = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}
@@ -71,7 +71,7 @@ def test_held_out_numbers_are_of_every_known_cell(recipe: Pretrain, corpus: Corp
 def test_an_interrupted_one_ends_as_an_undisturbed_one(
     weights: dict, recipe: Pretrain, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     recipe = dataclasses.replace(recipe, **weights, dropout=0.1)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir()

@@ -1,0 +1,1 @@
+"""What is trained: predictor, heads, ensembles, baselines, and their export."""

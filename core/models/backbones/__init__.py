@@ -1,0 +1,10 @@
+"""Backbones: SMILES in, embeddings out. Chosen and read about without torch; making one imports it."""
+
+from core.engine.spec import Family
+from core.models.backbones.gnn.spec import Gnn
+from core.models.backbones.molformer.config import SIZES, MolformerConfig
+from core.models.backbones.pretrained import Pretrained, Untrained, load
+
+BACKBONES = Family("backbone", Pretrained, Untrained, Gnn)
+
+__all__ = ["BACKBONES", "SIZES", "Gnn", "MolformerConfig", "Pretrained", "Untrained", "load"]

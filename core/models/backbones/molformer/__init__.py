@@ -1,0 +1,1 @@
+"""MoLFormer: a transformer over SMILES with linear attention, our own implementation."""

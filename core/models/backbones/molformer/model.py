@@ -1,0 +1,287 @@
+"""MoLFormer: a BERT-like encoder of SMILES tokens with rotary positions and linear attention.
+
+Ross et al. (2022), doi:10.1038/s42256-022-00580-7. Modules bear the names of the published weights.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.engine.spec import BadInput
+from core.models.backbones import weights
+from core.models.backbones.molformer.config import MolformerConfig, read_config
+from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+
+
+def rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (length, width) of the rotary positions (Su et al. 2021, arXiv 2104.09864), base 10,000.
+
+    Always computed in float32, as the published model does, so that a float64 run differs by rounding alone. Made anew
+    on each call: it costs microseconds, knows no limit of length, and a kept table would carry the mode (inference,
+    forward derivative) of whoever asked first.
+    """
+    inverse = 1.0 / 10000.0 ** (torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
+    angle = torch.arange(length, dtype=torch.float32, device=device)[:, None] * inverse  # (l, width/2)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat((cos, cos), 1), torch.cat((-sin, sin), 1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (i, i + width/2) of `x` (…, width) by its angle."""
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+class FeatureMap(nn.Module):
+    """φ(x) = relu(x W): random directions W (head width, features), one for all heads of a layer, not trained."""
+
+    def __init__(self, config: MolformerConfig) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(config.head_size, config.num_random_features))
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """φ of the rotated `x` (b, l, heads, width) → (b, heads, l, features), in the precision of `x`.
+
+        Turning the directions of each position back is turning x: rotate(x) · w = x · rotate⁻¹(w). So
+        the rotation costs a small matrix for each position instead of three passes over everything.
+        """
+        b, length, heads, width = x.shape
+        turned = rotate(self.weight.T.to(cos.dtype), cos[:, None], -sin[:, None]).to(x.dtype)  # (l, features, width)
+        rows = x.transpose(0, 1).reshape(length, b * heads, width)
+        return (rows @ turned.transpose(1, 2)).relu().unflatten(1, (b, heads)).permute(1, 2, 0, 3)
+
+    def drawn(self, generator: torch.Generator | None = None) -> Tensor:
+        """New directions: orthogonal in blocks, with the lengths of Gaussian rows (Yu et al. 2016, arXiv 1610.09072).
+
+        Drawn on the CPU whatever the device: the factorisation of a small matrix would make an accelerator wait.
+        """
+        width, count = self.weight.shape
+        blocks = []
+        for _ in range(-(-count // width)):
+            gaussian = torch.randn(width, width, generator=generator, device="cpu")
+            blocks.append(torch.linalg.qr(gaussian).Q * gaussian.norm(dim=1))
+        return torch.cat(blocks, 1)[:, :count].contiguous()  # a slice is not contiguous, safetensors wants it so
+
+
+class Attention(nn.Module):
+    """Linear attention: φ(q) (φ(k)ᵀ v) / φ(q)·Σφ(k) (Katharopoulos et al. 2020, arXiv 2006.16236)."""
+
+    def __init__(self, config: MolformerConfig) -> None:
+        super().__init__()
+        self.heads, self.size, self.least = config.num_attention_heads, config.head_size, config.linear_attention_eps
+        self.query, self.key, self.value = (nn.Linear(config.hidden_size, config.hidden_size) for _ in range(3))
+        self.feature_map = FeatureMap(config)
+
+    def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """`x` (b, l, h); `mask` (b, 1, l, 1) of 0 and 1: a padded key adds nothing, its query is computed."""
+        shape = (*x.shape[:2], self.heads, self.size)
+        q, k, v = (project(x).view(shape) for project in (self.query, self.key, self.value))
+        with plain_arithmetic(x.device):  # the precision of the projections, but for sums over hundreds of keys
+            q = self.feature_map(q, cos, sin)  # (b, heads, l, f)
+            k = self.feature_map(k, cos, sin) * mask.to(k.dtype)
+            keys = k.sum(2, dtype=mask.dtype).to(k.dtype)
+            total = (q @ keys.unsqueeze(-1)).clamp(min=self.least)  # (b, heads, l, 1)
+            mixed = q @ (k.transpose(2, 3) @ v.transpose(1, 2)) / total  # (b, heads, l, d)
+        return mixed.transpose(1, 2).reshape(x.shape)
+
+
+class Dropout(nn.Dropout):
+    """PyTorch's, whose CPU kernel draws a number for each value and costs a third of a step; here a number gives four.
+
+    The share is met to 1/65536; what is kept is scaled by 1 / (1 − p) as ever.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not 0 < self.p < 1 or x.device.type != "cpu":
+            return super().forward(x)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= round(65536 * self.p) - 32768
+        return x * keep.to(x.dtype).mul_(1 / (1 - self.p))
+
+
+class Residual(nn.Module):
+    """LayerNorm(x + dropout(Linear(inner)))."""
+
+    def __init__(self, width: int, config: MolformerConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, inner: Tensor, x: Tensor) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(inner)) + x)
+
+
+class Layer(nn.Module):
+    """Attention, then a feed-forward net; the norm comes after each sum, as in BERT."""
+
+    def __init__(self, config: MolformerConfig) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict({"self": Attention(config), "output": Residual(config.hidden_size, config)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
+        self.output = Residual(config.intermediate_size, config)
+
+    def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = self.attention["output"](self.attention["self"](x, mask, cos, sin), x)
+        return self.output(functional.gelu(self.intermediate["dense"](x)), x)
+
+
+class Guess(nn.Module):
+    """The masked-LM head: hidden state (…, h) → a logit for each token of the vocabulary. Its decoder is not tied."""
+
+    def __init__(self, config: MolformerConfig) -> None:
+        super().__init__()
+        norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.transform = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.hidden_size), "LayerNorm": norm})
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.decoder(self.transform["LayerNorm"](functional.gelu(self.transform["dense"](hidden))))
+
+
+class Molformer(nn.Module):
+    """Token ids (b, l) and their mask (b, l) → hidden states (b, l, h); without `mlm_head` only that.
+
+    `redraw`: draw the random features anew on each forward pass in training, as the published model's code does. Off
+    by default: the function would change between two passes, so that neither a gradient nor a curvature belongs to the
+    model it is used on, and a resumed training would not end as an undisturbed one. Evaluation never redraws.
+    """
+
+    def __init__(self, config: MolformerConfig, mlm_head: bool = True) -> None:
+        super().__init__()
+        self.config, self.redraw = config, False
+        words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.embeddings = nn.ModuleDict({"word_embeddings": words, "dropout": Dropout(config.embedding_dropout_prob)})
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))})
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.lm_head = Guess(config) if mlm_head else None
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states (b, l, h) after the final LayerNorm. The mask is 1 for a token and 0 for padding."""
+        for x in self.states(input_ids, attention_mask):
+            last = x
+        return self.LayerNorm(last)
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """The embeddings and what each layer makes of them, N + 1 times (b, l, h), before the final LayerNorm."""
+        return list(self.states(input_ids, attention_mask))
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Iterator[Tensor]:
+        check_mask(input_ids, attention_mask)
+        if self.redraw and self.training:
+            self.draw_features()
+        words = self.embeddings["word_embeddings"]
+        dtype = torch.promote_types(words.weight.dtype, torch.float32)
+        mask = attention_mask[:, None, :, None].to(dtype)
+        cos, sin = (table.to(dtype) for table in rotation(input_ids.shape[1], self.config.head_size, input_ids.device))
+        x = self.embeddings["dropout"](products(words(input_ids)))
+        yield x
+        for layer in self.encoder["layer"]:
+            x = layer(x, mask, cos, sin)
+            yield x
+
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Mean (b, h) of the hidden states over all tokens that are not padding, `<bos>` and `<eos>` among them."""
+        mask = attention_mask[:, :, None].to(torch.promote_types(hidden.dtype, torch.float32))
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+
+    def mlm_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits (b, l, vocabulary) of the token at each place. Raises `BadInput` without the masked-LM head."""
+        if self.lm_head is None:
+            raise BadInput(
+                "this backbone has no masked-LM head, so it cannot guess tokens; load one whose file has `lm_head` "
+                "tensors, with `mlm_head=True`, or begin from `untrained`"
+            )
+        return self.lm_head(self(input_ids, attention_mask))
+
+    def feature_maps(self) -> list[FeatureMap]:
+        return [layer.attention["self"].feature_map for layer in self.encoder["layer"]]
+
+    def draw_features(self, generator: torch.Generator | None = None) -> None:
+        """New random features in every layer; the buffers are replaced, since a backward pass may need the old ones."""
+        for features in self.feature_maps():
+            features.weight = features.drawn(generator).to(features.weight)
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> "Molformer":
+        """Random weights as BERT's: normal of spread `initializer_range`, zero biases, a zero row for the padding."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                module.weight.normal_(0, self.config.initializer_range, generator=generator)
+            if isinstance(module, nn.LayerNorm):
+                module.weight.fill_(1)
+            if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
+                module.bias.zero_()
+        self.embeddings["word_embeddings"].weight[self.config.pad_token_id] = 0
+        self.draw_features(generator)
+        return self
+
+    def save(self, folder: Path, half: bool = False, **about: str) -> None:
+        """config.json (with `about` added) and model.safetensors, feature maps included, under the hub's names."""
+        state = {name: value.half() if half else value for name, value in self.state_dict().items()}
+        precision = {"torch_dtype": "float16"} if half else {}
+        weights.write(folder, state, self.config.to_json() | precision | about)
+
+
+def check_mask(input_ids: Tensor, attention_mask: Tensor | None) -> None:
+    """Without a mask padding would be attended to, silently; shapes and types alone are looked at, never values."""
+    if attention_mask is None:
+        raise BadInput("MoLFormer wants an `attention_mask`: 1 for a token, 0 for padding; the tokenizer makes it")
+    if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape:
+        raise BadInput(
+            f"`input_ids` and `attention_mask` want one shape (molecules, tokens), a 0 or 1 for each token; "
+            f"got {tuple(input_ids.shape)} and {tuple(attention_mask.shape)}"
+        )
+    if attention_mask.is_floating_point():
+        raise BadInput(f"`attention_mask` wants whole numbers 0 and 1 (or truth values), got {attention_mask.dtype}")
+
+
+def plain_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:
+    """Inside it autocast, if it is on, is off."""
+    if device.type in ("cpu", "cuda") and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def products(x: Tensor) -> Tensor:
+    """`x` in the precision of autocast's products, if it is on, so that what follows needs no conversion."""
+    on = x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type)
+    return x.to(torch.get_autocast_dtype(x.device.type)) if on else x
+
+
+def untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -> Molformer:
+    """Random weights in evaluation mode. No global random state is read or moved.
+
+    Under `with torch.device("meta")` shapes alone, for counting.
+    """
+    bare = torch.get_default_device().type == "meta"
+    with torch.device("meta"):
+        model = Molformer(config, mlm_head).eval()
+    return model if bare else model.to_empty(device="cpu").initialise(seed)
+
+
+def load(folder: Path | str, mlm_head: bool = True) -> tuple[Molformer, MolformerTokenizer]:
+    """A saved or published MoLFormer and its tokenizer, float32 on the CPU, in evaluation mode.
+
+    Every tensor of the file has to fit; a file of the encoder alone gives a model without the masked-LM head, and
+    `mlm_head=False` leaves the head of another file behind. Raises `BadInput`.
+    """
+    folder = Path(folder)
+    config = MolformerConfig.from_json(read_config(folder))
+    tokenizer = MolformerTokenizer.read(folder / "tokenizer.json")
+    if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
+        raise BadInput(
+            f"{folder}: tokenizer.json ({len(tokenizer)} tokens, padding is {tokenizer.pad_token_id}) belongs to "
+            f"another model than config.json ({config.vocab_size} tokens, padding is {config.pad_token_id})"
+        )
+    tensors = weights.read(folder)
+    with torch.device("meta"):
+        model = Molformer(config, mlm_head=weights.has_head(tensors)).eval()
+    model.load_state_dict(weights.fitted(tensors, model.state_dict(), folder), assign=True)
+    if not mlm_head:
+        model.lm_head = None
+    return model, tokenizer

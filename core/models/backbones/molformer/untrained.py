@@ -1,0 +1,58 @@
+"""A MoLFormer of any shape with random weights, to begin a pre-training from."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.engine.spec import BadInput, settings
+from core.models.backbones.molformer.config import SIZES, MolformerConfig
+
+if TYPE_CHECKING:
+    from core.models.backbones.molformer.backbone import Backbone
+
+MINI = SIZES["molsway-mini"]
+
+
+@settings
+class Fresh:
+    """Random weights in a shape of your own; the vocabulary comes from the corpus."""
+
+    kind: ClassVar[str] = "fresh"
+
+    name: str = Field(default="", max_length=60, description="what the model is to be called; by default, its shape")
+    width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of an embedding")
+    depth: int = Field(default=MINI.num_hidden_layers, ge=1, le=100, description="layers")
+    heads: int = Field(default=MINI.num_attention_heads, ge=1, le=64, description="attention heads of a layer")
+    inner: int = Field(default=MINI.intermediate_size, ge=4, le=16_384, description="width of the feed-forward nets")
+    features: int = Field(
+        default=MINI.num_random_features, ge=1, le=1024, description="random features of the linear attention"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):  # said now, not when the corpus has been gathered
+            raise BadInput(
+                f"a width of {self.width} does not divide into {self.heads} heads of an even width (rotary positions "
+                "turn pairs); change `width` or `heads`"
+            )
+
+    @property
+    def called(self) -> str:
+        return self.name or f"molformer-{self.depth}x{self.width}"
+
+    def __call__(self, vocabulary: Sequence[str]) -> "Backbone":
+        """The backbone with its masked-LM head, in evaluation mode; `vocabulary`: tokens in order of ids."""
+        from core.models.backbones.molformer.backbone import Backbone
+        from core.models.backbones.molformer.model import untrained
+        from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+
+        config = MolformerConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=self.width,
+            num_hidden_layers=self.depth,
+            num_attention_heads=self.heads,
+            intermediate_size=self.inner,
+            num_random_features=self.features,
+        )
+        return Backbone(untrained(config, self.seed), MolformerTokenizer.of(vocabulary), self.called)

@@ -1,0 +1,189 @@
+"""Where weights come from: a folder, the checkpoints we ship, the hub; or a seed."""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from core.engine.spec import BadInput, settings
+from core.models.backbones.molformer.config import GRAPHS, SIZES, read_config
+from core.models.backbones.molformer.vocabulary import FIXED
+
+if TYPE_CHECKING:
+    from core.models.backbones.molformer.backbone import Backbone
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+REPOSITORY = "ibm/MoLFormer-XL-both-10pct"
+REVISION = "361063d0ad524ef77cf39b08469f6be770dc550f"
+DIGEST = "0795977fe7192c4acdaf052f0e8464af57bc4bb59211271c5e61aaba2637b9c6"  # sha256 of its model.safetensors
+BYTES = 187_248_784
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+@settings
+class Pretrained:
+    """A model that has already read many molecules: one by name, or any folder with a saved backbone.
+
+    A folder is looked for first, then the checkpoints that came with the installation, then the hub (`molformer-xl`,
+    187 MB, once). No code comes with the weights.
+    """
+
+    kind: ClassVar[str] = "pretrained"
+
+    name: str = Field(
+        default="molsway-mini", min_length=1, description="molsway-mini, molformer-xl, or the path of a folder"
+    )
+    digest: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="sha256 of its files, set when it is first used",
+    )
+
+    @property
+    def called(self) -> str:
+        return Path(self.name).name or self.name  # of a folder not the whole path
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the user's that the name stands for, if it is one."""
+        folder = Path(self.name)
+        with contextlib.suppress(RuntimeError):  # nobody's home
+            folder = folder.expanduser()
+        return folder if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES) else None
+
+    @property
+    def here(self) -> Path | None:
+        """The folder of its files, the user's own or one that came with the installation, if there is one."""
+        shipped = CHECKPOINTS / self.name
+        return self.folder or (shipped if (shipped / "config.json").is_file() else None)
+
+    def settled(self) -> "Pretrained":
+        """The same with the digest of its files: a recipe then follows the weights, not what they are called."""
+        return self if self.digest or self.here is None else dataclasses.replace(self, digest=content(self.here))
+
+    def __call__(self, mlm_head: bool = False) -> "Backbone":
+        """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
+        if self.here is not None and self.digest and content(self.here) != self.digest:
+            raise BadInput(
+                f"the backbone {self.name} is not the one of this recipe any more (its files have changed); leave "
+                "`digest` empty to use it as it is now"
+            )
+        if self.folder is not None:
+            return load(self.folder, mlm_head)
+        if self.here is not None:
+            folder = self.here
+            if self.name == "molformer-xl":
+                check_published(folder / "model.safetensors")
+        elif self.name == "molformer-xl":
+            folder = download()
+        elif self.name in SIZES:
+            raise BadInput(
+                f"{self.name} has no trained weights in this installation; take `untrained` (random weights), adapt "
+                "that to a corpus, or give the folder of a saved backbone"
+            )
+        else:
+            raise BadInput(
+                f"there is no backbone {self.name!r}: it is neither a folder nor one of molsway-mini, molformer-xl"
+            )
+        return load(folder, mlm_head, name=self.name)
+
+
+@settings
+class Untrained:
+    """A model with random weights: for demonstrations, as a control, or to begin a pre-training from."""
+
+    kind: ClassVar[str] = "untrained"
+
+    name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
+        default="molsway-mini", description="size: 4.2, 0.4 or 44 million parameters"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+
+    @property
+    def called(self) -> str:
+        return f"{self.name} (random weights)"
+
+    def __call__(self, mlm_head: bool = False) -> "Backbone":
+        """The backbone in evaluation mode, with a fixed vocabulary, since there is no corpus to take one from."""
+        from core.models.backbones.molformer.backbone import Backbone
+        from core.models.backbones.molformer.model import untrained
+        from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+
+        model = untrained(SIZES[self.name], self.seed, mlm_head)
+        return Backbone(model, MolformerTokenizer.of(FIXED), self.called)
+
+
+def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":
+    """A saved backbone, float32 on the CPU, in evaluation mode; raises `BadInput` for anything that does not fit.
+
+    It is called `name`, or as it was when saved, or like its folder. The masked-LM head is left behind unless asked
+    for: it is no part of an embedding, and would be counted as if it were.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise BadInput(f"{folder} is a file; give the folder that holds {', '.join(FILES)}")
+    about = read_config(folder)
+    name = str(name or about.get("name") or folder.resolve().name)
+    if about.get("model_type") == GRAPHS:
+        from core.models.backbones.gnn.backbone import GraphBackbone
+
+        if mlm_head:
+            raise BadInput(
+                f"{name} reads graphs, which have no tokens to hide; take a transformer such as molsway-mini"
+            )
+        return GraphBackbone.load(folder, about, name)
+    from core.models.backbones.molformer.backbone import Backbone
+
+    return Backbone.load(folder, name, mlm_head)
+
+
+def content(folder: Path) -> str:
+    """sha256 in hex over the files of a saved backbone; one that is absent counts as empty."""
+    whole = hashlib.sha256()
+    for name in FILES:
+        path = folder / name
+        if path.is_file():
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        whole.update(name.encode())
+    return whole.hexdigest()
+
+
+def download(fetch: Callable[..., str] | None = None) -> Path:
+    """The folder of the published MoLFormer-XL in the hub's cache, fetched if need be, its digest checked.
+
+    `fetch` stands for `huggingface_hub.hf_hub_download`. Raises `BadInput` that says which files to put where.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        paths = [
+            Path((fetch or hf_hub_download)(repo_id=REPOSITORY, filename=name, revision=REVISION)) for name in FILES
+        ]
+    except Exception as error:  # the hub's client raises its own, its transport's and the system's errors
+        reason = next(iter(str(error).splitlines()), "").rstrip(" .") or type(error).__name__
+        raise BadInput(
+            f"molformer-xl is not on this machine and the hub cannot be reached ({reason}); on a machine with a "
+            f"network take {', '.join(FILES)} of {REPOSITORY} at revision {REVISION} and put them in "
+            f"{CHECKPOINTS / 'molformer-xl'}, or give the path of the folder they are in as the name"
+        ) from None
+    check_published(paths[-1])
+    return paths[-1].parent
+
+
+def check_published(path: Path) -> None:
+    """Raises `BadInput` unless this is the published file, byte for byte."""
+    from core.models.backbones.weights import digest
+
+    if not path.is_file():
+        raise BadInput(f"{path.parent} has no {path.name}; put the published one there ({BYTES:,} bytes)")
+    found = digest(path)
+    if found != DIGEST:
+        raise BadInput(
+            f"{path} ({path.stat().st_size:,} bytes, sha256 {found}) is not the published model.safetensors "
+            f"({BYTES:,} bytes, sha256 {DIGEST}); delete it and fetch it again, or load weights of your own by path"
+        )

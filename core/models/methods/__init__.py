@@ -1,0 +1,25 @@
+"""Methods: which weights of a predictor move while it is fine-tuned.
+
+A method is called with a predictor and marks what moves; `count` says by a formula how many weights of the backbone
+that will be. One that puts weights of its own into the backbone also gives the `config` of `peft` that does it; one
+that cannot be recorded on CUDA (`core.training.cuda_graphs`) says that it is not `steady`.
+"""
+
+from core.engine.spec import Family
+from core.models.methods.bitfit import BitFit
+from core.models.methods.dora import DoRA
+from core.models.methods.fourierft import FourierFT
+from core.models.methods.full import Full
+from core.models.methods.gradual import Gradual
+from core.models.methods.head import Head
+from core.models.methods.ia3 import IA3
+from core.models.methods.last_layers import LastLayers
+from core.models.methods.ln_tuning import LayerNorms
+from core.models.methods.lora import LoRA
+from core.models.methods.miss import MiSS
+from core.models.methods.oft import OFT
+from core.models.methods.vera import VeRA
+
+METHODS = Family(
+    "method", Full, Gradual, LastLayers, LoRA, DoRA, IA3, BitFit, LayerNorms, VeRA, OFT, FourierFT, MiSS, Head
+)

@@ -1,0 +1,43 @@
+"""A scale for each key, value and feed-forward activation."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.engine.spec import settings
+from core.models.methods import peft_adapters
+from core.models.methods.target_modules import pattern, shapes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # whose outputs are scaled, and whose input is
+
+
+@settings
+class IA3:
+    """(IA)³: the backbone is frozen; vectors that scale keys, values and feed-forward activations are trained.
+
+    Liu et al. 2022 (arXiv 2205.05638), by `peft`. The vectors begin at 1, so that nothing changes before the first
+    step. The smallest of the adapters; needs a higher learning rate than LoRA.
+    """
+
+    kind: ClassVar[str] = "ia3"
+    name: ClassVar[str] = "(IA)³"
+    rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import IA3Config
+
+        return IA3Config(
+            target_modules=pattern(backbone, OUTPUTS + INPUTS),
+            feedforward_modules=pattern(backbone, INPUTS),
+            **peft_adapters.WORDS,
+        )
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: one an output of key and value, one an input of the last matrix."""
+        return sum(b for _, b in shapes(backbone, OUTPUTS)) + sum(a for a, _ in shapes(backbone, INPUTS))

@@ -1,0 +1,38 @@
+"""Only layer norms and the head move."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.engine.spec import settings
+from core.models.methods import peft_adapters
+from core.models.methods.target_modules import modules, pattern
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+PLACE = ("layer norm",)
+
+
+@settings
+class LayerNorms:
+    """The gains and offsets of all layer norms are trained, and the head.
+
+    Zhao et al. 2023 (arXiv 2312.11420), by `peft`.
+    """
+
+    kind: ClassVar[str] = "ln-tuning"
+    name: ClassVar[str] = "layer-norm"
+    rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.3  # and for the head's, times this
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import LNTuningConfig
+
+        return LNTuningConfig(target_modules=pattern(backbone, PLACE), **peft_adapters.WORDS)
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: a gain and an offset for each number that a layer norm gives."""
+        return sum(2 * norm.normalized_shape[0] for norm in modules(backbone, PLACE))

@@ -1,0 +1,46 @@
+"""One thin matrix, repeated, as the change of a frozen weight matrix."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.engine.spec import settings
+from core.models.methods import peft_adapters
+from core.models.methods.target_modules import OWN, Target, pattern, shapes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class MiSS:
+    """The backbone is frozen; each target matrix is changed by one thin matrix, repeated along its inputs.
+
+    Kang & Yin 2024 (arXiv 2409.15371), by `peft`: half the weights of LoRA at the same rank. It begins at 0.
+    """
+
+    kind: ClassVar[str] = "miss"
+    name: ClassVar[str] = "MiSS"
+    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
+
+    rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import MissConfig
+
+        return MissConfig(
+            r=self.rank,
+            miss_dropout=self.dropout,
+            target_modules=pattern(backbone, self.targets),
+            **peft_adapters.WORDS,
+        )
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: r for each output of a matrix."""
+        return sum(self.rank * b for _, b in shapes(backbone, self.targets))

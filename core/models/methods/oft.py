@@ -1,0 +1,45 @@
+"""Rotations of what enters frozen weight matrices."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.engine.spec import BadInput, settings
+from core.models.methods import peft_adapters
+from core.models.methods.target_modules import OWN, Target, pattern, shapes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class OFT:
+    """The backbone is frozen; what enters each target matrix is turned, block by block, by trained rotations.
+
+    Qiu et al. 2023 (arXiv 2306.07280), by `peft`: angles between the neurons stay as pre-training left them.
+    """
+
+    kind: ClassVar[str] = "oft"
+    name: ClassVar[str] = "OFT"
+    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
+
+    block: int = Field(default=16, ge=2, le=1024, description="numbers that are turned together; divides the width")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import OFTConfig
+
+        for width in {a for a, _ in shapes(backbone, self.targets)}:
+            if width % self.block:
+                raise BadInput(f"oft turns blocks of {self.block} numbers, {width} enter a matrix of {backbone.name}")
+        return OFTConfig(
+            oft_block_size=self.block, target_modules=pattern(backbone, self.targets), **peft_adapters.WORDS
+        )
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: (block - 1) / 2 for each input of a matrix."""
+        return sum(a * (self.block - 1) // 2 for a, _ in shapes(backbone, self.targets))

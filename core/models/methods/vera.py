@@ -1,0 +1,51 @@
+"""Two scales for each frozen weight matrix, on random matrices that all of them share."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from core.engine.spec import settings
+from core.models.methods import peft_adapters
+from core.models.methods.target_modules import OWN, Target, pattern, shapes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@settings
+class VeRA:
+    """The backbone is frozen; beside each target matrix stand two random ones, shared by all, whose scales are trained.
+
+    Kopiczko et al. 2023 (arXiv 2310.11454), by `peft`: W + diag(b)·B·diag(d)·A; b begins at 0, so that nothing changes
+    before the first step. Needs a higher learning rate than LoRA.
+    """
+
+    kind: ClassVar[str] = "vera"
+    name: ClassVar[str] = "VeRA"
+    rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
+
+    rank: int = Field(default=256, ge=1, le=4096, description="rank r of the shared random matrices")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
+    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random matrices")
+
+    def __call__(self, predictor: "nn.Module") -> None:
+        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+
+    def config(self, backbone: "nn.Module") -> Any:
+        from peft import VeraConfig
+
+        return VeraConfig(
+            r=self.rank,
+            vera_dropout=self.dropout,
+            projection_prng_key=self.seed,
+            save_projection=True,  # another version of torch may draw other numbers
+            target_modules=pattern(backbone, self.targets),
+            **peft_adapters.WORDS,
+        )
+
+    def count(self, backbone: "nn.Module") -> int:
+        """Weights of the backbone's that move: r + out a matrix."""
+        return sum(self.rank + b for _, b in shapes(backbone, self.targets))

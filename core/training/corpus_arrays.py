@@ -1,0 +1,106 @@
+"""Gathered blocks → the arrays of a corpus: tokens, scaled descriptors, and the labels of labelled tables."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
+from core.chem.descriptors import Scaling
+from core.data.dataset import Dataset
+from core.engine.report import Report
+from core.models.backbones.molformer.vocabulary import TOKEN, UNK
+
+SAMPLE = 100_000  # molecules that the scaling of the descriptors is of, about; all of them where there are fewer
+
+
+def assembled(
+    report: Report, folder: Path, blocks: Sequence[Path], vocabulary: Sequence[str], n: int, seed: int
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], Scaling]:
+    """Molecules (a row each: smiles, key), their arrays as in `Corpus` but for the labels, and the scaling.
+
+    `blocks`: Parquet files of smiles, key, spellings and quick descriptors, `n` molecules in all. Descriptors go to
+    `folder / "properties.npy"` a block at a time.
+    """
+    number = {token: place for place, token in enumerate(vocabulary)}
+    unknown, columns = number[UNK], list(properties.names(quick=True))
+    generator = np.random.default_rng(seed)
+    share = min(1.0, SAMPLE / n)
+    sample = [pd.read_parquet(block, columns=columns).sample(frac=share, random_state=generator) for block in blocks]
+    scaling = Scaling.of(pd.concat(sample).to_numpy(np.float32), columns)
+    described = np.lib.format.open_memmap(folder / "properties.npy", "w+", np.float16, shape=(n, len(scaling.names)))
+    texts, starts, molecules, row = [], [np.zeros(1, np.int64)], [], 0
+    for done, block in enumerate(blocks):
+        report(done / len(blocks), f"tokenising {n:,} molecules")
+        frame = pd.read_parquet(block)
+        if not len(frame):
+            continue
+        described[row : row + len(frame)] = scaling(frame[columns].to_numpy(), columns)
+        row += len(frame)
+        molecules.append(frame[["smiles", "key"]])
+        rows = [[number.get(t, unknown) for t in TOKEN.findall(s)] for s in chain.from_iterable(frame["spellings"])]
+        starts.append(starts[-1][-1] + np.cumsum([len(one) for one in rows]))
+        texts.append(np.fromiter(chain.from_iterable(rows), np.uint16))
+    described.flush()
+    arrays = {"tokens": np.concatenate(texts), "starts": np.concatenate(starts), "properties": described}
+    return pd.concat(molecules, ignore_index=True), arrays, scaling
+
+
+class Measured(NamedTuple):
+    """Labels of the molecules that have some."""
+
+    values: np.ndarray  # float16 (m, t), NaN where unmeasured
+    rows: np.ndarray  # int32 (n,): of each molecule its row among `values`, or −1
+    tasks: list[str]
+    kinds: list[str]  # "regression" or "binary"
+    tables: list[dict[str, Any]]  # what there is to say of each labelled table
+
+
+def measured(names: Sequence[str], labelled: Sequence[Dataset], stereo: bool) -> Measured:
+    """The labels that tables have for molecules `names` (n,).
+
+    Regression labels are brought to centre 0 and spread 1 as descriptors are; a task that never varies is left out.
+    Without `stereo`, the last stereoisomer of a table that has a label gives it to their common molecule.
+    """
+    place = {name: row for row, name in enumerate(names)}
+    tasks, kinds, tables, cells = [], [], [], []
+    for table in labelled:
+        own = [smiles if stereo else chem.flat_key(smiles) for smiles in table.smiles]
+        rows = np.array([place.get(name, -1) for name in own])
+        targets = table.targets.astype(np.float32).copy()
+        for column, (task, kind) in enumerate(zip(table.tasks, table.kinds, strict=True)):
+            values = targets[rows >= 0, column]
+            if np.isnan(values).all() or np.nanmax(values) == np.nanmin(values):
+                continue
+            if kind == "regression":
+                values = Scaling.of(values[:, None], (task,))(values[:, None], (task,))[:, 0]
+            cells.append((len(tasks), rows[rows >= 0], values))
+            tasks.append(task)
+            kinds.append(kind)
+        tables.append(
+            {
+                "source": table.provenance.get("source", ""),
+                "digest": table.digest,
+                "molecules": len(table),
+                "in corpus": int((rows >= 0).sum()),
+                "tasks": len(table.tasks),
+            }
+        )
+    having = np.unique(np.concatenate([rows for _, rows, _ in cells])) if cells else np.empty(0, int)
+    label_rows = np.full(len(place), -1, np.int32)
+    label_rows[having] = np.arange(len(having))
+    labels = np.full((len(having), len(tasks)), np.nan, np.float16)
+    for task, rows, values in cells:
+        known = ~np.isnan(values)
+        labels[label_rows[rows[known]], task] = values[known]
+    return Measured(labels, label_rows, tasks, kinds, tables)
+
+
+def digest_of(names: Iterable[str]) -> str:
+    """sha256 over sorted names, a line each."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -1,0 +1,215 @@
+"""What a backbone learns from before any fit: hidden tokens, computed properties and, where known, measured labels."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.engine.spec import BadInput
+from core.models.backbones.molformer.model import Molformer, plain_arithmetic
+from core.models.backbones.molformer.tokenizer import MolformerTokenizer
+from core.models.devices import onto
+from core.training.masking import IGNORED, corrupt
+
+KINDS = ("binary", "regression")  # of a measured label
+ROUND = 64  # hidden tokens are filled up to a multiple: a CPU's products in bfloat16 are compiled anew for every shape
+
+
+class Losses(NamedTuple):
+    """Scalars in float32; a part that was not asked for is None. `total` is their weighted sum."""
+
+    total: Tensor
+    masked: Tensor | None  # nats a hidden token
+    described: Tensor | None  # squared error of a known property, in the units of the targets
+    measured: Tensor | None  # squared error or cross-entropy of a label that is present
+
+
+class Objective(nn.Module):
+    """`masked` × loss of guessing hidden tokens + `described` × of properties + `measured` × of measured labels.
+
+    Properties and labels are each read by one linear layer from the pooled embedding (b, h), the one a fit reads; that
+    properties adapt a backbone better than tokens: arXiv 2503.03360. A part of weight 0 is left out, and its head is
+    not made. The heads belong to the objective; the backbone that is kept is `model` alone.
+
+    `labels`: "binary" (a logit, cross-entropy) or "regression" (squared error) for each column. `share` of the tokens
+    is hidden; `whole`: share of the molecules of a training batch that go in with nothing hidden, where anything is
+    read from their embedding. `seed` is of the heads.
+    """
+
+    def __init__(
+        self,
+        model: Molformer,
+        tokenizer: MolformerTokenizer,
+        properties: int = 0,
+        labels: Sequence[str] = (),
+        masked: float = 1.0,
+        described: float = 1.0,
+        measured: float = 0.0,
+        share: float = 0.15,
+        whole: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if wrong := [kind for kind in labels if kind not in KINDS]:
+            raise BadInput(f"a measured label is {' or '.join(KINDS)}, got {wrong[0]!r}")
+        if masked and model.lm_head is None:
+            raise BadInput(
+                "this backbone has no masked-LM head, so it cannot guess tokens; learn properties alone, load one "
+                "whose file has `lm_head` tensors, with `mlm_head=True`, or begin from `untrained`"
+            )
+        self.model, self.tokenizer = model, tokenizer
+        self.masked, self.described, self.measured = masked, described, measured
+        self.share, self.whole = share, whole
+        # not `seed` itself: untrained weights are drawn from theirs, and the first of them would be the head's again
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]))
+        self.property_head = self._head(properties if described else 0, generator)
+        self.label_head = self._head(len(labels) if measured else 0, generator)
+        if not (masked or self.property_head or self.label_head):
+            raise BadInput("nothing to learn: give `masked`, or `described` with properties, or `measured` with labels")
+        ordinary = torch.ones(len(tokenizer), dtype=torch.bool)
+        ordinary[[tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]] = False
+        self.register_buffer("ordinary", ordinary, persistent=False)
+        self.register_buffer("words", ordinary.nonzero()[:, 0], persistent=False)
+        self.register_buffer("binary", torch.tensor([kind == "binary" for kind in labels]), persistent=False)
+        self.to(model.LayerNorm.weight.device)
+
+    def _head(self, outputs: int, generator: torch.Generator) -> nn.Linear | None:
+        """A linear layer whose outputs begin within about 0.1 of 0: an embedding's length is at most about √h."""
+        if not outputs:
+            return None
+        width = self.model.config.hidden_size
+        head = nn.Linear(width, outputs, dtype=_exact(self.model.LayerNorm.weight).dtype)
+        with torch.no_grad():
+            head.weight.normal_(0, 0.1 * width**-0.5, generator=generator)
+            head.bias.zero_()
+        return head
+
+    def hide(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        properties: Tensor | None = None,
+        labels: Tensor | None = None,
+        whole: float | None = None,
+    ) -> dict[str, Tensor]:
+        """What `forward` reads of a training batch: the part that is drawn by chance.
+
+        Given are `ids`, `mask` (b, l), `properties` (b, p) and `labels` (b, t), gaps NaN. The generator, a CPU one
+        whatever the device, hides tokens and chooses the molecules that stay whole, `whole` of them if given. Found are
+        `ids` with tokens hidden, `places` (k,) of tokens to guess among all b·l and what is `wanted` there (k,), −100
+        for those that fill them up to a multiple of `ROUND`; the rest as given.
+        """
+        batch = {"ids": ids, "mask": mask, "properties": properties, "labels": labels}
+        if self.masked:
+            batch["ids"], guesses = self.corrupted(ids, generator, whole)
+            places = (guesses.flatten() != IGNORED).nonzero()[:, 0]  # (hidden tokens,)
+            more = -len(places) % ROUND
+            batch["wanted"] = functional.pad(guesses.flatten()[places], (0, more), value=IGNORED)
+            batch["places"] = functional.pad(places, (0, more))
+        return {name: value for name, value in batch.items() if value is not None}
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        """The losses of what `hide` made of a batch, all from one pass."""
+        states = self.model(batch["ids"], batch["mask"])
+        masked = self._guess(states, batch) if "places" in batch else None
+        return self._total(masked, *self._read(states, batch["mask"], batch.get("properties"), batch.get("labels")))
+
+    def held_out(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        properties: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Losses:
+        """The same losses for judging: tokens are hidden in every molecule, the rest is read from whole molecules.
+
+        Two passes, so that each number can be compared between objectives: with one, what else is learned would decide
+        which molecules count for the tokens, and how many tokens the properties are read without.
+        """
+        masked = None
+        if self.masked:
+            batch = self.hide(ids, mask, generator, whole=0.0)
+            masked = self._guess(self.model(batch["ids"], mask), batch)
+        if not self._reads(properties, labels):
+            return self._total(masked, None, None)
+        return self._total(masked, *self._read(self.model(ids, mask), mask, properties, labels))
+
+    def corrupted(self, ids: Tensor, generator: torch.Generator, whole: float | None = None) -> tuple[Tensor, Tensor]:
+        """Ids (b, l) with tokens hidden, and the labels to guess, but for the molecules that stay whole.
+
+        A fine-tuning sees whole molecules only; a backbone that never did would read embeddings of another kind there.
+        Their number is `whole` × b, rounded up or down by chance so that it is right on average for any b. They are
+        drawn after the tokens: what is hidden in the others does not depend on `whole`.
+        """
+        whole = self.whole if whole is None else whole
+        special = ~self.ordinary[ids]
+        seen, guesses = corrupt(ids, special, self.tokenizer.mask_token_id, self.words, self.share, generator)
+        if not whole or not (self.property_head or self.label_head):
+            return seen, guesses
+        count = int(whole * len(ids) + torch.rand((), generator=generator).item())
+        spared = torch.zeros(len(ids), dtype=torch.bool)
+        spared[torch.randperm(len(ids), generator=generator)[:count]] = True
+        spared = onto(spared, ids.device)[:, None]  # (b, 1)
+        return torch.where(spared, ids, seen), guesses.masked_fill(spared, IGNORED)
+
+    def _guess(self, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """`masking.guess_loss` without the logits of the tokens that nobody asks for, which cost most of the head.
+
+        0 where nothing is hidden, a batch of whole molecules.
+        """
+        rows, wanted = states.flatten(0, 1).index_select(0, batch["places"]), batch["wanted"]
+        loss = functional.cross_entropy(_exact(self.model.lm_head(rows)), wanted, ignore_index=IGNORED, reduction="sum")
+        return loss / (wanted != IGNORED).sum().clamp(min=1)
+
+    def _reads(self, properties: Tensor | None, labels: Tensor | None) -> bool:
+        wants_properties = self.property_head is not None and properties is not None
+        return wants_properties or (self.label_head is not None and labels is not None)
+
+    def _read(
+        self, hidden: Tensor, mask: Tensor, properties: Tensor | None, labels: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Losses of properties and of labels, read from hidden states (b, l, h); float32 also under autocast."""
+        described = measured = None
+        if not self._reads(properties, labels):
+            return described, measured
+        with plain_arithmetic(hidden.device):
+            pooled = _exact(self.model.pool(hidden, mask))  # (b, h)
+            if self.property_head is not None and properties is not None:
+                described = _mean((self.property_head(pooled) - _filled(properties)) ** 2, properties)
+            if self.label_head is not None and labels is not None:
+                outputs, wanted = self.label_head(pooled), _filled(labels)  # (b, t)
+                entropy = functional.binary_cross_entropy_with_logits(outputs, wanted.clamp(0, 1), reduction="none")
+                measured = _mean(torch.where(self.binary, entropy, (outputs - wanted) ** 2), labels)
+        return described, measured
+
+    def _total(self, masked: Tensor | None, described: Tensor | None, measured: Tensor | None) -> Losses:
+        weights = (self.masked, self.described, self.measured)
+        parts = [
+            weight * part
+            for weight, part in zip(weights, (masked, described, measured), strict=True)
+            if part is not None
+        ]
+        if not parts:
+            raise BadInput("nothing to learn from this batch: no token is hidden; give it `properties` or `labels`")
+        return Losses(torch.stack(parts).sum(), masked, described, measured)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """In float32 at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _filled(targets: Tensor) -> Tensor:
+    """0 in the gaps: a NaN would come back through the gradient, even times 0."""
+    return torch.where(torch.isnan(targets), torch.zeros_like(targets), targets)
+
+
+def _mean(cells: Tensor, targets: Tensor) -> Tensor:
+    """Mean of `cells` (b, columns) where the target is known; 0 where none is."""
+    known = ~torch.isnan(targets)
+    return torch.where(known, cells, torch.zeros_like(cells)).sum() / known.sum().clamp(min=1)

@@ -1,0 +1,163 @@
+"""The network over graphs: its layers beside plain numpy, and what must not matter to an embedding."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from core.chem import molecules as chem
+from core.engine.spec import BadInput
+from core.models.backbones.gnn.featurize import graph, padded
+from core.models.backbones.gnn.model import LAYERS, POOLINGS, Network, NetworkConfig
+
+SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O")
+
+
+def batch(smiles: list[str] | tuple[str, ...], config: NetworkConfig) -> dict[str, torch.Tensor]:
+    found = {
+        name: torch.from_numpy(each) for name, each in padded([graph(one, config.encodings) for one in smiles]).items()
+    }
+    return {name: each.double() if each.is_floating_point() else each for name, each in found.items()}
+
+
+def made(**settings: object) -> Network:
+    torch.manual_seed(0)
+    return Network(NetworkConfig(**settings)).double().eval()
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    from scipy.special import erf
+
+    return x * 0.5 * (1 + erf(x / np.sqrt(2)))
+
+
+def linear(x: np.ndarray, layer: torch.nn.Linear) -> np.ndarray:
+    bias = 0 if layer.bias is None else layer.bias.detach().numpy()
+    return x @ layer.weight.detach().numpy().T + bias
+
+
+def net(x: np.ndarray, layers: torch.nn.Sequential) -> np.ndarray:
+    return linear(gelu(linear(x, layers[0])), layers[2])
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("smiles", SMILES)
+def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -> None:
+    config = NetworkConfig(layer=kind, width=12)
+    layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
+    n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
+    generator = np.random.default_rng(0)
+    atoms, kinds = generator.normal(size=(n, 12)), generator.normal(size=(3, config.encoded))
+    which = generator.integers(3, size=ends.shape[1])
+    bonds, told = kinds[which], [torch.from_numpy(kinds), torch.from_numpy(which)] * (kind == "gine")
+    found = layer.conv(torch.from_numpy(atoms), given["ends"][0].T, *told).detach().numpy()
+    wanted, conv = np.zeros((n, 12)), layer.conv
+    for atom in range(n):
+        coming = [(int(a), place) for place, (a, b) in enumerate(ends.T) if b == atom]
+        if kind == "gcn":
+            degrees = 1 + np.bincount(ends[1], minlength=n)
+            every = [(atom, None), *coming]
+            wanted[atom] = sum(linear(atoms[a], conv.lin) / np.sqrt(degrees[a] * degrees[atom]) for a, _ in every)
+            wanted[atom] += conv.bias.detach().numpy()
+            continue
+        heard = sum(
+            (np.maximum(atoms[a] + linear(bonds[place], conv.lin), 0) if kind == "gine" else atoms[a])
+            for a, place in coming
+        )
+        wanted[atom] = net((1 + conv.eps.item()) * atoms[atom] + heard, conv.nn)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("virtual_node", [False, True])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_node: bool) -> None:
+    """Without eigenvectors, whose signs and turns are arbitrary, an embedding is the same to the last digits."""
+    config = NetworkConfig(layer=layer, pooling=pooling, virtual_node=virtual_node, eigenvectors=0, width=24)
+    network = made(**dataclasses.asdict(config))
+    with torch.no_grad():
+        together = network(batch(SMILES, config))
+        for row, smiles in enumerate(SMILES):
+            torch.testing.assert_close(network(batch([smiles], config))[0], together[row])
+        other = [chem.respelled(chem.parse(one), 1, seed=3)[0] for one in SMILES]
+        torch.testing.assert_close(network(batch(other, config)), together, atol=1e-6, rtol=1e-6)  # walks are float32
+    assert together.shape == (len(SMILES), 24) and torch.isfinite(together).all()
+
+
+def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
+    network, config = made(dropout=0.0), NetworkConfig()
+    given = batch(["CC(=O)Oc1ccccc1C(=O)O"], config)
+    turned = given | {"vectors": -given["vectors"]}
+    with torch.no_grad():
+        assert torch.equal(network(given), network(given)) and not torch.allclose(network(given), network(turned))
+        network.train()
+        torch.manual_seed(0)
+        seen = {tuple(network(given)[0].tolist()) for _ in range(8)}
+    assert len(seen) > 4
+
+
+@pytest.mark.parametrize("smiles", SMILES)
+def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -> None:
+    network, given = made(), batch([smiles], NetworkConfig())
+    flat = network.laid(given)
+    (found,) = network._encoded(flat)
+    values, walks = flat["values"].numpy(), flat["walks"].numpy()
+    for atom in range(len(found)):
+        pairs = [
+            gelu(linear(np.array([vector, value]), network.spectrum[0]))
+            for vector, value in zip(flat["vectors"].numpy()[atom], values[atom], strict=True)
+            if value > 0
+        ]
+        summed = np.sum(pairs, axis=0) if pairs else np.zeros(network.spectrum[0].out_features)
+        wanted = linear(summed, network.spectrum[2]) + net(walks[atom], network.walks)
+        np.testing.assert_allclose(found[atom].detach().numpy(), wanted, atol=1e-10)
+
+
+def test_padding_of_the_spectrum_says_nothing() -> None:
+    network, config = made(), NetworkConfig()
+    given = batch(["CO"], config)  # one eigenvector of eight
+    assert (given["values"] > 0).sum() == 1
+    changed = given["vectors"].clone()
+    changed[..., 1:] = 5.0
+    with torch.no_grad():
+        torch.testing.assert_close(network(given), network(given | {"vectors": changed}))
+
+
+@pytest.mark.parametrize(
+    ("layer", "least", "most"), [("gcn", 70_000, 100_000), ("gin", 90_000, 140_000), ("gine", 100_000, 180_000)]
+)
+def test_every_weight_of_a_network_of_that_size_moves(layer: str, least: int, most: int) -> None:
+    network, config = made(layer=layer), NetworkConfig(layer=layer)
+    assert least < sum(weight.numel() for weight in network.parameters()) < most
+    network(batch(SMILES, config)).square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in network.parameters())
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_forward_mode_agrees_with_reverse_mode(layer: str) -> None:
+    """What influence along a direction needs."""
+    from torch.func import functional_call, jvp, vjp
+
+    network, config = (
+        made(layer=layer, width=16, virtual_node=True, pooling="attention"),
+        NetworkConfig(layer=layer, width=16),
+    )
+    given = batch(SMILES[3:], config)
+    weights = {name: each.detach() for name, each in network.named_parameters()}
+    torch.manual_seed(1)
+    along = {name: torch.randn_like(each) for name, each in weights.items()}
+    outputs, change = jvp(lambda moved: functional_call(network, moved, (given,)), (weights,), (along,))
+    back = torch.randn_like(outputs)
+    _, pull = vjp(lambda moved: functional_call(network, moved, (given,)), weights)
+    (gradient,) = pull(back)
+    torch.testing.assert_close((change * back).sum(), sum((gradient[name] * along[name]).sum() for name in along))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pooling": "max"}, "one of sum"),
+                           ({"dropout": 1.0}, "below 1"), ({"walk": -1}, "from 0 to 64")]
+)  # fmt: skip
+def test_what_is_no_network_is_refused(settings: dict, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        NetworkConfig(**settings)

@@ -1,0 +1,138 @@
+"""A network over graphs is a backbone like any other: saved, read back, trained by every method it has a place for."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
+from core.experiments import Adapt, FineTune, Influence, Load, Study, Tune, parts, settled
+from core.models import backbones, export
+from core.models.backbones import Gnn, Pretrained, Untrained
+from core.models.method_check import put_to_work
+from core.models.methods import OFT, BitFit, DoRA, FourierFT, Full, Head, LastLayers, LayerNorms, LoRA, MiSS, VeRA
+from core.models.predictor import Predictor
+from core.solvers import CG, Dual, Exact
+
+SMILES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)Nc1ccc(O)cc1"]
+SMALL = Gnn(width=12, depth=2, walk=6, eigenvectors=4)
+MESSAGES = (LoRA(rank=2), DoRA(rank=2), VeRA(), OFT(block=4), FourierFT(waves=8), MiSS(rank=2))  # beside matrices
+
+
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[FineTune, Store]:
+    store = Store(tmp_path_factory.mktemp("gnn"))
+    train, valid, test, _ = parts(Load("bundled:hydration"), seed=0, train=50, valid=20, pool=20, test=None)
+    recipe = FineTune(train, valid, test, backbone=SMALL, features="none", steps=30, evaluations=3)
+    return settled(recipe, store.files), store
+
+
+def test_the_same_seed_is_the_same_network() -> None:
+    with torch.no_grad():
+        batch = SMALL().batch(SMILES)
+        first, again, other = (one().embed(batch) for one in (SMALL, SMALL, dataclasses.replace(SMALL, seed=1)))
+    assert torch.equal(first, again) and not torch.allclose(first, other)
+    assert first.shape == (5, SMALL().width) and SMALL.called == "GINE 2x12 (random weights)"
+    assert SMALL().lengths(SMILES).tolist() == [3, 7, 2, 1, 11]
+    assert SMALL().check(["CCO", "C[Po]C"]) == [(1, "Po: not told from other rare elements")]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"layer": "gcn"}, {"layer": "gin", "virtual_node": True, "pooling": "attention"}, {"walk": 0}]
+)
+def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
+    made = dataclasses.replace(SMALL, **settings)()
+    made.save(tmp_path / "whole")
+    made.save(tmp_path / "half", half=True)
+    for name, apart in (("whole", 0.0), ("half", 0.05)):
+        again = Pretrained(str(tmp_path / name))()
+        with torch.no_grad():
+            gap = (again.embed(again.batch(SMILES)) - made.embed(made.batch(SMILES))).abs().max()
+        assert gap <= apart and not again.training and again.name == made.name
+    about = json.loads((tmp_path / "whole" / "config.json").read_text())
+    (tmp_path / "whole" / "config.json").write_text(json.dumps(about | {"width": 18}))
+    with pytest.raises(BadInput, match="do not fit its config"):
+        backbones.load(tmp_path / "whole")
+    with pytest.raises(BadInput, match="no tokens to hide"):
+        backbones.load(tmp_path / "half", mlm_head=True)
+
+
+@pytest.mark.parametrize(
+    "method", [Full(), Head(), BitFit(), LayerNorms(), LastLayers(layers=1), *MESSAGES], ids=lambda one: one.kind
+)
+@pytest.mark.parametrize("layer", ["gcn", "gin", "gine"])
+def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
+    if layer == "gcn" and method in MESSAGES:
+        with pytest.raises(BadInput, match="has nothing at 'message in', 'message out'; take another method"):
+            put_to_work(method, Predictor(Gnn(layer=layer, width=16, depth=2)(), ["y"], ["regression"]), SMILES * 3)
+        return
+    predictor = Predictor(dataclasses.replace(SMALL, layer=layer)(), ["y"], ["regression"])
+    proof = put_to_work(method, predictor, SMILES * 3)
+    assert proof.backbone_weights == method.count(
+        Predictor(dataclasses.replace(SMALL, layer=layer)(), ["y"], ["regression"]).backbone
+    )
+    proof.check(predictor)
+
+
+def test_a_method_without_a_place_in_it_says_what_there_is() -> None:
+    with pytest.raises(BadInput, match=r"has no 'query'; it has 'message in', 'message out', 'layer norm'"):
+        LoRA(targets=("query",))(Predictor(SMALL(), ["y"], ["regression"]))
+
+
+def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, Store]) -> None:
+    recipe, store = fit
+    made = make(recipe, store, Report(files=store.files))
+    assert made.record["backbone"] == SMALL.called and made.record["proof"]["tensors_frozen"] == 6
+    kept = made.predictions[made.predictions["part"] == "test"]
+    again = Predictor.load(made.folder / "predictor").predict(list(kept["smiles"]))
+    np.testing.assert_allclose(again[:, 0], kept["prediction"], atol=1e-5)
+    losses = made.curve["valid_loss"].to_numpy()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("solver", [Dual(), CG(tolerance=1e-6)], ids=lambda one: one.kind)
+def test_influence_on_it_agrees_with_the_dense_answer(fit: tuple[FineTune, Store], solver: object) -> None:
+    recipe, store = fit
+    pool = parts(recipe.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
+    scored = [
+        make(
+            settled(Influence(recipe, pool, recipe.valid, solver=one, stability=False), store.files),
+            store,
+            Report(files=store.files),
+        )
+        for one in (Exact(), solver)
+    ]
+    exact, found = (one.table["delta_loss"].to_numpy() for one in scored)
+    assert np.abs(exact).max() > 0 and scored[1].record["parameters"] == scored[0].record["parameters"] > 2000
+    np.testing.assert_allclose(found, exact, atol=2e-3 * np.abs(exact).max())
+
+
+def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) -> None:
+    recipe, store = fit
+    with pytest.raises(BadInput, match="no tokens to hide; take a transformer"):
+        make(Adapt(recipe.train, leave_out=recipe.test, backbone=SMALL), store, Report(files=store.files))
+    study = Study((recipe, dataclasses.replace(recipe, backbone=Untrained("molsway-tiny"))))
+    assert set(study.roles.values()) == {"selection"}  # nothing has been pre-trained, so nothing is a control
+    assert Tune(recipe).rates == (0.00192, 0.0064, 0.0192)
+
+
+def test_it_goes_out_merged_and_not_as_an_adapter(fit: tuple[FineTune, Store], tmp_path: Path) -> None:
+    recipe, store = fit
+    adapted = make(
+        dataclasses.replace(recipe, method=MESSAGES[0], steps=2, evaluations=1), store, Report(files=store.files)
+    )
+    export.export(adapted, "merged", tmp_path / "merged", "a fit")
+    read = Pretrained(str(tmp_path / "merged"))()
+    whole = Predictor.load(adapted.folder / "predictor").backbone
+    with torch.no_grad():
+        torch.testing.assert_close(read.embed(read.batch(SMILES)), whole.embed(whole.batch(SMILES)))
+    text = (tmp_path / "merged" / "README.md").read_text()
+    assert "graph of a molecule" in text and "tokenizer" not in text
+    with pytest.raises(BadInput, match="do not know this network"):
+        export.export(adapted, "adapter", tmp_path / "adapter", "a fit")

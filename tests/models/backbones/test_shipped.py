@@ -1,0 +1,68 @@
+"""The checkpoint that comes with the installation: small, whole, honest about what it has read, and worth having."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import as_json
+from core.engine.store import Store
+from core.experiments import Load, settled
+from core.models.backbones import Pretrained, Untrained, pretraining_history
+from core.models.backbones.pretrained import CHECKPOINTS
+from core.training.pretraining_loss import Objective
+
+FOLDER = CHECKPOINTS / "molsway-mini"
+LIMIT = 25 * 2**20  # bytes on disk
+CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # evaluation tables beside the bundled ones
+
+
+def test_it_is_small_and_its_card_is_whole() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= LIMIT
+    card = pretraining_history.card(FOLDER)
+    assert {"objective", "steps", "seconds", "device", "seed", "recipe", "precision", "molecules_read"} <= card.keys()
+    assert card["held_out"]["valid_loss"] < card["held_out_before"]["valid_loss"]
+    corpus = card["corpus"]
+    assert all(len(file["sha256"]) == 64 for file in corpus["files"]) and len(corpus["digest"]) == 64
+    assert all(len(table["digest"]) == 16 for table in corpus["labelled"]) and corpus["left_out"]["molecules"]
+    assert corpus["lines"]["taken"] == corpus["molecules"] == card["rows"]["train"] + card["rows"]["held_out"]
+
+
+@pytest.mark.parametrize("name", ["bundled:solubility", "bundled:hydration"])
+def test_it_has_read_none_of_the_bundled_tables(name: str) -> None:
+    assert pretraining_history.read_before(FOLDER, Load(name).make(Report()).smiles) == 0
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_it_has_read_none_of_the_public_evaluation_tables(shared_data: Path, cache: Path, name: str) -> None:
+    table = settled(Load(f"file:{shared_data / name}"), cache / "files")
+    assert pretraining_history.read_before(FOLDER, make(table, Store(cache), Report()).smiles) == 0
+
+
+def test_it_has_read_molecules_that_everyone_reads() -> None:
+    drugs = Load("bundled:drugs").make(Report()).smiles
+    found = pretraining_history.read_before(FOLDER, drugs)
+    assert 0 < found < len(drugs)
+
+
+def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
+    smiles = [one for one in Load("bundled:drugs").make(Report()).smiles if len(one) < 60][:64]
+
+    def loss(body: torch.nn.Module) -> float:
+        batch = body.batch(smiles)
+        objective = Objective(body.model, body.tokenizer, described=0)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            return float(objective.held_out(batch["input_ids"], batch["attention_mask"], generator).masked)
+
+    trained, random = loss(Pretrained()(mlm_head=True)), loss(Untrained("molsway-mini")(mlm_head=True))
+    assert trained < 1.0 < 4.0 < random
+
+
+def test_a_recipe_follows_its_weights() -> None:
+    found = Pretrained().settled()
+    assert len(found.digest) == 64 and found != Pretrained() and as_json(found)["digest"] == found.digest
+    assert np.isfinite(found().embed(found().batch(["CCO"])).detach().numpy()).all()

@@ -1,0 +1,111 @@
+"""Every learner learns, repeats itself, and tells classes."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, form
+from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors, named
+
+QUICK = {"trees": 60}  # as deep as a test needs
+
+
+@pytest.fixture(params=LEARNERS.values(), ids=list(LEARNERS))
+def learner(request: pytest.FixtureRequest) -> Any:
+    names = {field.name for field in form(request.param)}
+    return request.param(**{name: value for name, value in QUICK.items() if name in names})
+
+
+@pytest.fixture
+def table() -> tuple[np.ndarray, np.ndarray]:
+    """Rows (120, 5), of which the first two columns make the label."""
+    rows = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+    return rows, 300.0 + 40.0 * rows[:, 0] - 20.0 * rows[:, 1].astype(float)
+
+
+def test_it_learns_in_the_unit_of_the_labels(learner: Any, table: tuple) -> None:
+    rows, labels = table
+    predicted = learner(rows[:90], labels[:90], "regression", 0)(rows[90:])
+    assert predicted.shape == (30,)
+    assert np.sqrt(np.mean((predicted - labels[90:]) ** 2)) < 0.75 * labels[90:].std()
+
+
+def test_it_tells_classes_by_probabilities(learner: Any, table: tuple) -> None:
+    rows, labels = table
+    classes = (labels > 300).astype(float)
+    chance = learner(rows[:90], classes[:90], "binary", 0)(rows[90:])
+    assert ((chance >= 0) & (chance <= 1)).all() and len(set(chance.round(6))) > 5
+    assert np.mean((chance > 0.5) == classes[90:]) > 0.75
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_the_same_seed_gives_the_same_model(learner: Any, table: tuple, kind: str) -> None:
+    rows, labels = table
+    labels = labels if kind == "regression" else (labels > 300).astype(float)
+    one, other = (learner(rows, labels, kind, 3)(rows) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    if learner.kind != "support-vectors":
+        assert not np.array_equal(one, learner(rows, labels, kind, 4)(rows))
+
+
+@pytest.mark.parametrize("trees", [1, 7, 60])
+def test_trees_grown_in_slices_are_those_grown_at_once(table: tuple, trees: int) -> None:
+    rows, labels = table
+    slices = GradientBoosting(trees=trees)(rows, labels, "regression", 3)(rows)
+    whole = HistGradientBoostingRegressor(
+        learning_rate=0.05, max_iter=trees, max_features=0.3, early_stopping=False, random_state=3
+    )
+    np.testing.assert_array_equal(slices, whole.fit(rows, labels).predict(rows))
+    slices = RandomForest(trees=trees)(rows, labels, "regression", 3)(rows)
+    whole = RandomForestRegressor(n_estimators=trees, max_features=0.3, random_state=3)
+    np.testing.assert_array_equal(slices, whole.fit(rows, labels).predict(rows))
+
+
+@pytest.mark.parametrize("learner", [GradientBoosting(trees=40), RandomForest(trees=40)], ids=lambda one: one.kind)
+def test_growing_says_how_far_it_is_and_stops_when_cancelled(learner: Any, table: tuple) -> None:
+    said: list[tuple[float, str]] = []
+    report = Report(tell=lambda done, message, numbers: said.append((done, message)), cancelled=lambda: len(said) > 3)
+    with pytest.raises(Cancelled):
+        learner(*table, "regression", 0, report)
+    assert said == [(k / 10, f"growing trees, {4 * k} of 40") for k in range(4)]
+
+
+def test_a_learner_is_called_in_words(learner: Any) -> None:
+    assert named(learner) == learner.kind.replace("-", " ") and "-" not in named(learner)
+
+
+def test_support_vectors_do_not_mind_the_unit(table: tuple) -> None:
+    rows, labels = table
+    small = SupportVectors()(rows, labels * 1e-6, "regression", 0)(rows)
+    np.testing.assert_allclose(small * 1e6, SupportVectors()(rows, labels, "regression", 0)(rows), rtol=1e-6)
+
+
+def test_support_vectors_learn_from_a_draw_where_there_are_too_many(table: tuple) -> None:
+    rows, labels = table
+    few = SupportVectors(most=30)
+    one, again, other = (few(rows, labels, "regression", seed)(rows) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other), "another seed draws others"
+    place = np.random.default_rng(0).permutation(120)[:30]
+    np.testing.assert_allclose(one, SupportVectors()(rows[place], labels[place], "regression", 0)(rows))
+
+
+def test_support_vectors_want_two_of_either_class() -> None:
+    with pytest.raises(BadInput, match="2 molecules of either class to tell probabilities, got 3 with 0 and 1 with 1"):
+        SupportVectors()(np.eye(4), np.array([0.0, 0, 0, 1]), "binary", 0)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("random-forest", "trees"), ("gradient-boosting", "share")])
+def test_a_setting_out_of_its_limits_is_refused(kind: str, field: str) -> None:
+    with pytest.raises(BadInput, match=f"{kind}.{field}"):
+        LEARNERS.read({"kind": kind, field: 0})
+
+
+def test_settings_are_read_back() -> None:
+    for member in LEARNERS.values():
+        made = dataclasses.replace(member(), features="both")
+        assert LEARNERS.read({"kind": made.kind, "features": "both"}) == made

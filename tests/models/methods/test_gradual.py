@@ -1,0 +1,58 @@
+"""Layers begin to move one after another, from the top, in networks of either kind."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.engine.report import SILENT
+from core.models.backbones import Gnn, Untrained
+from core.models.methods import Gradual
+from core.models.predictor import Predictor
+from core.training.cuda_graphs import Lesson
+from core.training.loop import Plan, train
+
+SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O")]
+STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": Untrained("molsway-tiny")}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_what_is_below_begins_later(name: str) -> None:
+    predictor = Predictor(STARTS[name](), ["y"], ["regression"])
+    begins = list(Gradual(until=0.6).begins(predictor))
+    shares = {
+        weight: next(share for start, share in begins if weight.startswith(start))
+        for weight, _ in predictor.named_parameters()
+    }
+    assert {share for weight, share in shares.items() if weight.startswith("head.")} == {0.0}
+    layers = predictor.backbone.layers
+    by_layer = []
+    for layer in layers:
+        own = {id(weight) for weight in layer.parameters()}
+        (share,) = {shares[weight] for weight, value in predictor.named_parameters() if id(value) in own}
+        by_layer.append(share)
+    assert by_layer == sorted(by_layer, reverse=True) and len(set(by_layer)) == len(layers)
+    after = {id(weight) for weight in predictor.backbone.after.parameters()}
+    assert {shares[weight] for weight, value in predictor.named_parameters() if id(value) in after} <= {by_layer[-1]}
+    assert max(shares.values()) == 0.6 > by_layer[0]
+
+
+def test_weights_stay_until_their_turn() -> None:
+    predictor = Predictor(STARTS["gnn"](), ["y"], ["regression"])
+    Gradual(until=1.0)(predictor)
+    before = {weight: value.detach().clone() for weight, value in predictor.named_parameters()}
+    labels = torch.arange(float(len(SMILES)))[:, None] / 8 - 1
+
+    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+        return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
+
+    lesson = Lesson(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), steady=False)
+    plan = Plan(
+        epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warm_up=0.0, clip=1.0,
+        patience=0, precision="float32", seed=0, begins=tuple(Gradual(until=1.0).begins(predictor)),
+    )  # fmt: skip
+    lengths = predictor.backbone.lengths(SMILES)[:, None]
+    train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT)
+    moved = {weight for weight, value in predictor.named_parameters() if not torch.equal(value, before[weight])}
+    assert any(weight.startswith("head.") for weight in moved)
+    assert any(weight.startswith("backbone.model.layers.2") for weight in moved)
+    assert not any(weight.startswith(("backbone.model.atoms", "backbone.model.walks")) for weight in moved)

@@ -1,0 +1,175 @@
+"""Every method moves what it says, and nothing else, on every backbone."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.engine.spec import BadInput, as_json
+from core.models import backbones
+from core.models.backbones import Pretrained, Untrained
+from core.models.method_check import put_to_work
+from core.models.methods import IA3, METHODS, OFT, FourierFT, LastLayers, peft_adapters
+from core.models.predictor import Predictor
+
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
+HEAD = 295_681  # of molformer-xl, one task
+MOVED = {  # of molformer-xl's own weights, or beside them
+    "full": 44_375_040,
+    "gradual": 44_375_040,
+    "last-layers": 2 * 3_546_624 + 1_536,
+    "lora": 589_824,
+    "dora": 589_824 + 4 * 12 * 768,
+    "ia3": 27_648,
+    "bitfit": 74_496,
+    "ln-tuning": 25 * 2 * 768,
+    "vera": 4 * 12 * (256 + 768),
+    "oft": 4 * 12 * 48 * 120,
+    "fourierft": 4 * 12 * 256,
+    "miss": 4 * 12 * 8 * 768,
+    "head": 0,
+}
+BACKBONES = {
+    "random": lambda: Untrained("molsway-tiny")(),
+    "pre-trained": lambda: Pretrained("molsway-mini")(),
+    "odd widths": lambda: backbones.load(odd()),
+}
+grid = pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
+on_each = pytest.mark.parametrize("name", BACKBONES)
+
+
+@functools.cache
+def odd() -> Path:
+    """A backbone whose feed-forward nets are not as wide as it is, saved."""
+    from tempfile import mkdtemp
+
+    from core.models.backbones.molformer.untrained import Fresh
+    from core.models.backbones.molformer.vocabulary import FIXED
+
+    folder = Path(mkdtemp(prefix="molsway-test-"))
+    Fresh(name="odd", width=32, depth=2, heads=2, inner=80, features=8)(FIXED).save(folder)
+    return folder
+
+
+def predictor_of(name: str) -> Predictor:
+    return Predictor(BACKBONES[name](), ["y"], ["regression"])
+
+
+def stirred(method: Any, name: str) -> Predictor:
+    """A predictor whose moving weights have moved."""
+    predictor = predictor_of(name)
+    put_to_work(method, predictor, SMILES)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in predictor.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn(weight.shape, generator=generator) * 0.02)
+    return predictor
+
+
+@grid
+@on_each
+def test_what_moves_gets_a_gradient_and_the_rest_stays(method: Any, name: str) -> None:
+    predictor = predictor_of(name)
+    before = predictor.predict(SMILES)
+    proof = put_to_work(method(), predictor, SMILES)
+    assert (predictor.predict(SMILES) == before).all()  # nothing has changed yet, to the bit
+    predictor.train()
+    frozen = {name: weight.clone() for name, weight in predictor.named_parameters() if not weight.requires_grad}
+    optimiser = torch.optim.SGD([weight for weight in predictor.parameters() if weight.requires_grad], 0.01)
+    for _ in range(2):
+        optimiser.zero_grad()
+        predictor.loss(predictor(predictor.encode(SMILES)), torch.tensor([[1.0], [2.0], [-1.0], [0.5]])).backward()
+        for path, weight in predictor.named_parameters():
+            assert (weight.grad is not None) == weight.requires_grad, path
+        optimiser.step()
+    for path, value in frozen.items():
+        assert torch.equal(value, predictor.get_parameter(path)), path
+    assert proof.check(predictor)["trainable"] == sum(w.numel() for w in predictor.parameters() if w.requires_grad)
+
+
+@grid
+def test_trainable_parameters_are_as_the_formula_says(method: Any) -> None:
+    with torch.device("meta"):
+        predictor = Predictor(Untrained("molformer-xl")(), ["y"], ["regression"])
+    expected = method().count(predictor.backbone)
+    method()(predictor)
+    moving = {name: weight.numel() for name, weight in predictor.named_parameters() if weight.requires_grad}
+    assert sum(moving.values()) == HEAD + expected == HEAD + MOVED[method.kind]
+
+
+@grid
+@on_each
+def test_saved_and_loaded_it_is_the_same_to_the_bit(method: Any, name: str, tmp_path: Path) -> None:
+    predictor = stirred(method(), name)
+    expected = predictor.predict(SMILES)
+    predictor.save(tmp_path / "once")
+    again = Predictor.load(tmp_path / "once", "cpu")
+    assert (again.predict(SMILES) == expected).all()
+    moving = {path for path, weight in predictor.named_parameters() if weight.requires_grad}
+    assert {path for path, weight in again.named_parameters() if weight.requires_grad} == moving
+    again.save(tmp_path / "twice")
+    assert (Predictor.load(tmp_path / "twice", "cpu").predict(SMILES) == expected).all()
+
+
+@grid
+@on_each
+def test_merged_into_the_backbone_it_does_the_same(method: Any, name: str) -> None:
+    predictor = stirred(method(), name)
+    plain = predictor_of(name).backbone
+    batch = predictor.encode(SMILES)
+    with torch.no_grad():
+        here, before = predictor.backbone.embed(batch), plain.embed(batch)
+        merged = peft_adapters.merged(predictor.backbone)
+        there = merged.embed(batch)
+    assert merged.state_dict().keys() == plain.state_dict().keys()
+    assert torch.allclose(here, there, atol=2e-5, rtol=1e-4)
+    if method.kind != "head":
+        assert not torch.allclose(here, before, atol=1e-4)
+    assert torch.equal(predictor.backbone.embed(batch), here)  # the original is left alone
+
+
+@grid
+@on_each
+def test_an_adapter_leaves_what_it_is_put_into_alone(method: Any, name: str) -> None:
+    predictor = stirred(method(), name)
+    if predictor.adapter is None:
+        assert not peft_adapters.weights(predictor.backbone)
+        return
+    plain, kept = predictor_of(name).backbone.state_dict(), peft_adapters.without(predictor.backbone).state_dict()
+    assert kept.keys() == plain.keys() and all(torch.equal(kept[path], plain[path]) for path in plain)
+    assert sum(value.numel() for value in peft_adapters.weights(predictor.backbone).values()) >= method().count(
+        peft_adapters.without(predictor.backbone)
+    )
+
+
+def test_layers_that_are_not_there_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"at most 3 layers of molsway-tiny .*, got 4"):
+        LastLayers(layers=4)(predictor_of("random"))
+
+
+def test_blocks_and_waves_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(BadInput, match="blocks of 24 numbers, 128 enter"):
+        OFT(block=24)(predictor_of("random"))
+    with pytest.raises(BadInput, match="at most 16384 waves"):
+        FourierFT(waves=20_000)(predictor_of("random"))
+
+
+def test_a_backbone_without_the_places_says_so() -> None:
+    predictor = predictor_of("random")
+    predictor.backbone.places = {"convolution": "conv"}
+    with pytest.raises(BadInput, match="has no 'key', 'value', 'feed-forward out'; it has 'convolution'"):
+        IA3()(predictor)
+
+
+@pytest.mark.parametrize("wrong", ["biffit", "LORA", "", None, 3, {"kind": "lora", "ranks": 8}])
+def test_an_unknown_method_or_setting_is_refused(wrong: Any) -> None:
+    with pytest.raises(BadInput):
+        METHODS.read(wrong)
+
+
+@grid
+def test_a_method_is_read_back_from_its_json(method: Any) -> None:
+    assert METHODS.read(as_json(method())) == method()

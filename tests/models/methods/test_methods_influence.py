@@ -1,0 +1,52 @@
+"""Influence can be taken of what every method trains: products and slopes against plain derivatives."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.func import jacrev
+
+from core.directional import Slopes
+from core.influence import Curvature
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.method_check import put_to_work
+from core.models.methods import METHODS, DoRA, FourierFT
+from core.models.predictor import Predictor
+from core.view import flatten, unflatten, used, view
+
+LOOSE = {
+    FourierFT: 0.1,  # float32 within: a small step drowns in rounding
+    DoRA: 0.05,  # its gradient takes the lengths of the changed rows for constant, as its paper says
+}
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
+def test_a_gauss_newton_product_and_a_slope_are_as_the_jacobian_says(method: Any) -> None:
+    torch.manual_seed(0)
+    body = Fresh(name="odd", width=16, depth=2, heads=2, inner=24, features=8)(FIXED)
+    body.model.lm_head = None
+    predictor = Predictor(body, ["y"], ["regression"])
+    put_to_work(method(), predictor, SMILES)
+    with torch.no_grad():
+        for weight in predictor.parameters():
+            weight.add_(torch.randn(weight.shape) * 0.05 * weight.requires_grad)
+    predictor.double().eval()
+    targets = predictor.scaled(np.arange(5.0)[:, None])
+    moving = [name for name, weight in predictor.named_parameters() if weight.requires_grad]
+    batch = predictor.encode(SMILES)
+    seen = used(view(predictor, "all", moving), batch)
+    assert list(seen.params) == moving
+    jacobian = jacrev(lambda theta: seen.predict(unflatten(theta, seen.params), batch))(flatten(seen.params))[:, 0]
+    vector = torch.randn(seen.d, dtype=torch.float64)
+    product = Curvature(seen, [(seen.inputs(batch), targets)], 0.0) @ vector
+    expected = 2 * jacobian.T @ (jacobian @ vector) / 5
+    near = {"rtol": 1e-4, "atol": 1e-5} if method is FourierFT else {"rtol": 1e-8, "atol": 1e-10}  # float32 within
+    assert torch.allclose(product, expected, **near)
+    ahead = Slopes(seen, vector, 1e-4, "forward-mode")(batch)[:, 0]
+    assert torch.allclose(ahead, jacobian @ vector, **near)
+    across = Slopes(seen, vector, 1e-5, "central")(batch)[:, 0]
+    off = float((across - ahead).norm() / ahead.norm())
+    assert off < LOOSE.get(method, 1e-4)

@@ -1,0 +1,97 @@
+"""Networks that leave the house: other programs' own loaders read them, and they do the same there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.engine.spec import BadInput
+from core.models import export as portable
+from core.models.backbones import Pretrained, Untrained
+from core.models.method_check import put_to_work
+from core.models.methods import METHODS, Full
+from core.models.predictor import Predictor
+
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
+GOLDEN = Path(__file__).parents[1] / "golden" / "molformer"
+grid = pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
+
+
+def predictor(backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: B008 (it is frozen)
+    return Predictor(backbone(), ["logS"], ["regression"])
+
+
+def stirred(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: B008
+    made = predictor(backbone)
+    put_to_work(method, made, SMILES)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in made.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn(weight.shape, generator=generator) * 0.02)
+    made.fit_scaler(torch.tensor([[1.0], [2.0], [4.0]]).numpy())
+    return made
+
+
+@grid
+@pytest.mark.filterwarnings("ignore:Unsupported layer type")  # of layer norms, from peft's own loader
+def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    ours = stirred(method())
+    if ours.adapter is None:
+        with pytest.raises(BadInput, match="export it as merged"):
+            portable.adapter(ours, tmp_path, "a fit")
+        return
+    portable.adapter(ours, tmp_path, "a fit")
+    theirs = predictor()
+    PeftModel.from_pretrained(theirs.backbone.model, str(tmp_path))
+    batch = ours.encode(SMILES)
+    with torch.no_grad():
+        assert torch.equal(theirs.backbone.embed(batch), ours.backbone.embed(batch))
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"].startswith("molsway-tiny") and config["peft_type"]
+    kept = load_file(tmp_path / "head.safetensors")
+    assert torch.equal(kept["head.0.weight"], ours.head[0].weight) and float(kept["centre"]) == pytest.approx(7 / 3)
+    maps = {name: value for name, value in ours.backbone.state_dict().items() if name.endswith("feature_map.weight")}
+    assert len(maps) == 3 and all(torch.equal(kept[f"backbone.{name}"], value) for name, value in maps.items())
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) < 400_000  # the backbone has 1.4 MB
+    assert "a fit" in (tmp_path / "README.md").read_text()
+
+
+@grid
+def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: Any, tmp_path: Path) -> None:
+    ours = stirred(method())
+    portable.merged(ours, tmp_path, "a fit")
+    theirs = Pretrained(str(tmp_path))()
+    batch = ours.encode(SMILES)
+    with torch.no_grad():
+        assert torch.allclose(theirs.embed(batch), ours.backbone.embed(batch), atol=2e-5, rtol=1e-4)
+
+
+@grid
+def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, tmp_path: Path) -> None:
+    ours = stirred(method(), Pretrained(str(GOLDEN)))
+    portable.merged(ours, tmp_path, "a fit")
+    theirs, published = load_file(tmp_path / "model.safetensors"), load_file(GOLDEN / "model.safetensors")
+    body = {name.removeprefix("molformer."): value for name, value in published.items() if "lm_head" not in name}
+    assert {name: value.shape for name, value in theirs.items()} == {name: value.shape for name, value in body.items()}
+    config, wanted = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path, GOLDEN))
+    assert {name: config[name] for name in wanted} == wanted
+    assert config["model_type"] == "molformer"  # by which the hub's loader knows the architecture
+
+
+def test_the_predictions_can_be_had_from_the_folder_alone(tmp_path: Path) -> None:
+    """As its README says, with nothing of ours but the backbone."""
+    ours = stirred(Full())
+    portable.merged(ours, tmp_path, "a fit")
+    kept, backbone = load_file(tmp_path / "head.safetensors"), Pretrained(str(tmp_path))()
+    with torch.no_grad():
+        x = backbone.embed(backbone.batch(SMILES))
+        x = torch.relu(x @ kept["head.0.weight"].T + kept["head.0.bias"])
+        outputs = x @ kept["head.3.weight"].T + kept["head.3.bias"]
+    found = (outputs * kept["spread"] + kept["centre"]).clamp(kept["least"], kept["most"])
+    assert torch.allclose(found, torch.from_numpy(ours.predict(SMILES)), atol=1e-6)

@@ -1,0 +1,169 @@
+"""Heads over one trunk: masked losses beside a loop over the present cells, scalers, bins, absent tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from core.data.dataset import Dataset
+from core.engine.spec import BadInput
+from core.models.heads import Given, Head, Heads, load_heads
+from core.results.mixture import LEFT_OUT, Learning, Tables
+
+
+class Mean(nn.Module):
+    """Embeds a molecule as its letters' counts, its atoms as one number each."""
+
+    width, name = 4, "mean"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, 4).double()
+
+    def batch(self, smiles: list[str]) -> torch.Tensor:
+        return torch.tensor([[float(one.count(letter)) for letter in "CON"] for one in smiles]).double()
+
+    def embed(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.net(batch))
+
+
+def tables(name: str, targets: np.ndarray, **learned: object) -> Tables:
+    smiles = ["C" * n for n in range(1, len(targets) + 1)]
+    table = Dataset(smiles, targets, tuple(f"{name}{k}" for k in range(targets.shape[1])))
+    return Tables(dict.fromkeys(("train", "valid", "test"), table), Learning(name, **learned),
+                  pd.DataFrame(columns=list(LEFT_OUT)))  # fmt: skip
+
+
+def heads(*members: Tables, weighting: str = "equal") -> Heads:
+    made = Heads(Mean(), members, weighting, dropout=0.0)
+    for head in made.heads:
+        head.net.double()
+    for head, one in zip(made.heads, members, strict=True):
+        head.fit_scaler(one.parts["train"].targets)
+    return made
+
+
+LABELS = np.array([[0.5, np.nan], [2.0, 1.0], [np.nan, 3.0], [4.0, 5.0], [1.0, np.nan]])
+FLAGS = np.array([[0.0], [1.0], [np.nan], [1.0], [0.0]])
+
+
+@pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
+def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> None:
+    model = heads(tables("a", LABELS, loss=loss), tables("b", FLAGS))
+    embedded = model.embed(["C", "CC", "CO", "N", "CCN"])
+    given = [
+        Given(torch.arange(5), head.scaled(values)) for head, values in zip(model.heads, (LABELS, FLAGS), strict=True)
+    ]
+    found = model.losses(embedded, given)
+    cells = []
+    outputs = model.heads[0](embedded[0])
+    for row, column in zip(*np.nonzero(~np.isnan(LABELS)), strict=True):
+        centre, spread = np.nanmean(LABELS[:, column]), np.nanstd(LABELS[:, column])
+        apart = outputs[row, column].item() - (LABELS[row, column] - centre) / spread
+        huber = 0.5 * apart**2 if abs(apart) < 1 else abs(apart) - 0.5
+        cells.append({"mae": abs(apart), "mse": apart**2, "huber": huber}[loss])
+    assert found[0].item() == pytest.approx(np.mean(cells))
+    logits = model.heads[1](embedded[0])[:, 0].detach().numpy()
+    chance = 1 / (1 + np.exp(-logits))
+    present = ~np.isnan(FLAGS[:, 0])
+    entropy = -np.where(FLAGS[:, 0] == 1, np.log(chance), np.log(1 - chance))[present].mean()
+    assert found[1].item() == pytest.approx(entropy)
+    assert model.total(found, embedded[0]).item() == pytest.approx((np.mean(cells) + entropy) / 2)
+
+
+def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
+    model = heads(tables("a", LABELS, loss="mse"), tables("b", FLAGS))
+    none = torch.full((2, 1), torch.nan).double()
+    for absent in (None, Given(torch.arange(2), none)):
+        model.zero_grad()
+        labels = model.heads[0].scaled(LABELS[[1, 3]])
+        embedded = model.embed(["C", "CC"])
+        losses = model.losses(embedded, [Given(torch.arange(2), labels), absent])
+        assert losses[1] is None
+        model.total(losses, embedded[0]).backward()
+        assert all(weight.grad is None or not weight.grad.any() for weight in model.heads[1].parameters())
+        assert all(weight.grad.any() for weight in model.heads[0].parameters())
+    model.zero_grad()
+    embedded = model.embed(["C", "CC"])
+    nothing = model.total(model.losses(embedded, [None, None]), embedded[0])
+    nothing.backward()
+    assert nothing.item() == 0 and not any(w.grad is not None and w.grad.any() for w in model.parameters())
+
+
+def test_a_missing_cell_sends_no_gradient_to_its_task() -> None:
+    model = heads(tables("a", LABELS))
+    labels = model.heads[0].scaled(np.array([[1.0, np.nan], [2.0, np.nan]]))
+    embedded = model.embed(["C", "N"])
+    model.total(model.losses(embedded, [Given(torch.arange(2), labels)]), embedded[0]).backward()
+    last = model.heads[0].net[-1]
+    assert last.weight.grad[0].any() and not last.weight.grad[1].any() and not last.bias.grad[1]
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "wanted"), [("equal", [1 / 3, 2 / 3]), ("count", [7 / 15, 8 / 15]), ("learned", [1 / 3, 2 / 3])]
+)
+def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[float]) -> None:
+    model = heads(tables("a", LABELS), tables("b", FLAGS, weight=2.0), weighting=weighting)
+    assert model.weights.tolist() == pytest.approx(wanted)
+    if weighting == "learned":
+        one, other = torch.tensor(2.0).double(), torch.tensor(3.0).double()
+        model.variances.data = torch.tensor([0.0, 1.0]).double()
+        assert model.total([one, other], torch.zeros(1)).item() == pytest.approx(2 / 3 + (3 * np.exp(-1) + 1) * 2 / 3)
+
+
+@pytest.mark.parametrize("scaler", ["standard", "robust", "none"])
+def test_scaled_labels_come_back(scaler: str) -> None:
+    head = Head(Learning("a", loss="mse", scaler=scaler), ("x", "y"), ("regression", "regression"), 4, 0.0)
+    values = np.concatenate([LABELS, [[800.0, 2.0]]])
+    head.fit_scaler(values)
+    assert np.allclose(head.in_label_units(head.scaled(values)).numpy(), values, equal_nan=True, atol=1e-4)
+    own = values[~np.isnan(values[:, 0]), 0]
+    low, high = np.quantile(own, [0.25, 0.75])
+    wanted = {"standard": own.std(), "robust": (high - low) / 1.349, "none": 1.0}[scaler]
+    assert float(head.spread[0]) == pytest.approx(wanted)
+    assert float(head.deviation[0]) == pytest.approx(own.std()), (
+        "errors are told in standard deviations, however scaled"
+    )
+
+
+def test_binned_labels_are_classes_and_predictions_their_mean() -> None:
+    head = Head(Learning("a", loss="binned", bins=4), ("x",), ("regression",), 4, 0.0).double()
+    labels = np.arange(40.0)[:, None]
+    head.fit_scaler(labels)
+    outputs = torch.full((40, 1, 4), -50.0).double()
+    outputs[torch.arange(40), 0, torch.arange(40) // 10] = 50.0
+    assert float(head.cells(outputs, head.scaled(labels)).max()) < 1e-9, "quantiles of ten labels each"
+    found = head.in_label_units(outputs).numpy()[:, 0]
+    assert found == pytest.approx(np.repeat([4.5, 14.5, 24.5, 34.5], 10))
+    even = torch.zeros(1, 1, 4).double()
+    assert float(head.in_label_units(even)) == pytest.approx(19.5)
+    assert float(head.cells(even, head.scaled(np.array([[3.0]])))) == pytest.approx(np.log(4))
+    assert float(head.cells(even, head.scaled(np.array([[np.nan]])))) == 0
+
+
+def test_a_task_without_two_different_labels_is_refused() -> None:
+    head = Head(Learning("mine"), ("x",), ("regression",), 4, 0.0)
+    for values in ([[1.0], [1.0]], [[np.nan], [2.0]]):
+        with pytest.raises(BadInput, match=r"mine: the training part has . labels of 'x', all alike"):
+            head.fit_scaler(np.array(values))
+
+
+def test_atoms_want_a_backbone_that_knows_them() -> None:
+    with pytest.raises(BadInput, match="mean reads tokens, not atoms; take a gnn"):
+        heads(tables("a", LABELS, atoms="logP"))
+
+
+def test_heads_are_kept_and_read_back(tmp_path: Path) -> None:
+    model = heads(tables("a", LABELS), tables("b", FLAGS, hidden=8), tables("c", LABELS, loss="binned", bins=2))
+    for head in model.heads:
+        head.net.float()
+    model.save(tmp_path)
+    again = load_heads(tmp_path, 4)
+    given = torch.randn(3, 4)
+    for mine, theirs in zip(model.heads, again, strict=True):
+        assert torch.equal(mine.in_label_units(mine(given)), theirs.in_label_units(theirs(given)))
+        assert mine.learning == theirs.learning and mine.tasks == theirs.tasks

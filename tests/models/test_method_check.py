@@ -1,0 +1,103 @@
+"""The proof of a method: faults that were made elsewhere are found."""
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from core.models.backbones import Untrained
+from core.models.method_check import Unproven, put_to_work
+from core.models.methods import IA3, BitFit, Full, Head, LoRA
+from core.models.predictor import Predictor
+
+SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN", "CCCl"]
+
+
+def predictor() -> Predictor:
+    return Predictor(Untrained("molsway-tiny")(), ["y", "z"], ["regression", "binary"])
+
+
+class Faulty:
+    """A method that does something else after, or instead of, another one."""
+
+    name: ClassVar[str] = "faulty"
+
+    def __init__(self, method: Any, fault: Any) -> None:
+        self.method, self.fault = method, fault
+
+    def count(self, backbone: Any) -> int:
+        return self.method.count(backbone)
+
+    def __call__(self, predictor: Predictor) -> None:
+        self.method(predictor)
+        self.fault(predictor)
+
+
+def freeze_the_vectors(predictor: Predictor) -> None:
+    for name, weight in predictor.backbone.named_parameters():
+        if "ia3_l" in name:
+            weight.requires_grad_(False)
+
+
+def freeze_the_head(predictor: Predictor) -> None:
+    predictor.head.requires_grad_(False)
+
+
+def scale_a_vector(predictor: Predictor) -> None:
+    with torch.no_grad():
+        next(w for name, w in predictor.backbone.named_parameters() if "ia3_l" in name).mul_(1.001)
+
+
+def detach_the_embedding(predictor: Predictor) -> None:
+    embed = predictor.backbone.embed
+    predictor.backbone.embed = lambda batch: embed(batch).detach()
+
+
+def one_too_many(predictor: Predictor) -> None:
+    next(predictor.backbone.parameters()).requires_grad_(True)
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "message"),
+    [
+        (IA3(), freeze_the_vectors, "0 weights of the backbone move, its formula says 1,536"),
+        (BitFit(), one_too_many, "weights of the backbone move, its formula says"),
+        (Head(), freeze_the_head, "not all of the head moves"),
+        (IA3(), scale_a_vector, "embeddings have changed by up to .* before the first step"),
+        (LoRA(), detach_the_embedding, "24 tensors that should move get no gradient"),
+        (Full(), detach_the_embedding, "get no gradient"),
+    ],
+    ids=["frozen (IA)³", "a weight too many", "frozen head", "changed at once", "no gradient", "no gradient, full"],
+)
+def test_a_fault_is_found(method: Any, fault: Any, message: str) -> None:
+    with pytest.raises(Unproven, match=message):
+        put_to_work(Faulty(method, fault), predictor(), SMILES)
+
+
+@pytest.mark.parametrize("method", [Full(), LoRA(), IA3()], ids=lambda method: method.kind)
+def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
+    proven, plain = predictor(), predictor()
+    for one, apply in ((plain, method), (proven, lambda p: put_to_work(method, p, SMILES))):
+        torch.manual_seed(3)
+        apply(one)
+    assert proven.state_dict().keys() == plain.state_dict().keys()
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in proven.state_dict().items())
+    assert all(weight.grad is None for weight in proven.parameters())
+
+
+def test_a_frozen_weight_that_moves_is_found_afterwards() -> None:
+    one = predictor()
+    proof = put_to_work(LoRA(), one, SMILES)
+    assert proof.check(one)["tensors_with_gradient"] == 24 + 4
+    with torch.no_grad():
+        one.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
+    with pytest.raises(Unproven, match=r"1 frozen tensors have moved in training, 'backbone.model.LayerNorm.weight'"):
+        proof.check(one)
+
+
+def test_a_redrawn_feature_map_is_found_afterwards() -> None:
+    one = predictor()
+    proof = put_to_work(Full(), one, SMILES)
+    one.backbone.model.draw_features(torch.Generator().manual_seed(9))
+    with pytest.raises(Unproven, match="3 frozen tensors have moved"):
+        proof.check(one)

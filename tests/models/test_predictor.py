@@ -1,0 +1,131 @@
+"""Backbone, heads, masked loss, scaler: together, saved and loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.chem.features import Features
+from core.engine.spec import BadInput
+from core.models.backbones import Untrained
+from core.models.predictor import Predictor
+
+SMILES = ["CCO", "c1ccccc1", "CC(=O)Nc1ccc(O)cc1", "C", "CCCCCCCCCC(=O)O"]
+LABELS = np.array([[1.0, 0.0], [2.0, np.nan], [4.0, 1.0], [np.nan, 1.0], [9.0, 0.0]])
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    made = Predictor(Untrained("molsway-tiny")(), ["size", "toxic"], ["regression", "binary"], seed=1)
+    made.fit_scaler(LABELS)
+    return made
+
+
+def test_the_scaler_is_that_of_the_measured_labels(predictor: Predictor) -> None:
+    assert predictor.centre.tolist() == [4.0, 0.0] and predictor.spread[1] == 1.0
+    assert float(predictor.spread[0]) == pytest.approx(np.std([1, 2, 4, 9]))
+    scaled = predictor.scaled(LABELS)
+    assert torch.isnan(scaled[3, 0]) and float(scaled[2, 0]) == 0.0 and float(scaled[4, 1]) == 0.0
+
+
+def test_a_prediction_keeps_near_the_range_of_the_training_labels(predictor: Predictor, tmp_path: Path) -> None:
+    far = torch.tensor([[-50.0, -3.0], [0.5, 0.0], [50.0, 3.0]])
+    assert abs(float(predictor.in_label_units(far)[2, 0])) > 100, "without a margin there is no limit"
+    predictor.fit_scaler(LABELS, margin=0.5)
+    spread = float(np.std([1, 2, 4, 9]))
+    expected = [1 - 0.5 * spread, 4 + 0.5 * spread, 9 + 0.5 * spread]
+    predictor.save(tmp_path)
+    for made in (predictor, Predictor.load(tmp_path, "cpu")):
+        found = made.in_label_units(far)
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+        np.testing.assert_allclose(found[:, 1], torch.sigmoid(far[:, 1]), rtol=1e-6)
+    assert float(predictor.loss(far[2:], torch.tensor([[0.0, float("nan")]]))) == 2500, "the loss knows no limit"
+
+
+def test_the_loss_is_the_mean_over_measured_cells(predictor: Predictor) -> None:
+    outputs, targets = torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([[0.0, 1.0], [float("nan"), float("nan")]])
+    expected = (1.0 + np.log(2)) / 2
+    assert float(predictor.loss(outputs, targets)) == pytest.approx(expected)
+    assert predictor.cell_loss(outputs, targets)[1].tolist() == [0.0, 0.0]
+
+
+def test_a_gap_sends_no_gradient(predictor: Predictor) -> None:
+    outputs = torch.zeros(2, 2, requires_grad=True)
+    predictor.loss(outputs, torch.tensor([[float("nan"), 1.0], [2.0, float("nan")]])).backward()
+    assert (outputs.grad == 0).tolist() == [[True, False], [False, True]]
+
+
+def test_predictions_come_in_the_order_asked_for_whatever_the_batches(predictor: Predictor) -> None:
+    whole = predictor.predict(SMILES)
+    assert whole.shape == (5, 2) and ((whole[:, 1] > 0) & (whole[:, 1] < 1)).all()
+    np.testing.assert_allclose(predictor.predict(SMILES, batch_size=2), whole, atol=1e-5)
+    np.testing.assert_allclose(predictor.predict(SMILES[::-1])[::-1], whole, atol=1e-5)
+    np.testing.assert_allclose(predictor.predict(SMILES[3:4]), whole[3:4], atol=1e-5)
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_bit(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.requires_grad_(False)
+    predictor.head.requires_grad_(True)
+    predictor.save(tmp_path)
+    again = Predictor.load(tmp_path, "cpu")
+    assert (again.predict(SMILES) == predictor.predict(SMILES)).all()
+    moved = {name for name, weight in again.named_parameters() if weight.requires_grad}
+    assert moved == {"head.0.weight", "head.0.bias", "head.3.weight", "head.3.bias"}
+    assert not again.training
+
+
+@pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
+def test_features_stand_beside_the_embedding_and_are_kept(columns: str, tmp_path: Path) -> None:
+    features, rows = Features.fitted(columns, SMILES, quick=True, counted=True)
+    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], features=features)
+    made.fit_scaler(LABELS[:, :1])
+    batch = made.encode(SMILES)
+    np.testing.assert_array_equal(batch["beside"].numpy(), rows)
+    assert made.embed(batch).shape == (5, 128 + features.width) and made.last_features(batch).shape == (5, 64)
+    whole = made.predict(SMILES)
+    blind = made(batch | {"beside": torch.zeros_like(batch["beside"])})
+    assert not np.allclose(made.in_label_units(blind).detach().numpy(), whole)
+    made.save(tmp_path)
+    again = Predictor.load(tmp_path, "cpu")
+    assert (again.predict(SMILES) == whole).all() and again.features.to_json() == features.to_json()
+
+
+def test_dropout_thins_a_fingerprint_and_nothing_else_beside() -> None:
+    features, rows = Features.fitted("both", SMILES, quick=True)
+    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5, features=features)
+    made.head.train().training, made.training = True, True  # the backbone stays as it is
+    torch.manual_seed(0)
+    seen = made.embed(made.encode(SMILES))[:, 128:].detach().numpy()
+    scaled, bits = seen[:, : features.descriptors], seen[:, features.descriptors :]
+    np.testing.assert_array_equal(scaled, rows[:, : features.descriptors])
+    on = rows[:, features.descriptors :] > 0
+    assert set(bits[on]) == {0.0, 2.0} and not bits[~on].any()
+
+
+def test_a_damaged_predictor_says_so(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path)
+    (tmp_path / "head.safetensors").write_bytes((tmp_path / "head.safetensors").read_bytes()[:40])
+    with pytest.raises(BadInput, match="no readable predictor"):
+        Predictor.load(tmp_path, "cpu")
+
+
+def test_the_head_depends_on_its_seed_and_on_nothing_else() -> None:
+    backbone = Untrained("molsway-tiny")()
+    torch.manual_seed(5)
+    one = Predictor(backbone, ["y"], ["regression"], seed=1).head[0].weight
+    torch.manual_seed(6)
+    two = Predictor(backbone, ["y"], ["regression"], seed=1).head[0].weight
+    other = Predictor(backbone, ["y"], ["regression"], seed=2).head[0].weight
+    assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_large_labels_that_hardly_differ_are_told_apart() -> None:
+    made = Predictor(Untrained("molsway-tiny")(), ["date"], ["regression"])
+    labels = np.array([[20230101.0], [20230102.0], [20230105.0]])
+    made.fit_scaler(labels)
+    expected = (labels - labels.mean()) / labels.std()
+    np.testing.assert_allclose(made.scaled(labels).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.in_label_units(made.scaled(labels)).numpy(), labels, atol=1e-3)
+    with pytest.raises(BadInput, match="smaller unit"):
+        made.fit_scaler(np.array([[1e-46], [3e-46]]))

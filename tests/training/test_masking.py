@@ -1,0 +1,44 @@
+"""What masked-language modelling hides."""
+
+import torch
+
+from core.training.masking import IGNORED, corrupt, guess_loss
+
+WORDS = torch.arange(4, 40)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.randint(4, 40, (200, 30), generator=torch.Generator().manual_seed(1))
+    ids[:, 0], ids[:, 20], ids[:, 21:] = 0, 1, 2
+    return ids, ids < 3
+
+
+def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
+    ids, special = batch()
+    corrupted, labels = corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(0))
+    hidden = labels != IGNORED
+    assert not (hidden & special).any() and torch.equal(corrupted[~hidden], ids[~hidden])
+    assert torch.equal(labels[hidden], ids[hidden])
+    share = hidden.sum() / (~special).sum()
+    assert 0.13 < share < 0.18
+    masked = (corrupted[hidden] == 3).float().mean()
+    kept = (corrupted[hidden] == ids[hidden]).float().mean()
+    assert not torch.isin(corrupted[hidden], torch.tensor([0, 1, 2])).any(), "an end or padding never stands in"
+    assert 0.74 < masked < 0.86 and 0.06 < kept < 0.17
+
+
+def test_every_molecule_has_something_to_guess() -> None:
+    ids, special = batch()
+    _, labels = corrupt(ids, special, 3, WORDS, 0.001, torch.Generator().manual_seed(0))
+    assert ((labels != IGNORED).sum(1) >= 1).all()
+
+
+def test_the_same_generator_hides_the_same() -> None:
+    ids, special = batch()
+    one, two = (corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
+
+
+def test_the_loss_counts_hidden_tokens_only() -> None:
+    logits, labels = torch.zeros(1, 4, 5), torch.tensor([[IGNORED, 2, IGNORED, IGNORED]])
+    assert torch.isclose(guess_loss(logits, labels), torch.log(torch.tensor(5.0)))

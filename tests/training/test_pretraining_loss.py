@@ -1,0 +1,163 @@
+"""What a backbone learns from: tokens, properties and labels, each against plain numpy, and all in one pass."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.engine.spec import BadInput
+from core.models.backbones import Untrained
+from core.training.masking import IGNORED, guess_loss
+from core.training.pretraining_loss import Objective
+
+SMILES = ["CCO", "c1ccccc1C(=O)N", "CC(C)CCl", "C#N", "OCC(N)C(=O)O", "CCCCCCCC", "c1ccncc1", "CS(=O)C"]
+NAN = float("nan")
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def made(**settings) -> tuple[Objective, torch.Tensor, torch.Tensor]:
+    """An objective over molsway-tiny, and the ids and mask of the eight molecules."""
+    body = Untrained("molsway-tiny")(mlm_head=True)
+    batch = body.batch(SMILES)
+    return Objective(body.model, body.tokenizer, **settings).eval(), batch["input_ids"], batch["attention_mask"]
+
+
+def targets(columns: int, seed: int = 0) -> torch.Tensor:
+    """Numbers (8, columns) with gaps."""
+    values = torch.randn(len(SMILES), columns, generator=seeded(seed))
+    return values.masked_fill(torch.rand(values.shape, generator=seeded(seed + 1)) < 0.3, NAN)
+
+
+def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
+    objective, ids, mask = made()
+    losses = objective(objective.hide(ids, mask, seeded()))
+    seen, guesses = objective.corrupted(ids, seeded())
+    whole = guess_loss(objective.model.mlm_logits(seen, mask), guesses)
+    assert torch.allclose(losses.masked, whole, rtol=1e-6) and torch.equal(losses.total, losses.masked)
+    gathered = torch.autograd.grad(losses.total, objective.model.LayerNorm.weight)[0]
+    torch.testing.assert_close(gathered, torch.autograd.grad(whole, objective.model.LayerNorm.weight)[0])
+
+
+def test_properties_are_squared_errors_of_the_known_cells_against_numpy() -> None:
+    objective, ids, mask = made(properties=5, masked=0.0, described=2.0)
+    wanted = targets(5)
+    losses = objective(objective.hide(ids, mask, seeded(), wanted))
+    with torch.no_grad():
+        pooled = objective.model.pool(objective.model(ids, mask), mask).numpy().astype(float)  # nothing is hidden
+    weight, bias = (value.detach().numpy().astype(float) for value in objective.property_head.parameters())
+    expected = np.nanmean((pooled @ weight.T + bias - wanted.numpy()) ** 2)
+    assert losses.described.item() == pytest.approx(expected, rel=1e-5) and losses.masked is None
+    assert losses.total.item() == pytest.approx(2 * expected, rel=1e-5)
+
+
+def test_a_head_begins_near_nought_and_the_same_for_the_same_seed() -> None:
+    (one, ids, mask), (two, *_), (three, *_) = made(properties=50), made(properties=50), made(properties=50, seed=1)
+    assert torch.equal(one.property_head.weight, two.property_head.weight)
+    assert not torch.equal(one.property_head.weight, three.property_head.weight)
+    assert one.property_head(one.model.pool(one.model(ids, mask), mask)).abs().max() < 0.5
+
+
+def test_labels_of_two_kinds_against_numpy() -> None:
+    objective, ids, mask = made(labels=("binary", "regression", "binary"), masked=0.0, measured=1.0)
+    wanted = targets(3)
+    wanted[:, [0, 2]] = torch.where(wanted[:, [0, 2]].isnan(), NAN, (wanted[:, [0, 2]] > 0).float())
+    losses = objective(objective.hide(ids, mask, seeded(), labels=wanted))
+    with torch.no_grad():
+        z = objective.label_head(objective.model.pool(objective.model(ids, mask), mask)).numpy().astype(float)
+    y = wanted.numpy()
+    chance = 1 / (1 + np.exp(-z))
+    cells = -(y * np.log(chance) + (1 - y) * np.log(1 - chance))
+    cells[:, 1] = (z[:, 1] - y[:, 1]) ** 2
+    assert losses.measured.item() == pytest.approx(np.nanmean(cells), rel=1e-5)
+    assert objective(objective.hide(ids, mask, seeded(), labels=torch.full_like(wanted, NAN))).total.item() == 0
+
+
+def test_a_gap_has_no_say_and_no_gradient() -> None:
+    objective, ids, mask = made(properties=4, labels=("binary", "regression"), measured=1.0)
+    wanted, labels = targets(4), targets(2, seed=5).clamp(0, 1)
+    wanted[:, 1], labels[:, 0] = NAN, NAN
+    first = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    first.total.backward()
+    kept = {name: weight.grad.clone() for name, weight in objective.named_parameters()}
+    assert all(grad.isfinite().all() for grad in kept.values())
+    assert not kept["property_head.weight"][1].any() and not kept["label_head.weight"][0].any()
+    objective.zero_grad()
+    with torch.no_grad():  # what would be said of an unknown cell may be anything
+        objective.property_head.bias[1] += 1000
+        objective.label_head.bias[0] -= 1000
+    second = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    second.total.backward()
+    assert torch.equal(first.total, second.total)
+    assert all(torch.equal(weight.grad, kept[name]) for name, weight in objective.named_parameters())
+
+
+def test_the_gradient_reaches_backbone_and_heads() -> None:
+    objective, ids, mask = made(properties=3, labels=("regression",), measured=0.5)
+    objective.train()
+    losses = objective(objective.hide(ids, mask, seeded(), targets(3), targets(1)))
+    losses.total.backward()
+    untouched = [n for n, weight in objective.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert not untouched
+    expected = losses.masked + losses.described + 0.5 * losses.measured
+    assert torch.allclose(losses.total, expected)
+
+
+def test_a_share_of_the_molecules_goes_in_whole() -> None:
+    objective, ids, _ = made(properties=2, share=0.5, whole=0.3)
+    many = ids[[0, 1, 2, 4, 5, 6, 7]].repeat(30, 1)
+    seen, guesses = objective.corrupted(many, seeded())
+    spared = (guesses == IGNORED).all(1)
+    assert spared.sum() in (62, 63, 64) and torch.equal(seen[spared], many[spared])  # 0.3 × 210, up or down by chance
+    every, all_guesses = objective.corrupted(many, seeded(), whole=0.0)
+    assert torch.equal(every[~spared], seen[~spared]) and torch.equal(all_guesses[~spared], guesses[~spared])
+    assert (all_guesses != IGNORED).any(1).all()
+    counts = [(objective.corrupted(ids[:1], seeded(n))[1] == IGNORED).all().item() for n in range(400)]
+    assert 0.2 < np.mean(counts) < 0.4  # right on average for a batch of one, too
+
+
+def test_without_a_head_nothing_is_spared() -> None:
+    objective, ids, _ = made(whole=0.9)
+    assert (objective.corrupted(ids, seeded())[1] != IGNORED).any(1).all()
+
+
+def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:
+    objective, ids, mask = made(properties=2, whole=1.0)
+    losses = objective(objective.hide(ids, mask, seeded(), targets(2)))
+    assert losses.masked.item() == 0 and losses.total == losses.described
+    losses.total.backward()
+
+
+def test_held_out_numbers_do_not_depend_on_what_else_is_learned() -> None:
+    (both, ids, mask), (tokens, *_), (properties, *_) = made(properties=4), made(), made(properties=4, masked=0.0)
+    wanted = targets(4)
+    found = both.held_out(ids, mask, seeded(), wanted)
+    assert torch.equal(found.masked, tokens.held_out(ids, mask, seeded()).masked)
+    assert torch.equal(found.described, properties.held_out(ids, mask, seeded(), wanted).described)
+    assert torch.equal(found.total, found.masked + found.described)
+
+
+def test_losses_are_float32_under_autocast() -> None:
+    objective, ids, mask = made(properties=3, labels=("binary", "regression"), measured=1.0)
+    wanted, labels = targets(3), targets(2).clamp(0, 1)
+    exact = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    rough.total.backward()
+    for one, other in zip(rough, exact, strict=True):
+        assert one.dtype == torch.float32 and torch.allclose(one, other, rtol=0.03)
+
+
+def test_what_cannot_be_learned_is_refused() -> None:
+    with pytest.raises(BadInput, match="nothing to learn: give `masked`"):
+        made(masked=0.0, properties=3, described=0.0)
+    with pytest.raises(BadInput, match="binary or regression, got 'ordinal'"):
+        made(labels=("ordinal",))
+    objective, ids, mask = made(masked=0.0, properties=3)
+    with pytest.raises(BadInput, match="give it `properties`"):
+        objective(objective.hide(ids, mask, seeded()))
+    body = Untrained("molsway-tiny")(mlm_head=False)
+    with pytest.raises(BadInput, match="no masked-LM head"):
+        Objective(body.model, body.tokenizer)
+    Objective(body.model, body.tokenizer, properties=3, masked=0.0)
