@@ -10,10 +10,10 @@ from core.engine.spec import BadInput, Spec
 def kinds(options: argparse.Namespace) -> Any:
     import core.experiments  # noqa: F401
     from core.experiments.finetune import STARTS
+    from core.influence.solvers import SOLVERS
     from core.models.baselines import LEARNERS
     from core.models.methods import METHODS
-    from core.samplers import SAMPLERS
-    from core.solvers import SOLVERS
+    from core.selection import SAMPLERS
 
     families = {"backbone": STARTS, "method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "learner": LEARNERS}
     found = {kind: {"yields": made.product.__name__, **_schema(made)} for kind, made in sorted(Spec.kinds.items())}

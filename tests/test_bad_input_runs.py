@@ -9,7 +9,7 @@ from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import FineTune, Influence, Join, Load, Part, Plant, Select, parts
 from core.models.backbones import Pretrained, Untrained
-from core.samplers import Top, Uniform
+from core.selection import Top, Uniform
 from tests.test_bad_input import Said, ask, check_refused, left
 
 

@@ -9,9 +9,9 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import Influence, Retrain, Verify, settled
+from core.influence.solvers import CG, Dual, Identity, LiSSA
 from core.models.backbones import Pretrained
 from core.models.methods import Full, Head
-from core.solvers import CG, Dual, Identity, LiSSA
 
 WRONG = 0.2  # of the pool's labels are another molecule's
 SUBSETS = 64

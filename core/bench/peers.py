@@ -48,7 +48,7 @@ def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
     from kronfluence.arguments import FactorArguments, ScoreArguments
     from kronfluence.task import Task
 
-    from core.view import flatten, target_gradient, unflatten
+    from core.influence.view import flatten, target_gradient, unflatten
 
     params, pool, target = case.seen.params, case.pool[0], case.target[0]
     layers = [name for name, module in case.predictor.named_modules() if isinstance(module, torch.nn.Linear)]

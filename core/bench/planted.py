@@ -15,7 +15,7 @@ from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Influence, Join, Select, Suspects, settled
 from core.models.backbones import Pretrained
-from core.samplers import Greedy, Top, Uniform
+from core.selection import Greedy, Top, Uniform
 
 RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
 COUNT = 100  # molecules that an arm keeps

@@ -62,7 +62,7 @@ def measured(backbone: Any, amounts: Amounts) -> dict[str, Any]:
     import torch
 
     from core.bench.trained import predicted, rates, trained
-    from core.directional import Slopes, choose_step, swept
+    from core.influence.directional import Slopes, choose_step, swept
 
     case = trained(backbone, amounts.train, amounts.target, amounts.pool, amounts.batch, amounts.steps)
     dot()
@@ -122,9 +122,9 @@ def measured(backbone: Any, amounts: Amounts) -> dict[str, Any]:
 
 def _solved(case: "Trained", tolerance: float) -> tuple["Tensor", float]:
     """The vector (d,) of a Gauss-Newton system damped as is the default, and the residual it leaves."""
-    from core.influence import Curvature
-    from core.solvers import CG
-    from core.view import target_gradient
+    from core.influence.curvature import Curvature
+    from core.influence.solvers import CG
+    from core.influence.view import target_gradient
 
     curvature = Curvature(case.seen, case.train)
     curvature.damping = curvature.trace(passes=4) / curvature.cells
@@ -136,7 +136,7 @@ def looped(case: "Trained", vector: "Tensor", count: int) -> "Tensor":
     """Scores (count,) of the pool's first molecules by a backward pass for each, without padding."""
     import torch
 
-    from core.view import leaves_of, losses, unflatten
+    from core.influence.view import leaves_of, losses, unflatten
 
     seen, direction, found = case.seen, unflatten(vector, case.seen.params), []
     for row in range(count):
@@ -151,7 +151,7 @@ def mapped(case: "Trained", vector: "Tensor", count: int, chunk: int) -> "Tensor
     """The same by vmap over gradients, of `chunk` molecules at once."""
     from torch.func import grad, vmap
 
-    from core.view import losses, unflatten
+    from core.influence.view import losses, unflatten
 
     seen, direction, (inputs, targets) = case.seen, unflatten(vector, case.seen.params), case.pool[0]
 

@@ -9,8 +9,8 @@ from core.engine.report import SILENT
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from core.influence import Curvature
-    from core.view import View
+    from core.influence.curvature import Curvature
+    from core.influence.view import View
 
 TRAIN, TARGET, POOL, WRONG = 400, 100, 200, 0.3
 WIDTH, HIDDEN, STEPS, RATE = 64, 32, 100, 3e-3
@@ -37,7 +37,7 @@ class Small(NamedTuple):
         """(p,) the rate at which the target loss changes as each molecule of the pool gains weight."""
         import torch
 
-        from core.view import unflatten
+        from core.influence.view import unflatten
 
         direction, given = unflatten(answer, self.seen.params), self.x[self.pool]
         outputs, slopes = torch.func.jvp(
@@ -52,8 +52,8 @@ def small(seed: int) -> Small:
 
     import torch
 
-    from core.influence import Curvature
-    from core.view import View, target_gradient
+    from core.influence.curvature import Curvature
+    from core.influence.view import View, target_gradient
 
     x, y = _table(seed)
     train, target, pool = np.split(np.arange(TRAIN + TARGET + POOL), [TRAIN, TRAIN + TARGET])
@@ -97,7 +97,7 @@ def _table(seed: int) -> tuple[Any, Any]:
 
     from core.chem import molecules as chem
     from core.experiments import Load
-    from core.last_layer import Standard
+    from core.influence.ridge import Standard
 
     table = Load("bundled:solubility").make(SILENT)
     generator = np.random.default_rng([seed, 8])

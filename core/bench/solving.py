@@ -22,11 +22,11 @@ def run() -> dict[str, Any]:
     not zero.
     """
     from core.bench.trained import rates, trained
-    from core.directional import Slopes
-    from core.influence import Curvature
+    from core.influence.curvature import Curvature
+    from core.influence.directional import Slopes
+    from core.influence.solvers import CG, Dual, Identity, LiSSA
+    from core.influence.view import target_gradient
     from core.models.backbones import Pretrained
-    from core.solvers import CG, Dual, Identity, LiSSA
-    from core.view import target_gradient
 
     case = trained(Pretrained("molsway-mini"), TRAIN, TARGET, POOL, BATCH, STEPS)
     seen, gradient = case.seen, target_gradient(case.seen, case.target)
@@ -65,7 +65,7 @@ def run() -> dict[str, Any]:
 def _small() -> dict[str, Any]:
     """Beside the dense answer; of five seeds of mini-batches LiSSA's worst."""
     from core.bench.small import small
-    from core.solvers import CG, Dual, Exact, Identity, LiSSA
+    from core.influence.solvers import CG, Dual, Exact, Identity, LiSSA
 
     case = small(0)
     curvature, gradient = case.curvature, case.gradient
@@ -92,9 +92,9 @@ def _head(case: Any) -> dict[str, Any]:
     """The head alone, of as many molecules as a table has: features of the pool's with noise, labels with them."""
     import torch
 
-    from core.influence import Curvature
-    from core.solvers import Dual
-    from core.view import target_gradient, view
+    from core.influence.curvature import Curvature
+    from core.influence.solvers import Dual
+    from core.influence.view import target_gradient, view
 
     seen, generator = view(case.predictor, "head"), torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -72,11 +72,11 @@ def products() -> dict[str, float]:
     """Gradients that a product with each curvature takes, `molsway-mini`, 64 molecules."""
     import torch
 
-    from core.influence import Curvature
+    from core.influence.curvature import Curvature
+    from core.influence.view import target_gradient, used, view
     from core.models.backbones import Untrained
     from core.models.devices import best_device
     from core.models.predictor import Predictor
-    from core.view import target_gradient, used, view
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
     smiles = molecules(64)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.influence.view import Batches, View
     from core.models.predictor import Predictor
-    from core.view import Batches, View
 
 RATE = 1e-4  # of a short training: a curvature is of a model that has learned something
 
@@ -33,9 +33,9 @@ def trained(backbone: Any, train: int, target: int, pool: int, batch: int, steps
 
     from core.bench.speed import molecules
     from core.chem import descriptors
+    from core.influence.view import used, view
     from core.models.devices import best_device
     from core.models.predictor import Predictor
-    from core.view import used, view
 
     smiles = molecules(train + target + pool)
     place = descriptors.names().index("MolLogP")
@@ -69,7 +69,7 @@ def rates(seen: "View", slopes: Any, batches: "Batches", bases: "list[Tensor] | 
     """
     import torch
 
-    from core.view import bends
+    from core.influence.view import bends
 
     found = []
     for (inputs, targets), outputs in zip(batches, bases or predicted(seen, batches), strict=True):

@@ -34,9 +34,9 @@ def _one(seed: int) -> dict[str, dict[str, float]]:
     import torch
 
     from core.bench.small import POOL, RATE, STEPS, TARGET, TRAIN, small
-    from core.solvers import CG, Dual, Exact, Identity, LiSSA
-    from core.tangent import Part, Tangent
-    from core.verification import datamodelling, halves, retrained
+    from core.influence.lds import datamodelling, halves, retrained
+    from core.influence.linearized import Part, Tangent
+    from core.influence.solvers import CG, Dual, Exact, Identity, LiSSA
 
     case = small(seed)
     network, x, y, train, target, pool = case.network, case.x, case.y, case.train, case.target, case.pool

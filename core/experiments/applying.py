@@ -79,7 +79,7 @@ def score_file(
     The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row. Of scores that
     are the mean of several fits', all are means, and `delta_loss_sd` is the standard deviation over the fits.
     """
-    from core.experiments.scoring import check_labels, scorer
+    from core.influence.scoring import check_labels, scorer
 
     members = getattr(spec, "members", (spec,))
     known = [(store.get(one), store.get(one.fit)) for one in members]

@@ -9,20 +9,20 @@ from pydantic import Field, field_validator
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
-from core.experiments.certainty import leave_one_out, linear, stability, whole_steps
-from core.experiments.scope import check_gradient, moved
-from core.experiments.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
-from core.experiments.system import NEIGHBOURS, solved, split
+from core.influence.diagnostics import leave_one_out, linear, stability, whole_steps
+from core.influence.linear_system import NEIGHBOURS, solved, split
+from core.influence.linearized import Part
+from core.influence.scope import check_gradient, moved
+from core.influence.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
+from core.influence.solvers import SOLVERS, Auto
 from core.results.fit import Fit
 from core.results.scores import CONVENTION, Scores, detection, unit_factor, unit_words
-from core.solvers import SOLVERS, Auto
-from core.tangent import Part
 from core.training.checks import unreadable
 
 if TYPE_CHECKING:
-    from core.directional import Step
+    from core.influence.directional import Step
+    from core.influence.view import View
     from core.models.predictor import Predictor
-    from core.view import View
 
 __all__ = ["Influence", "score_table", "scorer"]
 
@@ -90,9 +90,9 @@ class Influence(Spec[Scores]):
         check_use(train.tasks, train, pool, target)
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
-        from core.directional import Slopes, choose_step
+        from core.influence.directional import Slopes, choose_step
+        from core.influence.view import view
         from core.models.predictor import Predictor
-        from core.view import view
 
         began = time.monotonic()
         train, digest = fit.table("train"), pool.digest

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from core.choice import Way, landscape
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
 from core.results.embedding_map import Mapped
+from core.selection.summary import Way, landscape
 
 
 @settings

@@ -10,8 +10,8 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.certainty import BEST, overlap
 from core.experiments.influence import Influence
+from core.influence.diagnostics import BEST, overlap
 from core.results.fit import Fit
 from core.results.scores import Scores, detection
 from core.stats.metrics import spearman

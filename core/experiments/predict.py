@@ -15,7 +15,7 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.applying import predictions
 from core.experiments.load import Load
 from core.experiments.molecules import Molecules
-from core.experiments.scoring import check_labels
+from core.influence.scoring import check_labels
 from core.models.ensemble import load
 from core.results.calibration import Calibration
 from core.results.fit import PARTS, Fit, score_card

@@ -11,11 +11,11 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.join import joined
-from core.experiments.scope import check_gradient
+from core.influence.lds import Retrained, halves
+from core.influence.scope import check_gradient
 from core.results.fit import Fit
 from core.stats.metrics import CLIP
 from core.stats.temperature import entropies, temperatures
-from core.verification import Retrained, halves
 
 REPORTED = 8  # molecules of the test part that a retraining goes through the motions with
 STALE = 1  # raised when what a training leaves in the scratch folder changes

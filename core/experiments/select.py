@@ -9,7 +9,7 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, as_json, settings
 from core.results.scores import Scores
-from core.samplers import SAMPLERS, Uniform
+from core.selection import SAMPLERS, Uniform
 
 
 @settings

@@ -13,16 +13,16 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.baseline import Baseline
 from core.experiments.influence import Influence
 from core.experiments.join import Join
-from core.experiments.scope import check_gradient
 from core.experiments.select import Select
 from core.experiments.study_pool import StudyPool
+from core.influence.scope import check_gradient
+from core.influence.solvers import SOLVERS, Auto
 from core.models.baselines import LEARNERS, SupportVectors, named
 from core.models.random_weights import check_read, random_weights
 from core.results.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
 from core.results.fit import PARTS, Fit
 from core.results.scores import Scores
-from core.samplers import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
-from core.solvers import SOLVERS, Auto
+from core.selection import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
 
 Arm = Literal[
     *("none", "all", "random", "top", "bottom", "greedy", "greedy by slopes"),

@@ -9,16 +9,16 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.certainty import leave_one_out
-from core.experiments.scope import check_gradient, moved
-from core.experiments.scoring import scored_rows
-from core.experiments.system import solved
+from core.influence.diagnostics import leave_one_out
+from core.influence.linear_system import solved
+from core.influence.scope import check_gradient, moved
+from core.influence.scoring import scored_rows
+from core.influence.solvers import SOLVERS, Auto, Dual
 from core.models.baseline import out_of_fold
 from core.models.baselines import LEARNERS, SupportVectors, named
 from core.results.fit import Fit
 from core.results.label_errors import Suspicion, ask, found
 from core.results.scores import unit_factor, unit_words
-from core.solvers import SOLVERS, Auto, Dual
 
 FOLDS = 10  # of the second opinion
 
@@ -72,9 +72,9 @@ class Suspects(Spec[Suspicion]):
         return f"labels that look wrong to {self.fit.title}"
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
-        from core.directional import Slopes, choose_step
+        from core.influence.directional import Slopes, choose_step
+        from core.influence.view import view
         from core.models.predictor import Predictor
-        from core.view import view
 
         began = time.monotonic()
         learned = fit.table("train")

@@ -11,9 +11,9 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence import Influence
 from core.experiments.mean_influence import MeanInfluence
 from core.experiments.retrain import Retrain
+from core.influence.lds import Retrained, Verification, datamodelling
+from core.influence.linearized import tangent_of
 from core.results.scores import Scores
-from core.tangent import tangent_of
-from core.verification import Retrained, Verification, datamodelling
 
 
 @settings

@@ -32,9 +32,9 @@ class Scores:
     `table`: a row a molecule in pool order: smiles, label, prediction, residual, slope (label units; with several tasks
     `label:<task>` and so on), influence, delta_loss, benefit, and planted where the pool has it. A molecule without
     a label has NaN scores. Where pairs are known also `delta_loss_low` and `_high`, `whole_step`, `_low` and `_high`,
-    and, whatever its label, `leverage` and `information` (see `core.tangent`).
+    and, whatever its label, `leverage` and `information` (see `core.influence.linearized`).
     `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
-    scaled labels, of train, target and pool (see `core.last_layer`); empty for a very large pool.
+    scaled labels, of train, target and pool (see `core.influence.ridge`); empty for a very large pool.
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
     loss if one is taken out) and, where the dual told them, `leverage` and `leave_one_out` (residual of the model
     without the molecule, by its leverage). `target`: smiles, label, prediction, residual of the target's.

@@ -5,12 +5,12 @@ import pandas as pd
 import streamlit as st
 
 from core.chem.molecules import as_sdf
-from core.choice import overlap, spreads, told
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.experiments import Landscape, Select
 from core.figures import base as figures
 from core.figures import selection as choice_figures
+from core.selection.summary import overlap, spreads, told
 from core.stats.formatting import number
 from pages.parts.job_panel import job_panel
 from pages.parts.molecules import pages_of_cards

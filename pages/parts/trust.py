@@ -8,12 +8,12 @@ import streamlit as st
 
 from core.experiments import Influence, Select
 from core.figures import base as figures
+from core.influence.linearized import on_each
+from core.influence.solvers import Auto
 from core.results.scores import Scores
-from core.samplers import Top
-from core.solvers import Auto
+from core.selection import Top
 from core.stats.formatting import number
 from core.stats.metrics import spearman
-from core.tangent import on_each
 from pages.parts.molecules import cards
 from pages.parts.runs import Run, go, readable, runs
 from pages.parts.service import product, submit

@@ -5,8 +5,8 @@ import streamlit as st
 
 from core.experiments import Influence, MeanInfluence, Verify
 from core.figures import base as figures
+from core.influence.lds import Verification
 from core.results.comparison import Comparison
-from core.verification import Verification
 from pages.parts.job_panel import job_panel
 from pages.parts.runs import Run, readable, runs
 from pages.parts.service import entry_of, product, submit

@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.engine.spec import BadInput
 from core.experiments import Influence, MeanInfluence, beside_parts
+from core.influence.solvers import Identity
 from core.results.fit import Fit
 from core.results.scores import Scores
-from core.solvers import Identity
 from pages.parts.findings import audited
 from pages.parts.runs import go, pick, runs, show
 from pages.parts.scores_result import scores_result

@@ -8,7 +8,7 @@ import torch
 
 from core.bench import peers, scoring
 from core.bench.trained import Trained, rates, trained
-from core.directional import Slopes
+from core.influence.directional import Slopes
 from core.models.backbones import Untrained
 
 FEW = scoring.Amounts(

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from core import directional, view
 from core.data.dataset import Dataset
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
@@ -15,14 +14,15 @@ from core.experiments.finetune import FineTune
 from core.experiments.influence import Influence, score_table
 from core.experiments.load import Load
 from core.experiments.part import parts
-from core.influence import Curvature
+from core.influence import directional, view
+from core.influence.curvature import Curvature
+from core.influence.solvers import CG, SOLVERS, Dual, Exact, LiSSA
+from core.influence.solvers.solution import NotSolved
 from core.models import backbones
 from core.models.predictor import Predictor
 from core.results.fit import PARTS, Fit, tabulate
 from core.results.scores import Scores
-from core.samplers import Greedy, Informative, Top
-from core.solvers import CG, SOLVERS, Dual, Exact, LiSSA
-from core.solvers.solution import NotSolved
+from core.selection import Greedy, Informative, Top
 from core.stats.temperature import temperatures
 from tests.stand_in import load_letters, small_predictor, trained
 

@@ -14,8 +14,8 @@ from core.engine.spec import BadInput, read_json
 from core.engine.store import Store
 from core.experiments import Influence, MeanInfluence, Select, Verify, settled
 from core.experiments.mean_influence import agreement, both_chances
-from core.samplers import Greedy, Top
-from core.solvers import CG, Dual
+from core.influence.solvers import CG, Dual
+from core.selection import Greedy, Top
 from tests.experiments.test_verify import scoring
 
 

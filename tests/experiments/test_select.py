@@ -15,7 +15,7 @@ from core.experiments.load import Load
 from core.experiments.part import parts
 from core.experiments.select import Select
 from core.results.scores import Scores
-from core.samplers import SAMPLERS, Top, Uniform
+from core.selection import SAMPLERS, Top, Uniform
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 SCORES = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID)

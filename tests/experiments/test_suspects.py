@@ -11,11 +11,11 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_json
 from core.experiments import FineTune, Load, Suspects, parts
+from core.influence.solvers import CG, Dual
 from core.models import backbones
 from core.models.baseline import out_of_fold
 from core.models.baselines import RandomForest
 from core.results.label_errors import Suspicion, ask, found, root_mean_square
-from core.solvers import CG, Dual
 from tests.experiments.test_influence import fitted, tables
 from tests.stand_in import load_letters
 

@@ -14,9 +14,9 @@ from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
 from core.experiments.finetune import FineTune as Recipe
 from core.experiments.retrain import loss
+from core.influence.solvers import Identity
 from core.models.backbones import Untrained
 from core.models.methods import Head
-from core.solvers import Identity
 
 
 def scoring(table: Path, **changes: Any) -> Influence:

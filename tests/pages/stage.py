@@ -24,14 +24,14 @@ from core.experiments import (
     preset,
     settled,
 )
-from core.experiments.certainty import whole_steps
 from core.experiments.verify import verdict as told
+from core.influence.diagnostics import whole_steps
+from core.influence.lds import Verification, datamodelling
 from core.models.baselines import RandomForest, SupportVectors
 from core.models.methods import IA3, OFT, Full, Head, LoRA
 from core.results.comparison import Comparison, differences, spread_of, verdict
 from core.results.fit import PARTS, Fit, judged, score_card, tabulate
 from core.results.scores import Scores, detection, score_columns
-from core.verification import Verification, datamodelling
 
 TABLE = Load("bundled:solubility", limit=240)
 TRAIN, VALID, TEST, POOL = parts(TABLE, by="random", seed=0, train=100, valid=40, pool=60, test=None)

@@ -15,10 +15,10 @@ from core.engine.report import Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
+from core.influence.solvers import CG, Auto, Identity
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.label_errors import Suspicion, ask
-from core.samplers import Top
-from core.solvers import CG, Auto, Identity
+from core.selection import Top
 from core.stats.formatting import bounds, noise_of, number
 from pages.parts.runs import open_run
 from pages.parts.words import key_metric, plain, signed

@@ -8,7 +8,7 @@ from core.engine.make import make
 from core.engine.report import SILENT
 from core.engine.store import Store
 from core.experiments import FineTune, Join, Landscape, Select
-from core.samplers import MaxMin, Top, Uniform
+from core.selection import MaxMin, Top, Uniform
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.func import jacrev
 
-from core.directional import Slopes
-from core.influence import Curvature
+from core.influence.curvature import Curvature
+from core.influence.directional import Slopes
+from core.influence.view import flatten, unflatten, used, view
 from core.models.backbones.molformer.untrained import Fresh
 from core.models.backbones.molformer.vocabulary import FIXED
 from core.models.method_check import put_to_work
 from core.models.methods import METHODS, DoRA, FourierFT
 from core.models.predictor import Predictor
-from core.view import flatten, unflatten, used, view
 
 LOOSE = {
     FourierFT: 0.1,  # float32 within: a small step drowns in rounding

@@ -13,12 +13,12 @@ from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, Load, Study, Tune, parts, settled
+from core.influence.solvers import CG, Dual, Exact
 from core.models import backbones, export
 from core.models.backbones import Gnn, Pretrained, Untrained
 from core.models.method_check import put_to_work
 from core.models.methods import OFT, BitFit, DoRA, FourierFT, Full, Head, LastLayers, LayerNorms, LoRA, MiSS, VeRA
 from core.models.predictor import Predictor
-from core.solvers import CG, Dual, Exact
 
 SMILES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)Nc1ccc(O)cc1"]
 SMALL = Gnn(width=12, depth=2, walk=6, eigenvectors=4)

@@ -1,0 +1,11 @@
+"""Solvers: ways to solve (curvature) x = vector, knowing the curvature only by `curvature @ v`."""
+
+from core.engine.spec import Family
+from core.influence.solvers.auto import Auto
+from core.influence.solvers.cg import CG
+from core.influence.solvers.dual import Dual
+from core.influence.solvers.exact import Exact
+from core.influence.solvers.gradient_similarity import Identity
+from core.influence.solvers.lissa import LiSSA
+
+SOLVERS = Family("solver", Auto, Dual, CG, LiSSA, Exact, Identity)

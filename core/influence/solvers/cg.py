@@ -1,0 +1,110 @@
+"""Conjugate gradients."""
+
+import math
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
+from core.influence.solvers.preconditioner import preconditioner
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+@settings
+class CG:
+    """Conjugate gradients: exact in few steps, stopped by the true residual; the default.
+
+    One product with the whole curvature a step (Hestenes & Stiefel, 1952, doi:10.6028/jres.049.044). The residual of
+    the recursion drifts from the true one in float32, so it is recomputed before the solver calls itself converged,
+    and the recursion restarts from it if it was wrong; so too once it falls below rounding, where going on would end
+    in 0/0. Raises `NotSolved` on negative curvature.
+    """
+
+    kind: ClassVar[str] = "cg"
+
+    tolerance: float = Field(
+        default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 does for ranking"
+    )
+    steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature at most")
+    preconditioner: int = Field(
+        default=0, ge=0, le=8192, description="training cells whose own curvature is inverted first; 0: none"
+    )
+
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        import torch
+
+        began, size = time.monotonic(), checked(vector)
+        enough = max(self.tolerance, torch.finfo(vector.dtype).eps)
+        x, r, warnings = vector * 0, vector.clone(), []
+        share = 0.2 if self.preconditioner else 0.0
+        near, told = self._near(curvature, report.part(0, share)), report.part(share, 1)
+        p = near(r).clone()
+        rho = float(r @ p)
+        best, best_residual, true, last_restart = x, math.inf, None, math.inf
+        history = [(0, 1.0)]
+        products = step = 0
+        while products < self.steps:
+            bent = curvature @ p
+            products += 1
+            bend = float(p @ bent)
+            if not math.isfinite(bend):
+                warnings.append(
+                    f"a product with the curvature was not finite at step {step + 1}; the best answer was kept"
+                )
+                break
+            if bend <= 0:
+                raise indefinite(
+                    curvature, vector, f"conjugate gradients met {bend / float(p @ p):.4g} at step {step + 1}"
+                )
+            step += 1
+            x = x + (rho / bend) * p
+            r = r - (rho / bend) * bent
+            now = float(r.norm()) / size
+            history.append((step, now))
+            if now < best_residual:
+                best, best_residual, true = x, now, None
+            told(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
+            if now <= enough:
+                r = vector - curvature @ x
+                products += 1
+                true = best_residual = float(r.norm()) / size
+                best, history[-1] = x, (step, true)
+                if true <= self.tolerance:
+                    break
+                if true >= 0.9 * last_restart:
+                    warnings.append(f"rounding keeps the residual at {true:.2g}; a looser `tolerance` would stop here")
+                    break
+                last_restart, p = true, near(r).clone()
+                rho = float(r @ p)
+                continue
+            z = near(r)
+            new = float(r @ z)
+            p, rho = z + (new / rho) * p, new
+        if true is None:
+            true = float((vector - curvature @ best).norm()) / size
+        if not math.isfinite(true) or not math.isfinite(best_residual):
+            raise NotSolved("the curvature gives numbers that are not finite; look for NaN weights, or raise `damping`")
+        converged = true <= self.tolerance
+        if not converged:
+            warnings.append(
+                f"stopped after {step} steps at residual {true:.2g}, above the tolerance {self.tolerance:g}; "
+                "raise `steps` or `damping`"
+            )
+        return Solution(best, true, step, time.monotonic() - began, converged, history, tuple(warnings))
+
+    def _near(self, curvature: Matrix, report: Report) -> "Callable[[Tensor], Tensor]":
+        """r → something near (curvature)⁻¹ r, or r itself."""
+        if not self.preconditioner:
+            return lambda r: r
+        return preconditioner(curvature, self.preconditioner, report)
+
+    def _done(self, residual: float, step: int) -> float:
+        """Share of the way: in digits of the residual or in steps, whichever is further."""
+        return max(step / self.steps, min(1.0, math.log(max(residual, 1e-30)) / math.log(self.tolerance)))

@@ -1,0 +1,79 @@
+"""The dense matrix, and its eigenvalues."""
+
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, bent, checked, residual_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOLD = 16  # products between two words on how far it is
+
+
+@settings
+class Exact:
+    """The whole matrix, a product for each weight, and its eigenvalues: nothing is left out, for few weights.
+
+    What the other solvers are measured against: they know the curvature by products alone, this one by all of them.
+    For the last layer it takes seconds. Raises `NotSolved` where the matrix bends downwards anywhere.
+    """
+
+    kind: ClassVar[str] = "exact"
+
+    most: int = Field(
+        default=4096, ge=1, le=32_768, description="weights at most: one product each, 8 bytes for each pair"
+    )
+    tolerance: float = Field(
+        default=1e-3, gt=0, lt=1, description="relative residual up to which rounding lets the answer count"
+    )
+
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        import torch
+
+        began, d = time.monotonic(), vector.numel()
+        checked(vector)
+        if d > self.most:
+            raise NotSolved(
+                f"{d:,} weights are thought to move, and the exact solver takes {self.most:,} at most; choose the "
+                "scope “last layer”, another solver, or raise `most`"
+            )
+        matrix = torch.empty(d, d, dtype=torch.float64)
+        for column in range(d):
+            unit = torch.zeros_like(vector)
+            unit[column] = 1
+            matrix[column] = (curvature @ unit).double().cpu()
+            if column % TOLD == 0:
+                report(0.95 * column / d, f"column {column:,} of {d:,} of the curvature", step=column)
+        if not torch.isfinite(matrix).all():
+            raise NotSolved("the curvature gives numbers that are not finite; look for NaN weights, or raise `damping`")
+        values, basis = torch.linalg.eigh((matrix + matrix.T) / 2)
+        lowest, highest = float(values[0]), float(values[-1])
+        if lowest <= 0:
+            raise bent(lowest, highest, "of the whole matrix")
+        along = basis.T @ vector.double().cpu()
+
+        def at(more: float) -> "Tensor":
+            return (basis @ (along / (values + more))).to(vector)
+
+        answer = at(0.0)
+        residual = residual_of(curvature, answer, vector)
+        report(1.0, f"solved, residual {residual:.2g}", step=d, residual=residual)
+        converged = residual <= self.tolerance
+        warnings = () if converged else (f"rounding leaves a residual of {residual:.2g}; raise `damping`",)
+        numbers = {"lowest": lowest, "highest": highest}
+        return Solution(
+            answer,
+            residual,
+            d,
+            time.monotonic() - began,
+            converged,
+            [(0, 1.0), (d, residual)],
+            warnings,
+            numbers,
+            again=lambda damping: at(damping - curvature.damping),
+        )

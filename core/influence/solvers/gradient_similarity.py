@@ -1,0 +1,53 @@
+"""No curvature: the similarity of gradients."""
+
+import math
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@settings
+class Identity:
+    """The gradient itself, times the one number that leaves the smallest error: no influence function, a control.
+
+    Scores become products of two gradients (the gradient similarity of TracIn's last checkpoint; Pruthi et al. 2020,
+    arXiv 2002.08484), whose order no damping changes. The number is vᵀv / vᵀCv, as in the first step of conjugate
+    gradients; the residual says how much of the curvature is left out.
+    """
+
+    kind: ClassVar[str] = "identity"
+
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        began = time.monotonic()
+        size = checked(vector)
+        product = curvature @ vector
+        bend = float(vector @ product)
+        if not math.isfinite(bend):
+            raise NotSolved("a product with the curvature is not finite; look for NaN weights, or raise `damping`")
+        if bend <= 0:
+            raise NotSolved(
+                f"the curvature along the gradient of the target loss is {bend:.4g}; use the Gauss-Newton curvature, "
+                "or raise `damping`"
+            )
+        step = size**2 / bend
+        residual = float((vector - step * product).norm()) / size
+        report(1.0, f"gradient similarity, residual {residual:.2g}", step=1, residual=residual)
+        return Solution(
+            step * vector,
+            residual,
+            1,
+            time.monotonic() - began,
+            False,
+            [(0, 1.0), (1, residual)],
+            (
+                f"gradient similarity: no curvature was undone (residual {residual:.2g}), so these are not changes of "
+                "the loss to be expected; take dual or cg",
+            ),
+            {"factor": step},
+        )

@@ -1,0 +1,169 @@
+"""LiSSA: a Neumann series over mini-batches."""
+
+import math
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from core.engine.report import SILENT, Report
+from core.engine.spec import settings
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite, residual_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+BATCHES, POWERS, RESTARTS = 8, 8, 3
+
+
+class _Diverged(Exception):
+    pass
+
+
+@settings
+class LiSSA:
+    """Linear-time stochastic second-order algorithm: one mini-batch a step, as Koh and Liang used it.
+
+    h ← v + h − C_batch h / scale, answer h / scale (Agarwal, Bullins & Hazan, 2017, arXiv:1602.03943). The damping is
+    absolute and inside C, so the answer tends to (C)⁻¹ v whatever the scale; it takes about
+    scale / damping · ln(1/error) steps. Cut short it damps the flat directions more than the damping says. Departures
+    from the paper: the last half of the iterates is averaged where that leaves the smaller residual, a series that
+    grows is started again with twice the scale, and the residual is that of the whole curvature.
+    """
+
+    kind: ClassVar[str] = "lissa"
+
+    depth: int = Field(default=1000, ge=1, le=1_000_000, description="steps at most, one mini-batch each")
+    scale: float | None = Field(
+        default=None,
+        gt=0,
+        description="divides the curvature; empty: 1.1 × the top eigenvalue of the worst mini-batch",
+    )
+    tolerance: float = Field(default=2e-2, gt=0, lt=1, description="relative residual at which to stop")
+    average: bool = Field(default=True, description="average the last half of the steps where that is better")
+    repeats: int = Field(default=2, ge=1, le=64, description="independent series, averaged; two give a standard error")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the mini-batches")
+
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+        import torch
+
+        began, warnings = time.monotonic(), []
+        checked(vector)
+        generator = torch.Generator().manual_seed(self.seed)
+        scale = self.scale or worst_scale(curvature, vector, generator, report.part(0, 0.05))
+        for attempt in range(RESTARTS + 1):
+            try:
+                answers, length, averaged, history = self._all(
+                    curvature, vector, scale, generator, report.part(0.05, 1)
+                )
+                break
+            except _Diverged as trouble:
+                if attempt == RESTARTS:
+                    raise indefinite(curvature, vector, f"the series grew at scale {scale:.4g}, {trouble}") from None
+                warnings.append(f"the series grew at scale {scale:.4g} ({trouble}); started again with twice the scale")
+                scale *= 2
+        stacked = torch.stack(answers)
+        answer = stacked.mean(0)
+        residual = residual_of(curvature, answer, vector)
+        numbers = {"scale": scale, "averaged": averaged}
+        if len(answers) > 1:
+            spread = float(((stacked - answer) ** 2).sum() / (len(answers) - 1) / len(answers)) ** 0.5
+            numbers["standard_error"] = spread / float(answer.norm())
+        if not math.isfinite(residual):
+            raise NotSolved("the answer is not finite; raise `damping`")
+        if residual > self.tolerance:
+            warnings.append(
+                f"residual {residual:.2g} after {length} steps, above the tolerance {self.tolerance:g}: directions of "
+                "little curvature are damped more than `damping` says; raise `depth` or `damping`, or use cg"
+            )
+        return Solution(
+            answer,
+            residual,
+            length * len(answers),
+            time.monotonic() - began,
+            residual <= self.tolerance,
+            [*history, (length, residual)],
+            tuple(warnings),
+            numbers,
+        )
+
+    def _all(
+        self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
+    ) -> tuple[list["Tensor"], int, bool, list[tuple[int, float]]]:
+        """Every series; the first decides how long they are and whether they are averaged."""
+        share = 0.9 if self.repeats > 1 else 1.0
+        first, length, averaged, history = self._first(curvature, vector, scale, generator, report.part(0, share))
+        answers = [first]
+        for repeat in range(2, self.repeats + 1):
+            part = report.part(share, share + 0.1 * (repeat - 1) / (self.repeats - 1), repeat=repeat)
+            h, mean = self._walk(curvature, vector, vector, scale, generator, 0, length, part)
+            answers.append((mean if averaged else h) / scale)
+        return answers, length, averaged, history
+
+    def _first(
+        self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
+    ) -> tuple["Tensor", int, bool, list[tuple[int, float]]]:
+        """The first series, looked at after a quarter, a half and all of it."""
+        h, at, history = vector, 0, [(0, 1.0)]
+        for stop in sorted({max(1, self.depth // 4), max(1, self.depth // 2), self.depth}):
+            h, mean = self._walk(curvature, vector, h, scale, generator, at, stop, report)
+            at = stop
+            found = [(residual_of(curvature, h / scale, vector), False, h / scale)] if not self.average else []
+            if self.average:
+                found.append((residual_of(curvature, mean / scale, vector), True, mean / scale))
+                if stop == self.depth and found[0][0] > self.tolerance:
+                    found.append((residual_of(curvature, h / scale, vector), False, h / scale))
+            if not all(math.isfinite(residual) for residual, _, _ in found):
+                raise _Diverged(f"not finite by step {at}")
+            residual, averaged, answer = min(found, key=lambda entry: entry[0])
+            history.append((at, residual))
+            report(at / self.depth, f"solving, step {at}, residual {residual:.2g}", step=at, residual=residual)
+            if residual <= self.tolerance:
+                break
+        return answer, at, averaged, history
+
+    def _walk(
+        self,
+        curvature: Matrix,
+        vector: "Tensor",
+        h: "Tensor",
+        scale: float,
+        generator: "torch.Generator",
+        start: int,
+        stop: int,
+        report: Report,
+    ) -> tuple["Tensor", "Tensor"]:
+        """Steps `start` … `stop`; the last iterate and the mean of the later half of those up to `stop`."""
+        size, total, count = float(vector.norm()), vector * 0, 0
+        for step in range(start + 1, stop + 1):
+            h = vector + h - (curvature.sample(generator) @ h) / scale
+            if step > stop // 2:
+                total, count = total + h, count + 1
+            if step % 10 == 0 or step == stop:
+                grown = float(h.norm()) / size
+                if not grown < 1.5 * (step + 1):  # with 0 ≤ C_batch ≤ scale every step adds ‖v‖ at most
+                    raise _Diverged(f"{grown:.3g} times the gradient at step {step}")
+                report(step / self.depth, f"solving, step {step}", step=step, size=grown)
+        return h, total / max(count, 1)
+
+
+def worst_scale(curvature: Matrix, vector: "Tensor", generator: "torch.Generator", report: Report = SILENT) -> float:
+    """1.1 × the largest |eigenvalue| among several mini-batches, by power iteration.
+
+    That of the whole curvature would not be safe: the worst mini-batch had up to three times as much.
+    """
+    import torch
+
+    worst = 0.0
+    for batch in range(BATCHES):
+        part = curvature.sample(generator)
+        q = torch.randn(vector.shape, generator=generator, dtype=torch.float64).to(vector)
+        for _ in range(POWERS):
+            q = part @ (q / q.norm())
+            report(batch / BATCHES, "finding the scale", scale=1.1 * worst)
+        if not (largest := float(q.norm())) <= worst:  # so that NaN stays
+            worst = largest
+    if not math.isfinite(worst) or worst == 0:
+        raise NotSolved(f"the largest eigenvalue of a mini-batch came out as {worst}; the predictor does not react")
+    return 1.1 * worst

@@ -1,0 +1,135 @@
+"""What a solver hands back, and what its members share: the true residual and the ends of the spectrum."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from core.engine.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+    from core.influence.solvers.gram_spectrum import Spectrum
+
+
+class NotSolved(ArithmeticError):
+    """The system could not be solved; the message gives the numbers and what to try."""
+
+
+class Matrix(Protocol):
+    """A symmetric matrix (d, d) known by its products.
+
+    `sample` gives a mini-batch estimate of it (LiSSA alone asks), `part` one of some of its cells (a preconditioner),
+    `rows` what it is made of (the dual and the preconditioner, which also ask for its `damping`, and whoever chooses
+    the dual for its `cells`).
+    """
+
+    def __matmul__(self, vector: "Tensor") -> "Tensor": ...
+
+    def sample(self, generator: "torch.Generator") -> "Matrix": ...
+
+    def part(self, cells: int) -> "Matrix": ...
+
+    def rows(self) -> "Rows": ...
+
+
+class Rows(Protocol):
+    """A (cells, d) of a curvature AᵀA + λI: its products, and the Gram matrix of A and of rows beside it."""
+
+    def __len__(self) -> int: ...
+
+    def times(self, vector: "Tensor") -> "Tensor": ...
+
+    def pulled(self, weights: "Tensor") -> "Tensor": ...
+
+    def gram(self, report: Report) -> "Tensor": ...
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The answer and how it went.
+
+    `answer` (d,); `residual` = ‖v − C answer‖ / ‖v‖, recomputed with the whole curvature, not read off a recursion;
+    `history`: (step, residual) as the solver saw it; `numbers`: what the solver found, such as LiSSA's `scale`.
+    `again(damping)`: the answer (d,) at another damping, where that costs next to nothing; `spectrum`: what the dual
+    knows of single cells.
+    """
+
+    answer: "Tensor"
+    residual: float
+    steps: int
+    seconds: float
+    converged: bool
+    history: list[tuple[int, float]]
+    warnings: tuple[str, ...] = ()
+    numbers: dict[str, Any] = field(default_factory=dict)
+    again: "Callable[[float], Tensor] | None" = None
+    spectrum: "Spectrum | None" = None
+
+
+def checked(vector: "Tensor") -> float:
+    """Norm of a right-hand side. Raises `NotSolved` where it is zero or not finite."""
+    size = float(vector.norm())
+    if not math.isfinite(size):
+        raise NotSolved("the gradient of the target loss is not finite; look for labels or weights that are NaN")
+    if size == 0:
+        raise NotSolved("the gradient of the target loss is zero, every score would be 0; use another target part")
+    return size
+
+
+def residual_of(curvature: Matrix, answer: "Tensor", vector: "Tensor") -> float:
+    """‖v − C answer‖ / ‖v‖, by one product with the whole curvature."""
+    return float((vector - curvature @ answer).norm() / vector.norm())
+
+
+def edges(curvature: Matrix, like: "Tensor", steps: int = 40, seed: int = 0) -> tuple[float, float]:
+    """Lowest and highest eigenvalue of a symmetric matrix, by Lanczos without reorthogonalisation.
+
+    Both lie inside the true range: the lowest is never below the true one. Costs one product a step and three vectors;
+    lost orthogonality only repeats eigenvalues that have converged already.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+    q = q / q.norm()
+    before, beta, alphas, betas = torch.zeros_like(q), 0.0, [], []
+    for _ in range(min(steps, like.numel())):
+        w = curvature @ q
+        alpha = float(q @ w)
+        w = w - alpha * q - beta * before
+        beta = float(w.norm())
+        alphas.append(alpha)
+        if not math.isfinite(beta) or beta <= 1e-12 * max(1.0, abs(alpha)):
+            break
+        betas.append(beta)
+        before, q = q, w / beta
+    if not np.isfinite(alphas).all():
+        raise NotSolved("a product with the curvature is not finite; train with a lower learning rate, or in float32")
+    off = betas[: len(alphas) - 1]
+    values = np.linalg.eigvalsh(np.diag(alphas) + np.diag(off, 1) + np.diag(off, -1))
+    return float(values[0]), float(values[-1])
+
+
+def indefinite(curvature: Matrix, vector: "Tensor", seen: str) -> NotSolved:
+    """The refusal of a matrix that bends downwards somewhere, with its lowest eigenvalue."""
+    lowest, highest = edges(curvature, vector)
+    if lowest > 0:
+        return NotSolved(
+            f"{seen}, though the whole curvature is positive ({lowest:.4g} to {highest:.4g}): single mini-batches bend "
+            "far more; leave `scale` empty, raise it, or use cg"
+        )
+    return bent(lowest, highest, seen)
+
+
+def bent(lowest: float, highest: float, seen: str) -> NotSolved:
+    """The refusal itself; `seen`: how it came out."""
+    return NotSolved(
+        f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({seen}), so its inverse "
+        f"means nothing here; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton curvature"
+    )

@@ -1,0 +1,57 @@
+"""Molecules that stand for many."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.chem import molecules as chem
+from core.engine.spec import settings
+from core.results.scores import Scores
+from core.selection.checks import by_name, check_count
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class Cover:
+    """One molecule of each cluster, or scaffold, the largest first; then a second of each, and so on.
+
+    `butina`: clusters of molecules within a Tanimoto distance of a centre, that with most neighbours first (Butina
+    1999, doi:10.1021/ci9803381; RDKit's). `scaffold`: molecules of one Bemis–Murcko scaffold. The centre of a cluster
+    comes first, of a scaffold the one with the first name.
+    """
+
+    kind: ClassVar[str] = "cover"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep")
+    by: Literal["butina", "scaffold"] = Field(default="butina", description="what belongs together")
+    distance: float = Field(default=0.4, gt=0, lt=1, description="Tanimoto distance within which it does, for butina")
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        check_count(self.kind, self.count, pool)
+        order = by_name(pool)
+        smiles = [pool.smiles[row] for row in order]
+        groups = self._scaffolds(smiles) if self.by == "scaffold" else self._butina(smiles)
+        kept, depth = [], 0
+        while len(kept) < self.count:
+            kept += [group[depth] for group in groups if len(group) > depth]
+            depth += 1
+        return order[np.array(kept[: self.count], int)]
+
+    def _scaffolds(self, smiles: list[str]) -> list[list[int]]:
+        found: dict[str, list[int]] = {}
+        for row, one in enumerate(smiles):
+            found.setdefault(chem.scaffold(one), []).append(row)
+        return sorted(found.values(), key=lambda rows: (-len(rows), rows[0]))
+
+    def _butina(self, smiles: list[str]) -> list[list[int]]:
+        from rdkit import DataStructs
+        from rdkit.ML.Cluster import Butina
+
+        bits, apart = chem.bit_vectors(smiles), []
+        for row in range(1, len(bits)):
+            apart.extend(DataStructs.BulkTanimotoSimilarity(bits[row], bits[:row], returnDistance=True))
+        found = Butina.ClusterData(apart, len(bits), self.distance, isDistData=True, reordering=True)
+        return sorted((list(group) for group in found), key=lambda rows: (-len(rows), rows[0]))

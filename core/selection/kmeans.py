@@ -1,0 +1,63 @@
+"""Molecules from every cluster of the pool."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.engine.spec import BadInput, settings
+from core.results.scores import Scores, benefits
+from core.selection.checks import by_name, check_count, scored, shared_out
+from core.selection.feature_space import Space, places, spread_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class KMeans:
+    """Molecules of every cluster, in proportion or equally; k-means of scikit-learn (Lloyd 1982, ten starts).
+
+    Of a cluster those nearest to its centre, which stand for it; those far from each other, which cover it; any; or
+    the most helpful, which is influence and diversity at once.
+    """
+
+    kind: ClassVar[str] = "kmeans"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep")
+    clusters: int = Field(default=5, ge=1, le=10_000, description="clusters")
+    space: Space = Field(default="fingerprints", description="in what molecules are near or far")
+    equal: bool = Field(default=False, description="as many of each cluster, where it has them, not in proportion")
+    within: Literal["nearest", "spread", "random", "benefit"] = Field(
+        default="nearest", description="which of a cluster: nearest to its centre, far apart, any, or the most helpful"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the starts and the draw")
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        from sklearn.cluster import KMeans as Lloyd
+
+        check_count(self.kind, self.count, pool)
+        if self.clusters > len(pool):
+            raise BadInput(f"kmeans wants at most {len(pool)} clusters for {len(pool)} molecules, got {self.clusters}")
+        order = by_name(pool)
+        points = places(pool, scores, self.space)[order]
+        benefit = benefits(scored(self.kind, pool, scores))[order] if self.within == "benefit" else None
+        found = Lloyd(min(self.clusters, len(np.unique(points, axis=0))), n_init=10, random_state=self.seed).fit(points)
+        away = ((points - found.cluster_centers_[found.labels_]) ** 2).sum(1)
+        groups = [np.flatnonzero(found.labels_ == one) for one in range(found.n_clusters)]
+        random = np.random.default_rng(self.seed)
+        kept = []
+        for rows, number in zip(
+            groups, shared_out([len(rows) for rows in groups], self.count, self.equal), strict=True
+        ):
+            if not number:
+                continue
+            nearest = rows[np.argsort(away[rows], kind="stable")]
+            if self.within == "spread":
+                some = rows[spread_out(points[rows], number, int(np.flatnonzero(rows == nearest[0])[0]))]
+            elif self.within == "random":
+                some = random.permutation(rows)
+            else:
+                some = nearest if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
+            kept.append(order[some[:number]])
+        return np.concatenate(kept)

@@ -1,0 +1,43 @@
+"""Molecules far apart."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from core.chem import molecules as chem
+from core.engine.spec import settings
+from core.results.scores import Scores
+from core.selection.checks import by_name, check_count
+from core.selection.feature_space import Space, places, spread_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class MaxMin:
+    """Molecules far apart: each next one is the farthest from those kept; no label and no score has a say.
+
+    By fingerprints RDKit's picker, by Tanimoto distance (Ashton et al. 2002, doi:10.1002/qsar.200290002). Every
+    molecule of the pool ends within twice the best possible distance of a kept one (Gonzalez 1985). It keeps what is
+    odd, wrong structures among it.
+    """
+
+    kind: ClassVar[str] = "maxmin"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep")
+    space: Space = Field(default="fingerprints", description="in what molecules are near or far")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="draws the first one")
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        check_count(self.kind, self.count, pool)
+        order = by_name(pool)
+        first = int(np.random.default_rng(self.seed).integers(len(pool)))
+        if self.space != "fingerprints":
+            return order[spread_out(places(pool, scores, self.space)[order], self.count, first)]
+        from rdkit.SimDivFilters import rdSimDivPickers
+
+        bits = chem.bit_vectors([pool.smiles[row] for row in order])
+        picked = rdSimDivPickers.MaxMinPicker().LazyBitVectorPick(bits, len(bits), self.count, [first], seed=42)
+        return order[np.array(list(picked), int)]

@@ -1,0 +1,46 @@
+"""Molecules that help, and are not alike."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from core.chem import molecules as chem
+from core.engine.spec import settings
+from core.results.scores import Scores, benefits
+from core.selection.checks import by_name, check_count, scored
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class Varied:
+    """Benefit and novelty at once: each next molecule has the most of its benefit's rank and of distance to those kept.
+
+    Maximal marginal relevance (Carbonell & Goldstein 1998, doi:10.1145/290941.291025) with ranks of benefit from 0 to
+    1 and Tanimoto distance. At `weight` 1 it is `top`, at 0 nearly `maxmin`. What `greedy` knows from the model,
+    that copies share their lesson, is here guessed from structures.
+    """
+
+    kind: ClassVar[str] = "varied"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep")
+    weight: float = Field(default=0.5, ge=0, le=1, description="of benefit beside novelty")
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        check_count(self.kind, self.count, pool)
+        order = by_name(pool)
+        benefit = benefits(scored(self.kind, pool, scores))[order]
+        place = np.argsort(np.argsort(-benefit, kind="stable"), kind="stable")
+        rank = 1 - place / max(len(order) - 1, 1)  # 1 the most helpful, of equal ones the first name
+        bits = chem.fingerprints([pool.smiles[row] for row in order])
+        novelty = np.ones(len(order), np.float32)
+        free, kept = np.ones(len(order), bool), []
+        while len(kept) < self.count:
+            gain = np.where(free, self.weight * rank + (1 - self.weight) * novelty, -np.inf)
+            best = int(gain.argmax())
+            kept.append(best)
+            free[best] = False
+            novelty = np.minimum(novelty, 1 - chem.tanimoto(bits, bits[best][None])[:, 0])
+        return order[np.array(kept, int)]

@@ -1,0 +1,73 @@
+"""Molecules from every stratum of the pool."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.chem import molecules as chem
+from core.engine.spec import BadInput, settings
+from core.results.scores import Scores, benefits
+from core.selection.checks import by_name, check_count, scored, shared_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class Stratified:
+    """Molecules of every stratum, in proportion or equally: low, medium and high labels, sizes, or scaffolds.
+
+    Strata of numbers are quantiles, so that each holds as many; of scaffolds the commonest are strata of their own and
+    the rest one. What rounding leaves goes to the largest remainders. Within a stratum at random, or the most helpful.
+    """
+
+    kind: ClassVar[str] = "stratified"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep")
+    by: Literal["label", "size", "scaffold"] = Field(
+        default="label", description="what makes the strata: the first target's label, heavy atoms, or the scaffold"
+    )
+    bins: int = Field(default=3, ge=1, le=1000, description="strata; 3: low, medium, high")
+    equal: bool = Field(default=False, description="as many of each stratum, where it has them, not in proportion")
+    within: Literal["random", "benefit"] = Field(
+        default="random", description="which of a stratum: any, or those with the largest predicted benefit"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the draw")
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        check_count(self.kind, self.count, pool)
+        if self.bins > len(pool):
+            raise BadInput(f"stratified wants at most {len(pool)} bins for {len(pool)} molecules, got {self.bins}")
+        order = by_name(pool)
+        strata = self._strata(pool)[order]
+        benefit = benefits(scored(self.kind, pool, scores))[order] if self.within == "benefit" else None
+        groups = [np.flatnonzero(strata == one) for one in np.unique(strata)]
+        random = np.random.default_rng(self.seed)
+        kept = []
+        for rows, number in zip(
+            groups, shared_out([len(rows) for rows in groups], self.count, self.equal), strict=True
+        ):
+            some = random.permutation(rows) if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
+            kept.append(order[some[:number]])
+        return np.concatenate(kept)
+
+    def _strata(self, pool: "Dataset") -> np.ndarray:
+        """Of each molecule the number of its stratum (n,)."""
+        if self.by == "scaffold":
+            names = np.array([chem.scaffold(smiles) for smiles in pool.smiles], object)
+            found, counts = np.unique(names.astype(str), return_counts=True)
+            common = found[np.lexsort((found, -counts))][: self.bins - 1]
+            place = {name: number for number, name in enumerate(common)}
+            return np.array([place.get(name, self.bins) for name in names])
+        if self.by == "size":
+            values = np.array([chem.parse(smiles).GetNumHeavyAtoms() for smiles in pool.smiles], float)
+        else:
+            values = pool.targets[:, 0] if pool.tasks else np.full(len(pool), np.nan)
+            if np.isnan(values).any():
+                raise BadInput(
+                    f"{int(np.isnan(values).sum())} of {len(pool)} molecules have no label to stratify by; use size, "
+                    "scaffold, or leave them out"
+                )
+        cuts = np.quantile(values, np.arange(1, self.bins) / self.bins)
+        return np.searchsorted(cuts, values, side="left")

