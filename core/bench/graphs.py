@@ -74,8 +74,8 @@ def mixed() -> float:
     from core.engine.make import make
     from core.engine.report import Report
     from core.engine.store import Store
-    from core.experiments.mixtures import at_hand
-    from core.experiments.multitask import Multitask
+    from core.experiments.multitask.train import Multitask
+    from core.experiments.presets.mixtures import at_hand
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))

@@ -10,7 +10,7 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec, fields_of, form
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
-from core.experiments.mixtures import at_hand
+from core.experiments.presets.mixtures import at_hand
 from core.models.backbones import Gnn
 from pages.parts.spec_form import spec_form, widget
 from pages.parts.tables import known_tables

@@ -6,7 +6,7 @@ import streamlit as st
 from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, peek, suffix_of
 from core.engine.spec import BadInput
 from core.experiments import Load
-from core.experiments.load import BUNDLED, HUB
+from core.experiments.data.load import BUNDLED, HUB
 from pages.parts.service import service
 from pages.parts.words import plain
 

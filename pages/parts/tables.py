@@ -9,7 +9,7 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import Load, Part, Plant
-from core.experiments.load import BUNDLED
+from core.experiments.data.load import BUNDLED
 from core.figures import base as figures
 from core.results.fit import PARTS, Fit
 from pages.parts.molecules import cards

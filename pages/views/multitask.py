@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec, form
 from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
-from core.experiments.mixtures import fitted
+from core.experiments.presets.mixtures import fitted
 from core.models.backbones import Gnn
 from core.models.methods import METHODS, Full
 from core.models.trunk import Trunk

@@ -6,8 +6,8 @@ import datamol as dm
 import numpy as np
 import pytest
 
-from core.__main__ import main
 from core.bench import foretelling, planted, tables
+from core.cli.parser import main
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store

@@ -9,7 +9,7 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from core.__main__ import main
+from core.cli.parser import main
 from core.engine import process_pool
 from core.engine.make import make
 from core.engine.process_pool import Tree, together

@@ -24,7 +24,7 @@ from core.experiments import (
     preset,
     settled,
 )
-from core.experiments.verify import verdict as told
+from core.experiments.influence.lds import verdict as told
 from core.influence.diagnostics import whole_steps
 from core.influence.lds import Verification, datamodelling
 from core.models.baselines import RandomForest, SupportVectors

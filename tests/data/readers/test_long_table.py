@@ -16,7 +16,7 @@ from core.data.readers import read_table as reading
 from core.data.readers.delimited import Header, read_rows
 from core.data.readers.long_table import records
 from core.engine.spec import BadInput
-from tests.test_bad_input import FILES
+from tests.cli.test_bad_input import FILES
 
 ROWS = 'smiles,name,y\nCCO,"a, ""b""\nc",1\n\nCCN,"",007\nC,x,1e5\n"c1ccccc1",5" tube,\nCC,"\n\n",2\nCCC,é,3\n'
 GOOD = {

@@ -16,8 +16,8 @@ from pyarrow import parquet
 from core.data.dataset import Dataset
 from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput
-from core.experiments import applying
-from core.experiments.applying import apply
+from core.experiments.inference import apply as applying
+from core.experiments.inference.apply import apply
 
 ROOT = Path(__file__).parents[3]
 

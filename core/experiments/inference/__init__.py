@@ -1,0 +1,1 @@
+"""Specs that apply a trained model."""

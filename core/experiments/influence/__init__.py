@@ -1,0 +1,1 @@
+"""Specs that score molecules, and check the scores."""

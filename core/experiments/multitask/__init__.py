@@ -1,0 +1,1 @@
+"""Specs of several tables trained together."""

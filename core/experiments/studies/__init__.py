@@ -1,0 +1,1 @@
+"""Specs that compare arms on equal terms."""

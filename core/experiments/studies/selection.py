@@ -1,0 +1,281 @@
+"""The proof: keep some molecules of a pool by several rules, train again with each, compare on the same test part."""
+
+import dataclasses
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from core.data.dataset import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
+from core.experiments.data.concat import Join
+from core.experiments.data.select import Select
+from core.experiments.influence.influence import Influence
+from core.experiments.studies.pool_checks import StudyPool
+from core.experiments.training.baseline import Baseline
+from core.influence.scope import check_gradient
+from core.influence.solvers import SOLVERS, Auto
+from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.random_weights import check_read, random_weights
+from core.results.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
+from core.results.fit import PARTS, Fit
+from core.results.scores import Scores
+from core.selection import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
+
+Arm = Literal[
+    *("none", "all", "random", "top", "bottom", "greedy", "greedy by slopes"),
+    *("stratified", "clusters", "far apart", "cover", "varied", "informative"),
+]
+WHOLE = ("none", "all")  # arms that choose nothing
+CONTROL = "random weights"  # the arm of that name
+
+
+@settings
+class SelectionStudy(Spec[Comparison]):
+    """Does choosing help? Score a pool, keep `count` molecules by each rule, train again with every seed, compare.
+
+    Arms: `none` of the pool, `all` of it, `random` ones (drawn anew for each seed), the `top` and, as a control, the
+    `bottom` by predicted benefit, the `greedy` choice, by descriptors or by the fit's own slopes; by structure alone
+    `stratified` labels, `clusters`, molecules `far apart` or a `cover`; `varied` for benefit and novelty, `informative`
+    whatever the labels. Each arm has the same recipe, the same test molecules and, when the recipe gives `steps`, the
+    same number of optimiser steps. With `counts` every rule keeps each of these numbers: a curve.
+
+    Beside them, on the rows of `none`: `baselines`, which have no network, and, as a `control` of pre-training, the
+    same recipe begun from random weights. Every seed draws them anew. Neither has a say in the scores.
+    """
+
+    kind: ClassVar[str] = "selection-study"
+    revision: ClassVar[int] = 2
+
+    fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
+    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
+    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    counts: tuple[int, ...] = Field(
+        default=(), description="further numbers of molecules to keep, for a curve against how many"
+    )
+    arms: tuple[Arm, ...] = Field(
+        default=("none", "all", "random", "top", "bottom", "greedy"),
+        description="rules to compare, the reference first",
+    )
+    baselines: tuple[Annotated[Any, LEARNERS], ...] = Field(
+        default=(SupportVectors(),),
+        description="models without a network, of the fit's own training part: what the network has to beat",
+    )
+    control: bool = Field(
+        default=False,
+        description="train from random weights too: what pre-training is worth; wants a pre-trained backbone",
+    )
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
+    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the curvature is inverted")
+    damping: float | None = Field(
+        default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
+    )
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    curvature_rows: int = Field(
+        default=0,
+        ge=0,
+        description="training molecules the curvature is taken from; 0: all; 512 spares time on a CPU",
+    )
+    ridge: float = Field(default=20.0, gt=0, description="damping of the greedy rule's last layer")
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
+            raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
+        if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
+            raise BadInput(f"`arms` wants at least two different arms, got {list(self.arms)}")
+        if min(self.counts, default=1) < 1:
+            raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
+        check_gradient(self.fit)
+        if len(self.learners) < len(self.baselines):
+            raise BadInput(
+                "`baselines` wants models that differ in their kind or in the features they see, got "
+                f"{[f'{learner.kind} of {learner.features}' for learner in self.baselines]}"
+            )
+        if self.control:
+            check_read(getattr(self.fit, "backbone", None))
+        for seed in self.seeds:
+            dataclasses.replace(self.fit, seed=seed)  # a seed that it refuses is refused here
+
+    @property
+    def title(self) -> str:
+        kept = ", ".join(map(str, self.sizes))
+        return f"selection study of the {self.pool.title}: keep {kept}, {len(self.seeds)} seeds"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many molecules the rules keep, the fewest first."""
+        return tuple(sorted({self.count, *self.counts}))
+
+    @property
+    def rules(self) -> dict[str, tuple[str, int | None]]:
+        """Every arm that is compared by its name: its rule, and how many molecules it keeps (None: no choice)."""
+        found: dict[str, tuple[str, int | None]] = {}
+        for arm in self.arms:
+            if arm in WHOLE:
+                found[arm] = (arm, None)
+            else:
+                found |= {f"{arm} {size}" if len(self.sizes) > 1 else arm: (arm, size) for size in self.sizes}
+        return found
+
+    @property
+    def learners(self) -> dict[str, Any]:
+        """The baselines by the names of their arms; what they see is told where two are of one kind."""
+        kinds = [learner.kind for learner in self.baselines]
+        return {
+            named(learner) + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
+            for learner in self.baselines
+        }
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
+        rules, others = dict.fromkeys(self.rules, "selection"), dict.fromkeys(self.learners, "baseline")
+        return rules | others | ({CONTROL: "control"} if self.control else {})
+
+    def parts(self) -> dict[str, Any]:
+        count = max(self.sizes) if self.chosen else 1
+        return {
+            "pool": StudyPool(pool=self.pool, train=self.fit.train, test=self.fit.test, count=count),
+            "scores": self.scores(),
+            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.chosen),
+            "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.roles),
+        }
+
+    def scores(self) -> Influence:
+        return Influence(
+            fit=self.fit,
+            pool=self.pool,
+            target=self.fit.valid,
+            solver=self.solver,
+            damping=self.damping,
+            scope=self.scope,
+            curvature_rows=self.curvature_rows,
+        )
+
+    @property
+    def chosen(self) -> list[str]:
+        """The arms that choose, by name."""
+        return [name for name, (arm, _) in self.rules.items() if arm not in WHOLE]
+
+    def pick(self, name: str, seed: int) -> Spec[Dataset]:
+        """What an arm takes from the pool; where chance has a say, by the seed."""
+        arm, count = self.rules[name]
+        sampler = {
+            "random": Uniform(count=count, seed=seed),
+            "top": Top(count=count),
+            "bottom": Top(count=count, worst=True),
+            "greedy": Greedy(count=count, damping=self.ridge),
+            "greedy by slopes": Greedy(count=count, features="all weights"),
+            "stratified": Stratified(count=count, seed=seed),
+            "clusters": KMeans(count=count, seed=seed),
+            "far apart": MaxMin(count=count, seed=seed),
+            "cover": Cover(count=count),
+            "varied": Varied(count=count),
+            "informative": Informative(count=count),
+        }[arm]
+        bare = ("random", "stratified", "clusters", "far apart", "cover")
+        return Select(pool=self.pool, scores=None if arm in bare else self.scores(), sampler=sampler)
+
+    def refit(self, arm: str, seed: int) -> Spec[Fit]:
+        """The training of an arm with one seed."""
+        if arm in self.learners:
+            tables = {name: getattr(self.fit, name) for name in PARTS}
+            return Baseline(**tables, learner=self.learners[arm], seed=seed)
+        if arm == CONTROL:
+            return dataclasses.replace(self.fit, backbone=random_weights(self.fit.backbone, seed), seed=seed)
+        if arm == "none":
+            return dataclasses.replace(self.fit, seed=seed)
+        added = self.pool if arm == "all" else self.pick(arm, seed)
+        return dataclasses.replace(self.fit, train=Join((self.fit.train, added)), seed=seed)
+
+    def make(
+        self,
+        report: Report,
+        scores: Scores,
+        pool: Dataset,
+        picks: tuple[tuple[Dataset, ...], ...],
+        fits: tuple[tuple[Fit, ...], ...],
+    ) -> Comparison:
+        keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
+        alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
+        rules = self.rules
+        drawn = [name for name, (arm, _) in rules.items() if arm == "random"]
+        whole = ["all"] if len(self.sizes) > 1 else []  # how little of the pool does as well as all of it
+        references = dict.fromkeys(name for name in (next(iter(rules)), *drawn, *alike, *whole) if name in rules)
+        record, predictions = compared(self.roles, fits, keys, self.seeds, tuple(references))
+        if len(self.sizes) > 1:
+            record["differences"] = [row for row in record["differences"] if _alike(rules, row)]
+            record["enough"] = enough(record["differences"], rules)
+        picked = self.table(picks)
+        for arm in record["arms"]:
+            if arm["name"] in rules:
+                arm["rule"], arm["kept"] = rules[arm["name"]]
+            mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
+            arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
+        record |= {
+            "detection": scores.record.get("detection"),
+            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"], kind=record["task_kind"]),
+            "count": self.count,
+            "sizes": list(self.sizes),
+            "pool": {"rows": len(pool), "digest": pool.digest},
+            "scores": self.scores().key,
+            "base_fit": self.fit.key,
+            "notes": self.notes(fits, scores),
+        }
+        return Comparison(record, predictions, picked)
+
+    def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
+        """The molecules that the arms kept, as rows."""
+        rows = []
+        for arm, mine in zip(self.chosen, picks, strict=True):
+            for seed, kept in zip(self.seeds, mine, strict=True):
+                planted = kept.columns.get("planted", np.zeros(len(kept), bool))
+                rows.append(
+                    pd.DataFrame(
+                        {
+                            "arm": arm,
+                            "seed": seed,
+                            "smiles": kept.smiles,
+                            "label": kept.targets[:, 0],
+                            "planted": planted,
+                        }
+                    )
+                )
+        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICKS)
+
+    def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
+        """What a reader has to know before believing the numbers."""
+        found = [*scores.record.get("warnings", []), *unequal_work(self.roles, fits)]
+        if len(fits[0][0].tasks) > 1:
+            found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
+        many = (len(self.rules) - 1) * (2 if "random" in self.arms else 1)
+        if len(self.sizes) > 1:
+            found.append(
+                f"some {many} differences are shown: of 95 % intervals one in twenty leaves zero out where there is "
+                "nothing; a single one that does, among its like, is no finding"
+            )
+        return found + warned(self.roles, fits)
+
+
+def _alike(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
+    """Whether a difference is one to show: from random molecules, only that of arms that keep as many."""
+    rule, size = rules.get(row["against"], ("", None))
+    return rule != "random" or rules.get(row["arm"], ("", None))[1] == size
+
+
+def enough(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
+    """Of each rule the fewest molecules with which it, and with any more, is not worse than the whole pool."""
+    verdicts: dict[str, dict[int, str]] = {}
+    for row in found:
+        rule, size = rules.get(row["arm"], ("", None))
+        if row["against"] == "all" and size is not None:
+            verdicts.setdefault(rule, {})[size] = row["verdict"]
+    told = {}
+    for rule, sizes in verdicts.items():
+        worse = [size for size, verdict in sizes.items() if verdict == "worse"]
+        fine = [size for size in sizes if size > max(worse, default=0)]
+        if fine:
+            told[rule] = min(fine)
+    return told

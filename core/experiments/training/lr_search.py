@@ -1,0 +1,103 @@
+"""Tuning: short trials of several learning rates, judged on the validation part, then the whole training → a Fit."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec, settings
+from core.experiments.training.finetune import FineTune, advised
+from core.models.random_weights import width_of
+from core.results.fit import Fit
+
+EDGE = (
+    "the best of the learning rates tried, {rate:g}, is the {end}; the true best may lie beyond: give other `factors`"
+)
+
+
+@settings
+class Tune(Spec[Fit]):
+    """A fine-tuning at the learning rate that did best in short trials; their number and length are the budget.
+
+    One rate for all would decide between methods: what an adapter of a thousand weights wants is far too much for all
+    weights. Each method gets as many trials of as many steps, so that none is favoured. They are judged by the best
+    validation loss that they reach, never by the test part, and have a seed of their own, so that the repeats of a
+    study share them.
+    """
+
+    kind: ClassVar[str] = "tune"
+    effort: ClassVar[float] = 10.0
+
+    fit: Spec[Fit] = Field(description="the fine-tuning whose learning rate is to be found")
+    factors: tuple[float, ...] = Field(
+        default=(0.3, 1.0, 3.0), description="learning rates to try, as multiples of the advice (or of the one given)"
+    )
+    steps: int = Field(default=300, ge=1, le=1_000_000, description="optimiser steps of a trial")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the trials")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fit, FineTune):
+            raise BadInput(f"`fit` wants a fine-tuning, which has a learning rate; got {self.fit.kind!r}")
+        if len(set(self.factors)) < max(2, len(self.factors)) or min(self.factors) <= 0:
+            raise BadInput(f"`factors` wants at least two different numbers above 0, got {list(self.factors)}")
+        if max(self.rates) > 1:
+            raise BadInput(f"a learning rate of {max(self.rates):g} is above 1; lower the largest of `factors`")
+
+    @property
+    def title(self) -> str:
+        return f"{self.fit.title}, tuned over {len(self.factors)} learning rates"
+
+    # a tuned fit is asked for its parts as any fine-tuning is
+    train = property(lambda self: self.fit.train)
+    valid = property(lambda self: self.fit.valid)
+    test = property(lambda self: self.fit.test)
+    backbone = property(lambda self: self.fit.backbone)
+    method = property(lambda self: self.fit.method)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
+        middle = self.fit.learning_rate
+        if middle is None:
+            width = width_of(self.fit.backbone)
+            if width is None:
+                raise BadInput(
+                    f"the width of {self.fit.backbone.called} is not known, so no learning rate is advised; give the "
+                    "fit a `learning_rate` to begin from"
+                )
+            middle = advised(self.fit.method, width)
+        return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
+
+    def again(self, seed: int) -> "Tune":
+        """The same with everything drawn anew but the trials."""
+        return dataclasses.replace(self, fit=self.fit.again(seed))
+
+    def parts(self) -> dict[str, Any]:
+        return {"trials": tuple(self.trial(rate) for rate in self.rates), **self.fit.parts()}
+
+    def trial(self, rate: float) -> FineTune:
+        """A short training at one learning rate."""
+        looks = min(10, self.steps)
+        trial = dataclasses.replace(
+            self.fit.again(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
+        )
+        return dataclasses.replace(trial, patience=0)
+
+    def make(self, report: Report, trials: tuple[Fit, ...], **parts: Any) -> Fit:
+        losses = [float(trial.curve["valid_loss"].min()) for trial in trials]
+        best = min(range(len(losses)), key=losses.__getitem__)
+        fit = dataclasses.replace(self.fit, learning_rate=self.rates[best]).make(report, **parts)
+        warnings = list(fit.record["warnings"])
+        if best in (0, len(losses) - 1):
+            warnings.append(EDGE.format(rate=self.rates[best], end="lowest" if best == 0 else "highest"))
+        tuned = {
+            "learning_rates": list(self.rates),
+            "valid_losses": losses,
+            "chosen": self.rates[best],
+            "steps": self.steps,
+            "seed": self.seed,
+            "seconds": sum(trial.record["seconds"] for trial in trials),
+            "trials": [self.trial(rate).key for rate in self.rates],
+        }
+        return dataclasses.replace(fit, record=fit.record | {"tuned": tuned, "warnings": warnings})

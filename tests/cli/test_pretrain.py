@@ -1,0 +1,149 @@
+"""Pre-training from the command line, and asking a checkpoint whom it has read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cli.parser import main
+from core.engine import spec as recipes
+from core.experiments import Gather, Load, Pretrain
+from core.models.backbones import Pretrained, Untrained, pretrained
+from core.models.backbones.molformer.untrained import Fresh
+
+SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--inner", "32", "--features", "4")
+SHORT = (*SHAPE, "--steps", "3", "--batch-size", "8", "--held-out", "8", "--spellings", "2")
+
+
+@pytest.fixture
+def call(cache: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: str) -> tuple[int, Any, str]:
+        status = main([*map(str, arguments), "--cache", str(cache), "--json"])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else None, err
+
+    return call
+
+
+@pytest.fixture
+def smi(tmp_path: Path) -> Path:
+    path = tmp_path / "chains.smi"
+    path.write_text("\n".join("C" * n + end for n in range(1, 9) for end in ("O", "N", "C[C@H](F)Cl", "Br", "S", "=O")))
+    return path
+
+
+def test_a_checkpoint_from_files_and_who_is_in_it(
+    call: Any, smi: Path, table: Path, tmp_path: Path, monkeypatch
+) -> None:
+    out = tmp_path / "made"
+    arguments = ("pretrain", smi, "--labelled", table, "--leave-out", "bundled:hydration", *SHORT, "--name", "nano")
+    status, made, _ = call(*arguments, "--seed", "3", "--out", out)
+    assert status == 0 and made["kind"] == "pretrain" and made["checkpoint"] == str(out)
+    card = made["summary"]
+    assert card["backbone"] == "nano" and card["steps"] == 3 and card["corpus"]["labels"] == 1
+    assert json.loads((out / "card.json").read_text()) == card
+    assert Pretrained(str(out))().width == 16
+    assert {run["kind"] for run in call("list")[1]} == {"pretrain", "gather", "load"}
+    shown = call("show", made["key"][:8])[1]
+    assert shown["summary"] == card and len(json.dumps(shown)) < 5000
+    gathered = next(run for run in call("list")[1] if run["kind"] == "gather")
+    about = call("show", gathered["key"])[1]["summary"]
+    assert about["molecules"] == card["corpus"]["molecules"] and not {"scaling", "tasks", "kinds"} & set(about)
+
+    again = call("pretrain", smi, *arguments[2:], "--seed", "3")
+    assert again[1]["key"] == made["key"] and again[1]["checkpoint"].endswith("backbone"), "kept, not made again"
+
+    asked = tmp_path / "asked.csv"
+    asked.write_text("smiles,y\nCC[C@@H](F)Cl,\nCCCCCCCCS,\nc1ccccc1CCN,2\nrubbish,3\nC1CCCCC1C(=O)CC,4\n")
+    monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    for checkpoint in (str(out), made["key"], "made"):
+        status, found, _ = call("among", checkpoint, asked)
+        assert status == 0 and (found["molecules"], found["unreadable"], found["labels"]) == (4, 1, 1)
+        assert found["corpus"] == card["corpus"]["molecules"]
+        assert found["among"] == 2 and found["first"] == ["CC[C@@H](F)Cl", "CCCCCCCCS"], "a mirror image counts"
+    status, found, _ = call("among", str(out), "bundled:hydration")
+    assert status == 0 and found["among"] == 0 and found["molecules"] == 642
+
+    status, more, _ = call("pretrain", smi, "--begin", made["key"], *SHORT[10:], "--described", "0", "--measured", "0")
+    assert (
+        status == 0 and more["summary"]["backbone"] == "nano" and more["summary"]["before"][0]["recipe"] == made["key"]
+    )
+    assert more["summary"]["objective"]["described"] == 0 and set(more["summary"]["held_out"]) == {
+        "valid_loss",
+        "token_loss",
+    }
+
+
+def test_the_recipe_alone(call: Any, cache: Path) -> None:
+    status, tree, _ = call(
+        *("pretrain", "a.smi", "b.csv.gz", "--labelled", "t.csv", "hub:bace", "--leave-out", "file:out.sdf"),
+        *("--no-stereo", "--spellings", "5", "--limit", "7", "--seed", "4", "--masked", "0", "--measured", "2.5"),
+        *("--share", "0.3", "--precision", "float32", "--learning-rate", "0.01", "--name", "mine", "--recipe"),
+    )
+    assert status == 0 and not list(cache.glob("*/*")), "nothing is made, the files need not be there"
+    assert recipes.read(tree) == Pretrain(
+        Gather(
+            files=("a.smi", "b.csv.gz"),
+            labelled=(Load("file:t.csv"), Load("hub:bace")),
+            leave_out=(Load("file:out.sdf"),),
+            stereo=False,
+            spellings=5,
+            limit=7,
+            seed=4,
+        ),
+        Fresh(name="mine", seed=4),
+        masked=0.0,
+        measured=2.5,
+        share=0.3,
+        learning_rate=0.01,
+        precision="float32",
+        seed=4,
+    )
+    plain = call("pretrain", "a.smi", "--recipe")[1]
+    assert recipes.read(plain) == Pretrain(Gather(files=("a.smi",))), "what is not given is as the recipes have it"
+    begun = call("pretrain", "a.smi", "--begin", "molsway-mini", "--recipe")[1]
+    assert recipes.read(begun).beginning == Pretrained("molsway-mini")
+
+
+def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, cache: Path, capsys: Any) -> None:
+    assert main(["pretrain", str(smi), *SHORT, "--cache", str(cache), "--recipe"]) == 0
+    path = tmp_path / "recipe.json"
+    path.write_text(capsys.readouterr().out)
+    made = call("run", path)[1]
+    assert made["kind"] == "pretrain" and call("pretrain", smi, *SHORT)[1]["key"] == made["key"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pretrain",), "at least one file in `files` or one table in `labelled`"),
+        (("pretrain", "nowhere.smi"), "nowhere.smi cannot be read (No such file or directory)"),
+        (("pretrain", "a.sdf"), "a corpus file ends in .smi"),
+        (("pretrain", "a.smi", "--begin", "molsway-mini", "--width", "8"), "leave out --width"),
+        (("pretrain", "a.smi", "--begin", "0123456789abcdef"), "0123456789abcdef"),
+        (("pretrain", "a.smi", "--masked", "0", "--described", "0", "--measured", "0"), "are all 0"),
+        (("pretrain", "a.smi", "--labelled", "bundled:solubilty"), "did you mean bundled:solubility"),
+        (("pretrain", "a.smi", "--steps", "0"), "pretrain.steps"),
+        (("pretrain", "a.smi", "--heads", "3"), "a width of 320 does not divide into 3 heads"),
+        (("among", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
+        (("among", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
+        (("among", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),
+    ],
+)
+def test_bad_input_is_one_clear_line(call: Any, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    Untrained("molsway-tiny")().save(tmp_path / "plain")
+    status, answer, err = call(*(text.replace("{plain}", str(tmp_path / "plain")) for text in arguments))
+    assert status == 2 and answer is None and words in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_full_folder_is_not_written_over_and_said_before_the_work(call: Any, smi: Path, tmp_path: Path) -> None:
+    status, _, err = call("pretrain", smi, *SHORT, "--out", tmp_path)
+    assert status == 2 and "is there already and not empty; name a new folder for --out" in err
+    assert call("list")[1] == []
+
+
+def test_a_corpus_that_is_too_small_says_so(call: Any, smi: Path) -> None:
+    status, _, err = call("pretrain", smi, *SHAPE, "--steps", "3")
+    assert status == 2 and "the corpus has 48 molecules, fewer than the 4,096 held out" in err
+    assert [run["kind"] for run in call("list")[1]] == ["gather"], "the corpus is kept for another try"

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from core.data.cleaning import clean
+from core.data.dataset import Dataset
+from core.engine.report import SILENT
+from core.engine.spec import BadInput
+from core.experiments.data.concat import Join
+from core.experiments.data.label_noise import Plant
+from core.experiments.data.load import Load
+
+A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", columns={"id": ["a", "b", "c"], "n": [1, 2, 3]})
+B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", columns={"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]})
+
+
+def join(*tables):
+    return Join(tuple(Load() for _ in tables)).make(SILENT, tables=tables)
+
+
+def test_rows_keep_their_order_and_columns_are_united():
+    made = join(A, B)
+    assert list(made.smiles) == ["CCO", "CC", "CCN", "CCO"] and made.targets[:, 0].tolist() == [1, 2, 4, 5]
+    assert made.unit == ("mg",) and made.kinds == ("regression",)
+    assert made.columns["row"].tolist() == [1, 2, 1, 2] and made.columns["row"].dtype == np.int64
+    assert made.columns["n"].tolist() == [1, 2, 7, 8]
+    assert list(made.columns["id"]) == ["a", "b", "", ""]
+    np.testing.assert_array_equal(made.columns["weight"], [np.nan, np.nan, 0.5, 0.6])
+    np.testing.assert_array_equal(made.columns["extra"], [np.nan, np.nan, 1, 2])
+    assert len(made.dropped) == 1
+    assert made.provenance["in several tables"] == 1
+    assert [one["digest"] for one in made.provenance["joined"]] == [A.digest, B.digest]
+
+
+def test_what_was_planted_stays_known(tmp_path):
+    big = clean(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
+    planted = Plant(Load(), fraction=0.5).make(SILENT, table=big)
+    made = join(A, planted)
+    assert made.columns["planted"].dtype == bool and made.columns["planted"].sum() == 10
+    assert made.columns["measured:y"].tolist() == [1, 2, *range(20)]
+    made.save(tmp_path)
+    assert Dataset.load(tmp_path).columns["planted"].sum() == 10
+
+
+def test_other_tasks_or_units_are_refused():
+    with pytest.raises(BadInput, match="same tasks: the first has 'y', table 2 has 'z'"):
+        join(A, clean(["C"], [1], ["z"], "mg"))
+    with pytest.raises(BadInput, match="same units: the first has 'mg', table 3 has ''"):
+        join(A, B, clean(["C"], [1], ["y"]))
+    with pytest.raises(BadInput, match="at least one table"):
+        Join(())
+
+
+def test_one_class_more_or_less():
+    positive = Dataset(["C"], [1.0], ("y",), ("mg",))
+    assert join(A.take([0]), positive).kinds == ("regression",)
+    binary = clean(["C", "CC"], [0, 1], ["y"])
+    assert join(binary.take([0]), binary.take([0])).kinds == ("binary",)
+    assert join(A).digest == A.digest

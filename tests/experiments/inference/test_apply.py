@@ -1,0 +1,129 @@
+"""A finished fit on a file: every row comes back, in order, with a prediction or a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.cli import runs
+from core.data.dataset import Dataset
+from core.engine.make import make
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
+from core.experiments import FineTune, Influence, Load, parts, settled
+from core.experiments.inference import apply as applying
+from core.experiments.inference.apply import apply
+from core.models.backbones import Untrained
+from core.models.predictor import Predictor
+from tests.cli.test_bad_input import ask, check_refused
+
+
+def lengths(chunk: Dataset, report: Report) -> dict[str, np.ndarray]:
+    return {"length": np.array([float(len(smiles)) for smiles in chunk.smiles]), "label": chunk.targets[:, 0]}
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    path = tmp_path / "messy.csv"
+    path.write_text("name,smiles,y\na,OCC,1\nb,nonsense,2\nc,,3\nd,CCO,text\ne,c1ccccc1,5\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_every_row_comes_back_in_order(
+    messy: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "SHARD", 2)
+    out = tmp_path / f"out{suffix}"
+    answer = apply(messy, out, lengths, ("y",), "", ["y"], Report())
+    found = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    assert answer["rows"] == 5 and answer["unusable"] == 2
+    assert list(found["name"]) == list("abcde")
+    np.testing.assert_equal(found["length"].to_numpy(float), [3, np.nan, np.nan, 3, 8])
+    np.testing.assert_equal(found["label"].to_numpy(float), [1, np.nan, np.nan, np.nan, 5])
+    assert list(found["unusable"].fillna("").str.len() > 0) == [False, True, True, False, False]
+
+
+def test_what_is_missing_is_named(messy: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no column of SMILES named 'structure'; the table has name, smiles, y"):
+        apply(messy, tmp_path / "out.csv", lengths, ("y",), "structure", (), Report())
+    with pytest.raises(BadInput, match=r"ends in \.csv or \.parquet, got 'out\.xlsx'"):
+        apply(messy, tmp_path / "out.xlsx", lengths, ("y",), "", (), Report())
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, dict[str, str]]:
+    """A cache, and in it what `predict` and `score` apply."""
+    root = tmp_path_factory.mktemp("made")
+    (root / "size.csv").write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
+    rows = parts(Load(f"file:{root / 'size.csv'}"), seed=0, train=20, valid=10, pool=15, test=None)
+    train, valid, test, pool = rows
+    few = {"steps": 6, "evaluations": 2, "batch_size": 8, "features": "none"}
+    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), **few)
+    store = Store(root / "cache")
+    scores = settled(Influence(fit=fit, pool=pool, target=valid), store.files)
+    make(scores, store, SILENT)
+    return root / "cache", {"predict": scores.fit.key, "score": scores.key}
+
+
+@pytest.mark.parametrize("command", ["predict", "score"])
+def test_a_molecule_goes_through_the_network_once_a_shard(
+    made: Any, capsys: Any, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, keys = made
+    names = ["CCO", "CCCN", "OCC", "CC", "C(C)O", "CCCN", "no", "CCO", "CC", "CC"]
+    (tmp_path / "t.csv").write_text("smiles,size\n" + "".join(f"{name},{k}\n" for k, name in enumerate(names)))
+    encoded: list[str] = []
+    encode = Predictor.encode
+    monkeypatch.setattr(
+        Predictor, "encode", lambda self, smiles, *a: encoded.extend(smiles) or encode(self, smiles, *a)
+    )
+    for size, times in ((1000, ["CC", "CCCN", "CCO"]), (5, ["CC", "CC", "CCCN", "CCCN", "CCO", "CCO"])):
+        monkeypatch.setattr(applying, "SHARD", size)
+        encoded.clear()
+        arguments = (command, keys[command], str(tmp_path / "t.csv"), "--out", str(tmp_path / "out.csv"))
+        said = ask(capsys, cache, *arguments)
+        assert said.status == 0 and sorted(encoded) == times
+        found = pd.read_csv(tmp_path / "out.csv")
+        column = "size_predicted" if command == "predict" else "prediction"
+        predicted = dict(zip(names[:4], found[column], strict=False))
+        for name, value in zip(names, found[column], strict=True):
+            molecule = {"OCC": "CCO", "C(C)O": "CCO"}.get(name, name)
+            np.testing.assert_allclose(value, predicted.get(molecule, np.nan), rtol=1e-4)
+        if command == "score":  # the label is the row's own
+            np.testing.assert_allclose(found["residual"], found["prediction"] - found["size"].where(found.index != 6))
+            assert found["influence"][0] != found["influence"][2]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_same_command_goes_on_after_control_c(
+    made: Any, capsys: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch, alcohols: list
+) -> None:
+    cache, keys = made
+    monkeypatch.setattr(applying, "SHARD", 7)
+    table, out, whole = tmp_path / "t.csv", tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
+    table.write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
+    arguments = ("score", keys["score"], str(table), "--top", "3", "--out")
+    answer = ask(capsys, cache, *arguments, str(whole)).answer
+
+    def pressed(bar: Any, fraction: float, message: str, numbers: dict) -> None:
+        if numbers.get("rows") == 28 and "of 60 rows" in message:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Bar, "__call__", pressed)
+        said = ask(capsys, cache, *arguments, str(out))
+    assert said.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
+    assert said.line == "molsway: stopped; the same command goes on from the last checkpoint\n"
+    said = ask(capsys, cache, *arguments, str(out))
+    assert said.answer["resumed_rows"] == 21 and "going on after row 21 of 60" in said.line
+    assert out.read_bytes() == whole.read_bytes() and not (tmp_path / f".out{suffix}.shards").exists()
+    assert len(answer["most_helpful"]) == len(answer["most_harmful"]) == 3
+    for name in ("most_helpful", "most_harmful", "rows", "unusable", "unlabelled", "with_caution"):
+        assert said.answer[name] == answer[name]
+    assert answer["rows"] == 60 and answer["unlabelled"] == 0 and answer["seconds"] > 0
+    check_refused(ask(capsys, cache, *arguments[:4], "-1", "--out", str(out)), "--top wants", "0 or more, got -1")

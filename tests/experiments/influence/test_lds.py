@@ -1,0 +1,116 @@
+"""Retrainings with random halves of a pool, and what they say of scores."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, read_json
+from core.engine.store import Store
+from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
+from core.experiments.influence.subset_retraining import loss
+from core.experiments.training.finetune import FineTune as Recipe
+from core.influence.solvers import Identity
+from core.models.backbones import Untrained
+from core.models.methods import Head
+
+
+def scoring(table: Path, **changes: Any) -> Influence:
+    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
+    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), method=Head(), steps=12, batch_size=8)
+    return Influence(fit, pool, valid, scope="head", **changes)
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the training parts of every fine-tuning that is made."""
+    sizes, before = [], Recipe.make
+
+    def counted(self: Recipe, report: Report, train: Any, **parts: Any) -> Any:
+        sizes.append(len(train))
+        return before(self, report, train=train, **parts)
+
+    monkeypatch.setattr(Recipe, "make", counted)
+    return sizes
+
+
+def test_scores_are_put_to_the_test_of_retraining(table: Path, cache: Path, trainings: list[int]) -> None:
+    store = Store(cache)
+    first, plain = (settled(scoring(table, **change), store.files) for change in ({}, {"solver": Identity()}))
+    verify = dataclasses.replace(Verify.of(first, subsets=6), scores=(first, plain))
+    found = make(verify, store, Report())
+    record = found.summary()
+    assert sorted(trainings) == [18, 18] + [28] * 6, "the fit itself, once without the pool, six halves of it"
+    ways = {one["name"]: one for one in record["ways"]}
+    assert list(ways) == [
+        "first order, dual, head weights", "whole steps, dual, head weights", "whole steps together, dual, head weights",
+        "first order, identity, head weights",
+    ]  # fmt: skip
+    assert all(-1 <= one["low"] <= one["spearman"] <= one["high"] <= 1 for one in ways.values())
+    assert len(found.table) == 6 and set(found.table) == {"subset", "measured", *ways}
+    assert any(ending in record["verdict"] for ending in ("foretell retraining: over 6", "cannot be told: over 6"))
+    retrained = store.get(verify.retrained)
+    scores = store.get(first)
+    assert retrained.members.sum(1).tolist() == [10] * 6 and retrained.predictions.shape == (6, 10, 1)
+    sums = retrained.members @ scores.table["delta_loss"].to_numpy()
+    assert np.allclose(found.table["first order, dual, head weights"], sums)
+    fit = store.get(first.fit)
+    labels, predictions, _ = fit.matrices("valid")
+    assert retrained.record["base_loss"] == pytest.approx(float(((labels - predictions) ** 2).mean()), rel=1e-5)
+    one = ((labels - retrained.predictions[3]) ** 2).mean() - retrained.record["base_loss"]
+    assert found.table["measured"][3] == pytest.approx(float(one))
+    assert read_json(verify.text).key == verify.key
+
+
+def test_an_interrupted_retraining_goes_on_where_it_stopped(
+    table: Path, cache: Path, trainings: list[int], tmp_path: Path
+) -> None:
+    store = Store(cache)
+    scores = settled(scoring(table), store.files)
+    recipe = Retrain(scores.fit, scores.pool, scores.target, subsets=5)
+    whole = make(recipe, store, Report())
+    loaded = {name: store.get(spec) for name, spec in recipe.parts().items()}
+    del trainings[:]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def stop(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        if numbers.get("retraining") == 3:
+            raise Cancelled(message)
+
+    with pytest.raises(Cancelled):
+        recipe.make(Report(tell=stop, scratch=scratch), **loaded)
+    assert len(trainings) == 3
+    again = recipe.make(Report(scratch=scratch), **loaded)
+    assert len(trainings) == 6 and again.record["trained_now"] == 3
+    assert np.array_equal(again.losses, whole.losses) and np.array_equal(again.members, whole.members)
+    assert not list(scratch.rglob("*.safetensors")), "no network is kept"
+
+
+def test_scores_of_something_else_are_refused(table: Path) -> None:
+    scores = scoring(table)
+    retrained = Verify.of(scores).retrained
+    with pytest.raises(BadInput, match="at least one recipe of scores, all different"):
+        Verify(retrained, (scores, scores))
+    other = dataclasses.replace(scores, fit=dataclasses.replace(scores.fit, seed=1))
+    with pytest.raises(BadInput, match="the scores are of another fit than the retrainings"):
+        Verify(retrained, (other,))
+
+
+def test_the_loss_is_that_of_the_scores() -> None:
+    labels, predictions = np.array([[1.0, 1.0], [np.nan, 0.0]]), np.array([[3.0, 0.8], [9.0, 0.4]])
+    assert loss(labels[:, :1], predictions[:, :1], ("regression",), np.array([2.0])) == pytest.approx(4)
+    both = loss(labels, predictions, ("regression", "binary"), np.array([2.0, 0.5]))
+    assert both == pytest.approx((1 - np.log(0.8) - np.log(0.6)) / 3)  # all right: no temperature does better than 1
+
+
+def test_the_loss_of_a_class_is_at_its_best_temperature() -> None:
+    flags = np.array([[1.0], [1.0], [1.0], [0.0]])
+    sure = np.full((4, 1), 0.999)  # of four of which three are so
+    share = np.array([0.75])
+    wanted = -(3 * np.log(share) + np.log(1 - share))[0] / 4
+    assert loss(flags, sure, ("binary",), np.ones(1)) == pytest.approx(wanted)

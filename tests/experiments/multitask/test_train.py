@@ -1,0 +1,269 @@
+"""Several tables learned by one trunk; each kept clear of what others are tested by; the trunk as a backbone."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.chem import molecules as chem
+from core.data.dataset import Dataset
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput, Spec, read_json, settings
+from core.engine.store import Store
+from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
+from core.experiments.multitask.together_vs_alone import MOLECULES, MULTI, STEPS, verdict
+from core.experiments.presets.mixtures import at_hand, demo, of_toymix, toymix
+from core.models.backbones import Gnn, Untrained, pretraining_history
+
+SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
+
+
+@settings
+class Given(Spec[Dataset]):
+    """A table that is written in the recipe."""
+
+    kind = "given-table"
+    smiles: tuple[str, ...]
+    labels: tuple[float, ...] = ()
+
+    def make(self, report: Report) -> Dataset:
+        labels = np.array(self.labels or range(len(self.smiles)), float)[:, None]
+        return Dataset([chem.canonical(one) for one in self.smiles], labels, ("y",))
+
+
+def small(**changes: Any) -> Multitask:
+    solubility = parts(Load("bundled:solubility", limit=200), seed=0)
+    hydration = parts(Load("bundled:hydration", limit=150), seed=0)
+    members = mixture((Member(*solubility, name="solubility"), Member(*hydration, name="hydration", loss="mse")))
+    return Multitask(members, **{"backbone": SMALL, "epochs": 2, "batch_size": 32} | changes)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("multitask"))
+
+
+def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> None:
+    one = Member(
+        Given(("CCO", "CCN", "C[C@H](O)N", "CCCC", "CCCCCN")), Given(("CCS", "CCl")), Given(("CCF", "CCO")), name="one"
+    )
+    other = Member(
+        Given(("CCF", "CBr", "CI", "CCS", "CNC", "CCNCC")),
+        Given(("CCF", "CCC")),
+        Given(("CCCC", "C[C@@H](O)N")),
+        name="other",
+    )
+    beside = (Given(("CI",)), Given(("CBr", "CCCCC")))  # a table that the trunk will be fine-tuned on
+    first, second = (make(spec, store, Report()) for spec in mixture((one, other), (beside,)))
+    assert list(first.parts["train"].smiles) == ["CCN", "CCCCCN"] and list(first.parts["valid"].smiles) == [
+        "CCS",
+        "CCl",
+    ]
+    lost = {(row.part, row.smiles): row.reason for row in first.left_out.itertuples()}
+    assert lost == {
+        ("train", "CCO"): "in the test part of this table",
+        ("train", chem.canonical("C[C@H](O)N")): "in the test part of another table",
+        ("train", "CCCC"): "in the test part of another table",
+    }
+    assert list(second.parts["train"].smiles) == ["CNC", "CCNCC"] and list(second.parts["valid"].smiles) == ["CCC"]
+    counted = {(row["part"], row["reason"]): row["molecules"] for row in second.summary()["left_out"]}
+    assert counted == {
+        ("valid", "in the test part of another table"): 1,
+        ("train", "in the test part of another table"): 2,
+        ("train", "in the validation part of another table"): 2,
+    }
+
+
+def test_a_table_of_which_nothing_is_left_is_refused(store: Store) -> None:
+    member = Member(Given(("CCO",)), Given(("CCN",)), Given(("CCO", "CCS")), name="mine")
+    with pytest.raises(BadInput, match="mine: all 1 molecules of the train part are ones that some"):
+        make(member, store, Report())
+
+
+def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: Store) -> None:
+    spec = settled(small(), store.files)
+    made = make(spec, store, Report())
+    cards = {one["name"]: one for one in made.record["members"]}
+    assert list(cards) == ["solubility", "hydration"] and cards["hydration"]["loss"] == "mse"
+    assert sum(one["share"] for one in cards.values()) == pytest.approx(1)
+    for name, card in cards.items():
+        mine = made.predictions[(made.predictions["member"] == name) & (made.predictions["part"] == "test")]
+        assert len(mine) == card["rows"]["test"] == card["metrics"]["test"][card["tasks"][0]]["n"]
+        errors = (mine["prediction"] - mine["label"]).abs()
+        assert card["means"]["test"]["mae"] == pytest.approx(errors.mean(), rel=1e-5)
+        low, high = card["means_intervals"]["mae"]
+        assert low < card["means"]["test"]["mae"] < high
+        assert card["intervals"][card["tasks"][0]]["mae"] == [low, high]
+        assert card["means"]["test"]["mae_sd"] == pytest.approx(errors.mean() / card["deviation"][0], rel=1e-5)
+        assert {"in the test part of another table"} >= {
+            row["reason"] for row in card["left_out"] if row["part"] == "valid"
+        }
+    assert len(made.curve) == 2 and {"loss: solubility", "loss: hydration", "valid_loss"} <= set(made.curve)
+    whole = 0.5 * made.curve["loss: solubility"] + 0.5 * made.curve["loss: hydration"]
+    assert np.allclose(made.curve["valid_loss"], whole)
+    again = store.get(spec)
+    assert again.record == made.record and len(again.predictions) == len(made.predictions)
+    body = again()
+    assert body.width == 12 and body.name == spec.called == "GINE 2x12 trained on 2 tables"
+    assert read_json(spec.text).key == spec.key
+    assert pretraining_history.labels_learned(again.folder / "backbone") == 2
+
+
+def test_a_trunk_is_a_backbone_that_can_be_fine_tuned(store: Store) -> None:
+    train, valid, test, _ = parts(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
+    spec = settled(FineTune(train, valid, test, backbone=small(), features="none", steps=5, evaluations=1), store.files)
+    made = make(spec, store, Report())
+    assert made.record["backbone"] == "GINE 2x12 trained on 2 tables"
+    said = [one for one in made.record["warnings"] if "learned 2 columns of measured labels" in one]
+    assert said, "the test part was not kept away"
+
+
+def test_atoms_bins_and_a_table_of_flags_are_learned_beside_each_other(store: Store, tmp_path: Path) -> None:
+    flags = tmp_path / "flags.csv"
+    rows = [f"{'C' * n}{end},{int(end == 'O')},{n if n % 3 else ''}" for n in range(2, 22) for end in ("", "O")]
+    flags.write_text("smiles,alcohol,length\n" + "\n".join(rows))
+    table = parts(Load(f"file:{flags}", targets=("alcohol", "length")), seed=0)
+    hydration = parts(Load("bundled:hydration", limit=150), seed=0)
+    members = mixture(
+        (
+            Member(*table, name="flags"),
+            Member(*hydration, name="bins", loss="binned", bins=3, scaler="robust"),
+            Member(*hydration, name="charges", atoms="partial charge", weight=0.5),
+        )
+    )
+    spec = settled(Multitask(members, backbone=SMALL, epochs=12, batch_size=32, learning_rate=1e-2,
+                             weighting="learned", mixing="square-root"), store.files)  # fmt: skip
+    record = make(spec, store, Report()).record
+    cards = {one["name"]: one for one in record["members"]}
+    assert cards["flags"]["kinds"] == ["binary", "regression"]
+    assert cards["flags"]["metrics"]["valid"]["alcohol"]["n"] == 4
+    charges = cards["charges"]
+    assert charges["loss_weight"] == pytest.approx(0.2) and charges["tasks"] == ["partial charge of atoms"]
+    assert charges["metrics"]["test"]["partial charge of atoms"]["n"] > 3 * charges["rows"]["test"]
+    assert charges["means"]["test"]["r2"] > 0.3, "a charge is told by the atom"
+    assert all(np.isfinite(one["log_variance"]) for one in cards.values())
+    assert not (make(spec, store, Report()).predictions["member"] == "charges").any()
+
+
+def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
+    spec = settled(small(backbone=Untrained("molsway-tiny"), epochs=1, spellings=2), store.files)
+    assert make(spec, store, Report()).record["members"][0]["means"]["test"]["mae"] > 0
+    members = (dataclasses.replace(spec.members[0], atoms="logP", name="atoms"),)
+    with pytest.raises(BadInput, match="reads tokens, not atoms"):
+        make(dataclasses.replace(spec, members=members), store, Report())
+
+
+def test_an_interrupted_training_ends_as_an_undisturbed_one(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("core.training.CHECKPOINT_SECONDS", 0.0)
+    spec = settled(small(epochs=3, mixing="equal"), store.files)
+    tables = tuple(make(one, store, Report()) for one in spec.members)
+    folders = [tmp_path / name for name in ("whole", "broken")]
+    for folder in folders:
+        folder.mkdir()
+    whole = spec.make(Report(scratch=folders[0]), members=tables)
+
+    def stop(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        if numbers.get("epoch", 0) > 2.2:
+            raise Cancelled(message)
+
+    with pytest.raises(Cancelled):
+        spec.make(Report(tell=stop, scratch=folders[1]), members=tables)
+    broken = spec.make(Report(scratch=folders[1]), members=tables)
+    assert broken.predictions["prediction"].equals(whole.predictions["prediction"])
+
+
+def test_bad_mixtures_are_refused() -> None:
+    spec = small()
+    with pytest.raises(BadInput, match="at least one table"):
+        dataclasses.replace(spec, members=())
+    with pytest.raises(BadInput, match="two members have one name"):
+        dataclasses.replace(spec, members=(spec.members[0], spec.members[0]))
+    with pytest.raises(BadInput, match="names of RDKit's descriptors"):
+        Computed(Load("bundled:drugs"), properties=("weight",))
+    with pytest.raises(BadInput, match="at least two members"):
+        MixtureStudy(dataclasses.replace(spec, members=spec.members[:1]))
+    with pytest.raises(BadInput, match="wants `epochs`, not `steps`"):
+        MixtureStudy(dataclasses.replace(spec, steps=10))
+    with pytest.raises(BadInput, match="mixed in proportion"):
+        MixtureStudy(dataclasses.replace(spec, mixing="equal"))
+    with pytest.raises(BadInput, match="has no file of qm9"):
+        toymix("/nowhere")
+
+
+def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -> None:
+    study = settled(MixtureStudy(small(), seeds=(0, 1)), store.files)
+    assert len(study.runs) == 2 * (1 + 2 + 2)
+    record = make(study, store, Report()).record
+    arms = {(one["arm"], one["member"]): one for one in record["means"]}
+    assert set(arms) == {(arm, name) for arm in (MULTI, STEPS, MOLECULES) for name in ("solubility", "hydration")}
+    assert all(len(one["mae_sd"]["values"]) == 2 for one in arms.values())
+    costs = {one["arm"]: one for one in record["costs"]}
+    assert costs[STEPS]["steps"] == 2 * costs[MULTI]["steps"]
+    assert abs(costs[MOLECULES]["steps"] - costs[MULTI]["steps"]) <= 4, "an epoch may end in part of a batch"
+    told = {(one["member"], one["against"]): one for one in record["differences"]}
+    for (name, against), one in told.items():
+        apart = np.subtract(arms[MULTI, name]["mae_sd"]["values"], arms[against, name]["mae_sd"]["values"])
+        assert one["mean"] == pytest.approx(apart.mean(), rel=1e-4) and one["low"] < one["mean"] < one["high"]
+    assert all(one["device"] for one in costs.values())
+    gained = [one["mae_sd"]["mean"] - one["averaged"]["mae_sd"] for one in arms.values()]
+    assert min(gained) > -1e-6 and max(gained) > 1e-4, "a mean of two predictions errs by no more than they in the mean"
+    assert len(told) == 4 and record["verdict"] and not record["failed"] and not record["published"]
+    assert len(make(study, store, Report()).table) == 2 * 3 * 2
+
+
+def test_networks_that_say_the_same_are_named_together() -> None:
+    rows = [
+        {"backbone": f"{layer} 4x96 (random weights)", "member": "zinc", "against": against, "metric": "MAE in sd",
+         "mean": 0.1, "verdict": word}
+        for against, words in ((STEPS, ("worse", "worse")), (MOLECULES, ("better", "not distinguishable")))
+        for layer, word in zip(("GCN", "GINE"), words, strict=True)
+    ]  # fmt: skip
+    assert verdict(rows) == (
+        "Against a table alone, as many steps with GCN 4x96 and GINE 4x96, learning together costs zinc. "
+        "Against a table alone, as many molecules with GCN 4x96, learning together helps zinc (+0.1 MAE in sd). "
+        "Against a table alone, as many molecules with GINE 4x96, learning together makes no difference to zinc."
+    )
+
+
+def test_a_training_that_fails_is_told_and_the_others_go_on(store: Store) -> None:
+    spec = small()
+    odd = dataclasses.replace(spec.members[1], train=Given(("CCCCO", "CCCCCO"), (1.0, 1.0)), name="odd")
+    study = MixtureStudy(dataclasses.replace(spec, members=(spec.members[0], odd)), seeds=(0,))
+    with pytest.raises(BadInput, match=r"nothing can be compared: .*odd: no task has two different labels"):
+        make(study, store, Report())
+
+
+def test_the_mixtures_with_a_name(shared_data: Path) -> None:
+    assert [one.name for one in at_hand()] == ["solubility", "hydration", "computed"]
+    study = of_toymix(str(shared_data))
+    assert len(study.runs) == 3 * 3 * 7 and [one.name for one in study.multi.members] == ["qm9", "tox21", "zinc"]
+    assert len(demo().runs) == 3 * 7
+
+
+def test_trunks_for_a_small_table_are_clear_of_both_its_splits(shared_data: Path) -> None:
+    table = Load(f"file:{shared_data / 'Lipophilicity.csv'}", targets=("exp",))
+    both = [preset(name, table=table, data=str(shared_data)) for name in ("transfer", "transfer-scaffold")]
+    assert len({one.fit.test.key for one in both}) == 2
+    assert both[0].starts == both[1].starts, "the trunks are made once"
+    for trunk in both[0].starts[1:]:
+        for member in trunk.members:
+            assert {one.fit.test.key for one in both} <= {one.key for one in member.tests}
+    assert "zinc" not in {one.name for one in both[0].starts[2].members}
+    ablation = preset("variety", table=table, data=str(shared_data))
+    assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
+    with pytest.raises(BadInput, match="transfer wants --table"):
+        preset("transfer", data=str(shared_data))
+
+
+def test_computed_labels_are_not_counted_as_measured(store: Store) -> None:
+    drugs = Load("bundled:drugs", limit=60)
+    computed = make(Member(*parts(Computed(drugs), seed=0)), store, Report())
+    assert (
+        not computed.measured and computed.tasks == ("MolLogP", "TPSA", "MolMR") and computed.kinds[0] == "regression"
+    )
+    atoms = make(Member(*parts(drugs, seed=0), atoms="logP"), store, Report())
+    assert not atoms.measured and atoms.learning.name == "logP of the atoms of drugs"
+    assert make(small().members[0], store, Report()).measured

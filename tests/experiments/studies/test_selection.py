@@ -1,0 +1,257 @@
+"""The proof, end to end on sixty molecules: arms, noise, digests, notes."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from core.engine import spec as recipes
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
+from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, settled
+from core.experiments.studies.selection import enough
+from core.models import random_weights
+from core.models.backbones import Pretrained, Untrained, pretrained
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
+
+
+def study(table: Path, **fields: object) -> SelectionStudy:
+    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
+    fit = FineTune(
+        train, valid, test, backbone=Untrained("molsway-tiny"), steps=12, evaluations=3, batch_size=8, seed=5
+    )
+    return SelectionStudy(fit=fit, pool=Plant(pool, fraction=0.3), **{"count": 6, "seeds": (5, 6)} | fields)
+
+
+def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = settled(study(table), store.files)
+    found = make(spec, store, Report())
+    record = found.summary()
+    arms = {arm["name"]: arm for arm in record["arms"]}
+    assert list(arms) == ["none", "all", "random", "top", "bottom", "greedy", "support vectors"]
+    assert [arms[name]["n_train"][0] for name in arms] == [18, 38, 24, 24, 24, 24, 18]
+    rules = {name: arm for name, arm in arms.items() if arm["role"] == "selection"}
+    assert len(rules) == 6 and arms["support vectors"]["role"] == "baseline"
+    assert {step for arm in rules.values() for step in arm["steps"]} == {12}
+    assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in rules.values())
+    assert {row["against"] for row in record["differences"]} == {"none", "random"}
+    assert {row["verdict"] for row in record["differences"]} <= {"better", "worse", "not distinguishable"}
+    assert set(record["detection"]) == {"delta_loss", "whole_step", "residual"}
+    assert record["verdict"].startswith("“") and "baseline: “support vectors” is" in record["verdict"]
+    assert not any("unequal work" in note for note in record["notes"])  # a baseline takes no steps
+    assert record["n_test"] == 12 and len(record["test_digest"]) == 16
+    drawn = found.picks[found.picks["arm"] == "random"]
+    assert len(drawn) == 12 and set(drawn[drawn.seed == 5].smiles) != set(drawn[drawn.seed == 6].smiles)
+    top = set(found.picks[(found.picks["arm"] == "top")].smiles)
+    assert not top & set(found.picks[found.picks["arm"] == "bottom"].smiles)
+    fits = [entry for entry in store.entries() if entry.kind == "finetune"]
+    assert len(fits) == 12  # the fit that was scored is the first of “none”
+    assert len([entry for entry in store.entries() if entry.kind == "baseline"]) == 2
+    assert len(found.predictions) == 7 * 2 * 12
+
+
+def test_several_numbers_of_molecules_make_a_curve(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = study(table, arms=("none", "all", "random", "top"), counts=(3, 10), baselines=())
+    assert spec.sizes == (3, 6, 10)
+    found = make(settled(spec, store.files), store, Report())
+    record = found.summary()
+    names = [f"{rule} {size}" for rule in ("random", "top") for size in (3, 6, 10)]
+    arms = {arm["name"]: arm for arm in record["arms"]}
+    assert list(arms) == ["none", "all", *names]
+    assert (arms["top 3"]["rule"], arms["top 3"]["kept"], arms["none"]["kept"]) == ("top", 3, None)
+    assert [max(arms[name]["n_train"]) for name in names] == [21, 24, 28] * 2
+    pairs = {(row["arm"], row["against"]) for row in record["differences"]}
+    assert ("top 6", "random 6") in pairs and ("top 3", "random 6") not in pairs
+    assert {("top 10", "none"), ("top 10", "all"), ("random 3", "all")} <= pairs
+    smaller, larger = (set(found.picks[found.picks["arm"] == f"top {size}"]["smiles"]) for size in (3, 10))
+    assert smaller < larger
+    assert any("one in twenty leaves zero out" in note for note in record["notes"])
+    assert "keep 3, 6, 10" in spec.title
+
+
+def test_how_few_are_enough_is_told_from_the_differences_to_all() -> None:
+    rules = {"none": ("none", None), "all": ("all", None)}
+    rules |= {f"{rule} {size}": (rule, size) for rule in ("top", "random", "greedy") for size in (20, 50, 100)}
+    told = {
+        "top": ("worse", "not distinguishable", "better"),
+        "random": ("not distinguishable", "worse", "worse"),
+        "greedy": ("better", "not distinguishable", "not distinguishable"),
+    }
+    rows = [
+        {"arm": f"{rule} {size}", "against": "all", "verdict": verdict}
+        for rule, verdicts in told.items()
+        for size, verdict in zip((20, 50, 100), verdicts, strict=True)
+    ]
+    rows += [
+        {"arm": "none", "against": "all", "verdict": "worse"},
+        {"arm": "top 20", "against": "none", "verdict": "worse"},
+    ]
+    assert enough(rows, rules) == {"top": 50, "greedy": 20}
+
+
+@pytest.mark.parametrize(
+    "arm", ["stratified", "clusters", "far apart", "cover", "varied", "informative", "greedy by slopes"]
+)
+def test_every_rule_has_a_sampler_of_its_own(table: Path, arm: str) -> None:
+    spec = study(table, arms=("none", arm), counts=(3,))
+    picks = [spec.pick(name, seed) for name in spec.chosen for seed in (0, 1)]
+    assert [one.sampler.count for one in picks] == [3, 3, 6, 6]
+    chance = hasattr(picks[0].sampler, "seed") and arm != "greedy by slopes"
+    assert (picks[0] != picks[1]) == chance
+    assert (picks[0].scores is None) == (arm in ("stratified", "clusters", "far apart", "cover"))
+
+
+def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
+    store = Store(cache)
+
+    spec = study(table, arms=("none", "all"), seeds=(5,))
+    spec = dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, steps=None, epochs=1))
+    record = make(settled(spec, store.files), store, Report()).summary()
+    assert any("unequal work" in note for note in record["notes"])
+    assert "one seed says nothing" in record["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seeds": (1, 1)}, "wants different seeds, got [1, 1]"),
+        ({"seeds": (0, -4)}, "finetune.seed: input should be greater than or equal to 0; got -4"),
+        ({"seeds": ()}, "wants different seeds"),
+        ({"counts": (5, 0)}, "`counts` wants numbers of molecules, 1 or more, got [5, 0]"),
+        ({"arms": ("none",)}, "at least two different arms"),
+        ({"arms": ("none", "best")}, "'top'"),
+        ({"baselines": ("forest",)}, "there is no learner of kind 'forest'; there are support-vectors"),
+        ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
+        ({"control": True}, "the fit begins from untrained weights; leave `control` out"),
+    ],
+)
+def test_a_study_that_proves_nothing_is_refused(table: Path, fields: dict, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        study(table, **fields)
+    assert words in str(caught.value)
+
+
+def test_more_molecules_than_the_pool_has_are_refused(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    with pytest.raises(BadInput, match="21"):
+        make(settled(study(table, count=21), store.files), store, Report())
+
+
+def test_its_text_gives_it_back(table: Path) -> None:
+    spec = study(table)
+    assert recipes.read_json(spec.text) == spec
+
+
+def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = study(table)
+    for pool, words in (
+        (spec.fit.test, "12 of 12 pool molecules are test molecules"),
+        (spec.pool, "keep 60 molecules"),
+    ):
+        other = dataclasses.replace(spec, pool=pool, count=6 if pool is spec.fit.test else 60)
+        with pytest.raises(BadInput, match=words):
+            make(settled(other, store.files), store, Report())
+    assert not any(entry.kind == "finetune" for entry in store.entries())
+
+
+def test_a_warning_of_some_arms_names_them(table: Path) -> None:
+    from types import SimpleNamespace
+
+    def fit(*warnings: str) -> SimpleNamespace:
+        return SimpleNamespace(record={"steps": 12, "warnings": list(warnings)}, tasks=("size",))
+
+    spec = study(table, arms=("none", "all", "top"))
+    fits = (
+        (fit("short"), fit("short")),
+        (fit("short", "shared"), fit("short")),
+        (fit("short"), fit("short", "shared")),
+        (fit("flat"), fit()),  # the baseline reads any molecule whole
+    )
+    said = ["short", "“all”, “top”: shared", "“support vectors”: flat"]
+    assert spec.notes(fits, SimpleNamespace(record={})) == said
+
+
+def bare(spec: SelectionStudy, **fields: object) -> SelectionStudy:
+    """The least that a study can be: two rules, no baselines."""
+    return dataclasses.replace(spec, **{"arms": ("none", "random"), "baselines": ()} | fields)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint folder in which `molsway-tiny` lies."""
+    monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path / "checkpoints")
+    Untrained("molsway-tiny", seed=9)().save(tmp_path / "checkpoints" / "molsway-tiny")
+    return tmp_path / "checkpoints" / "molsway-tiny"
+
+
+def started(spec: SelectionStudy, backbone: object) -> SelectionStudy:
+    return dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, backbone=backbone))
+
+
+def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path, cache: Path, shipped: Path) -> None:
+    store = Store(cache)
+    baselines = (
+        SupportVectors(),
+        SupportVectors(features="fingerprints"),
+        GradientBoosting(trees=3),
+        RandomForest(trees=3),
+    )
+    spec = started(bare(study(table), baselines=baselines), Pretrained("molsway-tiny"))
+    spec = settled(dataclasses.replace(spec, control=True), store.files)
+    found = make(spec, store, Report())
+    arms = {arm["name"]: arm for arm in found.record["arms"]}
+    names = ["support vectors of descriptors", "support vectors of fingerprints", "gradient boosting", "random forest"]
+    assert list(arms) == ["none", "random", *names, "random weights"]
+    assert [arm["role"] for arm in arms.values()] == ["selection"] * 2 + ["baseline"] * 4 + ["control"]
+    none = store.get(spec.refit("none", 5))
+    for name in [*names, "random weights"]:
+        for seed, key in zip(spec.seeds, arms[name]["fits"], strict=True):
+            fit = store.get(store.find(key).spec)
+            assert fit.record["digests"] == none.record["digests"] and fit.record["seed"] == seed
+        assert [row["against"] for row in found.record["differences"] if row["arm"] == name] == ["none", "random"]
+    assert arms["random forest"]["rmse"]["sd"] > 0 and arms["gradient boosting"]["steps"] == [None, None]
+    control, fit = spec.refit("random weights", 6), spec.refit("none", 6)
+    assert control == dataclasses.replace(fit, backbone=Untrained("molsway-tiny", seed=6))
+    assert "random weights" in found.record["verdict"].partition("Pre-training")[2]
+    assert set(found.predictions["arm"]) == set(arms) and set(found.picks["arm"]) == {"random"}
+    assert found.record["scores"] == spec.scores().key and "baseline" not in spec.scores().text
+
+
+def test_a_study_needs_neither_baselines_nor_control(table: Path) -> None:
+    spec = bare(study(table))
+    assert list(spec.roles) == ["none", "random"] and len(spec.parts()["fits"]) == 2
+    assert SelectionStudy(fit=spec.fit, pool=spec.pool).baselines == (SupportVectors(),)
+
+
+def test_baselines_stand_against_none_whatever_the_reference(table: Path, cache: Path) -> None:
+    store = Store(cache)
+    spec = bare(study(table), arms=("random", "none"), baselines=(SupportVectors(features="fingerprints"),))
+    record = make(settled(spec, store.files), store, Report()).record
+    assert {row["against"] for row in record["differences"] if row["arm"] == "support vectors"} == {"random", "none"}
+    assert record["reference"] == "random"
+    assert any(
+        f"“support vectors” is {word} “none”" in record["verdict"]
+        for word in ("better than", "worse than", "not distinguishable from")
+    )
+
+
+def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Path, tmp_path: Path) -> None:
+    fit = study(table).fit
+    tiny, adapted = Untrained("molsway-tiny", seed=4), Adapt(fit.train, backbone=Untrained("molsway-tiny", seed=1))
+    folder = Pretrained(str(shipped))
+    for read in (Pretrained("molsway-tiny"), folder, adapted, Adapt(fit.train, backbone=folder)):
+        assert random_weights.random_weights(read, 4) == tiny
+    assert random_weights.random_weights(Pretrained("molformer-xl"), 0) == Untrained("molformer-xl", seed=0)
+    mini = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(seed=3))
+    assert random_weights.random_weights(mini, 2) == Untrained("molsway-mini", seed=2)
+    odd = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(depth=2))
+    with pytest.raises(
+        BadInput, match="they come as molsway-mini, molsway-tiny, molformer-xl only; leave `control` out"
+    ):
+        random_weights.random_weights(odd, 2)

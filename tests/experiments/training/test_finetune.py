@@ -1,0 +1,214 @@
+"""Fine-tuning as its user meets it: it learns, it is repeatable, it warns, and it refuses what cannot be learnt."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.chem import molecules as chem
+from core.data.dataset import Dataset
+from core.engine.make import make
+from core.engine.report import Cancelled, Report
+from core.engine.spec import BadInput
+from core.engine.store import Store
+from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
+from core.experiments.training.finetune import spelled
+from core.models.backbones import Pretrained, Untrained
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.methods import Head, LoRA
+from core.models.predictor import Predictor
+from core.results.fit import Fit
+from core.training import loop
+from core.training.checks import check_parts, faults, hardly_learned, held, overlaps
+
+
+@pytest.fixture
+def recipe(table: Path) -> FineTune:
+    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    return FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), epochs=25, batch_size=8, seed=1)
+
+
+@pytest.fixture
+def store(cache: Path) -> Store:
+    return Store(cache)
+
+
+@pytest.fixture
+def ready(recipe: FineTune, store: Store) -> FineTune:
+    return settled(recipe, store.files)
+
+
+def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Store) -> None:
+    fit: Fit = make(ready, store, Report())
+    card = fit.metrics["test"]["size"]
+    assert card["r2"] > 0.5 and card["n"] == 12
+    assert not any("hardly anything" in words for words in fit.record["warnings"])
+    assert card["rmse"] == pytest.approx(card["mse"] ** 0.5)
+    labels, predictions, smiles = fit.matrices("test")
+    assert card["rmse"] == pytest.approx(float(np.sqrt(np.mean((labels - predictions) ** 2))))
+    again = Predictor.load(fit.folder / "predictor", "cpu").predict(list(smiles))
+    np.testing.assert_allclose(again, predictions, atol=1e-6)
+    record = fit.record
+    assert (
+        record["trainable"] == record["parameters"] > 300_000 and record["seconds"] > 0 and record["peak_memory"] > 1e6
+    )
+    assert record["backbone"] == "molsway-tiny (random weights)"
+    best = fit.curve["valid_loss"].idxmin()
+    assert record["best_epoch"] == fit.curve["epoch"][best]
+    assert fit.table("train").digest == record["digests"]["train"]
+    centre = np.mean(fit.table("train").targets)
+    assert float(Predictor.load(fit.folder / "predictor", "cpu").centre) == pytest.approx(centre, rel=1e-5)
+
+
+def test_the_same_recipe_gives_the_same_numbers_and_another_seed_others(
+    ready: FineTune, store: Store, tmp_path: Path
+) -> None:
+    quick = dataclasses.replace(ready, epochs=2)
+    one = make(quick, store, Report())
+    tables = (make(part, store, Report()) for part in (quick.train, quick.valid, quick.test))
+    two = quick.make(Report(scratch=tmp_path), *tables)
+    assert (one.predictions["prediction"].to_numpy() == two.predictions["prediction"].to_numpy()).all()
+    other = make(dataclasses.replace(quick, seed=2), store, Report())
+    assert not np.allclose(one.predictions["prediction"], other.predictions["prediction"])
+
+
+def test_cancelled_and_resumed_it_ends_as_if_nothing_had_been(
+    ready: FineTune, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    quick = dataclasses.replace(ready, epochs=4)
+    tables = [make(part, store, Report()) for part in (quick.train, quick.valid, quick.test)]
+    (tmp_path / "whole").mkdir(), (tmp_path / "torn").mkdir()
+    whole = quick.make(Report(scratch=tmp_path / "whole"), *tables)
+    calls = iter(range(10_000))
+    with pytest.raises(Cancelled):
+        quick.make(Report(cancelled=lambda: next(calls) > 14, scratch=tmp_path / "torn"), *tables)
+    assert (tmp_path / "torn" / "checkpoint.safetensors").exists()
+    resumed = quick.make(Report(scratch=tmp_path / "torn"), *tables)
+    assert (whole.predictions["prediction"].to_numpy() == resumed.predictions["prediction"].to_numpy()).all()
+
+
+def test_the_head_alone_leaves_the_backbone_as_it_was(ready: FineTune, store: Store) -> None:
+    fit = make(dataclasses.replace(ready, epochs=2, method=Head()), store, Report())
+    trained = Predictor.load(fit.folder / "predictor", "cpu").backbone.state_dict()
+    for name, value in Untrained("molsway-tiny")().state_dict().items():
+        assert (value == trained[name]).all(), name
+
+
+def dataset(labels: list[float], smiles: list[str] | None = None, task: str = "y") -> Dataset:
+    smiles = smiles or ["C" * (n + 1) for n in range(len(labels))]
+    return Dataset(smiles=smiles, targets=np.array(labels)[:, None], tasks=(task,))
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "words"),
+    [
+        (dataset([1.0, 2.0]), dataset([1.0], task="z"), "measures ('z',), the training part ('y',)"),
+        (dataset([1.0]), dataset([1.0]), "the training part has 1 labels of 'y', at least 2"),
+        (dataset([1.0, 2.0]), dataset([np.nan]), "the validation part has 0 labels of 'y'"),
+        (dataset([3.0, 3.0]), dataset([3.0]), "every training label of 'y' is 3"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(train: Dataset, valid: Dataset, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        check_parts(train, valid, valid)
+    assert words in str(caught.value)
+
+
+def test_shared_molecules_are_counted_stereo_aside() -> None:
+    train = dataset([1.0, 2.0], ["C[C@H](N)C(=O)O", "CCO"])
+    assert overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
+        "1 of 1 validation molecules are also in the training part; its numbers flatter"
+    ]
+
+
+def test_a_model_that_predicts_the_mean_is_called_out() -> None:
+    train = dataset([1.0, 5.0, 9.0])
+    assert "predicts the mean of 'y'" in faults(train, train, np.array([[5.0], [5.01], [5.0]]))[0]
+    assert faults(train, train, train.targets) == []
+
+
+def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, store: Store) -> None:
+    still = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
+    assert still.metrics["train"]["size"]["r2"] < 0.1
+    said = [words for words in still.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
+    assert len(said) == 1 and "R² is below 0.1" in said[0] and "`steps`" in said[0]
+    learned = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
+    (toxic,) = hardly_learned(tuple(learned), ("regression", "binary", "binary"), learned)
+    assert "'toxic'" in toxic and "AUROC is below 0.6" in toxic
+
+
+def test_several_tasks_with_gaps_and_a_binary_one(
+    store: Store, alcohols: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    path = tmp_path / "two.csv"
+    rows = [
+        f"{s},{'' if n % 3 == 0 else y},{'' if n % 4 == 0 else int('O' in s)}\n" for n, (s, y) in enumerate(alcohols)
+    ]
+    path.write_text("smiles,size,oxygen\n" + "".join(rows))
+    train, valid, test = parts(Load(f"file:{path}", targets=("size", "oxygen")), valid=12, test=12)
+    spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), epochs=20, batch_size=8)
+    fit = make(settled(spec, store.files), store, Report())
+    assert fit.record["kinds"] == ["regression", "binary"]
+    assert fit.metrics["train"]["oxygen"]["auroc"] > 0.9 and fit.metrics["train"]["size"]["r2"] > 0.3
+    assert fit.metrics["test"]["size"]["n"] < 12
+
+
+def test_units_and_kinds_have_to_agree_between_parts() -> None:
+    train, valid = dataset([1.0, 2.0]), dataset([1.0, 2.0])
+    with pytest.raises(BadInput, match="in mM in the training part, in nM in the validation part"):
+        check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
+    with pytest.raises(BadInput, match="0 or 1 in the training part, 5 in the validation part"):
+        check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))
+
+
+def test_predictions_that_are_held_at_the_margin_are_counted() -> None:
+    made = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
+    made.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), margin=0.5)
+    inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
+    assert held(made, {"valid": inside}) == []
+    (said,) = held(made, {"valid": inside, "test": outside})
+    assert said.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
+
+
+def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: Store) -> None:
+    fit = make(dataclasses.replace(ready, epochs=1, margin=0.25), store, Report())
+    made, labels = Predictor.load(fit.folder / "predictor", "cpu"), fit.matrices("train")[0]
+    assert float(made.most) == pytest.approx(labels.max() + 0.25 * labels.std())
+    assert float(made.least) == pytest.approx(labels.min() - 0.25 * labels.std())
+
+
+def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
+    smiles = ["CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "C"]
+    ways = spelled(smiles, 6, seed=3)
+    assert len(ways) == 6 and ways[0] == smiles and spelled(smiles, 6, seed=3) == ways != spelled(smiles, 6, seed=4)
+    for column, one in enumerate(smiles):
+        assert {chem.canonical(way[column]) for way in ways} == {chem.canonical(one)}
+    assert len({way[0] for way in ways}) > 2 and spelled(smiles, 1, seed=3) == [smiles]
+
+
+def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: FineTune) -> None:
+    asked = dataclasses.replace(ready, epochs=None, batch_size=32)
+    backbone = Untrained("molsway-tiny")()
+    assert [asked.plan(backbone, "cpu", n).epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
+    plan = asked.plan(backbone, "cpu", 320)
+    assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
+    assert dataclasses.replace(asked, method=LoRA()).plan(backbone, "cpu", 320).learning_rate == pytest.approx(2e-3)
+    assert dataclasses.replace(ready, epochs=4).plan(backbone, "cpu", 10).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("backbone", "called"),
+    [
+        (Pretrained(), "molsway-mini"),
+        (Pretrained("/home/me/models/mine"), "mine"),
+        (Untrained("molsway-mini"), "molsway-mini (random weights)"),
+        (Adapt(Load("bundled:solubility")), "adapted molsway-mini"),
+        (Pretrain(Gather(files=("a.smi",)), Fresh("mine")), "mine"),
+    ],
+)
+def test_a_title_says_what_the_training_began_from(recipe: FineTune, backbone: Any, called: str) -> None:
+    title = dataclasses.replace(recipe, backbone=backbone).title
+    assert title == f"full fine-tuning of {called} on {recipe.train.title}, seed 1"

@@ -1,0 +1,131 @@
+"""A training that runs out of memory ends in a sentence, leaves nothing behind, and the line goes on."""
+
+import dataclasses
+import gc
+import json
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.engine.job_queue import Line
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.store import Store
+from core.engine.worker import Worker
+from core.experiments import Adapt, FineTune, Load, Study, parts, settled
+from core.models.backbones import Untrained
+from core.models.methods import Full, LoRA
+from core.models.predictor import Predictor
+from core.training.pretraining_loss import Objective
+from tests.counting import ended
+
+ROOT = Path(__file__).parents[3]
+SHORT = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    MemoryError(),
+)
+
+
+@pytest.fixture
+def fit(table: Path, cache: Path) -> FineTune:
+    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=4, evaluations=2, batch_size=8)
+    return settled(spec, Store(cache).files)
+
+
+@pytest.fixture
+def predictors(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """References to every predictor that was made, which do not hold it."""
+    found: list[Any] = []
+    begin = Predictor.__init__
+
+    def noted(self: Predictor, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        found.append(weakref.ref(self))
+
+    monkeypatch.setattr(Predictor, "__init__", noted)
+    return found
+
+
+def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = None) -> None:
+    """Every training runs out of memory from its second step on, or those alone whose method is `only`."""
+    loss = Predictor.loss
+    calls: weakref.WeakKeyDictionary[Predictor, int] = weakref.WeakKeyDictionary()  # an `id` may come again
+
+    def short(self: Predictor, outputs: Any, targets: Any) -> Any:
+        calls[self] = calls.get(self, 0) + self.training
+        if calls[self] >= 2 and (only is None or self.adapter == only):
+            raise error
+        return loss(self, outputs, targets)
+
+    monkeypatch.setattr(Predictor, "loss", short)
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_the_job_says_what_to_change_and_the_line_goes_on(
+    fit: FineTune, cache: Path, predictors: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    line, store = Line(cache), Store(cache)
+    other = dataclasses.replace(fit, method=LoRA())
+    with monkeypatch.context() as patched:
+        starve(patched, error.with_traceback(None), None)
+        worker = Worker(line, store, "core.experiments").start()
+        try:
+            line.submit(fit)
+            job = ended(line, fit)
+        finally:
+            patched.undo()
+        assert job.state == "failed" and job.traceback == ""
+        assert "batches of 8 molecules of up to" in job.error and "lower `batch_size` (to 4, say)" in job.error
+        assert "a method that moves fewer weights, or a smaller backbone" in job.error
+        error.__traceback__ = error.__context__ = None  # the test's own hold on it
+        gc.collect()
+        assert predictors and all(one() is None for one in predictors)  # weights and optimiser are gone
+        line.submit(other)
+        assert ended(line, other).state == "done"
+    worker.stop()
+
+
+def test_a_study_goes_on_with_the_other_arms(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starve(monkeypatch, SHORT[0], LoRA())
+    arms = tuple(dataclasses.replace(fit, method=method) for method in (Full(), LoRA(), LoRA(rank=2)))
+    record = make(Study(arms, names=("full", "eight", "two"), seeds=(0,)), Store(cache), Report()).record
+    assert [arm["name"] for arm in record["arms"]] == ["full", "two"]
+    assert "lower `batch_size` (to 4, say)" in record["failed"][0]["reason"]
+
+
+def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any, **__: Any) -> None:
+        raise SHORT[0]
+
+    monkeypatch.setattr(Objective, "forward", short)
+    with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
+        make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux refuses memory to a process that took its share")
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))],
+)
+def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Path, device: str) -> None:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    if device == "cpu":
+        env["CUDA_VISIBLE_DEVICES"] = ""
+    run = [sys.executable, "-m", "tests.shortage", str(tmp_path)]
+    process = subprocess.run(run, capture_output=True, text=True, env=env, cwd=ROOT)
+    assert process.returncode == 0, process.stderr
+    found = json.loads(process.stdout)
+    assert found["device"] == device and found["states"] == ["done", "failed", "done"], found
+    assert found["traceback"] == ""
+    assert "batches of 1,024 molecules of up to" in found["error"]
+    assert "lower `batch_size` (to 512, say)" in found["error"]
+    assert found["grown"] < 64 << 20  # of the GiB and more that was taken
