@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
-from pages.parts.job_panel import line_chip
-from pages.parts.service import service
+from pages.base.service import service
+from pages.widgets.job_panel import line_chip
 
 ROOMS = {
     "": [

@@ -9,14 +9,14 @@ from core.engine.spec import BadInput, Spec
 from core.experiments import SelectionStudy, preset
 from core.models.random_weights import random_weights
 from core.results.fit import Fit
-from pages.parts.runs import go, pick, runs, show
-from pages.parts.service import submit
-from pages.parts.shell import command, empty, head
-from pages.parts.side_by_side import side_by_side
-from pages.parts.spec_form import spec_form
-from pages.parts.study_result import study_result
-from pages.parts.tables import choose_fit, choose_pool, fit_recipe
-from pages.parts.words import plain
+from pages.base.service import submit
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form
+from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.results.comparison import study_result
+from pages.results.side_by_side import side_by_side
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import go, pick, runs, show
 
 
 def study() -> Spec | None:

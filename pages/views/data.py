@@ -6,19 +6,19 @@ from core.data.audit import Findings
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput
 from core.experiments import Audit
-from pages.parts import sources
-from pages.parts.findings import audited
-from pages.parts.runs import pick, readable, runs, show
-from pages.parts.service import keep, previewed, product
-from pages.parts.shell import command, empty, head
-from pages.parts.tables import known_tables, table_result
-from pages.parts.words import plain
+from pages.base.service import keep, previewed, product
+from pages.base.text import plain
+from pages.forms import table_source
+from pages.forms.tables import known_tables, table_result
+from pages.results.audit import audited
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import pick, readable, runs, show
 
 head(
     "Data",
     "Choose a table of molecules. A row that cannot be used is listed with the reason; none goes silently.",
 )
-WAYS = {"Comes with Molsway": sources.bundled, "My file": sources.uploaded, "MoleculeNet": sources.hub}
+WAYS = {"Comes with Molsway": table_source.bundled, "My file": table_source.uploaded, "MoleculeNet": table_source.hub}
 if runs(Dataset):
     WAYS["Kept before"] = None
 if runs(Findings):

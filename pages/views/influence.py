@@ -9,14 +9,14 @@ from core.experiments import Influence, MeanInfluence, beside_parts
 from core.influence.solvers import Identity
 from core.results.fit import Fit
 from core.results.scores import Scores
-from pages.parts.findings import audited
-from pages.parts.runs import go, pick, runs, show
-from pages.parts.scores_result import scores_result
-from pages.parts.service import submit
-from pages.parts.shell import command, empty, head
-from pages.parts.spec_form import spec_form
-from pages.parts.tables import choose_fit, choose_pool, fit_recipe
-from pages.parts.words import plain
+from pages.base.service import submit
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form
+from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.results.audit import audited
+from pages.results.scores import scores_result
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import go, pick, runs, show
 
 
 def scoring() -> Influence | MeanInfluence | None:

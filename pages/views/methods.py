@@ -7,13 +7,13 @@ from core.experiments import FineTune, Part, Study, of_methods, preset
 from core.models.backbones import Pretrained
 from core.models.baselines import LEARNERS, SupportVectors
 from core.models.methods import METHODS
-from pages.parts.methods_result import methods_result
-from pages.parts.runs import go, pick, runs, show, starts
-from pages.parts.service import submit
-from pages.parts.shell import command, empty, head
-from pages.parts.spec_form import widget
-from pages.parts.tables import choose_parts, choose_table, three_parts
-from pages.parts.words import plain
+from pages.base.service import submit
+from pages.base.text import plain
+from pages.forms.spec_form import widget
+from pages.forms.tables import choose_parts, choose_table, three_parts
+from pages.results.method_study import methods_result
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import go, pick, runs, show, starts
 
 PRESETS = {"The report's four": "report", "The four and the head alone": "methods"}
 STUDY = {field.name: field for field in form(Study)}

@@ -8,20 +8,20 @@ from core.experiments.presets.mixtures import fitted
 from core.models.backbones import Gnn
 from core.models.methods import METHODS, Full
 from core.models.trunk import Trunk
-from pages.parts.mixture_result import (
+from pages.base.service import entry_of, submit
+from pages.base.text import plain
+from pages.forms.mixture import choose_members, choose_multitask, choose_study, split_of
+from pages.forms.spec_form import widget
+from pages.forms.tables import choose_table
+from pages.results.multitask import (
     ablation_result,
     mixture_study_result,
     representation_result,
     transfer_result,
     trunk_result,
 )
-from pages.parts.mixtures import choose_members, choose_multitask, choose_study, split_of
-from pages.parts.runs import go, pick, recipes, runs, show, starts
-from pages.parts.service import entry_of, submit
-from pages.parts.shell import command, empty, head
-from pages.parts.spec_form import widget
-from pages.parts.tables import choose_table
-from pages.parts.words import plain
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import go, pick, recipes, runs, show, starts
 
 TRANSFER = {field.name: field for field in form(Transfer)}
 ABLATION = {field.name: field for field in form(Ablation)}

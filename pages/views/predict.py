@@ -11,13 +11,13 @@ from core.experiments import Load, Predict, TrunkHead
 from core.models.trunk import Trunk
 from core.results.fit import Fit
 from core.results.predictions import Predicted
-from pages.parts.predicted_result import predicted_result
-from pages.parts.runs import Run, finished, go, pick, runs, show
-from pages.parts.service import service, submit
-from pages.parts.shell import command, empty, head
-from pages.parts.sources import uploaded
-from pages.parts.tables import choose_table
-from pages.parts.words import plain
+from pages.base.service import service, submit
+from pages.base.text import plain
+from pages.forms.table_source import uploaded
+from pages.forms.tables import choose_table
+from pages.results.predictions import predicted_result
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import Run, finished, go, pick, runs, show
 
 MOST_PASTED = 5000  # lines
 EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"

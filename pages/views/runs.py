@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from pages.parts.job_panel import chip, job_panel
-from pages.parts.keeping import bundle, delete, overview
-from pages.parts.runs import open_run, readable, runs
-from pages.parts.service import service
-from pages.parts.shell import command, empty, head
-from pages.parts.words import ago, device_name, duration, headline, plain, size
+from pages.base.service import service
+from pages.base.text import ago, device_name, duration, headline, plain, size
+from pages.widgets.frame import command, empty, head
+from pages.widgets.job_panel import chip, job_panel
+from pages.widgets.run_picker import open_run, readable, runs
+from pages.widgets.store_table import bundle, delete, overview
 
 head(
     "Runs",

@@ -7,13 +7,13 @@ import streamlit as st
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Join, Select
 from core.results.scores import Scores
-from pages.parts.choice_result import choice_result
-from pages.parts.runs import Run, finished, go, open_run, pick, readable, runs, show
-from pages.parts.service import entry_of, keep, submit
-from pages.parts.shell import command, empty, head
-from pages.parts.spec_form import spec_form
-from pages.parts.tables import choose_fit, choose_pool, fit_recipe
-from pages.parts.words import plain
+from pages.base.service import entry_of, keep, submit
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form
+from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.results.selection import choice_result
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import Run, finished, go, open_run, pick, readable, runs, show
 
 
 def scored(pool: Spec) -> Run | None:

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from core.experiments import preset
-from pages.parts.job_panel import chip
-from pages.parts.machine import machine
-from pages.parts.runs import open_run, runs
-from pages.parts.service import service, submit
-from pages.parts.shell import STYLE, empty
-from pages.parts.words import ago, headline, key_metric, plain
+from pages.base.machine import machine
+from pages.base.service import service, submit
+from pages.base.text import ago, headline, key_metric, plain
+from pages.widgets.frame import STYLE, empty
+from pages.widgets.job_panel import chip
+from pages.widgets.run_picker import open_run, runs
 
 QUICK = (
     "load",

@@ -6,13 +6,13 @@ from core.engine.spec import BadInput, Spec
 from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
-from pages.parts.fit_result import adapted_result, fit_result, pretrained_result
-from pages.parts.runs import Run, go, pick, readable, runs, show, starts
-from pages.parts.service import product, submit
-from pages.parts.shell import command, empty, head
-from pages.parts.spec_form import spec_form
-from pages.parts.tables import choose_parts, choose_table, three_parts
-from pages.parts.words import plain
+from pages.base.service import product, submit
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form
+from pages.forms.tables import choose_parts, choose_table, three_parts
+from pages.results.fit import adapted_result, fit_result, pretrained_result
+from pages.widgets.frame import command, empty, head
+from pages.widgets.run_picker import Run, go, pick, readable, runs, show, starts
 
 
 def fine_tuning() -> Spec | None:

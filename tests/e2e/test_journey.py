@@ -16,7 +16,7 @@ from core.engine.store import Store
 from core.results.comparison import Comparison
 from core.results.scores import Scores
 from core.stats.formatting import number
-from pages.parts.words import minus, signed
+from pages.base.text import minus, signed
 from tests.e2e.serving import Server, exceptions, until
 
 pytestmark = pytest.mark.e2e

@@ -20,8 +20,8 @@ from core.models.backbones.checkpoint import Checkpoint
 from core.results.label_errors import Suspicion, ask
 from core.selection import Top
 from core.stats.formatting import bounds, noise_of, number
-from pages.parts.runs import open_run
-from pages.parts.words import key_metric, plain, signed
+from pages.base.text import key_metric, plain, signed
+from pages.widgets.run_picker import open_run
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 
@@ -257,7 +257,7 @@ def test_the_best_of_a_large_pool_are_looked_at_more_closely(open_page, copied, 
     few = [name for name in scores.table if "whole_step" not in name and not name.endswith(("_low", "_high"))]
     store.put(other, dataclasses.replace(scores, table=scores.table[few], tangent={}), 3.0)
     assert "more closely" not in words(open_page("influence", run=other.key))
-    monkeypatch.setattr("pages.parts.trust.FEW", 20)
+    monkeypatch.setattr("pages.results.score_diagnostics.FEW", 20)
     asked = []
     monkeypatch.setattr(
         "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
@@ -389,7 +389,7 @@ def test_a_kept_run_is_deleted_only_when_asked_twice(open_page, cache, tmp_path,
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("runs")
     monkeypatch.setattr(
-        "pages.parts.keeping.overview",
+        "pages.widgets.store_table.overview",
         lambda kept: next((n for n, run in enumerate(kept) if run.key == stage.FIT.key), None),
     )
     checked(at.run())

@@ -6,7 +6,7 @@ import pytest
 from core.data.audit import Finding, Findings
 from core.engine.store import Store
 from core.experiments import Audit, Mend, beside_parts, settled
-from pages.parts.words import key_metric
+from pages.base.text import key_metric
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 

@@ -10,7 +10,7 @@ def the_form():
     from pydantic import Field
 
     from core.engine.spec import Family, settings
-    from pages.parts.spec_form import spec_form
+    from pages.forms.spec_form import spec_form
 
     @settings
     class Plain:

@@ -66,7 +66,7 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
     assert [run for run in at.selectbox[0].options if "study of full" in run.lower()] == []
     at = open_page("methods")
     assert len(at.selectbox[0].options) > 0
-    from pages.parts.runs import room_of
+    from pages.widgets.run_picker import room_of
 
     assert room_of("study").endswith("methods.py") and room_of("selection-study").endswith("compare.py")
 
@@ -74,7 +74,7 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
 def test_trials_of_a_tuning_are_called_so():
     from types import SimpleNamespace
 
-    from pages.parts.runs import TRIAL, Run, arms_of
+    from pages.widgets.run_picker import TRIAL, Run, arms_of
 
     tuned = SimpleNamespace(summary={"tuned": {"trials": ["a" * 16, "b" * 16]}})
     study = SimpleNamespace(summary={"arms": [{"name": "LoRA", "fits": ["b" * 16]}]})

@@ -33,7 +33,7 @@ from core.models.backbones import Gnn
 from core.models.baselines import RandomForest
 from core.models.methods import Full, Head
 from core.results.predictions import Predicted
-from pages.parts.predicted_result import side_by_side
+from pages.results.predictions import side_by_side
 from tests.pages.conftest import checked, words
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)

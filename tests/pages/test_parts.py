@@ -13,8 +13,11 @@ import pytest
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, SelectionStudy
 from core.stats.formatting import number
-from pages.parts import keeping, shell, side_by_side, spec_form, words
-from pages.parts.job_panel import live_curve
+from pages.base import text as words
+from pages.forms import spec_form
+from pages.results import side_by_side
+from pages.widgets import frame, store_table
+from pages.widgets.job_panel import live_curve
 from tests.pages import stage
 
 
@@ -74,7 +77,7 @@ def test_an_odd_summary_has_no_key_figure_and_raises_nothing(summary):
 
 def test_exported_text_starts_no_formula_and_numbers_stay():
     table = pd.DataFrame({"=x": ["=1+1", "-", "@a", "+cmd", "C=C", "\t=1"], "value": [-1.5, 0, 1, 2, 3, 4]})
-    rows = shell.as_csv(table, "made by hand").decode().splitlines()
+    rows = frame.as_csv(table, "made by hand").decode().splitlines()
     assert rows[0] == "# made by hand" and rows[1] == "'=x,value"
     assert [row.rsplit(",", 1)[0].strip('"') for row in rows[2:]] == ["'=1+1", "-", "'@a", "'+cmd", "C=C", "'\t=1"]
     assert rows[2].endswith(",-1.5")
@@ -124,7 +127,7 @@ def words_to(text: str) -> list[str]:
 
 def test_a_bundle_holds_every_file(full):
     entry = Store(full).find(stage.FIT.key)
-    with zipfile.ZipFile(io.BytesIO(keeping.zipped(entry))) as archive:
+    with zipfile.ZipFile(io.BytesIO(store_table.zipped(entry))) as archive:
         names = archive.namelist()
     assert f"{stage.FIT.key}/spec.json" in names and f"{stage.FIT.key}/predictor/note.json" in names
 

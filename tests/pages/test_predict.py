@@ -10,7 +10,7 @@ from core.engine.report import Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Load, Molecules, Predict, settled
-from pages.parts.words import key_metric
+from pages.base.text import key_metric
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 

@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 
 from core.experiments import FineTune, Join, Load
-from pages.parts import molecules, runs, side_by_side, spec_form, words
+from pages.base import text
+from pages.forms import spec_form
+from pages.results import side_by_side
+from pages.widgets import molecules, run_picker
 
 
 @pytest.mark.parametrize(
@@ -17,17 +20,17 @@ from pages.parts import molecules, runs, side_by_side, spec_form, words
     ],
 )
 def test_negative_numbers_have_a_minus_sign_and_hyphens_stay(written, shown):
-    assert words.minus(written) == shown
+    assert text.minus(written) == shown
 
 
 def test_a_headline_keeps_its_capitals():
-    assert words.headline("influence by CG") == "Influence by CG"
-    assert words.headline("") == ""
+    assert text.headline("influence by CG") == "Influence by CG"
+    assert text.headline("") == ""
 
 
 def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
-    assert words.device_name(None) == words.device_name("x86_64") == "CPU"
-    assert words.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
+    assert text.device_name(None) == text.device_name("x86_64") == "CPU"
+    assert text.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
 
 
 def test_units_are_said_for_the_numbers_that_are_there():
@@ -39,10 +42,10 @@ def test_units_are_said_for_the_numbers_that_are_there():
 def test_a_fit_made_for_an_arm_says_so_first():
     arms = [{"name": "none", "fits": ["base", "other"]}, {"name": "top", "fits": ["third"]}]
     entries = [SimpleNamespace(summary={"arms": arms, "base_fit": "base"}), SimpleNamespace(summary={"seed": 1})]
-    assert runs.arms_of(entries) == {"other": "none", "third": "top"}
-    run = runs.Run("third", "finetune", "full fine-tuning", 0.0, SimpleNamespace(summary={"seed": 1}), arm="top")
+    assert run_picker.arms_of(entries) == {"other": "none", "third": "top"}
+    run = run_picker.Run("third", "finetune", "full fine-tuning", 0.0, SimpleNamespace(summary={"seed": 1}), arm="top")
     assert run.name == "Arm “top”, seed 1: full fine-tuning"
-    assert runs.Run("base", "finetune", "full fine-tuning", 0.0).name == "Full fine-tuning"
+    assert run_picker.Run("base", "finetune", "full fine-tuning", 0.0).name == "Full fine-tuning"
 
 
 def test_parts_of_different_kinds_differ_in_one_line():
@@ -55,15 +58,15 @@ def test_parts_of_different_kinds_differ_in_one_line():
 
 def test_a_list_tells_how_sure_a_fit_is():
     card = {"tasks": ["logS", "b"], "unit": ["logM", ""], "metrics": {"test": {"logS": {"rmse": 0.61234}}}}
-    assert words.key_metric("finetune", card) == "test RMSE 0.612 logM (+1 tasks)"
+    assert text.key_metric("finetune", card) == "test RMSE 0.612 logM (+1 tasks)"
     card["intervals"] = {"logS": {"rmse": [0.5, 0.7]}}
-    assert words.key_metric("finetune", card) == "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"
+    assert text.key_metric("finetune", card) == "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"
 
 
 def test_a_list_tells_what_a_trunk_and_a_study_of_a_mixture_reached():
     cards = [{"means": {"test": {"mae_sd": 0.341}}}, {"means": {"test": {"auroc": 0.8316}}}]
-    assert words.key_metric("multitask", {"members": cards}) == "test MAE 0.341 sd, AUROC 0.832"
+    assert text.key_metric("multitask", {"members": cards}) == "test MAE 0.341 sd, AUROC 0.832"
     cards[1]["means_intervals"] = {"auroc": [0.79, 0.87]}
-    assert words.key_metric("multitask", {"members": cards[1:]}) == "test AUROC 0.832 (0.790 to 0.870)"
-    assert words.key_metric("mixture-study", {"members": cards, "means": []}) == "2 tables"
-    assert words.key_metric("mean-influence", {"members": ["a", "b"], "helpful": 3, "harmful": 4}) == "3 help, 4 harm"
+    assert text.key_metric("multitask", {"members": cards[1:]}) == "test AUROC 0.832 (0.790 to 0.870)"
+    assert text.key_metric("mixture-study", {"members": cards, "means": []}) == "2 tables"
+    assert text.key_metric("mean-influence", {"members": ["a", "b"], "helpful": 3, "harmful": 4}) == "3 help, 4 harm"

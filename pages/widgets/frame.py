@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from core.engine.spec import Spec, as_json
-from pages.parts.words import plain
+from pages.base.text import plain
 
 MOST_NOTES = 6  # that are open at first; more would keep what they are about off the page
 STYLE = """<style>

@@ -12,12 +12,12 @@ from core.experiments import Load, Part, Plant
 from core.experiments.data.load import BUNDLED
 from core.figures import base as figures
 from core.results.fit import PARTS, Fit
-from pages.parts.molecules import cards
-from pages.parts.runs import Run, readable, runs
-from pages.parts.service import service
-from pages.parts.shell import as_csv
-from pages.parts.spec_form import spec_form
-from pages.parts.words import plain
+from pages.base.service import service
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form
+from pages.widgets.frame import as_csv
+from pages.widgets.molecules import cards
+from pages.widgets.run_picker import Run, readable, runs
 
 NO_GRADIENT = (
     "Baselines, ensembles and heads of trunks have no gradient to take influence of; choose or train a single network."

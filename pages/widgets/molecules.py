@@ -11,7 +11,7 @@ import streamlit as st
 from core.chem import depict
 from core.chem import molecules as chem
 from core.stats.formatting import number
-from pages.parts.words import plain, signed
+from pages.base.text import plain, signed
 
 
 def dark() -> bool:

@@ -10,11 +10,11 @@ from core.figures import labels as label_figures
 from core.stats import bootstrap
 from core.stats.formatting import noise_of, within
 from core.stats.metrics import BINARY, REGRESSION, paired_difference
-from pages.parts.runs import Run, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv
-from pages.parts.spec_form import settings_of
-from pages.parts.words import METRICS, duration, loss_of, plain, signed
+from pages.base.service import product
+from pages.base.text import METRICS, duration, loss_of, plain, signed
+from pages.forms.spec_form import settings_of
+from pages.widgets.frame import as_csv
+from pages.widgets.run_picker import Run, readable
 
 
 def side_by_side(runs: list[Run]) -> None:

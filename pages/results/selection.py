@@ -12,11 +12,11 @@ from core.figures import base as figures
 from core.figures import selection as choice_figures
 from core.selection.summary import overlap, spreads, told
 from core.stats.formatting import number
-from pages.parts.job_panel import job_panel
-from pages.parts.molecules import pages_of_cards
-from pages.parts.runs import Run, finished
-from pages.parts.service import entry_of, product, service, submit
-from pages.parts.shell import as_csv, command, exports
+from pages.base.service import entry_of, product, service, submit
+from pages.widgets.frame import as_csv, command, exports
+from pages.widgets.job_panel import job_panel
+from pages.widgets.molecules import pages_of_cards
+from pages.widgets.run_picker import Run, finished
 
 
 def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:

@@ -12,9 +12,9 @@ from core.engine.spec import BadInput, Spec, fields_of, form
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
 from core.experiments.presets.mixtures import at_hand
 from core.models.backbones import Gnn
-from pages.parts.spec_form import spec_form, widget
-from pages.parts.tables import known_tables
-from pages.parts.words import plain
+from pages.base.text import plain
+from pages.forms.spec_form import spec_form, widget
+from pages.forms.tables import known_tables
 
 LABELS = "its labels"
 MEMBER = {field.name: field for field in form(Member)}

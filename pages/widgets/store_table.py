@@ -13,9 +13,9 @@ import streamlit as st
 
 from core.engine.spec import BadInput
 from core.engine.store import Entry
-from pages.parts.runs import Run
-from pages.parts.service import product, service
-from pages.parts.words import key_metric, plain, size
+from pages.base.service import product, service
+from pages.base.text import key_metric, plain, size
+from pages.widgets.run_picker import Run
 
 MOST_BYTES = 300_000_000  # of a bundle: it is made in memory
 

@@ -7,14 +7,22 @@ import streamlit as st
 from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.results.scores import Scores
-from pages.parts.molecules import cards, closely, pictures
-from pages.parts.runs import Run, entry_of, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.suspects import left_out
-from pages.parts.trust import against_others, as_the_report_did, believed, beside_target, closer, likely, owed
-from pages.parts.verified import verified
-from pages.parts.words import plain
+from pages.base.service import product
+from pages.base.text import plain
+from pages.results.label_errors import left_out
+from pages.results.score_diagnostics import (
+    against_others,
+    as_the_report_did,
+    believed,
+    beside_target,
+    closer,
+    likely,
+    owed,
+)
+from pages.results.score_validation import verified
+from pages.widgets.frame import as_csv, command, exports, notes
+from pages.widgets.molecules import cards, closely, pictures
+from pages.widgets.run_picker import Run, entry_of, readable
 
 MOST_ROWS = 400  # of the ranked table: half from either end
 

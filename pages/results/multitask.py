@@ -8,10 +8,10 @@ from core.figures import multitask as mixture_figures
 from core.results.mixture import MEANS
 from core.results.mixture_text import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
 from core.stats.formatting import within
-from pages.parts.runs import Run, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import device_name, duration, minus, plain, size
+from pages.base.service import product
+from pages.base.text import device_name, duration, minus, plain, size
+from pages.widgets.frame import as_csv, command, exports, notes, verdict
+from pages.widgets.run_picker import Run, readable
 
 
 def trunk_result(run: Run) -> None:

@@ -9,13 +9,13 @@ from core.results.fit import Fit
 from core.stats.conformal import share
 from core.stats.formatting import bounds, noise_of, number
 from core.stats.metrics import BINARY
-from pages.parts.keeping import exported
-from pages.parts.molecules import pages_of_cards
-from pages.parts.runs import Run, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.suspects import suspects
-from pages.parts.words import METRICS, device_name, duration, loss_of, percent, plain, size
+from pages.base.service import product
+from pages.base.text import METRICS, device_name, duration, loss_of, percent, plain, size
+from pages.results.label_errors import suspects
+from pages.widgets.frame import as_csv, command, exports, notes
+from pages.widgets.molecules import pages_of_cards
+from pages.widgets.run_picker import Run, readable
+from pages.widgets.store_table import exported
 
 
 def fit_result(run: Run) -> None:

@@ -6,12 +6,12 @@ import streamlit as st
 from core.chem import molecules as chem
 from core.experiments import FineTune, Suspects
 from core.results.scores import Scores
-from pages.parts.job_panel import job_panel
-from pages.parts.molecules import cards, pictures
-from pages.parts.runs import Run, readable
-from pages.parts.service import entry_of, product, service, submit
-from pages.parts.shell import as_csv, exports
-from pages.parts.words import plain
+from pages.base.service import entry_of, product, service, submit
+from pages.base.text import plain
+from pages.widgets.frame import as_csv, exports
+from pages.widgets.job_panel import job_panel
+from pages.widgets.molecules import cards, pictures
+from pages.widgets.run_picker import Run, readable
 
 SHOWN = 12
 FOUND_BY = {

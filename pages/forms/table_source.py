@@ -7,8 +7,8 @@ from core.data.readers import RawTable, guess_smiles, guess_targets, import_file
 from core.engine.spec import BadInput
 from core.experiments import Load
 from core.experiments.data.load import BUNDLED, HUB
-from pages.parts.service import service
-from pages.parts.words import plain
+from pages.base.service import service
+from pages.base.text import plain
 
 SUFFIXES = ["csv", "tsv", "txt", "xlsx", "xlsm", "smi", "sdf", "parquet", "gz"]
 MOST_MEGABYTES = 25

@@ -7,11 +7,11 @@ from core.data.audit import FIXES, Finding, Findings
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.experiments import Audit, Mend
-from pages.parts.job_panel import job_panel
-from pages.parts.molecules import cards
-from pages.parts.service import entry_of, keep, product, service, submit
-from pages.parts.shell import as_csv, command, exports
-from pages.parts.words import minus, plain
+from pages.base.service import entry_of, keep, product, service, submit
+from pages.base.text import minus, plain
+from pages.widgets.frame import as_csv, command, exports
+from pages.widgets.job_panel import job_panel
+from pages.widgets.molecules import cards
 
 LOOKS = {
     "fault": ("red", ":material/error:"),

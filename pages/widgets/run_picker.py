@@ -11,9 +11,9 @@ from core.engine.spec import BadInput, Spec, read_json
 from core.engine.store import Entry
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.trunk import Trunk
-from pages.parts.job_panel import job_panel
-from pages.parts.service import entry_of, service
-from pages.parts.words import headline, key_metric, plain
+from pages.base.service import entry_of, service
+from pages.base.text import headline, key_metric, plain
+from pages.widgets.job_panel import job_panel
 
 TRIAL = "trial of a learning rate"
 

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core.engine.spec import BadInput, FormField, Spec, fields_of, form
-from pages.parts.words import plain, title_of
+from pages.base.text import plain, title_of
 
 MISSING = dataclasses.MISSING
 

@@ -10,11 +10,11 @@ from core.results.comparison import Comparison, role_of
 from core.results.report_claims import judged
 from core.stats.formatting import beside_noise
 from core.stats.metrics import called
-from pages.parts.molecules import pages_of_cards
-from pages.parts.runs import Run, open_run, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv, command, exports, notes, verdict
-from pages.parts.words import METRICS, device_name, duration, minus, plain, signed
+from pages.base.service import product
+from pages.base.text import METRICS, device_name, duration, minus, plain, signed
+from pages.widgets.frame import as_csv, command, exports, notes, verdict
+from pages.widgets.molecules import pages_of_cards
+from pages.widgets.run_picker import Run, open_run, readable
 
 ARMS = {
     "none": "nothing of the pool: the reference",

@@ -8,11 +8,11 @@ from core.figures import base as figures
 from core.results.comparison import role_of
 from core.stats.formatting import beside_noise
 from core.stats.metrics import called
-from pages.parts.runs import Run, open_run, readable
-from pages.parts.service import entry_of, product
-from pages.parts.shell import as_csv, command, exports
-from pages.parts.study_result import arms_chart, difference_table, unit_of, words_of
-from pages.parts.words import duration, loss_of, size
+from pages.base.service import entry_of, product
+from pages.base.text import duration, loss_of, size
+from pages.results.comparison import arms_chart, difference_table, unit_of, words_of
+from pages.widgets.frame import as_csv, command, exports
+from pages.widgets.run_picker import Run, open_run, readable
 
 COSTS = {  # of an arm's card: what the axis of a picture says
     "seconds": "time of a training, s",

@@ -15,7 +15,7 @@ from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput, Spec
 from core.engine.store import Entry, Store
 from core.engine.worker import Worker
-from pages.parts.words import plain
+from pages.base.text import plain
 
 
 @dataclasses.dataclass(frozen=True)

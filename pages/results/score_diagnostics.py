@@ -14,11 +14,11 @@ from core.results.scores import Scores
 from core.selection import Top
 from core.stats.formatting import number
 from core.stats.metrics import spearman
-from pages.parts.molecules import cards
-from pages.parts.runs import Run, go, readable, runs
-from pages.parts.service import product, submit
-from pages.parts.shell import command
-from pages.parts.words import signed
+from pages.base.service import product, submit
+from pages.base.text import signed
+from pages.widgets.frame import command
+from pages.widgets.molecules import cards
+from pages.widgets.run_picker import Run, go, readable, runs
 
 NEAR = 3  # molecules of the target shown beside one of the pool
 FEW = 1000  # molecules of a large pool that are looked at more closely

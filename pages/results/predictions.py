@@ -9,11 +9,11 @@ from core.figures import base as figures
 from core.figures import predictions as prediction_figures
 from core.results.predictions import Predicted, named
 from core.stats.formatting import bounds, noise_of, number, within
-from pages.parts.molecules import closely, pages_of_cards, pictures
-from pages.parts.runs import Run, entry_of, readable
-from pages.parts.service import product
-from pages.parts.shell import as_csv, command, exports, notes
-from pages.parts.words import METRICS, percent, plain
+from pages.base.service import product
+from pages.base.text import METRICS, percent, plain
+from pages.widgets.frame import as_csv, command, exports, notes
+from pages.widgets.molecules import closely, pages_of_cards, pictures
+from pages.widgets.run_picker import Run, entry_of, readable
 
 MOST_ROWS = 400  # of the table that is shown; the export has all
 NAMES = ("id", "name", "title", "compound", "compound id", "compound_id", "molecule name", "cas")

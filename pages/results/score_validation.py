@@ -7,11 +7,11 @@ from core.experiments import Influence, MeanInfluence, Verify
 from core.figures import base as figures
 from core.influence.lds import Verification
 from core.results.comparison import Comparison
-from pages.parts.job_panel import job_panel
-from pages.parts.runs import Run, readable, runs
-from pages.parts.service import entry_of, product, submit
-from pages.parts.shell import command
-from pages.parts.words import duration, plain
+from pages.base.service import entry_of, product, submit
+from pages.base.text import duration, plain
+from pages.widgets.frame import command
+from pages.widgets.job_panel import job_panel
+from pages.widgets.run_picker import Run, readable, runs
 
 
 def verified(run: Run) -> None:

@@ -8,8 +8,8 @@ import streamlit as st
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput
 from core.figures import base as figures
-from pages.parts.service import service
-from pages.parts.words import STATES, ago, duration, headline, plain
+from pages.base.service import service
+from pages.base.text import STATES, ago, duration, headline, plain
 
 STALE = 90  # seconds without a word
 
