@@ -178,7 +178,3 @@ def readable(answer: Any, depth: int = 0) -> str:
             return pad + ", ".join(readable(value) for value in answer)
         return "\n".join(f"{pad}- {readable(value, depth + 1).lstrip()}" for value in answer)
     return f"{pad}{answer:.6g}" if isinstance(answer, float) else f"{pad}{answer}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,6 @@ import re
 import shutil
 
 import pytest
-from test_actions import button
 
 from core.engine.job_queue import Line
 from core.engine.spec import read_json
@@ -16,6 +15,7 @@ from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.stats.formatting import bounds, noise_of, number
 from tests.pages import stage
 from tests.pages.conftest import checked, words
+from tests.pages.test_actions import button
 
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from test_baselines import read_by_a_person
 
 from core.engine.make import make
 from core.engine.report import Report
@@ -15,6 +14,7 @@ from core.models.baselines import RandomForest
 from core.stats.formatting import bounds, within
 from tests.pages import stage
 from tests.pages.conftest import checked, words
+from tests.pages.test_baselines import read_by_a_person
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 
 import pytest
-from test_baselines import box, read_by_a_person
 
 from core.engine.job_queue import Line
 from core.engine.make import make
@@ -15,6 +14,7 @@ from core.experiments import Ensemble
 from core.stats.formatting import bounds, number, within
 from tests.pages import stage
 from tests.pages.conftest import checked, words
+from tests.pages.test_baselines import box, read_by_a_person
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))

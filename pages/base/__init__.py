@@ -1,0 +1,1 @@
+"""The service (store, queue, worker), the machine and texts."""

@@ -1,0 +1,1 @@
+"""Forms that yield a spec."""
