@@ -83,8 +83,8 @@ class Family(dict):
         super().__init__({member.kind: member for member in members})
         self.noun, self.product = noun, product
 
-    def __hash__(self) -> int:
-        return hash(self.noun)
+    __eq__ = object.__eq__  # two families are two, even with the same members: annotations that are equal are shared
+    __hash__ = object.__hash__
 
     def read(self, value: Any) -> Any:
         """A member as it is, or made from `{"kind": …, fields …}` or from its kind alone."""

@@ -5,8 +5,8 @@ A cell of a text file stays text. Nothing is found out silently: what is worth s
 
 from core.data.readers.columns import guess_smiles, guess_targets, numbers
 from core.data.readers.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, parted, suffix_of
-from core.data.readers.long_table import LongTable, long_table
-from core.data.readers.read_table import RawTable, peek, read_table
+from core.data.readers.long_table import LongTable, read_long_table
+from core.data.readers.raw_table import RawTable, peek, read_table
 
 __all__ = [
     "MOST_BYTES",
@@ -17,10 +17,10 @@ __all__ = [
     "guess_smiles",
     "guess_targets",
     "import_file",
-    "long_table",
     "numbers",
     "parted",
     "peek",
+    "read_long_table",
     "read_table",
     "suffix_of",
 ]

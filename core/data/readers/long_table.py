@@ -22,7 +22,7 @@ import pandas as pd
 from core.data.readers.columns import with_points
 from core.data.readers.delimited import LOOK, MOST_CELL, NONE, Findings, Header, read_rows
 from core.data.readers.files import MOST_COLUMNS, encoding_of, parted, texts
-from core.data.readers.read_table import kind_of, parquet_file, read_table, with_text
+from core.data.readers.raw_table import kind_of, parquet_file, read_table, with_text
 from core.data.readers.smiles_stream import digest
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput
@@ -50,7 +50,7 @@ class LongTable:
     shards: Callable[[int], Shards]
 
 
-def long_table(path: Path, size: int, report: Report = SILENT) -> LongTable:
+def read_long_table(path: Path, size: int, report: Report = SILENT) -> LongTable:
     """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
     read = {"csv": _delimited, "parquet": _parquet}.get(kind_of(path), _whole)
     file, sheet = parted(path)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
-from core.data.readers import guess_smiles, long_table
+from core.data.readers import guess_smiles, read_long_table
 from core.data.readers.smiles_stream import digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
@@ -63,7 +63,7 @@ class Excerpt(Spec[Dataset]):
     def make(self, report: Report) -> Dataset:
         files, frames = self.files, []
         tables = [
-            long_table(one, SHARD, report.part(0.3 * place / len(files), 0.3 * (place + 1) / len(files)))
+            read_long_table(one, SHARD, report.part(0.3 * place / len(files), 0.3 * (place + 1) / len(files)))
             for place, one in enumerate(files)
         ]
         whole = hashlib.sha256("".join(one.digest for one in tables).encode()).hexdigest()

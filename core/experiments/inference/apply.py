@@ -17,7 +17,7 @@ import pandas as pd
 
 from core.data.annotate_rows import Rows
 from core.data.dataset import Dataset
-from core.data.readers import guess_smiles, long_table
+from core.data.readers import guess_smiles, read_long_table
 from core.data.readers.shard_store import kept_beside, written
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
@@ -143,7 +143,7 @@ def apply(
         raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
-    table = long_table(path, SHARD, report.part(0, 0))
+    table = read_long_table(path, SHARD, report.part(0, 0))
     column = smiles or guess_smiles(table.first)
     if column not in table.first:
         raise BadInput(

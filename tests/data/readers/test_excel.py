@@ -12,7 +12,7 @@ import pytest
 
 from core.data.readers import import_file, parted, peek, read_table
 from core.data.readers.files import MOST_BYTES
-from core.data.readers.long_table import long_table
+from core.data.readers.long_table import read_long_table
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
@@ -201,7 +201,7 @@ def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], 
 
 def test_a_long_table_is_of_one_sheet(book: Callable[..., Path]) -> None:
     path = book({"A": MOLECULES, "B": MOLECULES[:3]})
-    first, second = (long_table(Path(f"{path}#{sheet}"), 2) for sheet in "AB")
+    first, second = (read_long_table(Path(f"{path}#{sheet}"), 2) for sheet in "AB")
     assert (first.rows, second.rows, first.name) == (3, 2, "book.xlsx#A") and first.digest != second.digest
     assert [list(frame["SMILES"]) for frame in first.shards(0)] == [["CCO", "CCN"], ["c1ccccc1"]]
 

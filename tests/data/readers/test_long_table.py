@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.readers import files, long_table, read_table
+from core.data.readers import files, read_long_table, read_table
 from core.data.readers import long_table as shards
-from core.data.readers import read_table as reading
+from core.data.readers import raw_table as reading
 from core.data.readers.delimited import Header, read_rows
 from core.data.readers.long_table import records
 from core.engine.spec import BadInput
@@ -65,7 +65,7 @@ def small_blocks(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", GOOD)
 def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *GOOD[case])
-    whole, found = read_table(path).frame, long_table(path, size)
+    whole, found = read_table(path).frame, read_long_table(path, size)
     frames = list(found.shards())
     assert found.rows == len(whole) and found.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert all(len(frame) == size for frame in frames[:-1]) and 0 < len(frames[-1]) <= size
@@ -86,7 +86,7 @@ def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, s
     except BadInput as error:
         expected = str(error)
     try:
-        found: int | str = long_table(path, size).rows
+        found: int | str = read_long_table(path, size).rows
     except BadInput as error:
         found = str(error)
     assert found == expected
@@ -94,7 +94,7 @@ def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, s
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no file"):
-        long_table(tmp_path / "no.csv", 10)
+        read_long_table(tmp_path / "no.csv", 10)
 
 
 def test_a_quoted_cell_is_never_cut() -> None:
@@ -126,14 +126,14 @@ def test_a_quoted_cell_is_never_cut() -> None:
 def test_commas_are_decimal_in_the_whole_column_or_not_at_all(tmp_path: Path) -> None:
     """The first shard alone would make points of `z`, whose last cell says that they are none."""
     text = "smiles;y;z\nCCO;1,5;1,234\nCCN;2,5;2,345\nC;3;4.5\n"
-    frames = list(long_table(written(tmp_path, "a.csv", text), 2).shards())
+    frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["y"]] == ["1.5", "2.5", "3"]
     assert [cell for frame in frames for cell in frame["z"]] == ["1,234", "2,345", "4.5"]
 
 
 def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     text = "smiles,code\n" + "".join(f"CCO,{code}\n" for code in ("1", "007", "2.50", "", "1e3", "text"))
-    frames = list(long_table(written(tmp_path, "a.csv", text), 2).shards())
+    frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["code"]] == ["1", "007", "2.50", "", "1e3", "text"]
     gaps = pd.DataFrame({"smiles": ["CCO"] * 6, "y": [1.5, np.nan] * 3, "name": ["a", None, "b", "c", None, None]})
     gaps["n"] = pd.array([2**60, 1, None, None, 5, 6], "Int64")
@@ -142,7 +142,7 @@ def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     gaps.assign(many=[[1]] * 6, day=pd.to_datetime(["2020-01-01", None] * 3)).to_parquet(
         path := tmp_path / "a.parquet", row_group_size=4
     )
-    frames = list(long_table(path, 2).shards())
+    frames = list(read_long_table(path, 2).shards())
     assert [len(frame) for frame in frames] == [2, 2, 2]
     assert {tuple(frame.dtypes) for frame in frames} == {tuple(frames[0].dtypes)}
     found = pd.concat(frames, ignore_index=True)
@@ -166,14 +166,14 @@ def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkey
     ):
         with pytest.raises(BadInput, match="split it"):
             read_table(path)
-        assert long_table(path, 20).rows == 50
+        assert read_long_table(path, 20).rows == 50
     with pytest.raises(BadInput, match="split it"):
-        long_table(written(tmp_path, "a.smi", "CCO\n" * 50), 20)
+        read_long_table(written(tmp_path, "a.smi", "CCO\n" * 50), 20)
 
 
 def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BLOCK", 100)
-    table = long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
+    table = read_long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
     taken = []
     blocks = files.blocks
     monkeypatch.setattr(files, "blocks", lambda path: (taken.append(1) or block for block in blocks(path)))
@@ -184,7 +184,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(shards, "MOST_CELL", 1000)
     for text in ('smiles,y\nCCO,"1\n' + "C,2\n" * 500, "smiles,y\nCCO,1\n" + "C" * 2000):
         with pytest.raises(BadInput, match="a row of more than 1,000 characters; is a quote left open"):
-            long_table(written(tmp_path, "a.csv", text), 10)
+            read_long_table(written(tmp_path, "a.csv", text), 10)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -192,7 +192,7 @@ def test_a_table_that_changes_meanwhile_is_refused(tmp_path: Path, kind: str) ->
     frame, path = pd.DataFrame({"smiles": ["CCO"] * 6}), tmp_path / f"a.{kind}"
     write = getattr(frame, f"to_{kind}")
     write(path)
-    rows = long_table(path, 2).shards()
+    rows = read_long_table(path, 2).shards()
     next(rows)
     frame.loc[5] = "CCCCCCN"
     write(path)
@@ -207,7 +207,7 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
     data[200:400] = bytes(200)
     path.write_bytes(data)
     with pytest.raises(BadInput, match="no Parquet file that can be read"):
-        long_table(path, 100)
+        read_long_table(path, 100)
     pd.DataFrame({"smiles": pd.Series([], dtype=str)}).to_parquet(path)
     with pytest.raises(BadInput, match="has no rows; it wants at least one molecule"):
-        long_table(path, 100)
+        read_long_table(path, 100)

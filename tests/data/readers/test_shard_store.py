@@ -147,9 +147,9 @@ def test_who_was_killed_goes_on(table: Path, tmp_path: Path, suffix: str) -> Non
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     run(table, whole)
     code = (
-        "import sys; from pathlib import Path; from core.experiments import applying\n"
+        "import sys; from pathlib import Path; from core.experiments.inference import apply\n"
         "from tests.data.readers.test_shard_store import Counting, run\n"
-        "applying.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
+        "apply.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
     assert killed.returncode == -9 and not out.exists()

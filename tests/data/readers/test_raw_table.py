@@ -110,7 +110,7 @@ def test_a_missing_file(tmp_path):
 
 def test_limits(written, monkeypatch):
     from core.data.readers import files
-    from core.data.readers import read_table as reading
+    from core.data.readers import raw_table as reading
 
     path = written("smiles,y\n" + "CCO,1\n" * 50)
     packed = written(gzip.compress(path.read_bytes()), "table.csv.gz")
@@ -183,7 +183,7 @@ def test_parquet_keeps_numbers(tmp_path):
 
 
 def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
-    monkeypatch.setattr(readers.reading, "PEEK_BYTES", 1000)
+    monkeypatch.setattr(readers.raw_table, "PEEK_BYTES", 1000)
     text = "smiles,name,y\n" + "CCO,é,1.5\n" * 1000
     for content, name in (
         (text.encode(), "a.csv"),
