@@ -1,38 +1,50 @@
-"""The list of rooms. Start it with: streamlit run app.py"""
+"""The list of pages. Start it with: streamlit run app.py"""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
 from pages.base.service import service
-from pages.widgets.job_panel import line_chip
+from pages.widgets.job_panel import queue_chip
 
-ROOMS = {
+
+class Page(NamedTuple):
+    """A page: its file in `pages/views/`, which is its address too; title, icon and help in the sidebar."""
+
+    name: str
+    title: str
+    icon: str
+    help: str = ""
+
+
+PAGES = {  # by their heading in the sidebar
     "": [
-        ("start", "Start", ":material/home:", ""),
+        Page("start", "Start", ":material/home:"),
     ],
     "Work": [
-        ("data", "Data", ":material/table:", "Choose a table, see what was dropped and why"),
-        ("train", "Train", ":material/model_training:", "Fine-tune a chemical language model"),
-        ("influence", "Influence", ":material/balance:", "Which molecules of a pool would help or harm"),
-        ("sample", "Sample", ":material/filter_alt:", "Keep some molecules of a pool, and see which, before training"),
-        ("methods", "Methods", ":material/tune:", "What each way of fine-tuning costs and buys"),
-        ("multitask", "Multitask", ":material/hub:", "Many tables, one network, and what that buys a small one"),
-        ("compare", "Compare", ":material/compare_arrows:", "Prove it: arms and runs side by side"),
-        ("predict", "Predict", ":material/query_stats:", "What a finished model says of other molecules"),
+        Page("data", "Data", ":material/table:", "Choose a table; see what was left out and why"),
+        Page("train", "Train", ":material/model_training:", "Fine-tune a chemical language model, or fit a baseline"),
+        Page("influence", "Influence", ":material/balance:", "Which candidate compounds help or harm a model"),
+        Page("sample", "Sample", ":material/filter_alt:", "Select compounds and inspect them before training"),
+        Page("methods", "Methods", ":material/tune:", "Accuracy and cost of fine-tuning methods"),
+        Page("multitask", "Multitask", ":material/hub:", "Learn several tables with one shared backbone"),
+        Page("compare", "Compare", ":material/compare_arrows:", "Test a selection; set models side by side"),
+        Page("predict", "Predict", ":material/query_stats:", "Predict other molecules with a trained model"),
     ],
-    "Kept": [
-        ("runs", "Runs", ":material/inventory_2:", "The line and the store"),
+    "Library": [
+        Page("runs", "Runs", ":material/inventory_2:", "The queue and all saved results"),
+        Page("glossary", "Glossary", ":material/menu_book:", "The terms used on these pages"),
     ],
 }
 
 
 @st.cache_resource(show_spinner=False)
-def drawn() -> tuple[Image.Image, Image.Image]:
-    """The icon, a ring that leans out of the plumb: a molecule, swayed; and the same beside the name."""
+def draw_logo() -> tuple[Image.Image, Image.Image]:
+    """The icon, a tilted ring with a substituent: a molecule, swayed; and the same beside the name."""
     icon = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
     pen = ImageDraw.Draw(icon)
     pen.regular_polygon((112, 150, 84), 6, rotation=14, outline="#12A594", width=22)
@@ -48,7 +60,7 @@ def drawn() -> tuple[Image.Image, Image.Image]:
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """The worker takes up the line as the server starts, and leaves what runs with a checkpoint as it stops."""
+    """The worker starts with the server; as the server stops, the running job is left with a checkpoint."""
     service()
     yield
     service().worker.stop()
@@ -56,33 +68,33 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 
 def show() -> None:
     """What a visitor sees."""
-    icon, name = drawn()
+    icon, name = draw_logo()
     st.set_page_config(page_title="Molsway", page_icon=icon, layout="wide", menu_items={"About": "Molsway"})
     st.logo(name, size="large", icon_image=icon)
-    room = st.navigation(
+    current = st.navigation(
         {
-            section: [
+            heading: [
                 st.Page(
-                    f"pages/views/{name}.py",
-                    title=title,
-                    icon=symbol,
-                    url_path=name,
-                    help=help_ or None,
-                    default=name == "start",
+                    f"pages/views/{page.name}.py",
+                    title=page.title,
+                    icon=page.icon,
+                    url_path=page.name,
+                    help=page.help or None,
+                    default=page.name == "start",
                 )
-                for name, title, symbol, help_ in rooms
+                for page in pages
             ]
-            for section, rooms in ROOMS.items()
+            for heading, pages in PAGES.items()
         }
     )
     with st.sidebar:
-        line_chip()
-    room.run()
+        queue_chip()
+    current.run()
 
 
 if __name__ == "__main__":  # a visit
     show()
-else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of rooms
+else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of pages
     logging.disable(logging.WARNING)  # that there is no visitor yet
     st.navigation([st.Page(show, title="Molsway")])
     logging.disable(logging.NOTSET)

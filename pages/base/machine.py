@@ -1,4 +1,4 @@
-"""What this machine has, told without importing torch."""
+"""The hardware of this machine, found without importing torch."""
 
 import os
 import subprocess
@@ -16,10 +16,10 @@ def machine() -> list[str]:
 
 
 def accelerator() -> str:
-    """The name of the GPU, as its driver tells it; a sentence where there is none."""
+    """The name of the GPU, as its driver reports it; a sentence where there is none."""
     asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return "no GPU found: runs go on the CPU"
-    return answer.splitlines()[0] if answer else "no GPU found: runs go on the CPU"
+        return "no GPU found: runs use the CPU"
+    return answer.splitlines()[0] if answer else "no GPU found: runs use the CPU"

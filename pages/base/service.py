@@ -1,4 +1,4 @@
-"""The one store, the one line and the one worker of this process, shared by every page and every visitor."""
+"""The store, the job queue and the worker of this process, shared by every page and every visitor."""
 
 import dataclasses
 import os
@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import experiments  # makes every kind of recipe known; imports no torch
+from core import experiments  # registers every kind of spec; imports no torch
 from core.engine.job_queue import Line
 from core.engine.make import make
 from core.engine.process_pool import several
@@ -30,11 +30,11 @@ def cache_folder() -> Path:
 
 
 def service() -> Service:
-    """The service of this process. `MOLSWAY_WORKERS` says how many processes make the trainings of a study at once."""
+    """The service of this process. `MOLSWAY_WORKERS` says how many processes train the arms of a study at once."""
     try:
         workers = several(os.environ.get("MOLSWAY_WORKERS", "1"))
     except BadInput as error:
-        st.error(plain(f"MOLSWAY_WORKERS: {error}; start anew without it, or with a number"))
+        st.error(plain(f"MOLSWAY_WORKERS: {error}; restart without it, or set it to a number"))
         st.stop()
     return _service(str(cache_folder()), workers)
 
@@ -52,13 +52,13 @@ def product(entry: Entry) -> Any:
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _product(root: str, key: str, made: str, _entry: Entry) -> Any:
-    if _entry.spec.key != key:  # a recipe's fields have come to mean other work since
-        raise BadInput("an earlier version of Molsway made this, and its recipe means other work now; run it again")
+    if _entry.spec.key != key:  # the fields mean other work since
+        raise BadInput("this result comes from an earlier version whose settings meant something else; run it again")
     return service().store.get(_entry.spec)
 
 
 def previewed(spec: Spec) -> Any:
-    """The product of a recipe that is quick to make, such as a table; not kept in the store. Raises `BadInput`."""
+    """The product of a spec that is quick to make, such as a table; not saved. Raises `BadInput`."""
     return _previewed(str(service().store.root), spec.key, _spec=spec)
 
 
@@ -69,7 +69,7 @@ def _previewed(root: str, key: str, _spec: Spec) -> Any:
 
 
 def keep(spec: Spec) -> None:
-    """Make a quick recipe here and keep it."""
+    """Make what a quick spec yields here and save it."""
     make(spec, service().store, SILENT)
 
 
@@ -82,5 +82,5 @@ def entry_of(key: str) -> Entry | None:
 
 
 def submit(spec: Spec) -> str:
-    """Put a recipe in the line; the key of its job. Raises `BadInput`."""
+    """Put a spec into the queue; the key of its job. Raises `BadInput`."""
     return service().line.submit(experiments.settled(spec, service().store.files)).key

@@ -16,7 +16,6 @@ STATES = {  # state: (icon, colour, word)
     "failed": (":material/error:", "red", "failed"),
     "cancelled": (":material/cancel:", "gray", "cancelled"),
     "interrupted": (":material/pause_circle:", "orange", "interrupted"),
-    "kept": (":material/check_circle:", "green", "done"),
 }
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|$:~^"})
 
@@ -78,9 +77,9 @@ def ago(moment: float, now: float | None = None) -> str:
 
 LABELS = {
     "by": "Split by",
-    "valid": "Validation part",
-    "test": "Test part",
-    "pool": "Pool, set aside",
+    "valid": "Validation set",
+    "test": "Test set",
+    "pool": "Candidate pool",
     "gnn": "Network over graphs",
     "ia3": "(IA)³",
     "lora": "LoRA",

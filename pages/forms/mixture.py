@@ -1,4 +1,4 @@
-"""Forms of what is asked of many tables at once: which tables, how each is learned, by which network, for how long."""
+"""Forms of multitask training: which tables, how each is learned, by which network, for how long."""
 
 import dataclasses
 import types
@@ -14,16 +14,16 @@ from core.experiments.presets.mixtures import at_hand
 from core.models.backbones import Gnn
 from pages.base.text import plain
 from pages.forms.spec_form import spec_form, widget
-from pages.forms.tables import known_tables
+from pages.forms.tables import ADD_TABLE, known_tables
 
-LABELS = "its labels"
+LABELS = "measured values"
 MEMBER = {field.name: field for field in form(Member)}
 LONG = ("backbone", "mixing", "weighting", "epochs", "batch_size", "learning_rate")
 SHORT = Multitask((at_hand()[0],), backbone=Gnn(width=48, depth=3), epochs=8, batch_size=64, learning_rate=3e-3)
 
 
 def tables() -> dict[str, tuple[str, Spec[Dataset]]]:
-    """Tables to learn by key: those with labels, and properties that are computed of the bundled drugs."""
+    """Tables to learn by key: those with labels, and computed properties of the built-in drugs."""
     computed = Computed(Load("bundled:drugs", limit=800))
     return known_tables() | {
         computed.key: ("computed properties of 800 drugs · logP, TPSA, molar refractivity", computed)
@@ -33,20 +33,20 @@ def tables() -> dict[str, tuple[str, Spec[Dataset]]]:
 def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()) -> tuple[Member, ...]:
     """The tables of a mixture, each with its loss, scaler and weight; nothing, and the reason, while that is wrong.
 
-    `beside`: validation and test parts that no training part may touch.
+    `beside`: validation and test sets whose molecules no training set may contain.
     """
     found = tables()
     known = [one for one, (name, _) in found.items() if "·" in name]
     chosen = st.multiselect(
         "Tables", known, default=known[:3], format_func=lambda one: found[one][0], key=f"{key}-tables",
-        help="Add your own in the room Data",
+        help=ADD_TABLE,
     )  # fmt: skip
     one, two, three = st.columns(3)
-    by = one.selectbox("Split by", ("random", "scaffold"), key=f"{key}-by", help="The same way for every table")
-    share = two.number_input("Validation and test part, each", 0.02, 0.4, 0.1, 0.02, key=f"{key}-share")
+    by = one.selectbox("Split by", ("random", "scaffold"), key=f"{key}-by", help="The same for every table")
+    share = two.number_input("Validation and test set, each", 0.02, 0.4, 0.1, 0.02, key=f"{key}-share")
     seed = three.number_input("Seed of the split", 0, 2**31 - 1, 0, key=f"{key}-seed")
     if not chosen:
-        st.info("Choose a table; two or more make a mixture.")
+        st.info("Choose a table. Two or more are learned together.")
         return ()
     plainly = [found[one][0].split(" · ")[0] for one in chosen]
     names = [
@@ -90,17 +90,17 @@ def choose_multitask(key: str, members: tuple[Member, ...]) -> Multitask | None:
 
 
 def _start(members: tuple[Member, ...]) -> Any:
-    """What the form shows first: a network and a length that end within minutes."""
+    """What the form shows first: a network and a number of epochs that take minutes."""
     return types.SimpleNamespace(**dict(fields_of(SHORT)) | {"members": members})
 
 
 def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
-    """The study of a mixture: which networks, which controls, which seeds."""
+    """Together or alone: which networks, which controls, which seeds."""
     if multi is None:
         return None
     layers = st.multiselect(
-        "Layers", ("gcn", "gin", "gine"), default=[getattr(multi.backbone, "layer", "gine")],
-        format_func=str.upper, key=f"{key}-layers", help="Each is trained in all ways",
+        "Graph layers", ("gcn", "gin", "gine"), default=[getattr(multi.backbone, "layer", "gine")],
+        format_func=str.upper, key=f"{key}-layers", help="Each is trained together and alone",
         disabled=not isinstance(multi.backbone, Gnn),
     )  # fmt: skip
     fields = {field.name: field for field in form(MixtureStudy)}
@@ -117,13 +117,13 @@ def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return None
-    st.caption(f"{len(made.runs)} trainings.")
+    st.caption(f"{len(made.runs)} training runs.")
     return made
 
 
 def split_of(table: Spec[Dataset], key: str) -> dict[str, Part]:
     """A plain split of a small table."""
     one, two = st.columns(2)
-    by = one.selectbox("Split of that table", ("random", "scaffold"), key=f"{key}-split-by")
-    seed = two.number_input("Its seed", 0, 2**31 - 1, 0, key=f"{key}-split-seed")
+    by = one.selectbox("Split of this table by", ("random", "scaffold"), key=f"{key}-split-by")
+    seed = two.number_input("Seed of this split", 0, 2**31 - 1, 0, key=f"{key}-split-seed")
     return dict(zip(("train", "valid", "test"), parts(table, by=by, seed=int(seed)), strict=True))

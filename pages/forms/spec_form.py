@@ -1,4 +1,4 @@
-"""A form drawn from a settings class: every field with its limits, default and help; what it gives is the recipe."""
+"""A form drawn from a settings class: every field with its limits, default and help; it gives the object."""
 
 import dataclasses
 import json
@@ -74,7 +74,7 @@ def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | No
     if field.family is not None:
         return members(field, key, shown or ()) if field.many else member(field, key, shown, extra or {})
     if field.product is not None:
-        return shown if shown is not None else MISSING  # a recipe in a recipe: the page gives it
+        return shown if shown is not None else MISSING  # a spec in a spec: the page gives it
     if field.choices:
         place = field.choices.index(shown) if shown in field.choices else 0
         return st.selectbox(label, field.choices, index=place, key=key, help=help_)
@@ -113,19 +113,19 @@ def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | No
     try:
         return json.loads(text)
     except ValueError:
-        st.error(f"{label}: this is no JSON")
+        st.error(f"{label}: this is not valid JSON")
         return shown
 
 
 def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
-    """A tuple: choices to pick from, or values apart by commas."""
+    """A tuple: choices to pick from, or values separated by commas."""
     label, help_ = title_of(field.name), plain(field.help) or None
     inner = typing.get_args(field.type)[0]
     if _picked_from(field):
         choices = typing.get_args(inner)
         return tuple(st.multiselect(label, choices, default=list(shown), key=key, help=help_))
     text = st.text_input(
-        label, value=", ".join(map(str, shown)), key=key, help=f"{help_ or ''} Apart by commas.".strip()
+        label, value=", ".join(map(str, shown)), key=key, help=f"{help_ or ''} Separate values with commas.".strip()
     )
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if inner not in (int, float):
@@ -133,7 +133,7 @@ def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]
     try:
         return tuple(inner(part) for part in parts)
     except ValueError:
-        return tuple(parts)  # the recipe refuses them and says which
+        return tuple(parts)  # the spec refuses them and says which
 
 
 def members(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
@@ -156,7 +156,7 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
     label, kinds = title_of(field.name), list(field.family)
     names = {kind: _first_line(field.family[kind]) for kind in kinds}
     if isinstance(shown, Spec):
-        extra = {"as in the run it is taken from": shown, **extra}
+        extra = {"as in the original run": shown, **extra}
     now = getattr(shown, "kind", kinds[0])
     choices = [*kinds, *extra]
     kind = st.selectbox(

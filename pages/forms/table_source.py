@@ -1,4 +1,4 @@
-"""Where a table comes from: what is installed, a MoleculeNet table, or a file of one's own; as a recipe."""
+"""Where a table comes from: a built-in table, MoleculeNet, or one's own file; as a spec."""
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +15,7 @@ MOST_MEGABYTES = 25
 
 
 def bundled() -> Load:
-    """A table that comes with the installation."""
+    """A built-in table."""
     name = st.selectbox("Table", list(BUNDLED), key="bundled")
     st.caption(plain(BUNDLED[name].about))
     return Load(f"bundled:{name}")
@@ -24,9 +24,9 @@ def bundled() -> Load:
 def hub() -> Load | None:
     """A MoleculeNet table, fetched once on request."""
     name = st.selectbox("MoleculeNet table", list(HUB), format_func=lambda n: HUB[n].repo.rpartition("_")[2], key="hub")
-    st.caption(plain(HUB[name].about) + ". Fetched once from the Hugging Face hub, then kept.")
+    st.caption(plain(HUB[name].about) + ". Downloaded once from the Hugging Face hub, then cached.")
     asked = st.session_state.setdefault("fetched", set())
-    if name not in asked and not st.button("Fetch it", icon=":material/cloud_download:"):
+    if name not in asked and not st.button("Download", icon=":material/cloud_download:"):
         return None
     asked.add(name)
     return Load(f"hub:{name}")
@@ -35,18 +35,18 @@ def hub() -> Load | None:
 def uploaded() -> Load | None:
     """A file of one's own, with its columns mapped."""
     file = st.file_uploader(
-        "A table with SMILES and measurements", type=SUFFIXES, max_upload_size=MOST_MEGABYTES, key="file"
+        "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MOST_MEGABYTES, key="file"
     )
     st.caption(
-        "CSV, TSV, Excel, SMI, SDF, Parquet; text also gzipped. "
-        "It is kept in the cache of this installation and goes nowhere else."
+        "CSV, TSV, Excel, SMI, SDF or Parquet; text files may be gzipped. "
+        "The file is stored in the cache of this installation and is not sent anywhere else."
     )
     if file is None:
         return None
     try:
         if file.size > MOST_MEGABYTES * 1_000_000:
             raise BadInput(
-                f"the file has {file.size / 1e6:.0f} MB, up to {MOST_MEGABYTES} are taken; use the command line"
+                f"the file has {file.size / 1e6:.0f} MB; at most {MOST_MEGABYTES} MB fit here: use the command line"
             )
         name, digest = import_file(file.getvalue(), file.name, service().store.files)
         path = str(service().store.files / (digest + suffix_of(name)))
@@ -59,17 +59,17 @@ def uploaded() -> Load | None:
     except BadInput as error:
         st.error(plain(error), icon=":material/error:")
         return None
-    return mapped(name, digest, head.frame)
+    return choose_columns(name, digest, head.frame)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the first rows …")
 def first_rows(path: str) -> RawTable:
-    """Of an imported file, whose name is its digest: what was read once is so for ever. Raises `BadInput`."""
+    """Of an imported file, whose name is its digest, so that it never changes. Raises `BadInput`."""
     return peek(path, 200)
 
 
-def mapped(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
-    """The columns of a file, or of a sheet of it, and what they are, guesses first."""
+def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
+    """The columns of a file, or of a sheet of it, and what they hold, guesses first."""
     tag = f"{digest[:8]}-{parted(name)[1]}"
     columns = [str(column) for column in frame.columns]
     guess = guess_smiles(frame)
@@ -81,18 +81,21 @@ def mapped(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
         smiles = left.selectbox("SMILES column", columns, index=place, key=f"smiles-{tag}", placeholder="Choose one")
         known = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
         targets = right.multiselect(
-            "Target columns",
+            "Properties to predict",
             [column for column in columns if column != smiles],
             default=known[:1],
             key=f"targets-{tag}",
-            help="Measured numbers; several make a multitask model",
+            help="Columns of measured values; several make a multitask model",
         )
-        unit = left.text_input("Unit", key=f"unit-{tag}", placeholder="such as log10(mol/L)")
+        unit = left.text_input("Unit", key=f"unit-{tag}", placeholder="for example log10(mol/L)")
         rule = right.selectbox(
-            "Several labels of one molecule", ["median", "mean", "first", "drop-if-spread"], key=f"rule-{tag}"
+            "Repeat measurements",
+            ["median", "mean", "first", "drop-if-spread"],
+            key=f"rule-{tag}",
+            help="The value that is used where a molecule was measured more than once",
         )
     if smiles is None:
-        st.info("Choose the column that holds SMILES.")
+        st.info("Choose the column with SMILES.")
         return None
     try:
         return Load(f"file:{name}", smiles=smiles, targets=tuple(targets), unit=unit, duplicates=rule, digest=digest)

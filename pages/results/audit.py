@@ -1,4 +1,4 @@
-"""What an audit found: asked for, shown by gravity, and mended."""
+"""An audit on a page: asked for, its findings by severity, and the corrected table."""
 
 import pandas as pd
 import streamlit as st
@@ -22,19 +22,23 @@ SHOWN = 6  # molecules of a finding
 
 
 def audited(recipe: Audit, words: str = "Audit this table") -> None:
-    """A button that asks for the audit; how it fares; what it found."""
+    """A button that asks for the audit; its job; its findings."""
     entry, job = entry_of(recipe.key), service().line.job(recipe.key)
     if entry is not None:
         findings(recipe, product(entry), product_of(recipe.table))
         return
     if job is not None and job_panel(recipe.key) is not None and job.live:
         return
-    beside = f" beside {', '.join(recipe.names)}" if recipe.others else ""
+    against = f" against {', '.join(recipe.names)}" if recipe.others else ""
     st.caption(
-        plain(f"Looks at the table{beside} before anything is trained: ")
-        + "duplicates and their noise, stereo twins, labels that stand out"
-        + (", leaks, contradictions, shift, and whether labels look computed" if recipe.others else "")
-        + ". Some seconds for a thousand molecules."
+        plain(f"Checks the table{against}: ")
+        + "duplicates and their noise, stereoisomer pairs, outlying values"
+        + (
+            ", leakage, contradicting labels, distribution shift, and labels that look computed"
+            if recipe.others
+            else ""
+        )
+        + ". Takes a few seconds per 1,000 molecules."
     )
     if st.button(words, key=f"audit-{recipe.key}", icon=":material/fact_check:"):
         submit(recipe)
@@ -42,13 +46,13 @@ def audited(recipe: Audit, words: str = "Audit this table") -> None:
 
 
 def product_of(spec: Spec) -> Dataset | None:
-    """A table that the store has."""
+    """A table, if it is in the library."""
     entry = entry_of(spec.key)
     return product(entry) if entry is not None else None
 
 
 def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
-    """The findings, the gravest first, and what can be done about them."""
+    """The findings, the most severe first, and what can be done about them."""
     counts = {level: sum(one.level == level for one in found.each) for level in LOOKS}
     st.markdown(
         " ".join(
@@ -56,7 +60,7 @@ def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
             for level, count in counts.items()
             if count
         )
-        or "Nothing was found."
+        or "No problems found."
     )
     chosen = []
     for one in found.each:
@@ -73,10 +77,10 @@ def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
                     chosen.append(one.kind)
     if chosen:
         recipe_of_mended = Mend(recipe.table, recipe, tuple(chosen))
-        if st.button("Keep the mended table", type="primary", key=f"mended-{recipe.key}", icon=":material/healing:"):
+        if st.button("Save the corrected table", type="primary", key=f"mended-{recipe.key}", icon=":material/healing:"):
             keep(recipe_of_mended)
             st.session_state["table"] = recipe_of_mended.key
-            st.toast("Kept. It stands first where a table is chosen.", icon=":material/check:")
+            st.toast("Saved. It is first in the list where a table is chosen.", icon=":material/check:")
         command(recipe_of_mended)
     rows = found.rows()
     exports(f"audit-{recipe.key}", found.summary(), {"rows": lambda: as_csv(_named(rows, table))}, recipe.key)
@@ -95,7 +99,7 @@ def _drawn(recipe: Audit, one: Finding, table: Dataset | None) -> None:
             shown["label"] = table.targets[rows, 0]
         cards(shown, table.unit[0] if table.tasks else "")
         if len(one.rows) > SHOWN:
-            st.caption(f"{SHOWN} of {len(one.rows):,} are drawn; the export has every one.")
+            st.caption(f"{SHOWN} of {len(one.rows):,} are shown; the export has all.")
 
 
 def _named(rows: pd.DataFrame, table: Dataset | None) -> pd.DataFrame:

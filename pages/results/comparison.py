@@ -1,4 +1,4 @@
-"""A comparison on a page: the sentence first, then the arms, the differences and what each arm took."""
+"""A comparison on a page: the verdict first, then the arms, the differences and what each arm selected."""
 
 import pandas as pd
 import streamlit as st
@@ -17,23 +17,23 @@ from pages.widgets.molecules import pages_of_cards
 from pages.widgets.run_picker import Run, open_run, readable
 
 ARMS = {
-    "none": "nothing of the pool: the reference",
+    "none": "nothing: the reference",
     "all": "the whole pool",
-    "random": "a random draw, anew for each seed",
+    "random": "a random sample, another one for each seed",
     "top": "the largest predicted benefit",
-    "bottom": "the largest predicted harm, as a control",
-    "greedy": "one after another, each beside those chosen",
-    "greedy by slopes": "the same, by the fit as the linear model of its slopes",
-    "stratified": "low, medium and high labels in proportion",
-    "clusters": "of five clusters of structures, those nearest to the centres",
-    "far apart": "structures far from each other",
-    "cover": "one structure for each cluster, the largest first",
-    "varied": "benefit and novelty at once",
-    "informative": "what tells most of the target, whatever its label",
+    "bottom": "the largest predicted harm (negative control)",
+    "greedy": "one at a time, given those already selected",
+    "greedy by slopes": "the same, with the linearised model",
+    "stratified": "low, medium and high values in proportion",
+    "clusters": "nearest to the centres of five structure clusters",
+    "far apart": "structures that differ most from each other",
+    "cover": "one structure per cluster, the largest clusters first",
+    "varied": "predicted benefit and novelty combined",
+    "informative": "the largest expected information gain, whatever the label",
 }
-ROLES = {  # of arms that take nothing from the pool: what they are, and the sign of their mean in the chart
-    "baseline": ("nothing; no network", "Squares are baselines: models without a network"),
-    "control": ("nothing; begun from random weights", "Triangles are the same recipe begun from random weights"),
+ROLES = {  # of arms that add nothing from the pool: what they are, and the marker of their mean in the chart
+    "baseline": ("nothing; a baseline", "Squares are baselines"),
+    "control": ("nothing; trained from random weights", "Triangles are the same training from random weights"),
 }
 
 
@@ -48,9 +48,9 @@ def study_result(run: Run) -> None:
     detection(record)
     picked(run, made)
     with st.container(horizontal=True):
-        if st.button("See the scores it chose by", icon=":material/balance:", disabled=not record.get("scores")):
+        if st.button("Open the scores", icon=":material/balance:", disabled=not record.get("scores")):
             open_run(record["scores"], "influence")
-        if st.button("See the base fit", icon=":material/model_training:", disabled=not record.get("base_fit")):
+        if st.button("Open the base model", icon=":material/model_training:", disabled=not record.get("base_fit")):
             open_run(record["base_fit"], "finetune")
     tables = {"predictions": lambda: as_csv(made.predictions), "picks": lambda: as_csv(made.picks)}
     exports(f"study-{run.key}", run.entry.summary, tables, run.key)
@@ -63,19 +63,19 @@ def study_result(run: Run) -> None:
             key=f"report-{run.key}",
             on_click="ignore",
             icon=":material/description:",
-            help="One file with the charts, the tables, the molecules and the recipe; it opens anywhere",
+            help="One file with charts, tables, molecules and settings; it opens in any browser",
         )
         command(spec)
 
 
 def arms_chart(run: Run, record: dict) -> str:
-    """The sentence, what has to be known, and every arm's errors; the metric that is looked at."""
+    """The verdict, the warnings, and the error of every arm; gives the metric that is shown."""
     arms = record["arms"]
     verdict(minus(record["verdict"]))
     st.caption(
-        f"{record['n_test']:,} test molecules, the same for every arm; seeds {', '.join(map(str, arms[0]['seeds']))}"
-        f"; digest {plain(record.get('test_digest') or '–')}. "
-        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
+        f"{record['n_test']:,} test molecules, the same for every arm. Seeds {', '.join(map(str, arms[0]['seeds']))}. "
+        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}.",
+        help=f"Digest of the test set: {plain(record.get('test_digest') or '–')}",
     )
     notes(record.get("notes", []))
     names = [name for name in METRICS if name in arms[0]]
@@ -92,23 +92,23 @@ def arms_chart(run: Run, record: dict) -> str:
         figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
     )
     st.caption(
-        "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey band is the noise of "
-        f"repeating “{plain(record['reference'])}”."
+        "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey noise band is the "
+        f"standard deviation of “{plain(record['reference'])}” over its seeds."
         + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
     )
     return metric
 
 
 def curve(run: Run, record: dict, metric: str) -> None:
-    """The metric against how many molecules the rules keep, and how few do as well as all."""
+    """The metric against the number of selected molecules, and how few do as well as the whole pool."""
     figure = arm_figures.curves(record["arms"], metric, unit_of(record, metric), words_of(record, metric))
-    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules kept")
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules selected")
     whole = record["pool"]["rows"]
-    told = [f"“{rule}” from {size:,} on" for rule, size in (record.get("enough") or {}).items()]
+    told = [f"“{rule}” from {size:,}" for rule, size in (record.get("enough") or {}).items()]
     if any(arm["name"] == "all" for arm in record["arms"]):
         st.caption(
-            f"Not worse than all {whole:,} of the pool, as far as can be told: "
-            + (plain(", ".join(told)) if told else "no rule, with any of these numbers")
+            f"Not distinguishable from the whole pool ({whole:,} molecules): "
+            + (plain(", ".join(told)) if told else "no strategy at any of these sizes")
             + ". Bars and bands are one standard deviation over seeds."
         )
 
@@ -127,19 +127,19 @@ def arm_table(arms: list[dict], metric: str, words: str) -> None:
     rows = [
         {
             "arm": arm["name"],
-            "what it adds": adds(arm),
+            "adds to the training set": adds(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
             words: beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
-            "planted taken": "–" if arm.get("planted") is None else str(arm["planted"]),
-            "time a seed": duration((arm.get("seconds") or {}).get("mean")),
+            "swapped labels selected": "–" if arm.get("planted") is None else str(arm["planted"]),
+            "time per seed": duration((arm.get("seconds") or {}).get("mean")),
         }
         for arm in arms
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Arms and their metric, mean ± standard deviation")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Arms and their metric, mean ± standard deviation over seeds")
 
 
 def adds(arm: dict) -> str:
-    """What an arm adds to the training part, and what it learns with where that is no network as usual."""
+    """What an arm adds to the training set; of a baseline or a control, what it is."""
     words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm.get("rule", arm["name"]), "")
     return f"{words}: {arm['features']}" if arm.get("features") else words
 
@@ -149,7 +149,7 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
     found = record.get("differences", [])
     if not found:
         return
-    st.subheader("Differences beside the noise", anchor=False)
+    st.subheader("Differences with 95 % intervals", anchor=False)
     against = sorted(dict.fromkeys(row["against"] for row in found), key=lambda name: name != record["reference"])
     chosen = against[0]
     if len(against) > 1:
@@ -169,8 +169,8 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
     )
     st.dataframe(table, hide_index=True, alt="Differences, intervals and verdicts")
     st.caption(
-        "Paired: same test molecules, same seeds. The interval knows the noise of seeds and of test molecules. "
-        "Below zero is a smaller error."
+        "Paired differences: the same test molecules and seeds. The interval covers the noise of training seeds and of "
+        "test molecules. Negative means a smaller error."
     )
 
 
@@ -180,47 +180,48 @@ def _interval(row: dict) -> str:
 
 
 def claimed(made: Comparison) -> None:
-    """What the report that this project began with claimed of such arms, and what this study says."""
+    """Claims that are made about such arms, and what this comparison says of them."""
     found = judged(made)
     if not found:
         return
-    with st.expander("Beside what the report claimed", icon=":material/history_edu:"):
+    with st.expander("Common claims checked on this table", icon=":material/fact_check:"):
         rows = [
             {
-                "figure": one["figure"],
                 "claim": one["claim"],
                 "here": one["said"],
                 "difference": f"{signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
             }
             for one in found
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Claims of the report and what this study says")
-        st.caption("On this table, this model and these seeds; the report had no noise beside its numbers.")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Claims and what this comparison says of them")
+        st.caption("Valid for this table, this model and these seeds.")
 
 
 def detection(record: dict) -> None:
-    """How well planted labels were found."""
+    """How well labels that were swapped on purpose were detected."""
     found = record.get("detection") or {}
     if not found:
         return
-    st.subheader("Were the planted wrong labels found?", anchor=False)
+    st.subheader("Were the labels swapped on purpose detected?", anchor=False)
     words = {
         "delta_loss": "Ranked by ΔL (influence)",
-        "whole_step": "Ranked by whole steps (influence)",
-        "residual": "Ranked by |residual| (no influence)",
+        "whole_step": "Ranked by the full update (influence)",
+        "residual": "Ranked by |prediction error| (no influence)",
     }
     for column, (name, value) in zip(st.columns(max(len(found), 3)), found.items(), strict=False):
         column.metric(
-            words.get(name, name), f"{value['auroc']:.2f}", help="AUROC: 1 finds every one first, 0.5 is chance"
+            words.get(name, name),
+            f"{value['auroc']:.2f}",
+            help="AUROC: 1 ranks every swapped label first, 0.5 is chance",
         )
         column.caption(f"AUROC, 95 % interval {value['low']:.2f} to {value['high']:.2f}")
 
 
 def picked(run: Run, made: Comparison) -> None:
-    """The molecules that each arm took from the pool, with the first seed."""
+    """The molecules that each arm selected with the first seed."""
     if not len(made.picks):
         return
-    st.subheader("What the arms took", anchor=False)
+    st.subheader("Selected molecules", anchor=False)
     names = list(dict.fromkeys(made.picks["arm"]))
     arm = (
         st.segmented_control("Arm", names, default="top" if "top" in names else names[0], key=f"arm-{run.key}")

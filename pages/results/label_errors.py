@@ -1,4 +1,4 @@
-"""Training labels that look wrong: those furthest from what the model would say without them."""
+"""Training labels that look wrong: those furthest from the prediction of the model without the molecule."""
 
 import pandas as pd
 import streamlit as st
@@ -8,40 +8,43 @@ from core.experiments import FineTune, Suspects
 from core.results.scores import Scores
 from pages.base.service import entry_of, product, service, submit
 from pages.base.text import plain
-from pages.widgets.frame import as_csv, exports
+from pages.widgets.frame import as_csv, command, exports
 from pages.widgets.job_panel import job_panel
 from pages.widgets.molecules import cards, pictures
 from pages.widgets.run_picker import Run, readable
 
 SHOWN = 12
 FOUND_BY = {
-    "suspicion": "both together",
-    "leave_one_out": "the predictions without them",
-    "opinion": "the second opinion",
-    "residual": "plain residuals",
+    "suspicion": "both distances together",
+    "leave_one_out": "the leave-one-out residual",
+    "opinion": "the baseline",
+    "residual": "the plain residual",
     "removal": "ΔL if removed",
 }
-NEAR = 5  # molecules beside a suspect
+NEAR = 5  # molecules shown with a suspect
 
 
 def left_out(scores: Scores, unit: str) -> None:
-    """Training molecules that the model would predict worst without themselves: wrong labels are among them."""
+    """Training molecules with the largest leave-one-out residuals, if these are known."""
     if "leave_one_out" in scores.training:
-        with st.expander("Training labels that look wrong", icon=":material/rule:"):
+        with st.expander("Possible label errors in the training set", icon=":material/rule:"):
             suspicious(scores.training, unit, "scores")
 
 
 def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
-    """The training molecules furthest from the prediction of the model without them, one beside what is like it."""
+    """The training molecules with the largest leave-one-out residuals; one of them with its nearest neighbours."""
     st.markdown(
-        "How far the label lies from the prediction of the model *without* this molecule, by its leverage: no "
-        "training is done again. Far out is a wrong label, or a kind of molecule the model knows nothing of else."
+        "Leave-one-out residual: the distance between the label and the prediction of the model *without* this "
+        "molecule, "
+        "computed from its leverage without training again. A large value means a wrong label or a molecule unlike any "
+        "other in the training set."
     )
     asked = "suspicion" in training
     if asked:
         st.caption(
-            "Ranked by both: that distance, and the distance from what a model without a network says that was fitted "
-            "to the other molecules."
+            "Ranked by two distances: this one, and the distance from the prediction of a baseline that was fitted to "
+            "the "
+            "other molecules."
         )
     far = training["suspicion"] if asked else training["leave_one_out"].abs()
     found = training.assign(without=training["label"] + training["leave_one_out"], far=far)
@@ -50,7 +53,7 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
         "structure": pictures(found["smiles"].tolist()),
         "label": found["label"],
         "prediction without it": found["without"],
-        **({"second opinion": found["opinion"]} if asked else {}),
+        **({"baseline prediction": found["opinion"]} if asked else {}),
         "prediction": found["prediction"],
         "leverage": found["leverage"],
         "removal": found["removal"],
@@ -66,15 +69,16 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
         selection_mode="single-row",
         row_height=84,
         height=420,
-        alt="Training molecules far from the prediction of the model without them",
+        alt="Training molecules with the largest leave-one-out residuals",
         column_config={
             "structure": st.column_config.ImageColumn(width=140),
-            **{name: number_format for name in ("label", "prediction without it", "second opinion", "prediction")},
+            **{name: number_format for name in ("label", "prediction without it", "baseline prediction", "prediction")},
             "leverage": st.column_config.NumberColumn(
-                format="%.2f", help="share of the fitted value that comes from its own label"
+                format="%.2f", help="share of the fitted value that is due to its own label"
             ),
+            "planted": st.column_config.CheckboxColumn("swapped on purpose"),
             "removal": st.column_config.NumberColumn(
-                "ΔL if removed", format="%.3g", help="below zero: the target loss would fall without it"
+                "ΔL if removed", format="%.3g", help="negative: the validation loss would decrease without it"
             ),
         },
     )
@@ -84,32 +88,34 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
 
 
 def beside_like(training: pd.DataFrame, place: int, unit: str) -> None:
-    """A suspect and the training molecules most like it: if they agree with each other, it is the odd one."""
+    """A suspect and its nearest training molecules: if these agree with each other, the suspect is the outlier."""
     rows, similarity = chem.nearest([training["smiles"][place]], training["smiles"].tolist(), NEAR + 1)
     near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != place][:NEAR]
-    st.caption("The one chosen above (the first, if none is) and the training molecules most like it")
+    st.caption("The chosen molecule (the first, if none is chosen) and its nearest training molecules")
     shown = training.iloc[[place, *(row for row, _ in near)]][["smiles", "label"]]
-    notes = ["the suspect", *(f"similar {value:.2f}" for _, value in near)]
+    notes = ["the suspect", *(f"similarity {value:.2f}" for _, value in near)]
     cards(shown.assign(note=notes), unit)
 
 
 def suspects(run: Run) -> None:
-    """On the page of a fit: look for training labels that look wrong, or what was found."""
+    """On the page of a model: the search for label errors, or its result."""
     spec = readable(run)
     if not isinstance(spec, FineTune) or len(run.entry.summary.get("tasks", ())) != 1:
         return
     recipe = Suspects.of(spec)
     entry, job = entry_of(recipe.key), service().line.job(recipe.key)
-    with st.expander("Training labels that look wrong", icon=":material/rule:", expanded=bool(job and job.live)):
+    with st.expander(
+        "Possible label errors in the training set", icon=":material/rule:", expanded=bool(job and job.live)
+    ):
         if entry is None:
             if job is not None and job_panel(recipe.key) is not None and job.live:
                 return
             st.caption(
-                "What the model would say of each training molecule without it, in closed form, and the opinion of a "
-                "model without a network: one linear system over the training part, some minutes for a thousand "
-                "molecules."
+                "Compares each training label with the prediction of the model without that molecule (in closed form) "
+                "and "
+                "with a baseline. Solves one linear system over the training set: a few minutes for 1,000 molecules."
             )
-            if st.button("Look for them", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
+            if st.button("Search for label errors", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
                 submit(recipe)
                 st.rerun()
             return
@@ -117,7 +123,8 @@ def suspects(run: Run) -> None:
         suspicious(found.table, (found.record.get("label_unit") or [""])[0], recipe.key)
         for name, value in found.record["detection"].items():
             st.caption(
-                f"Planted wrong labels are found by {FOUND_BY[name]} with AUROC {value['auroc']:.2f} "
+                f"Labels swapped on purpose are detected by {FOUND_BY[name]} with AUROC {value['auroc']:.2f} "
                 f"({value['low']:.2f} to {value['high']:.2f})."
             )
         exports(f"suspects-{recipe.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, recipe.key)
+        command(recipe)

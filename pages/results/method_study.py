@@ -1,4 +1,4 @@
-"""A study of methods on a page: the sentence first, then errors, costs, and what an error costs."""
+"""A comparison of methods on a page: the verdict first, then errors, costs, and accuracy against cost."""
 
 import pandas as pd
 import streamlit as st
@@ -14,13 +14,13 @@ from pages.results.comparison import arms_chart, difference_table, unit_of, word
 from pages.widgets.frame import as_csv, command, exports
 from pages.widgets.run_picker import Run, open_run, readable
 
-COSTS = {  # of an arm's card: what the axis of a picture says
-    "seconds": "time of a training, s",
-    "backbone_trainable": "trainable weights of the backbone, beside the head",
+COSTS = {  # by the name in an arm: the title of the axis
+    "seconds": "training time, s",
+    "backbone_trainable": "trainable weights of the backbone, without the head",
     "peak_memory": "peak memory, bytes",
-    "trainable_bytes": "bytes to keep, beside the backbone as it was",
+    "trainable_bytes": "bytes to store, without the original backbone",
 }
-WIDTHS = {"method": 116, "trainable, all": 112, "of the backbone": 124}
+WIDTHS = {"method": 116, "trainable": 112, "in the backbone": 124}
 
 
 def methods_result(run: Run) -> None:
@@ -31,9 +31,9 @@ def methods_result(run: Run) -> None:
     metric = arms_chart(run, record)
     table = cost_table(arms, metric, record.get("task_kind", "regression"))
     wide = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
-    st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, what they reach and what they cost")
+    st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, their accuracy and cost")
     difference_table(run, record, record.get("unit", ""))
-    st.subheader("What an error costs", anchor=False)
+    st.subheader("Accuracy against cost", anchor=False)
     known = [name for name in COSTS if any(_mean(arm.get(name)) for arm in arms)]
     cost = st.segmented_control(
         "Cost", known, default=known[0], format_func=lambda name: COSTS[name].split(",")[0], key=f"cost-{run.key}"
@@ -48,7 +48,7 @@ def methods_result(run: Run) -> None:
         words_of(record, metric),
     )
     st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
-    st.caption("The dotted line joins the methods than which no other one is both better and cheaper.")
+    st.caption("Dotted line: Pareto front (no other method is both cheaper and more accurate).")
     curves(run, arms)
     tables = {"predictions": lambda: as_csv(made.predictions), "methods": lambda: as_csv(table)}
     exports(f"methods-{run.key}", run.entry.summary, tables, run.key)
@@ -57,7 +57,7 @@ def methods_result(run: Run) -> None:
 
 
 def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
-    """A row a method: what it reaches, and what it takes."""
+    """One row per method: its accuracy and its cost."""
     rows = []
     for arm in arms:
         shown = dict.fromkeys(
@@ -67,12 +67,12 @@ def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
             {"method": arm["name"]}
             | {called(name, kind): beside_noise(arm[name]["mean"], arm[name]["sd"]) for name in shown}
             | {
-                "trainable, all": _share(arm.get("trainable"), arm.get("parameters")),
-                "of the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
+                "trainable": _share(arm.get("trainable"), arm.get("parameters")),
+                "in the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
                 "time": duration(_mean(arm["seconds"])),
                 "memory": size(_mean(arm["peak_memory"])) if _mean(arm["peak_memory"]) else "–",
-                "to keep": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
-                "rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
+                "storage": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
+                "learning rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
             }
             | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
         )
@@ -80,7 +80,7 @@ def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
 
 
 def curves(run: Run, arms: list[dict]) -> None:
-    """Learning curves of the networks with the first seed, those that are still kept."""
+    """Learning curves of the networks with the first seed, where they are still in the library."""
     st.subheader("Learning curves", anchor=False)
     found = {}
     for arm in arms:
@@ -88,7 +88,7 @@ def curves(run: Run, arms: list[dict]) -> None:
         if entry is not None:
             found[arm["name"]] = (entry, product(entry))
     if not found:
-        st.caption("The trainings of this study are not kept any more.")
+        st.caption("The models of this comparison are no longer in the library.")
         return
     drawn = {name: fit.curve for name, (_, fit) in found.items()}
     of_all = [kind for _, fit in found.values() for kind in fit.record["kinds"]]
@@ -98,9 +98,9 @@ def curves(run: Run, arms: list[dict]) -> None:
     st.plotly_chart(
         figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"
     )
-    st.caption(f"Validation loss with seed {arms[0]['seeds'][0]}; of each the epoch with the lowest is kept.")
+    st.caption(f"Validation loss with seed {arms[0]['seeds'][0]}. Each model has the weights of its best epoch.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("A training", list(found), key=f"open-{run.key}")
+        name = st.selectbox("Model", list(found), key=f"open-{run.key}")
         if st.button("Open it", icon=":material/model_training:", key=f"go-{run.key}"):
             open_run(found[name][0].key, found[name][0].kind)
 

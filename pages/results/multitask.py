@@ -1,4 +1,6 @@
-"""What many tables at once came to, on a page: a trunk, tables alone and together, transfer, variety against number."""
+"""Results of multitask training on a page: the model, together or alone, transfer, ablation, representation."""
+
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +17,7 @@ from pages.widgets.run_picker import Run, readable
 
 
 def trunk_result(run: Run) -> None:
-    """A trunk: how each of its tables is predicted, what each lost so that no part knows another, what it cost."""
+    """A multitask model: the error on each table, the molecules that were left out of training, the cost."""
     made = product(run.entry)
     record = made.record
     cards = record["members"]
@@ -23,18 +25,18 @@ def trunk_result(run: Run) -> None:
         st.columns(4),
         (
             ("Tables", f"{len(cards)}"),
-            ("Molecules learned", f"{sum(one['rows']['train'] for one in cards):,}"),
-            ("Weights of the trunk", f"{record['backbone_parameters']:,}"),
-            ("Training", duration(record["seconds"])),
+            ("Training molecules", f"{sum(one['rows']['train'] for one in cards):,}"),
+            ("Weights of the shared backbone", f"{record['backbone_parameters']:,}"),
+            ("Training time", duration(record["seconds"])),
         ),
         strict=True,
     ):
         column.metric(label, value)
     st.caption(
-        f"Seed {record['seed']}, {record['steps']:,} steps of {plain(record['precision'])} on "
-        f"{plain(device_name(record.get('device')))}; mixed {record['mixing']}, weighed "
-        f"{'by learned uncertainty' if record['weighting'] == 'learned' else record['weighting']}; digest "
-        f"{record['corpus']}."
+        f"Seed {record['seed']}, {record['steps']:,} steps in {plain(record['precision'])} on "
+        f"{plain(device_name(record.get('device')))}. Mixing of tables: {record['mixing']}; weights of losses: "
+        f"{'learned from task uncertainty' if record['weighting'] == 'learned' else record['weighting']}.",
+        help=f"Digest of the training data: {record['corpus']}",
     )
     notes(record.get("warnings", []))
     rows = [
@@ -46,17 +48,24 @@ def trunk_result(run: Run) -> None:
         }
         for one in cards
     ]
-    means = pd.DataFrame(rows).fillna("–")  # of a table of the other kind
-    st.dataframe(means, hide_index=True, alt="How each table's test part is predicted, mean over tasks")
+    means = pd.DataFrame(rows).fillna("–")  # regression and classification have other metrics
+    st.dataframe(means, hide_index=True, alt="Test metrics of each table, mean over tasks")
     if any("means_intervals" in one for one in cards):
-        st.caption("In brackets 95 % intervals, of the test molecules alone; another seed moves the numbers too.")
+        st.caption(
+            "In brackets: 95 % intervals over the test molecules. They do not include the variation between training "
+            "seeds."
+        )
     for one in cards:
         if one["unlearnable"]:
-            st.caption(plain(f"{one['name']}: {len(one['unlearnable'])} tasks have no two different training labels"))
+            st.caption(
+                plain(f"{one['name']}: {len(one['unlearnable'])} tasks have a single training label and are left out")
+            )
         for name, missing in one["means"]["test"]["undefined"].items():
             tasks = ", ".join(missing[:6]) + (" and others" if len(missing) > 6 else "")
             st.caption(
-                plain(f"{one['name']}: {WORDS[name]} is undefined in the test part for {tasks}; not in the mean.")
+                plain(
+                    f"{one['name']}: {WORDS[name]} is undefined on the test set for {tasks}, which the mean leaves out."
+                )
             )
     curve = made.curve
     losses = [name for name in curve if name.startswith("loss: ")]
@@ -65,7 +74,7 @@ def trunk_result(run: Run) -> None:
     }
     st.plotly_chart(figures.learning_curves(drawn), key=f"curve-{run.key}", config=figures.CONFIG,
                     alt="Validation loss of each table by epoch")  # fmt: skip
-    tasks, lost = st.tabs(["By task", "Kept out of training"])
+    tasks, lost = st.tabs(["By task", "Left out of training"])
     with tasks:
         name = st.selectbox("Table", [one["name"] for one in cards], key=f"member-{run.key}")
         told = task_table(next(one for one in cards if one["name"] == name))
@@ -73,23 +82,21 @@ def trunk_result(run: Run) -> None:
     with lost:
         shown = [{"table": one["name"], **row} for one in cards for row in one["left_out"]]
         if shown:
-            st.dataframe(pd.DataFrame(shown), hide_index=True, alt="Molecules that a part lost, and why")
+            st.dataframe(pd.DataFrame(shown), hide_index=True, alt="Molecules left out, with the reason")
         st.caption(
-            "No molecule, stereo marks aside, is learned from where any of the tables is chosen or tested by it."
+            "Molecules in any table’s validation or test set are excluded from training (ignoring stereochemistry)."
         )
-    tables = {"predictions": lambda: as_csv(made.predictions), "curve": lambda: as_csv(curve)}
-    exports(f"trunk-{run.key}", run.entry.summary, tables, run.key)
     st.caption(
-        f"It is a backbone now: choose it in Train, or `python -m core embed {run.key} TABLE --out FILE`, "
-        f"`python -m core predict {run.key} TABLE --out FILE`."
+        f"It can now be used as a backbone: choose it on the page Train, or run `python -m core embed {run.key} TABLE "
+        f"--out FILE` or `python -m core predict {run.key} TABLE --out FILE`."
     )
     if any(not one["atoms"] for one in cards) and st.button("Predict with it", icon=":material/query_stats:"):
         st.switch_page("pages/views/predict.py", query_params={"fit": run.key})
-    _command(run)
+    close_result(run, "multitask", {"predictions": made.predictions, "curve": curve})
 
 
 def task_table(card: dict) -> pd.DataFrame:
-    """A row a task of a table, every metric of its test part; – where it is undefined."""
+    """One row per task of a table, with every test metric; – where it is undefined."""
     rows = []
     for task, found in card["metrics"]["test"].items():
         sure = card.get("intervals", {}).get(task, {})
@@ -99,11 +106,9 @@ def task_table(card: dict) -> pd.DataFrame:
 
 
 def mixture_study_result(run: Run) -> None:
-    """Tables alone and together: the sentence, the picture, differences beside their noise, what each took."""
-    made = product(run.entry)
-    record = made.record
-    verdict(minus(record["verdict"]))
-    st.caption(f"Seeds {', '.join(map(str, record['seeds']))}; every table on its own test part, the same in all arms.")
+    """Tables alone and together: the verdict, the chart, the differences with intervals, the cost."""
+    made, record = open_result(run)
+    st.caption(f"Seeds {seeds_of(record)}; every table is tested on its own test set, the same in all arms.")
     notes(failures(record, "arm", "member"))
     known = [name for name in MEANS if any(one.get(name) for one in record["means"])]
     metric = st.segmented_control("Metric", known, default=known[0], format_func=WORDS.get, key=f"metric-{run.key}")
@@ -111,17 +116,18 @@ def mixture_study_result(run: Run) -> None:
     figure = mixture_figures.together(record["means"], metric, WORDS[metric], record["published"])
     st.plotly_chart(figure, key=f"together-{run.key}", config=figures.CONFIG, alt="Each table alone and together")
     if record["published"]:
-        st.caption(f"Hollow: published numbers, not ours. {plain(record['published'][0]['source'])}.")
+        st.caption(f"Hollow markers: published values. {plain(record['published'][0]['source'])}.")
     for name in dict.fromkeys(one["metric"] for one in record["differences"]):
         st.plotly_chart(mixture_figures.differences(record["differences"], name), key=f"apart-{name}-{run.key}",
                         config=figures.CONFIG, alt=f"Differences of {name} with intervals")  # fmt: skip
     st.caption(
-        "“As many steps”: as many optimiser steps as the mixture takes, all on the one table; “as many molecules”: the "
-        "molecules of that table that the mixture reads. Only the first tells learning together from training longer."
+        "Controls: “as many steps” trains on the single table for as many optimiser steps as all tables together take; "
+        "“as many molecules” sees as many molecules of that table as the joint training does. Only the first separates "
+        "the effect of the other tables from that of longer training."
     )
     tables, tasks = st.tabs(["By table", "By task"])
     with tables:
-        st.dataframe(by_table(record), hide_index=True, alt="Every mean with its standard deviation")
+        st.dataframe(by_table(record), hide_index=True, alt="Means with standard deviations")
     with tasks:
         name = st.selectbox("Table", [one["name"] for one in record["members"]], key=f"member-{run.key}")
         st.dataframe(by_task(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
@@ -131,104 +137,116 @@ def mixture_study_result(run: Run) -> None:
             "arm": one["arm"],
             "steps": f"{one['steps']:,}",
             "weights": f"{one['parameters']:,}",
-            "time of a seed": duration(one["seconds"]),
+            "time per seed": duration(one["seconds"]),
             "memory": size(one["peak_memory"]) if one["peak_memory"] else "–",
             "device": device_name(one.get("device")),
         }
         for one in record["costs"]
     ]
-    st.dataframe(pd.DataFrame(costs), hide_index=True, alt="What each arm takes")
-    exports(f"mixture-{run.key}", run.entry.summary, {"tasks": lambda: as_csv(made.table)}, run.key)
-    _command(run)
+    st.dataframe(pd.DataFrame(costs), hide_index=True, alt="Cost of each arm")
+    close_result(run, "mixture", {"tasks": made.table})
 
 
 def transfer_result(run: Run) -> None:
-    """What a start is worth by how much was measured."""
-    made = product(run.entry)
-    record = made.record
-    verdict(minus(record["verdict"]))
+    """The test error after starting from each backbone, by the number of training molecules."""
+    made, record = open_result(run)
     st.caption(
-        f"Seeds {', '.join(map(str, record['seeds']))}: each draws other molecules; all arms of a seed see the same. "
-        f"Test digest {record['digests']['test']}. The validation part grows with the training part, an eighth of it."
+        f"Seeds {seeds_of(record)}: each draws different molecules, the same for all arms. The "
+        "validation set has an eighth of the size of the training set.",
+        help=f"Digest of the test set: {record['digests']['test']}",
     )
     notes([*record["notes"], *failures(record, "arm", "size")])
     points, methods = record["points"], record.get("methods", [])
     if len(methods) > 1:
         known = record["baselines"]
-        several = len({one["arm"] for one in points} - set(known)) > len(methods)  # starts: a method at a time
+        several = len({one["arm"] for one in points} - set(known)) > len(
+            methods
+        )  # several backbones: one method at a time
         first = methods[0] if several else "all"
-        by = st.segmented_control("Drawn", ["all", *methods], default=first, key=f"by-{run.key}") or "all"
+        by = st.segmented_control("Method", ["all", *methods], default=first, key=f"by-{run.key}") or "all"
         points = [one for one in points if by == "all" or one["arm"] in known or one["arm"].endswith(f", {by}")]
     figure = mixture_figures.transfer(points, record["metric"], record["unit"], record["baselines"])
     st.plotly_chart(
-        figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by molecules learned from"
+        figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by number of training molecules"
     )
     sizes, apart = st.tabs(["By size", "Differences"])
     with sizes:
         st.dataframe(by_size(record), hide_index=True, alt="Mean and standard deviation of every arm and size")
     with apart:
         shown = apart_by_size(record)
-        st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} of arms")
-    exports(f"transfer-{run.key}", run.entry.summary, {"arms": lambda: as_csv(made.table)}, run.key)
-    _command(run)
+        st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} between arms")
+    close_result(run, "transfer", {"arms": made.table})
 
 
 def ablation_result(run: Run) -> None:
-    """Whether variety or number makes a trunk worth more."""
-    made = product(run.entry)
-    record = made.record
-    verdict(minus(record["verdict"]))
+    """Whether more tables or more compounds make a shared backbone better."""
+    made, record = open_result(run)
     st.caption(
-        f"Every trunk takes {record['steps']:,} steps and learns {record['columns']} tasks of each of its tables; "
-        f"seeds {', '.join(map(str, record['seeds']))}; test digest {record['digests']['test']}."
+        f"Every backbone is trained for {record['steps']:,} steps on {record['columns']} tasks of each of its tables. "
+        f"Seeds {seeds_of(record)}.",
+        help=f"Digest of the test set: {record['digests']['test']}",
     )
     notes(failures(record, "tables", "molecules"))
     cells = [one for one in record["cells"] if one["families"]]
     figure = mixture_figures.variety(cells, record["scratch"], record["metric"], record["unit"])
     st.plotly_chart(figure, key=f"variety-{run.key}", config=figures.CONFIG, alt="Error by tables and molecules")
-    if sets := record.get("sets"):  # what was made by an earlier revision has none
+    if sets := record.get("sets"):  # results of an earlier revision have none
         figure = mixture_figures.by_sets(sets, record["scratch"], record["metric"], record["unit"])
-        st.plotly_chart(figure, key=f"sets-{run.key}", config=figures.CONFIG, alt="Error by which tables were learned")
+        st.plotly_chart(figure, key=f"sets-{run.key}", config=figures.CONFIG, alt="Error by set of tables")
     st.caption(
-        "Intervals are over trainings, on the same test molecules. “One table more” holds the number of molecules; a "
-        "table’s own row says what having it does, so that variety is not taken for the luck of a table that is kin. "
-        "The best of a blend’s tables is chosen by the same errors, which leans a little against the blend."
+        "Intervals are over training runs, on the same test molecules. “One table more” keeps the number of molecules "
+        "fixed. The row of a table is the effect of including it, so that a gain from variety can be told from the "
+        "gain "
+        "of one closely related table. The best single table is chosen by the same errors, which slightly favours it "
+        "over "
+        "the combination."
     )
-    st.dataframe(by_factor(record), hide_index=True, alt="What each factor does to the error, with its interval")
-    exports(f"variety-{run.key}", run.entry.summary, {"trainings": lambda: as_csv(made.table)}, run.key)
-    _command(run)
+    st.dataframe(by_factor(record), hide_index=True, alt="Effect of each factor on the error, with its interval")
+    close_result(run, "variety", {"training runs": made.table})
 
 
 def representation_result(run: Run) -> None:
-    """What trunks hold: how alike their layers are, and what can be read from each."""
-    made = product(run.entry)
-    record = made.record
-    verdict(minus(record["verdict"]))
-    st.caption(f"{record['molecules']:,} molecules, digest {record['digest']}; five random splits for each probe.")
-    asked = st.selectbox("Asked for", record["asked"], key=f"asked-{run.key}")
+    """What backbones have learned: how similar their layers are, and what a linear probe reads from them."""
+    made, record = open_result(run)
+    st.caption(
+        f"{record['molecules']:,} molecules; five random splits for each linear probe.",
+        help=f"Digest: {record['digest']}",
+    )
+    asked = st.selectbox("Property", record["asked"], key=f"asked-{run.key}")
     rows = made.table.to_dict("records")
     st.plotly_chart(mixture_figures.probes(rows, asked), key=f"probe-{run.key}", config=figures.CONFIG,
-                    alt=f"How well {asked} is read from each layer")  # fmt: skip
+                    alt=f"How well a probe reads {asked} from each layer")  # fmt: skip
     one, other = st.columns(2)
     first = one.selectbox("Layers of", record["trunks"], key=f"one-{run.key}")
-    second = other.selectbox("beside those of", record["trunks"], index=1, key=f"other-{run.key}")
+    second = other.selectbox("Compared with layers of", record["trunks"], index=1, key=f"other-{run.key}")
     st.plotly_chart(mixture_figures.likeness(record["alike"], first, second), key=f"cka-{run.key}",
-                    config=figures.CONFIG, alt="Likeness of every two layers")  # fmt: skip
-    st.caption("Linear CKA, unbiased: 1 the same up to a rotation and a scale, 0 unrelated.")
-    alike = pd.DataFrame(record["alike"])
-    exports(f"representation-{run.key}", run.entry.summary,
-            {"probes": lambda: as_csv(made.table), "likeness": lambda: as_csv(alike)}, run.key)  # fmt: skip
-    _command(run)
+                    config=figures.CONFIG, alt="Similarity of every two layers")  # fmt: skip
+    st.caption("Linear CKA, unbiased: 1 means equal up to rotation and scale, 0 unrelated.")
+    close_result(run, "representation", {"probes": made.table, "similarity": pd.DataFrame(record["alike"])})
+
+
+def open_result(run: Run) -> tuple[Any, dict[str, Any]]:
+    """The product of a run and its record; its verdict is shown."""
+    made = product(run.entry)
+    verdict(minus(made.record["verdict"]))
+    return made, made.record
+
+
+def close_result(run: Run, name: str, tables: dict[str, pd.DataFrame]) -> None:
+    """The exports and the command."""
+    data = {label: lambda table=table: as_csv(table) for label, table in tables.items()}
+    exports(f"{name}-{run.key}", run.entry.summary, data, run.key)
+    if (spec := readable(run)) is not None:
+        command(spec)
+
+
+def seeds_of(record: dict[str, Any]) -> str:
+    return ", ".join(map(str, record["seeds"]))
 
 
 def failures(record: dict, *places: str) -> list[str]:
-    """A sentence a training that failed."""
+    """One sentence per training run that failed."""
     return [
         f"{', '.join(str(one[place] or 'all') for place in places)}, seed {one['seed']} failed: {one['reason']}"
         for one in record["failed"]
     ]
-
-
-def _command(run: Run) -> None:
-    if (spec := readable(run)) is not None:
-        command(spec)

@@ -1,4 +1,4 @@
-"""Predictions on a page: how sure they are, how far they reach, which stand out, and one molecule closely."""
+"""Predictions on a page: their intervals, the applicability domain, the extremes, and one molecule in detail."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def predicted_result(run: Run) -> None:
     """Everything that finished predictions show."""
     made: Predicted = product(run.entry)
     record = made.record
-    task = made.tasks[0] if len(made.tasks) == 1 else st.selectbox("Task", made.tasks, key=f"task-{run.key}")
+    task = made.tasks[0] if len(made.tasks) == 1 else st.selectbox("Property", made.tasks, key=f"task-{run.key}")
     place = made.tasks.index(task)
     kind, unit = record["kinds"][place], record["unit"][place]
     table = made.of(task).reset_index(drop=True)
@@ -42,7 +42,9 @@ def predicted_result(run: Run) -> None:
     ranking(run, table)
     if len(made.tasks) > 1:
         every_task(run, made)
-    heading = f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, fit {record['fit']}"
+    heading = (
+        f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, model {record['fit']}"
+    )
     exports(f"predictions-{run.key}", record, {"predictions": lambda: as_csv(made.table, heading)}, run.key)
     st.download_button(
         "Structures (SDF)",
@@ -58,73 +60,76 @@ def predicted_result(run: Run) -> None:
 
 
 def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
-    """How many, how far off by the test part, and by their own labels where there are some."""
+    """How many molecules; the errors expected from the test set, and those of their own measured values."""
     kept, width = record["kept"][place], record["width"][place]
     level, found = percent(record["level"]), record["metrics"].get(task)
     test, of_unit = record["test"][task], f" {plain(unit)}" if unit else ""
     with st.container(border=True):
         one, two, three, four = st.columns(4)
         one.metric("Molecules", f"{record['molecules']:,}")
-        merged = f"; {record['merged']:,} rows name one again" if record["merged"] else ""
-        one.caption(f"{sum(record['known'].values()):,} of them of the fit’s own table{merged}")
+        merged = f"; {record['merged']:,} duplicate rows" if record["merged"] else ""
+        one.caption(f"{sum(record['known'].values()):,} are in the model’s own table{merged}")
         if width is not None and kind == "binary":
-            two.metric("Width of a range (typical)", number(2 * width["median"]))
+            two.metric("Width of a probability range (median)", number(2 * width["median"]))
             two.caption(f"from {number(2 * width['low'])} to {number(2 * width['high'])}")
         elif width is not None:
-            two.metric(f"{level} interval (typical)", f"± {number(width['median'])}{of_unit}")
+            two.metric(f"{level} interval (median)", f"± {number(width['median'])}{of_unit}")
             two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
-        three.metric("Far from the training part", f"{record['remote']:,}")
-        three.caption(f"similarity below {record['remote_below']:.2f}, as 5 % of the validation part")
+        three.metric("Without a close training neighbour", f"{record['remote']:,}")
+        three.caption(
+            f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
+        )
         name = "auroc" if kind == "binary" else "rmse"
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
         if found and found.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{METRICS[name]} here", number(found[name], noise_of(here)))
-            four.caption(f"{f'95 %: {bounds(here)}; ' if here else ''}{within(test[name], usual)} on the test part")
+            four.metric(f"{METRICS[name]} on this table", number(found[name], noise_of(here)))
+            four.caption(f"{f'95 %: {bounds(here)}; ' if here else ''}{within(test[name], usual)} on the test set")
         else:
-            four.metric(f"{METRICS[name]}, test part", number(test[name], noise_of(usual)))
+            four.metric(f"{METRICS[name]}, test set", number(test[name], noise_of(usual)))
             sure = f"95 %: {bounds(usual)}; " if usual else ""
-            four.caption(f"{sure}{test['n']:,} molecules, touched once to report")
+            four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
     said = []
     if kept and kind == "binary":
         said.append(
-            "A range is where a calibrated probability lies, by the validation part (Venn–Abers). On the test part’s "
-            f"{kept['n']:,} labels the log loss is {number(kept['log_loss'])} by the model’s own probabilities, "
-            f"{number(kept['calibrated_log_loss'])} by those that the ranges stand for."
+            "Each range contains the calibrated probability (Venn–Abers, from the validation set). On the test set "
+            f"({kept['n']:,} molecules) the log loss is {number(kept['log_loss'])} without calibration and "
+            f"{number(kept['calibrated_log_loss'])} with it."
         )
     elif kept:
         said.append(
-            f"Of the test part’s {kept['n']:,} labels these intervals hold **{percent(kept['share'])}** "
-            f"({percent(kept['low'])} to {percent(kept['high'])}); {level} were asked for."
+            f"On the test set ({kept['n']:,} molecules) the intervals contain **{percent(kept['share'])}** of the "
+            "measured "
+            f"values ({percent(kept['low'])} to {percent(kept['high'])}); {level} is the nominal coverage."
         )
     held = record["held"][place]
     if held and held["n"]:
         short = held["high"] < record["level"]
         share = f":orange[**{percent(held['share'])}**]" if short else f"**{percent(held['share'])}**"
         said.append(
-            f"Of the {held['n']:,} labels of this table they hold {share} "
+            f"On this table ({held['n']:,} measured values) they contain {share} "
             f"({percent(held['low'])} to {percent(held['high'])})"
-            + (": these molecules, or their labels, are unlike what the fit was made for." if short else ".")
+            + (": these molecules, or their measurements, differ from the training data." if short else ".")
         )
-    st.markdown(" ".join(said) or "The validation part has too few labels to say how far these may be off.")
+    st.markdown(" ".join(said) or "The validation set is too small for prediction intervals.")
 
 
 def left_out(dropped: list[dict]) -> None:
-    """Rows that are no molecule, with the reason."""
+    """Rows without a valid molecule, with the reason."""
     if not dropped:
         return
-    words = "1 row is" if len(dropped) == 1 else f"{len(dropped)} rows are"
-    with st.expander(f"{words} no molecule and left out", icon=":material/info:", expanded=len(dropped) <= 3):
+    words = "1 row has" if len(dropped) == 1 else f"{len(dropped)} rows have"
+    with st.expander(f"{words} no valid molecule and left out", icon=":material/info:", expanded=len(dropped) <= 3):
         for one in dropped:
             st.markdown(f"- Row {one['row']:,}, {plain(one['smiles'][:80]) or 'empty'}: {plain(one['reason'])}")
 
 
 def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -> None:
-    """The figures on the left, the picked molecule on the right; a click picks."""
+    """The charts on the left, the chosen molecule on the right; a click chooses."""
     slot = f"picked-{run.key}"
     if slot not in st.session_state or st.session_state[slot] >= len(table):
         st.session_state[slot] = int(table["prediction"].to_numpy(float).argmax())
-    views = ["Beside the training part", *(["Beside the labels"] if "label" in table else [])]
+    views = ["By similarity to the training set", *(["Against measured values"] if "label" in table else [])]
     left, right = st.columns([3, 2], gap="medium")
     with left:
         view = views[0]
@@ -141,7 +146,7 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
         if view == views[0]:
             figure = prediction_figures.reach(table, unit, record["remote_below"], picked)
         elif kind == "binary":
-            known = {f"measured {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
+            known = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
             figure = figures.labels(known, "prediction")
         else:
             figure = prediction_figures.against(table, unit, picked)
@@ -153,9 +158,9 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
             config=figures.CONFIG,
             alt=f"Predictions, {view}",
         )
-        bars = "" if len(table) <= prediction_figures.MOST_BARS else " Intervals are told on pointing at one."
-        by_class = "Probabilities of the molecules that were measured as 0 and as 1."
-        st.caption(by_class if view != views[0] and kind == "binary" else f"Click a molecule to see it closely.{bars}")
+        bars = "" if len(table) <= prediction_figures.MOST_BARS else " Point at one to see its interval."
+        by_class = "Predicted probabilities of molecules measured as 0 and as 1."
+        st.caption(by_class if view != views[0] and kind == "binary" else f"Click a molecule for details.{bars}")
     with right, st.container(border=True):
         row = {name: None if pd.isna(value) else value for name, value in table.iloc[picked].items()}
         entry = entry_of(record["fit"])
@@ -166,56 +171,56 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
 
 
 def naming(table: pd.DataFrame) -> list[str]:
-    """The column that says what a molecule is called, if there is one."""
+    """The column with the names of molecules, if there is one."""
     return [name for name in table if str(name).lower() in NAMES][:1]
 
 
 def name_of(row: dict) -> str | None:
-    """What a molecule is called in its own table, if a column says so."""
+    """The name of a molecule in its own table, if a column has it."""
     found = (row[name] for name in row if str(name).lower() in NAMES and row[name] not in (None, ""))
     return next(map(str, found), None)
 
 
 def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
-    """What is to be said of one prediction."""
+    """The interval of one prediction, and what limits its reliability."""
     said = []
     if row["low"] is not None:
         low, high, of_unit = number(row["low"]), number(row["high"]), f" {plain(unit)}" if unit else ""
         level = percent(record["level"])
-        binary = f"Calibrated, it lies between **{low} and {high}**."
+        binary = f"Calibrated probability: **{low} to {high}**."
         said.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
     if row.get("spread") is not None:
-        said.append(f"Members are {number(row['spread'])} apart (standard deviation).")
+        said.append(f"Standard deviation of the members: {number(row['spread'])}.")
     if row["remote"]:
-        said.append(":orange[Far from the training part: of such molecules the interval promises nothing.]")
+        said.append(":orange[No close training neighbour: the coverage of the interval is not guaranteed.]")
     if row["part"]:
         words = {
-            "train": "the fit has learned from it",
-            "valid": "it chose the best epoch",
-            "test": "it was reported on",
+            "train": "the model was trained on it",
+            "valid": "it was used to choose the best epoch",
+            "test": "it is in the test set",
         }
-        said.append(f":orange[Of the fit’s own table: {words[row['part']]}.]")
+        said.append(f":orange[In the model’s own table: {words[row['part']]}.]")
     if row["caution"]:
         said.append(plain(row["caution"]))
     return " ".join(said)
 
 
 def drawn(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
-    """The molecules at the ends of an order, drawn."""
-    order = st.segmented_control("Drawn", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
+    """The molecules at the ends of an order, as cards."""
+    order = st.segmented_control("Order", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
     column, ascending = ORDERS[order]
     shown = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
     ranges = [f"{low:.2f}–{high:.2f}" if kind == "binary" else f"± {half:#.2g}".rstrip(".")
               for low, high, half in shown[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
     text = [one if np.isfinite(half) else "" for one, half in zip(ranges, shown["half"], strict=True)]
-    near = [f"similar {value:.2f}" for value in shown["similarity"]]
+    near = [f"similarity {value:.2f}" for value in shown["similarity"]]
     names = [name_of(row) for row in shown.to_dict("records")]
     shown = shown.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
     pages_of_cards(shown, f"cards-{run.key}-{order}", unit)
 
 
 def ranking(run: Run, table: pd.DataFrame) -> None:
-    """The first rows as a table with structures."""
+    """The highest predictions as a table with structures."""
     with st.expander("As a table", icon=":material/table:"):
         order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)
         columns = ["structure", *naming(order), *(["label"] if "label" in order else []), "prediction", "low", "high"]
@@ -227,19 +232,23 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
             row_height=84,
             height=520,
             lazy=False,
-            alt="Predictions, the highest first",
+            alt="Predictions, highest first",
             column_config={"structure": st.column_config.ImageColumn(width=140)}
             | {
                 name: st.column_config.NumberColumn(format="%.3g")
                 for name in ("label", "prediction", "low", "high", "spread", "similarity")
             }
-            | {"part": st.column_config.TextColumn("of the fit’s", help="the part of its own table that has it")},
+            | {
+                "part": st.column_config.TextColumn(
+                    "in the model’s", help="the set of the model’s own table that has it"
+                )
+            },
         )
-        st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has every one.")
+        st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has all.")
 
 
 def side_by_side(made: Predicted) -> tuple[pd.DataFrame, list[str]]:
-    """The first rows with a column a task, which is called by its whole name where another has the short one."""
+    """The first rows with one column per task, which has its full name where another column has the short one."""
     first = made.table.head(MOST_ROWS)
     after = ["similarity", "part", "smiles"]
     long = [named("prediction", task, made.tasks) for task in made.tasks]
@@ -249,8 +258,8 @@ def side_by_side(made: Predicted) -> tuple[pd.DataFrame, list[str]]:
 
 
 def every_task(run: Run, made: Predicted) -> None:
-    """All tasks side by side, a row a molecule, in the order of the table."""
-    with st.expander(f"All {len(made.tasks)} tasks", icon=":material/grid_on:"):
+    """All tasks side by side, one row per molecule, in the order of the table."""
+    with st.expander(f"All {len(made.tasks)} properties", icon=":material/grid_on:"):
         shown, short = side_by_side(made)
         shown.insert(0, "structure", pictures(shown["smiles"].tolist()))
         numbers = {name: st.column_config.NumberColumn(format="%.3g") for name in (*short, "similarity")}
@@ -261,10 +270,10 @@ def every_task(run: Run, made: Predicted) -> None:
             row_height=84,
             height="auto",
             lazy=False,
-            alt="Predictions of every task",
+            alt="Predictions of all properties",
             column_config={"structure": st.column_config.ImageColumn(width=140), **numbers},
         )
-        st.caption(f"{len(shown):,} of {len(made.table):,}; the export has every one, with its interval.")
+        st.caption(f"{len(shown):,} of {len(made.table):,}; the export has all, with intervals.")
 
 
 def structures(table: pd.DataFrame, task: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Scores on a page: how they lie, which molecules stand out, and one molecule closely."""
+"""Scores on a page: how many candidates help or harm, how reliable that is, the ranking, one candidate."""
 
 import numpy as np
 import pandas as pd
@@ -9,20 +9,18 @@ from core.figures import labels as label_figures
 from core.results.scores import Scores
 from pages.base.service import product
 from pages.base.text import plain
+from pages.results.candidate import show_candidate
 from pages.results.label_errors import left_out
-from pages.results.score_diagnostics import (
-    against_others,
-    as_the_report_did,
-    believed,
-    beside_target,
-    closer,
-    likely,
-    owed,
+from pages.results.score_checks import (
+    compare_scores,
+    explain_gradient_similarity,
+    reliability,
+    rescore_best,
+    validation,
 )
-from pages.results.score_validation import verified
 from pages.widgets.frame import as_csv, command, exports, notes
-from pages.widgets.molecules import cards, closely, pictures
-from pages.widgets.run_picker import Run, entry_of, readable
+from pages.widgets.molecules import cards, pictures
+from pages.widgets.run_picker import Run, readable
 
 MOST_ROWS = 400  # of the ranked table: half from either end
 
@@ -38,31 +36,23 @@ def scores_result(run: Run) -> None:
         return
     helps, harms = int((known < 0).sum()), int((known > 0).sum())
     st.markdown(
-        f":blue[**{helps:,} molecules help**] (ΔL below zero: adding one is predicted to lower the loss on the "
-        f"validation part) and :orange[**{harms:,} harm**] (ΔL above zero). ΔL is in "
-        f"{plain(loss_unit) or 'units of the loss'}; it is a prediction to first order, for one molecule at a time: "
-        "the proof is to train again (Compare)."
+        f":blue[**{helps:,} molecules help**] (ΔL < 0) and :orange[**{harms:,} harm**] (ΔL > 0). ΔL is the predicted "
+        f"change of the validation loss, in {plain(loss_unit) or 'units of the loss'}, when one molecule is added to "
+        "the "
+        "training set. It is a first-order approximation: it assumes that adding one molecule changes the weights only "
+        "slightly. To test a selection, train again with it (page Compare)."
     )
-    as_the_report_did(record)
-    verified(run)
-    believed(scores)
+    explain_gradient_similarity(run, record)
+    validation(run)
+    reliability(scores)
     if not record.get("converged", True) and (record.get("solver") or {}).get("kind") != "identity":
         st.error(
             f"The solver did not converge (relative residual {record.get('residual', float('nan')):.1e}). "
-            "Raise the damping or the steps before reading these scores.",
+            "Raise the damping or the number of steps before using these scores.",
             icon=":material/error:",
         )
     notes(record.get("warnings", []))
-    planted = table["planted"].to_numpy(bool) if "planted" in table else None
-    band = (
-        float((table["delta_loss_high"] - table["delta_loss_low"]).median() / 2) if "delta_loss_low" in table else 0.0
-    )
-    figure = figures.score_distribution(table["delta_loss"].to_numpy(), loss_unit, planted, band)
-    st.plotly_chart(
-        figure, key=f"dist-{run.key}", config=figures.CONFIG, alt="Distribution of scores, helpful and harmful"
-    )
-    if band:
-        st.caption("The grey band: half the typical 95 % interval either side of zero. What lies in it may be nothing.")
+    distribution(run, table, loss_unit)
     detection(record)
     explore(run, scores, table, unit, loss_unit)
     st.subheader("Most helpful", anchor=False)
@@ -71,10 +61,38 @@ def scores_result(run: Run) -> None:
     st.subheader("Most harmful", anchor=False)
     cards(order[order["delta_loss"].notna()].tail(6).iloc[::-1], unit, loss_unit)
     left_out(scores, unit)
-    closer(run, scores)
-    against_others(run, scores)
-    solved(run, record)
-    heading = f"{record.get('convention', '')}\nunit of delta_loss: {loss_unit}\nrun {run.key}"
+    rescore_best(run, scores)
+    compare_scores(run, scores)
+    end(run, scores, f"{record.get('convention', '')}\nunit of delta_loss: {loss_unit}\nrun {run.key}")
+
+
+def unlabelled(run: Run, scores: Scores, table: pd.DataFrame, unit: str) -> None:
+    """A pool without measured values: the expected information gain of measuring each molecule."""
+    notes(scores.record.get("warnings", []))
+    if "information" not in table:
+        st.warning(
+            "No molecule of this pool has a measured value, so none has a score. Score it with the dual solver to rank "
+            "the molecules by the expected information gain of measuring them."
+        )
+    else:
+        order = table.sort_values("information", ascending=False)
+        st.markdown(
+            "Without a measured value there is no ΔL. **Information gain** is the share of the uncertainty about the "
+            "validation molecules that one more measurement would remove, whatever its result."
+        )
+        st.subheader("Most worth measuring", anchor=False)
+        shown = order.head(12)[["smiles", "prediction", "information"]]
+        cards(shown.assign(note=[f"information gain {value:.2%}" for value in shown["information"]]), unit)
+        st.caption(
+            "Each molecule is judged by itself, so near-duplicates rank side by side. The strategy “informative” "
+            "(page Sample) skips them."
+        )
+    end(run, scores, f"{scores.record.get('convention', '')}\nrun {run.key}")
+
+
+def end(run: Run, scores: Scores, heading: str) -> None:
+    """How the scores were computed, the exports, the command."""
+    computation(run, scores.record)
     tables = {"scores": lambda: as_csv(scores.table, heading)}
     if "leave_one_out" in scores.training:
         tables["training molecules"] = lambda: as_csv(scores.training, heading)
@@ -83,33 +101,8 @@ def scores_result(run: Run) -> None:
         command(spec)
 
 
-def unlabelled(run: Run, scores: Scores, table: pd.DataFrame, unit: str) -> None:
-    """A pool that nobody has measured: what measuring each molecule would tell of the target."""
-    notes(scores.record.get("warnings", []))
-    if "information" not in table:
-        st.warning(
-            "No molecule of this pool has a score: none has a label. Score by the dual to see what measuring them "
-            "would tell."
-        )
-    else:
-        order = table.sort_values("information", ascending=False)
-        st.markdown(
-            "No label, so no ΔL. **Information** is the share of the uncertainty about the target’s molecules that "
-            "measuring one more would take away, whatever comes out."
-        )
-        st.subheader("Most worth measuring", anchor=False)
-        shown = order.head(12)[["smiles", "prediction", "information"]]
-        cards(shown.assign(note=[f"information {value:.2%}" for value in shown["information"]]), unit)
-        st.caption("Each by itself: near-copies stand side by side. The sampler “informative” passes copies over.")
-    solved(run, scores.record)
-    heading = f"{scores.record.get('convention', '')}\nrun {run.key}"
-    exports(f"scores-{run.key}", run.entry.summary, {"scores": lambda: as_csv(scores.table, heading)}, run.key)
-    if (spec := readable(run)) is not None:
-        command(spec)
-
-
 def ranked(scores: Scores) -> pd.DataFrame:
-    """The table in pool order with a rank, 1 the most helpful; with several tasks, the first one's label beside it."""
+    """The table in pool order with a rank, 1 the most helpful; with several tasks, with the first one's label."""
     table = scores.table.reset_index(drop=True)
     for name in ("label", "prediction", "residual"):
         if name not in table:
@@ -118,22 +111,33 @@ def ranked(scores: Scores) -> pd.DataFrame:
     return table.assign(rank=table["delta_loss"].rank(method="first").astype("Int64"), row=np.arange(len(table)))
 
 
+def distribution(run: Run, table: pd.DataFrame, loss_unit: str) -> None:
+    """The histogram of scores, with the band in which they cannot be told from zero."""
+    swapped = table["planted"].to_numpy(bool) if "planted" in table else None
+    intervals = "delta_loss_low" in table
+    band = float((table["delta_loss_high"] - table["delta_loss_low"]).median() / 2) if intervals else 0.0
+    figure = figures.score_distribution(table["delta_loss"].to_numpy(), loss_unit, swapped, band)
+    st.plotly_chart(
+        figure, key=f"dist-{run.key}", config=figures.CONFIG, alt="Distribution of scores, helpful and harmful"
+    )
+    if band:
+        st.caption("Grey band: ± half the median 95 % interval. Scores inside it are indistinguishable from zero.")
+
+
 def detection(record: dict) -> None:
-    """How well planted wrong labels are found, if some were planted."""
-    found = record.get("detection") or {}
-    words = {"delta_loss": "by ΔL", "whole_step": "by whole steps", "residual": "by the size of the residual"}
-    said = [
-        f"{words[name]} with AUROC **{value['auroc']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
-        for name, value in found.items()
-        if name in words
+    """How well labels that were swapped on purpose are detected, if there are some."""
+    names = {"delta_loss": "ΔL", "whole_step": "the full update", "residual": "the absolute prediction error"}
+    rates = [
+        f"{names[name]}, AUROC **{value['auroc']:.2f}** ({value['low']:.2f} to {value['high']:.2f})"
+        for name, value in (record.get("detection") or {}).items()
+        if name in names
     ]
-    if said:
-        listed = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
-        st.markdown(f"Planted wrong labels are found {listed}; 1 is perfect, 0.5 is chance.")
+    if rates:
+        st.markdown(f"Labels swapped on purpose are detected by {'; '.join(rates)}. 1 is perfect, 0.5 is chance.")
 
 
 def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit: str) -> None:
-    """Map or table on the left, the picked molecule on the right; a click in either picks."""
+    """Chart or table on the left, the chosen molecule on the right; a click in either chooses."""
     slot = f"picked-{run.key}"
     if slot not in st.session_state or st.session_state[slot] >= len(table):
         st.session_state[slot] = int(table["delta_loss"].idxmin())
@@ -145,25 +149,13 @@ def explore(run: Run, scores: Scores, table: pd.DataFrame, unit: str, loss_unit:
         if shown == "Table":
             ranking(run, table, slot)
         else:
-            mapped(run, table, slot, unit)
+            score_map(run, table, slot, unit)
     with right, st.container(border=True):
-        row = table.iloc[st.session_state[slot]].to_dict()
-        row = {name: None if pd.isna(value) else value for name, value in row.items()}
-        if row["rank"] is None:
-            row.pop("rank")
-        measured = measured_of(run)
-        row["measured"] = None if measured is None else float(measured[st.session_state[slot]])
-        closely({**row, "of": int(table["delta_loss"].notna().sum())}, training_of(run), unit, loss_unit)
-        likely(scores, st.session_state[slot])
-        if scores.tangent:
-            does, made = st.tabs(["What it would do", "What made its prediction"])
-            with does:
-                beside_target(scores, st.session_state[slot], unit, loss_unit)
-            with made:
-                owed(scores, st.session_state[slot], unit)
+        show_candidate(run, scores, table, st.session_state[slot], unit, loss_unit)
 
 
-def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
+def score_map(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
+    """Measured value against prediction, coloured by score."""
     key = f"map-{run.key}"
 
     def choose() -> None:
@@ -181,13 +173,16 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         alt="Label against prediction by score",
     )
     drawn = min(len(table), figures.MOST_POINTS)
-    where = (
-        "Beyond the dotted line from its label" if label_figures.of_classes(table["label"]) else "Off the dotted line"
+    error = (
+        "Points beyond the dotted line are on the wrong side of 0.5."
+        if label_figures.of_classes(table["label"])
+        else "The distance from the dotted line is the prediction error."
     )
-    st.caption(f"Click a molecule. {where} the model errs. {drawn:,} of {len(table):,} drawn.")
+    st.caption(f"Click a molecule for details. {error} {drawn:,} of {len(table):,} are drawn.")
 
 
 def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
+    """Both ends of the ranking as a table with structures."""
     key = f"table-{run.key}"
     order = table[table["delta_loss"].notna()].sort_values("rank")
     if len(order) > MOST_ROWS:
@@ -209,6 +204,7 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         *(["planted"] if "planted" in order else []),
         "smiles",
     ]
+    interval = "95 % interval over the validation molecules"
     st.dataframe(
         order.assign(structure=pictures(order["smiles"].tolist()))[columns],
         key=key,
@@ -222,54 +218,37 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         column_config={
             "rank": st.column_config.NumberColumn(width=55),
             "structure": st.column_config.ImageColumn(width=140),
-            "delta_loss": st.column_config.NumberColumn("ΔL", format="%.3g", help="below zero helps, above zero harms"),
-            "delta_loss_low": st.column_config.NumberColumn("from", format="%.3g", help="95 % over the target"),
-            "delta_loss_high": st.column_config.NumberColumn("to", format="%.3g", help="95 % over the target"),
+            "delta_loss": st.column_config.NumberColumn("ΔL", format="%.3g", help="negative helps, positive harms"),
+            "delta_loss_low": st.column_config.NumberColumn("from", format="%.3g", help=interval),
+            "delta_loss_high": st.column_config.NumberColumn("to", format="%.3g", help=interval),
             "whole_step": st.column_config.NumberColumn(
-                "ΔL, whole step", format="%.3g", help="not its first order alone"
+                "ΔL, full update", format="%.3g", help="not linearised in the weight of the molecule"
             ),
             "label": st.column_config.NumberColumn(format="%.3g"),
             "prediction": st.column_config.NumberColumn(format="%.3g"),
+            "planted": st.column_config.CheckboxColumn("swapped on purpose"),
         },
     )
-    both = (
-        f"The {MOST_ROWS // 2} most helpful and the {MOST_ROWS // 2} most harmful of"
-        if len(table) > MOST_ROWS
-        else "All"
-    )
-    st.caption(f"Choose a row to see it closely. {both} {len(table):,} are shown; the export has every one.")
+    half = MOST_ROWS // 2
+    shown = f"The {half} most helpful and the {half} most harmful of" if len(table) > MOST_ROWS else "All"
+    st.caption(f"Choose a row for details. {shown} {len(table):,} are shown; the export has all.")
 
 
-def training_of(run: Run):
-    """The training molecules of the fit that was scored, if the store still has it."""
-    spec = readable(run)
-    entry = entry_of(spec.fit.key) if spec is not None and hasattr(spec, "fit") else None
-    return product(entry).table("train") if entry else None
-
-
-def measured_of(run: Run) -> np.ndarray | None:
-    """The measured labels of a pool in which wrong ones were planted, if the store still has it."""
-    spec = readable(run)
-    entry = entry_of(spec.pool.key) if spec is not None and hasattr(spec, "pool") else None
-    columns = product(entry).columns if entry else {}
-    return next((values for name, values in columns.items() if name.startswith("measured:")), None)
-
-
-def solved(run: Run, record: dict) -> None:
-    """How the inverse was solved, and how far it can be believed."""
-    with st.expander("How these were computed", icon=":material/functions:"):
+def computation(run: Run, record: dict) -> None:
+    """The solver, its error, and checks of the derivatives."""
+    with st.expander("How these scores were computed", icon=":material/functions:"):
         solver = record.get("solver") or {}
         facts = {
             "solver": solver.get("chosen", solver.get("kind")),
             "curvature": record.get("curvature"),
             "damping": _figure(record.get("damping")),
-            "relative residual, recomputed": _figure(record.get("residual")),
+            "solver error (relative residual, recomputed)": _figure(record.get("residual")),
             "steps": record.get("steps"),
             "converged": record.get("converged"),
             "seconds": _figure(record.get("seconds")),
             "training molecules": record.get("n_train"),
-            "change from half the finite step": _figure(record.get("step_check")),
-            "error against forward mode": _figure(record.get("forward_mode_check")),
+            "change with half the finite-difference step": _figure(record.get("step_check")),
+            "error against forward-mode derivatives": _figure(record.get("forward_mode_check")),
         }
         known = {name: str(value) for name, value in facts.items() if value is not None}
         st.dataframe(
@@ -282,5 +261,5 @@ def solved(run: Run, record: dict) -> None:
         st.caption(plain(record.get("convention", "")) if record.get("convention") else "")
 
 
-def _figure(value) -> str | None:
+def _figure(value: object) -> str | None:
     return f"{value:.3g}" if isinstance(value, (int, float)) else None

@@ -1,4 +1,4 @@
-"""A choice on a page: where the kept molecules lie, what they add, how they differ from the training part."""
+"""A selection on a page: what it covers and adds, how it differs from the training set, and other selections."""
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from core.figures import selection as choice_figures
 from core.selection.summary import overlap, spreads, told
 from core.stats.formatting import number
 from pages.base.service import entry_of, product, service, submit
+from pages.base.text import percent
 from pages.widgets.frame import as_csv, command, exports
 from pages.widgets.job_panel import job_panel
 from pages.widgets.molecules import pages_of_cards
@@ -20,12 +21,12 @@ from pages.widgets.run_picker import Run, finished
 
 
 def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:
-    """Everything a finished choice shows; `fit`: whose training part it would join, where that is known."""
+    """Everything a finished selection shows; `fit`: the model whose training set it would extend, where known."""
     kept: Dataset = product(run.entry)
     pool = _table(spec.pool)
     train = _table(fit.train) if fit is not None else None
     if pool is None:
-        st.info("The pool is not in the store any more; only what was kept can be shown.")
+        st.info("The pool is no longer in the library, so only the selected compounds are shown.")
     else:
         rows = rows_of(kept, pool)
         numbers(pool, rows, train)
@@ -33,22 +34,22 @@ def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:
             mapped(spec.pool, fit.train, rows)
             histograms(kept, pool, train)
         beside_others(run, spec, pool, rows)
-    st.subheader("What was kept", anchor=False)
+    st.subheader("Selected compounds", anchor=False)
     shown = pd.DataFrame({"smiles": kept.smiles})
     if kept.tasks:
         shown["label"] = kept.targets[:, 0]
     if "planted" in kept.columns:
         shown["planted"] = kept.columns["planted"]
-    pages_of_cards(shown, f"kept-{run.key}", kept.unit[0] if kept.tasks else "")
-    exports(f"choice-{run.key}", run.entry.summary, {"kept": lambda: as_csv(frame(kept))}, run.key)
+    pages_of_cards(shown, f"selected-{run.key}", kept.unit[0] if kept.tasks else "")
+    exports(f"selection-{run.key}", run.entry.summary, {"selected": lambda: as_csv(frame(kept))}, run.key)
     names = "".join(f"{smiles}\n" for smiles in kept.smiles)
     others = {"SMI": (lambda: names.encode(), "text/plain"), "SDF": (lambda: sdf(kept), "chemical/x-mdl-sdfile")}
     with st.container(horizontal=True):
         for what, (data, mime) in others.items():
             st.download_button(
-                f"Kept ({what})",
+                f"Selected ({what})",
                 data=data,
-                file_name=f"molsway-choice-{run.key}.{what.lower()}",
+                file_name=f"molsway-selection-{run.key}.{what.lower()}",
                 mime=mime,
                 key=f"{what}-{run.key}",
                 on_click="ignore",
@@ -63,7 +64,7 @@ def _table(spec: Spec) -> Dataset | None:
 
 
 def rows_of(kept: Dataset, pool: Dataset) -> np.ndarray:
-    """Rows of the pool in the order they were kept; of a molecule that is there twice, one after the other."""
+    """Rows of the pool in the order of selection; of a molecule that is there twice, one after the other."""
     places: dict[str, list[int]] = {}
     for row, smiles in enumerate(pool.smiles):
         places.setdefault(smiles, []).append(row)
@@ -71,21 +72,27 @@ def rows_of(kept: Dataset, pool: Dataset) -> np.ndarray:
 
 
 def numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
-    """What the choice covers and adds, in a few numbers."""
+    """What the selection covers and adds, in a few numbers."""
     other = train.digest if train is not None else ""
     found = _told(pool.digest, tuple(rows.tolist()), other, _pool=pool, _train=train)
-    shown = [("Kept", f"{found['kept']:,} of {found['of']:,}", "molecules of the pool")]
+    shown = [("Selected", f"{found['kept']:,} of {found['of']:,}", "Candidates of the pool")]
     if found["covered"] is not None:
-        words = "of the molecules not kept that have a kept or training molecule with a Tanimoto similarity of 0.5"
-        words += f"; by training molecules alone {found['covered_before']:.0%}" if train is not None else ""
-        shown.append(("Pool covered", f"{found['covered']:.0%}", words))
+        words = "Share of the other candidates with a selected or training molecule at Tanimoto similarity ≥ 0.5"
+        words += f"; with a training molecule alone {percent(found['covered_before'])}" if train is not None else ""
+        shown.append(("Pool covered", percent(found["covered"]), words))
     if found["novel"] is not None:
-        shown.append(("New to training", f"{found['novel']:.0%}", "of the kept without such a training molecule"))
+        shown.append(
+            (
+                "No close training neighbour",
+                percent(found["novel"]),
+                "Share of the selected without such a training molecule",
+            )
+        )
     if found["likeness"] is not None:
-        words = "mean similarity of a kept molecule to its nearest kept one"
-        shown.append(("Likeness within", number(found["likeness"]), words))
+        words = "Mean Tanimoto similarity of a selected molecule to its nearest selected one; lower is more diverse"
+        shown.append(("Mean similarity within", number(found["likeness"]), words))
     scaffolds = f"{found['new_scaffolds']:,} of {found['scaffolds']:,}"
-    shown.append(("New scaffolds", scaffolds, "that the training part lacks"))
+    shown.append(("New scaffolds", scaffolds, "Murcko scaffolds that the training set does not have"))
     for column, (name, value, help_) in zip(st.columns(len(shown)), shown, strict=True):
         column.metric(name, value, help=help_)
 
@@ -96,7 +103,7 @@ def _told(digest: str, rows: tuple[int, ...], other: str, _pool: Dataset, _train
 
 
 def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
-    """The map, drawn on request: principal components at once, t-SNE when asked for."""
+    """The map, computed on request: principal components or t-SNE."""
     way = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
                                format_func={"pca": "Principal components", "t-sne": "t-SNE"}.get) or "pca"  # fmt: skip
     recipe = Landscape(pool, train, way)
@@ -104,15 +111,19 @@ def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     if entry is None:
         if job is not None and job_panel(recipe.key) is not None and job.live:
             return
-        if st.button("Draw the map", key=f"map-{recipe.key}", icon=":material/map:"):
+        if st.button("Compute the map", key=f"map-{recipe.key}", icon=":material/map:"):
             submit(recipe)
             st.rerun()
         return
     found = product(entry)
     figure = choice_figures.landscape(found.table, rows.tolist())
-    st.plotly_chart(figure, key=f"landscape-{recipe.key}", config=figures.CONFIG, alt="Map of pool and training part")
-    said = "Neighbours are alike; what lies between groups means nothing." if way == "t-sne" else (
-        f"Two components hold {found.record['explained']:.0%} of what fingerprints tell apart: near here may be far."
+    st.plotly_chart(
+        figure, key=f"landscape-{recipe.key}", config=figures.CONFIG, alt="Map of the pool and the training set"
+    )
+    said = "Neighbours are similar; distances between clusters have no meaning." if way == "t-sne" else (
+        f"The two components explain {percent(found.record['explained'])} of the variance of the fingerprints, so "
+        "near points may "
+        "be dissimilar."
     )  # fmt: skip
     drawn = ", ".join(
         f"{found.record['drawn'][part]:,} of {count:,} ({part})" for part, count in found.record["rows"].items()
@@ -121,17 +132,27 @@ def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
 
 
 def histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
-    """Labels and sizes of the kept beside the pool's and the training part's."""
-    with st.expander("Labels and descriptors beside the training part", icon=":material/bar_chart:"):
-        parts = {"training part": train, "pool": pool, "kept": kept}
+    """Measured values and descriptors of the selection, the pool and the training set."""
+    with st.expander("Measured values and descriptors compared with the training set", icon=":material/bar_chart:"):
+        parts = {"training set": train, "pool": pool, "selected": kept}
         if kept.tasks and train.tasks == kept.tasks:
             values = {name: table.targets[:, 0] for name, table in parts.items()}
             figure = figures.labels(values, kept.tasks[0], kept.unit[0])
-            st.plotly_chart(figure, key=f"labels-{kept.digest}", config=figures.CONFIG, alt="Labels of the parts")
+            st.plotly_chart(
+                figure,
+                key=f"labels-{kept.digest}",
+                config=figures.CONFIG,
+                alt="Measured values of training set, pool and selection",
+            )
         digests = tuple(table.digest for table in parts.values())
         for column, (name, values) in zip(st.columns(3), _spreads(digests, _parts=parts).items(), strict=True):
             figure = figures.labels(values, name).update_layout(height=260)
-            column.plotly_chart(figure, key=f"{name}-{kept.digest}", config=figures.CONFIG, alt=f"{name} of the parts")
+            column.plotly_chart(
+                figure,
+                key=f"{name}-{kept.digest}",
+                config=figures.CONFIG,
+                alt=f"{name} of training set, pool and selection",
+            )
 
 
 @st.cache_data(show_spinner="Counting descriptors …", max_entries=32)
@@ -140,30 +161,33 @@ def _spreads(digests: tuple[str, ...], _parts: dict[str, Dataset]) -> dict[str, 
 
 
 def beside_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
-    """How far other rules' choices from this pool agree with this one."""
+    """The overlap with other selections from this pool."""
     found = []
     for other, recipe in finished(kind=Select.kind):
         if other.key != run.key and recipe.pool.key == spec.pool.key:
             told_ = overlap(rows, rows_of(product(other.entry), pool))
-            found.append({"choice": recipe.title, "keeps": recipe.sampler.count, "both": told_["both"],
+            found.append({"selection": recipe.title, "size": recipe.sampler.count, "shared": told_["both"],
                           "Jaccard": told_["jaccard"], "rank correlation": told_["spearman"]})  # fmt: skip
     if found:
-        with st.expander(f"Beside {len(found)} other choices from this pool", icon=":material/join_inner:"):
+        with st.expander(f"Compare with {len(found)} other selections from this pool", icon=":material/join_inner:"):
             number_format = st.column_config.NumberColumn(format="%.2f")
             st.dataframe(
-                pd.DataFrame(found), hide_index=True, alt="Overlap with other choices",
+                pd.DataFrame(found), hide_index=True, alt="Overlap with other selections",
                 column_config={"Jaccard": number_format, "rank correlation": number_format},
             )  # fmt: skip
-            st.caption("Jaccard: shared over all that either keeps; rank correlation: of the order of the shared ones.")
+            st.caption(
+                "Jaccard: shared molecules over those in either selection. Rank correlation: of the order of the "
+                "shared ones."
+            )
 
 
 def frame(table: Dataset) -> pd.DataFrame:
-    """The kept molecules as a table to take away: SMILES, labels, further columns."""
+    """The selected molecules as a table: SMILES, labels, further columns."""
     labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
     return pd.DataFrame({"smiles": table.smiles, **labels, **table.columns})
 
 
 def sdf(table: Dataset) -> bytes:
-    """The kept molecules with their labels, as an SD file."""
+    """The selected molecules with their labels, as an SD file."""
     labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
     return as_sdf(list(table.smiles), labels).encode()

@@ -1,4 +1,4 @@
-"""Fits side by side: the settings that differ, the test metrics, the differences beside what noise is known."""
+"""Models side by side: the settings that differ, the test metrics, their differences with intervals."""
 
 import numpy as np
 import pandas as pd
@@ -18,37 +18,38 @@ from pages.widgets.run_picker import Run, readable
 
 
 def side_by_side(runs: list[Run]) -> None:
-    """Two to six finished fits, the first one the reference."""
+    """Two to six trained models; the first is the reference."""
     fits = {run.key[:6]: product(run.entry) for run in runs}
     specs = {run.key[:6]: readable(run) for run in runs}
-    kinds = {name: {"recipe": spec.kind} | settings_of(spec) for name, spec in specs.items() if spec is not None}
+    kinds = {name: {"kind": spec.kind} | settings_of(spec) for name, spec in specs.items() if spec is not None}
     table = settings_that_differ(kinds)
     st.subheader("Settings that differ", anchor=False)
     if len(table):
-        st.dataframe(table, alt="Settings that differ between the runs")
+        st.dataframe(table, alt="Settings that differ between the models")
     else:
         st.caption("None.")
     first = next(iter(fits.values()))
     tasks = [task for task in first.tasks if all(task in fit.tasks for fit in fits.values())]
     if not tasks:
-        st.warning("These runs measure different tasks: their metrics cannot be set side by side.")
+        st.warning("These models predict different properties, so their metrics cannot be compared.")
         return
-    task = tasks[0] if len(tasks) == 1 else st.selectbox("Task", tasks, key="side-task")
+    task = tasks[0] if len(tasks) == 1 else st.selectbox("Property", tasks, key="side-task")
     kind = first.record["kinds"][first.tasks.index(task)]
     unit = first.record["unit"][first.tasks.index(task)]
     same = len({fit.record["digests"]["test"] for fit in fits.values()}) == 1
     st.subheader(f"Test metrics{f' ({plain(unit)})' if unit else ''}", anchor=False)
     if not same:
-        st.warning("The test parts differ: these numbers are of different molecules and are not compared.")
+        st.warning("The test sets differ. These metrics are of different molecules and cannot be compared.")
     found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)
     if same:
         words = f"Δ {'AUROC' if kind == 'binary' else 'RMSE'}, 95 % interval"
-        found.insert(0, words, differences(fits, task, kind))  # what one looks for; a wide table is cut on its right
-    st.dataframe(found, alt="Test metrics of the runs")
+        found.insert(0, words, differences(fits, task, kind))  # first: a wide table is cut on its right
+    st.dataframe(found, alt="Test metrics of the models")
     if same:
         st.caption(
-            "Differences are against the first run, over test molecules alone. Each run is one seed: how much "
-            "repeating it would move the number is not known here. A study with seeds tells."
+            "Differences from the first model, with a 95 % interval over the test molecules. Each model is one "
+            "training "
+            "seed, so the variation between seeds is not included. A comparison with several seeds includes it."
         )
     curves = {name: fit.curve for name, fit in fits.items() if len(fit.curve)}  # a baseline has none
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
@@ -58,11 +59,11 @@ def side_by_side(runs: list[Run]) -> None:
         st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
-        column.caption(f"{name}: test part")
+        column.caption(f"{name}: test set")
         figure = label_figures.roc(mine) if kind == "binary" else label_figures.parity(mine, unit)
         figure.update_layout(height=290, showlegend=False, margin_t=8)
         column.plotly_chart(
-            figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Prediction against label of {name}"
+            figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Predicted against measured of {name}"
         )
     st.download_button(
         "Metrics (CSV)",
@@ -79,7 +80,7 @@ def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
     rows, other = {}, ()
     for name in names:
         values = [mine.get(name, "–") for mine in settings.values()]
-        if name.startswith(other):  # the settings of parts of different kinds have nothing to do with one another
+        if name.startswith(other):  # parts of different kinds have no settings in common
             continue
         if len({repr(value) for value in values}) > 1:
             if all(isinstance(value, str) and (value in Spec.kinds or value == "–") for value in values):

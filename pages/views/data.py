@@ -1,71 +1,101 @@
-"""Data: choose a table, see what it holds and what was left out, keep it."""
+"""Data: choose a table, see what it holds and what was left out, audit it, save it."""
 
 import streamlit as st
 
 from core.data.audit import Findings
 from core.data.dataset import Dataset
-from core.engine.spec import BadInput
-from core.experiments import Audit
+from core.engine.spec import BadInput, Spec
+from core.experiments import Audit, Load
 from pages.base.service import keep, previewed, product
 from pages.base.text import plain
 from pages.forms import table_source
-from pages.forms.tables import known_tables, table_result
+from pages.forms.tables import known_tables
 from pages.results.audit import audited
+from pages.results.table import table_result
 from pages.widgets.frame import command, empty, head
-from pages.widgets.run_picker import pick, readable, runs, show
+from pages.widgets.run_page import show_run
+from pages.widgets.run_picker import Run, readable, runs
+
+SOURCES = {"Built in": table_source.bundled, "My file": table_source.uploaded, "MoleculeNet": table_source.hub}
+NO_TABLE = (
+    "No table chosen yet",
+    "Choose a file with one row per molecule: a column of SMILES and one or more columns of measured values.",
+)
+
+
+def show_new(source: str) -> None:
+    """A table from a source: shown, audited and saved on request."""
+    spec = SOURCES[source]()
+    if spec is None:
+        empty(*NO_TABLE)
+        return
+    try:
+        with st.spinner("Reading molecules …"):
+            table = previewed(spec)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    table_result(table, spec.key)
+    ask_audit(spec)
+    if st.button("Use this table", type="primary", icon=":material/check:"):
+        keep(spec)
+        train_on(spec)
+    command(spec)
+
+
+def show_saved(run: Run) -> None:
+    """A table of the library."""
+    spec = readable(run)
+    if spec is None:
+        return
+    table_result(product(run.entry), run.key)
+    ask_audit(spec)
+    if spec.kind == Load.kind and st.button("Train on it", type="primary", icon=":material/model_training:"):
+        train_on(spec)
+    command(spec)
+
+
+def show_audit(run: Run) -> None:
+    if (spec := readable(run)) is not None:
+        audited(spec)
+
+
+def ask_audit(spec: Spec[Dataset]) -> None:
+    """The audit of a table, by itself or against others."""
+    with st.expander("Audit: find errors in this table", icon=":material/fact_check:", key=f"audit-of-{spec.key}"):
+        others = {one.key: (words, one) for words, one in known_tables(labelled=False).values() if one.key != spec.key}
+        chosen = st.multiselect(
+            "Compare with", list(others), format_func=lambda key: others[key][0], key=f"beside-{spec.key}",
+            max_selections=3,
+            help="Tables that it will be merged with or tested on: shared molecules, contradicting labels, and labels "
+            "computed from theirs are reported",
+        )  # fmt: skip
+        audited(Audit(spec, tuple(others[key][1] for key in chosen)))
+
+
+def train_on(spec: Spec[Dataset]) -> None:
+    st.session_state["table"] = spec.key
+    st.switch_page("pages/views/train.py")
+
+
+LIBRARY = {  # by what the page calls it: the product, the label of the box, how it is shown, the empty state
+    "Saved tables": (Dataset, "Table", show_saved, NO_TABLE),
+    "Audits": (Findings, "Audit", show_audit, ("No audit yet", "Choose a table and audit it.")),
+}
 
 head(
     "Data",
-    "Choose a table of molecules. A row that cannot be used is listed with the reason; none goes silently.",
+    "Choose a table of molecules. Every row that cannot be used is listed with the reason.",
 )
-WAYS = {"Comes with Molsway": table_source.bundled, "My file": table_source.uploaded, "MoleculeNet": table_source.hub}
-if runs(Dataset):
-    WAYS["Kept before"] = None
-if runs(Findings):
-    WAYS["Audits"] = None
-named = {run.key for run in runs(Findings)}
-asked = st.query_params.get("from")
-asked = asked if asked in WAYS else next(iter(WAYS))
+views = [*SOURCES, *(name for name, (cls, *_) in LIBRARY.items() if runs(cls))]
+first = st.query_params.get("from", views[0])
 if "run" in st.query_params:
-    asked = "Audits" if st.query_params["run"] in named else "Kept before" if "Kept before" in WAYS else asked
-way = st.segmented_control("Where from", list(WAYS), default=asked, key="way", label_visibility="collapsed") or asked
-if way == "Audits":
-    run = pick("Audit", Findings)
-    if show(run) and (recipe := readable(run)) is not None:
-        audited(recipe)
-    st.stop()
-if way == "Kept before":
-    run = pick("Table", Dataset)
-    spec, key = (readable(run), run.key) if run and run.entry else (None, "")
+    audit_keys = {run.key for run in runs(Findings)}
+    first = "Audits" if st.query_params["run"] in audit_keys else "Saved tables"
+first = first if first in views else views[0]
+view = st.segmented_control("Source", views, default=first, key="source", label_visibility="collapsed") or first
+if view in SOURCES:
+    show_new(view)
 else:
-    spec = WAYS[way]()
-    key = spec.key if spec else ""
-if spec is None:
-    empty(
-        "No table chosen yet",
-        "A file with one row a molecule: a column of SMILES, and one or more columns of measurements.",
-    )
-    st.stop()
-try:
-    with st.spinner("Reading molecules …"):
-        table = product(run.entry) if way == "Kept before" else previewed(spec)
-except BadInput as error:
-    st.error(plain(error), icon=":material/error:")
-    st.stop()
-table_result(table, key)
-with st.expander("Audit: what is wrong with it", icon=":material/fact_check:", key=f"audit-of-{key}"):
-    beside = {one.key: (words, one) for words, one in known_tables(labelled=False).values() if one.key != spec.key}
-    chosen = st.multiselect(
-        "Beside", list(beside), format_func=lambda k: beside[k][0], key=f"beside-{key}", max_selections=3,
-        help="Tables it is to join, or to be judged by: what both have, contradictions, labels computed from theirs",
-    )  # fmt: skip
-    audited(Audit(spec, tuple(beside[k][1] for k in chosen)))
-with st.container(horizontal=True):
-    if way != "Kept before" and st.button("Use this table", type="primary", icon=":material/check:"):
-        keep(spec)
-        st.session_state["table"] = spec.key
-        st.switch_page("pages/views/train.py")
-    if way == "Kept before" and spec.kind == "load" and st.button("Train on it", type="primary"):
-        st.session_state["table"] = spec.key
-        st.switch_page("pages/views/train.py")
-command(spec)
+    cls, label, show, without = LIBRARY[view]
+    show_run(label, cls, result=show, without=without)

@@ -1,101 +1,97 @@
-"""Influence: a fit, a pool and the validation part → which molecules would help, which would harm."""
+"""Influence: a trained model, a pool and the validation set → which compounds would improve or hurt the model."""
 
 import dataclasses
 
 import streamlit as st
 
-from core.engine.spec import BadInput
+from core.engine.spec import Spec
 from core.experiments import Influence, MeanInfluence, beside_parts
 from core.influence.solvers import Identity
 from core.results.fit import Fit
 from core.results.scores import Scores
-from pages.base.service import submit
-from pages.base.text import plain
 from pages.forms.spec_form import spec_form
-from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.forms.tables import choose_fit, choose_pool, fit_recipe, no_model
 from pages.results.audit import audited
 from pages.results.scores import scores_result
-from pages.widgets.frame import command, empty, head
-from pages.widgets.run_picker import go, pick, runs, show
+from pages.widgets.frame import head
+from pages.widgets.run_page import new_run, show_run, start
+from pages.widgets.run_picker import Run, runs
 
 
-def scoring() -> Influence | MeanInfluence | None:
-    """The form of a scoring."""
+def ask_scores() -> Influence | MeanInfluence | None:
+    """The form: what is scored on the left, how on the right."""
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**What is scored**")
-        run = choose_fit("Fit", "score-fit")
-        if run is None:
-            st.info("There is no fine-tuned model yet: train one, or run the demo.", icon=":material/model_training:")
-            if st.button("Go to Train"):
-                st.switch_page("pages/views/train.py")
-            return None
-        fit = fit_recipe(run)
+        run = choose_fit("Trained model", "score-fit")
+        fit = fit_recipe(run) if run is not None else no_model()
         if fit is None:
             return None
-        pool = choose_pool(fit, "score")
-        with st.expander("Audit this pool beside the fit’s parts", icon=":material/fact_check:"):
-            audited(beside_parts(pool, fit), "Audit this pool")
-        rows = run.entry.summary.get("rows", {}).get("valid")
-        st.caption(
-            f"**Target: the validation part of this fit{f' ({rows:,} molecules)' if rows else ''}.** Never the test "
-            "part: what is chosen by the test part cannot be reported on it."
-        )
+        pool = ask_pool(run, fit)
     with right:
         st.markdown("**How**")
-        given = {"fit": fit, "pool": pool, "target": fit.valid}
-        spec = spec_form(Influence, "influence", given, ("solver", "damping", "scope"))
+        spec = spec_form(
+            Influence, "influence", {"fit": fit, "pool": pool, "target": fit.valid}, ("solver", "damping", "scope")
+        )
         fits = st.number_input(
-            "Fits",
+            "Training seeds",
             1,
             20,
             1,
             key="score-fits",
             disabled=not hasattr(fit, "again"),
-            help="Scores hang on the chance in a fit. With several, each is made again with another seed; shown is the "
-            "mean, with an interval that knows both chances",
+            help="Scores depend on the training seed. With several, the model is trained again with other seeds; the "
+            "mean score is shown, with an interval that covers seed and validation-set noise.",
         )
-        return spec if spec is None or fits == 1 else MeanInfluence(spec, tuple(fit.seed + k for k in range(fits)))
+    spec = spec if spec is None or fits == 1 else MeanInfluence(spec, tuple(fit.seed + k for k in range(fits)))
+    if spec is not None and st.button(
+        "Gradient similarity, test set as target",
+        icon=":material/compare:",
+        help="For comparison only. The score is the dot product of a candidate’s loss gradient with the gradient of "
+        "the "
+        "test loss, without curvature (TracIn: Pruthi et al. 2020, arXiv:2002.08484). Two things make it misleading. "
+        "Compounds chosen by the test set leak it, so the test error of a model trained on them is optimistic. And "
+        "without the inverse Hessian, directions that the training set already fixes count as much as unknown ones.",
+    ):
+        start(gradient_similarity(spec))
+    return spec
 
 
-def as_the_report(spec: Influence | MeanInfluence) -> Influence:
-    """The same scoring as in the report that this project began with: no curvature, and the test part for a target."""
+def ask_pool(run: Run, fit: Spec[Fit]) -> Spec:
+    """The candidate compounds, their audit, and what the scores are a prediction of."""
+    pool = choose_pool(fit, "score")
+    with st.expander("Audit the candidates against the model’s data", icon=":material/fact_check:"):
+        audited(beside_parts(pool, fit), "Audit the candidates")
+    rows = run.entry.summary.get("rows", {}).get("valid")
+    st.caption(
+        f"**Target: the model’s validation set{f' ({rows:,} molecules)' if rows else ''}.** The test set is never "
+        "used: "
+        "a selection made with it could not be tested on it."
+    )
+    return pool
+
+
+def gradient_similarity(spec: Influence | MeanInfluence) -> Influence:
+    """The same scores without curvature and with the test set as target."""
     spec = spec.scores if isinstance(spec, MeanInfluence) else spec
     return dataclasses.replace(spec, solver=Identity(), target=spec.fit.test)
 
 
 head(
     "Influence",
-    "A score is the predicted change of the validation loss if a molecule joined the training set: below zero helps.",
+    "Which candidate compounds would improve the model, and which would hurt it? ΔL is the predicted change of the "
+    "validation loss when a compound is added to the training set: **negative helps, positive hurts**.",
 )
 count = len(runs(Scores))
-named = "fit" in st.query_params and "run" not in st.query_params
-with st.expander("New scores", icon=":material/add:", expanded=not count or named, key=f"new-{count}"):
-    spec = scoring()
-    ready = bool(runs(Fit))
-    with st.container(horizontal=True):
-        wanted = ready and st.button(
-            "Score the pool", type="primary", icon=":material/play_arrow:", disabled=spec is None
-        )
-        wrong = ready and st.button(
-            "As the report did it",
-            icon=":material/history:",
-            disabled=spec is None,
-            help="gradient similarity against the test part: to see what is wrong with it",
-        )
-    if spec is not None and (wanted or wrong):
-        st.query_params.pop("fit", None)
-        go(submit(as_the_report(spec) if wrong else spec))
-    if spec is not None:
-        command(spec)
-run = pick("Scores", Scores)
-if run is None:
-    empty(
+asked = "fit" in st.query_params and "run" not in st.query_params
+new_run("New scores", ask_scores, "Score the candidates", str(count), expanded=not count or asked)
+show_run(
+    "Scores",
+    Scores,
+    result=scores_result,
+    without=(
         "No scores yet",
-        "Choose a fit and a pool. One linear system is solved for all of it, then each molecule takes two passes.",
-    )
-elif show(run):
-    try:
-        scores_result(run)
-    except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        "Choose a trained model and candidate compounds. One linear system is solved for the whole pool; each compound "
+        "then costs two forward passes.",
+    ),
+)

@@ -1,97 +1,89 @@
-"""Methods: which way of fine-tuning, on this table? Several side by side, with every seed on the same molecules."""
+"""Methods: fine-tuning methods compared on one table, with accuracy, cost and several seeds."""
 
 import streamlit as st
 
 from core.engine.spec import BadInput, Spec, form
-from core.experiments import FineTune, Part, Study, of_methods, preset
+from core.experiments import FineTune, Part, Study, of_methods
 from core.models.backbones import Pretrained
 from core.models.baselines import LEARNERS, SupportVectors
-from core.models.methods import METHODS
-from pages.base.service import submit
+from core.models.methods import IA3, METHODS, BitFit, Full, Head, LoRA
 from pages.base.text import plain
 from pages.forms.spec_form import widget
-from pages.forms.tables import choose_parts, choose_table, three_parts
+from pages.forms.tables import ADD_TABLE, choose_parts, choose_table, three_parts
 from pages.results.method_study import methods_result
-from pages.widgets.frame import command, empty, head
-from pages.widgets.run_picker import go, pick, runs, show, starts
+from pages.widgets.frame import head
+from pages.widgets.run_page import new_run, show_run
+from pages.widgets.run_picker import runs, starts
 
-PRESETS = {"The report's four": "report", "The four and the head alone": "methods"}
+COMMON = (Full, LoRA, IA3, BitFit)
+STARTS = {"Common methods and the head alone": (*COMMON, Head), "Common methods": COMMON}
+FIRST = next(iter(STARTS))
 STUDY = {field.name: field for field in form(Study)}
 FIT = {field.name: field for field in form(FineTune)}
 
 
-def study() -> Spec | None:
-    """The form of a study of methods."""
+def ask_study() -> Spec | None:
+    """The form of a comparison of methods."""
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Data**")
-        table = choose_table("Table", "methods-table", help="Add your own in the room Data")
+        table = choose_table("Table", "methods-table", help=ADD_TABLE)
         parts = choose_parts(table, "methods-split", Part(table))
     with right:
         st.markdown("**What is compared**")
         given = three_parts(parts)
-        if given is None:
-            return None
-        start = st.segmented_control("Begin with", list(PRESETS), default=list(PRESETS)[1], key="methods-preset")
-        first = [arm.method.kind for arm in preset(PRESETS[start or list(PRESETS)[1]]).arms]
-        chosen = st.multiselect(
-            "Methods, the first is the reference",
-            list(METHODS),
-            default=first,
-            format_func=lambda kind: METHODS[kind].name,
-            key=f"methods-{start}",
-            help="Each with its defaults; a recipe with other settings can be run from the command line",
-        )
-        made = starts()
-        backbone = widget(FIT["backbone"], "methods-backbone", Pretrained(), made)
-        learners = st.multiselect(
-            "Baselines without a network",
-            list(LEARNERS),
-            default=[SupportVectors.kind],
-            format_func=lambda kind: kind.replace("-", " "),
-            key="methods-learners",
-        )
-        one, two = st.columns(2)
-        tuned = one.toggle(
-            "Tune rates", value=True, key="methods-tuned",
-            help="Three learning rates for each method in short trials, judged on the validation part",
-        )  # fmt: skip
-        adapted = two.toggle(
-            "Also adapted", value=False, key="methods-adapted",
-            help="Every method also from the backbone adapted to the training molecules first",
-        )  # fmt: skip
-        seeds = widget(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
-        try:
-            fit = FineTune(**given, backbone=backbone)
-            arms = of_methods(
-                fit, [METHODS[kind]() for kind in chosen], tuned, adapted, [LEARNERS[k]() for k in learners]
-            )
-            made = Study(arms, seeds=seeds)
-        except BadInput as error:
-            st.error(plain(error), icon=":material/error:")
-            return None
-        networks = len(chosen) * (1 + adapted)
-        st.caption(f"{networks * len(made.seeds)} trainings{f' and {3 * networks} short trials' if tuned else ''}.")
-        return made
+        return ask_arms(given) if given is not None else None
+
+
+def ask_arms(given: dict[str, Part]) -> Spec | None:
+    """Methods, baselines and seeds; nothing, and the reason, while the choice is wrong."""
+    start = st.segmented_control("Start from", list(STARTS), default=FIRST, key="methods-preset") or FIRST
+    chosen = st.multiselect(
+        "Methods; the first is the reference",
+        list(METHODS),
+        default=[method.kind for method in STARTS[start]],
+        format_func=lambda kind: METHODS[kind].name,
+        key=f"methods-{start}",
+        help="Each with its default settings. Other settings can be compared from the command line.",
+    )
+    backbone = widget(FIT["backbone"], "methods-backbone", Pretrained(), starts())
+    baselines = st.multiselect(
+        "Baselines",
+        list(LEARNERS),
+        default=[SupportVectors.kind],
+        format_func=lambda kind: kind.replace("-", " "),
+        key="methods-learners",
+        help="Classical models on descriptors or fingerprints",
+    )
+    one, two = st.columns(2)
+    tuned = one.toggle("Tune learning rates", value=True, key="methods-tuned",
+                       help="Three short trials for each method, compared on the validation set")  # fmt: skip
+    adapted = two.toggle("Also with an adapted backbone", value=False, key="methods-adapted",
+                         help="Each method also starts from a backbone adapted to the training molecules")  # fmt: skip
+    seeds = widget(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
+    methods = [METHODS[kind]() for kind in chosen]
+    try:
+        fit = FineTune(**given, backbone=backbone)
+        spec = Study(of_methods(fit, methods, tuned, adapted, [LEARNERS[kind]() for kind in baselines]), seeds=seeds)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+    networks = len(chosen) * (1 + adapted)
+    st.caption(f"{networks * len(spec.seeds)} training runs{f' and {3 * networks} short trials' if tuned else ''}.")
+    return spec
 
 
 head(
     "Methods",
-    "All weights, or a few in the right places? Each method learns from the same molecules with several seeds; what it "
-    "costs stands beside what it buys.",
+    "Train all weights, or only a few? Every method is trained on the same molecules with several seeds. Its accuracy "
+    "is "
+    "shown with its cost.",
 )
 count = len(runs(kind=Study.kind))
-with st.expander("New study", icon=":material/add:", expanded=not count, key=f"new-{count}"):
-    spec = study()
-    if st.button("Run the study", type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec:
-        go(submit(spec))
-    if spec is not None:
-        command(spec)
-run = pick("Study", kind=Study.kind)
-if run is None:
-    empty("No study yet", "Choose a table and the methods: the defaults are the comparison that is asked for most.")
-elif show(run):
-    try:
-        methods_result(run)
-    except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+new_run("New comparison of methods", ask_study, "Run the comparison", str(count), expanded=not count)
+show_run(
+    "Comparison",
+    kind=Study.kind,
+    result=methods_result,
+    without=("No comparison yet", "Choose a table and methods. The defaults compare the most common methods."),
+)

@@ -1,4 +1,4 @@
-"""Sample: keep some molecules of a pool by a rule, and see which, before anything is trained."""
+"""Sample: select compounds from a pool and inspect them before anything is trained."""
 
 import dataclasses
 
@@ -10,73 +10,92 @@ from core.results.scores import Scores
 from pages.base.service import entry_of, keep, submit
 from pages.base.text import plain
 from pages.forms.spec_form import spec_form
-from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.forms.tables import choose_fit, choose_pool, fit_recipe, no_model
 from pages.results.selection import choice_result
-from pages.widgets.frame import command, empty, head
-from pages.widgets.run_picker import Run, finished, go, open_run, pick, readable, runs, show
+from pages.widgets.frame import command, head
+from pages.widgets.run_page import new_run, show_run, start
+from pages.widgets.run_picker import Run, finished, go, open_run, readable, runs
 
 
-def scored(pool: Spec) -> Run | None:
+def choose_scores(pool: Spec) -> Spec[Scores] | None:
     """Scores of this very pool, if there are any and they are wanted."""
-    found = {run.key: run for run, spec in finished(Scores) if spec.pool.key == pool.key}
+    scored = {run.key: (run, spec) for run, spec in finished(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
-        "Scores", ["", *found], index=min(1, len(found)), key=f"sample-scores-{pool.key[:6]}",
-        format_func=lambda key: found[key].label if key else "none: rules that look at structures or labels alone",
-        help="Rules that rank by influence want scores of this very pool (Influence)",
+        "Influence scores", ["", *scored], index=min(1, len(scored)), key=f"sample-scores-{pool.key[:6]}",
+        format_func=lambda key: scored[key][0].label if key else "none: use structures or labels only",
+        help="Strategies that rank by influence need scores of this pool; see the page Influence",
     )  # fmt: skip
-    return found.get(chosen)
+    return scored[chosen][1] if chosen else None
 
 
-def choice() -> tuple[Select | None, Spec | None]:
-    """The form: a pool, scores, a sampler; and the fit whose training part the choice would join."""
+def ask_selection() -> Select | None:
+    """The form: a pool, its scores, a selection strategy; and the model whose training set would be extended."""
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**From what**")
-        run = choose_fit("Fit whose training part they would join", "sample-fit")
-        fit = fit_recipe(run) if run is not None else None
+        st.markdown("**Candidates**")
+        run = choose_fit("Model whose training set would be extended", "sample-fit")
+        fit = fit_recipe(run) if run is not None else no_model()
         if fit is None:
-            st.info("There is no fine-tuned model yet: train one, or run the demo.", icon=":material/model_training:")
-            return None, None
+            return None
         pool = choose_pool(fit, "sample")
-        scores = scored(pool)
+        scores = choose_scores(pool)
     with right:
-        st.markdown("**By what rule**")
-        given = {"pool": pool, "scores": readable(scores) if scores is not None else None}
-        return spec_form(Select, "sample", given, ("sampler",)), fit
-
-
-head("Sample", "Keep some molecules of a pool by a rule, and look at them beside the training part before training.")
-count = len(runs(kind=Select.kind))
-with st.expander("New choice", icon=":material/add:", expanded=not count, key=f"new-{count}"):
-    spec, fit = choice()
-    if st.button("Choose", type="primary", icon=":material/filter_alt:", disabled=spec is None) and spec is not None:
-        try:
-            ready = all(entry_of(part.key) for part in (spec.scores,) if part is not None)
-            if ready:
-                keep(spec)
-            st.session_state[f"fit-of-{spec.key}"] = fit.key
-            go(spec.key if ready else submit(spec))
-        except BadInput as error:
-            st.error(plain(error), icon=":material/error:")
+        st.markdown("**Selection strategy**")
+        spec = spec_form(Select, "sample", {"pool": pool, "scores": scores}, ("sampler",))
     if spec is not None:
-        command(spec)
-run = pick("Choice", kind=Select.kind)
-if run is None:
-    empty(
-        "Nothing chosen yet", "Choose a pool and a rule. What it keeps is shown on a map beside what is there already."
-    )
-elif show(run):
-    made = readable(run)
-    own = getattr(made.scores, "fit", None) if made is not None else None
-    entry = entry_of(st.session_state.get(f"fit-of-{run.key}", "")) or (entry_of(own.key) if own is not None else None)
-    base = entry.spec if entry is not None else None
-    if made is not None and base is None:
-        other = choose_fit("Beside the training part of", f"beside-{run.key}")
-        base = fit_recipe(other) if other is not None else None
-    if made is not None:
-        choice_result(run, made, base)
-    if made is not None and isinstance(base, FineTune):
-        again = dataclasses.replace(base, train=Join((base.train, made)))
+        st.session_state[f"fit-of-{spec.key}"] = fit.key
+    return spec
+
+
+def select(spec: Select) -> None:
+    """Select at once where the scores are there: it takes a moment, and the queue may be long."""
+    if spec.scores is not None and entry_of(spec.scores.key) is None:
+        start(spec)
+        return
+    try:
+        keep(spec)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    go(spec.key)
+
+
+def base_model(run: Run, spec: Select) -> Spec | None:
+    """The model whose training set the selection would extend: the one of the form, of the scores, or one chosen."""
+    keys = [st.session_state.get(f"fit-of-{run.key}"), getattr(getattr(spec.scores, "fit", None), "key", None)]
+    for entry in (entry_of(key) for key in keys if key):
+        if entry is not None:
+            return entry.spec
+    other = choose_fit("Compare with the training set of", f"beside-{run.key}")
+    return fit_recipe(other) if other is not None else None
+
+
+def show_selection(run: Run) -> None:
+    spec = readable(run)
+    if spec is None:
+        return
+    base = base_model(run, spec)
+    choice_result(run, spec, base)
+    if isinstance(base, FineTune):
+        again = dataclasses.replace(base, train=Join((base.train, spec)))
         if st.button("Train with these", type="primary", icon=":material/model_training:", key=f"train-{run.key}"):
             open_run(submit(again), again.kind)
-        command(again, "Copy the command that trains with these")
+        command(again, "Command that trains with these")
+
+
+head(
+    "Sample",
+    "Select compounds from a pool by a strategy. Compare them with the training set before anything is trained.",
+)
+count = len(runs(kind=Select.kind))
+new_run("New selection", ask_selection, "Select", str(count), expanded=not count, act=select)
+show_run(
+    "Selection",
+    kind=Select.kind,
+    result=show_selection,
+    without=(
+        "No selection yet",
+        "Choose candidates and a strategy. The selected compounds are shown on a map with the pool and the training "
+        "set.",
+    ),
+)

@@ -1,8 +1,21 @@
-"""Start: what this is, what it runs on, and three ways in."""
+"""Start: what this is, three ways in, and the latest runs."""
 
 import streamlit as st
 
-from core.experiments import preset
+from core.experiments import (
+    Computed,
+    Excerpt,
+    Few,
+    Join,
+    Load,
+    Member,
+    Molecules,
+    Part,
+    Plant,
+    Select,
+    preset,
+)
+from core.experiments.studies.pool_checks import StudyPool
 from pages.base.machine import machine
 from pages.base.service import service, submit
 from pages.base.text import ago, headline, key_metric, plain
@@ -10,48 +23,42 @@ from pages.widgets.frame import STYLE, empty
 from pages.widgets.job_panel import chip
 from pages.widgets.run_picker import open_run, runs
 
-QUICK = (
-    "load",
-    "molecules",
-    "part",
-    "join",
-    "plant",
-    "select",
-    "few",
-    "computed",
-    "excerpt",
-    "member",
-    "study-pool",
-)  # made on the way
+STEPS = (Load, Molecules, Part, Join, Plant, Select, Few, Computed, Excerpt, Member, StudyPool)
+ON_THE_WAY = {step.kind for step in STEPS}  # to something else: not listed
 
 st.html(STYLE)
 st.title("Molsway", anchor=False)
 st.markdown(
-    "**Fine-tune a chemical language model on your measurements, see which molecules sway it, and prove it.** "
-    "Every molecule of a pool gets a score: how much the error on your validation molecules is predicted to change if "
-    "you add it. Then the choice is put to the test: train again with and without, see the difference beside the noise."
+    "**Fine-tune a chemical language model on your measurements, see which compounds improve or hurt the model, and "
+    "test "
+    "it.** Every candidate compound gets a score: the predicted change of the error on your validation set if the "
+    "compound is added to the training set. The selection is then tested: the model is trained again with it and "
+    "without "
+    "it, and the difference is compared with the noise of repeated runs."
 )
-found = runs()
-last = next((run for run in found if run.kind not in QUICK), None)
+known = runs()
+last = next((run for run in known if run.kind not in ON_THE_WAY), None)
 demo = preset("demo")
-ready = service().store.has(demo)
+done = service().store.has(demo)
 first, second, third = st.columns(3, border=True)
 with first:
     with st.container(height="stretch"):
         st.subheader("Run the demo", anchor=False)
         st.markdown(
-            "Measured solubilities, a fifth of the pool's labels wrong, six ways to choose and a baseline. Eighteen "
-            "short trainings of a small pre-trained model, some minutes on two cores. No network."
+            "300 measured solubilities and a pool of 300 candidates, 20 % of them with deliberately wrong labels. "
+            "Compares six selection strategies and a baseline in 18 short runs (a few minutes on 2 cores; works "
+            "offline)."
         )
     if st.button(
-        "See the demo" if ready else "Run the demo", type="primary", icon=":material/play_arrow:", width="stretch"
+        "See the demo" if done else "Run the demo", type="primary", icon=":material/play_arrow:", width="stretch"
     ):
-        open_run(demo.key if ready else submit(demo), demo.kind)
+        open_run(demo.key if done else submit(demo), demo.kind)
 with second:
     with st.container(height="stretch"):
-        st.subheader("Start from my table", anchor=False)
+        st.subheader("Use my table", anchor=False)
         st.markdown(
-            "CSV, Excel, SDF, SMILES or Parquet with a measured column. What cannot be read is listed, with the reason."
+            "CSV, Excel, SDF, SMILES or Parquet with a column of measured values. Rows that cannot be read are listed "
+            "with the reason."
         )
     if st.button("Choose a table", icon=":material/upload_file:", width="stretch"):
         st.switch_page("pages/views/data.py", query_params={"from": "My file"})
@@ -61,16 +68,16 @@ with third:
         st.markdown(
             plain(f"{headline(last.title)}, {ago(last.moment)}.")
             if last
-            else "None yet. What you run is kept and listed here."
+            else "None yet. Every run is saved and listed here."
         )
     if st.button("Open it", icon=":material/history:", width="stretch", disabled=last is None):
         open_run(last.key, last.kind)
 
 st.caption(":material/memory: " + " · ".join(plain(fact) for fact in machine()))
 st.subheader("Recent runs", anchor=False)
-recent = [run for run in found if run.kind not in QUICK and not run.arm][:8]
+recent = [run for run in known if run.kind not in ON_THE_WAY and not run.arm][:8]
 if not recent:
-    empty("No runs yet", "The demo needs no data of yours and shows every room filled.")
+    empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
 for run in recent:
     state, title, metric, moment, door = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
     with state:

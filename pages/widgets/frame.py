@@ -1,4 +1,4 @@
-"""The frame round every room: head, empty state, warnings, export."""
+"""The frame of every page: head, empty state, warnings, the command, exports."""
 
 import csv
 import html
@@ -14,7 +14,7 @@ import streamlit as st
 from core.engine.spec import Spec, as_json
 from pages.base.text import plain
 
-MOST_NOTES = 6  # that are open at first; more would keep what they are about off the page
+MOST_NOTES = 6  # that are expanded at first; more would push the results off the page
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
 [data-testid="stStatusWidget"] button { display: none; }
@@ -43,14 +43,14 @@ STYLE = """<style>
 
 
 def head(title: str, about: str) -> None:
-    """The head of a page: its name, and one sentence on what it is for."""
+    """The head of a page: its title, and one or two sentences on what it is for."""
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(about)
 
 
 def empty(title: str, about: str) -> None:
-    """Where nothing is yet: what will be here and what to do for it."""
+    """The empty state: what will be shown here, and how to get it."""
     st.html(f'<div class="ms-empty"><h4>{html.escape(title)}</h4><p>{html.escape(about)}</p></div>')
 
 
@@ -59,12 +59,12 @@ def verdict(sentence: str) -> None:
 
 
 def notes(sentences: list[str]) -> None:
-    """What a reader has to know before believing the numbers."""
+    """Warnings that concern the numbers below."""
     if len(sentences) == 1:
         st.warning(plain(sentences[0]), icon=":material/info:")
     elif sentences:
         with st.expander(
-            f"{len(sentences)} things to know before believing this",
+            f"{len(sentences)} warnings about these results",
             icon=":material/info:",
             expanded=len(sentences) <= MOST_NOTES,
         ):
@@ -73,10 +73,13 @@ def notes(sentences: list[str]) -> None:
 
 
 def command(spec: Spec, words: str = "Copy the command") -> None:
-    """The same run without a browser."""
+    """The shell command of the same run."""
     with st.expander(words, icon=":material/terminal:"):
         text = json.dumps(as_json(spec), ensure_ascii=False)
-        st.caption("The same recipe, from a shell: same key, same store, nothing is done twice.")
+        st.caption(
+            "Runs the same settings from a shell. The result has the same key and is saved in the same library, "
+            "so nothing is computed twice."
+        )
         st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
 
 

@@ -1,4 +1,4 @@
-"""How a job fares, live: progress, time left, curve so far; stop it, go on with it; why it failed."""
+"""A job, live: progress, time left, learning curve so far; stop, resume or remove it; why it failed."""
 
 import time
 
@@ -11,17 +11,17 @@ from core.figures import base as figures
 from pages.base.service import service
 from pages.base.text import STATES, ago, duration, headline, plain
 
-STALE = 90  # seconds without a word
+STALE = 90  # seconds without a report
 
 
 def chip(state: str, cancelling: bool = False) -> None:
-    """A state in word, icon and colour."""
+    """A state as word, icon and colour."""
     icon, colour, word = STATES[state]
     st.badge("stopping" if cancelling else word, icon=icon, color=colour)
 
 
 def job_panel(key: str) -> Job | None:
-    """Show a job until it is done. The job, or nothing if the line does not know it; draws nothing for a done one."""
+    """Show a job until it is done. The job, or nothing if it is not queued; a finished one is not drawn."""
     job = service().line.job(key)
     if job is None or job.state == "done":
         return job
@@ -50,12 +50,12 @@ def _live(key: str) -> None:
                 disabled=job.cancelling,
                 on_click=line.cancel,
                 args=(key,),
-                help="Stops at the next step and keeps its checkpoint",
+                help="Stops at the next step. A checkpoint is saved, so the job can be resumed.",
             )
             if job.state == "running":
                 st.caption(f"running for {duration(time.time() - job.started)}")
             if job.state == "running" and time.time() - job.heartbeat > STALE:
-                st.caption(f":orange[no word for {duration(time.time() - job.heartbeat)}]")
+                st.caption(f":orange[no progress report for {duration(time.time() - job.heartbeat)}]")
         curve = live_curve(line.track(key))
         if len(curve) > 1:
             figure = figures.learning_curves({"": curve}).update_layout(height=230)
@@ -68,7 +68,7 @@ def _sentence(job: Job) -> str:
         before = (line.position(job.key) or 0) + sum(other.state == "running" for other in line.jobs())
         if trouble and not before:
             return plain(f"waiting: {trouble}")
-        return f"waiting; {before} before it" if before else "waiting for the worker"
+        return f"waiting; {before} ahead in the queue" if before else "waiting for the worker"
     left = f" · about {duration(job.eta)} left" if job.eta is not None else ""
     part = job.numbers.get("title")
     what = f"{part}: {job.message}" if part and part != job.title else job.message
@@ -76,7 +76,7 @@ def _sentence(job: Job) -> str:
 
 
 def live_curve(points: list[dict]) -> pd.DataFrame:
-    """Training and validation loss by epoch of the part that trains now, from what a job told on its way."""
+    """Training and validation loss by epoch of the part that trains now, from what a job has reported."""
     told = [point["numbers"] for point in points if "epoch" in point["numbers"]]
     titles = [numbers.get("title") for numbers in told]
     last = len(told) - next((n for n, title in enumerate(reversed(titles)) if title != titles[-1]), len(told))
@@ -98,11 +98,11 @@ def _ended(job: Job) -> None:
             st.error(plain(job.error), icon=":material/error:")
         else:
             reached = f" at {job.fraction:.0%}" if job.fraction else ""
-            st.info(f"It was {job.state}{reached}. What it had finished is kept; it goes on from there.")
+            st.info(f"It was {job.state}{reached}. Finished steps are saved; resuming continues from there.")
         with st.container(horizontal=True):
-            if st.button("Go on", key=f"resume-{job.key}", icon=":material/replay:", type="primary"):
+            if st.button("Resume", key=f"resume-{job.key}", icon=":material/replay:", type="primary"):
                 act(line.resume, job.key)
-            if st.button("Forget", key=f"forget-{job.key}", icon=":material/delete:", help="Take it out of the line"):
+            if st.button("Remove", key=f"remove-{job.key}", icon=":material/delete:", help="Remove it from the queue"):
                 act(line.forget, job.key)
         if job.traceback:
             with st.expander("Details for a bug report"):
@@ -110,7 +110,7 @@ def _ended(job: Job) -> None:
 
 
 def act(what, key: str) -> None:
-    """Do something to a job and draw the page anew; say so when it cannot be done."""
+    """Do something to a job and redraw the page; a message where it cannot be done."""
     try:
         what(key)
     except BadInput as error:
@@ -119,13 +119,13 @@ def act(what, key: str) -> None:
         st.rerun()
 
 
-def line_chip() -> None:
-    """In the side bar: what runs now, live while something does."""
+def queue_chip() -> None:
+    """In the sidebar: what is running now, live."""
     alive = any(job.live for job in service().line.jobs())
-    st.fragment(_line_chip, run_every=2.0 if alive else None)(alive)
+    st.fragment(_queue_chip, run_every=2.0 if alive else None)(alive)
 
 
-def _line_chip(was_alive: bool) -> None:
+def _queue_chip(was_alive: bool) -> None:
     jobs = [job for job in service().line.jobs() if job.live]
     running = next((job for job in jobs if job.state == "running"), None)
     if was_alive and not jobs:

@@ -1,4 +1,4 @@
-"""Molecules on a page: cards, pictures in a table, and one molecule closely, beside what the model learned from."""
+"""Molecules on a page: cards, pictures in a table, and one molecule in detail with its training neighbours."""
 
 import html
 import math
@@ -11,7 +11,7 @@ import streamlit as st
 from core.chem import depict
 from core.chem import molecules as chem
 from core.stats.formatting import number
-from pages.base.text import plain, signed
+from pages.base.text import headline, plain, signed
 
 
 def dark() -> bool:
@@ -49,7 +49,7 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
             )
         for name, word, shown, in_unit in (
             ("delta_loss", "ΔL", signed, loss_unit),
-            ("label", "label", lambda value: label_words(value, unit), unit),
+            ("label", "label" if row.get("planted") else "measured", lambda value: label_words(value, unit), unit),
             ("prediction", "prediction", number, unit),
         ):
             if _known(row.get(name)):
@@ -57,13 +57,13 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
                 value = f'<span class="ms-mute">{word}</span><b>{shown(row[name])}</b>'
                 lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("planted"):
-            lines.append('<div class="ms-mute">planted wrong label</div>')
+            lines.append('<div class="ms-mute">label swapped on purpose</div>')
         if row.get("note"):
             lines.append(f'<div class="ms-mute ms-cut">{html.escape(str(row["note"]))}</div>')
         pieces.append(f'<div class="ms-card">{"".join(lines)}</div>')
     st.html(f'<div class="ms-grid {style}">{"".join(pieces)}</div>')
-    if said := units(table, unit, loss_unit):
-        st.caption(plain(said[0].upper() + said[1:]))
+    if sentence := units(table, unit, loss_unit):
+        st.caption(plain(headline(sentence)))
 
 
 def label_words(value: float, unit: str) -> str:
@@ -72,11 +72,11 @@ def label_words(value: float, unit: str) -> str:
 
 
 def units(table: pd.DataFrame, unit: str, loss_unit: str) -> str:
-    """What the numbers on the cards are in, as `ΔL in nat; label and prediction in mg/L`."""
-    named = " and ".join(name for name in ("label", "prediction") if name in table)
-    said = [f"{words} in {of}" for words, of in (("ΔL" * ("delta_loss" in table), loss_unit), (named, unit))
-            if words and of]  # fmt: skip
-    return "; ".join(said)
+    """What the numbers on the cards are in, as `ΔL in nat; measured value and prediction in mg/L`."""
+    names = {"label": "measured value", "prediction": "prediction"}
+    values = " and ".join(word for name, word in names.items() if name in table)
+    score = "ΔL" if "delta_loss" in table else ""
+    return "; ".join(f"{words} in {of}" for words, of in ((score, loss_unit), (values, unit)) if words and of)
 
 
 def pages_of_cards(table: pd.DataFrame, key: str, unit: str = "", each: int = 12) -> None:
@@ -95,39 +95,53 @@ def _neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tu
 
 
 def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: str = "", count: int = 3) -> None:
-    """One molecule: drawing, label, prediction, ΔL in words; the nearest training molecules, the shared part marked.
+    """One molecule in detail: structure, measured value, prediction, ΔL in words; its nearest training molecules.
 
-    `said`: markdown to stand below the numbers.
+    `row["said"]`: markdown below the numbers; `row["change"]`: what ΔL comes to, in words.
     """
     smiles = str(row["smiles"])
     st.image(depict.svg(smiles, 380, 190, dark()), width="stretch", alt=f"Structure of {smiles}")
     st.code(smiles, language=None, wrap_lines=True)
     if _known(row.get("delta_loss")):
         word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
+        change = f" ({row['change']})" if row.get("change") else ""
         st.markdown(
-            f":{colour}[**ΔL = {signed(row['delta_loss'])} {plain(loss_unit)}**]: adding it is predicted to **{word}** "
-            f"the target loss." + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
+            f":{colour}[**ΔL = {signed(row['delta_loss'])} {plain(loss_unit)}**]{change}: adding it to the training "
+            "set "
+            f"is predicted to **{word}** the validation error."
+            + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
         )
-    shown = [name for name in ("label", "prediction", "residual") if _known(row.get(name))]
+    names = {
+        "label": "Label (swapped)" if row.get("planted") else "Measured value",
+        "prediction": "Prediction",
+        "residual": "Prediction error",
+    }
+    shown = [name for name in names if _known(row.get(name))]
     for column, name in zip(st.columns(3), shown, strict=False):
-        column.metric(name.capitalize(), label_words(row[name], unit) if name == "label" else number(row[name]))
+        column.metric(names[name], label_words(row[name], unit) if name == "label" else number(row[name]))
     if row.get("said"):
         st.markdown(row["said"])
     if unit and shown:
-        residual = "; residual is prediction − label" if "residual" in shown else ""
+        residual = "; the prediction error is prediction − label" if "residual" in shown else ""
         st.caption(plain(f"In {unit}{residual}."))
     if row.get("planted"):
         measured = row.get("measured")
-        truth = f" Measured: {number(measured)}." if _known(measured) else ""
-        st.warning(f"This label was planted: it is another molecule's.{truth}", icon=":material/flag:")
+        truth = f" The measured value is {number(measured)}." if _known(measured) else ""
+        st.warning(
+            f"This label was swapped with that of another molecule on purpose, as a check.{truth}",
+            icon=":material/flag:",
+        )
     if train is not None and len(train):
-        st.caption("Nearest training molecules (Tanimoto of Morgan fingerprints), the shared part in blue")
+        st.caption(
+            "Nearest training molecules (Tanimoto similarity of Morgan fingerprints); the shared substructure is in "
+            "blue"
+        )
         rows, similarity = _neighbours(train.digest, smiles, min(count, len(train)), train.smiles)
         near = pd.DataFrame(
             {
                 "smiles": train.smiles[rows],
                 "label": train.targets[rows, 0],
-                "note": [f"similar {value:.2f}" for value in similarity],
+                "note": [f"similarity {value:.2f}" for value in similarity],
                 "highlight": [depict.matched(one, depict.shared_core(smiles, one, 1)) for one in train.smiles[rows]],
             }
         )

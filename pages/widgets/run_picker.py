@@ -1,4 +1,4 @@
-"""The runs there are of a kind of product, and the one that the address names: `?run=KEY`."""
+"""The runs of a kind of product, and the one that the address names: `?run=KEY`."""
 
 import contextlib
 import dataclasses
@@ -9,13 +9,13 @@ import streamlit as st
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput, Spec, read_json
 from core.engine.store import Entry
+from core.experiments import Influence, Suspects, Verify
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.trunk import Trunk
 from pages.base.service import entry_of, service
 from pages.base.text import headline, key_metric, plain
-from pages.widgets.job_panel import job_panel
 
-TRIAL = "trial of a learning rate"
+TRIAL = "learning-rate trial"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +46,16 @@ class Run:
             return headline(self.title)
         summary = self.entry.summary if self.entry else {}
         if self.arm == TRIAL:
-            return f"Trial at a learning rate of {summary.get('learning_rate') or 0:g}: {self.title}"
+            return f"Learning-rate trial, {summary.get('learning_rate') or 0:g}: {self.title}"
         seed = summary.get("seed")
         told = "" if seed is None or self.arm.endswith(f", {seed}") else f", seed {seed}"
         return f"Arm “{self.arm}”{told}: {self.title}"
 
     @property
     def label(self) -> str:
-        told = "not done yet" if self.state in ("waiting", "running") else self.state  # a panel goes on, a box stays
+        told = (
+            "not done yet" if self.state in ("waiting", "running") else self.state
+        )  # the panel is live, this label is not
         metric = key_metric(self.kind, self.entry.summary) if self.entry else told
         made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
@@ -98,7 +100,7 @@ def pick(label: str, *products: type, kind: str = "") -> Run | None:
     slot = f"last-run-{kind or '-'.join(product.__name__ for product in products)}"
     wanted = st.query_params.get("run")
     if wanted and wanted not in found and found:
-        st.warning(f"The run {plain(wanted[:16])} is not here any more, or of another kind; showing the newest one.")
+        st.warning(f"Run {plain(wanted[:16])} was deleted or is shown on another page. Showing the newest run instead.")
         wanted = None
     wanted = wanted or st.session_state.get(slot)
     if not found:
@@ -115,18 +117,8 @@ def pick(label: str, *products: type, kind: str = "") -> Run | None:
     return found[key]
 
 
-def show(run: Run | None) -> bool:
-    """Draw how a run fares unless it is done; whether it is."""
-    if run is None:
-        return False
-    if run.entry is None:
-        job_panel(run.key)
-        return False
-    return True
-
-
 def readable(run: Run) -> Spec | None:
-    """The recipe of a run, or a sentence on the page why it cannot be read."""
+    """The recipe of a run, or a warning that says why it cannot be read."""
     try:
         return run.spec
     except BadInput as error:
@@ -150,8 +142,8 @@ def recipes(*products: type) -> dict[str, Spec]:
 
 
 def starts() -> dict[str, Spec]:
-    """Backbones that were made here, by their labels: adaptations, pre-trainings and trunks."""
-    words = {"multitask": "trunk", "pretrain": "pre-trained"}
+    """Backbones that were trained here, by their labels: adapted, pre-trained and shared ones."""
+    words = {"multitask": "multitask", "pretrain": "pre-trained"}
     return {f"{words.get(spec.kind, 'adapted')}: {label}": spec for label, spec in recipes(Checkpoint, Trunk).items()}
 
 
@@ -174,14 +166,20 @@ def room_of(kind: str) -> str:
     return f"pages/views/{kinds.get(kind) or names.get(product, 'runs')}.py"
 
 
+def address_of(key: str, kind: str) -> tuple[str, str]:
+    """The page of a run, and the key it is shown under: a check of scores with these, label errors with the model."""
+    entry = entry_of(key)
+    if entry is not None and kind == Verify.kind:
+        key, kind = entry.summary["scores"][0], Influence.kind
+    elif entry is not None and kind == Suspects.kind:
+        key, kind = entry.spec.fit.key, entry.spec.fit.kind
+    return room_of(kind), key
+
+
 def open_run(key: str, kind: str) -> None:
-    """Leave for the page that shows this run; what belongs to another run is shown with that one."""
-    entry = entry_of(key) if kind in ("verify", "suspects") else None
-    if entry is not None and kind == "verify":
-        key, kind = entry.summary["scores"][0], "influence"
-    elif entry is not None:
-        key, kind = entry.summary["fit"], "finetune"
-    st.switch_page(room_of(kind), query_params={"run": key})
+    """Switch to the page that shows this run."""
+    page, key = address_of(key, kind)
+    st.switch_page(page, query_params={"run": key})
 
 
 def _moment(made: str) -> float:
@@ -191,4 +189,4 @@ def _moment(made: str) -> float:
         return 0.0
 
 
-__all__ = ["Run", "entry_of", "finished", "go", "open_run", "pick", "readable", "room_of", "runs", "show", "starts"]
+__all__ = ["Run", "address_of", "entry_of", "finished", "go", "open_run", "pick", "readable", "room_of", "runs", "starts"]

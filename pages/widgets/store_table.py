@@ -1,4 +1,4 @@
-"""The store on a page: a table of what is kept, a bundle to take away, deletion that asks first."""
+"""The library on a page: a table of saved runs, their files to download, deletion that asks first."""
 
 import contextlib
 import io
@@ -38,7 +38,7 @@ def overview(kept: list[Run]) -> int | None:
         selection_mode="single-row",
         lazy=False,
         height=min(38 + 35 * len(table), 472),
-        alt="What the store has",
+        alt="Saved runs",
         column_config={
             "title": st.column_config.TextColumn(width=470),
             "key figure": st.column_config.TextColumn(width=220),
@@ -51,7 +51,7 @@ def overview(kept: list[Run]) -> int | None:
 
 
 def bundle(entry: Entry) -> None:
-    """Buttons that download all files of a product as a zip, and its summary as JSON."""
+    """Buttons that download all files of a run as a zip, and its summary as JSON."""
     st.download_button(
         "Files (zip)",
         data=lambda: zipped(entry),
@@ -60,7 +60,7 @@ def bundle(entry: Entry) -> None:
         on_click="ignore",
         icon=":material/folder_zip:",
         disabled=entry.bytes > MOST_BYTES,
-        help=plain(f"{size(entry.bytes)}; larger ones: python -m core export {entry.key} DIR"),
+        help=plain(f"{size(entry.bytes)}; for larger ones use: python -m core export {entry.key} DIR"),
     )
     st.download_button(
         "Summary (JSON)",
@@ -97,12 +97,15 @@ def _archive(folder: Path, name: str) -> bytes:
 
 @st.dialog("Delete this run?")
 def delete(entry: Entry) -> None:
-    """Ask, then delete. Says which kept runs were made from it: they stay, and it can be made again."""
-    st.markdown(f"**{plain(entry.title)}** ({size(entry.bytes)}) goes from the store. Its recipe can make it again.")
+    """Ask, then delete. Names the saved runs that used it: they stay, and it can be run again."""
+    st.markdown(
+        f"**{plain(entry.title)}** ({size(entry.bytes)}) will be deleted from the library. Running the same settings "
+        "again restores it."
+    )
     users = users_of(entry.key)
     if users:
-        st.caption(f"Kept runs that were made from it stay ({len(users)}, such as {plain(users[0])}).")
-    if st.button("Delete it", type="primary", icon=":material/delete:", on_click=_gone, args=(entry.key,)):
+        st.caption(f"Saved runs that used it are kept ({len(users)}, for example {plain(users[0])}).")
+    if st.button("Delete permanently", type="primary", icon=":material/delete:", on_click=_gone, args=(entry.key,)):
         st.rerun()
 
 
@@ -112,7 +115,7 @@ def _gone(key: str) -> None:
 
 
 def users_of(key: str) -> list[str]:
-    """Titles of kept runs whose recipe has this one as a part."""
+    """Titles of saved runs that have this one as a part."""
     found = []
     for entry in service().store.entries():
         try:

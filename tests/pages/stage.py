@@ -168,6 +168,8 @@ def scores(made: dict[str, Dataset], fit_key: str) -> Scores:
     training["removal"], training["leverage"] = random.normal(0, 1e-3, len(train)), random.uniform(0.1, 0.9, len(train))
     training["leave_one_out"] = training["residual"] / (1 - training["leverage"])
     aims = pd.DataFrame({"smiles": target.smiles, "label": target.targets[:, 0]})
+    aims["prediction"] = noisy(target.targets, 0.6, 3)[:, 0]
+    aims["residual"] = aims["prediction"] - aims["label"]
     return Scores(table, np.zeros(8), {}, record, training, aims, tangent)
 
 

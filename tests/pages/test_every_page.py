@@ -1,22 +1,80 @@
-"""Every room in every state: nothing is raised, and the page says what is the matter."""
+"""Every page of app.py in every state, and with a product of every kind of spec; no list of pages is kept here."""
+
+import json
+import shutil
+from pathlib import Path
 
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
-from tests.pages.conftest import STATES, words
+from app import PAGES
+from core import experiments
+from core.engine.spec import Spec, as_json
+from core.engine.store import Store
+from pages.widgets.run_picker import address_of
+from tests.pages.conftest import ROOT, STATES, words
+from tests.pages.every_kind import fill_multitask, fill_rest
 
-ROOMS = ("start", "data", "train", "influence", "sample", "methods", "multitask", "compare", "predict", "runs")
+TITLES = {page.name: page.title for pages in PAGES.values() for page in pages}
+KINDS = sorted(kind for kind, cls in Spec.kinds.items() if cls.__module__.startswith(experiments.__name__))
+WITH_JOBS = ("train", "influence", "methods", "compare", "predict")  # the pages of the kinds in `stage.begun`
+
+
+def test_every_view_is_a_page():
+    assert {path.stem for path in (ROOT / "pages" / "views").glob("[a-z]*.py")} == set(TITLES)
 
 
 @pytest.mark.parametrize("cache", STATES, indirect=True)
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_page_opens_in_every_state(open_page, cache, room, request):
+@pytest.mark.parametrize("page", TITLES)
+def test_a_page_opens_in_every_state(open_page, cache, page, request):
     state = request.node.callspec.params["cache"]
-    at = open_page(room)
+    at = open_page(page)
     text = words(at)
-    assert at.title[0].value == ("Molsway" if room == "start" else room.capitalize())
-    if room in ("train", "influence", "methods", "compare", "predict"):
-        said = {"empty": " yet", "running": "40%", "failed": "became nan", "cancelled": "It was cancelled at 40%"}
-        assert said.get(state, "") in text.replace("\\", "")
-        assert "Go on" in text or state not in ("failed", "cancelled")
-    if room == "runs":
-        assert ("The store is empty" in text) == (state != "done")
+    assert at.title[0].value == ("Molsway" if page == "start" else TITLES[page])
+    if page in WITH_JOBS:
+        expected = {
+            "empty": " yet",
+            "running": "40%",
+            "failed": "became nan",
+            "cancelled": "It was cancelled at 40%",
+        }
+        assert expected.get(state, "") in text.replace("\\", "")
+        assert "Resume" in text or state not in ("failed", "cancelled")
+    if page == "runs":
+        assert ("The library is empty" in text) == (state != "done")
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory, full) -> Store:
+    """The filled store, and a product of every further kind."""
+    root = tmp_path_factory.mktemp("complete")
+    shutil.copytree(full, root / "cache")
+    store = Store(root / "cache")
+    fill_multitask(store)
+    fill_rest(store, root / "scratch")
+    return store
+
+
+def test_the_store_has_every_kind(complete):
+    missing = set(KINDS) - {entry.kind for entry in complete.entries()}
+    assert not missing, f"no product of {sorted(missing)} is opened on its page: add one to tests/pages/every_kind.py"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_shows_a_real_product_of_every_kind(open_page, cache, complete, kind, monkeypatch):
+    monkeypatch.setenv("MOLSWAY_CACHE", str(complete.root))
+    st.cache_resource.clear()
+    entry = next(entry for entry in complete.entries() if entry.kind == kind)
+    page, key = address_of(entry.key, kind)
+    at = open_page(Path(page).stem, run=key)
+    assert at.title[0].value == TITLES[Path(page).stem]
+    assert at.query_params["run"] in (key, [key])
+    assert not at.error, [error.value for error in at.error]
+    assert shows(at, entry.spec), f"the page {page} opened without the {kind} that it was asked for"
+
+
+def shows(at: AppTest, spec: Spec) -> bool:
+    """Whether the page ends with the command that makes this very spec, which each result does."""
+    text = json.dumps(as_json(spec), ensure_ascii=False).replace("'", "'\"'\"'")
+    return any(text in code.value for code in at.code)

@@ -1,0 +1,125 @@
+"""Forms of the questions that are asked of several tables: training, comparison, transfer, ablation, representation."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.engine.spec import BadInput, Spec, form
+from core.experiments import Ablation, FineTune, Represent, Transfer
+from core.experiments.presets.mixtures import fitted
+from core.models.backbones import Gnn
+from core.models.methods import METHODS, Full
+from core.models.trunk import Trunk
+from pages.base.text import plain
+from pages.forms.mixture import choose_members, choose_multitask, choose_study, split_of
+from pages.forms.spec_form import widget
+from pages.forms.tables import choose_table
+from pages.widgets.run_picker import recipes, starts
+
+TRANSFER = {field.name: field for field in form(Transfer)}
+ABLATION = {field.name: field for field in form(Ablation)}
+FINE_TUNE = {field.name: field for field in form(FineTune)}
+REPRESENT = {field.name: field for field in form(Represent)}
+
+
+def ask_training() -> Spec | None:
+    return choose_multitask("trunk", choose_members("trunk-of"))
+
+
+def ask_study() -> Spec | None:
+    return choose_study("study", choose_multitask("study-as", choose_members("study-of")))
+
+
+def ask_transfer() -> Spec | None:
+    """A small table, and the backbones to start from."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**The small table**")
+        split = split_of(choose_table("Table", "transfer-table"), "transfer")
+        given = {
+            "sizes": widget(TRANSFER["sizes"], "transfer-sizes", (50, 100, 200, 420)),
+            "seeds": widget(TRANSFER["seeds"], "transfer-seeds", TRANSFER["seeds"].default),
+        }
+    with right:
+        st.markdown("**Backbones to start from**")
+        known = recipes(Trunk)
+        chosen = st.multiselect("Shared backbones", list(known), default=list(known)[:2], key="transfer-trunks",
+                                help="Random weights of the same architecture are the reference")  # fmt: skip
+        methods = st.multiselect("Methods", list(METHODS), default=[Full.kind], key="transfer-methods",
+                                 format_func=lambda kind: METHODS[kind].name)  # fmt: skip
+        epochs = st.number_input("Epochs of a fine-tuning", 1, 10_000, 40, key="transfer-passes",
+                                 help="Random weights need many")  # fmt: skip
+        features = widget(FINE_TUNE["features"], "transfer-features", "none")
+        given["anew"] = st.checkbox("Train each shared backbone again for every seed", key="transfer-anew",
+                                    help="The intervals then include the noise of that training too")  # fmt: skip
+        if not chosen:
+            no_backbone()
+            return None
+    backbones = [known[label] for label in chosen]
+    network = architecture_of(backbones)
+    try:
+        fit = fitted(**split, network=network, epochs=int(epochs), features=features)
+        names = ("random weights", *map(short_name, backbones))
+        spec = Transfer(fit, (network, *backbones), names, methods=tuple(METHODS[kind]() for kind in methods), **given)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+    st.caption(f"{len(spec.runs)} training runs.")
+    return spec
+
+
+def ask_ablation() -> Spec | None:
+    """Tables to train shared backbones on, and the small table they are for."""
+    table = choose_table("The small table", "variety-table")
+    split = split_of(table, "variety")
+    multi = choose_multitask("variety-as", choose_members("variety-of", ((split["valid"], split["test"]),)))
+    if multi is None:
+        return None
+    first = {"totals": (200, 400, 800), "columns": 1, "steps": 200, "seeds": ABLATION["seeds"].default}
+    given = {}
+    for column, (name, value) in zip(st.columns(len(first)), first.items(), strict=True):
+        with column:
+            given[name] = widget(ABLATION[name], f"variety-{name}", value)
+    try:
+        spec = Ablation(multi, fitted(**split, network=multi.backbone), **given)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+    st.caption(f"{len(spec.trunks)} shared backbones and {len(spec.runs)} fine-tunings.")
+    return spec
+
+
+def ask_representation() -> Spec | None:
+    """Which backbones are compared, and which properties are read from them."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        known = starts()
+        chosen = st.multiselect("Backbones", list(known), default=list(known)[:2], key="hold-trunks",
+                                help="Random weights of the same architecture are added as a control")  # fmt: skip
+        table = choose_table("Molecules", "hold-table", labelled=False, help="Their labels are read out too")
+    with right:
+        names = ("properties", "molecules", "seed")
+        given = {name: widget(REPRESENT[name], f"hold-{name}", REPRESENT[name].default) for name in names}
+    if not chosen:
+        no_backbone()
+        return None
+    specs = [known[label] for label in chosen]
+    try:
+        names = (*map(short_name, specs), "random weights")
+        return Represent((*specs, architecture_of(specs)), names=names, table=table, **given)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+
+
+def no_backbone() -> None:
+    st.info("No shared backbone is chosen. Train one first.", icon=":material/model_training:")
+
+
+def short_name(spec: Any) -> str:
+    return f"{spec.called} ({spec.key[:4]})"
+
+
+def architecture_of(specs: list[Spec]) -> Gnn:
+    """The graph network of the first spec that has one."""
+    return next((one.backbone for one in specs if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())

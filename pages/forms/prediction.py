@@ -1,0 +1,109 @@
+"""What a prediction needs: a trained model, molecules, and the column that measures what is predicted."""
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.readers import import_file
+from core.engine.spec import BadInput, Spec
+from core.experiments import Load, TrunkHead
+from core.models.trunk import Trunk
+from core.results.fit import Fit
+from pages.base.service import service
+from pages.base.text import plain
+from pages.forms.table_source import uploaded
+from pages.forms.tables import choose_table, no_model
+from pages.widgets.run_picker import Run, finished
+
+MOST_PASTED = 5000  # lines
+EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
+
+
+class Model(NamedTuple):
+    """What predicts: the spec of a fit, and its tasks."""
+
+    spec: Spec[Fit]
+    tasks: tuple[str, ...]
+
+
+def choose_predictor() -> Model | None:
+    """A box with the trained models; at first the one named in the address, or the one that was shown last.
+
+    A multitask model stands for the heads of all its tables: a second box asks for the table.
+    """
+    found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk)}
+    heads = {key: spec for key, (_, spec) in found.items() if isinstance(spec, TrunkHead) and spec.trunk.key in found}
+    found = {key: one for key, one in found.items() if key not in heads}
+    if not found:
+        return no_model("There is no trained model yet. Train one, or run the demo.")
+    keys = sorted(found, key=lambda key: bool(found[key][0].arm))
+    asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
+    head = heads.get(asked)
+    asked = head.trunk.key if head else asked
+    place = keys.index(asked) if asked in keys else 0
+
+    def label(key: str) -> str:
+        run, spec = found[key]
+        return f"Multitask: {run.label}" if spec.product is Trunk else run.label
+
+    run, spec = found[st.selectbox("Trained model", keys, index=place, format_func=label, key="predict-fit")]
+    return choose_head(run, spec, head) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
+
+
+def choose_head(run: Run, trunk: Spec[Trunk], asked: TrunkHead | None) -> Model | None:
+    """The head of one table of a multitask model; heads of single atoms predict nothing of a molecule."""
+    cards = {
+        card["name"]: (member, card)
+        for member, card in zip(trunk.members, run.entry.summary["members"], strict=True)
+        if not card["atoms"]
+    }
+    if not cards:
+        st.info("This model predicts properties of single atoms only. Choose another model.", icon=":material/info:")
+        return None
+    keys = [member.key for member, _ in cards.values()]
+    place = keys.index(asked.member.key) if asked is not None and asked.member.key in keys else 0
+    name = st.selectbox("Table whose properties are predicted", list(cards), index=place, key=f"head-{run.key}")
+    member, card = cards[name]
+    return Model(TrunkHead(trunk, member), tuple(card["tasks"]))
+
+
+def paste_molecules() -> Spec[Dataset] | None:
+    """Molecules typed or pasted, one a line; a name may follow the SMILES."""
+    text = st.text_area("SMILES, one per line; a name may follow", height=150, placeholder=EXAMPLE, key="pasted")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return None
+    try:
+        if len(lines) > MOST_PASTED:
+            raise BadInput(f"{len(lines):,} lines were pasted; at most {MOST_PASTED:,} fit here: upload them as a file")
+        name, digest = import_file(("\n".join(lines) + "\n").encode(), "pasted.smi", service().store.files)
+        return Load(f"file:{name}", digest=digest)
+    except BadInput as error:
+        st.error(plain(error), icon=":material/error:")
+        return None
+
+
+SOURCES = {
+    "Paste": paste_molecules,
+    "A table": lambda: choose_table(
+        "Table", "predict-table", labelled=False, help="Labels, where present, are used to report errors"
+    ),
+    "My file": uploaded,
+}
+
+
+def choose_molecules() -> Spec[Dataset] | None:
+    """Molecules from one of the sources; nothing while there are none."""
+    source = st.segmented_control("From", list(SOURCES), default="Paste", key="predict-where") or "Paste"
+    return SOURCES[source]()
+
+
+def choose_labels(table: Spec[Dataset], tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The column of a table that measures the one task of the model, where it has another name."""
+    columns = tuple(getattr(table, "tasks", ()) or getattr(table, "targets", ()))
+    if len(tasks) != 1 or not columns or tasks[0] in columns:
+        return ()
+    none = "none: predict only"
+    chosen = st.selectbox(f"Column with measured “{plain(tasks[0])}”", [none, *columns], key="predict-labels")
+    return () if chosen == none else (chosen,)

@@ -1,0 +1,65 @@
+"""A table on a page: counts, measured values, some structures, and what was left out with the reasons."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.figures import base as figures
+from pages.base.text import plain
+from pages.widgets.frame import as_csv
+from pages.widgets.molecules import cards
+
+
+def table_result(table: Dataset, key: str) -> None:
+    """Everything a table shows."""
+    dropped = table.dropped
+    counts = {
+        "Molecules": len(table),
+        "Properties to predict": len(table.tasks),
+        "Rows left out": int((dropped["what"] == "molecule").sum()),
+        "Duplicates merged": int((dropped["what"] == "merged").sum()),
+    }
+    for column, (label, value) in zip(st.columns(len(counts)), counts.items(), strict=True):
+        column.metric(label, f"{value:,}")
+    for note in table.provenance.get("notes", []):
+        st.caption(f":material/info: {plain(note)}")
+    values, sample, out, rows = st.tabs(
+        ["Measured values", "Structures", f"Left out or merged ({len(dropped):,})", "Rows"]
+    )
+    with values:
+        value_histogram(table, key)
+    with sample:
+        picked = np.random.default_rng(0).permutation(len(table))[:12]
+        shown = pd.DataFrame({"smiles": table.smiles[picked]})
+        if table.tasks:
+            shown["label"] = table.targets[picked, 0]
+        cards(shown, table.unit[0] if table.tasks else "")
+    with out:
+        if len(dropped):
+            st.dataframe(dropped, hide_index=True, lazy=False, height=340, alt="Rows left out, with reasons")
+            st.download_button(
+                "Left out (CSV)", lambda: as_csv(dropped), "molsway-left-out.csv", key=f"{key}-out", on_click="ignore"
+            )
+        else:
+            st.caption("None: every row was read.")
+    with rows:
+        first = pd.DataFrame({"smiles": table.smiles[:200]})
+        for place, task in enumerate(table.tasks):
+            first[f"{task} ({table.unit[place]})" if table.unit[place] else task] = table.targets[:200, place]
+        st.dataframe(first, hide_index=True, lazy=False, height=340, alt="The first rows of the table")
+
+
+def value_histogram(table: Dataset, key: str) -> None:
+    """The measured values of one property."""
+    if not table.tasks:
+        st.caption("Structures only, without measured values. A backbone can be adapted to them.")
+        return
+    task = table.tasks[0] if len(table.tasks) == 1 else st.selectbox("Property", table.tasks, key=f"{key}-task")
+    place = table.tasks.index(task)
+    values = table.targets[:, place]
+    figure = figures.labels({task: values}, task, table.unit[place])
+    st.plotly_chart(figure, key=f"{key}-labels", config=figures.CONFIG, alt=f"Histogram of {task}")
+    known = values[np.isfinite(values)]
+    unit = table.unit[place] or "no unit given"
+    st.caption(f"{len(known):,} measured, {len(values) - len(known):,} missing · {table.kinds[place]} · {plain(unit)}")

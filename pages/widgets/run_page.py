@@ -1,0 +1,70 @@
+"""The two halves of a page: the form that asks for a run, and how the chosen run stands."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from core.engine.spec import BadInput, Spec
+from pages.base.service import submit
+from pages.base.text import plain
+from pages.widgets.frame import command, empty
+from pages.widgets.job_panel import job_panel
+from pages.widgets.run_picker import Run, go, pick
+
+ERROR = ":material/error:"
+
+
+def start(spec: Spec) -> None:
+    """Submit a spec and show its run; what is wrong with it as a sentence."""
+    try:
+        key = submit(spec)
+    except BadInput as error:
+        st.error(plain(error), icon=ERROR)
+        return
+    st.query_params.pop("fit", None)
+    go(key)
+
+
+def new_run(
+    title: str,
+    ask: Callable[[], Spec | None],
+    action: str,
+    slot: str,
+    expanded: bool = False,
+    act: Callable[[Any], None] = start,
+) -> None:
+    """A form in an expander; `action` is the button that hands the spec of the form to `act`.
+
+    `slot` names the expander: with another name it is a new one, open or not as `expanded` says.
+    """
+    with st.expander(title, icon=":material/add:", expanded=expanded, key=f"new-{slot}"):
+        spec = ask()
+        if st.button(action, type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec is not None:
+            act(spec)
+        if spec is not None:
+            command(spec)
+
+
+def show_run(
+    label: str,
+    *products: type,
+    result: Callable[[Run], None],
+    without: tuple[str, str],
+    kind: str = "",
+) -> Run | None:
+    """The end of a page: a box to choose a run, then its result, or its job, or an error as a sentence.
+
+    `without`: the title and the sentence of the empty state. Gives the run, or nothing where there is none.
+    """
+    run = pick(label, *products, kind=kind)
+    if run is None:
+        empty(*without)
+    elif run.entry is None:
+        job_panel(run.key)
+    else:
+        try:
+            result(run)
+        except BadInput as error:
+            st.error(plain(error), icon=ERROR)
+    return run
