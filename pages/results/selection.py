@@ -83,9 +83,9 @@ def numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
     if found["novel"] is not None:
         shown.append(
             (
-                "No close training neighbour",
+                "No training neighbour",
                 percent(found["novel"]),
-                "Share of the selected without such a training molecule",
+                "Share of the selected without a training molecule at Tanimoto similarity ≥ 0.5",
             )
         )
     if found["likeness"] is not None:

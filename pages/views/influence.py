@@ -80,7 +80,7 @@ def gradient_similarity(spec: Influence | MeanInfluence) -> Influence:
 head(
     "Influence",
     "Which candidate compounds would improve the model, and which would hurt it? ΔL is the predicted change of the "
-    "validation loss when a compound is added to the training set: **negative helps, positive hurts**.",
+    "validation loss when a compound is added to the training set: **negative helps, positive harms**.",
 )
 count = len(runs(Scores))
 asked = "fit" in st.query_params and "run" not in st.query_params

@@ -58,7 +58,7 @@ def ask_arms(given: dict[str, Part]) -> Spec | None:
     one, two = st.columns(2)
     tuned = one.toggle("Tune learning rates", value=True, key="methods-tuned",
                        help="Three short trials for each method, compared on the validation set")  # fmt: skip
-    adapted = two.toggle("Also with an adapted backbone", value=False, key="methods-adapted",
+    adapted = two.toggle("Adapted backbone too", value=False, key="methods-adapted",
                          help="Each method also starts from a backbone adapted to the training molecules")  # fmt: skip
     seeds = widget(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
     methods = [METHODS[kind]() for kind in chosen]

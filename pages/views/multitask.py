@@ -35,15 +35,15 @@ QUESTIONS = {  # by kind
         "molecules, as controls.",
     ),
     Transfer.kind: Question(
-        "Transfer to a small table", ask_transfer, results.transfer_result,
+        "Transfer", ask_transfer, results.transfer_result,
         "What does a shared backbone bring where few labels exist? Train one first.",
     ),
     Ablation.kind: Question(
-        "More tables or more compounds", ask_ablation, results.ablation_result,
+        "More tables or compounds", ask_ablation, results.ablation_result,
         "What helps more: further tables, or further molecules? Each is varied with the other held fixed.",
     ),
     Represent.kind: Question(
-        "What a backbone has learned", ask_representation, results.representation_result,
+        "Representation", ask_representation, results.representation_result,
         "Which layer encodes which property, and how similar are two backbones? Random weights are the control.",
     ),
 }  # fmt: skip
@@ -64,4 +64,4 @@ if kind != first:
 question = QUESTIONS[kind]
 count = len(runs(kind=kind))
 new_run("New run", question.ask, "Run", f"{kind}-{count}", expanded=not count)
-show_run(question.title, kind=kind, result=question.result, without=("No result yet", question.about))
+show_run("Run", kind=kind, result=question.result, without=("No result yet", question.about))

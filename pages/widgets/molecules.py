@@ -57,7 +57,7 @@ def cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str =
                 value = f'<span class="ms-mute">{word}</span><b>{shown(row[name])}</b>'
                 lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("planted"):
-            lines.append('<div class="ms-mute">label swapped on purpose</div>')
+            lines.append('<div class="ms-mute">swapped label</div>')
         if row.get("note"):
             lines.append(f'<div class="ms-mute ms-cut">{html.escape(str(row["note"]))}</div>')
         pieces.append(f'<div class="ms-card">{"".join(lines)}</div>')
@@ -112,7 +112,7 @@ def closely(row: dict[str, Any], train: Any = None, unit: str = "", loss_unit: s
             + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
         )
     names = {
-        "label": "Label (swapped)" if row.get("planted") else "Measured value",
+        "label": "Swapped label" if row.get("planted") else "Measured value",
         "prediction": "Prediction",
         "residual": "Prediction error",
     }

@@ -167,7 +167,7 @@ def room_of(kind: str) -> str:
 
 
 def address_of(key: str, kind: str) -> tuple[str, str]:
-    """The page of a run, and the key it is shown under: a check of scores with these, label errors with the model."""
+    """The page of a run, and the key it is shown under: checks of scores with these, label errors with the model."""
     entry = entry_of(key)
     if entry is not None and kind == Verify.kind:
         key, kind = entry.summary["scores"][0], Influence.kind
@@ -189,4 +189,16 @@ def _moment(made: str) -> float:
         return 0.0
 
 
-__all__ = ["Run", "address_of", "entry_of", "finished", "go", "open_run", "pick", "readable", "room_of", "runs", "starts"]
+__all__ = [
+    "Run",
+    "address_of",
+    "entry_of",
+    "finished",
+    "go",
+    "open_run",
+    "pick",
+    "readable",
+    "room_of",
+    "runs",
+    "starts",
+]

@@ -79,8 +79,9 @@ def shows(page: Page, scores: Scores, row: int) -> None:
     expect(panel.get_by_test_id("stCode")).to_have_text(one["smiles"])
     expect(panel.get_by_test_id("stImage").get_by_role("img")).to_have_attribute("alt", f"Structure of {one['smiles']}")
     expect(panel).to_contain_text(f"ΔL = {signed(one['delta_loss'])} {scores.record['unit']}")
-    for name in ("label", "prediction"):
-        metric = panel.get_by_test_id("stMetric").filter(has_text=name.capitalize())
+    label = "Swapped label" if one["planted"] else "Measured value"
+    for name, words in (("label", label), ("prediction", "Prediction")):
+        metric = panel.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{re.escape(words)}(?! error)"))
         expect(metric.get_by_test_id("stMetricValue")).to_have_text(number(one[name]))
     expect(panel).to_contain_text(f"In {scores.record['label_unit'][0]}")
 
@@ -125,7 +126,7 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     expect(verdict).to_have_text(minus(found.record["verdict"]))
     expect(chart(page, "Test metric of each arm, every seed a point")).to_be_visible()
     expect(chart(page, "Paired differences with 95 % intervals")).to_be_visible()
-    for words, by in (("Ranked by ΔL", "delta_loss"), ("Ranked by |residual|", "residual")):
+    for words, by in (("Ranked by ΔL", "delta_loss"), ("Ranked by |prediction error|", "residual")):
         metric = page.get_by_test_id("stMetric").filter(has_text=words)
         expect(metric.get_by_test_id("stMetricValue")).to_have_text(f"{found.record['detection'][by]['auroc']:.2f}")
     assert exceptions(page) == []
@@ -135,10 +136,10 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     assert key in page.url
 
     visit(page, "Predict")
-    page.get_by_label("SMILES, one a line; a name may follow").fill("CCO ethanol\nCCCCCCCCCCCCCCCCO cetyl alcohol\n")
-    page.get_by_text("Which molecules", exact=True).click()  # elsewhere: what was typed is read
+    page.get_by_label("SMILES, one per line; a name may follow").fill("CCO ethanol\nCCCCCCCCCCCCCCCCO cetyl alcohol\n")
+    page.get_by_text("Molecules", exact=True).click()  # elsewhere: what was typed is read
     page.get_by_role("button", name="Predict", exact=True).click()
-    drawn = chart(page, "Predictions, Beside the training part")
+    drawn = chart(page, "Predictions, By similarity to the training set")
     expect(drawn).to_be_visible(timeout=FIRST_CHART)
     made = store.get(store.find(until(lambda: only(server.cache, "predict"), "the predictions", 60)).spec).table
     panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last

@@ -56,9 +56,9 @@ def curve_of(path: Path) -> list[dict]:
 
 def goes_on(page: Page, line: Line) -> Job:
     """Press the button and wait for the end."""
-    page.get_by_test_id("stMain").get_by_role("button", name="Go on").click()
+    page.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
     until(lambda: line.job(RECIPE.key).state == "done", "the end of the training", LONG)
-    expect(page.get_by_text("touched once to report").first).to_be_visible()
+    expect(page.get_by_text("not used for training or selection").first).to_be_visible()
     return line.job(RECIPE.key)
 
 
@@ -114,6 +114,6 @@ def test_two_tabs_and_double_clicks_make_one_job_that_stops_at_once(server: Serv
     for page in (first, second):
         expect(page.get_by_test_id("stMain").get_by_text("It was cancelled")).to_be_visible()
     assert line.job(key).state == "cancelled"
-    second.get_by_test_id("stMain").get_by_role("button", name="Go on").click()
+    second.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
     until(lambda: line.job(key).state == "running", "the study to go on", 60)
     assert len(line.jobs()) == 1 and line.job(key).runs == 2

@@ -1,12 +1,18 @@
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
+from core.engine.job_queue import Line
+from core.engine.spec import Spec
+from core.engine.store import Store
 from core.engine.worker import Worker
-from tests.pages import stage
+from tests.pages import every_kind, stage
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -21,6 +27,15 @@ def full(tmp_path_factory):
     root = tmp_path_factory.mktemp("full")
     stage.fill(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory):
+    """A store with an answer to each question of the page Multitask, and their specs; made once for all test workers."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "answers"
+    with FileLock(f"{root}.lock"):
+        return root, every_kind.fill_multitask(Store(root))
 
 
 @pytest.fixture
@@ -64,6 +79,14 @@ def open_page(cache):
     return opened
 
 
+@pytest.fixture
+def asked(monkeypatch) -> list[Spec]:
+    """The specs that a page submits; they are not queued."""
+    specs: list[Spec] = []
+    monkeypatch.setattr(Line, "submit", lambda self, spec: specs.append(spec) or SimpleNamespace(key=spec.key))
+    return specs
+
+
 def checked(at: AppTest) -> AppTest:
     assert not at.exception, [f"{error.message}\n{error.stack_trace}" for error in at.exception]
     return at
@@ -83,3 +106,13 @@ def words(at: AppTest) -> str:
 
 def button(at: AppTest, label: str):
     return next(one for one in at.button if one.label == label)
+
+
+def find_box(at: AppTest, label: str):
+    """The input with this label."""
+    return next(one for one in [*at.selectbox, *at.multiselect, *at.number_input, *at.toggle] if one.label == label)
+
+
+def text_and_tables(at: AppTest) -> str:
+    """Everything a person reads on the page, tables too."""
+    return words(at) + "\n".join(table.value.to_string() for table in at.dataframe)

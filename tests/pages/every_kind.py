@@ -106,7 +106,6 @@ def small_specs(files: Path) -> list[Spec]:
     """Specs that are made in a moment from what the filled store has."""
     return [
         AUDIT,
-        Mend(stage.TABLE, AUDIT, ("same graph",)),
         Molecules(f"file:{files / 'pasted.smi'}"),
         Excerpt(str(files / "rows.csv"), targets="y"),
         Join((stage.TRAIN, stage.POOL)),
@@ -125,6 +124,7 @@ def by_hand(store: Store, scratch: Path) -> Iterator[tuple[Spec, Any]]:
     average = MeanInfluence(stage.SCORES, (0, 1))
     yield average, average.make(Report(), members=(scores, scores))
     yield Tune(stage.FIT), fit
+    yield Mend(stage.TABLE, AUDIT, ("same graph",)), store.get(stage.TABLE)
     training = scores.training.copy()
     ask(training, training["label"].to_numpy()[:, None], ["y"])
     yield Suspects.of(stage.FIT), Suspicion(training, {"label_unit": ["log10(mol/L)"], "detection": {}})

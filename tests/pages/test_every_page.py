@@ -14,7 +14,7 @@ from core.engine.spec import Spec, as_json
 from core.engine.store import Store
 from pages.widgets.run_picker import address_of
 from tests.pages.conftest import ROOT, STATES, words
-from tests.pages.every_kind import fill_multitask, fill_rest
+from tests.pages.every_kind import fill_rest
 
 TITLES = {page.name: page.title for pages in PAGES.values() for page in pages}
 KINDS = sorted(kind for kind, cls in Spec.kinds.items() if cls.__module__.startswith(experiments.__name__))
@@ -46,12 +46,12 @@ def test_a_page_opens_in_every_state(open_page, cache, page, request):
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory, full) -> Store:
-    """The filled store, and a product of every further kind."""
+def complete(tmp_path_factory, full, answers) -> Store:
+    """The filled store, the one of the page Multitask, and a product of every further kind."""
     root = tmp_path_factory.mktemp("complete")
-    shutil.copytree(full, root / "cache")
+    for part in (full, answers[0]):
+        shutil.copytree(part, root / "cache", dirs_exist_ok=True)
     store = Store(root / "cache")
-    fill_multitask(store)
     fill_rest(store, root / "scratch")
     return store
 

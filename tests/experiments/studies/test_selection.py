@@ -10,7 +10,7 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, settled
+from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, preset, settled
 from core.experiments.studies.selection import enough
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
@@ -255,3 +255,9 @@ def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Pa
         BadInput, match="they come as molsway-mini, molsway-tiny, molformer-xl only; leave `control` out"
     ):
         random_weights.random_weights(odd, 2)
+
+
+def test_each_part_goes_to_any_depth():
+    study = preset("demo")
+    keys = {spec.key for spec in study.each_part()}
+    assert study.fit.key in keys and study.scores().key in keys

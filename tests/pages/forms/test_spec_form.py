@@ -1,6 +1,9 @@
 """Forms drawn from settings classes."""
 
+import numpy as np
 from streamlit.testing.v1 import AppTest
+
+from pages.forms import spec_form
 
 
 def the_form():
@@ -104,3 +107,7 @@ def test_what_is_wrong_is_said_and_nothing_is_made():
     assert "seeds" in at.error[0].value and "two" in at.error[0].value
     at.text_input(key="form-seeds").set_value("1, 2").run()
     assert at.session_state["made"].seeds == (1, 2) and not at.error
+
+
+def test_steps_follow_the_size_of_a_value():
+    assert np.isclose(spec_form._step(3e-4), 1e-5) and spec_form._step(None) == 0.01

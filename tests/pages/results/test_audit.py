@@ -23,13 +23,9 @@ def some(table) -> Findings:
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
-    )
+def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, asked):
     at = open_page("influence")
-    checked(button(at, "Audit this pool").click().run())
+    checked(button(at, "Audit the candidates").click().run())
     able = [settled(beside_parts(asked[0].table, fit), copied / "files") for fit in (stage.OTHER, stage.FIT)]
     assert asked[0] in able
     assert asked[0].names == ("train", "valid", "test")
@@ -49,7 +45,7 @@ def test_findings_are_shown_by_gravity_and_mended(open_page, copied):
     assert set(boxes) == {"Leave these rows out (3)", "Make one row of each group, with the median of its labels (4)"}
     for box in boxes.values():
         at = checked(at.checkbox(key=box.key).check().run())
-    at = checked(button(at, "Keep the mended table").click().run())
+    at = checked(button(at, "Save the corrected table").click().run())
     mended = Mend(stage.TABLE, recipe, ("same molecule: test", "stereo twins"))
     assert len(store.get(mended)) == len(table) - 3 - 2
     assert any("mended" in option for box in open_page("train").selectbox for option in box.options)

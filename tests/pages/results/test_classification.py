@@ -13,8 +13,7 @@ from core.models.backbones import Untrained
 from core.models.baselines import RandomForest
 from core.stats.formatting import bounds, within
 from tests.pages import stage
-from tests.pages.conftest import checked, words
-from tests.pages.test_baselines import read_by_a_person
+from tests.pages.conftest import checked, text_and_tables, words
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +54,13 @@ def test_a_fit_says_how_classes_are_told_apart(open_page, classes, made):
     fit = made[0].get(classes["baseline"])
     at = open_page("train", run=classes["baseline"].key)
     text = words(at)
-    assert "Classes told apart" in [tab.label for tab in at.tabs] and "RMSE" not in text
+    assert "Classification" in [tab.label for tab in at.tabs] and "RMSE" not in text
     assert f"95 %: {bounds(fit.interval('soluble', 'auroc'))}; validation" in text
     labels, predictions, _ = fit.matrices("test")
     found = (predictions[labels == 1] > 0.5).mean()
-    assert f"With one half as the limit, {100 * found:.0f} % (" in text
-    assert f"of the {int((labels == 1).sum())} molecules measured as 1 are found" in text
-    assert "ringed epoch" in words(open_page("train", run=classes["fit"].key))
+    assert f"At a threshold of 0.5, {100 * found:.0f} % (" in text
+    assert f"of the {int((labels == 1).sum())} positives are detected" in text
+    assert "marked epoch" in words(open_page("train", run=classes["fit"].key))
 
 
 def test_fits_of_classes_stand_beside_each_other(open_page, classes, made):
@@ -82,22 +81,22 @@ def test_fits_of_classes_stand_beside_each_other(open_page, classes, made):
 def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, classes, made):
     at = open_page("influence", run=classes["scores"].key)
     text = words(at)
-    assert "nat (cross-entropy)" in text and "Beyond the dotted line from its label the model errs" in text
-    label = next(metric for metric in at.metric if metric.label == "Label")
+    assert "nat (cross-entropy)" in text and "Points beyond the dotted line are on the wrong side" in text
+    label = next(metric for metric in at.metric if metric.label == "Measured value")
     assert label.value in ("0", "1") and "<b>1</b>" in text and "<b>1.00</b>" not in text
 
 
 def test_predictions_of_classes_are_ranges_of_a_probability(open_page, classes, made):
     text = words(open_page("predict", run=classes["predict"].key))
     record = made[0].get(classes["predict"]).record
-    assert "AUROC here" in text and "Width of a range (typical)" in text
+    assert "AUROC on this table" in text and "Width of a probability range (median)" in text
     assert f"95 %: {bounds(record['intervals']['soluble']['auroc'])}; " in text
 
 
 def test_a_study_of_classes_says_what_it_compares_by(open_page, classes, made):
     at = open_page("methods", run=classes["study"].key)
     text = words(at)
-    assert "“network” has a mean test error of root Brier score " in text and "RMSE" not in read_by_a_person(at)
+    assert "“network” has a mean test error of root Brier score " in text and "RMSE" not in text_and_tables(at)
     for metric in ("auroc", "log_loss"):
         next(one for one in at.get("button_group") if one.label == "Metric").set_value(metric)
         checked(at.run())

@@ -14,7 +14,7 @@ def button(at, label: str):
 
 
 def submitted(at, cache) -> Study:
-    checked(button(at, "Run the study").click().run())
+    checked(button(at, "Run the comparison").click().run())
     (job,) = Line(cache).jobs()
     return read_json(job.spec)
 
@@ -28,12 +28,12 @@ def test_the_default_is_the_comparison_that_is_asked_for_most(open_page, cache):
 
 def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, cache):
     at = open_page("methods")
-    at.multiselect(key="methods-The four and the head alone").set_value(["full", "vera"])
+    at.multiselect(key="methods-Common methods and the head alone").set_value(["full", "vera"])
     at.multiselect(key="methods-learners").set_value([])
     at.toggle(key="methods-tuned").set_value(False)
     at.toggle(key="methods-adapted").set_value(True)
     at.text_input(key="methods-seeds").set_value("4, 5").run()
-    assert "8 trainings." in words(checked(at))
+    assert "8 training runs." in words(checked(at))
     spec = submitted(at, cache)
     assert [arm.method.kind for arm in spec.arms] == ["full", "vera"] * 2 and spec.seeds == (4, 5)
     adapted = [isinstance(arm.backbone, Adapt) for arm in spec.arms]
@@ -42,9 +42,9 @@ def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, ca
 
 def test_one_method_alone_is_no_study(open_page):
     at = open_page("methods")
-    at.multiselect(key="methods-The four and the head alone").set_value(["full"])
+    at.multiselect(key="methods-Common methods and the head alone").set_value(["full"])
     at.multiselect(key="methods-learners").set_value([]).run()
-    assert "at least two recipes" in checked(at).error[0].value and button(at, "Run the study").disabled
+    assert "at least two recipes" in checked(at).error[0].value and button(at, "Run the comparison").disabled
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
@@ -53,10 +53,10 @@ def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
     text = words(at)
     assert "has the lowest mean test error of the networks" in text
     assert "“OFT” with seed 0 failed: oft turns blocks of 24 numbers" in text.replace("\\", "")
-    table = next(frame.value for frame in at.dataframe if "of the backbone" in frame.value)
+    table = next(frame.value for frame in at.dataframe if "in the backbone" in frame.value)
     assert list(table["method"]) == ["full", "LoRA", "(IA)³", "head", "support vectors"]
-    assert list(table["of the backbone"]) == ["4 M (100 %)", "98 k (2.5 %)", "7.7 k (0.19 %)", "0 (0 %)", "–"]
-    assert list(table["to keep"])[:2] == ["21.6 MB", "6.0 MB"]
+    assert list(table["in the backbone"]) == ["4 M (100 %)", "98 k (2.5 %)", "7.7 k (0.19 %)", "0 (0 %)", "–"]
+    assert list(table["storage"])[:2] == ["21.6 MB", "6.0 MB"]
     assert len(at.get("plotly_chart")) == 4
 
 
@@ -81,4 +81,4 @@ def test_trials_of_a_tuning_are_called_so():
     assert arms_of([tuned, study]) == {"a" * 16: TRIAL, "b" * 16: "LoRA"}
     entry = SimpleNamespace(summary={"learning_rate": 0.003, "seed": 0})
     run = Run("a" * 16, "finetune", "LoRA fine-tuning of molsway-mini", 0.0, entry, None, TRIAL)
-    assert run.name == "Trial at a learning rate of 0.003: LoRA fine-tuning of molsway-mini"
+    assert run.name == "Learning-rate trial, 0.003: LoRA fine-tuning of molsway-mini"

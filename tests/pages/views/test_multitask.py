@@ -8,30 +8,15 @@ import pytest
 import streamlit as st
 
 from core.engine.job_queue import Line
-from core.engine.make import make
-from core.engine.report import Report
 from core.engine.spec import Spec, read_json
 from core.engine.store import Store
 from core.experiments import (
     Ablation,
-    Baseline,
-    Computed,
-    FineTune,
-    Load,
-    Member,
     MixtureStudy,
     Multitask,
-    Predict,
-    Represent,
-    Transfer,
     TrunkHead,
-    mixture,
-    parts,
-    settled,
 )
 from core.models.backbones import Gnn
-from core.models.baselines import RandomForest
-from core.models.methods import Full, Head
 from core.results.predictions import Predicted
 from pages.results.predictions import side_by_side
 from tests.pages.conftest import checked, words
@@ -44,7 +29,7 @@ def button(at, label: str):
 
 
 def asked(at, cache: Path) -> Spec:
-    checked(button(at, "Run it").click().run())
+    checked(button(at, "Run").click().run())
     return read_json(Line(cache).jobs()[0].spec)
 
 
@@ -64,7 +49,7 @@ def test_a_study_asks_for_layers_controls_and_seeds(open_page, cache):
     at.multiselect(key="study-layers").set_value(["gcn", "gine"])
     at.multiselect(key="study-controls").set_value(["steps"])
     at.text_input(key="study-seeds").set_value("1, 2").run()
-    assert "16 trainings." in words(checked(at))
+    assert "16 training runs." in words(checked(at))
     spec = asked(at, cache)
     assert isinstance(spec, MixtureStudy) and spec.seeds == (1, 2) and spec.controls == ("steps",)
     assert [one.layer for one in spec.backbones] == ["gcn", "gine"]
@@ -72,7 +57,7 @@ def test_a_study_asks_for_layers_controls_and_seeds(open_page, cache):
 
 def test_without_a_trunk_there_is_nothing_to_transfer(open_page):
     at = question(open_page("multitask"), "transfer")
-    assert "no trunk chosen yet" in words(at) and button(at, "Run it").disabled
+    assert "No shared backbone is chosen" in words(at) and button(at, "Run").disabled
 
 
 def test_variety_keeps_the_trunks_clear_of_the_small_table(open_page, cache):
@@ -89,52 +74,24 @@ def test_one_table_alone_is_no_mixture_to_study(open_page):
     assert "at least two members" in checked(at).error[0].value
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[Path, dict[str, Spec]]:
-    """A store with an answer to each question, made in earnest by the smallest of networks."""
-    store = Store(tmp_path_factory.mktemp("answers"))
-    tables = {"solubility": Load("bundled:solubility", limit=120), "hydration": Load("bundled:hydration", limit=120)}
-    members = mixture([Member(*parts(table, seed=0), name=name) for name, table in tables.items()])
-    multi = Multitask(members, backbone=NETWORK, epochs=1, batch_size=32)
-    fit = FineTune(*parts(tables["hydration"], seed=0), backbone=NETWORK, features="none", steps=2, evaluations=1)
-    recipes = {
-        "trunk": multi,
-        "study": MixtureStudy(multi, seeds=(0, 1)),
-        "transfer": Transfer(
-            fit, (NETWORK, multi), ("random", "trunk"), methods=(Full(), Head()), sizes=(30,), seeds=(0, 1)
-        ),
-        "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
-        "predictions": Predict(
-            Baseline(*parts(Computed(tables["hydration"]), seed=0), RandomForest(features="fingerprints", trees=5)),
-            Load("bundled:solubility", limit=9),
-        ),
-        "head": TrunkHead(multi, members[1]),
-        "represent": Represent((multi, NETWORK), names=("trunk", "random"), table=tables["hydration"]),
-    }
-    recipes = {name: settled(one, store.files) for name, one in recipes.items()}
-    for one in recipes.values():
-        make(one, store, Report())
-    return store.root, recipes
-
-
 @pytest.fixture
-def cache(request, tmp_path, made, monkeypatch):
-    root = made[0] if getattr(request, "param", "") == "made" else tmp_path / "cache"
+def cache(request, tmp_path, answers, monkeypatch):
+    root = answers[0] if getattr(request, "param", "") == "made" else tmp_path / "cache"
     monkeypatch.setenv("MOLSWAY_CACHE", str(root))
     monkeypatch.setattr("core.engine.worker.Worker.start", lambda self: self)
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(Path(__file__).parents[3])
     st.cache_resource.clear()
     yield root
     st.cache_resource.clear()
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
-def test_every_answer_is_shown_with_its_noise(open_page, made):
-    recipes = made[1]
+def test_every_answer_is_shown_with_its_noise(open_page, answers):
+    recipes = answers[1]
     text = words(open_page("multitask", run=recipes["trunk"].key))
     assert "Tables 2" in text and f"python -m core embed {recipes['trunk'].key}" in text
     at = open_page("multitask", run=recipes["study"].key)
-    assert "learning together" in words(at) and "As many steps" in words(at)
+    assert "learning together" in words(at) and "“as many steps”" in words(at)
     table = next(one.value for one in at.dataframe if "arm" in one.value and "table" in one.value)
     arms = {"all together", "alone, as many steps", "alone, as many molecules"}
     averaged = table["arm"].str.endswith("the mean of what the seeds predict")
@@ -143,13 +100,13 @@ def test_every_answer_is_shown_with_its_noise(open_page, made):
     tasks = next(one.value for one in at.dataframe if "task" in one.value and "arm" in one.value)
     assert set(tasks["arm"]) == arms and all("±" in value for value in tasks["R²"])
     at = open_page("multitask", run=recipes["transfer"].key)
-    assert "“trunk, full” against “random, full”" in words(at) and "“trunk” has learned from the same table" in words(
+    assert "“shared, full” against “random, full”" in words(at) and "“shared” has learned from the same table" in words(
         at
     )
     sizes, apart = (one.value for one in at.dataframe)
     assert {"30", "all"} == set(apart["molecules"]) and all("±" in value for value in sizes["30"])
     drawn = [chart.proto.spec for chart in at.get("plotly_chart")]
-    assert "trunk, full" in drawn[0] and "support vectors" in drawn[0] and "head" not in drawn[0], "a method at a time"
+    assert "shared, full" in drawn[0] and "support vectors" in drawn[0] and "head" not in drawn[0], "a method at a time"
     at = open_page("multitask", run=recipes["ablation"].key)
     assert "wice as many molecules" in words(at)
     assert len(at.get("plotly_chart")) == 2
@@ -158,20 +115,20 @@ def test_every_answer_is_shown_with_its_noise(open_page, made):
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
-def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, made):
+def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, answers):
     at = question(open_page("multitask"), "represent")
     at.text_input(key="hold-properties").set_value("TPSA").run()
-    assert "trunk: " in at.multiselect(key="hold-trunks").value[0]
-    assert not button(checked(at), "Run it").disabled
+    assert "multitask: " in at.multiselect(key="hold-trunks").value[0]
+    assert not button(checked(at), "Run").disabled
     at = question(open_page("multitask"), "transfer")
-    assert not button(checked(at), "Run it").disabled and "trainings." in words(at)
+    assert not button(checked(at), "Run").disabled and "training runs." in words(at)
     at.selectbox(key="transfer-features").set_value("descriptors").run()
     assert any('"features":"descriptors"' in one.value.replace(" ", "") for one in checked(at).code)
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
-def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, made):
-    trunk = made[1]["trunk"]
+def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, answers):
+    trunk = answers[1]["trunk"]
     assert any(one.label == "Predict with it" for one in checked(open_page("multitask", run=trunk.key)).button)
     at = checked(open_page("predict", fit=trunk.key))
     assert at.selectbox(key="predict-fit").value == trunk.key
@@ -184,31 +141,31 @@ def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, made):
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
-def test_predictions_of_several_tasks_are_shown_side_by_side(open_page, cache, made):
-    at = checked(open_page("predict", run=made[1]["predictions"].key))
-    assert "All 3 tasks" in [one.label for one in at.expander]
+def test_predictions_of_several_tasks_are_shown_side_by_side(open_page, cache, answers):
+    at = checked(open_page("predict", run=answers[1]["predictions"].key))
+    assert "All 3 properties" in [one.label for one in at.expander]
     (shown,) = (one.value for one in at.dataframe if "TPSA" in one.value)
-    told = Store(made[0]).get(made[1]["predictions"]).table
+    told = Store(answers[0]).get(answers[1]["predictions"]).table
     assert list(shown) == ["structure", "name", "MolLogP", "TPSA", "MolMR", "similarity", "part", "smiles"]
     assert shown["TPSA"].tolist() == told["prediction: TPSA"].tolist() and len(shown) == 9
-    checked(at.selectbox(key=f"task-{made[1]['predictions'].key}").set_value("TPSA").run())
+    checked(at.selectbox(key=f"task-{answers[1]['predictions'].key}").set_value("TPSA").run())
     assert at.metric[0].value == "9"
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
-def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, made):
-    head = made[1]["head"]
+def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, answers):
+    head = answers[1]["head"]
     at = checked(open_page("train", run=head.key))
     assert at.metric[0].label.startswith("RMSE")
     costs = next(one.value for one in at.dataframe if "what" in one.value)
     told = dict(zip(costs["what"], costs["value"], strict=True))
-    assert told["Method"] == "head of a trunk" and told["Of the backbone"].endswith(" weights")
+    assert told["Method"] == "head of a trunk" and told["Trainable in the backbone"].endswith(" weights")
     labels = [one.label for one in at.button]
-    assert "Predict with it" in labels and "Score a pool with it" not in labels
+    assert "Predict with it" in labels and "Score candidates with it" not in labels
     at = checked(open_page("predict", fit=head.key))
     trunk = head.trunk.key
     assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{trunk}").value) == (trunk, "hydration")
-    assert "Baselines, ensembles and heads of trunks" in checked(open_page("influence", fit=head.key)).warning[0].value
+    assert "Influence needs a single trained network" in checked(open_page("influence", fit=head.key)).warning[0].value
 
 
 def test_a_task_that_is_called_like_a_column_has_its_whole_name():

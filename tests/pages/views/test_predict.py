@@ -23,7 +23,7 @@ def asked(root: Path) -> Predict:
 
 def test_without_a_model_there_is_a_way_to_one(open_page, cache):
     at = open_page("predict")
-    assert "There is no model yet" in at.info[0].value
+    assert "There is no trained model yet" in at.info[0].value
     assert next(one for one in at.button if one.label == "Predict").disabled
 
 
@@ -57,9 +57,9 @@ def test_a_table_is_asked_for_with_what_measures_the_task(open_page, copied):
 def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, cache):
     at = open_page("predict", run=stage.PREDICT.key)
     text = words(at)
-    assert "Molecules 60" in text and "90 % interval (typical)" in text and "RMSE here" in text
-    assert "labels these intervals hold" in text and "90 % were asked for" in text
-    assert "Of the 60 labels of this table they hold" in text and "90 % interval: **" in text
+    assert "Molecules 60" in text and "90 % interval (median)" in text and "RMSE on this table" in text
+    assert "the intervals contain **" in text and "90 % is the nominal coverage" in text
+    assert "On this table (60 measured values) they contain" in text and "90 % interval: **" in text
     assert [one.label for one in at.get("download_button")][:3] == [
         "Predictions (CSV)",
         "Summary (JSON)",
@@ -72,7 +72,7 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
     table = Store(cache).get(stage.PREDICT).table
     assert picked == int(table["prediction"].argmax())
     for order in ("Lowest", "Widest interval", "Least similar"):
-        next(one for one in at.get("button_group") if one.label == "Drawn").set_value(order)
+        next(one for one in at.get("button_group") if one.label == "Order").set_value(order)
         checked(at.run())
 
 
@@ -84,9 +84,9 @@ def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, cop
     make(spec, store, Report())
     at = open_page("predict", run=spec.key)
     text = words(at)
-    assert "1 row is no molecule and left out" in text and "Row 2, \\*nonsense\\*" in text
+    assert "1 row has no valid molecule and left out" in text and "Row 2, \\*nonsense\\*" in text
     assert "**ethanol**" in text and "<b>ethanol</b>" in text
-    assert "RMSE, test part" in text
+    assert "RMSE, test set" in text
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

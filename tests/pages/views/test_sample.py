@@ -16,19 +16,19 @@ from tests.pages.conftest import button, checked, words
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_choice_is_made_at_once_and_shown(open_page, copied):
     at = open_page("sample")
-    assert "Nothing chosen yet" in words(at)
-    at = checked(button(at, "Choose").click().run())
+    assert "No selection yet" in words(at)
+    at = checked(button(at, "Select").click().run())
     assert any("uniform wants 100 molecules of a pool of 60" in error.value for error in at.error)
     checked(next(box for box in at.number_input if box.label == "Count").set_value(8).run())
-    at = checked(button(at, "Choose").click().run())
+    at = checked(button(at, "Select").click().run())
     kept = next(entry for entry in Store(copied).entries() if entry.kind == "select")
     assert kept.spec.sampler == Uniform() or kept.spec.sampler.kind == "uniform"
     text = words(at)
-    assert "Pool covered" in text and "New scaffolds" in text and "What was kept" in text
+    assert "Pool covered" in text and "New scaffolds" in text and "Selected compounds" in text
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, monkeypatch):
+def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, asked):
     store = Store(copied)
     pool, fit = stage.POOL, stage.SCORES.fit
     top, far = Select(pool, Top(count=8), stage.SCORES), Select(pool, MaxMin(count=8))
@@ -36,16 +36,12 @@ def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, monkeyp
         make(spec, store, SILENT)
     at = open_page("sample", run=top.key)
     text = words(at)
-    assert "Beside 1 other choices from this pool" in text and "8 of 60" in text
-    asked = []
-    monkeypatch.setattr(
-        "core.engine.job_queue.Line.submit", lambda self, spec: asked.append(spec) or type("Job", (), {"key": spec.key})
-    )
-    checked(button(at, "Draw the map").click().run())
+    assert "Compare with 1 other selections from this pool" in text and "8 of 60" in text
+    checked(button(at, "Compute the map").click().run())
     assert asked[0] == Landscape(pool, fit.train)
     make(asked[0], store, SILENT)
     at = open_page("sample", run=top.key)
-    assert "Two components hold" in words(at) and "60 of 60 (pool)" in words(at)
+    assert "The two components explain" in words(at) and "60 of 60 (pool)" in words(at)
     button(at, "Train with these").click().run()
     again = next(spec for spec in asked if isinstance(spec, FineTune))
     assert again == dataclasses.replace(fit, train=Join((fit.train, top)))
@@ -60,5 +56,5 @@ def test_choices_of_an_earlier_version_do_not_stand_beside(open_page, copied):
     kept = store.folder(far) / "spec.json"
     kept.write_text(kept.read_text().replace(f'"revision": {Select.revision}', '"revision": 0', 1))
     at = checked(open_page("sample", run=near.key))
-    assert not at.warning and "other choices" not in words(at) and "What was kept" in words(at)
+    assert not at.warning and "other selections" not in words(at) and "Selected compounds" in words(at)
     assert "revision 0" in " ".join(box.value for box in checked(open_page("sample", run=far.key)).warning)

@@ -14,34 +14,14 @@ from core.models.backbones import Pretrained, Untrained
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.stats.formatting import bounds, noise_of, number
 from tests.pages import stage
-from tests.pages.conftest import checked, words
-from tests.pages.test_actions import button
+from tests.pages.conftest import button, checked, find_box, text_and_tables, words
 
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """The recipes that were put in the line."""
-    found = []
-    monkeypatch.setattr(
-        "core.engine.job_queue.Line.submit", lambda self, spec: found.append(spec) or type("Job", (), {"key": spec.key})
-    )
-    return found
-
-
-def box(at, label: str):
-    return next(one for one in [*at.selectbox, *at.multiselect, *at.number_input, *at.toggle] if one.label == label)
-
-
-def read_by_a_person(at) -> str:
-    """Everything on the page, tables too."""
-    return words(at) + "\n".join(table.value.to_string() for table in at.dataframe)
-
-
 def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
     at = open_page("train")
-    at.get("button_group")[0].set_value("Baseline without a network").run()
+    at.get("button_group")[0].set_value("Baseline").run()
     at.selectbox(key="baseline-learner").set_value("random-forest").run()
     at.number_input(key="baseline-learner-random-forest-trees").set_value(7)
     at.number_input(key="baseline-seed").set_value(3).run()
@@ -56,15 +36,15 @@ def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
 @done
 def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache):
     at = open_page("train", run=stage.BASELINE.key)
-    text = read_by_a_person(at)
+    text = text_and_tables(at)
     made = Store(cache).get(stage.BASELINE)
     span = made.interval("logS", "rmse")
     assert number(made.metrics["test"]["logS"]["rmse"], noise_of(span)) in text and bounds(span) in text
     assert "random forest" in text and "2,048 fingerprint bits" in text
-    assert not re.search(r"\b(None|nan|null)\b", text) and "ringed epoch" not in text
-    assert [tab.label for tab in at.tabs] == ["Prediction against label", "Largest errors", "Cost"]
+    assert not re.search(r"\b(None|nan|null)\b", text) and "marked epoch" not in text
+    assert [tab.label for tab in at.tabs] == ["Predicted against measured", "Largest errors", "Cost"]
     labels = [one.label for one in at.button]
-    assert "Score a pool with it" not in labels and "Change and run again" in labels
+    assert "Score candidates with it" not in labels and "Change and run again" in labels
     assert "Learning curve" in [tab.label for tab in open_page("train", run=stage.FIT.key).tabs]
 
 
@@ -72,7 +52,7 @@ def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache
 def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
     at = open_page("train", run=stage.BASELINE.key)
     checked(button(at, "Change and run again").click().run())
-    box(at, "Trees").set_value(9)
+    find_box(at, "Trees").set_value(9)
     checked(button(at, "Start").click().run())
     assert asked == [dataclasses.replace(stage.BASELINE, learner=dataclasses.replace(stage.BASELINE.learner, trees=9))]
     at = open_page("train", run=stage.OTHER.key)
@@ -85,8 +65,8 @@ def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
 def test_a_baseline_stands_beside_a_network(open_page, cache):
     at = open_page("compare", fits=f"{stage.FIT.key},{stage.BASELINE.key}")
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value
-    assert differ.loc["recipe"].tolist() == ["finetune", "baseline"]
-    assert metrics["trainable"].tolist() == ["5,400,000", "–"] and "None" not in read_by_a_person(at)
+    assert differ.loc["kind"].tolist() == ["finetune", "baseline"]
+    assert metrics["trainable"].tolist() == ["5,400,000", "–"] and "None" not in text_and_tables(at)
     assert "epoch" in at.get("plotly_chart")[0].proto.spec
 
 
@@ -105,10 +85,12 @@ def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monke
 def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
     at = open_page("influence", fit=stage.BASELINE.key)
     assert at.warning[0].value == (
-        "Baselines, ensembles and heads of trunks have no gradient to take influence of; choose or train a single network."
+        "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
     )
-    assert len(box(at, "Fit").options) == 2 and not any("baseline" in label for label in box(at, "Fit").options)
-    assert "no gradient" not in words(open_page("influence", fit=stage.FIT.key))
+    assert len(find_box(at, "Trained model").options) == 2 and not any(
+        "baseline" in label for label in find_box(at, "Trained model").options
+    )
+    assert "Influence needs" not in words(open_page("influence", fit=stage.FIT.key))
 
 
 @done
@@ -118,24 +100,22 @@ def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_
         Store(tmp_path / "copy").delete(spec.key)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("influence")
-    assert "Baselines, ensembles and heads of trunks have no gradient" in words(
-        at
-    ) and "There is no fine-tuned model yet" in words(at)
-    assert "There is no fine-tuned model to repeat yet" in words(open_page("compare"))
+    assert "Influence needs a single trained network" in words(at) and "There is no fine-tuned model yet" in words(at)
+    assert "There is no fine-tuned model yet" in words(open_page("compare"))
 
 
 @done
 def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
     at = open_page("compare")
-    chosen = box(at, "Baselines")
+    chosen = find_box(at, "Baselines")
     assert chosen.options == ["Support vectors", "Gradient boosting", "Random forest"]
     assert chosen.value == ["support-vectors"]
-    checked(button(at, "Run the study").click().run())
-    box(at, "Baselines").set_value(["support-vectors", "gradient-boosting"]).run()
-    checked(button(at, "Run the study").click().run())
-    box(at, "Baselines").set_value([]).run()
+    checked(button(at, "Run the comparison").click().run())
+    find_box(at, "Baselines").set_value(["support-vectors", "gradient-boosting"]).run()
+    checked(button(at, "Run the comparison").click().run())
+    find_box(at, "Baselines").set_value([]).run()
     assert "Baselines take seconds" not in words(at)
-    checked(button(at, "Run the study").click().run())
+    checked(button(at, "Run the comparison").click().run())
     assert all(isinstance(spec, SelectionStudy) for spec in asked)
     assert [spec.baselines for spec in asked] == [(SupportVectors(),), (SupportVectors(), GradientBoosting()), ()]
 
@@ -149,8 +129,8 @@ def test_the_control_is_offered_where_there_is_something_to_control(open_page, c
     store.put(read, store.get(stage.FIT), 18.4)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("compare", fit=read.key)
-    assert box(at, "Control").value is True and "21 trainings" in words(at)
-    checked(button(at, "Run the study").click().run())
+    assert find_box(at, "Control").value is True and "21 training runs" in words(at)
+    checked(button(at, "Run the comparison").click().run())
     (spec,) = asked
     assert spec.control and spec.refit("random weights", 1).backbone == Untrained("molformer-xl", seed=1)
 
@@ -158,9 +138,9 @@ def test_the_control_is_offered_where_there_is_something_to_control(open_page, c
 @done
 def test_a_study_tells_its_baselines_from_its_rules(open_page, cache):
     at = open_page("compare")
-    text = read_by_a_person(at)
+    text = text_and_tables(at)
     assert "The network loses to a baseline: “support vectors” is better than “none” (" in text
     assert "Squares are baselines" in text and "Triangles" not in text
-    assert "nothing; no network: 180 descriptors" in text and "None" not in text
+    assert "nothing; a baseline: 180 descriptors" in text and "None" not in text
     assert "“top” has" in text or "“greedy” has" in text
     assert "square" in at.get("plotly_chart")[0].proto.spec

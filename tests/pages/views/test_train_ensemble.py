@@ -13,8 +13,7 @@ from core.engine.store import Store
 from core.experiments import Ensemble
 from core.stats.formatting import bounds, number, within
 from tests.pages import stage
-from tests.pages.conftest import checked, words
-from tests.pages.test_baselines import box, read_by_a_person
+from tests.pages.conftest import checked, find_box, text_and_tables, words
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))
@@ -32,7 +31,7 @@ def paired(cache, tmp_path, monkeypatch):
 
 def test_a_fit_is_averaged_over_seeds(open_page, cache):
     at = open_page("train", run=stage.FIT.key)
-    box(at, "Members").set_value(4).run()
+    find_box(at, "Members").set_value(4).run()
     assert "Seeds 0 to 3" in words(at)
     checked(at.button(key=f"repeat-{stage.FIT.key}").click().run())
     (job,) = Line(cache).jobs()
@@ -41,24 +40,24 @@ def test_a_fit_is_averaged_over_seeds(open_page, cache):
 
 def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired):
     at = open_page("train", run=PAIR.key)
-    text = read_by_a_person(at)
+    text = text_and_tables(at)
     members = [stage.BASELINE, dataclasses.replace(stage.BASELINE, seed=1)]
     for fit in [paired.get(PAIR), *map(paired.get, members)]:
         assert number(fit.metrics["test"]["logS"]["rmse"]) in text
     span = paired.get(PAIR).interval("logS", "rmse")
-    assert f"95 %: {bounds(span)}; validation" in text and "of the test molecules alone" in text
+    assert f"95 %: {bounds(span)}; validation" in text and "bootstrap over the test molecules" in text
     table = next(one.value for one in at.dataframe if "their mean" in one.value.index)
     assert table.index.tolist() == ["seed 0", "seed 1", "their mean"]
     assert table.columns.tolist() == ["RMSE, valid", "MAE, valid", "RMSE, test", "MAE, test"]
     apart = paired.get(PAIR).record["apart"]["logS"]
     assert number(apart["spread"]) in text and number(apart["spearman"]) in text
-    assert "Average over seeds" not in text and not any("Score a pool" in one.label for one in at.button)
+    assert "Average over seeds" not in text and not any("Score candidates" in one.label for one in at.button)
 
 
 def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
     at = open_page("influence", fit=PAIR.key)
-    assert "Baselines, ensembles and heads of trunks have no gradient" in at.warning[0].value
-    assert not any("mean of" in label.lower() for label in box(at, "Fit").options)
+    assert "Influence needs a single trained network" in at.warning[0].value
+    assert not any("mean of" in label.lower() for label in find_box(at, "Trained model").options)
 
 
 def test_it_stands_beside_others(open_page, cache, paired):

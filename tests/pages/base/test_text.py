@@ -1,15 +1,63 @@
-"""Words and names on pages: minus signs, capitals, units, what tells one run from another."""
+"""Numbers, times, units and names as the pages write them."""
 
-from types import SimpleNamespace
-
-import pandas as pd
 import pytest
 
-from core.experiments import FineTune, Join, Load
+from core.stats.formatting import number
 from pages.base import text
-from pages.forms import spec_form
-from pages.results import side_by_side
-from pages.widgets import molecules, run_picker
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "shown"),
+    [
+        (0.82345, None, "0.823"),
+        (0.82345, 0.031, "0.823"),
+        (0.82345, 0.31, "0.82"),
+        (-1234.5, None, "−1,234"),
+        (0.0, None, "0.0"),
+        (None, None, "–"),
+        (float("nan"), 0.1, "–"),
+        (3e-7, None, "3.00e−07"),
+        (5.0, 0.0, "5.00"),
+    ],
+)
+def test_numbers_have_the_places_they_deserve(value, noise, shown):
+    assert number(value, noise) == shown
+
+
+def test_durations_sizes_and_times():
+    assert [text.duration(s) for s in (None, 0, 3.2, 59, 125, 4800)] == [
+        "–",
+        "0 s",
+        "3.2 s",
+        "59 s",
+        "2 min 05 s",
+        "1 h 20 min",
+    ]
+    assert [text.size(b) for b in (12, 15_900, 812_000_000)] == ["12 B", "15.9 kB", "812.0 MB"]
+    assert [text.ago(0, now) for now in (3, 61, 7300, 86400 * 3)] == [
+        "just now",
+        "1 minute ago",
+        "2 hours ago",
+        "3 days ago",
+    ]
+
+
+def test_markdown_shows_smiles_as_they_are():
+    assert text.plain("C[C@@H](N)C*") == r"C\[C@@H\]\(N\)C\*"
+    assert text.plain("a\n# b") == r"a \# b"
+
+
+def test_a_loss_is_called_by_what_it_is_of():
+    assert text.loss_of(["binary", "binary"]) == "cross-entropy (nats)"
+    assert text.loss_of(["regression"]) == "squared error (scaled labels)"
+    assert text.loss_of(["binary", "regression"]) == "loss"
+
+
+@pytest.mark.parametrize(
+    "summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}]
+)
+def test_an_odd_summary_has_no_key_figure_and_raises_nothing(summary):
+    assert text.key_metric("finetune", summary) == ""
 
 
 @pytest.mark.parametrize(
@@ -31,29 +79,6 @@ def test_a_headline_keeps_its_capitals():
 def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
     assert text.device_name(None) == text.device_name("x86_64") == "CPU"
     assert text.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
-
-
-def test_units_are_said_for_the_numbers_that_are_there():
-    table = pd.DataFrame({"label": [1.0], "delta_loss": [0.1]})
-    assert molecules.units(table, "mg/L", "(mg/L)²") == "ΔL in (mg/L)²; label in mg/L"
-    assert molecules.units(table, "", "") == ""
-
-
-def test_a_fit_made_for_an_arm_says_so_first():
-    arms = [{"name": "none", "fits": ["base", "other"]}, {"name": "top", "fits": ["third"]}]
-    entries = [SimpleNamespace(summary={"arms": arms, "base_fit": "base"}), SimpleNamespace(summary={"seed": 1})]
-    assert run_picker.arms_of(entries) == {"other": "none", "third": "top"}
-    run = run_picker.Run("third", "finetune", "full fine-tuning", 0.0, SimpleNamespace(summary={"seed": 1}), arm="top")
-    assert run.name == "Arm “top”, seed 1: full fine-tuning"
-    assert run_picker.Run("base", "finetune", "full fine-tuning", 0.0).name == "Full fine-tuning"
-
-
-def test_parts_of_different_kinds_differ_in_one_line():
-    one, other = Load("bundled:solubility"), Load("bundled:solubility", limit=9)
-    fits = {"a": FineTune(one, other, other), "b": FineTune(Join((one, other)), other, other)}
-    table = side_by_side.settings_that_differ({name: spec_form.settings_of(fit) for name, fit in fits.items()})
-    assert table.loc["train"].tolist() == ["load", "join"]
-    assert not [name for name in table.index if name.startswith("train.")]
 
 
 def test_a_list_tells_how_sure_a_fit_is():

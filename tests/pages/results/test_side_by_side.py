@@ -1,0 +1,64 @@
+"""Models side by side."""
+
+import dataclasses
+
+import pytest
+
+from core.engine.store import Store
+from core.experiments import (
+    Adapt,
+    FineTune,
+    Join,
+    Load,
+)
+from pages.base import text
+from pages.forms import spec_form
+from pages.results import side_by_side
+from tests.pages import stage
+from tests.pages.conftest import words
+
+
+def test_only_settings_that_differ_are_listed():
+    table = side_by_side.settings_that_differ(
+        {"a": spec_form.settings_of(stage.FIT), "b": spec_form.settings_of(stage.OTHER)}
+    )
+    assert set(table.index) == {"method", "learning rate"}
+    assert table.loc["method"].tolist() == ["full", "head"]
+    assert table.loc["learning rate"].tolist() == ["automatic", "0.001"]
+
+
+def test_settings_of_a_part_that_only_one_run_has_are_left_out():
+    adapted = dataclasses.replace(stage.FIT, backbone=Adapt(stage.TABLE))
+    settings = [{"kind": spec.kind} | spec_form.settings_of(spec) for spec in (stage.BASELINE, adapted)]
+    table = side_by_side.settings_that_differ(dict(zip("ab", settings, strict=True)))
+    assert table.loc["kind"].tolist() == ["baseline", "finetune"] and table.loc["backbone"].tolist() == ["–", "adapt"]
+    assert "learner" in table.index and not any(name.startswith("backbone.") for name in table.index)
+
+
+def test_parts_of_different_kinds_differ_in_one_line():
+    one, other = Load("bundled:solubility"), Load("bundled:solubility", limit=9)
+    fits = {"a": FineTune(one, other, other), "b": FineTune(Join((one, other)), other, other)}
+    table = side_by_side.settings_that_differ({name: spec_form.settings_of(fit) for name, fit in fits.items()})
+    assert table.loc["train"].tolist() == ["load", "join"]
+    assert not [name for name in table.index if name.startswith("train.")]
+
+
+def words_to(text: str) -> list[str]:
+    return text.replace("−", "-").split("(")[1].rstrip(")").split(" to ")
+
+
+def test_differences_are_against_the_first(full):
+    store = Store(full)
+    fits = {"a": store.get(stage.FIT), "b": store.get(stage.OTHER)}
+    reference, other = side_by_side.differences(fits, "logS", "regression")
+    assert reference == "reference"
+    a, b = (fit.metrics["test"]["logS"]["rmse"] for fit in fits.values())
+    assert other.split(" ")[0] == text.signed(b - a, abs(float(words_to(other)[1]) - float(words_to(other)[0])) / 4)
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_fits_stand_side_by_side(open_page, cache):
+    at = open_page("compare", fits=f"{stage.FIT.key},{stage.OTHER.key}")
+    assert "Settings that differ" in words(at)
+    differ, metrics = at.dataframe[0].value, at.dataframe[1].value
+    assert "learning rate" in differ.index and "reference" in metrics.iloc[0].tolist()

@@ -1,0 +1,57 @@
+"""The page Data: files, columns, sheets, saved tables."""
+
+import io
+
+import openpyxl
+
+from core.engine.store import Store
+from tests.pages.conftest import button, checked, words
+
+
+def test_a_table_is_kept_and_used(open_page, cache):
+    at = open_page("data")
+    assert "1,274" in words(at)
+    button(at, "Use this table").click().run()
+    entries = Store(cache).entries()
+    assert [entry.kind for entry in entries] == ["load"]
+    assert entries[0].key == at.session_state["table"]
+
+
+def test_a_file_is_mapped_and_read(open_page, cache):
+    at = open_page("data")
+    at.get("button_group")[0].set_value("My file").run()
+    at.file_uploader(key="file").upload(
+        "mine.csv", b"name;smiles;logD\na;CCO;1,5\nb;c1ccccc1;2,5\nc;not a molecule;3\n", "text/csv"
+    )
+    checked(at.run())
+    assert next(box for box in at.selectbox if box.label == "SMILES column").value == "smiles"
+    text = words(at)
+    assert "Molecules 2" in text and "Rows left out 1" in text
+
+
+def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
+    book, held = openpyxl.Workbook(), io.BytesIO()
+    for title, rows in {
+        "About": [["made by hand"]],
+        "First": [["smiles", "y"], ["CCO", 1.5], ["CCC", 2.5], ["CCN", 3]],
+        "Second": [["structure", "z"], ["CCCl", 1], ["CCF", 2]],
+    }.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(held)
+    at = open_page("data")
+    at.get("button_group")[0].set_value("My file").run()
+    at.file_uploader(key="file").upload("mine.xlsx", held.getvalue(), "application/vnd.ms-excel")
+    checked(at.run())
+    sheets = next(box for box in at.selectbox if box.label == "Sheet")
+    assert sheets.options == ["About", "First", "Second"] and sheets.value == "First"
+    assert "Molecules 3" in words(at)
+    assert "has a header and no rows" in sheets.set_value("About").run().error[0].value
+    sheets = next(box for box in at.selectbox if box.label == "Sheet")
+    checked(sheets.set_value("Second").run())
+    assert next(box for box in at.selectbox if box.label == "SMILES column").value == "structure"
+    assert "Molecules 2" in words(at)
+    checked(button(at, "Use this table").click().run())
+    (entry,) = Store(cache).entries()
+    assert entry.spec.source == "file:mine.xlsx#Second"

@@ -1,0 +1,50 @@
+"""The page Train."""
+
+import dataclasses
+
+import pytest
+
+from core.engine.job_queue import Line
+from core.engine.spec import read_json
+from core.experiments import FineTune
+from tests.pages import stage
+from tests.pages.conftest import button, checked, words
+
+
+def test_a_fine_tuning_is_submitted_as_the_form_says(open_page, cache):
+    at = open_page("train")
+    at.number_input(key="finetune-epochs").set_value(7)
+    at.number_input(key="finetune-seed").set_value(11).run()
+    checked(button(at, "Start").click().run())
+    (job,) = Line(cache).jobs()
+    spec = read_json(job.spec)
+    assert isinstance(spec, FineTune) and (spec.epochs, spec.seed) == (7, 11)
+    assert (spec.train.part, spec.valid.part, spec.test.part) == ("train", "valid", "test")
+    assert at.query_params["run"] in (job.key, [job.key])
+    assert "waiting" in words(at)
+
+
+def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
+    at = open_page("train")
+    key = next(box.key for box in at.number_input if box.label == "Test set")
+    at.number_input(key=key).set_value(0.99).run()
+    checked(at)
+    assert "the shares add up" in at.error[0].value
+    assert button(at, "Start").disabled and not Line(cache).jobs()
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_run_is_changed_and_asked_for_again(open_page, cache, asked):
+    at = open_page("train", run=stage.OTHER.key)
+    checked(button(at, "Change and run again").click().run())
+    next(box for box in at.number_input if box.label == "Epochs").set_value(3)
+    checked(button(at, "Start").click().run())
+    assert asked == [dataclasses.replace(stage.OTHER, epochs=3)]
+
+
+def test_a_backbone_is_adapted_without_the_test_part(open_page, cache):
+    at = open_page("train")
+    at.get("button_group")[0].set_value("Adapt a backbone (no labels needed)").run()
+    checked(button(at, "Start").click().run())
+    spec = read_json(Line(cache).jobs()[0].spec)
+    assert (spec.kind, spec.corpus.kind, spec.leave_out.part) == ("adapt", "load", "test")
