@@ -75,7 +75,7 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
         elif width is not None:
             two.metric(f"{level} interval (median)", f"± {number(width['median'])}{of_unit}")
             two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
-        three.metric("Without a close training neighbour", f"{record['remote']:,}")
+        three.metric("No training neighbour", f"{record['remote']:,}")
         three.caption(
             f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
         )

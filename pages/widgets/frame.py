@@ -27,7 +27,9 @@ STYLE = """<style>
 .ms-card { border: 1px solid rgba(128,138,155,.28); border-radius: .7rem; padding: .5rem .6rem .55rem; min-width: 0; }
 .ms-card img { width: 100%; height: 122px; object-fit: contain; display: block; }
 .ms-card b { font-weight: 620; font-variant-numeric: tabular-nums; }
-.ms-card .ms-row { display: flex; justify-content: space-between; font-size: .8rem; }
+.ms-card .ms-row { display: flex; justify-content: space-between; gap: .4rem; font-size: .8rem; }
+.ms-three .ms-row, .ms-three .ms-mute { font-size: .72rem; }
+.ms-three .ms-card { padding: .4rem; }
 .ms-tag { border-radius: 99px; padding: .05rem .45rem; font-size: .7rem; white-space: nowrap; font-weight: 600; }
 .ms-helps { background: rgba(46,134,222,.16); color: color-mix(in srgb, #2E86DE 68%, currentColor); }
 .ms-harms { background: rgba(230,126,34,.18); color: color-mix(in srgb, #E67E22 68%, currentColor); }
