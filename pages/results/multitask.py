@@ -182,7 +182,8 @@ def ablation_result(run: Run) -> None:
     """Whether more tables or more compounds make a shared backbone better."""
     made, record = open_result(run)
     st.caption(
-        f"Every backbone is trained for {record['steps']:,} steps on {record['columns']} tasks of each of its tables. "
+        f"Every backbone is trained for {record['steps']:,} steps on {record['columns']:,} task(s) of each of its "
+        "tables. "
         f"Seeds {seeds_of(record)}.",
         help=f"Digest of the test set: {record['digests']['test']}",
     )

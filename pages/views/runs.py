@@ -7,7 +7,7 @@ from pages.base.service import service
 from pages.base.text import ago, device_name, duration, headline, plain, size
 from pages.widgets.frame import command, empty, head
 from pages.widgets.job_panel import chip, job_panel
-from pages.widgets.run_picker import Run, open_run, readable, runs
+from pages.widgets.run_picker import Run, address_of, open_run, readable, runs
 from pages.widgets.store_table import bundle, delete, overview
 
 
@@ -52,7 +52,8 @@ def show_details(run: Run) -> None:
         device = plain(device_name(entry.device))
         st.caption(f"{ago(run.moment)} · took {duration(entry.seconds)} · {size(entry.bytes)} · {device}")
         with st.container(horizontal=True):
-            if st.button("Open", type="primary", icon=":material/arrow_forward:"):
+            elsewhere = address_of(run.key, run.kind)[0] != "pages/views/runs.py"
+            if elsewhere and st.button("Open", type="primary", icon=":material/arrow_forward:"):
                 open_run(run.key, run.kind)
             bundle(entry)
             if st.button("Delete", icon=":material/delete:"):

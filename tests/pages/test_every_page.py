@@ -12,6 +12,7 @@ from app import PAGES
 from core import experiments
 from core.engine.spec import Spec, as_json
 from core.engine.store import Store
+from pages.widgets import run_page, run_picker
 from pages.widgets.run_picker import address_of
 from tests.pages.conftest import ROOT, STATES, words
 from tests.pages.every_kind import fill_rest
@@ -71,7 +72,26 @@ def test_a_page_shows_a_real_product_of_every_kind(open_page, cache, complete, k
     assert at.title[0].value == TITLES[Path(page).stem]
     assert at.query_params["run"] in (key, [key])
     assert not at.error, [error.value for error in at.error]
-    assert shows(at, entry.spec), f"the page {page} opened without the {kind} that it was asked for"
+    assert shows(at, entry.spec), f"{page} does not show the {kind} of the address, or not to the end, its command"
+
+
+@pytest.mark.parametrize("page", TITLES)
+def test_a_page_shows_every_kind_that_it_offers(open_page, cache, complete, page, monkeypatch):
+    """Those too that have a page of their own elsewhere."""
+    offers: set[str] = set()
+
+    def recorded_pick(label: str, *products: type, kind: str = ""):
+        offers.update({kind} if kind else {name for name, cls in Spec.kinds.items() if cls.product in products})
+        return run_picker.pick(label, *products, kind=kind)
+
+    monkeypatch.setattr(run_page, "pick", recorded_pick)
+    monkeypatch.setenv("MOLSWAY_CACHE", str(complete.root))
+    st.cache_resource.clear()
+    open_page(page)
+    offered = {entry.kind: entry.key for entry in complete.entries() if entry.kind in offers}
+    for kind, key in offered.items():
+        if Path(address_of(key, kind)[0]).stem != page:
+            assert open_page(page, run=key).query_params["run"] in (key, [key])
 
 
 def shows(at: AppTest, spec: Spec) -> bool:
