@@ -46,7 +46,7 @@ def _service(root: str, workers: int) -> Service:
 
 
 def product(entry: Entry) -> Any:
-    """What the store has of an entry, read once. Shared between visitors: never change it. Raises `BadInput`."""
+    """The product of an entry, read once. Shared between visitors: never change it. Raises `BadInput`."""
     return _product(str(service().store.root), entry.key, entry.made, _entry=entry)
 
 

@@ -190,7 +190,7 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
 
 
 def settings_of(value: Any, path: str = "") -> dict[str, Any]:
-    """Every plain setting of a recipe by its path, the parts by the settings they have: for comparing two recipes."""
+    """Every plain setting of a spec by its path, for comparing two specs."""
     found: dict[str, Any] = {}
     for name, inner in fields_of(value):
         place = f"{path}{name}"

@@ -21,27 +21,23 @@ LOOKS = {
 SHOWN = 6  # molecules of a finding
 
 
-def audited(recipe: Audit, words: str = "Audit this table") -> None:
+def audited(spec: Audit, words: str = "Audit this table") -> None:
     """A button that asks for the audit; its job; its findings."""
-    entry, job = entry_of(recipe.key), service().line.job(recipe.key)
+    entry, job = entry_of(spec.key), service().line.job(spec.key)
     if entry is not None:
-        findings(recipe, product(entry), product_of(recipe.table))
+        findings(spec, product(entry), product_of(spec.table))
         return
-    if job is not None and job_panel(recipe.key) is not None and job.live:
+    if job is not None and job_panel(spec.key) is not None and job.live:
         return
-    against = f" against {', '.join(recipe.names)}" if recipe.others else ""
+    against = f" against {', '.join(spec.names)}" if spec.others else ""
     st.caption(
         plain(f"Checks the table{against}: ")
         + "duplicates and their noise, stereoisomer pairs, outlying values"
-        + (
-            ", leakage, contradicting labels, distribution shift, and labels that look computed"
-            if recipe.others
-            else ""
-        )
+        + (", leakage, contradicting labels, distribution shift, and labels that look computed" if spec.others else "")
         + ". Takes a few seconds per 1,000 molecules."
     )
-    if st.button(words, key=f"audit-{recipe.key}", icon=":material/fact_check:"):
-        submit(recipe)
+    if st.button(words, key=f"audit-{spec.key}", icon=":material/fact_check:"):
+        submit(spec)
         st.rerun()
 
 
@@ -51,7 +47,7 @@ def product_of(spec: Spec) -> Dataset | None:
     return product(entry) if entry is not None else None
 
 
-def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
+def findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
     """The findings, the most severe first, and what can be done about them."""
     counts = {level: sum(one.level == level for one in found.each) for level in LOOKS}
     st.markdown(
@@ -65,29 +61,29 @@ def findings(recipe: Audit, found: Findings, table: Dataset | None) -> None:
     chosen = []
     for one in found.each:
         colour, icon = LOOKS[one.level]
-        with st.container(border=one.level != "note", key=f"finding-{recipe.key}-{one.kind}"):
+        with st.container(border=one.level != "note", key=f"finding-{spec.key}-{one.kind}"):
             st.markdown(
                 f"{icon} :{colour}[**{plain(one.kind[0].upper() + one.kind[1:])}**] — {plain(minus(one.said))}."
             )
             st.caption(plain(one.means))
-            _drawn(recipe, one, table)
+            _drawn(spec, one, table)
             if one.fix in ("drop", "merge") and one.level != "note" and table is not None:
                 words = f"{FIXES[one.fix][0].upper()}{FIXES[one.fix][1:]} ({len(one.rows):,})"
-                if len(one.rows) < len(table) and st.checkbox(words, key=f"mend-{recipe.key}-{one.kind}"):
+                if len(one.rows) < len(table) and st.checkbox(words, key=f"mend-{spec.key}-{one.kind}"):
                     chosen.append(one.kind)
     if chosen:
-        recipe_of_mended = Mend(recipe.table, recipe, tuple(chosen))
-        if st.button("Save the corrected table", type="primary", key=f"mended-{recipe.key}", icon=":material/healing:"):
-            keep(recipe_of_mended)
-            st.session_state["table"] = recipe_of_mended.key
+        corrected = Mend(spec.table, spec, tuple(chosen))
+        if st.button("Save the corrected table", type="primary", key=f"mended-{spec.key}", icon=":material/healing:"):
+            keep(corrected)
+            st.session_state["table"] = corrected.key
             st.toast("Saved. It is first in the list where a table is chosen.", icon=":material/check:")
-        command(recipe_of_mended)
+        command(corrected)
     rows = found.rows()
-    exports(f"audit-{recipe.key}", found.summary(), {"rows": lambda: as_csv(_named(rows, table))}, recipe.key)
-    command(recipe)
+    exports(f"audit-{spec.key}", found.summary(), {"rows": lambda: as_csv(_named(rows, table))}, spec.key)
+    command(spec)
 
 
-def _drawn(recipe: Audit, one: Finding, table: Dataset | None) -> None:
+def _drawn(spec: Audit, one: Finding, table: Dataset | None) -> None:
     """Some molecules of a finding."""
     if table is None or not 0 < len(one.rows) < len(table):
         return

@@ -102,13 +102,13 @@ def suspects(run: Run) -> None:
     spec = readable(run)
     if not isinstance(spec, FineTune) or len(run.entry.summary.get("tasks", ())) != 1:
         return
-    recipe = Suspects.of(spec)
-    entry, job = entry_of(recipe.key), service().line.job(recipe.key)
+    search = Suspects.of(spec)
+    entry, job = entry_of(search.key), service().line.job(search.key)
     with st.expander(
         "Possible label errors in the training set", icon=":material/rule:", expanded=bool(job and job.live)
     ):
         if entry is None:
-            if job is not None and job_panel(recipe.key) is not None and job.live:
+            if job is not None and job_panel(search.key) is not None and job.live:
                 return
             st.caption(
                 "Compares each training label with the prediction of the model without that molecule (in closed form) "
@@ -116,15 +116,15 @@ def suspects(run: Run) -> None:
                 "with a baseline. Solves one linear system over the training set: a few minutes for 1,000 molecules."
             )
             if st.button("Search for label errors", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
-                submit(recipe)
+                submit(search)
                 st.rerun()
             return
         found = product(entry)
-        suspicious(found.table, (found.record.get("label_unit") or [""])[0], recipe.key)
+        suspicious(found.table, (found.record.get("label_unit") or [""])[0], search.key)
         for name, value in found.record["detection"].items():
             st.caption(
                 f"Labels swapped on purpose are detected by {FOUND_BY[name]} with AUROC {value['auroc']:.2f} "
                 f"({value['low']:.2f} to {value['high']:.2f})."
             )
-        exports(f"suspects-{recipe.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, recipe.key)
-        command(recipe)
+        exports(f"suspects-{search.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, search.key)
+        command(search)

@@ -106,19 +106,19 @@ def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     """The map, computed on request: principal components or t-SNE."""
     way = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
                                format_func={"pca": "Principal components", "t-sne": "t-SNE"}.get) or "pca"  # fmt: skip
-    recipe = Landscape(pool, train, way)
-    entry, job = entry_of(recipe.key), service().line.job(recipe.key)
+    projection = Landscape(pool, train, way)
+    entry, job = entry_of(projection.key), service().line.job(projection.key)
     if entry is None:
-        if job is not None and job_panel(recipe.key) is not None and job.live:
+        if job is not None and job_panel(projection.key) is not None and job.live:
             return
-        if st.button("Compute the map", key=f"map-{recipe.key}", icon=":material/map:"):
-            submit(recipe)
+        if st.button("Compute the map", key=f"map-{projection.key}", icon=":material/map:"):
+            submit(projection)
             st.rerun()
         return
     found = product(entry)
     figure = choice_figures.landscape(found.table, rows.tolist())
     st.plotly_chart(
-        figure, key=f"landscape-{recipe.key}", config=figures.CONFIG, alt="Map of the pool and the training set"
+        figure, key=f"landscape-{projection.key}", config=figures.CONFIG, alt="Map of the pool and the training set"
     )
     said = "Neighbours are similar; distances between clusters have no meaning." if way == "t-sne" else (
         f"The two components explain {percent(found.record['explained'])} of the variance of the fingerprints, so "
@@ -163,11 +163,11 @@ def _spreads(digests: tuple[str, ...], _parts: dict[str, Dataset]) -> dict[str, 
 def beside_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
     """The overlap with other selections from this pool."""
     found = []
-    for other, recipe in finished(kind=Select.kind):
-        if other.key != run.key and recipe.pool.key == spec.pool.key:
-            told_ = overlap(rows, rows_of(product(other.entry), pool))
-            found.append({"selection": recipe.title, "size": recipe.sampler.count, "shared": told_["both"],
-                          "Jaccard": told_["jaccard"], "rank correlation": told_["spearman"]})  # fmt: skip
+    for other, other_spec in finished(kind=Select.kind):
+        if other.key != run.key and other_spec.pool.key == spec.pool.key:
+            shared = overlap(rows, rows_of(product(other.entry), pool))
+            found.append({"selection": other_spec.title, "size": other_spec.sampler.count, "shared": shared["both"],
+                          "Jaccard": shared["jaccard"], "rank correlation": shared["spearman"]})  # fmt: skip
     if found:
         with st.expander(f"Compare with {len(found)} other selections from this pool", icon=":material/join_inner:"):
             number_format = st.column_config.NumberColumn(format="%.2f")
