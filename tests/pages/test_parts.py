@@ -68,13 +68,6 @@ def test_a_loss_is_called_by_what_it_is_of():
     assert words.loss_of(["binary", "regression"]) == "loss"
 
 
-@pytest.mark.parametrize(
-    "summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}]
-)
-def test_an_odd_summary_has_no_key_figure_and_raises_nothing(summary):
-    assert words.key_metric("finetune", summary) == ""
-
-
 def test_exported_text_starts_no_formula_and_numbers_stay():
     table = pd.DataFrame({"=x": ["=1+1", "-", "@a", "+cmd", "C=C", "\t=1"], "value": [-1.5, 0, 1, 2, 3, 4]})
     rows = frame.as_csv(table, "made by hand").decode().splitlines()
