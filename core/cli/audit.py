@@ -18,7 +18,7 @@ def audit(options: argparse.Namespace) -> Any:
     if options.fit and options.against:
         raise BadInput("--fit and --against are two ways to say beside what; give one")
     fit = kept(options, options.fit).spec if options.fit else None
-    if fit is not None and not hasattr(fit, "train"):
+    if fit is not None and not fit.split_parts:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fit")
     tasks = theirs if fit is None else ()
     table = Load(source_of(options.table), targets=targets, tasks=tasks)

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.engine.spec import BadInput, Spec, fields_of, form
+from core.engine.form import form
+from core.engine.spec import BadInput, Spec, fields_of
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
 from core.experiments.presets.mixtures import at_hand
 from core.models.backbones import Gnn
@@ -98,8 +99,9 @@ def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
     """Together or alone: which networks, which controls, which seeds."""
     if multi is None:
         return None
+    first = multi.backbone.layer if isinstance(multi.backbone, Gnn) else "gine"
     layers = st.multiselect(
-        "Graph layers", ("gcn", "gin", "gine"), default=[getattr(multi.backbone, "layer", "gine")],
+        "Graph layers", ("gcn", "gin", "gine"), default=[first],
         format_func=str.upper, key=f"{key}-layers", help="Each is trained together and alone",
         disabled=not isinstance(multi.backbone, Gnn),
     )  # fmt: skip

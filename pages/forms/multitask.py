@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.spec import BadInput, Spec, form
+from core.engine.form import form
+from core.engine.spec import BadInput, Spec
 from core.experiments import Ablation, FineTune, Represent, Transfer
 from core.experiments.presets.mixtures import fitted
 from core.models.backbones import Gnn
@@ -122,4 +123,4 @@ def short_name(spec: Any) -> str:
 
 def architecture_of(specs: list[Spec]) -> Gnn:
     """The graph network of the first spec that has one."""
-    return next((one.backbone for one in specs if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
+    return next((one.backbone for one in specs if isinstance(one.backbone, Gnn)), Gnn())

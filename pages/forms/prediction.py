@@ -101,7 +101,7 @@ def choose_molecules() -> Spec[Dataset] | None:
 
 def choose_labels(table: Spec[Dataset], tasks: tuple[str, ...]) -> tuple[str, ...]:
     """The column of a table that measures the one task of the model, where it has another name."""
-    columns = tuple(getattr(table, "tasks", ()) or getattr(table, "targets", ()))
+    columns = (table.tasks or table.targets) if isinstance(table, Load) else ()
     if len(tasks) != 1 or not columns or tasks[0] in columns:
         return ()
     none = "none: predict only"

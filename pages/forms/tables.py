@@ -11,7 +11,7 @@ from core.experiments.data.load import BUNDLED
 from core.results.fit import PARTS, Fit
 from pages.base.service import service
 from pages.forms.spec_form import spec_form
-from pages.widgets.run_picker import Run, readable, runs
+from pages.widgets.run_picker import Run, finished, readable
 
 NO_GRADIENT = (
     "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
@@ -55,7 +55,7 @@ def choose_table(
 
 def choose_parts(table: Spec[Dataset], key: str, start: Part | None = None) -> dict[str, Part] | None:
     """The split of a table: its sets by name, "pool" among them if it has a size; nothing while the form is wrong."""
-    bundled = getattr(table, "source", "").startswith("bundled:")
+    bundled = isinstance(table, Load) and table.source.startswith("bundled:")
     start = start or Part(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
     given = {"table": table, "part": "train"}
     first = spec_form(Part, key, given, start=start, hidden=("train",) if start.train is None else ())
@@ -78,7 +78,7 @@ def three_parts(parts: dict[str, Part] | None) -> dict[str, Part] | None:
 
 def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     """Candidate compounds: the pool set aside when the model's table was split, or any other table."""
-    aside = getattr(fit, "train", None)
+    aside = fit.split_parts.get("train")
     aside = dataclasses.replace(aside, part="pool") if isinstance(aside, Part) and aside.pool != 0 else None
     own = {"aside": ("the pool set aside from the model’s own table", aside)} if aside is not None else {}
     found = own | known_tables()
@@ -99,8 +99,8 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 def choose_fit(label: str, key: str) -> Run | None:
     """A box with the models that have a gradient, those of the arms of a comparison last; nothing if none has."""
-    fits = {run.key: run for run in runs(Fit) if run.entry}
-    found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
+    fits = {run.key: run for run, _ in finished(Fit)}
+    found = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
         st.warning(NO_GRADIENT)
@@ -115,7 +115,7 @@ def choose_fit(label: str, key: str) -> Run | None:
 def fit_recipe(run: Run) -> Spec[Fit] | None:
     """The spec of a fit, if it names its validation set; else a warning."""
     spec = readable(run)
-    if spec is not None and not hasattr(spec, "valid"):
+    if spec is not None and "valid" not in spec.split_parts:
         st.warning("This model has no validation set of its own. Choose another model.")
         return None
     return spec

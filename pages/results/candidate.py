@@ -37,8 +37,7 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
 
 def table_of(spec: Spec | None, name: str) -> Dataset | None:
     """The pool that was scored, or the training set of the model, if the library still has it."""
-    part = getattr(spec, "pool" if name == "pool" else "fit", None)
-    entry = entry_of(part.key) if part is not None else None
+    entry = entry_of((spec.pool if name == "pool" else spec.fit).key) if spec is not None else None
     if entry is None:
         return None
     return product(entry) if name == "pool" else product(entry).table("train")

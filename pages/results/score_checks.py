@@ -9,9 +9,9 @@ import streamlit as st
 from core.experiments import Influence, MeanInfluence, Select, Verify
 from core.figures import base as figures
 from core.influence.diagnostics import BEST, overlap
-from core.influence.lds import Verification
 from core.influence.solvers import Auto
 from core.results.comparison import Comparison
+from core.results.datamodel_check import Verification
 from core.results.scores import Scores
 from core.selection import Top
 from core.stats.formatting import number

@@ -16,7 +16,7 @@ from pages.results.comparison import study_result
 from pages.results.side_by_side import side_by_side
 from pages.widgets.frame import empty, head
 from pages.widgets.run_page import new_run, show_run, start
-from pages.widgets.run_picker import runs
+from pages.widgets.run_picker import finished, runs
 
 NAMED = ("count", "counts", "arms", "seeds", "baselines", "control")
 
@@ -55,7 +55,7 @@ def ask_study() -> Spec | None:
 def has_random_weights(fit: Spec) -> bool:
     """Whether the model has pre-trained weights, so that random ones of the same shape are a control."""
     try:
-        return bool(random_weights(getattr(fit, "backbone", None), 0))
+        return bool(random_weights(fit.backbone, 0))
     except BadInput:
         return False
 
@@ -77,7 +77,7 @@ def show_studies() -> None:
 
 
 def show_models() -> None:
-    fits = {run.key: run for run in runs(Fit) if run.entry}
+    fits = {run.key: run for run, _ in finished(Fit)}
     if len(fits) < 2:
         empty(
             "Two trained models are needed",

@@ -39,7 +39,7 @@ def ask_scores() -> Influence | MeanInfluence | None:
             20,
             1,
             key="score-fits",
-            disabled=not hasattr(fit, "again"),
+            disabled=not fit.repeatable,
             help="Scores depend on the training seed. With several, the model is trained again with other seeds; the "
             "mean score is shown, with an interval that covers seed and validation-set noise.",
         )

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.engine.job_queue import Job
+from core.engine.spec import BadInput
 from pages.base.service import service
 from pages.base.text import ago, device_name, duration, headline, plain, size
 from pages.widgets.frame import command, empty, head
@@ -60,6 +61,10 @@ def show_details(run: Run) -> None:
                 delete(entry)
         with st.expander("Summary"):
             st.json(entry.summary, expanded=1)
+        try:
+            entry.check_current()
+        except BadInput as error:
+            st.warning(plain(error))
         if (spec := readable(run)) is not None:
             command(spec)
 

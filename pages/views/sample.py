@@ -62,7 +62,7 @@ def select(spec: Select) -> None:
 
 def base_model(run: Run, spec: Select) -> Spec | None:
     """The model whose training set the selection would extend: the one of the form, of the scores, or one chosen."""
-    keys = [st.session_state.get(f"fit-of-{run.key}"), getattr(getattr(spec.scores, "fit", None), "key", None)]
+    keys = [st.session_state.get(f"fit-of-{run.key}"), spec.scores.fit.key if spec.scores is not None else None]
     for entry in (entry_of(key) for key in keys if key):
         if entry is not None:
             return entry.spec

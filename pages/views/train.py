@@ -102,10 +102,10 @@ def ask_ensemble(spec: Spec) -> None:
 def show_model(run: Run) -> None:
     """The result, and what can be done with it."""
     RESULTS.get(run.kind, fit_result)(run)
-    cls = Spec.kinds.get(run.kind)
-    differentiable = cls is not None and issubclass(cls.product, Fit) and getattr(cls, "gradient", True)
     with st.container(horizontal=True):
-        if differentiable and st.button("Score candidates with it", type="primary", icon=":material/balance:"):
+        if Spec.kinds[run.kind].has_gradient and st.button(
+            "Score candidates with it", type="primary", icon=":material/balance:"
+        ):
             st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
         if isinstance(product(run.entry), Fit) and st.button("Predict with it", icon=":material/query_stats:"):
             st.switch_page("pages/views/predict.py", query_params={"fit": run.key})

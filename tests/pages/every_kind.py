@@ -47,11 +47,11 @@ from core.experiments import (
     settled,
 )
 from core.experiments.studies.pool_checks import StudyPool
-from core.influence.lds import Retrained
 from core.models.backbones import Gnn
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.baselines import RandomForest
 from core.models.methods import Full, Head
+from core.results.datamodel_check import Retrained
 from core.results.label_errors import Suspicion, ask
 from core.selection import Top
 from tests.pages import stage

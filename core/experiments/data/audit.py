@@ -9,6 +9,7 @@ from core.data.audit import Embedding, Finding, Findings, audit
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
+from core.experiments.data.split import Part
 from core.models.backbones import BACKBONES, Pretrained
 
 
@@ -22,6 +23,7 @@ class Audit(Spec[Findings]):
     """
 
     kind: ClassVar[str] = "audit"
+    page: ClassVar[str] = "data"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.5
 
@@ -40,7 +42,7 @@ class Audit(Spec[Findings]):
     @property
     def names(self) -> tuple[str, ...]:
         """What the others are called: train, valid, test and pool parts by that, others by their title."""
-        return tuple(getattr(one, "part", "") or one.title.removeprefix("load ") for one in self.others)
+        return tuple(one.part if isinstance(one, Part) else one.title.removeprefix("load ") for one in self.others)
 
     @property
     def title(self) -> str:
@@ -68,6 +70,7 @@ class Mend(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "mend"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     table: Spec[Dataset] = Field(description="the audited table, or one of those beside it")
@@ -126,6 +129,6 @@ def _apply(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets:
         gone[rest] = True
 
 
-def beside_parts(pool: Spec[Dataset], fit: Any) -> Audit:
+def beside_parts(pool: Spec[Dataset], fit: Spec) -> Audit:
     """The audit of a pool beside the parts of a fit's recipe."""
-    return Audit(pool, tuple(getattr(fit, name) for name in ("train", "valid", "test") if hasattr(fit, name)))
+    return Audit(pool, tuple(fit.split_parts.values()))

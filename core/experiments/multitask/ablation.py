@@ -32,6 +32,7 @@ class Ablation(Spec[Ablated]):
     """
 
     kind: ClassVar[str] = "ablation"
+    page: ClassVar[str] = "multitask"
     revision: ClassVar[int] = 2
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
@@ -72,7 +73,7 @@ class Ablation(Spec[Ablated]):
                 for some in itertools.combinations(members, count):
                     few = tuple(self._fewer(one, total // count, seed) for one in some)
                     spec = dataclasses.replace(self.multi, members=few, steps=self.steps, evaluations=5)
-                    found[tuple(one.called for one in some), total, seed] = spec.again(seed)
+                    found[tuple(one.called for one in some), total, seed] = spec.with_seed(seed)
         return found
 
     def _fewer(self, member: Member, size: int, seed: int) -> Member:
@@ -152,7 +153,7 @@ class Ablation(Spec[Ablated]):
 def means(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     """Mean and standard deviation of the error over the trainings that have the same of `by`."""
     return [
-        dict(zip(by, (one.item() if hasattr(one, "item") else one for one in about), strict=True))
+        dict(zip(by, (one.item() if isinstance(one, np.generic) else one for one in about), strict=True))
         | {"mean": float(mine.mean()), "sd": float(mine.std(ddof=1)) if len(mine) > 1 else None, "trainings": len(mine)}
         for about, mine in table.groupby(by, sort=False)["error"]
     ]

@@ -38,7 +38,9 @@ class Multitask(Spec[Trunk]):
     """
 
     kind: ClassVar[str] = "multitask"
+    page: ClassVar[str] = "multitask"
     effort: ClassVar[float] = 20.0
+    repeatable: ClassVar[bool] = True
 
     members: tuple[Spec[Tables], ...] = Field(description="the tables, each with its loss, scaler and weight")
     as_long_as: tuple[Spec[Tables], ...] = Field(
@@ -76,7 +78,7 @@ class Multitask(Spec[Trunk]):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, batches and dropout")
 
     def __post_init__(self) -> None:
-        names = [getattr(one, "called", one.title) for one in self.members]
+        names = [one.called for one in self.members]
         if not names:
             raise BadInput("`members` wants at least one table")
         if len(set(names)) < len(names):
@@ -84,7 +86,7 @@ class Multitask(Spec[Trunk]):
 
     @property
     def title(self) -> str:
-        names = ", ".join(getattr(one, "called", one.title) for one in self.members)
+        names = ", ".join(one.called for one in self.members)
         return f"{self.backbone.called} on {names}, seed {self.seed}"
 
     @property
@@ -92,9 +94,9 @@ class Multitask(Spec[Trunk]):
         many = f"{len(self.members)} tables" if len(self.members) > 1 else self.members[0].title
         return f"{self.backbone.called.removesuffix(' (random weights)')} trained on {many}"
 
-    def again(self, seed: int) -> "Multitask":
-        """The same recipe with everything that is drawn by chance drawn anew, random weights too."""
-        start = dataclasses.replace(self.backbone, seed=seed) if hasattr(self.backbone, "seed") else self.backbone
+    def with_seed(self, seed: int) -> "Multitask":
+        """The same with everything that is drawn by chance drawn anew, random weights too."""
+        start = dataclasses.replace(self.backbone, seed=seed) if self.backbone.repeatable else self.backbone
         return dataclasses.replace(self, backbone=start, seed=seed)
 
     def make(
@@ -278,7 +280,7 @@ def readable(members: Sequence[Tables], body: Any, report: Report) -> tuple[tupl
             share = (done / whole, (done + len(table)) / whole)
             within = report.part(*share, phase=f"reading {one.learning.name}")
             done += len(table)
-            lost = body.unread(list(table.smiles), within) if hasattr(body, "unread") else []
+            lost = body.unread(list(table.smiles), within)
             kept = np.ones(len(table), bool)
             kept[[row for row, _ in lost]] = False
             parts[name] = table.take(kept) if lost else table

@@ -1,6 +1,5 @@
 """A baseline: a learner without a network on the same molecules → a Fit."""
 
-import dataclasses
 import platform
 import time
 from typing import Annotated, Any, ClassVar
@@ -30,8 +29,9 @@ class Baseline(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "baseline"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 2.0
-    gradient: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that only report: a baseline has no epoch to choose")
@@ -43,9 +43,9 @@ class Baseline(Spec[Fit]):
     def title(self) -> str:
         return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
 
-    def again(self, seed: int) -> "Baseline":
-        """The same recipe with what is drawn by chance drawn anew."""
-        return dataclasses.replace(self, seed=seed)
+    @property
+    def split_parts(self) -> dict[str, Spec]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
 
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
@@ -94,9 +94,12 @@ class Baseline(Spec[Fit]):
 
 def drawn(learner: Any, train: Dataset) -> list[str]:
     """A sentence for each task of which a learner took but a draw of the labels."""
-    most, counts = getattr(learner, "most", len(train)), (~np.isnan(train.targets)).sum(0)
+    if learner.most is None:
+        return []
+    counts = (~np.isnan(train.targets)).sum(0)
+    words = f"{named(learner)} learned from a draw of {learner.most:,} of"
     return [
-        f"{named(learner)} learned from a draw of {most:,} of {count:,} labels of {task!r}; raise `most` to use all"
+        f"{words} {count:,} labels of {task!r}; raise `most` to use all"
         for task, count in zip(train.tasks, counts, strict=True)
-        if count > most
+        if count > learner.most
     ]

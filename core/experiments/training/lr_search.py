@@ -27,7 +27,10 @@ class Tune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "tune"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 10.0
+    has_gradient: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     fit: Spec[Fit] = Field(description="the fine-tuning whose learning rate is to be found")
     factors: tuple[float, ...] = Field(
@@ -56,6 +59,10 @@ class Tune(Spec[Fit]):
     method = property(lambda self: self.fit.method)
 
     @property
+    def split_parts(self) -> dict[str, Spec]:
+        return self.fit.split_parts
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
         middle = self.fit.learning_rate
@@ -69,9 +76,9 @@ class Tune(Spec[Fit]):
             middle = advised(self.fit.method, width)
         return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
 
-    def again(self, seed: int) -> "Tune":
+    def with_seed(self, seed: int) -> "Tune":
         """The same with everything drawn anew but the trials."""
-        return dataclasses.replace(self, fit=self.fit.again(seed))
+        return dataclasses.replace(self, fit=self.fit.with_seed(seed))
 
     def parts(self) -> dict[str, Any]:
         return {"trials": tuple(self.trial(rate) for rate in self.rates), **self.fit.parts()}
@@ -80,7 +87,7 @@ class Tune(Spec[Fit]):
         """A short training at one learning rate."""
         looks = min(10, self.steps)
         trial = dataclasses.replace(
-            self.fit.again(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
+            self.fit.with_seed(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
         )
         return dataclasses.replace(trial, patience=0)
 

@@ -34,8 +34,10 @@ class Pretrain(Spec[Checkpoint]):
     """
 
     kind: ClassVar[str] = "pretrain"
+    page: ClassVar[str] = "train"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 100.0
+    repeatable: ClassVar[bool] = True
 
     corpus: Spec[Corpus] = Field(description="molecules to read, with what is known of them")
     beginning: Annotated[Any, BEGINNINGS] = Field(default=Fresh(), description="a shape, or a model to go on from")

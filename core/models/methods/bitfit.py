@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from core.engine.spec import settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class BitFit:
+class BitFit(Method):
     """All offsets (biases) of the backbone are trained, those of layer norms among them, and the head.
 
     Ben Zaken et al. 2021 (arXiv 2106.10199).
@@ -28,6 +29,7 @@ class BitFit:
 
     def count(self, backbone: "nn.Module") -> int:
         """Weights of the backbone's that move: one for each number that a layer with offsets gives."""
+        # modules of torch have a bias, have None for one, or have no such attribute
         places = [module for module in backbone.modules() if getattr(module, "bias", None) is not None]
         sizes = ("out_features", "out_channels", "normalized_shape")
         found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)

@@ -54,13 +54,6 @@ def test_a_loss_is_called_by_what_it_is_of():
 
 
 @pytest.mark.parametrize(
-    "summary", [{}, {"metrics": {}}, {"arms": []}, {"helpful": None}, {"tasks": 3, "metrics": None}]
-)
-def test_an_odd_summary_has_no_key_figure_and_raises_nothing(summary):
-    assert text.key_metric("finetune", summary) == ""
-
-
-@pytest.mark.parametrize(
     ("written", "shown"),
     [
         ("(-0.041, 95 % interval -0.069 to -0.012)", "(−0.041, 95 % interval −0.069 to −0.012)"),
@@ -79,19 +72,3 @@ def test_a_headline_keeps_its_capitals():
 def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
     assert text.device_name(None) == text.device_name("x86_64") == "CPU"
     assert text.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
-
-
-def test_a_list_tells_how_sure_a_fit_is():
-    card = {"tasks": ["logS", "b"], "unit": ["logM", ""], "metrics": {"test": {"logS": {"rmse": 0.61234}}}}
-    assert text.key_metric("finetune", card) == "test RMSE 0.612 logM (+1 tasks)"
-    card["intervals"] = {"logS": {"rmse": [0.5, 0.7]}}
-    assert text.key_metric("finetune", card) == "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"
-
-
-def test_a_list_tells_what_a_trunk_and_a_study_of_a_mixture_reached():
-    cards = [{"means": {"test": {"mae_sd": 0.341}}}, {"means": {"test": {"auroc": 0.8316}}}]
-    assert text.key_metric("multitask", {"members": cards}) == "test MAE 0.341 sd, AUROC 0.832"
-    cards[1]["means_intervals"] = {"auroc": [0.79, 0.87]}
-    assert text.key_metric("multitask", {"members": cards[1:]}) == "test AUROC 0.832 (0.790 to 0.870)"
-    assert text.key_metric("mixture-study", {"members": cards, "means": []}) == "2 tables"
-    assert text.key_metric("mean-influence", {"members": ["a", "b"], "helpful": 3, "harmful": 4}) == "3 help, 4 harm"

@@ -9,7 +9,7 @@ import streamlit as st
 from core.engine.store import Store
 from core.experiments import Adapt
 from core.models.backbones.checkpoint import Checkpoint
-from pages.base.text import key_metric
+from core.results.datamodel_check import Verification
 from pages.widgets import run_picker
 from pages.widgets.run_picker import open_run
 from tests.pages import stage
@@ -37,7 +37,7 @@ def test_a_verification_opens_where_its_scores_are(open_page, monkeypatch):
         ("pages/views/train.py", {"run": stage.FIT.key}),
     ]
     record = {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24}
-    assert key_metric("verify", record) == "ρ 0.640 with 24 retrainings"
+    assert Verification.headline(record) == "ρ 0.640 with 24 retrainings"
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
