@@ -14,16 +14,19 @@ from core.engine.spec import BadInput, Spec
 
 def score(options: argparse.Namespace) -> Any:
     from core.experiments.inference.apply import score_file
+    from core.results.scores import Scores
 
-    return _applied(options, {"Scores": score_file}, labels=options.labels, top=options.top)
+    return _applied(options, {Scores: score_file}, labels=options.labels, top=options.top)
 
 
 def predict(options: argparse.Namespace) -> Any:
     from core.experiments.inference.apply import predict_file
     from core.experiments.inference.embed import predict_trunk_file
+    from core.models.trunk import Trunk
+    from core.results.fit import Fit
 
     of_fit = functools.partial(predict_file, level=options.level)
-    return _applied(options, {"Fit": of_fit, "Trunk": predict_trunk_file})
+    return _applied(options, {Fit: of_fit, Trunk: predict_trunk_file})
 
 
 def embed(options: argparse.Namespace) -> Any:
@@ -35,16 +38,19 @@ def embed(options: argparse.Namespace) -> Any:
         return embed_file(opened(options), *given, smiles=options.smiles)
 
 
-def _applied(options: argparse.Namespace, does: dict[str, Callable[..., Any]], **more: Any) -> Any:
+def _applied(options: argparse.Namespace, does: dict[type, Callable[..., Any]], **more: Any) -> Any:
     """Apply the run of a key to a table; `does`: by the product of its kind how."""
+    from core.results.fit import Fit
+
     store = opened(options)
     entry = store.find(options.key)
-    products = {kind: cls.product.__name__ for kind, cls in Spec.kinds.items()}
-    kinds = [kind for product in does for kind, yields in products.items() if yields == product]
+    kinds = {kind: product for product in does for kind, cls in Spec.kinds.items() if cls.product is product}
     if entry.kind not in kinds:
-        why = "" if getattr(Spec.kinds.get(entry.kind), "gradient", True) else ", which has no gradient to score with"
+        known = Spec.kinds.get(entry.kind)
+        bare = known is not None and known.product is Fit and not known.has_gradient
+        why = ", which has no gradient to score with" if bare else ""
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
     with Bar() as bar:
         given = (Path(options.table), options.out, Report(tell=bar))
-        return does[products[entry.kind]](store, entry.spec, *given, smiles=options.smiles, **more)
+        return does[kinds[entry.kind]](store, entry.spec, *given, smiles=options.smiles, **more)

@@ -83,8 +83,10 @@ class Family(dict):
         super().__init__({member.kind: member for member in members})
         self.noun, self.product = noun, product
 
-    def __hash__(self) -> int:
-        return hash(self.noun)
+    def __eq__(self, other: object) -> bool:  # `typing` keeps one `Annotated` for what is equal: not for two families
+        return self is other
+
+    __hash__ = object.__hash__
 
     def read(self, value: Any) -> Any:
         """A member as it is, or made from `{"kind": …, fields …}` or from its kind alone."""
@@ -119,6 +121,9 @@ class Spec(Generic[Product]):
     revision: ClassVar[int] = 1  # raised when the same fields come to mean other work
     effort: ClassVar[float] = 1.0  # share of the time left, relative to other specs
     tolerant: ClassVar[bool] = False  # whether it can do without a part: one that fails comes as `Failed`
+    has_gradient: ClassVar[bool] = False  # whether influence can be taken of what it yields, a model
+    repeatable: ClassVar[bool] = False  # whether it has a `seed`, and another one draws the same work again
+    page: ClassVar[str] = "runs"  # the page that shows its product
     kinds: ClassVar[dict[str, type["Spec"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -131,6 +136,17 @@ class Spec(Generic[Product]):
     def parts(self) -> dict[str, Any]:
         """The specs this one is made from, by field; a tuple of specs stays a tuple."""
         return {name: value for name, value in fields_of(self) if _is_part(value)}
+
+    def with_seed(self, seed: int) -> "Spec":
+        """The same work with everything that is drawn by chance drawn from another seed; see `repeatable`."""
+        if not self.repeatable:
+            raise BadInput(f"{self.kind!r} cannot be repeated with another seed: nothing in it is drawn by chance")
+        return dataclasses.replace(self, seed=seed)
+
+    @property
+    def shown_with(self) -> "Spec":
+        """The spec on whose page its product is shown: its own, or that of the run it belongs to."""
+        return self
 
     def early(self) -> dict[str, "Spec"]:
         """What `foresee` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""

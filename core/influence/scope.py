@@ -20,6 +20,6 @@ def moved(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
 
 def check_gradient(fit: Spec[Fit]) -> None:
     """Raises `BadInput` where a recipe yields a model without weights that a gradient could follow."""
-    if not getattr(fit, "gradient", True):
+    if not fit.has_gradient:
         one = "an" if fit.kind[0] in "aeiou" else "a"
         raise BadInput(f"{one} {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")

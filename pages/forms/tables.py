@@ -102,7 +102,7 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 def choose_fit(label: str, key: str) -> Run | None:
     """A box with the finished fits that have a gradient, those made for an arm of a study last; nothing if none has."""
     fits = {run.key: run for run in runs(Fit) if run.entry}
-    found = {key: run for key, run in fits.items() if getattr(Spec.kinds.get(run.kind), "gradient", True)}
+    found = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
         st.warning(NO_GRADIENT)

@@ -51,7 +51,7 @@ def scoring() -> Influence | MeanInfluence | None:
             20,
             1,
             key="score-fits",
-            disabled=not hasattr(fit, "again"),
+            disabled=not fit.repeatable,
             help="Scores hang on the chance in a fit. With several, each is made again with another seed; shown is the "
             "mean, with an interval that knows both chances",
         )

@@ -95,7 +95,7 @@ def repeat(spec: Spec) -> None:
 def followed(run: Run) -> bool:
     """Whether a run is a single network, whose gradient influence can follow."""
     made = Spec.kinds.get(run.kind)
-    return made is not None and issubclass(made.product, Fit) and getattr(made, "gradient", True)
+    return made is not None and made.has_gradient
 
 
 def result(run: Run | None) -> None:

@@ -36,7 +36,7 @@ class MeanInfluence(Spec[Scores]):
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="of the fits")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scores, Influence) or not hasattr(self.scores.fit, "again"):
+        if not isinstance(self.scores, Influence) or not self.scores.fit.repeatable:
             raise BadInput("`scores` wants an influence of a fine-tuning, which can be made again with another seed")
         if len(set(self.seeds)) < max(2, len(self.seeds)):
             raise BadInput(f"`seeds` wants at least two seeds, all different; got {list(self.seeds)}")
@@ -66,7 +66,7 @@ class MeanInfluence(Spec[Scores]):
     @property
     def members(self) -> tuple[Influence, ...]:
         fit = self.scores.fit
-        fits = (fit if seed == fit.seed else fit.again(seed) for seed in self.seeds)  # its own seed is the fit itself
+        fits = (fit if seed == fit.seed else fit.with_seed(seed) for seed in self.seeds)  # its own is the fit itself
         return tuple(dataclasses.replace(self.scores, fit=one) for one in fits)
 
     @property

@@ -72,7 +72,7 @@ class Ablation(Spec[Ablated]):
                 for some in itertools.combinations(members, count):
                     few = tuple(self._fewer(one, total // count, seed) for one in some)
                     spec = dataclasses.replace(self.multi, members=few, steps=self.steps, evaluations=5)
-                    found[tuple(one.called for one in some), total, seed] = spec.again(seed)
+                    found[tuple(one.called for one in some), total, seed] = spec.with_seed(seed)
         return found
 
     def _fewer(self, member: Member, size: int, seed: int) -> Member:

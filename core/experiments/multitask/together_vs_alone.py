@@ -77,12 +77,12 @@ class MixtureStudy(Spec[MixtureComparison]):
         for start in self.starts:
             multi = dataclasses.replace(self.multi, backbone=start)
             for seed in self.seeds:
-                found[start.called, MULTI, "", seed] = multi.again(seed)
+                found[start.called, MULTI, "", seed] = multi.with_seed(seed)
                 for control in self.controls:
                     paced = self.multi.members if control == "steps" else ()
                     for one in self.multi.members:
                         alone = dataclasses.replace(multi, members=(one,), as_long_as=paced)
-                        found[start.called, ARMS[control], one.called, seed] = alone.again(seed)
+                        found[start.called, ARMS[control], one.called, seed] = alone.with_seed(seed)
         return found
 
     def parts(self) -> dict[str, Any]:

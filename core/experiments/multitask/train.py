@@ -39,6 +39,7 @@ class Multitask(Spec[Trunk]):
 
     kind: ClassVar[str] = "multitask"
     effort: ClassVar[float] = 20.0
+    repeatable: ClassVar[bool] = True
 
     members: tuple[Spec[Tables], ...] = Field(description="the tables, each with its loss, scaler and weight")
     as_long_as: tuple[Spec[Tables], ...] = Field(
@@ -92,9 +93,9 @@ class Multitask(Spec[Trunk]):
         many = f"{len(self.members)} tables" if len(self.members) > 1 else self.members[0].title
         return f"{self.backbone.called.removesuffix(' (random weights)')} trained on {many}"
 
-    def again(self, seed: int) -> "Multitask":
-        """The same recipe with everything that is drawn by chance drawn anew, random weights too."""
-        start = dataclasses.replace(self.backbone, seed=seed) if hasattr(self.backbone, "seed") else self.backbone
+    def with_seed(self, seed: int) -> "Multitask":
+        """The same with everything that is drawn by chance drawn anew, random weights too."""
+        start = dataclasses.replace(self.backbone, seed=seed) if self.backbone.repeatable else self.backbone
         return dataclasses.replace(self, backbone=start, seed=seed)
 
     def make(

@@ -11,6 +11,7 @@ from pydantic import Field
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, fields_of, settings
 from core.experiments.data.subsample import Few
+from core.experiments.multitask.train import Multitask
 from core.experiments.training.baseline import Baseline
 from core.experiments.training.finetune import STARTS, FineTune
 from core.models.backbones import Gnn
@@ -125,8 +126,8 @@ class Transfer(Spec[TransferCurve]):
     def _alike(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
         """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk where that is asked for."""
         begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
-        if self.anew and hasattr(start, "again"):
-            begin = start.again(seed)
+        if self.anew and isinstance(start, Multitask):
+            begin = start.with_seed(seed)
         epochs = self.fit.epochs
         if epochs and isinstance(tables["train"], Few):
             epochs = max(epochs, math.ceil(self.least / math.ceil(tables["train"].size / self.fit.batch_size)))
@@ -191,7 +192,7 @@ class Transfer(Spec[TransferCurve]):
         once = [
             f"“{name}”"
             for name, start in zip(self.called, self.starts, strict=True)
-            if isinstance(start, Spec) and not (self.anew and hasattr(start, "again"))
+            if isinstance(start, Spec) and not (self.anew and isinstance(start, Multitask))
         ]
         said = "was trained once" if len(once) == 1 else "were trained once each"
         words = f"{', '.join(once)} {said}: the intervals know the noise of fine-tuning again, not of training a trunk"

@@ -30,7 +30,6 @@ class TrunkHead(Spec[Fit]):
 
     kind: ClassVar[str] = "trunk-head"
     effort: ClassVar[float] = 0.5
-    gradient: ClassVar[bool] = False
 
     trunk: Spec[Trunk] = Field(description="the multitask training")
     member: Spec[Tables] = Field(description="one of its tables, as the trunk's recipe has it")

@@ -37,7 +37,7 @@ class Study(Spec[Comparison]):
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         for arm in self.arms:
-            if not hasattr(arm, "again"):
+            if not arm.repeatable:
                 raise BadInput(f"an arm wants a recipe that can be repeated with another seed; {arm.kind!r} cannot")
             if arm.test.key != self.arms[0].test.key:
                 raise BadInput("the arms have different test parts; what they reach there could not be compared")
@@ -73,7 +73,7 @@ class Study(Spec[Comparison]):
         return found if "selection" in found.values() else dict.fromkeys(found, "selection")
 
     def parts(self) -> dict[str, Any]:
-        return {"fits": tuple(tuple(arm.again(seed) for seed in self.seeds) for arm in self.arms)}
+        return {"fits": tuple(tuple(arm.with_seed(seed) for seed in self.seeds) for arm in self.arms)}
 
     def make(self, report: Report, fits: tuple[tuple[Fit | Failed, ...], ...]) -> Comparison:
         failed = [

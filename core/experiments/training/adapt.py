@@ -40,6 +40,7 @@ class Adapt(Spec[Checkpoint]):
     kind: ClassVar[str] = "adapt"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 10.0
+    repeatable: ClassVar[bool] = True
 
     corpus: Spec[Dataset] = Field(description="molecules to read; labels are not used")
     leave_out: Spec[Dataset] | None = Field(

@@ -1,6 +1,5 @@
 """A baseline: a learner without a network on the same molecules → a Fit."""
 
-import dataclasses
 import platform
 import time
 from typing import Annotated, Any, ClassVar
@@ -31,7 +30,7 @@ class Baseline(Spec[Fit]):
 
     kind: ClassVar[str] = "baseline"
     effort: ClassVar[float] = 2.0
-    gradient: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = True
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that only report: a baseline has no epoch to choose")
@@ -42,10 +41,6 @@ class Baseline(Spec[Fit]):
     @property
     def title(self) -> str:
         return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
-
-    def again(self, seed: int) -> "Baseline":
-        """The same recipe with what is drawn by chance drawn anew."""
-        return dataclasses.replace(self, seed=seed)
 
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)

@@ -33,13 +33,12 @@ class Ensemble(Spec[Fit]):
 
     kind: ClassVar[str] = "ensemble"
     effort: ClassVar[float] = 0.1
-    gradient: ClassVar[bool] = False
 
     fit: Spec[Fit] = Field(description="the recipe to repeat: a fine-tuning or a baseline")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="of its members")
 
     def __post_init__(self) -> None:
-        if not hasattr(self.fit, "seed"):
+        if not self.fit.repeatable:
             raise BadInput(f"`fit` wants a recipe with a seed to repeat, as a fine-tuning has; got {self.fit.kind!r}")
         if len(set(self.seeds)) < max(2, len(self.seeds)):
             raise BadInput(f"`seeds` wants at least two seeds, all different; got {list(self.seeds)}")

@@ -40,6 +40,8 @@ class FineTune(Spec[Fit]):
     kind: ClassVar[str] = "finetune"
     revision: ClassVar[int] = 4
     effort: ClassVar[float] = 10.0
+    has_gradient: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that choose the best epoch")
@@ -101,10 +103,10 @@ class FineTune(Spec[Fit]):
     def title(self) -> str:
         return f"{self.method.name} fine-tuning of {self.backbone.called} on {self.train.title}, seed {self.seed}"
 
-    def again(self, seed: int) -> "FineTune":
-        """The same recipe with everything that is drawn by chance drawn anew, in its backbone too."""
+    def with_seed(self, seed: int) -> "FineTune":
+        """The same with everything that is drawn by chance drawn anew, in its backbone too."""
         start = self.backbone
-        if hasattr(start, "seed"):  # random weights, or an adaptation
+        if start.repeatable:  # random weights, or an adaptation
             start = dataclasses.replace(start, seed=seed)
         return dataclasses.replace(self, backbone=start, seed=seed)
 
@@ -140,8 +142,7 @@ class FineTune(Spec[Fit]):
             torch.manual_seed(self.seed)  # an adapter's weights are drawn by its library
             proof = put_to_work(self.method, predictor, train.smiles)
         plan = self.plan(body, device.type, len(train))
-        if hasattr(self.method, "begins"):
-            plan = dataclasses.replace(plan, begins=tuple(self.method.begins(predictor)))
+        plan = dataclasses.replace(plan, begins=self.method.first_steps(predictor))
         targets = predictor.scaled(train.targets)
 
         written = spelled(train.smiles, self.spellings if body.spells else 1, self.seed)
@@ -161,7 +162,7 @@ class FineTune(Spec[Fit]):
         lesson = Lesson(
             lay,
             lambda batch: predictor.loss(predictor(batch), batch["targets"]),
-            steady=known is not None or (body.steady and getattr(self.method, "steady", True)),
+            steady=known is not None or (body.steady and self.method.is_steady),
         )
 
         look = validation(predictor, valid, report, still)

@@ -28,6 +28,8 @@ class Tune(Spec[Fit]):
 
     kind: ClassVar[str] = "tune"
     effort: ClassVar[float] = 10.0
+    has_gradient: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     fit: Spec[Fit] = Field(description="the fine-tuning whose learning rate is to be found")
     factors: tuple[float, ...] = Field(
@@ -69,9 +71,9 @@ class Tune(Spec[Fit]):
             middle = advised(self.fit.method, width)
         return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
 
-    def again(self, seed: int) -> "Tune":
+    def with_seed(self, seed: int) -> "Tune":
         """The same with everything drawn anew but the trials."""
-        return dataclasses.replace(self, fit=self.fit.again(seed))
+        return dataclasses.replace(self, fit=self.fit.with_seed(seed))
 
     def parts(self) -> dict[str, Any]:
         return {"trials": tuple(self.trial(rate) for rate in self.rates), **self.fit.parts()}
@@ -80,7 +82,7 @@ class Tune(Spec[Fit]):
         """A short training at one learning rate."""
         looks = min(10, self.steps)
         trial = dataclasses.replace(
-            self.fit.again(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
+            self.fit.with_seed(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
         )
         return dataclasses.replace(trial, patience=0)
 

@@ -36,6 +36,7 @@ class Pretrain(Spec[Checkpoint]):
     kind: ClassVar[str] = "pretrain"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 100.0
+    repeatable: ClassVar[bool] = True
 
     corpus: Spec[Corpus] = Field(description="molecules to read, with what is known of them")
     beginning: Annotated[Any, BEGINNINGS] = Field(default=Fresh(), description="a shape, or a model to go on from")

@@ -12,6 +12,7 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.models.backbones.molformer.config import GRAPHS, SIZES, read_config
 from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
     from core.models.backbones.molformer.backbone import Backbone
@@ -25,7 +26,7 @@ FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 @settings
-class Pretrained:
+class Pretrained(BackboneSpec):
     """A model that has already read many molecules: one by name, or any folder with a saved backbone.
 
     A folder is looked for first, then the checkpoints that came with the installation, then the hub (`molformer-xl`,
@@ -93,10 +94,11 @@ class Pretrained:
 
 
 @settings
-class Untrained:
+class Untrained(BackboneSpec):
     """A model with random weights: for demonstrations, as a control, or to begin a pre-training from."""
 
     kind: ClassVar[str] = "untrained"
+    repeatable: ClassVar[bool] = True
 
     name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
         default="molsway-mini", description="size: 4.2, 0.4 or 44 million parameters"

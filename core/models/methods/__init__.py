@@ -1,8 +1,6 @@
 """Methods: which weights of a predictor move while it is fine-tuned.
 
-A method is called with a predictor and marks what moves; `count` says by a formula how many weights of the backbone
-that will be. One that puts weights of its own into the backbone also gives the `config` of `peft` that does it; one
-that cannot be recorded on CUDA (`core.training.cuda_graphs`) says that it is not `steady`.
+What each of them declares is in `method`.
 """
 
 from core.engine.spec import Family

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from core.engine.spec import settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class BitFit:
+class BitFit(Method):
     """All offsets (biases) of the backbone are trained, those of layer norms among them, and the head.
 
     Ben Zaken et al. 2021 (arXiv 2106.10199).

@@ -7,6 +7,7 @@ from pydantic import Field
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
 from core.models.methods.lora import low_rank
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, shapes
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class DoRA:
+class DoRA(Method):
     """As LoRA, but a low-rank change turns the rows of each target matrix, and their lengths are trained beside it.
 
     Liu et al. 2024 (arXiv 2402.09353), by `peft`: m · (W + (α/r)·B·A) / ‖W + (α/r)·B·A‖, a length m for each output.

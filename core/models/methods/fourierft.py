@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.engine.spec import BadInput, settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, pattern, shapes
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class FourierFT:
+class FourierFT(Method):
     """The backbone is frozen; the change of each target matrix is a sum of random waves whose heights are trained.
 
     Gao et al. 2024 (arXiv 2405.03003), by `peft`. The heights begin at 0, so that nothing changes before the first
@@ -24,7 +25,7 @@ class FourierFT:
     name: ClassVar[str] = "FourierFT"
     rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 0.1  # and for the head's, times this
-    steady: ClassVar[bool] = False  # `peft` brings the places of the waves from the CPU at every pass
+    is_steady: ClassVar[bool] = False  # `peft` brings the places of the waves from the CPU at every pass
 
     waves: int = Field(default=256, ge=1, le=1_000_000, description="waves that make up a change")
     scale: float = Field(default=100.0, gt=0, description="a change counts so many times")

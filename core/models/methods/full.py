@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from core.engine.spec import settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class Full:
+class Full(Method):
     """All weights of backbone and head are trained: the most capacity, the most memory."""
 
     kind: ClassVar[str] = "full"

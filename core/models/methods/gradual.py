@@ -1,18 +1,18 @@
 """Every weight moves in the end, the head first and the layers one after another, from the top."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from core.engine.spec import settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class Gradual:
+class Gradual(Method):
     """The backbone is unfrozen layer by layer from the top, so that what it knows is not lost to an untrained head.
 
     Howard & Ruder 2018 (arXiv 1801.06146). The head moves from the first step; by `until` all layers do, and what lies
@@ -33,14 +33,14 @@ class Gradual:
         """Weights of the backbone's that move: all."""
         return sum(weight.numel() for weight in backbone.parameters())
 
-    def begins(self, predictor: "nn.Module") -> Iterator[tuple[str, float]]:
-        """How names of weights begin, and the share of the steps from which these move; the first that fits counts."""
+    def first_steps(self, predictor: "nn.Module") -> tuple[tuple[str, float], ...]:
+        """All weights move by `until`, those next to the head first."""
         backbone = predictor.backbone
         stages = {id(module): 1 for module in (backbone.after, *backbone.after.children())}
         stages |= {id(layer): 1 + place for place, layer in enumerate(reversed(list(backbone.layers)))}
         last = backbone.depth + 1
-        yield "head.", 0.0
+        found = [("head.", 0.0)]
         for name, module in predictor.named_modules():
             if id(module) in stages:
-                yield f"{name}.", self.until * stages[id(module)] / last
-        yield "", self.until
+                found.append((f"{name}.", self.until * stages[id(module)] / last))
+        return (*found, ("", self.until))

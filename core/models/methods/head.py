@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from core.engine.spec import settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class Head:
+class Head(Method):
     """The backbone is frozen, only the head is trained: the cheapest, and the control for every adapter."""
 
     kind: ClassVar[str] = "head"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import pattern, shapes
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # whose outputs are s
 
 
 @settings
-class IA3:
+class IA3(Method):
     """(IA)³: the backbone is frozen; vectors that scale keys, values and feed-forward activations are trained.
 
     Liu et al. 2022 (arXiv 2205.05638), by `peft`. The vectors begin at 1, so that nothing changes before the first

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
+from core.models.methods.method import Method
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @settings
-class LastLayers:
+class LastLayers(Method):
     """The topmost layers of the backbone are trained, what follows them, and the head; those below are frozen."""
 
     kind: ClassVar[str] = "last-layers"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import modules, pattern
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ PLACE = ("layer norm",)
 
 
 @settings
-class LayerNorms:
+class LayerNorms(Method):
     """The gains and offsets of all layer norms are trained, and the head.
 
     Zhao et al. 2023 (arXiv 2312.11420), by `peft`.

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, pattern, shapes
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class LoRA:
+class LoRA(Method):
     """The backbone is frozen; beside each target matrix W a product of two thin ones is trained, W + (α/r)·B·A.
 
     Hu et al. 2021 (arXiv 2106.09685), by `peft`. B begins at 0, so that nothing changes before the first step.

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, pattern, shapes
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class MiSS:
+class MiSS(Method):
     """The backbone is frozen; each target matrix is changed by one thin matrix, repeated along its inputs.
 
     Kang & Yin 2024 (arXiv 2409.15371), by `peft`: half the weights of LoRA at the same rank. It begins at 0.

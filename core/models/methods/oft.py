@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.engine.spec import BadInput, settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, pattern, shapes
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class OFT:
+class OFT(Method):
     """The backbone is frozen; what enters each target matrix is turned, block by block, by trained rotations.
 
     Qiu et al. 2023 (arXiv 2306.07280), by `peft`: angles between the neurons stay as pre-training left them.

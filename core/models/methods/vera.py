@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
+from core.models.methods.method import Method
 from core.models.methods.target_modules import OWN, Target, pattern, shapes
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class VeRA:
+class VeRA(Method):
     """The backbone is frozen; beside each target matrix stand two random ones, shared by all, whose scales are trained.
 
     Kopiczko et al. 2023 (arXiv 2310.11454), by `peft`: W + diag(b)·B·diag(d)·A; b begins at 0, so that nothing changes

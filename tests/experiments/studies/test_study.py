@@ -98,7 +98,7 @@ def test_a_seed_that_fails_takes_only_itself_along(
 def test_fewer_than_two_arms_are_no_study(fit: FineTune, store: Store) -> None:
     with pytest.raises(BadInput, match="1 of 2 arms could be made, two are needed; “OFT”: oft turns blocks"):
         make(Study(of(fit, Full(), OFT(block=24)), seeds=(0,)), store, Report())
-    assert store.has(fit.again(0))
+    assert store.has(fit.with_seed(0))
 
 
 def test_one_network_beside_baselines_and_baselines_alone_are_studies_too(fit: FineTune, store: Store) -> None:
@@ -122,7 +122,7 @@ def test_everything_drawn_by_chance_is_drawn_anew_with_a_seed(fit: FineTune) -> 
     first, second, third = Study((fit, adapted, read), names=("a", "b", "c"), seeds=(7, 8)).parts()["fits"]
     assert [one.backbone.seed for one in first] == [7, 8] == [one.seed for one in first]
     assert [one.backbone.seed for one in second] == [7, 8]
-    assert third == (read.again(7), read.again(8)) and third[0].backbone == read.backbone
+    assert third == (read.with_seed(7), read.with_seed(8)) and third[0].backbone == read.backbone
 
 
 def test_arms_are_called_by_what_tells_them_apart(fit: FineTune) -> None:

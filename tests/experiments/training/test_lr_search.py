@@ -50,7 +50,7 @@ def test_every_method_has_the_same_budget_and_its_own_rates(fit: FineTune) -> No
 
 
 def test_repeats_share_the_trials(fit: FineTune) -> None:
-    first, second = Tune(fit).again(1), Tune(fit).again(2)
+    first, second = Tune(fit).with_seed(1), Tune(fit).with_seed(2)
     assert first.parts()["trials"] == second.parts()["trials"] and first.key != second.key
     assert {trial.seed for trial in first.parts()["trials"]} == {0} and second.fit.seed == 2
 

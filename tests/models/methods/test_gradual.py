@@ -18,7 +18,7 @@ STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": U
 @pytest.mark.parametrize("name", STARTS)
 def test_what_is_below_begins_later(name: str) -> None:
     predictor = Predictor(STARTS[name](), ["y"], ["regression"])
-    begins = list(Gradual(until=0.6).begins(predictor))
+    begins = Gradual(until=0.6).first_steps(predictor)
     shares = {
         weight: next(share for start, share in begins if weight.startswith(start))
         for weight, _ in predictor.named_parameters()
@@ -48,7 +48,7 @@ def test_weights_stay_until_their_turn() -> None:
     lesson = Lesson(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), steady=False)
     plan = Plan(
         epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warm_up=0.0, clip=1.0,
-        patience=0, precision="float32", seed=0, begins=tuple(Gradual(until=1.0).begins(predictor)),
+        patience=0, precision="float32", seed=0, begins=Gradual(until=1.0).first_steps(predictor),
     )  # fmt: skip
     lengths = predictor.backbone.lengths(SMILES)[:, None]
     train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
+from core.models.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
     from core.models.backbones.gnn.backbone import GraphBackbone
 
 
 @settings
-class Gnn:
+class Gnn(BackboneSpec):
     """A network over the graph of a molecule, with random weights: some hundred thousand, trained from scratch.
 
     Atoms hear from their neighbours, layer by layer; where an atom stands in its molecule is told by random walks and
@@ -19,6 +20,7 @@ class Gnn:
     """
 
     kind: ClassVar[str] = "gnn"
+    repeatable: ClassVar[bool] = True
 
     layer: Literal["gcn", "gin", "gine"] = Field(default="gine", description="how atoms hear; gine hears bonds too")
     width: int = Field(default=96, ge=4, le=4096, description="length of an embedding")

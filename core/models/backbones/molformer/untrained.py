@@ -7,6 +7,7 @@ from pydantic import Field
 
 from core.engine.spec import BadInput, settings
 from core.models.backbones.molformer.config import SIZES, MolformerConfig
+from core.models.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
     from core.models.backbones.molformer.backbone import Backbone
@@ -15,10 +16,11 @@ MINI = SIZES["molsway-mini"]
 
 
 @settings
-class Fresh:
+class Fresh(BackboneSpec):
     """Random weights in a shape of your own; the vocabulary comes from the corpus."""
 
     kind: ClassVar[str] = "fresh"
+    repeatable: ClassVar[bool] = True
 
     name: str = Field(default="", max_length=60, description="what the model is to be called; by default, its shape")
     width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of an embedding")
