@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from core.engine import spec as recipes
+from core.engine.form import form
 from core.engine.spec import BadInput, Spec
 
 
@@ -32,7 +33,7 @@ def _schema(made: type) -> dict[str, Any]:
     import dataclasses
 
     fields = {}
-    for field in recipes.form(made):
+    for field in form(made):
         wanted = f"a recipe that yields a {field.product.__name__}" if field.product else _type_name(field.type)
         if field.family:
             wanted = f"{'some' if field.many else 'one'} of the family “{field.family.noun}”"

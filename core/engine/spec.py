@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pydantic
 from pydantic_core import core_schema
 
+from core.engine.former_names import FORMER_FIELDS, current_fields, current_kind
+
 Product = TypeVar("Product")
 
 
@@ -47,7 +49,7 @@ def settings(cls: type) -> type:
         try:
             checked(self, *args, **kwargs)
         except pydantic.ValidationError as error:
-            raise BadInput(explain(cls.kind, error)) from None
+            raise BadInput(explain(cls, error)) from None
         for name, value in fields_of(self):
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -57,16 +59,18 @@ def settings(cls: type) -> type:
     return made
 
 
-def explain(kind: str, error: pydantic.ValidationError) -> str:
+def explain(cls: type, error: pydantic.ValidationError) -> str:
     """One line for each thing that is wrong: where, what would do, what was given."""
     lines = []
     for fault in error.errors():
         cause = fault.get("ctx", {}).get("error")
-        where = ".".join([kind, *(str(step) for step in fault["loc"])])
+        where = ".".join([cls.kind, *(str(step) for step in fault["loc"])])
         if isinstance(cause, BadInput):
             message = str(cause)
         elif fault["type"] in ("unexpected_keyword_argument", "missing_argument", "missing"):
-            message = "is not a field of this recipe" if "unexpected" in fault["type"] else "is missing"
+            new = FORMER_FIELDS.get(fault["loc"][-1])
+            hint = f"; it is called {new} now" if new in cls.__pydantic_fields__ else ""
+            message = f"is not a field of this recipe{hint}" if "unexpected" in fault["type"] else "is missing"
         else:
             message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {fault['input']!r:.80}"
         lines.append(f"{where}: {message}")
@@ -94,17 +98,19 @@ class Family(dict):
             return value
         kind = value.get("kind") if isinstance(value, Mapping) else None
         kind = kind if isinstance(kind, str) else None
-        if self.product and (isinstance(value, Spec) or (kind in Spec.kinds and kind not in self)):
+        kind = current_kind(kind, self)
+        foreign = kind not in self and current_kind(kind, Spec.kinds) in Spec.kinds
+        if self.product and (isinstance(value, Spec) or foreign):
             return read(value, self.product)
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping) or "kind" not in value:
             raise BadInput(f"a {self.noun} wants an object with a `kind` ({', '.join(self)}); got {value!r:.80}")
         fields = dict(value)
-        kind = fields.pop("kind")
+        kind = current_kind(fields.pop("kind"), self)
         if not isinstance(kind, str) or kind not in self:
             raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
-        return self[kind](**fields)
+        return self[kind](**current_fields(fields, self[kind].__pydantic_fields__))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -191,11 +197,12 @@ class Spec(Generic[Product]):
 def read(value: Any, product: type | None = None) -> Spec:
     """A spec as it is, or made from `{"kind": …, fields …}`; `product` is what it has to yield, if that matters.
 
+    Kinds and fields may have the names of earlier versions (`core.engine.former_names`).
     Raises `BadInput`; the kinds are known once `core.experiments` is imported.
     """
     if isinstance(value, Mapping):
         fields = dict(value)
-        kind, revision = fields.pop("kind", None), fields.pop("revision", None)
+        kind, revision = current_kind(fields.pop("kind", None), Spec.kinds), fields.pop("revision", None)
         if not isinstance(kind, str) or kind not in Spec.kinds:
             near = difflib.get_close_matches(kind, Spec.kinds, 3, cutoff=0.5) if isinstance(kind, str) else []
             raise BadInput(
@@ -208,7 +215,7 @@ def read(value: Any, product: type | None = None) -> Spec:
                 f"{kind}: the recipe is of revision {revision}, this version makes {Spec.kinds[kind].revision}; "
                 "start it anew, or take `revision` out of the recipe and run that"
             )
-        value = Spec.kinds[kind](**fields)
+        value = Spec.kinds[kind](**current_fields(fields, Spec.kinds[kind].__pydantic_fields__))
     if not isinstance(value, Spec):
         raise BadInput(f"a recipe wants an object with a `kind`; got {value!r:.80}")
     if product is not None and not issubclass(value.product, product):
@@ -257,59 +264,6 @@ def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:
     if any(new[name] is not inner for name, inner in fields_of(value)):
         value = dataclasses.replace(value, **new)
     return change(value) if isinstance(value, Spec) else value
-
-
-@dataclasses.dataclass(frozen=True)
-class FormField:
-    """A field as a form and the command line show it."""
-
-    name: str
-    type: Any
-    default: Any  # `dataclasses.MISSING` when it has to be given
-    help: str
-    least: float | None = None
-    most: float | None = None
-    choices: tuple[Any, ...] = ()
-    family: Family | None = None
-    product: type | None = None  # what a spec in this field yields
-    many: bool = False  # whether it is a tuple of them
-
-
-def form(cls: type) -> list[FormField]:
-    """The fields of a settings class with their types, defaults, limits and help."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
-    for name, info in cls.__pydantic_fields__.items():
-        hint = hints[name]
-        limits = {type(limit).__name__: limit for limit in info.metadata}
-        bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-        found.append(
-            FormField(
-                name=name,
-                type=bare,
-                default=dataclasses.MISSING if info.is_required() else info.get_default(call_default_factory=True),
-                help=info.description or "",
-                least=next((getattr(limits[k], a) for k, a in (("Ge", "ge"), ("Gt", "gt")) if k in limits), None),
-                most=next((getattr(limits[k], a) for k, a in (("Le", "le"), ("Lt", "lt")) if k in limits), None),
-                choices=typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else (),
-                family=next((limit for limit in (*info.metadata, *_marks(bare)) if isinstance(limit, Family)), None),
-                product=_product(bare),
-                many=typing.get_origin(bare) is tuple,
-            )
-        )
-    return found
-
-
-def _marks(hint: Any) -> tuple[Any, ...]:
-    """What the items of a tuple are annotated with."""
-    inner = (typing.get_args(hint) or (None,))[0] if typing.get_origin(hint) is tuple else None
-    return typing.get_args(inner)[1:] if typing.get_origin(inner) is typing.Annotated else ()
-
-
-def _product(hint: Any) -> type | None:
-    if typing.get_origin(hint) is Spec:
-        return typing.get_args(hint)[0]
-    return next((found for inner in typing.get_args(hint) if (found := _product(inner))), None)
 
 
 def _is_part(value: Any) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 
 from core.engine import spec as recipes
 from core.engine.files import files, plain, rename, room, settle, versions, write
+from core.engine.former_names import current_kind, renamed_in
+from core.engine.product import headline_of
 from core.engine.spec import BadInput, Spec
 
 ROOMS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # folders of the root that are no kind
@@ -46,6 +48,24 @@ class Entry:
     def spec(self) -> Spec:
         """The recipe. Raises `BadInput` where this version does not know it any more, `Damaged` where it is gone."""
         return recipes.read_json(_read(self.folder / "spec.json", self.key))
+
+    @property
+    def spec_class(self) -> type[Spec] | None:
+        """The class of its kind, by whichever name; None of a kind that this version lacks."""
+        return Spec.kinds.get(current_kind(self.kind, Spec.kinds))
+
+    @property
+    def headline(self) -> str:
+        """Its main number, from its summary alone; "–" where there is none to be had."""
+        return headline_of(self.spec_class and self.spec_class.product, self.summary)
+
+    def check_current(self) -> None:
+        """Raises `BadInput` where its spec means other work by now, or has other names: it has to be made again."""
+        if self.spec.key == self.key:
+            return
+        renamed = renamed_in(json.loads(_read(self.folder / "spec.json", self.key)), recipes.as_json(self.spec))
+        reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec means other work now"
+        raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 
 
 class Store:
@@ -86,6 +106,11 @@ class Store:
             raise
         except (OSError, ValueError, KeyError) as error:
             raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
+
+    def product(self, entry: Entry) -> Any:
+        """The product of an entry, read. Raises `BadInput` where an earlier version made it; see `get` for `Damaged`."""
+        entry.check_current()
+        return self.get(entry.spec)
 
     def put(self, spec: Spec, product: Any, seconds: float) -> Path:
         """Keep a product that took `seconds` to make; the first one kept under a key stays. Raises `StoreFull`."""

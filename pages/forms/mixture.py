@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.engine.spec import BadInput, Spec, fields_of, form
+from core.engine.form import form
+from core.engine.spec import BadInput, Spec, fields_of
 from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
 from core.experiments.presets.mixtures import at_hand
 from core.models.backbones import Gnn

@@ -10,7 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.spec import BadInput, FormField, Spec, fields_of, form
+from core.engine.form import FormField, form
+from core.engine.spec import BadInput, Spec, fields_of
 from pages.base.text import plain, title_of
 
 MISSING = dataclasses.MISSING

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from core.engine.spec import BadInput, Spec, form
+from core.engine.form import form
+from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Part, Study, of_methods, preset
 from core.models.backbones import Pretrained
 from core.models.baselines import LEARNERS, SupportVectors

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from core.engine.spec import BadInput, Spec, form
+from core.engine.form import form
+from core.engine.spec import BadInput, Spec
 from core.experiments import Ablation, FineTune, MixtureStudy, Multitask, Represent, Transfer
 from core.experiments.presets.mixtures import fitted
 from core.models.backbones import Gnn

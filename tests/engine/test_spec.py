@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field
 
 from core.engine import spec as recipes
+from core.engine.form import form
 from core.engine.spec import BadInput, Family, Spec, settings
 
 
@@ -135,12 +136,12 @@ def test_changed_rebuilds_only_what_changes() -> None:
 
 
 def test_the_form_knows_limits_defaults_and_families() -> None:
-    fields = {field.name: field for field in recipes.form(Frame)}
+    fields = {field.name: field for field in form(Frame)}
     assert fields["table"].product is Table and fields["under"].product is Picture
     assert fields["pace"].family is PACES and fields["pace"].default == Slow()
     assert fields["share"].least == 0 and fields["share"].most == 1
-    (pace,) = recipes.form(Slow)
-    assert fields["table"].many is False and recipes.form(Pile)[0].many is True
+    (pace,) = form(Slow)
+    assert fields["table"].many is False and form(Pile)[0].many is True
     assert (pace.least, pace.most, pace.help, pace.default) == (1, 9, "steps a second", 3)
 
 
@@ -153,7 +154,7 @@ class Race(Spec[Picture]):
 
 
 def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None:
-    (field,) = recipes.form(Race)
+    (field,) = form(Race)
     assert field.family is PACES and field.many and field.default == (Slow(),)
     race = Race((Slow(2), {"kind": "slow", "pace": 4}, "slow"))
     assert race.paces == (Slow(2), Slow(4), Slow()) and recipes.read_json(race.text) == race

@@ -85,7 +85,7 @@ def _backbone(store: Any, start: str) -> tuple[Any, Any]:
         place = Pretrained(start).settled()
         return functools.cache(lambda: _on_device(place())), as_json(place)
     entry = store.find(start)
-    made = store.get(entry.spec)
+    made = store.product(entry)
     if not isinstance(made, (Checkpoint, Fit)):
         raise BadInput(
             f"{entry.key} is a run of kind {entry.kind!r}, which holds no backbone; give the key of a fit, of an "

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
+from core.engine.form import form
 from core.engine.report import Cancelled, Report
-from core.engine.spec import BadInput, form
+from core.engine.spec import BadInput
 from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors, named
 
 QUICK = {"trees": 60}  # as deep as a test needs

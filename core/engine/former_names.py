@@ -1,0 +1,90 @@
+"""What kinds and fields of specs were called in earlier versions, so that the specs and runs of these can be read.
+
+A former name is looked up only where a name is unknown. A spec that is read by former names has another key than the
+folder that an earlier version kept its product in: the run is listed with its title and its spec can be run again, its
+product is not read (columns and records have new names too), and what it is called now is said in a sentence.
+"""
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
+
+# Lines `former → current`. Text, not a dict: a renaming of string literals is not to touch the former names.
+_KINDS = """
+join → concat
+excerpt → file-sample
+plant → label-noise
+part → split
+few → subsample
+computed → computed-labels
+landscape → projection
+mean-influence → seed-average
+suspects → label-errors
+retrain → subset-retraining
+verify → lds
+member → mixture-table
+trunk-head → multitask-head
+represent → representation
+tune → learning-rate-search
+gather → build-corpus
+identity → gradient-similarity
+varied → mmr
+cover → coverage
+"""
+_FIELDS = """
+spellings → n_randomised_smiles
+margin → clip_margin
+averaging → ema_decay
+head_rate → head_lr_multiplier
+warm_up → warmup
+planted → label_noise
+learner → baseline
+learners → baselines
+waves → coefficients
+way → method
+anew → retrain_backbones
+beginning → backbone
+"""
+
+
+def _table(text: str) -> dict[str, str]:
+    return dict(line.split(" → ") for line in text.split("\n") if line)
+
+
+FORMER_KINDS = _table(_KINDS)  # of specs and of members of families
+FORMER_FIELDS = _table(_FIELDS)
+
+
+def current_kind(kind: Any, kinds: Container[str]) -> Any:
+    """What a kind is called among `kinds`; itself where it is known, or has no other name."""
+    new = FORMER_KINDS.get(kind) if isinstance(kind, str) and kind not in kinds else None
+    return new if new in kinds else kind
+
+
+def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """Fields by the names that a class has for them; those of unknown names as they are."""
+
+    def name_of(name: str) -> str:
+        new = name if name in known else FORMER_FIELDS.get(name, name)
+        return new if new in known and new not in fields else name
+
+    return {name_of(name): value for name, value in fields.items()}
+
+
+def renamed_in(former: Any, current: Any) -> list[str]:
+    """What the JSON of a spec is called by now, each name once: "plant is called label-noise now"."""
+    return list(dict.fromkeys(f"{old} is called {new} now" for old, new in _pairs(former, current)))
+
+
+def _pairs(former: Any, current: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(former, list) and isinstance(current, list):
+        for old, new in zip(former, current, strict=False):
+            yield from _pairs(old, new)
+    if not isinstance(former, Mapping) or not isinstance(current, Mapping):
+        return
+    old, new = former.get("kind"), current.get("kind")
+    if old != new and isinstance(old, str):
+        yield old, str(new)
+    for name, value in current_fields(former, current).items():
+        if name not in former:
+            yield next(old for old in former if FORMER_FIELDS.get(old) == name), name
+        yield from _pairs(value, current.get(name))
