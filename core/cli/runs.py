@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> Any:
         )
     else:
         wanted = _recipe(sys.stdin.read() if options.spec == "-" else _text(Path(options.spec)))
-    return made(wanted, options)
+    return made(wanted, options, options.workers)
 
 
 def _tables(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -57,16 +57,16 @@ def source_of(given: str) -> str:
     return given if re.match("(bundled|hub|file):", given) else f"file:{given}"
 
 
-def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
-    """Make a recipe through the store, or in the line of who owns the cache; what there is to say of it."""
+def made(wanted: Spec, options: argparse.Namespace, workers: str = "1") -> dict[str, Any]:
+    """Make a spec through the store, or in the queue of who owns the cache; what there is to say of it."""
     from core import experiments
     from core.engine.job_queue import Line
     from core.engine.process_pool import several, together
     from core.engine.store import Store
     from core.engine.worker import own
 
-    workers = several(getattr(options, "workers", "1"))
-    if options.queue and workers > 1:
+    processes = several(workers)
+    if options.queue and processes > 1:
         raise BadInput("--queue leaves the work to the process that owns the cache; leave --workers out")
     store = Store(options.cache)
     wanted = experiments.settled(wanted, store.files)
@@ -76,16 +76,18 @@ def made(wanted: Spec, options: argparse.Namespace) -> dict[str, Any]:
         else:
             with own(options.cache), Bar() as bar:
                 report = Report(bar, files=store.files, planned=bar.pace.plan)
-                together(wanted, store, report, workers, experiments.__name__)
+                together(wanted, store, report, processes, experiments.__name__)
     return described(store, wanted, options.json)
 
 
 def described(store: Any, spec: Spec, as_json: bool) -> dict[str, Any]:
     """What there is to say of a run; for people as its own tables, where it has some."""
+    from core.results.tabular import Tabled
+
     product = store.get(spec)
     found = {"kind": spec.kind, "key": spec.key, "folder": str(store.folder(spec)), "title": spec.title}
-    if not as_json and hasattr(product, "text"):
-        return found | {"found": "\n" + product.text()}
+    if not as_json and isinstance(product, Tabled) and (text := product.text()):
+        return found | {"found": "\n" + text}
     return found | {"summary": product.summary()}
 
 
@@ -144,18 +146,19 @@ def kept(options: argparse.Namespace, key: str) -> Any:
 
 def show(options: argparse.Namespace) -> Any:
     store = opened(options)
-    return described(store, store.find(options.key).spec, options.json)
+    entry = store.find(options.key)
+    entry.check_current()
+    return described(store, entry.spec, options.json)
 
 
 def list_(options: argparse.Namespace) -> Any:
     entries = opened(options).entries()
     if options.json:
-        return [
-            {"kind": e.kind, "key": e.key, "title": e.title, "made": e.made, "seconds": e.seconds, "bytes": e.bytes}
-            for e in entries
-        ]
+        names = ("kind", "key", "title", "headline", "made", "seconds", "bytes")
+        return [{name: getattr(entry, name) for name in names} for entry in entries]
     lines = [
-        f"{e.key}  {e.kind:<16} {e.made:<26} {e.seconds:8.1f} s {e.bytes / 1e6:9.2f} MB  {e.title}" for e in entries
+        f"{e.key}  {e.kind:<16} {e.made:<26} {e.seconds:8.1f} s {e.bytes / 1e6:9.2f} MB  {e.title}  ({e.headline})"
+        for e in entries
     ]
     return "\n".join(lines) or "nothing is kept here yet; try: python -m core run demo"
 
@@ -169,7 +172,7 @@ def export(options: argparse.Namespace) -> Any:
         from core.figures.html_report import document
         from core.results.comparison import Comparison
 
-        if not isinstance(found := store.get(entry.spec), Comparison):
+        if not isinstance(found := store.product(entry), Comparison):
             raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}; a report is of a study, which compares arms")
         with store.away(options.folder) as folder:
             (folder / "report.html").write_text(document(found, entry.spec, entry.made), encoding="utf-8")
@@ -184,8 +187,10 @@ def export(options: argparse.Namespace) -> Any:
 
 def _fit_of(entry: Any, store: Any) -> Any:
     """The fit that an entry holds. Raises `BadInput` where it holds something else."""
-    fit = store.get(entry.spec)
-    if not hasattr(fit, "metrics"):
+    from core.results.fit import Fit
+
+    fit = store.product(entry)
+    if not isinstance(fit, Fit):
         raise BadInput(
             f"{entry.key} is a run of kind {entry.kind!r}, which has no network; give the key of a fine-tuning"
         )

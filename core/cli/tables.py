@@ -51,6 +51,7 @@ def _applied(options: argparse.Namespace, does: dict[type, Callable[..., Any]], 
         why = ", which has no gradient to score with" if bare else ""
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
+    entry.check_current()
     with Bar() as bar:
         given = (Path(options.table), options.out, Report(tell=bar))
         return does[kinds[entry.kind]](store, entry.spec, *given, smiles=options.smiles, **more)

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ class Corpus:
     `properties` float16 (n, p), scaled; `labels` float16 (m, t), NaN where unmeasured; `label_rows` int32 (n,), the
     row of `labels` of a molecule or −1. `record`: counts, digests, the scaling, tasks and kinds.
     """
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("molecules",)
 
     molecules: pd.DataFrame
     vocabulary: tuple[str, ...]
@@ -85,6 +87,10 @@ class Corpus:
         """The record without its long lists: counts and digests."""
         short = {name: value for name, value in self.record.items() if name not in LONG}
         return short | {"descriptors": len(self.record["scaling"]["names"]), "labels": len(self.record["kinds"])}
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{summary['molecules']:,} molecules"
 
     def save(self, folder: Path) -> None:
         self.molecules.to_parquet(folder / "molecules.parquet")

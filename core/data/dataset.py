@@ -4,10 +4,10 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ def _nothing() -> pd.DataFrame:
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """`n` molecules with `t` tasks; t may be 0, for a corpus. Rows of the source file count from 1, header apart."""
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
 
     smiles: np.ndarray  # object (n,), canonical isomeric
     targets: np.ndarray  # float64 (n, t), label units, NaN where unmeasured
@@ -123,6 +125,10 @@ class Dataset:
             "dropped_first": self.dropped.head(20).to_dict("records"),
             "provenance": self.provenance,
         }
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{summary['rows']:,} molecules"
 
     def save(self, folder: Path) -> None:
         """table.parquet, dropped.parquet and dataset.json in an empty folder."""

@@ -4,14 +4,10 @@ A score is put to the test on random halves of a pool: train again with each hal
 scores promise a lower target loss have one (Park et al. 2023, arXiv 2303.14186).
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from core.stats.metrics import spearman
 
@@ -75,59 +71,3 @@ def retrained(
         told(step)
     outputs = vmap(lambda own, given: functional_call(module, own, (given,))[:, 0], in_dims=(0, None))
     return torch.no_grad()(lambda given: outputs(params, given))
-
-
-@dataclass(frozen=True, eq=False)
-class Retrained:
-    """Trainings with random subsets of a pool.
-
-    `members` (K, p): which molecules each had; `losses` (K,) of the target, in `record["unit"]`; `predictions`
-    (K, m, t) for the target, label units. The record has the loss without any of the pool, parts and digests.
-    """
-
-    members: np.ndarray
-    losses: np.ndarray
-    predictions: np.ndarray
-    record: dict[str, Any]
-
-    def summary(self) -> dict[str, Any]:
-        return self.record
-
-    def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        arrays = {"members": self.members.astype(np.uint8), "losses": self.losses, "predictions": self.predictions}
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
-        (folder / "record.json").write_text(json.dumps(self.record, indent=1), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Retrained":
-        from safetensors.numpy import load_file
-
-        arrays = load_file(folder / "arrays.safetensors")
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(arrays["members"].astype(bool), arrays["losses"], arrays["predictions"], record)
-
-
-@dataclass(frozen=True, eq=False)
-class Verification:
-    """What retraining says of scores.
-
-    `table`: a row a training: subset, measured (change of the target loss against the loss without the pool), and a
-    column of predicted changes for each way. `record`: for each way its linear datamodelling score with its interval.
-    """
-
-    table: pd.DataFrame
-    record: dict[str, Any]
-
-    def summary(self) -> dict[str, Any]:
-        return self.record
-
-    def save(self, folder: Path) -> None:
-        self.table.to_parquet(folder / "subsets.parquet")
-        (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Verification":
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / "subsets.parquet"), record)

@@ -5,13 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from core.engine.spec import BadInput
 from core.results.fit import Fit
+from core.stats.formatting import beside_noise
 from core.stats.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
 
 NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
@@ -26,12 +27,24 @@ class Comparison:
     `picks`: a row a molecule that an arm took from the pool (arm, seed, smiles, label, planted where it is known).
     """
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("arms",)
+
     record: dict[str, Any]
     predictions: pd.DataFrame
     picks: pd.DataFrame
 
     def summary(self) -> dict[str, Any]:
         return self.record
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        """The arm with the lowest mean error."""
+        arms = [arm for arm in summary["arms"] if arm.get("rmse")]
+        if not arms:
+            return ""
+        best = min(arms, key=lambda arm: arm["rmse"]["mean"])
+        metric = called("rmse", summary.get("task_kind", "regression"))
+        return f"best arm: {best['name']}, {metric} {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
 
     def save(self, folder: Path) -> None:
         self.predictions.to_parquet(folder / "predictions.parquet")

@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
 from core.stats.bootstrap import Span, intervals
-from core.stats.metrics import measure
+from core.stats.formatting import within
+from core.stats.metrics import WORDS, measure
 
 PARTS = ("train", "valid", "test")
 
@@ -26,6 +28,8 @@ class Fit:
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
     `folder`: where `predictor/` lies, its weights: read by `core.models.ensemble.load`.
     """
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("tasks", "unit", "metrics.test")
 
     curve: pd.DataFrame
     predictions: pd.DataFrame
@@ -80,6 +84,18 @@ class Fit:
 
     def summary(self) -> dict[str, Any]:
         return self.record
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        """The error of the first task on the test part, with its interval."""
+        task, *others = summary["tasks"]
+        test = summary["metrics"]["test"].get(task) or {}
+        name = next((one for one in ("rmse", "auroc") if test.get(one) is not None), None)
+        if name is None:
+            return ""
+        span = summary.get("intervals", {}).get(task, {}).get(name)
+        words = ("test", WORDS[name], within(test[name], span), summary["unit"][0])
+        return " ".join(filter(None, words)) + (f" (+{len(others)} tasks)" if others else "")
 
     def save(self, folder: Path) -> None:
         self.curve.to_parquet(folder / "curve.parquet")

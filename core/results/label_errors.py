@@ -1,40 +1,28 @@
 """Suspicion: which training labels look wrong, and how well that finds wrong ones that were planted."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from core.results.tabular import Tabled
 from core.stats.metrics import auroc_interval
 
 
-@dataclass(frozen=True, eq=False)
-class Suspicion:
+class Suspicion(Tabled):
     """The training molecules of a fit beside what it would say without each of them.
 
     `table`: `Scores.training` and of each task `opinion`, what a model without a network says that has not seen the
     label; `suspicion`, and, where labels were planted, `planted`. `record`: damping, residual, detection.
     """
 
-    table: pd.DataFrame
-    record: dict[str, Any]
+    table_file: ClassVar[str] = "training.parquet"
+    headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
 
-    def summary(self) -> dict[str, Any]:
-        return self.record
-
-    def save(self, folder: Path) -> None:
-        self.table.to_parquet(folder / "training.parquet")
-        text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "record.json").write_text(text, encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Suspicion":
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / "training.parquet"), record)
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{summary['rows']:,} molecules"
 
 
 def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ class Tables:
 
     `left_out`: a row a molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
     """
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
 
     parts: dict[str, Dataset]
     learning: Learning
@@ -87,6 +89,10 @@ class Tables:
             "unlearnable": list(self.unlearnable),
             "left_out_first": self.left_out.head(20).to_dict("records"),
         }
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{sum(summary['rows'].values()):,} molecules"
 
     def save(self, folder: Path) -> None:
         for name, table in self.parts.items():

@@ -1,8 +1,12 @@
 """Predictions of a table by a fit: with intervals, what is like them, and errors where there are labels."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import pandas as pd
 
 from core.results.tabular import Tabled
+from core.stats.formatting import number
 
 OF_A_TASK = ("label", "prediction", "low", "high", "spread")
 
@@ -17,6 +21,15 @@ class Predicted(Tabled):
     `record`: fit, level, tasks, kinds, unit, digests, what the test part says of the intervals, errors where there
     are labels, warnings.
     """
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("molecules", "width", "unit", "kinds")
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        """How many molecules, and half the width of the first task's intervals."""
+        width, unit = summary["width"][0], summary["unit"][0]
+        sure = f", ± {number(width['median'])} {unit}".rstrip() if width and summary["kinds"][0] != "binary" else ""
+        return f"{summary['molecules']:,} molecules{sure}"
 
     @property
     def tasks(self) -> tuple[str, ...]:

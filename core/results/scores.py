@@ -4,10 +4,10 @@ Negative helps; `benefit` is the negative of it. The raw Koh–Liang number stay
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ class Scores:
     detection.
     """
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("helpful", "harmful")
+
     table: pd.DataFrame
     vector: np.ndarray
     last_layer: dict[str, np.ndarray] = field(default_factory=dict)
@@ -73,6 +75,11 @@ class Scores:
                 {"row": int(row), "smiles": names.iloc[row], "delta_loss": float(delta[row])} for row in rows
             ]
         return {**self.record, **found}
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        solved = "" if summary.get("converged", True) else ", not converged"
+        return f"{summary['helpful']:,} help, {summary['harmful']:,} harm{solved}"
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file

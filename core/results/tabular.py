@@ -1,9 +1,10 @@
 """What an experiment finds: a table of numbers, and a record of what they say; those on mixtures also as text."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
@@ -14,45 +15,78 @@ from core.results.mixture_text import ablation_text, text, transfer_text
 class Tabled:
     """`table`: the numbers, a row each; `record`: means, differences with intervals, the verdict, digests, keys."""
 
+    table_file: ClassVar[str] = "table.parquet"
+    headline_keys: ClassVar[tuple[str, ...]] = ()
+
     table: pd.DataFrame
     record: dict[str, Any]
 
     def summary(self) -> dict[str, Any]:
         return self.record
 
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return ""
+
+    def text(self) -> str:
+        """What it found, for people who read a terminal; "": the summary says it."""
+        return ""
+
     def save(self, folder: Path) -> None:
-        self.table.to_parquet(folder / "table.parquet", index=False)
+        self.table.to_parquet(folder / self.table_file, index=False)
         (folder / "record.json").write_text(json.dumps(self.record, indent=1, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / "table.parquet"), record)
+        return cls(pd.read_parquet(folder / cls.table_file), record)
 
 
 class MixtureComparison(Tabled):
     """Tables alone and together: a row a backbone, arm, member, seed and task of the test part, with every metric."""
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("members",)
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{len(summary['members'])} tables"
+
     def text(self) -> str:
-        """What it found, for people who read a terminal."""
         return text(self.table, self.record)
 
 
 class TransferCurve(Tabled):
     """Starts on a small table: a row an arm, size (0: the whole part) and seed, with the metrics of its test part."""
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("points",)
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        arms, sizes = ({point.get(name) for point in summary["points"]} for name in ("arm", "size"))
+        return f"{len(arms)} arms, {len(sizes)} sizes"
+
     def text(self) -> str:
-        """What it found, for people who read a terminal."""
         return transfer_text(self.record)
 
 
 class Ablated(Tabled):
     """Diversity against scale: a row a trunk (families, molecules, seed), with the error of the fit from it."""
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("trunks",)
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{len(summary['trunks'])} multitask models"
+
     def text(self) -> str:
-        """What it found, for people who read a terminal."""
         return ablation_text(self.record)
 
 
 class Represented(Tabled):
     """What trunks hold: a row a trunk, layer and thing that is asked of it, with how well it can be read there."""
+
+    headline_keys: ClassVar[tuple[str, ...]] = ("molecules",)
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        return f"{summary['molecules']:,} molecules"

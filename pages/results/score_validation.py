@@ -5,8 +5,8 @@ import streamlit as st
 
 from core.experiments import Influence, MeanInfluence, Verify
 from core.figures import base as figures
-from core.influence.lds import Verification
 from core.results.comparison import Comparison
+from core.results.datamodel_check import Verification
 from pages.base.service import entry_of, product, submit
 from pages.base.text import duration, plain
 from pages.widgets.frame import command

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.engine.spec import BadInput
 from pages.base.service import service
 from pages.base.text import ago, device_name, duration, headline, plain, size
 from pages.widgets.frame import command, empty, head
@@ -61,5 +62,9 @@ with st.container(border=True):
             delete(entry)
     with st.expander("What it says of itself"):
         st.json(entry.summary, expanded=1)
+    try:
+        entry.check_current()
+    except BadInput as error:
+        st.warning(plain(error))
     if (spec := readable(run)) is not None:
         command(spec)

@@ -5,7 +5,7 @@ import streamlit as st
 from core.experiments import preset
 from pages.base.machine import machine
 from pages.base.service import service, submit
-from pages.base.text import ago, headline, key_metric, plain
+from pages.base.text import ago, headline, plain
 from pages.widgets.frame import STYLE, empty
 from pages.widgets.job_panel import chip
 from pages.widgets.run_picker import open_run, runs
@@ -76,7 +76,7 @@ for run in recent:
     with state:
         chip(run.state)
     title.markdown(plain(headline(run.title)))
-    metric.caption(plain(key_metric(run.kind, run.entry.summary)) if run.entry else "")
+    metric.caption(plain(run.entry.headline) if run.entry else "")
     moment.caption(ago(run.moment))
     if door.button("Open", key=f"open-{run.key}", type="tertiary", icon=":material/arrow_forward:"):
         open_run(run.key, run.kind)

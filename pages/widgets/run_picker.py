@@ -6,13 +6,14 @@ from datetime import datetime
 
 import streamlit as st
 
+from core.engine.former_names import current_kind
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput, Spec, read_json
 from core.engine.store import Entry
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.trunk import Trunk
 from pages.base.service import entry_of, service
-from pages.base.text import headline, key_metric, plain
+from pages.base.text import headline, plain
 from pages.widgets.job_panel import job_panel
 
 TRIAL = "trial of a learning rate"
@@ -23,7 +24,7 @@ class Run:
     """A job, a product or both, under one key."""
 
     key: str
-    kind: str
+    kind: str  # by its present name
     title: str
     moment: float  # unix s: when it was made or submitted
     entry: Entry | None = None
@@ -53,25 +54,28 @@ class Run:
 
     @property
     def label(self) -> str:
-        told = "not done yet" if self.state in ("waiting", "running") else self.state  # a panel goes on, a box stays
-        metric = key_metric(self.kind, self.entry.summary) if self.entry else told
+        state = "not done yet" if self.state in ("waiting", "running") else self.state  # a panel goes on, a box stays
+        metric = self.entry.headline if self.entry else state
         made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
 
 
 def runs(*products: type, kind: str = "") -> list[Run]:
-    """Runs that yield one of these products, or those of one kind of recipe, newest first; all if none is named."""
-    kinds = {kind for kind, cls in Spec.kinds.items() if not products or cls.product in products}
-    kinds = {kind} if kind else kinds
-    jobs = {job.key: job for job in service().line.jobs() if job.kind in kinds}
+    """Runs that yield one of these products, or those of one kind of spec, newest first; all if none is named."""
+    kinds = {kind} if kind else {kind for kind, cls in Spec.kinds.items() if cls.product in products}
+
+    def wanted(kind: str) -> bool:
+        return not (products or kinds) or _present(kind) in kinds
+
+    jobs = {job.key: job for job in service().line.jobs() if wanted(job.kind)}
     entries = [entry for entry in service().store.entries() if not entry.damaged]
     arms = arms_of(entries)
     found = [
-        Run(e.key, e.kind, e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
+        Run(e.key, _present(e.kind), e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
         for e in entries
-        if e.kind in kinds
+        if wanted(e.kind)
     ]
-    found += [Run(j.key, j.kind, j.title, j.submitted, None, j) for j in jobs.values() if j.state != "done"]
+    found += [Run(j.key, _present(j.kind), j.title, j.submitted, None, j) for j in jobs.values() if j.state != "done"]
     return sorted(found, key=lambda run: run.moment, reverse=True)
 
 
@@ -135,11 +139,12 @@ def readable(run: Run) -> Spec | None:
 
 
 def finished(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
-    """Finished runs with their recipes, without those that this version reads no more."""
+    """Finished runs with their recipes, without those that this version reads no more or makes otherwise."""
     found = []
     for run in runs(*products, kind=kind):
         with contextlib.suppress(BadInput):
             if run.entry:
+                run.entry.check_current()
                 found.append((run, run.spec))
     return found
 
@@ -161,27 +166,25 @@ def go(key: str) -> None:
     st.rerun()
 
 
-def room_of(kind: str) -> str:
-    """The page that shows a kind of run."""
-    kinds = {"study": "methods"} | dict.fromkeys(
-        ("multitask", "mixture-study", "transfer", "ablation", "represent"), "multitask"
-    )
-    names = {"Fit": "train", "Checkpoint": "train", "Scores": "influence", "Comparison": "compare", "Dataset": "data"}
-    names |= {"Findings": "data", "Predicted": "predict"}
-    of_mixtures = ("Trunk", "MixtureComparison", "TransferCurve", "Ablated", "Represented")
-    names |= dict.fromkeys(of_mixtures, "multitask")
-    product = Spec.kinds[kind].product.__name__ if kind in Spec.kinds else ""
-    return f"pages/views/{kinds.get(kind) or names.get(product, 'runs')}.py"
+def page_of(kind: str) -> str:
+    """The file of the page that shows a kind of run; that of all runs where the kind is unknown."""
+    known = Spec.kinds.get(_present(kind), Spec)
+    return f"pages/views/{known.page}.py"
 
 
 def open_run(key: str, kind: str) -> None:
     """Leave for the page that shows this run; what belongs to another run is shown with that one."""
-    entry = entry_of(key) if kind in ("verify", "suspects") else None
-    if entry is not None and kind == "verify":
-        key, kind = entry.summary["scores"][0], "influence"
-    elif entry is not None:
-        key, kind = entry.summary["fit"], "finetune"
-    st.switch_page(room_of(kind), query_params={"run": key})
+    entry = entry_of(key)
+    with contextlib.suppress(BadInput):  # a run of another version, which only the list of runs shows
+        spec = entry.spec if entry else None
+        if spec is not None and spec.shown_with is not spec:
+            key, kind = (spec.shown_with.key, spec.shown_with.kind) if spec.key == key else (key, "")
+    st.switch_page(page_of(kind), query_params={"run": key})
+
+
+def _present(kind: str) -> str:
+    """What a kind is called now."""
+    return current_kind(kind, Spec.kinds)
 
 
 def _moment(made: str) -> float:
@@ -191,4 +194,4 @@ def _moment(made: str) -> float:
         return 0.0
 
 
-__all__ = ["Run", "entry_of", "finished", "go", "open_run", "pick", "readable", "room_of", "runs", "show", "starts"]
+__all__ = ["Run", "entry_of", "finished", "go", "open_run", "page_of", "pick", "readable", "runs", "show", "starts"]

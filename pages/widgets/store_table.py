@@ -14,7 +14,7 @@ import streamlit as st
 from core.engine.spec import BadInput
 from core.engine.store import Entry
 from pages.base.service import product, service
-from pages.base.text import key_metric, plain, size
+from pages.base.text import plain, size
 from pages.widgets.run_picker import Run
 
 MOST_BYTES = 300_000_000  # of a bundle: it is made in memory
@@ -25,7 +25,7 @@ def overview(kept: list[Run]) -> int | None:
     table = pd.DataFrame(
         {
             "title": [run.name for run in kept],
-            "key figure": [key_metric(run.kind, run.entry.summary) for run in kept],
+            "key figure": [run.entry.headline for run in kept],
             "made": [datetime.fromtimestamp(run.moment) for run in kept],
             "took": pd.to_timedelta([round(run.entry.seconds, int(run.entry.seconds < 10)) for run in kept], unit="s"),
         }

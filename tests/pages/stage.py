@@ -26,10 +26,11 @@ from core.experiments import (
 )
 from core.experiments.influence.lds import verdict as told
 from core.influence.diagnostics import whole_steps
-from core.influence.lds import Verification, datamodelling
+from core.influence.lds import datamodelling
 from core.models.baselines import RandomForest, SupportVectors
 from core.models.methods import IA3, OFT, Full, Head, LoRA
 from core.results.comparison import Comparison, differences, spread_of, verdict
+from core.results.datamodel_check import Verification
 from core.results.fit import PARTS, Fit, judged, score_card, tabulate
 from core.results.scores import Scores, detection, score_columns
 

@@ -17,10 +17,11 @@ from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Influence, MeanInfluence, Select, Suspects, Verify
 from core.influence.solvers import CG, Auto, Identity
 from core.models.backbones.checkpoint import Checkpoint
+from core.results.datamodel_check import Verification
 from core.results.label_errors import Suspicion, ask
 from core.selection import Top
 from core.stats.formatting import bounds, noise_of, number
-from pages.base.text import key_metric, plain, signed
+from pages.base.text import plain, signed
 from pages.widgets.run_picker import open_run
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
@@ -141,7 +142,7 @@ def test_a_verification_opens_where_its_scores_are(open_page, monkeypatch):
         ("pages/views/train.py", {"run": stage.FIT.key}),
     ]
     record = {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24}
-    assert key_metric("verify", record) == "ρ 0.640 with 24 retrainings"
+    assert Verification.headline(record) == "ρ 0.640 with 24 retrainings"
 
 
 @pytest.mark.parametrize("cache", ["running"], indirect=True)

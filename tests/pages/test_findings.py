@@ -6,7 +6,6 @@ import pytest
 from core.data.audit import Finding, Findings
 from core.engine.store import Store
 from core.experiments import Audit, Mend, beside_parts, settled
-from pages.base.text import key_metric
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 
@@ -57,4 +56,4 @@ def test_findings_are_shown_by_gravity_and_mended(open_page, copied):
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_an_audit_says_its_gravest_in_a_list(open_page, cache):
-    assert key_metric("audit", some(Store(cache).get(stage.TABLE)).summary()) == "1 fault, 1 caution, 1 note"
+    assert Findings.headline(some(Store(cache).get(stage.TABLE)).summary()) == "1 fault, 1 caution, 1 note"

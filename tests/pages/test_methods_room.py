@@ -66,9 +66,9 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
     assert [run for run in at.selectbox[0].options if "study of full" in run.lower()] == []
     at = open_page("methods")
     assert len(at.selectbox[0].options) > 0
-    from pages.widgets.run_picker import room_of
+    from pages.widgets.run_picker import page_of
 
-    assert room_of("study").endswith("methods.py") and room_of("selection-study").endswith("compare.py")
+    assert page_of("study").endswith("methods.py") and page_of("selection-study").endswith("compare.py")
 
 
 def test_trials_of_a_tuning_are_called_so():

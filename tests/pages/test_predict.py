@@ -10,7 +10,7 @@ from core.engine.report import Report
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Load, Molecules, Predict, settled
-from pages.base.text import key_metric
+from core.results.predictions import Predicted
 from tests.pages import stage
 from tests.pages.conftest import button, checked, words
 
@@ -65,9 +65,8 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
         "Summary (JSON)",
         "Structures (SDF)",
     ]
-    told = key_metric("predict", Store(cache).get(stage.PREDICT).summary())
+    told = Predicted.headline(Store(cache).get(stage.PREDICT).summary())
     assert told.startswith("60 molecules, ± ") and told.endswith(" log10(mol/L)")
-    assert key_metric("predict", {"remote_below": 0.3, "molecules": 5, "width": [None], "unit": [""]}) == "5 molecules"
     picked = at.session_state[f"picked-{stage.PREDICT.key}"]
     table = Store(cache).get(stage.PREDICT).table
     assert picked == int(table["prediction"].argmax())

@@ -54,19 +54,3 @@ def test_parts_of_different_kinds_differ_in_one_line():
     table = side_by_side.settings_that_differ({name: spec_form.settings_of(fit) for name, fit in fits.items()})
     assert table.loc["train"].tolist() == ["load", "join"]
     assert not [name for name in table.index if name.startswith("train.")]
-
-
-def test_a_list_tells_how_sure_a_fit_is():
-    card = {"tasks": ["logS", "b"], "unit": ["logM", ""], "metrics": {"test": {"logS": {"rmse": 0.61234}}}}
-    assert text.key_metric("finetune", card) == "test RMSE 0.612 logM (+1 tasks)"
-    card["intervals"] = {"logS": {"rmse": [0.5, 0.7]}}
-    assert text.key_metric("finetune", card) == "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"
-
-
-def test_a_list_tells_what_a_trunk_and_a_study_of_a_mixture_reached():
-    cards = [{"means": {"test": {"mae_sd": 0.341}}}, {"means": {"test": {"auroc": 0.8316}}}]
-    assert text.key_metric("multitask", {"members": cards}) == "test MAE 0.341 sd, AUROC 0.832"
-    cards[1]["means_intervals"] = {"auroc": [0.79, 0.87]}
-    assert text.key_metric("multitask", {"members": cards[1:]}) == "test AUROC 0.832 (0.790 to 0.870)"
-    assert text.key_metric("mixture-study", {"members": cards, "means": []}) == "2 tables"
-    assert text.key_metric("mean-influence", {"members": ["a", "b"], "helpful": 3, "harmful": 4}) == "3 help, 4 harm"

@@ -1,9 +1,10 @@
 """What an audit finds: each finding says what, where, what it means for a comparison, and what can be done about it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,8 @@ class Findings:
     `record`: the table's and the others' names, sizes and digests; what was looked at in a sample only.
     """
 
+    headline_keys: ClassVar[tuple[str, ...]] = ("findings",)
+
     each: tuple[Finding, ...]
     record: dict[str, Any]
 
@@ -73,6 +76,12 @@ class Findings:
 
     def summary(self) -> dict[str, Any]:
         return {**self.record, "findings": [one.plain() for one in self.each]}
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        levels = [one["level"] for one in summary["findings"]]
+        counts = ((levels.count(level), level) for level in LEVELS)
+        return ", ".join(f"{count} {level}{'s' * (count > 1)}" for count, level in counts if count) or "no findings"
 
     def rows(self) -> pd.DataFrame:
         """A row for each place that a finding names: kind, table ("" the audited one), row, group."""

@@ -22,6 +22,7 @@ class Audit(Spec[Findings]):
     """
 
     kind: ClassVar[str] = "audit"
+    page: ClassVar[str] = "data"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.5
 
@@ -68,6 +69,7 @@ class Mend(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "mend"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     table: Spec[Dataset] = Field(description="the audited table, or one of those beside it")

@@ -19,6 +19,7 @@ class Computed(Spec[Dataset]):
     """A table's molecules with computed properties in place of what was measured of them."""
 
     kind: ClassVar[str] = "computed"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.1
 
     table: Spec[Dataset] = Field(description="whose molecules are taken")

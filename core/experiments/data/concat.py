@@ -20,6 +20,7 @@ class Join(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "join"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     tables: tuple[Spec[Dataset], ...] = Field(description="tables with the same tasks, in this order")

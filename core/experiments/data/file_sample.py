@@ -30,6 +30,7 @@ class Excerpt(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "excerpt"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 1.0
 
     path: str = Field(description="a file, or several by a pattern with *")

@@ -20,6 +20,7 @@ class Plant(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "plant"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     table: Spec[Dataset] = Field(description="the table that gets wrong labels")

@@ -91,6 +91,7 @@ class Load(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "load"
+    page: ClassVar[str] = "data"
     labels_wanted: ClassVar[bool] = True
     effort: ClassVar[float] = 0.1
 

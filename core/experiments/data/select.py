@@ -20,6 +20,7 @@ class Select(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "select"
+    page: ClassVar[str] = "sample"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.2
 

@@ -29,6 +29,7 @@ class Part(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "part"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.1
 
     table: Spec[Dataset] = Field(description="the table that is split")

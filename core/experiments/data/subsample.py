@@ -18,6 +18,7 @@ class Few(Spec[Dataset]):
     """
 
     kind: ClassVar[str] = "few"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     table: Spec[Dataset] = Field(description="the table that is drawn from")

@@ -38,6 +38,7 @@ class Predict(Spec[Predicted]):
     """
 
     kind: ClassVar[str] = "predict"
+    page: ClassVar[str] = "predict"
     effort: ClassVar[float] = 0.5
 
     fit: Spec[Fit] = Field(description="the model: a fine-tuning, a baseline, an ensemble, or a trunk under a head")

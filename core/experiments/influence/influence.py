@@ -41,6 +41,7 @@ class Influence(Spec[Scores]):
     """
 
     kind: ClassVar[str] = "influence"
+    page: ClassVar[str] = "influence"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 20.0
 

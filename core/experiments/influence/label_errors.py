@@ -35,6 +35,7 @@ class Suspects(Spec[Suspicion]):
     """
 
     kind: ClassVar[str] = "suspects"
+    page: ClassVar[str] = "train"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 3.0
     curvature: ClassVar[str] = "gauss-newton"  # leverages are of it alone, and of all rows
@@ -70,6 +71,10 @@ class Suspects(Spec[Suspicion]):
     @property
     def title(self) -> str:
         return f"labels that look wrong to {self.fit.title}"
+
+    @property
+    def shown_with(self) -> Spec:
+        return self.fit
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
         from core.influence.directional import Slopes, choose_step

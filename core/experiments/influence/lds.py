@@ -11,8 +11,9 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence.influence import Influence
 from core.experiments.influence.seed_average import MeanInfluence
 from core.experiments.influence.subset_retraining import Retrain
-from core.influence.lds import Retrained, Verification, datamodelling
+from core.influence.lds import datamodelling
 from core.influence.linearized import tangent_of
+from core.results.datamodel_check import Retrained, Verification
 from core.results.scores import Scores
 
 
@@ -27,6 +28,7 @@ class Verify(Spec[Verification]):
     """
 
     kind: ClassVar[str] = "verify"
+    page: ClassVar[str] = "influence"
     effort: ClassVar[float] = 0.1
 
     retrained: Spec[Retrained] = Field(description="trainings with random subsets of the pool")
@@ -49,6 +51,10 @@ class Verify(Spec[Verification]):
     @property
     def title(self) -> str:
         return f"verification of {len(self.scores)} scorings by {self.retrained.title}"
+
+    @property
+    def shown_with(self) -> Spec:
+        return self.scores[0]
 
     def make(self, report: Report, retrained: Retrained, scores: tuple[Scores, ...]) -> Verification:
         report(0, "comparing scores with retrainings")

@@ -29,6 +29,7 @@ class MeanInfluence(Spec[Scores]):
     """
 
     kind: ClassVar[str] = "mean-influence"
+    page: ClassVar[str] = "influence"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.1
 

@@ -11,8 +11,9 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.data.concat import joined
-from core.influence.lds import Retrained, halves
+from core.influence.lds import halves
 from core.influence.scope import check_gradient
+from core.results.datamodel_check import Retrained
 from core.results.fit import Fit
 from core.stats.metrics import CLIP
 from core.stats.temperature import entropies, temperatures

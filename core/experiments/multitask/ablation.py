@@ -32,6 +32,7 @@ class Ablation(Spec[Ablated]):
     """
 
     kind: ClassVar[str] = "ablation"
+    page: ClassVar[str] = "multitask"
     revision: ClassVar[int] = 2
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5

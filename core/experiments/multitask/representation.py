@@ -29,6 +29,7 @@ class Represent(Spec[Represented]):
     """
 
     kind: ClassVar[str] = "represent"
+    page: ClassVar[str] = "multitask"
     effort: ClassVar[float] = 2.0
 
     trunks: tuple[Annotated[Any, STARTS], ...] = Field(description="the models, a random one among them as the control")

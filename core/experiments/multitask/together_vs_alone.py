@@ -33,6 +33,7 @@ class MixtureStudy(Spec[MixtureComparison]):
     """
 
     kind: ClassVar[str] = "mixture-study"
+    page: ClassVar[str] = "multitask"
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 

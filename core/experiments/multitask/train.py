@@ -38,6 +38,7 @@ class Multitask(Spec[Trunk]):
     """
 
     kind: ClassVar[str] = "multitask"
+    page: ClassVar[str] = "multitask"
     effort: ClassVar[float] = 20.0
     repeatable: ClassVar[bool] = True
 

@@ -37,6 +37,7 @@ class Transfer(Spec[TransferCurve]):
     """
 
     kind: ClassVar[str] = "transfer"
+    page: ClassVar[str] = "multitask"
     revision: ClassVar[int] = 2
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5

@@ -29,6 +29,7 @@ class TrunkHead(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "trunk-head"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 0.5
 
     trunk: Spec[Trunk] = Field(description="the multitask training")

@@ -17,6 +17,7 @@ class StudyPool(Spec[Dataset]):
     """The pool of a study, looked at beside the fit's parts before anything is trained."""
 
     kind: ClassVar[str] = "study-pool"
+    page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     pool: Spec[Dataset] = Field(description="the external molecules, with labels")

@@ -47,6 +47,7 @@ class SelectionStudy(Spec[Comparison]):
     """
 
     kind: ClassVar[str] = "selection-study"
+    page: ClassVar[str] = "compare"
     revision: ClassVar[int] = 2
 
     fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")

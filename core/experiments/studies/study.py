@@ -25,6 +25,7 @@ class Study(Spec[Comparison]):
     """
 
     kind: ClassVar[str] = "study"
+    page: ClassVar[str] = "methods"
     tolerant: ClassVar[bool] = True
 
     arms: tuple[Spec[Fit], ...] = Field(description="recipes to compare, the reference first")

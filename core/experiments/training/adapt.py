@@ -38,6 +38,7 @@ class Adapt(Spec[Checkpoint]):
     """
 
     kind: ClassVar[str] = "adapt"
+    page: ClassVar[str] = "train"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 10.0
     repeatable: ClassVar[bool] = True

@@ -29,6 +29,7 @@ class Baseline(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "baseline"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 2.0
     repeatable: ClassVar[bool] = True
 

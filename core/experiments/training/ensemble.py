@@ -32,6 +32,7 @@ class Ensemble(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "ensemble"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 0.1
 
     fit: Spec[Fit] = Field(description="the recipe to repeat: a fine-tuning or a baseline")

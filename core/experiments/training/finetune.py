@@ -38,6 +38,7 @@ class FineTune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "finetune"
+    page: ClassVar[str] = "train"
     revision: ClassVar[int] = 4
     effort: ClassVar[float] = 10.0
     has_gradient: ClassVar[bool] = True

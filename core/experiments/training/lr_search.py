@@ -27,6 +27,7 @@ class Tune(Spec[Fit]):
     """
 
     kind: ClassVar[str] = "tune"
+    page: ClassVar[str] = "train"
     effort: ClassVar[float] = 10.0
     has_gradient: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True

@@ -34,6 +34,7 @@ class Pretrain(Spec[Checkpoint]):
     """
 
     kind: ClassVar[str] = "pretrain"
+    page: ClassVar[str] = "train"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 100.0
     repeatable: ClassVar[bool] = True

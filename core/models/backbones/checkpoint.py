@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
+
+from core.stats.formatting import number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 CARD = "card.json"  # beside pre-trained weights: what they have read, how, and how well
 KEYS = "corpus_keys.safetensors"  # and which molecules that were
 
+HELD_OUT = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
+ADAPTED = {"perplexity": "perplexity", "property_error": "property error"}
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -22,6 +28,8 @@ class Checkpoint:
 
     Called, it gives the live backbone, as a member of the backbone family does.
     """
+
+    headline_keys: ClassVar[tuple[str, ...]] = ()
 
     curve: pd.DataFrame
     record: dict[str, Any]
@@ -34,6 +42,14 @@ class Checkpoint:
 
     def summary(self) -> dict[str, Any]:
         return self.record
+
+    @staticmethod
+    def headline(summary: Mapping[str, Any]) -> str:
+        """The losses on what was held out: those of the objectives that it was trained by."""
+        if isinstance(losses := summary.get("held_out"), Mapping):  # of a pre-training
+            return ", ".join(f"{word} {number(losses[name])}" for name, word in HELD_OUT.items() if name in losses)
+        found = {word: summary.get(name) for name, word in ADAPTED.items()}
+        return ", ".join(f"{word} {number(value)}" for word, value in found.items() if value is not None)
 
     def save(self, folder: Path) -> None:
         self.curve.to_parquet(folder / "curve.parquet")
