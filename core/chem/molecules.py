@@ -32,7 +32,7 @@ class _Reasons(logging.Handler):
         self.here = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = getattr(self.here, "lines", None)
+        lines = getattr(self.here, "lines", None)  # a thread that has not begun has none
         message = re.match(r"\[[\d:]+\] (.+)", record.getMessage())  # a clock; stack traces have none
         if message and lines is not None and len(lines) < 100:
             lines.append(message[1].strip())

@@ -10,7 +10,6 @@ from core.engine.spec import BadInput
 def audit(options: argparse.Namespace) -> Any:
     """What is wrong with a table, alone, beside others, or beside the parts of a fit."""
     from core.experiments import Audit, Load, beside_parts
-    from core.results.fit import Fit
 
     targets = tuple(options.target or ())
     theirs = tuple(options.against_target or targets)
@@ -19,7 +18,7 @@ def audit(options: argparse.Namespace) -> Any:
     if options.fit and options.against:
         raise BadInput("--fit and --against are two ways to say beside what; give one")
     fit = kept(options, options.fit).spec if options.fit else None
-    if fit is not None and not issubclass(fit.product, Fit):
+    if fit is not None and not fit.split_parts:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fit")
     tasks = theirs if fit is None else ()
     table = Load(source_of(options.table), targets=targets, tasks=tasks)

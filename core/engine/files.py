@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
-    if hasattr(value, "tolist"):  # of numpy and torch, arrays and single numbers alike
+    if hasattr(value, "tolist"):  # of numpy and torch, arrays and single numbers alike; neither is imported here
         return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -37,6 +37,7 @@ def plain(value: Any) -> Any:
 
 def is_full(error: BaseException) -> bool:
     """Whether an error, of whichever library, says that the disk is full."""
+    # other libraries' errors have an `errno` too, or only say so
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in str(error).lower() for words in ("no space left on device", "quota exceeded", "disk is full")
     )

@@ -10,7 +10,6 @@ import difflib
 import functools
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -130,11 +129,13 @@ class Spec(Generic[Product]):
     has_gradient: ClassVar[bool] = False  # whether influence can be taken of what it yields, a model
     repeatable: ClassVar[bool] = False  # whether it has a `seed`, and another one draws the same work again
     page: ClassVar[str] = "runs"  # the page that shows its product
+    backbone: ClassVar[Any] = None  # what a training starts from: a field of those that start from a backbone
+    beginning: ClassVar[Any] = None  # the same of a pre-training
     kinds: ClassVar[dict[str, type["Spec"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in types.get_original_bases(cls) if hasattr(types, "get_original_bases") else cls.__orig_bases__:
+        for base in cls.__orig_bases__:
             if typing.get_origin(base) is Spec:
                 cls.product = typing.get_args(base)[0]
         Spec.kinds[cls.kind] = cls
@@ -148,6 +149,20 @@ class Spec(Generic[Product]):
         if not self.repeatable:
             raise BadInput(f"{self.kind!r} cannot be repeated with another seed: nothing in it is drawn by chance")
         return dataclasses.replace(self, seed=seed)
+
+    @property
+    def split_parts(self) -> dict[str, "Spec"]:
+        """Of a model: the tables that it learns from and is judged on (train, valid, test), where it names them."""
+        return {}
+
+    def settled(self) -> "Spec":
+        """The same with the digests of the files it names, so that its key follows their content."""
+        return self
+
+    @property
+    def called(self) -> str:
+        """What the title of another spec calls it."""
+        return self.title
 
     @property
     def shown_with(self) -> "Spec":

@@ -108,7 +108,7 @@ class Store:
             raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
 
     def product(self, entry: Entry) -> Any:
-        """The product of an entry, read. Raises `BadInput` where an earlier version made it; see `get` for `Damaged`."""
+        """The product of an entry, read. Raises `BadInput` where an earlier version made it, and as `get` does."""
         entry.check_current()
         return self.get(entry.spec)
 

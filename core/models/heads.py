@@ -133,7 +133,7 @@ class Heads(nn.Module):
                 Head(one.learning, one.tasks, one.kinds, backbone.width, dropout) for one in tables
             )
         for one in tables:
-            if one.learning.atoms and not hasattr(backbone, "embed_atoms"):
+            if one.learning.atoms and not backbone.reads_atoms:
                 raise BadInput(
                     f"{one.learning.name} is learned atom by atom, and {backbone.name} reads tokens, not atoms; take a "
                     "gnn, or leave that table out"

@@ -42,7 +42,7 @@ def random_weights(backbone: Any, seed: int) -> Untrained:
 def shape_of(backbone: Any) -> MolformerConfig | None:
     """The architecture of a backbone; None where it is not known."""
     while isinstance(backbone, Spec):  # what an adaptation or a pre-training began from
-        backbone = getattr(backbone, "backbone", None) or getattr(backbone, "beginning", None)
+        backbone = backbone.backbone or backbone.beginning
     if isinstance(backbone, Fresh):
         return MolformerConfig(
             hidden_size=backbone.width,
@@ -53,7 +53,7 @@ def shape_of(backbone: Any) -> MolformerConfig | None:
         )
     if isinstance(backbone, Pretrained) and backbone.here is not None:
         return MolformerConfig.from_json(read_config(backbone.here))
-    return SIZES.get(getattr(backbone, "name", ""))
+    return SIZES.get(backbone.name) if isinstance(backbone, (Pretrained, Untrained)) else None
 
 
 def width_of(backbone: Any) -> int | None:

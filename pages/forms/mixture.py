@@ -100,7 +100,7 @@ def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
     if multi is None:
         return None
     layers = st.multiselect(
-        "Layers", ("gcn", "gin", "gine"), default=[getattr(multi.backbone, "layer", "gine")],
+        "Layers", ("gcn", "gin", "gine"), default=[multi.backbone.layer if isinstance(multi.backbone, Gnn) else "gine"],
         format_func=str.upper, key=f"{key}-layers", help="Each is trained in all ways",
         disabled=not isinstance(multi.backbone, Gnn),
     )  # fmt: skip

@@ -158,7 +158,7 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
     names = {kind: _first_line(field.family[kind]) for kind in kinds}
     if isinstance(shown, Spec):
         extra = {"as in the run it is taken from": shown, **extra}
-    now = getattr(shown, "kind", kinds[0])
+    now = kinds[0] if shown is None else shown.kind
     choices = [*kinds, *extra]
     kind = st.selectbox(
         label,
@@ -171,7 +171,7 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
     if kind in extra:
         return extra[kind]
     st.caption(plain(names[kind]))
-    start = shown if getattr(shown, "kind", None) == kind else None
+    start = shown if shown is not None and shown.kind == kind else None
     values = {}
     own = form(field.family[kind])
     if own:

@@ -60,7 +60,7 @@ def choose_table(
 
 def choose_parts(table: Spec[Dataset], key: str, start: Part | None = None) -> dict[str, Part] | None:
     """The split of a table: its parts by name, "pool" among them if it has a size; nothing while the form is wrong."""
-    bundled = getattr(table, "source", "").startswith("bundled:")
+    bundled = isinstance(table, Load) and table.source.startswith("bundled:")
     start = start or Part(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
     given = {"table": table, "part": "train"}
     first = spec_form(Part, key, given, start=start, hidden=("train",) if start.train is None else ())
@@ -80,7 +80,7 @@ def three_parts(parts: dict[str, Part] | None) -> dict[str, Part] | None:
 
 def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     """The molecules to score: the pool that was set aside when the fit's table was split, or any other table."""
-    aside = getattr(fit, "train", None)
+    aside = fit.split_parts.get("train")
     aside = dataclasses.replace(aside, part="pool") if isinstance(aside, Part) and aside.pool != 0 else None
     own = {"aside": ("the part of its table that was set aside as pool", aside)} if aside is not None else {}
     found = own | known_tables()
@@ -117,7 +117,7 @@ def choose_fit(label: str, key: str) -> Run | None:
 def fit_recipe(run: Run) -> Spec[Fit] | None:
     """The recipe of a fit, if it names its validation part; else a sentence."""
     spec = readable(run)
-    if spec is not None and not hasattr(spec, "valid"):
+    if spec is not None and "valid" not in spec.split_parts:
         st.warning("The recipe of this fit names no validation part; choose another fit.")
         return None
     return spec

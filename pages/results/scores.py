@@ -243,14 +243,14 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
 def training_of(run: Run):
     """The training molecules of the fit that was scored, if the store still has it."""
     spec = readable(run)
-    entry = entry_of(spec.fit.key) if spec is not None and hasattr(spec, "fit") else None
+    entry = entry_of(spec.fit.key) if spec is not None else None
     return product(entry).table("train") if entry else None
 
 
 def measured_of(run: Run) -> np.ndarray | None:
     """The measured labels of a pool in which wrong ones were planted, if the store still has it."""
     spec = readable(run)
-    entry = entry_of(spec.pool.key) if spec is not None and hasattr(spec, "pool") else None
+    entry = entry_of(spec.pool.key) if spec is not None else None
     columns = product(entry).columns if entry else {}
     return next((values for name, values in columns.items() if name.startswith("measured:")), None)
 

@@ -56,7 +56,7 @@ def study() -> Spec | None:
 def pre_trained(fit: Spec) -> bool:
     """Whether random weights of the same shape can be set against a fit's own."""
     try:
-        return bool(random_weights(getattr(fit, "backbone", None), 0))
+        return bool(random_weights(fit.backbone, 0))
     except BadInput:
         return False
 

@@ -63,7 +63,7 @@ def transfer() -> Spec | None:
             st.info("There is no trunk chosen yet: train one first.", icon=":material/model_training:")
             return None
     trunks = [known[label] for label in chosen]
-    network = next((one.backbone for one in trunks if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
+    network = next((one.backbone for one in trunks if isinstance(one.backbone, Gnn)), Gnn())
     try:
         fit = fitted(**split, network=network, epochs=int(passes), features=features)
         names = ("random weights", *(f"{one.called} ({one.key[:4]})" for one in trunks))
@@ -118,7 +118,7 @@ def representation() -> Spec | None:
         st.info("There is no trunk chosen yet: train one first.", icon=":material/model_training:")
         return None
     specs = [known[label] for label in chosen]
-    network = next((one.backbone for one in specs if isinstance(getattr(one, "backbone", None), Gnn)), Gnn())
+    network = next((one.backbone for one in specs if isinstance(one.backbone, Gnn)), Gnn())
     try:
         names = (*(f"{one.called} ({one.key[:4]})" for one in specs), "random weights")
         return Represent((*specs, network), names=names, table=table, **given)

@@ -96,7 +96,7 @@ WHERE = {
 
 def labelled(table: Spec[Dataset], tasks: tuple[str, ...]) -> tuple[str, ...]:
     """The columns of a file that measure the fit's tasks, where they are called otherwise and someone says so."""
-    columns = tuple(getattr(table, "tasks", ()) or getattr(table, "targets", ()))
+    columns = (table.tasks or table.targets) if isinstance(table, Load) else ()
     if len(tasks) != 1 or not columns or tasks[0] in columns:
         return ()
     none = "nothing: predict only"

@@ -67,7 +67,7 @@ if run is None:
     )
 elif show(run):
     made = readable(run)
-    own = getattr(made.scores, "fit", None) if made is not None else None
+    own = made.scores.fit if made is not None and made.scores is not None else None
     entry = entry_of(st.session_state.get(f"fit-of-{run.key}", "")) or (entry_of(own.key) if own is not None else None)
     base = entry.spec if entry is not None else None
     if made is not None and base is None:

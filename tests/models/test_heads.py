@@ -17,6 +17,8 @@ from core.results.mixture import LEFT_OUT, Learning, Tables
 class Mean(nn.Module):
     """Embeds a molecule as its letters' counts, its atoms as one number each."""
 
+    reads_atoms = False
+
     width, name = 4, "mean"
 
     def __init__(self) -> None:

@@ -163,7 +163,7 @@ def parquet_file(path: Path) -> "Iterator[tuple[ParquetFile, list[str]]]":
         with parquet.ParquetFile(path, buffer_size=BUFFER) as file:
             yield file, [column.name for column in file.schema_arrow if not types.is_nested(column.type)]
     except (pyarrow.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):  # the system's own; those of Arrow have none
+        if isinstance(error, OSError) and error.errno:  # the system's own; those of Arrow have none
             raise
         raise BadInput(f"{path.name!r} is no Parquet file that can be read: {str(error)[:200]}") from None
 

@@ -53,7 +53,7 @@ def stream(path: Path) -> Iterator[str]:
             with io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as lines:
                 yield from _lines(lines, suffix, path.name)
     except (OSError, EOFError, zlib.error, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise BadInput(f"{path.name} cannot be read to its end ({reason}); copy it again") from None
 
 

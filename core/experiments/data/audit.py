@@ -9,6 +9,7 @@ from core.data.audit import Embedding, Finding, Findings, audit
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
+from core.experiments.data.split import Part
 from core.models.backbones import BACKBONES, Pretrained
 
 
@@ -41,7 +42,7 @@ class Audit(Spec[Findings]):
     @property
     def names(self) -> tuple[str, ...]:
         """What the others are called: train, valid, test and pool parts by that, others by their title."""
-        return tuple(getattr(one, "part", "") or one.title.removeprefix("load ") for one in self.others)
+        return tuple(one.part if isinstance(one, Part) else one.title.removeprefix("load ") for one in self.others)
 
     @property
     def title(self) -> str:
@@ -128,6 +129,6 @@ def _apply(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets:
         gone[rest] = True
 
 
-def beside_parts(pool: Spec[Dataset], fit: Any) -> Audit:
+def beside_parts(pool: Spec[Dataset], fit: Spec) -> Audit:
     """The audit of a pool beside the parts of a fit's recipe."""
-    return Audit(pool, tuple(getattr(fit, name) for name in ("train", "valid", "test") if hasattr(fit, name)))
+    return Audit(pool, tuple(fit.split_parts.values()))

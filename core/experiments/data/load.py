@@ -17,6 +17,7 @@ from core.data.dataset import Dataset
 from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, changed, fields_of, settings
+from core.models.backbones.spec import BackboneSpec
 
 MOST_COLUMNS = 30  # further columns of a table that are kept beside the targets
 RESERVED = {"row", "planted"}
@@ -184,9 +185,9 @@ def settled(spec: Spec, files: Path) -> Spec:
     """
 
     def settle(one: Spec) -> Spec:
-        members = {name: value.settled() for name, value in fields_of(one) if hasattr(value, "settled")}
+        members = {name: value.settled() for name, value in fields_of(one) if isinstance(value, BackboneSpec)}
         one = dataclasses.replace(one, **members) if members else one
-        one = one.settled() if hasattr(one, "settled") else one
+        one = one.settled()
         if not isinstance(one, Load) or not one.source.startswith("file:") or one.digest:
             return one
         path = Path(one.source.removeprefix("file:"))

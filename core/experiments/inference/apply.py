@@ -21,7 +21,7 @@ from core.data.readers import guess_smiles, long_table
 from core.data.readers.shard_store import kept_beside, written
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
-from core.experiments.influence.seed_average import mean_of
+from core.experiments.influence.seed_average import MeanInfluence, mean_of
 from core.models.ensemble import Committee, load, spread
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time
@@ -81,7 +81,7 @@ def score_file(
     """
     from core.influence.scoring import check_labels, scorer
 
-    members = getattr(spec, "members", (spec,))
+    members = spec.members if isinstance(spec, MeanInfluence) else (spec,)
     known = [(store.get(one), store.get(one.fit)) for one in members]
     fit = known[0][1]
     each = functools.cache(lambda: [scorer(*one) for one in known])  # once the table is seen

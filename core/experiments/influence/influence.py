@@ -83,8 +83,8 @@ class Influence(Spec[Scores]):
         return f"influence of {self.pool.title} by {self.solver.kind}, {self.scope} weights"
 
     def early(self) -> dict[str, Spec]:
-        train = getattr(self.fit, "train", None)
-        return {"train": train, "pool": self.pool, "target": self.target} if isinstance(train, Spec) else {}
+        train = self.fit.split_parts.get("train")
+        return {} if train is None else {"train": train, "pool": self.pool, "target": self.target}
 
     def foresee(self, train: Dataset, pool: Dataset, target: Dataset) -> None:
         """Raises `BadInput` where the tables cannot be used together: before the training that is needed for it."""

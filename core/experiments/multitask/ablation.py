@@ -153,7 +153,7 @@ class Ablation(Spec[Ablated]):
 def means(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     """Mean and standard deviation of the error over the trainings that have the same of `by`."""
     return [
-        dict(zip(by, (one.item() if hasattr(one, "item") else one for one in about), strict=True))
+        dict(zip(by, (one.item() if isinstance(one, np.generic) else one for one in about), strict=True))
         | {"mean": float(mine.mean()), "sd": float(mine.std(ddof=1)) if len(mine) > 1 else None, "trainings": len(mine)}
         for about, mine in table.groupby(by, sort=False)["error"]
     ]

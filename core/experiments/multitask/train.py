@@ -78,7 +78,7 @@ class Multitask(Spec[Trunk]):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of heads, batches and dropout")
 
     def __post_init__(self) -> None:
-        names = [getattr(one, "called", one.title) for one in self.members]
+        names = [one.called for one in self.members]
         if not names:
             raise BadInput("`members` wants at least one table")
         if len(set(names)) < len(names):
@@ -86,7 +86,7 @@ class Multitask(Spec[Trunk]):
 
     @property
     def title(self) -> str:
-        names = ", ".join(getattr(one, "called", one.title) for one in self.members)
+        names = ", ".join(one.called for one in self.members)
         return f"{self.backbone.called} on {names}, seed {self.seed}"
 
     @property
@@ -280,7 +280,7 @@ def readable(members: Sequence[Tables], body: Any, report: Report) -> tuple[tupl
             share = (done / whole, (done + len(table)) / whole)
             within = report.part(*share, phase=f"reading {one.learning.name}")
             done += len(table)
-            lost = body.unread(list(table.smiles), within) if hasattr(body, "unread") else []
+            lost = body.unread(list(table.smiles), within)
             kept = np.ones(len(table), bool)
             kept[[row for row, _ in lost]] = False
             parts[name] = table.take(kept) if lost else table

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, fields_of, settings
+from core.experiments.data.split import Part
 from core.experiments.data.subsample import Few
 from core.experiments.multitask.train import Multitask
 from core.experiments.training.baseline import Baseline
@@ -63,7 +64,7 @@ class Transfer(Spec[TransferCurve]):
         if not isinstance(self.fit, FineTune):
             raise BadInput("`fit` wants a recipe of kind 'finetune'")
         for name in ("starts", "methods", "sizes", "seeds"):
-            values = [getattr(one, "key", one) for one in getattr(self, name)]
+            values = [one.key if isinstance(one, Spec) else one for one in getattr(self, name)]
             if not values or len({str(one) for one in values}) < len(values):
                 raise BadInput(f"`{name}` wants different values, at least one")
         if min(self.sizes) < 2:
@@ -73,7 +74,7 @@ class Transfer(Spec[TransferCurve]):
 
     @property
     def title(self) -> str:
-        by = getattr(self.fit.train, "by", "random")
+        by = self.fit.train.by if isinstance(self.fit.train, Part) else "random"
         split = "" if by == "random" else f" by {by}"
         features = self.fit.features.replace("both", "descriptors and fingerprints")
         beside = "" if features == "none" else f", {features} beside"

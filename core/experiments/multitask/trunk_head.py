@@ -9,7 +9,7 @@ from pydantic import Field
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.multitask.train import readable
+from core.experiments.multitask.train import Multitask, readable
 from core.experiments.training.baseline import CURVE
 from core.models.trunk import Trunk
 from core.results.fit import PARTS, Fit, judged, tabulate
@@ -36,11 +36,11 @@ class TrunkHead(Spec[Fit]):
     member: Spec[Tables] = Field(description="one of its tables, as the trunk's recipe has it")
 
     def __post_init__(self) -> None:
-        members = getattr(self.trunk, "members", ())
+        members = self.trunk.members if isinstance(self.trunk, Multitask) else ()
         if self.member.key not in {one.key for one in members}:
-            names = ", ".join(getattr(one, "called", one.title) for one in members)
+            names = ", ".join(one.called for one in members)
             raise BadInput(f"`member` wants a table that the trunk has learned, with the same fields: {names}")
-        if atoms := getattr(self.member, "atoms", ""):
+        if atoms := self.member.atoms:
             raise BadInput(f"{self.member.title} says what single atoms contribute to {atoms}, nothing of a molecule")
 
     @property
@@ -60,7 +60,7 @@ class TrunkHead(Spec[Fit]):
             )
         report(0, "loading the trunk")
         began, meter, body = time.monotonic(), Meter(), trunk()
-        begun = 0.7 if hasattr(body, "unread") else 0.02  # graphs are drawn once, and take longer than what reads them
+        begun = 0.7 if body.reads_atoms else 0.02  # graphs are drawn once, and take longer than what reads them
         (tables,), warnings = readable((member,), body, report.part(0, begun))
         place = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
         device = best_device()

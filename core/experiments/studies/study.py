@@ -63,7 +63,7 @@ class Study(Spec[Comparison]):
 
         Where there are only baselines, these are compared.
         """
-        read = any(not isinstance(getattr(arm, "backbone", None), (Untrained, Gnn, type(None))) for arm in self.arms)
+        read = any(not isinstance(arm.backbone, (Untrained, Gnn, type(None))) for arm in self.arms)
 
         def role(arm: Spec[Fit]) -> str:
             if isinstance(arm, Baseline):

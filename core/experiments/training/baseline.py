@@ -43,6 +43,10 @@ class Baseline(Spec[Fit]):
     def title(self) -> str:
         return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
 
+    @property
+    def split_parts(self) -> dict[str, Spec]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
@@ -90,9 +94,12 @@ class Baseline(Spec[Fit]):
 
 def drawn(learner: Any, train: Dataset) -> list[str]:
     """A sentence for each task of which a learner took but a draw of the labels."""
-    most, counts = getattr(learner, "most", len(train)), (~np.isnan(train.targets)).sum(0)
+    if learner.most is None:
+        return []
+    counts = (~np.isnan(train.targets)).sum(0)
     return [
-        f"{named(learner)} learned from a draw of {most:,} of {count:,} labels of {task!r}; raise `most` to use all"
+        f"{named(learner)} learned from a draw of {learner.most:,} of {count:,} labels of {task!r}; raise `most` to use "
+        "all"
         for task, count in zip(train.tasks, counts, strict=True)
-        if count > most
+        if count > learner.most
     ]

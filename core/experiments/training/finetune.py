@@ -104,6 +104,10 @@ class FineTune(Spec[Fit]):
     def title(self) -> str:
         return f"{self.method.name} fine-tuning of {self.backbone.called} on {self.train.title}, seed {self.seed}"
 
+    @property
+    def split_parts(self) -> dict[str, Spec]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
     def with_seed(self, seed: int) -> "FineTune":
         """The same with everything that is drawn by chance drawn anew, in its backbone too."""
         start = self.backbone

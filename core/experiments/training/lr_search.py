@@ -59,6 +59,10 @@ class Tune(Spec[Fit]):
     method = property(lambda self: self.fit.method)
 
     @property
+    def split_parts(self) -> dict[str, Spec]:
+        return self.fit.split_parts
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
         middle = self.fit.learning_rate

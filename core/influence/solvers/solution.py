@@ -29,6 +29,8 @@ class Matrix(Protocol):
     the dual for its `cells`).
     """
 
+    form: str  # "gauss-newton" or "hessian"
+
     def __matmul__(self, vector: "Tensor") -> "Tensor": ...
 
     def sample(self, generator: "torch.Generator") -> "Matrix": ...

@@ -18,6 +18,10 @@ class BackboneSpec:
         """Its name in titles and tables."""
         raise NotImplementedError
 
+    def settled(self) -> Self:
+        """The same with the digest of its files, where it reads any."""
+        return self
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 

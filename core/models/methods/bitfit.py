@@ -29,6 +29,7 @@ class BitFit(Method):
 
     def count(self, backbone: "nn.Module") -> int:
         """Weights of the backbone's that move: one for each number that a layer with offsets gives."""
+        # modules of torch have a bias, have None for one, or have no such attribute
         places = [module for module in backbone.modules() if getattr(module, "bias", None) is not None]
         sizes = ("out_features", "out_channels", "normalized_shape")
         found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)

@@ -66,6 +66,6 @@ def _bare(backbone: "nn.Module") -> "nn.Module":
     for path, module in list(adapted(backbone)):
         parent, _, child = path.rpartition(".")
         setattr(backbone.get_submodule(parent), child, module.get_base_layer())
-    if hasattr(backbone.model, "peft_config"):
+    if hasattr(backbone.model, "peft_config"):  # `peft` hangs it on the model of whoever calls it
         del backbone.model.peft_config
     return backbone

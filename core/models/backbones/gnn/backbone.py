@@ -24,6 +24,7 @@ class GraphBackbone(nn.Module):
     """SMILES → `batch` (rows of graphs) → `embed` (b, h). See `Backbone`."""
 
     spells: ClassVar[bool] = False  # every spelling of a molecule is the same graph
+    reads_atoms: ClassVar[bool] = True
     steady: ClassVar[bool] = False  # how much there is to do depends on how many atoms and bonds are in a batch
     files: ClassVar[str] = "`config.json` and `model.safetensors`"
     embedding: ClassVar[str] = "An embedding is what the network makes of the graph of a molecule."

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.engine.report import SILENT, Report
 from core.models.backbones import dropout
 from core.models.backbones.molformer.model import Molformer, load
 from core.models.backbones.molformer.tokenizer import MolformerTokenizer
@@ -19,11 +20,12 @@ LAYER = r"encoder\.layer\.\d+\."
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, steady, files,
-    embedding, batch, embed, lengths, check, thin and save.
+    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, reads_atoms,
+    steady, files, embedding, batch, embed, lengths, check, unread, thin and save; one that reads atoms, embed_atoms.
     """
 
     spells: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
+    reads_atoms: ClassVar[bool] = False  # whether it can embed single atoms
     files: ClassVar[str] = (  # what `save` writes, and what an embedding is, for who reads an export
         "`config.json`, `model.safetensors` and `tokenizer.json`, under the names and shapes of the published MoLFormer"
     )
@@ -110,6 +112,10 @@ class Backbone(nn.Module):
         """(row, sentence) for characters that vanish, tokens that are unknown and molecules of great length."""
         longest = self.model.config.max_position_embeddings
         return [(row, fault) for row, one in enumerate(smiles) for fault in self.tokenizer.lost(one).faults(longest)]
+
+    def unread(self, smiles: Sequence[str], report: Report = SILENT) -> list[tuple[int, str]]:
+        """(row, reason) of molecules that it cannot read at all: none, every string has tokens."""
+        return []
 
     def thin(self, share: float) -> None:
         """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
