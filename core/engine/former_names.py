@@ -71,8 +71,8 @@ def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str
 
 
 def renamed_in(former: Any, current: Any) -> list[str]:
-    """What the JSON of a spec is called by now, each name once: "plant is called label-noise now"."""
-    return list(dict.fromkeys(f"{old} is called {new} now" for old, new in _pairs(former, current)))
+    """What the JSON of a spec is called by now, each name once: "'plant' is called 'label-noise' now"."""
+    return list(dict.fromkeys(f"{old!r} is called {new!r} now" for old, new in _pairs(former, current)))
 
 
 def _pairs(former: Any, current: Any) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ def explain(cls: type, error: pydantic.ValidationError) -> str:
             message = str(cause)
         elif fault["type"] in ("unexpected_keyword_argument", "missing_argument", "missing"):
             new = FORMER_FIELDS.get(fault["loc"][-1])
-            hint = f"; it is called {new} now" if new in cls.__pydantic_fields__ else ""
+            hint = f"; it is called {new!r} now" if new in cls.__pydantic_fields__ else ""
             message = f"is not a field of this recipe{hint}" if "unexpected" in fault["type"] else "is missing"
         else:
             message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {fault['input']!r:.80}"

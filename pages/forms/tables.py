@@ -17,7 +17,7 @@ from pages.base.text import plain
 from pages.forms.spec_form import spec_form
 from pages.widgets.frame import as_csv
 from pages.widgets.molecules import cards
-from pages.widgets.run_picker import Run, readable, runs
+from pages.widgets.run_picker import Run, finished, readable
 
 NO_GRADIENT = (
     "Baselines, ensembles and heads of trunks have no gradient to take influence of; choose or train a single network."
@@ -101,7 +101,7 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 def choose_fit(label: str, key: str) -> Run | None:
     """A box with the finished fits that have a gradient, those made for an arm of a study last; nothing if none has."""
-    fits = {run.key: run for run in runs(Fit) if run.entry}
+    fits = {run.key: run for run, _ in finished(Fit)}
     found = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):

@@ -16,7 +16,7 @@ from pages.forms.tables import choose_fit, choose_pool, fit_recipe
 from pages.results.comparison import study_result
 from pages.results.side_by_side import side_by_side
 from pages.widgets.frame import command, empty, head
-from pages.widgets.run_picker import go, pick, runs, show
+from pages.widgets.run_picker import finished, go, pick, runs, show
 
 
 def study() -> Spec | None:
@@ -82,7 +82,7 @@ def studies() -> None:
 
 
 def beside() -> None:
-    fits = {run.key: run for run in runs(Fit) if run.entry}
+    fits = {run.key: run for run, _ in finished(Fit)}
     if len(fits) < 2:
         empty(
             "Two fits are needed",

@@ -53,15 +53,15 @@ def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
     assert spec == Draft("a", how=Mild(3)) and read(as_json(spec)) == spec
     assert read(FORMER | {"before": FORMER}).before == spec
     assert renamed_in(FORMER | {"before": FORMER}, as_json(read(FORMER | {"before": FORMER}))) == [
-        "test-sketch is called test-draft now",
-        "text is called words now",
-        "weak is called mild now",
-        "power is called strength now",
+        "'test-sketch' is called 'test-draft' now",
+        "'text' is called 'words' now",
+        "'weak' is called 'mild' now",
+        "'power' is called 'strength' now",
     ]
 
 
 def test_names_of_today_come_first() -> None:
-    with pytest.raises(BadInput, match=r"test-draft\.text: is not a field of this recipe; it is called words now"):
+    with pytest.raises(BadInput, match=r"test-draft\.text: is not a field of this recipe; it is called 'words' now"):
         read({"kind": "test-draft", "words": "a", "text": "b"})
     assert former_names.current_kind("test-draft", Spec.kinds) == "test-draft"
     assert former_names.current_kind("test-nothing", Spec.kinds) == "test-nothing"
@@ -80,8 +80,8 @@ def test_a_run_of_an_earlier_version_is_listed_and_says_what_it_is_called_now(tm
     with pytest.raises(BadInput) as refused:
         store.product(entry)
     assert str(refused.value) == (
-        "an earlier version of Molsway made this run, and test-sketch is called test-draft now, text is called words "
-        "now, weak is called mild now, and more; run it again"
+        "an earlier version of Molsway made this run, and 'test-sketch' is called 'test-draft' now, 'text' is called "
+        "'words' now, 'weak' is called 'mild' now, and more; run it again"
     )
     assert old.is_dir() and not store.has(spec)
 

@@ -17,9 +17,7 @@ from core.results.mixture import LEFT_OUT, Learning, Tables
 class Mean(nn.Module):
     """Embeds a molecule as its letters' counts, its atoms as one number each."""
 
-    reads_atoms = False
-
-    width, name = 4, "mean"
+    width, name, reads_atoms = 4, "mean", False
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,37 @@
+"""Runs of earlier versions: listed with their titles; their page says in a sentence why they are not shown."""
+
+from pathlib import Path
+
+import pytest
+
+from core.engine.former_names import FORMER_KINDS
+from core.engine.store import Store
+from pages.widgets.run_picker import page_of
+from tests.pages import stage
+from tests.pages.conftest import words
+
+OTHER = "ab" * 8
+EARLIER = "an earlier version of Molsway made this run"
+
+
+def moved(cache: Path, kind: str) -> None:
+    """Give the fit of the stage the folder of another version: another key, and another kind."""
+    folder = Store(cache).folder(stage.FIT)
+    (cache / kind).mkdir(exist_ok=True)
+    folder.rename(cache / kind / OTHER)
+
+
+@pytest.mark.parametrize("kind", ["finetune", "test-tuning"])
+def test_a_run_with_another_key_is_listed_and_not_read(open_page, copied, monkeypatch, kind):
+    monkeypatch.setitem(FORMER_KINDS, "test-tuning", "finetune")
+    moved(copied, kind)
+    at = open_page("train", run=OTHER)
+    assert EARLIER in words(at) and "run it again" in words(at)
+    assert any(OTHER[:6] in option for box in at.selectbox for option in box.options)
+    assert page_of(kind).endswith("train.py")
+
+
+def test_a_run_of_an_unknown_kind_is_among_all_runs(open_page, copied):
+    moved(copied, "test-unheard")
+    table = open_page("runs").dataframe[0].value
+    assert "–" in set(table["key figure"]) and page_of("test-unheard").endswith("runs.py")
