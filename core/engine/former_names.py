@@ -43,6 +43,14 @@ waves → coefficients
 way → method
 anew → retrain_backbones
 beginning → backbone
+as_long_as → step_reference
+least → min_steps
+share → mask_share
+whole → unmasked_share
+half → half_precision
+most → max_labels
+tube → epsilon
+until → unfrozen_by
 """
 
 
@@ -51,7 +59,7 @@ def _table(text: str) -> dict[str, str]:
 
 
 FORMER_KINDS = _table(_KINDS)  # of specs and of members of families
-FORMER_FIELDS = _table(_FIELDS)
+FORMER_FIELDS = _table(_FIELDS)  # of both; counts for a class that has the current name and lacks the former one
 
 
 def current_kind(kind: Any, kinds: Container[str]) -> Any:

@@ -1,0 +1,30 @@
+"""A spec of every kind, and every member of a family, as an earlier version wrote them: all are read today."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import core.experiments  # noqa: F401  (makes the kinds known)
+from core.engine.former_names import current_kind
+from core.engine.spec import Family, Spec, as_json, read
+from core.influence.solvers import SOLVERS
+from core.models.baselines import LEARNERS
+from core.models.methods import METHODS
+from core.selection import SAMPLERS
+
+FORMER = json.loads((Path(__file__).parents[1] / "golden" / "former_specs.json").read_text("utf-8"))
+FAMILIES = {"method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "baseline": LEARNERS}
+MEMBERS = [(FAMILIES[noun], member) for noun, members in FORMER["members"].items() for member in members]
+
+
+@pytest.mark.parametrize("former", FORMER["specs"], ids=lambda former: former["kind"])
+def test_specs_are_read(former: dict) -> None:
+    spec = read(former)
+    assert spec.kind == current_kind(former["kind"], Spec.kinds)
+    assert read(as_json(spec)) == spec
+
+
+@pytest.mark.parametrize(("family", "former"), MEMBERS, ids=lambda one: one.get("kind", "of"))
+def test_members_of_families_are_read(family: Family, former: dict) -> None:
+    assert family.read(former).kind == current_kind(former["kind"], family)
