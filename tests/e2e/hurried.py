@@ -38,7 +38,7 @@ if __name__ == "__main__":
     if "MOLSWAY_CHECKPOINT_SECONDS" in os.environ:
         import core.training.loop
 
-        core.training.CHECKPOINT_SECONDS = float(os.environ["MOLSWAY_CHECKPOINT_SECONDS"])
+        core.training.loop.CHECKPOINT_SECONDS = float(os.environ["MOLSWAY_CHECKPOINT_SECONDS"])
     from streamlit.web.cli import main
 
     main(prog_name="streamlit")

@@ -157,7 +157,7 @@ def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
 
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("core.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("core.training.loop.CHECKPOINT_SECONDS", 0.0)
     spec = settled(small(epochs=3, mixing="equal"), store.files)
     tables = tuple(make(one, store, Report()) for one in spec.members)
     folders = [tmp_path / name for name in ("whole", "broken")]
