@@ -134,8 +134,8 @@ def test_parts_of_a_study_are_found_at_any_depth():
 def test_pages_load_no_torch():
     code = (
         "import sys, pkgutil, importlib, pages\n"
-        "for part in pkgutil.walk_packages(pages.__path__, 'pages.'):\n"
-        "    if not part.name.startswith('pages.views.'): importlib.import_module(part.name)\n"
+        "for one in pkgutil.walk_packages(pages.__path__, 'pages.'):\n"
+        "    if not one.name.startswith('pages.views.'): importlib.import_module(one.name)\n"
         "sys.exit(int('torch' in sys.modules or 'transformers' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
