@@ -23,6 +23,7 @@ from core.figures.base import (
 from core.stats.bootstrap import Span
 from core.stats.conformal import share
 from core.stats.formatting import within
+from core.stats.metrics import auroc
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 BINS = 10  # of a reliability diagram
@@ -91,7 +92,7 @@ def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None
 
     `predictions`: part, label, prediction; `sure`: intervals of the area of a part. The legend has the areas.
     """
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_curve
 
     figure = blank("share of 0 taken for 1", "share of 1 found", 400)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
@@ -102,7 +103,7 @@ def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None
         if mine["label"].nunique() < 2:
             continue
         wrong, found, at = roc_curve(mine["label"] > 0.5, mine["prediction"])
-        area = float(roc_auc_score(mine["label"] > 0.5, mine["prediction"]))
+        area = auroc((mine["label"] > 0.5).to_numpy(), mine["prediction"].to_numpy())
         figure.add_scatter(
             x=wrong,
             y=found,

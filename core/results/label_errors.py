@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.stats.metrics import auroc_interval
+from core.stats.bootstrap import auroc_interval
 
 
 @dataclass(frozen=True, eq=False)

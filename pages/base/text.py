@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.stats.formatting import beside_noise, number, within
-from core.stats.metrics import WORDS as METRICS
 from core.stats.metrics import called
 
 STATES = {  # state: (icon, colour, word)
@@ -129,7 +128,7 @@ def key_metric(kind: str, summary: dict[str, Any]) -> str:
             more = f" (+{len(summary['tasks']) - 1} tasks)" if len(summary["tasks"]) > 1 else ""
             span = summary.get("intervals", {}).get(task, {}).get(name)
             told = within(summary["metrics"]["test"][task][name], span)
-            return " ".join(filter(None, ("test", METRICS[name], told, summary["unit"][0]))) + more
+            return " ".join(filter(None, ("test", called(name), told, summary["unit"][0]))) + more
         if "arms" in summary:
             best = min(summary["arms"], key=lambda arm: arm["rmse"]["mean"])
             metric = called("rmse", summary.get("task_kind", "regression"))
