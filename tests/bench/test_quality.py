@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.bench import quality
+from core.bench import cells, quality
 from core.bench.tables import Source
 from core.engine.report import Report
 from core.engine.spec import BadInput
@@ -22,7 +22,8 @@ ARMS = {
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
+    for module in (cells, quality):
+        monkeypatch.setattr(module, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
     monkeypatch.setattr(quality, "ARMS", ARMS)
 
 
