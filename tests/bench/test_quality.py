@@ -69,7 +69,7 @@ def test_a_network_is_known_by_its_weights_and_not_by_their_name(
         asked.append(spec)
         raise Enough
 
-    monkeypatch.setattr(quality, "make", seen)
+    monkeypatch.setattr(cells, "make", seen)
     monkeypatch.setattr(quality, "ARMS", {"full": quality.network})
     with pytest.raises(Enough):
         measured(Store(cache), arms=("full",))
