@@ -28,4 +28,4 @@ def run(name: str = "") -> dict[str, Any]:
 
 def long(name: str) -> ModuleType:
     """A benchmark of `LONG`: what can be asked of it (`ASKED`), `run`, and its rows `told` or as an `answer`."""
-    return importlib.import_module(f"core.bench.{name.replace('-', '_')}")
+    return importlib.import_module(f"core.bench.{name}")
