@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.stats.formatting import number
-from core.stats.metrics import WORDS as METRICS  # noqa: F401  (the words of metrics, for every page)
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),

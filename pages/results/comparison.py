@@ -6,12 +6,12 @@ import streamlit as st
 from core.figures import arms as arm_figures
 from core.figures import base as figures
 from core.figures.html_report import document
-from core.results.comparison import Comparison, role_of
+from core.results.comparison import Comparison, mean_and_sd, role_of
 from core.results.report_claims import judged
 from core.stats.formatting import beside_noise
-from core.stats.metrics import called
+from core.stats.metrics import COMPARED, called, find_metric, metrics_in
 from pages.base.service import product
-from pages.base.text import METRICS, device_name, duration, minus, plain, signed
+from pages.base.text import device_name, duration, minus, plain, signed
 from pages.widgets.frame import as_csv, command, exports, notes, verdict
 from pages.widgets.molecules import pages_of_cards
 from pages.widgets.run_picker import Run, open_run, readable
@@ -78,12 +78,13 @@ def arms_chart(run: Run, record: dict) -> str:
         f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}."
     )
     notes(record.get("notes", []))
-    names = [name for name in METRICS if name in arms[0]]
+    names = [one.key for one in metrics_in(arms[0], record.get("task_kind", "regression"))]
+    first = COMPARED if COMPARED in names else names[0]
     metric = (
         st.segmented_control(
-            "Metric", names, default="rmse", format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
+            "Metric", names, default=first, format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
         )
-        or "rmse"
+        or first
     )
     if len(record.get("sizes", ())) > 1:
         curve(run, record, metric)
@@ -115,7 +116,7 @@ def curve(run: Run, record: dict, metric: str) -> None:
 
 def unit_of(record: dict, metric: str) -> str:
     """The unit of a metric, where it has one."""
-    return record.get("unit", "") if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
+    return find_metric(metric, record.get("task_kind", "regression")).unit_text(record.get("unit", ""))
 
 
 def words_of(record: dict, metric: str) -> str:
@@ -129,7 +130,7 @@ def arm_table(arms: list[dict], metric: str, words: str) -> None:
             "arm": arm["name"],
             "what it adds": adds(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
-            words: beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
+            words: beside_noise(*mean_and_sd(arm.get(metric))),
             "planted taken": "–" if arm.get("planted") is None else str(arm["planted"]),
             "time a seed": duration((arm.get("seconds") or {}).get("mean")),
         }

@@ -8,9 +8,10 @@ from core.chem import molecules as chem
 from core.figures import base as figures
 from core.figures import predictions as prediction_figures
 from core.results.predictions import Predicted, named
-from core.stats.formatting import bounds, noise_of, number, within
+from core.stats.formatting import bounds, noise_of, number
+from core.stats.metrics import headline_metric
 from pages.base.service import product
-from pages.base.text import METRICS, percent, plain
+from pages.base.text import percent, plain
 from pages.widgets.frame import as_csv, command, exports, notes
 from pages.widgets.molecules import closely, pages_of_cards, pictures
 from pages.widgets.run_picker import Run, entry_of, readable
@@ -75,14 +76,16 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
             two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
         three.metric("Far from the training part", f"{record['remote']:,}")
         three.caption(f"similarity below {record['remote_below']:.2f}, as 5 % of the validation part")
-        name = "auroc" if kind == "binary" else "rmse"
+        metric = headline_metric(kind)
+        name = metric.key
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
         if found and found.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{METRICS[name]} here", number(found[name], noise_of(here)))
-            four.caption(f"{f'95 %: {bounds(here)}; ' if here else ''}{within(test[name], usual)} on the test part")
+            four.metric(f"{metric.name} here", number(found[name], noise_of(here)))
+            sure = f"95 %: {bounds(here)}; " if here else ""
+            four.caption(f"{sure}{metric.format_value(test.get(name), usual)} on the test part")
         else:
-            four.metric(f"{METRICS[name]}, test part", number(test[name], noise_of(usual)))
+            four.metric(f"{metric.name}, test part", number(test.get(name), noise_of(usual)))
             sure = f"95 %: {bounds(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, touched once to report")
     said = []

@@ -21,7 +21,8 @@ from core.models.methods import METHODS, Full
 from core.results.comparison import spread_of
 from core.results.fit import PARTS, Fit
 from core.results.tabular import TransferCurve
-from core.stats.metrics import paired_difference
+from core.stats.differences import paired_difference
+from core.stats.metrics import find_metric, headline_metric
 
 CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
 LEAST = 10  # of those that choose
@@ -155,7 +156,7 @@ class Transfer(Spec[TransferCurve]):
             rows.append({"arm": arm, "size": size, "seed": seed, "rows": len(run.table("train")),
                          **run.metrics["test"][task]})  # fmt: skip
         table = pd.DataFrame(rows)
-        main = "auroc" if kind == "binary" else "rmse"
+        main = headline_metric(kind).key
         points = []
         for (arm, size), mine in table.groupby(["arm", "size"], sort=False):
             points.append({"arm": arm, "size": int(size), "rows": int(mine["rows"].iloc[0]),
@@ -263,7 +264,7 @@ def verdict(
             said.append(f"“{arm}” against “{against}”: {' and '.join(some) or 'not distinguishable at any size'}.")
     least = {
         size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
-                  key=lambda row: row[metric]["mean"] * (-1 if metric == "auroc" else 1))
+                  key=lambda row: row[metric]["mean"] * (1 if find_metric(metric).lower_is_better else -1))
         for size in dict.fromkeys(row["size"] for row in points)
     }  # fmt: skip
     won = [row for row in least.values() if row["arm"] in baselines]
