@@ -10,7 +10,6 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.training.baseline import Baseline
 from core.models.backbones import Gnn, Untrained
-from core.models.baselines import named
 from core.results.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.results.fit import Fit
 
@@ -145,7 +144,7 @@ def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]
 def _words(arm: Spec[Fit]) -> list[str]:
     """What there is to call an arm by, the most telling first."""
     if isinstance(arm, Baseline):
-        return [named(arm.learner), f"of {arm.learner.features}"]
+        return [arm.learner.name, f"of {arm.learner.features}"]
     words = [arm.method.name, f"from {arm.backbone.called}"]
     return [*words, "tuned"] if arm.kind == "tune" else words
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.models.predictor import Predictor
 
 EPOCHS, STEPS = 10, 1000  # what a training has at least, unless told
-STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
+STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint, name="kind_name")
 
 
 @settings

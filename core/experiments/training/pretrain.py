@@ -19,7 +19,7 @@ from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
 from core.models.backbones.molformer.untrained import Fresh
 from core.models.backbones.pretraining_history import full_keys, keys_read, lineage, place
 
-BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
+BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint, name="kind_name")
 NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
 
 

@@ -26,6 +26,7 @@ class Auto:
     """
 
     kind: ClassVar[str] = "auto"
+    name: ClassVar[str] = "automatic"
 
     most: int = Field(default=8192, ge=1, le=65_536, description="training cells up to which it is the dual")
 

@@ -28,6 +28,7 @@ class CG:
     """
 
     kind: ClassVar[str] = "cg"
+    name: ClassVar[str] = "conjugate gradients"
 
     tolerance: float = Field(
         default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 does for ranking"

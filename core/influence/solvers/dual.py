@@ -28,6 +28,7 @@ class Dual:
     """
 
     kind: ClassVar[str] = "dual"
+    name: ClassVar[str] = "dual (exact)"
 
     tolerance: float = Field(default=1e-4, gt=0, lt=1, description="relative residual to reach")
     most: int = Field(

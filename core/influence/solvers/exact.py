@@ -24,6 +24,7 @@ class Exact:
     """
 
     kind: ClassVar[str] = "exact"
+    name: ClassVar[str] = "dense matrix (exact)"
 
     most: int = Field(
         default=4096, ge=1, le=32_768, description="weights at most: one product each, 8 bytes for each pair"

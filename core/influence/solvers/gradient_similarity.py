@@ -22,6 +22,7 @@ class Identity:
     """
 
     kind: ClassVar[str] = "identity"
+    name: ClassVar[str] = "gradient similarity"
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         began = time.monotonic()

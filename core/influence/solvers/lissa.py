@@ -33,6 +33,7 @@ class LiSSA:
     """
 
     kind: ClassVar[str] = "lissa"
+    name: ClassVar[str] = "LiSSA"
 
     depth: int = Field(default=1000, ge=1, le=1_000_000, description="steps at most, one mini-batch each")
     scale: float | None = Field(

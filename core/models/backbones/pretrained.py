@@ -33,6 +33,7 @@ class Pretrained:
     """
 
     kind: ClassVar[str] = "pretrained"
+    kind_name: ClassVar[str] = "pre-trained"
 
     name: str = Field(
         default="molsway-mini", min_length=1, description="molsway-mini, molformer-xl, or the path of a folder"
@@ -97,6 +98,7 @@ class Untrained:
     """A model with random weights: for demonstrations, as a control, or to begin a pre-training from."""
 
     kind: ClassVar[str] = "untrained"
+    kind_name: ClassVar[str] = "random weights"
 
     name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
         default="molsway-mini", description="size: 4.2, 0.4 or 44 million parameters"

@@ -22,6 +22,7 @@ class GradientBoosting:
     """
 
     kind: ClassVar[str] = "gradient-boosting"
+    name: ClassVar[str] = "gradient boosting"
 
     features: Columns = Field(default="descriptors", description="what it sees of a molecule")
     trees: int = Field(default=300, ge=1, le=10_000, description="trees, one after another")

@@ -20,6 +20,7 @@ class RandomForest:
     """
 
     kind: ClassVar[str] = "random-forest"
+    name: ClassVar[str] = "random forest"
 
     features: Columns = Field(default="descriptors", description="what it sees of a molecule")
     trees: int = Field(default=100, ge=1, le=10_000, description="trees, each by itself")

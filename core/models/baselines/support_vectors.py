@@ -25,6 +25,7 @@ class SupportVectors:
     """
 
     kind: ClassVar[str] = "support-vectors"
+    name: ClassVar[str] = "support vectors"
 
     features: Columns = Field(default="descriptors", description="what it sees of a molecule")
     penalty: float = Field(default=10.0, gt=0, description="C: what an error costs beside smoothness")

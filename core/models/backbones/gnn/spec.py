@@ -19,6 +19,7 @@ class Gnn:
     """
 
     kind: ClassVar[str] = "gnn"
+    kind_name: ClassVar[str] = "graph neural network"
 
     layer: Literal["gcn", "gin", "gine"] = Field(default="gine", description="how atoms hear; gine hears bonds too")
     width: int = Field(default=96, ge=4, le=4096, description="length of an embedding")

@@ -19,6 +19,7 @@ class Fresh:
     """Random weights in a shape of your own; the vocabulary comes from the corpus."""
 
     kind: ClassVar[str] = "fresh"
+    kind_name: ClassVar[str] = "random weights of any size"
 
     name: str = Field(default="", max_length=60, description="what the model is to be called; by default, its shape")
     width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of an embedding")
