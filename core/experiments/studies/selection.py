@@ -1,4 +1,4 @@
-"""The proof: keep some molecules of a pool by several rules, train again with each, compare on the same test part."""
+"""The selection study: select from a pool by several strategies, retrain with each, compare on one test part."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,18 +36,18 @@ class SelectionStudy(Spec[Comparison]):
     the same training settings, the same test molecules and, when the fit has `steps`, the same number of optimiser
     steps. With `counts` every sampler selects each of these numbers: a learning curve.
 
-    Beside them, on the rows of `none`: `baselines`, which have no network, and, as a `control` of pre-training, the
-    same recipe begun from random weights. Every seed draws them anew. Neither has a say in the scores.
+    For reference, on the training part of `none`: `baselines` without a network and, as a `control` of pre-training,
+    the same training from random weights. Every seed draws them anew. Neither affects the scores.
     """
 
     kind: ClassVar[str] = "selection-study"
     revision: ClassVar[int] = 2
 
-    fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
-    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
-    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    fit: Spec[Fit] = Field(description="the model to retrain: scored once, repeated for every arm and seed")
+    pool: Spec[Dataset] = Field(description="labelled candidate molecules")
+    count: int = Field(default=100, ge=1, description="molecules that a sampler selects")
     counts: tuple[int, ...] = Field(
-        default=(), description="further numbers of molecules to keep, for a curve against how many"
+        default=(), description="further numbers of molecules to select, for a learning curve"
     )
     arms: tuple[Annotated[Any, ARMS], ...] = Field(
         default=("none", "all", "random", "top", "bottom", "greedy"),
@@ -55,22 +55,27 @@ class SelectionStudy(Spec[Comparison]):
     )
     baselines: tuple[Annotated[Any, LEARNERS], ...] = Field(
         default=(SupportVectors(),),
-        description="models without a network, of the fit's own training part: what the network has to beat",
+        description="baselines without a network, trained on the model's own training part",
     )
     control: bool = Field(
         default=False,
-        description="train from random weights too: what pre-training is worth; wants a pre-trained backbone",
+        description="also train from random weights, as a control of pre-training; needs a pre-trained backbone",
     )
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
-    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the curvature is inverted")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2),
+        description="random seeds, one repeat of every arm each; three at least to estimate the noise",
+    )
+    solver: Annotated[Any, SOLVERS] = Field(
+        default=Auto(), description="solver of the linear system with the curvature"
+    )
     damping: float | None = Field(
-        default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
+        default=None, gt=0, description="added to the eigenvalues of the curvature; empty: their mean"
     )
-    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights considered")
     curvature_rows: int = Field(
         default=0,
         ge=0,
-        description="training molecules the curvature is taken from; 0: all; 512 spares time on a CPU",
+        description="training molecules that the curvature is computed from; 0: all; 512 saves time on a CPU",
     )
 
     def __post_init__(self) -> None:
@@ -98,7 +103,7 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many molecules the rules keep, the fewest first."""
+        """How many molecules the samplers select, the fewest first."""
         return tuple(sorted({self.count, *self.counts}))
 
     @property
@@ -155,11 +160,11 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def chosen(self) -> list[str]:
-        """The arms that choose, by name."""
+        """The arms that select, by name."""
         return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
 
     def pick(self, name: str, seed: int) -> Spec[Dataset]:
-        """What an arm takes from the pool; where chance has a say, by the seed."""
+        """What an arm selects from the pool; a sampler that draws does so by the seed."""
         sampler = sampler_of(*self.strategies[name], seed)
         return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
@@ -212,7 +217,7 @@ class SelectionStudy(Spec[Comparison]):
         return Comparison(record, predictions, picked)
 
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
-        """The molecules that the arms kept, as rows."""
+        """The selected molecules of every arm, as rows."""
         rows = []
         for arm, mine in zip(self.chosen, picks, strict=True):
             for seed, kept in zip(self.seeds, mine, strict=True):

@@ -1,4 +1,4 @@
-"""Recipes side by side: every arm with every seed, on the same test molecules → a Comparison."""
+"""A study: every arm with every seed, on the same test molecules → a Comparison."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -16,19 +16,22 @@ from core.results.fit import Fit
 
 @settings
 class Study(Spec[Comparison]):
-    """Which recipe is better, beyond the noise? Make each arm with every seed and compare them on the same molecules.
+    """Which model is better, beyond the noise? Train each arm with every seed and compare on the same molecules.
 
-    The first arm is the reference. With each seed everything that is drawn by chance is drawn anew (head, batches,
-    dropout, random weights, an adaptation); the rows stay. An arm that fails is left out and the reason kept; the
-    others go on. Every training is kept as soon as it is done, so that a study goes on where it was.
+    The first arm is the reference. Each seed draws everything random anew (head, batches, dropout, random weights, an
+    adaptation); the rows stay. An arm that fails is left out with its reason; the others continue. Every training is
+    saved as soon as it is done, so an interrupted study resumes.
     """
 
     kind: ClassVar[str] = "study"
     tolerant: ClassVar[bool] = True
 
-    arms: tuple[Spec[Fit], ...] = Field(description="recipes to compare, the reference first")
-    names: tuple[str, ...] = Field(default=(), description="what the arms are called; by default what tells them apart")
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
+    arms: tuple[Spec[Fit], ...] = Field(description="models to compare, the reference first")
+    names: tuple[str, ...] = Field(default=(), description="names of the arms; empty: what tells them apart")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2),
+        description="random seeds, one repeat of every arm each; three at least to estimate the noise",
+    )
 
     def __post_init__(self) -> None:
         if len({arm.key for arm in self.arms}) < max(2, len(self.arms)):
