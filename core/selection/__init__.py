@@ -26,4 +26,5 @@ SAMPLERS = Family(
     Cover,
     Uncertain,
     Varied,
+    former=dict(cover="coverage", varied="mmr"),
 )

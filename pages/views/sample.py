@@ -16,7 +16,6 @@ from pages.results.selection import choice_result
 from pages.widgets.frame import command, empty, head
 from pages.widgets.run_picker import Run, finished, go, open_run, pick, readable, runs, show
 
-
 WITHOUT_SCORES = ", ".join(SAMPLERS.name_of(kind) for kind in SAMPLERS if "scores" not in SAMPLERS.default(kind).needs)
 
 

@@ -21,7 +21,7 @@ class Arms(Family):
     """
 
     def __init__(self) -> None:
-        super().__init__("arm")
+        super().__init__("arm", former=SAMPLERS.former | FORMER)
         self.update(dict.fromkeys(WHOLE))
         for kind, sampler in SAMPLERS.items():
             variants = {word: sampler(**variant.settings) for word, variant in sampler.variants.items()}
@@ -32,8 +32,7 @@ class Arms(Family):
         if isinstance(value, str):
             if value in self:
                 return value
-            if value in FORMER:
-                raise BadInput(f"the arm {value!r} is called {FORMER[value]!r} now; write that")
+            self.refuse_former(value)
             if value not in SAMPLERS:
                 raise BadInput(
                     f"there is no arm {value!r}; there are {', '.join(map(repr, self))}, or a sampler's object"
