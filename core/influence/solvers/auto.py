@@ -38,7 +38,7 @@ class Auto:
         return replace(found, numbers={**found.numbers, "chosen": solver.kind})
 
     def chosen(self, curvature: Matrix) -> "Dual | CG":
-        newton = getattr(curvature, "form", "gauss-newton") == "gauss-newton" and curvature.damping > 0
+        newton = curvature.form == "gauss-newton" and curvature.damping > 0
         if newton and curvature.cells <= self.most:
             return Dual(most=self.most)
         return CG(preconditioner=PRECONDITIONER if curvature.damping > 0 else 0)

@@ -96,7 +96,7 @@ class Dual:
 
     def _rows(self, curvature: Matrix) -> "Rows":
         """Raises `NotSolved` where the curvature has no such form, or too many cells."""
-        if getattr(curvature, "form", "gauss-newton") != "gauss-newton":
+        if curvature.form != "gauss-newton":
             raise NotSolved("the dual solver knows the Gauss-Newton curvature only; choose that, or another solver")
         if not curvature.damping > 0:
             raise NotSolved("the dual solver divides by the damping; give one above 0")

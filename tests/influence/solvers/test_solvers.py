@@ -34,6 +34,8 @@ class Rows:
 class Dense:
     """A matrix known by its products; mini-batches are the means of a few rows' outer products."""
 
+    form = "gauss-newton"
+
     def __init__(self, rows: torch.Tensor, damping: float, batch: int = 8) -> None:
         self.matrix, self.damping, self.batch, self.products = rows, damping, batch, 0
         self.cells = len(rows)
@@ -61,6 +63,8 @@ class Dense:
 
 class Symmetric:
     """Any symmetric matrix; its own mini-batch."""
+
+    form = "gauss-newton"
 
     def __init__(self, matrix: torch.Tensor, damping: float = 1.0) -> None:
         self.matrix, self.damping, self.cells = matrix, damping, len(matrix)
