@@ -79,17 +79,10 @@ class Family(dict):
     With a `product`, a spec that yields one may stand in a member's place.
     """
 
-    def __init__(
-        self,
-        noun: str,
-        *members: type,
-        product: type | None = None,
-        name: str = "name",
-        former: Mapping[str, str] = types.MappingProxyType({}),
-    ) -> None:
-        """`name`: the class variable with a display name; `former`: kinds of old, and what they are called now."""
+    def __init__(self, noun: str, *members: type, product: type | None = None, name: str = "name") -> None:
+        """`name`: the class variable with a member's display name."""
         super().__init__({member.kind: member for member in members})
-        self.noun, self.product, self._name, self.former = noun, product, name, former
+        self.noun, self.product, self._name = noun, product, name
 
     __eq__ = object.__eq__  # two families are two, even with the same members: annotations that are equal are shared
     __hash__ = object.__hash__
@@ -108,15 +101,9 @@ class Family(dict):
             raise BadInput(f"a {self.noun} wants an object with a `kind` ({', '.join(self)}); got {value!r:.80}")
         fields = dict(value)
         kind = fields.pop("kind")
-        self.refuse_former(kind)
         if not isinstance(kind, str) or kind not in self:
             raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
         return self[kind](**fields)
-
-    def refuse_former(self, word: Any) -> None:
-        """Raises `BadInput` that names the word of today where this one is not used any more."""
-        if isinstance(word, str) and word not in self and word in self.former:
-            raise BadInput(f"the {self.noun} {word!r} is called {self.former[word]!r} now; write that")
 
     def key_of(self, value: Any) -> str:
         """Under which key of the family a member stands."""

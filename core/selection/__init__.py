@@ -26,5 +26,4 @@ SAMPLERS = Family(
     Cover,
     Uncertain,
     Varied,
-    former=dict(cover="coverage", varied="mmr"),
 )

@@ -26,7 +26,7 @@ class Slow:
     pace: int = Field(default=3, ge=1, le=9, description="steps a second")
 
 
-PACES = Family("pace", Slow, former={"sluggish": "slow"})
+PACES = Family("pace", Slow)
 
 
 @settings
@@ -161,9 +161,6 @@ def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None
     assert recipes.read_json('{"kind": "test-race", "paces": []}').paces == ()
     with pytest.raises(BadInput, match=r"test-race\.paces\.1: there is no pace of kind 'fast'; there are slow"):
         Race(paces=("slow", "fast"))
-    for old in ("sluggish", {"kind": "sluggish"}):
-        with pytest.raises(BadInput, match=r"the pace 'sluggish' is called 'slow' now; write that"):
-            Race(paces=(old,))
 
 
 def test_a_family_with_a_product_takes_recipes_too() -> None:

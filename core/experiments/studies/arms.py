@@ -10,7 +10,7 @@ from core.selection.sampler import Sampler
 Arm = str | Sampler  # a word of `ARMS`, or a sampler with settings that no word stands for
 
 WHOLE = {"none": "nothing of the pool: the reference", "all": "the whole pool"}  # arms that select nothing
-FORMER = {"greedy by slopes": "greedy, all weights", "clusters": "kmeans", "far apart": "maxmin"}
+FORMER = {"greedy by slopes": "greedy, all weights", "clusters": "kmeans", "far apart": "maxmin"}  # words of old
 
 
 class Arms(Family):
@@ -21,7 +21,7 @@ class Arms(Family):
     """
 
     def __init__(self) -> None:
-        super().__init__("arm", former=SAMPLERS.former | FORMER)
+        super().__init__("arm")
         self.update(dict.fromkeys(WHOLE))
         for kind, sampler in SAMPLERS.items():
             variants = {word: sampler(**variant.settings) for word, variant in sampler.variants.items()}
@@ -30,14 +30,16 @@ class Arms(Family):
     def read(self, value: Any) -> Arm:
         """The word of an arm where it has one, else its sampler. Raises `BadInput`."""
         if isinstance(value, str):
+            value = FORMER.get(value, value)
             if value in self:
                 return value
-            self.refuse_former(value)
-            if value not in SAMPLERS:
-                raise BadInput(
-                    f"there is no arm {value!r}; there are {', '.join(map(repr, self))}, or a sampler's object"
-                )
-        sampler = SAMPLERS.read(value)
+        try:
+            sampler = SAMPLERS.read(value)
+        except BadInput:
+            if not isinstance(value, str):
+                raise
+            words = ", ".join(map(repr, self))
+            raise BadInput(f"there is no arm {value!r}; there are {words}, or a sampler's object") from None
         for name in ("count", "seed") if sampler.uses_seed else ("count",):
             if (number := getattr(sampler, name)) != getattr(type(sampler)(), name):
                 raise BadInput(f"an arm's {name!r} is set by the study, got {number} for {sampler.kind}; leave it out")

@@ -8,4 +8,4 @@ from core.influence.solvers.exact import Exact
 from core.influence.solvers.gradient_similarity import Identity
 from core.influence.solvers.lissa import LiSSA
 
-SOLVERS = Family("solver", Auto, Dual, CG, LiSSA, Exact, Identity, former=dict(identity="gradient-similarity"))
+SOLVERS = Family("solver", Auto, Dual, CG, LiSSA, Exact, Identity)

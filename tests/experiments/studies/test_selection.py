@@ -124,6 +124,7 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     ("arm", "word"),
     [
         ("uniform", "random"),
+        *FORMER.items(),
         ({"kind": "uniform"}, "random"),
         (Top(worst=True), "bottom"),
         ({"kind": "greedy", "features": "all weights"}, "greedy, all weights"),
@@ -164,8 +165,6 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"counts": (5, 0)}, "`counts` wants numbers of molecules, 1 or more, got [5, 0]"),
         ({"arms": ("none",)}, "at least two different arms"),
         ({"arms": ("none", "best")}, "there is no arm 'best'; there are 'none', 'all', 'random'"),
-        ({"arms": ("none", "clusters")}, "the arm 'clusters' is called 'kmeans' now; write that"),
-        ({"arms": ("none", "greedy by slopes")}, "is called 'greedy, all weights' now"),
         ({"arms": ("none", {"kind": "top", "count": 5})}, "'count' is set by the study, got 5 for top; leave it out"),
         ({"arms": ("none", {"kind": "kmeans", "seed": 5})}, "'seed' is set by the study, got 5 for kmeans"),
         ({"arms": ("top", {"kind": "top"})}, "at least two different arms, got ['top', 'top']"),
