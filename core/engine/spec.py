@@ -82,9 +82,10 @@ class Family(dict):
     With a `product`, a spec that yields one may stand in a member's place.
     """
 
-    def __init__(self, noun: str, *members: type, product: type | None = None) -> None:
+    def __init__(self, noun: str, *members: type, product: type | None = None, name: str = "name") -> None:
+        """`name`: the class variable with a member's display name."""
         super().__init__({member.kind: member for member in members})
-        self.noun, self.product = noun, product
+        self.noun, self.product, self._name = noun, product, name
 
     __eq__ = object.__eq__  # two families are two, even with the same members: annotations that are equal are shared
     __hash__ = object.__hash__
@@ -108,6 +109,22 @@ class Family(dict):
         if not isinstance(kind, str) or kind not in self:
             raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
         return self[kind](**current_fields(fields, self[kind].__pydantic_fields__))
+
+    def key_of(self, value: Any) -> str:
+        """Under which key of the family a member stands."""
+        return value.kind
+
+    def default(self, key: str) -> Any:
+        """The member with its defaults."""
+        return self[key]()
+
+    def name_of(self, key: str) -> str:
+        """The display name of a member: the only source for forms, tables and titles."""
+        return getattr(self[key], self._name)
+
+    def describe(self, key: str) -> str:
+        """The first line of a member's docstring."""
+        return (self[key].__doc__ or "").strip().split("\n")[0]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)

@@ -79,19 +79,11 @@ LABELS = {
     "valid": "Validation part",
     "test": "Test part",
     "pool": "Pool, set aside",
-    "gnn": "Network over graphs",
-    "ia3": "(IA)³",
-    "lora": "LoRA",
-    "bitfit": "BitFit",
-    "cg": "Conjugate gradients",
-    "lissa": "LiSSA",
-    "dual": "Dual, exact over all weights",
-    "exact": "Exact, the dense matrix",
 }
 
 
 def title_of(name: str) -> str:
-    """A field's or a member's name as a label: `learning_rate` → `Learning rate`."""
+    """A field's name as a label: `learning_rate` → `Learning rate`."""
     return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 

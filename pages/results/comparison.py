@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from core.experiments.studies.arms import ARMS
 from core.figures import arms as arm_figures
 from core.figures import base as figures
 from core.figures.html_report import document
@@ -16,21 +17,6 @@ from pages.widgets.frame import as_csv, command, exports, notes, verdict
 from pages.widgets.molecules import pages_of_cards
 from pages.widgets.run_picker import Run, open_run, readable
 
-ARMS = {
-    "none": "nothing of the pool: the reference",
-    "all": "the whole pool",
-    "random": "a random draw, anew for each seed",
-    "top": "the largest predicted benefit",
-    "bottom": "the largest predicted harm, as a control",
-    "greedy": "one after another, each beside those chosen",
-    "greedy by slopes": "the same, by the fit as the linear model of its slopes",
-    "stratified": "low, medium and high labels in proportion",
-    "clusters": "of five clusters of structures, those nearest to the centres",
-    "far apart": "structures far from each other",
-    "cover": "one structure for each cluster, the largest first",
-    "varied": "benefit and novelty at once",
-    "informative": "what tells most of the target, whatever its label",
-}
 ROLES = {  # of arms that take nothing from the pool: what they are, and the sign of their mean in the chart
     "baseline": ("nothing; no network", "Squares are baselines: models without a network"),
     "control": ("nothing; begun from random weights", "Triangles are the same recipe begun from random weights"),
@@ -141,7 +127,7 @@ def arm_table(arms: list[dict], metric: str, words: str) -> None:
 
 def adds(arm: dict) -> str:
     """What an arm adds to the training part, and what it learns with where that is no network as usual."""
-    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm.get("rule", arm["name"]), "")
+    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.describe(arm.get("rule", arm["name"]))
     return f"{words}: {arm['features']}" if arm.get("features") else words
 
 

@@ -39,7 +39,7 @@ def study() -> Spec | None:
             "Methods, the first is the reference",
             list(METHODS),
             default=first,
-            format_func=lambda kind: METHODS[kind].name,
+            format_func=METHODS.name_of,
             key=f"methods-{start}",
             help="Each with its defaults; a recipe with other settings can be run from the command line",
         )
@@ -49,7 +49,7 @@ def study() -> Spec | None:
             "Baselines without a network",
             list(LEARNERS),
             default=[SupportVectors.kind],
-            format_func=lambda kind: kind.replace("-", " "),
+            format_func=LEARNERS.name_of,
             key="methods-learners",
         )
         one, two = st.columns(2)

@@ -7,6 +7,7 @@ import streamlit as st
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Join, Select
 from core.results.scores import Scores
+from core.selection import SAMPLERS
 from pages.base.service import entry_of, keep, submit
 from pages.base.text import plain
 from pages.forms.spec_form import spec_form
@@ -15,14 +16,16 @@ from pages.results.selection import choice_result
 from pages.widgets.frame import command, empty, head
 from pages.widgets.run_picker import Run, finished, go, open_run, pick, readable, runs, show
 
+WITHOUT_SCORES = ", ".join(SAMPLERS.name_of(kind) for kind in SAMPLERS if "scores" not in SAMPLERS.default(kind).needs)
+
 
 def scored(pool: Spec) -> Run | None:
     """Scores of this very pool, if there are any and they are wanted."""
     found = {run.key: run for run, spec in finished(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
         "Scores", ["", *found], index=min(1, len(found)), key=f"sample-scores-{pool.key[:6]}",
-        format_func=lambda key: found[key].label if key else "none: rules that look at structures or labels alone",
-        help="Rules that rank by influence want scores of this very pool (Influence)",
+        format_func=lambda key: found[key].label if key else f"none, for {WITHOUT_SCORES}",
+        help="Samplers that rank by influence need scores of this very pool (page Influence)",
     )  # fmt: skip
     return found.get(chosen)
 

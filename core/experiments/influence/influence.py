@@ -79,7 +79,7 @@ class Influence(Spec[Scores]):
 
     @property
     def title(self) -> str:
-        return f"influence of {self.pool.title} by {self.solver.kind}, {self.scope} weights"
+        return f"influence of {self.pool.title} by {self.solver.name}, {self.scope} weights"
 
     def early(self) -> dict[str, Spec]:
         train = self.fit.split_parts.get("train")

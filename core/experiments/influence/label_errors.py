@@ -14,7 +14,7 @@ from core.influence.scope import check_gradient, moved
 from core.influence.scoring import scored_rows
 from core.influence.solvers import SOLVERS, Auto, Dual
 from core.models.baseline import out_of_fold
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.results.fit import Fit
 from core.results.label_errors import Suspicion, ask, found
 from core.results.scores import unit_factor, unit_words
@@ -113,7 +113,7 @@ class Suspects(Spec[Suspicion]):
             "fit": self.fit.key,
             "digests": {"train": fit.record["digests"]["train"], "target": target.digest},
             "rows": len(table),
-            "opinion": named(self.opinion),
+            "opinion": self.opinion.name,
             "detection": found(table, self.seed),
             "warnings": [*record["warnings"], *step.warnings],
             "seconds_in_all": time.monotonic() - began,

@@ -16,7 +16,7 @@ from core.experiments.multitask.train import Multitask
 from core.experiments.training.baseline import Baseline
 from core.experiments.training.finetune import STARTS, FineTune
 from core.models.backbones import Gnn
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.models.methods import METHODS, Full
 from core.results.comparison import spread_of
 from core.results.fit import PARTS, Fit
@@ -104,7 +104,7 @@ class Transfer(Spec[TransferCurve]):
                     for method in self.methods:
                         found[self._arm(name, method), size, seed] = self._alike(start, method, tables, seed)
                 for learner in self.learners:
-                    found[named(learner), size, seed] = Baseline(**tables, learner=learner, seed=seed)
+                    found[learner.name, size, seed] = Baseline(**tables, learner=learner, seed=seed)
         return found
 
     @property
@@ -167,7 +167,7 @@ class Transfer(Spec[TransferCurve]):
             "task": task,
             "unit": unit,
             "metric": main,
-            "baselines": [named(learner) for learner in self.learners],
+            "baselines": [learner.name for learner in self.learners],
             "reference": self.arms[0],
             "methods": [method.name for method in self.methods],
             "points": points,
@@ -177,7 +177,7 @@ class Transfer(Spec[TransferCurve]):
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
-            "verdict": verdict(points, differences, self.told, [named(one) for one in self.learners], main, unit),
+            "verdict": verdict(points, differences, self.told, [one.name for one in self.learners], main, unit),
         }
         return TransferCurve(table, record)
 

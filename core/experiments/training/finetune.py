@@ -17,7 +17,7 @@ from core.results.fit import Fit
 from core.training.optimisation import Plan, SupervisedOptimisation
 
 EPOCHS, STEPS = 10, 1000  # what a training has at least, unless told
-STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint)
+STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint, name="kind_name")
 
 
 @settings

@@ -14,7 +14,7 @@ from core.models.backbones.checkpoint import Checkpoint
 from core.models.backbones.molformer.untrained import Fresh
 from core.training.optimisation import BatchSize, LearningRate, Plan, ScheduledOptimisation, Steps, WarmUp
 
-BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint)
+BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint, name="kind_name")
 
 
 @settings
