@@ -78,7 +78,7 @@ def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str
     return {name_of(name): value for name, value in fields.items()}
 
 
-def renamed_in(former: Any, current: Any) -> list[str]:
+def list_renames(former: Any, current: Any) -> list[str]:
     """What the JSON of a spec is called by now, each name once: "'plant' is called 'label-noise' now"."""
     return list(dict.fromkeys(f"{old!r} is called {new!r} now" for old, new in _pairs(former, current)))
 

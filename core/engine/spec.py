@@ -180,7 +180,7 @@ class Spec(Generic[Product]):
         return self.title
 
     @property
-    def shown_with(self) -> "Spec":
+    def page_owner(self) -> "Spec":
         """The spec on whose page its product is shown: its own, or that of the run it belongs to."""
         return self
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from core.engine import spec as recipes
 from core.engine.files import files, plain, rename, room, settle, versions, write
-from core.engine.former_names import current_kind, renamed_in
+from core.engine.former_names import current_kind, list_renames
 from core.engine.product import headline_of
 from core.engine.spec import BadInput, Spec
 
@@ -63,7 +63,7 @@ class Entry:
         """Raises `BadInput` where its spec means other work by now, or has other names: it has to be made again."""
         if self.spec.key == self.key:
             return
-        renamed = renamed_in(json.loads(_read(self.folder / "spec.json", self.key)), recipes.as_json(self.spec))
+        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), recipes.as_json(self.spec))
         reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec means other work now"
         raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 

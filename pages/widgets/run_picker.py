@@ -177,8 +177,8 @@ def open_run(key: str, kind: str) -> None:
     entry = entry_of(key)
     with contextlib.suppress(BadInput):  # a run of another version, which only the list of runs shows
         spec = entry.spec if entry else None
-        if spec is not None and spec.shown_with is not spec:
-            key, kind = (spec.shown_with.key, spec.shown_with.kind) if spec.key == key else (key, "")
+        if spec is not None and spec.page_owner is not spec:
+            key, kind = (spec.page_owner.key, spec.page_owner.kind) if spec.key == key else (key, "")
     st.switch_page(page_of(kind), query_params={"run": key})
 
 

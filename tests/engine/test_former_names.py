@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from core.engine import former_names
-from core.engine.former_names import FORMER_FIELDS, FORMER_KINDS, renamed_in
+from core.engine.former_names import FORMER_FIELDS, FORMER_KINDS, list_renames
 from core.engine.product import NO_HEADLINE
 from core.engine.spec import BadInput, Family, Spec, as_json, read, settings
 from core.engine.store import Store
@@ -52,7 +52,7 @@ def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
     spec = read(FORMER)
     assert spec == Draft("a", how=Mild(3)) and read(as_json(spec)) == spec
     assert read(FORMER | {"before": FORMER}).before == spec
-    assert renamed_in(FORMER | {"before": FORMER}, as_json(read(FORMER | {"before": FORMER}))) == [
+    assert list_renames(FORMER | {"before": FORMER}, as_json(read(FORMER | {"before": FORMER}))) == [
         "'test-sketch' is called 'test-draft' now",
         "'text' is called 'words' now",
         "'weak' is called 'mild' now",

@@ -72,7 +72,7 @@ class Suspects(Spec[Suspicion]):
         return f"labels that look wrong to {self.fit.title}"
 
     @property
-    def shown_with(self) -> Spec:
+    def page_owner(self) -> Spec:
         return self.fit
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:

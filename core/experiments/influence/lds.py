@@ -53,7 +53,7 @@ class Verify(Spec[Verification]):
         return f"verification of {len(self.scores)} scorings by {self.retrained.title}"
 
     @property
-    def shown_with(self) -> Spec:
+    def page_owner(self) -> Spec:
         return self.scores[0]
 
     def make(self, report: Report, retrained: Retrained, scores: tuple[Scores, ...]) -> Verification:

@@ -97,8 +97,9 @@ def drawn(learner: Any, train: Dataset) -> list[str]:
     if learner.most is None:
         return []
     counts = (~np.isnan(train.targets)).sum(0)
+    words = f"{learner.name} learned from a draw of {learner.most:,} of"
     return [
-        f"{learner.name} learned from a draw of {learner.most:,} of {count:,} labels of {task!r}; raise `most` to use all"
+        f"{words} {count:,} labels of {task!r}; raise `most` to use all"
         for task, count in zip(train.tasks, counts, strict=True)
         if count > learner.most
     ]
