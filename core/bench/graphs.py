@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.bench.speed import dot
+from core.bench.speed import dot, medians_in_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,12 +47,7 @@ def run() -> dict[str, Any]:
             dot()
         made = drawn.several(smiles)
         ways = {"ours": lambda: ours(smiles, targets), "plain": lambda: plain(made, targets)}
-        spent: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(REPEATS):
-            for label, way in ways.items():
-                spent[label].append(way())
-                dot()
-        middle = {label: statistics.median(values) for label, values in spent.items()}
+        middle = medians_in_turn(ways, REPEATS)
         together = mixed()
     finally:
         torch.set_num_threads(threads)
@@ -112,7 +107,8 @@ def ours(smiles: list[str], targets: np.ndarray) -> float:
     from core.engine.report import SILENT
     from core.models.backbones import Gnn
     from core.models.predictor import Predictor
-    from core.training.loop import Plan, train
+    from core.training.loop import train
+    from core.training.optimisation import Plan
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
     predictor.backbone.thin(0.0)

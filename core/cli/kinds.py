@@ -18,7 +18,11 @@ def kinds(options: argparse.Namespace) -> Any:
 
     families = {"backbone": STARTS, "method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "learner": LEARNERS}
     found = {kind: {"yields": made.product.__name__, **_schema(made)} for kind, made in sorted(Spec.kinds.items())}
-    found |= {f"{noun}:{kind}": _schema(member) for noun, family in families.items() for kind, member in family.items()}
+    found |= {
+        f"{noun}:{kind}": {"name": family.name_of(kind), **_schema(member)}
+        for noun, family in families.items()
+        for kind, member in family.items()
+    }
     if not options.kind:
         return found
     chosen = {
@@ -40,7 +44,11 @@ def _schema(made: type) -> dict[str, Any]:
         about = {"type": wanted, "help": field.help}
         if field.default is not dataclasses.MISSING:
             about["default"] = recipes.as_json(field.default)
-        limits = {"least": field.least, "most": field.most, "choices": list(field.choices) or None}
+        limits = {
+            "least": field.least,
+            "most": field.most,
+            "choices": list(field.choices or field.family or ()) or None,
+        }
         fields[field.name] = about | {name: value for name, value in limits.items() if value is not None}
     return {"help": (made.__doc__ or "").strip().splitlines()[0], "fields": fields}
 

@@ -224,12 +224,13 @@ def methods(options: argparse.Namespace) -> Any:
         with torch.device("meta"):
             predictor = Predictor(Untrained(options.backbone)(), ["label"], ["regression"])
             method()(predictor)
-        found[kind] = cost(predictor)
+        found[kind] = {"name": method.name, **cost(predictor)}
     if options.json:
         return {"backbone": options.backbone, "methods": found}
     rows = [
-        f"{kind:<10} {c['trainable']:>12,} of {c['parameters']:>12,}  {100 * c['trainable_share']:8.4f} %"
-        for kind, c in found.items()
+        f"{kind:<12} {one['name']:<20} {one['trainable']:>12,} of {one['parameters']:>12,}"
+        f"  {100 * one['trainable_share']:8.4f} %"
+        for kind, one in found.items()
     ]
     return "\n".join(rows)
 

@@ -82,9 +82,10 @@ class Family(dict):
     With a `product`, a spec that yields one may stand in a member's place.
     """
 
-    def __init__(self, noun: str, *members: type, product: type | None = None) -> None:
+    def __init__(self, noun: str, *members: type, product: type | None = None, name: str = "name") -> None:
+        """`name`: the class variable with a member's display name."""
         super().__init__({member.kind: member for member in members})
-        self.noun, self.product = noun, product
+        self.noun, self.product, self._name = noun, product, name
 
     __eq__ = object.__eq__  # two families are two, even with the same members: annotations that are equal are shared
     __hash__ = object.__hash__
@@ -108,6 +109,22 @@ class Family(dict):
         if not isinstance(kind, str) or kind not in self:
             raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
         return self[kind](**current_fields(fields, self[kind].__pydantic_fields__))
+
+    def key_of(self, value: Any) -> str:
+        """Under which key of the family a member stands."""
+        return value.kind
+
+    def default(self, key: str) -> Any:
+        """The member with its defaults."""
+        return self[key]()
+
+    def name_of(self, key: str) -> str:
+        """The display name of a member: the only source for forms, tables and titles."""
+        return getattr(self[key], self._name)
+
+    def describe(self, key: str) -> str:
+        """The first line of a member's docstring."""
+        return (self[key].__doc__ or "").strip().split("\n")[0]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -263,7 +280,15 @@ def as_json(value: Any) -> Any:
 
 def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Names and values of the fields of a spec or of a member of a family."""
-    return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return ((name, getattr(value, name)) for name in field_names(value))
+
+
+def field_names(cls: Any) -> list[str]:
+    """The fields of a settings class in the order of a form: what is a class's own, then what is keyword-only.
+
+    Keyword-only are the settings that several specs inherit; a dataclass lists those of a base before its own.
+    """
+    return [field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only)]
 
 
 def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:

@@ -8,9 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
-from core.stats.metrics import LOWER_IS_BETTER, called
+from core.stats.metrics import called, find_metric
 
 ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
+
+
+UNKNOWN = {"mean": None, "sd": None, "values": []}  # of a metric that an arm was stored without
 
 
 def arms(
@@ -21,14 +24,15 @@ def arms(
     `words`, here and below: what the metric is called, by default what it is called for regression.
     """
     figure = _rows(with_unit(f"test {words or called(metric)}, mean ± sd", unit), len(table))
-    base = next((arm[metric] for arm in table if arm["name"] == reference), None)
-    if base is not None and base["mean"] is not None:
+    base = next((_card(arm, metric) for arm in table if arm["name"] == reference), UNKNOWN)
+    if base["mean"] is not None:
         sd = base["sd"] or 0.0
         figure.add_vrect(x0=base["mean"] - sd, x1=base["mean"] + sd, fillcolor=NEUTRAL, opacity=0.16, line_width=0)
         figure.add_vline(x=base["mean"], line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
     names = [html.escape(str(arm["name"])) for arm in table]
     for number, (name, arm) in enumerate(zip(names, table, strict=True)):
-        values, sd = [value for value in arm[metric]["values"] if value is not None], arm[metric]["sd"] or 0.0
+        card = _card(arm, metric)
+        values, sd = [value for value in card["values"] if value is not None], card["sd"] or 0.0
         colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
         colour = NEUTRAL if arm["name"] == reference else colour
         figure.add_scatter(
@@ -40,7 +44,7 @@ def arms(
             hovertemplate=f"{name}, %{{text}}: %{{x:.4g}}<extra></extra>",
         )
         hover = f"{name}: %{{x:.4g}} ± {sd:.2g}<extra></extra>"
-        _interval(figure, arm[metric]["mean"], number, sd, sd, colour, hover, symbol)
+        _interval(figure, card["mean"], number, sd, sd, colour, hover, symbol)
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
@@ -52,8 +56,9 @@ def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str =
     figure = blank("molecules kept", with_unit(f"test {words or called(metric)}, mean ± sd", unit), 380)
     rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
-        if arm.get("rule") and arm["kept"] is None and arm[metric]["mean"] is not None:
-            mean, sd, name = arm[metric]["mean"], arm[metric]["sd"] or 0.0, html.escape(str(arm["name"]))
+        card = _card(arm, metric)
+        if arm.get("rule") and arm["kept"] is None and card["mean"] is not None:
+            mean, sd, name = card["mean"], card["sd"] or 0.0, html.escape(str(arm["name"]))
             figure.add_hrect(y0=mean - sd, y1=mean + sd, fillcolor=NEUTRAL, opacity=0.13, line_width=0)
             figure.add_hline(
                 y=mean,
@@ -64,7 +69,7 @@ def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str =
     shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
     for rule, colour, shift in zip(rules, shades(len(rules)), shifts, strict=True):
         mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
-        mine = [arm for arm in mine if arm[metric]["mean"] is not None]
+        mine = [arm for arm in mine if _card(arm, metric)["mean"] is not None]
         widest = max((arm["kept"] for arm in mine), default=1)
         figure.add_scatter(
             x=[arm["kept"] + 0.008 * widest * shift for arm in mine],  # bars side by side
@@ -111,12 +116,14 @@ def pareto(
     `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
     The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
     """
-    found = [(arm, *_known(arm[cost]), *_known(arm[metric])) for arm in table if _known(arm.get(cost))[0] is not None]
+    found = [
+        (arm, *_known(arm[cost]), *_known(_card(arm, metric))) for arm in table if _known(arm.get(cost))[0] is not None
+    ]
     found = [one for one in found if one[3] is not None]
     figure = blank(html.escape(costs), with_unit(f"test {words or called(metric)}", unit), 360, legend=False)
     least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
     most = max((one[1] for one in found), default=0.0)
-    best = [one for one in found if not any(_beats(other, one, metric in LOWER_IS_BETTER) for other in found)]
+    best = [one for one in found if not any(_beats(other, one, find_metric(metric).lower_is_better) for other in found)]
     best.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
@@ -140,6 +147,10 @@ def pareto(
             cliponaxis=False,
         )
     return figure.update_xaxes(type="log")
+
+
+def _card(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    return arm.get(metric) or UNKNOWN
 
 
 def _known(value: Any) -> tuple[float | None, float | None]:

@@ -8,8 +8,9 @@ from typing import Any
 from core.chem import depict
 from core.engine.spec import Spec, as_json
 from core.figures import arms as arm_figures
-from core.results.comparison import Comparison
+from core.results.comparison import Comparison, mean_and_sd
 from core.results.report_claims import judged
+from core.stats.metrics import COMPARED, find_metric
 
 STYLE = """
 :root { color-scheme: light; --ink: #1b2433; --soft: #5b6675; --line: #dfe4ea; --paper: #fff; }
@@ -32,14 +33,14 @@ DRAWN = 6  # molecules of an arm
 def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
     """The page of a comparison and the recipe that made it; `made`: when. All text from tables is escaped."""
     record = comparison.record
-    unit = record.get("unit", "") if record.get("task_kind") != "binary" else ""
-    metric = record.get("metric", "RMSE")
-    charts = [arm_figures.arms(record["arms"], "rmse", unit, record["reference"], metric)]
+    compared = find_metric(COMPARED, record.get("task_kind", "regression"))
+    unit, metric = compared.unit_text(record.get("unit", "")), compared.name
+    charts = [arm_figures.arms(record["arms"], COMPARED, unit, record["reference"], metric)]
     if len(record.get("sizes", ())) > 1:
-        charts.insert(0, arm_figures.curves(record["arms"], "rmse", unit, metric))
+        charts.insert(0, arm_figures.curves(record["arms"], COMPARED, unit, metric))
     if record["differences"]:
         near = [row for row in record["differences"] if row["against"] == record["reference"]]
-        charts.append(arm_figures.differences(near or record["differences"], "rmse", unit, metric))
+        charts.append(arm_figures.differences(near or record["differences"], COMPARED, unit, metric))
     body = [
         f"<h1>{_text(spec.title)}</h1>",
         f'<p class="verdict">{_text(record["verdict"])}</p>',
@@ -53,7 +54,7 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
                 (
                     arm["name"],
                     _most(arm["n_train"]),
-                    _noisy(arm["rmse"]),
+                    _noisy(arm.get(COMPARED)),
                     "–" if arm.get("planted") is None else arm["planted"],
                 )
                 for arm in record["arms"]
@@ -98,10 +99,11 @@ def _text(value: Any) -> str:
     return html.escape(str(value))
 
 
-def _noisy(found: dict[str, Any]) -> str:
-    if found["mean"] is None:
+def _noisy(card: dict[str, Any] | None) -> str:
+    mean, sd = mean_and_sd(card)
+    if mean is None:
         return "–"
-    return f"{found['mean']:.3f}" + (f" ± {found['sd']:.3f}" if found["sd"] is not None else "")
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
 
 
 def _known(value: Any) -> Any:

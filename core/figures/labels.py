@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.data.dataset import binary
 from core.figures.base import (
     DIVERGING,
     HELPFUL,
@@ -23,6 +24,7 @@ from core.figures.base import (
 from core.stats.bootstrap import Span
 from core.stats.conformal import share
 from core.stats.formatting import within
+from core.stats.metrics import auroc
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 BINS = 10  # of a reliability diagram
@@ -44,7 +46,7 @@ def score_map(
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
     figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
     across = table["label"].to_numpy(float)
-    if of_classes(across):
+    if binary(across):
         across = spread(across)
         figure.add_hline(y=0.5, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickvals=[0, 1], range=[-0.3, 1.3])
@@ -91,7 +93,7 @@ def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None
 
     `predictions`: part, label, prediction; `sure`: intervals of the area of a part. The legend has the areas.
     """
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_curve
 
     figure = blank("share of 0 taken for 1", "share of 1 found", 400)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
@@ -102,7 +104,7 @@ def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None
         if mine["label"].nunique() < 2:
             continue
         wrong, found, at = roc_curve(mine["label"] > 0.5, mine["prediction"])
-        area = float(roc_auc_score(mine["label"] > 0.5, mine["prediction"]))
+        area = auroc((mine["label"] > 0.5).to_numpy(), mine["prediction"].to_numpy())
         figure.add_scatter(
             x=wrong,
             y=found,
@@ -148,11 +150,6 @@ def reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
             hovertemplate="%{text}: %{y:.0%} are 1<extra></extra>",
         )  # fmt: skip
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
-
-
-def of_classes(labels: np.ndarray) -> bool:
-    """Whether labels (n,) are 0 and 1 alone, both."""
-    return set(np.unique(labels[~np.isnan(labels)])) == {0.0, 1.0}
 
 
 def spread(labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, SERIES, blank, shades, with_unit
-from core.stats.metrics import called
+from core.stats.metrics import called, find_metric
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 
@@ -58,7 +58,7 @@ def transfer(
     points: Sequence[Mapping[str, Any]], metric: str, unit: str = "", baselines: Sequence[str] = ()
 ) -> go.Figure:
     """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
-    unit = unit if metric in ("rmse", "mae") else ""
+    unit = find_metric(metric).unit_text(unit)
     figure = blank("molecules to learn from", with_unit(f"test {called(metric)}, mean ± sd over seeds", unit), 480)
     arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
     shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
@@ -201,7 +201,7 @@ def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Fig
 def probes(rows: Sequence[Mapping[str, Any]], asked: str) -> go.Figure:
     """How well a thing is read from each layer, mean ± sd over splits, a line a trunk."""
     mine = [row for row in rows if row["asked"] == asked and row["mean"] is not None and np.isfinite(row["mean"])]
-    words = {"r2": "R²", "auroc": "AUROC"}[mine[0]["metric"]] if mine else "R²"
+    words = called(mine[0]["metric"] if mine else "r2")
     figure = blank("layer, 0 is what enters the first", f"{html.escape(asked)}, {words} on molecules left out", 360)
     trunks = list(dict.fromkeys(row["trunk"] for row in mine))
     for trunk, colour, symbol in zip(trunks, shades(len(trunks)), SYMBOLS * len(trunks), strict=False):

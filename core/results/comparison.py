@@ -12,8 +12,9 @@ import pandas as pd
 
 from core.engine.spec import BadInput
 from core.results.fit import Fit
+from core.stats.differences import paired_difference
 from core.stats.formatting import beside_noise
-from core.stats.metrics import BINARY, LOWER_IS_BETTER, REGRESSION, called, paired_difference
+from core.stats.metrics import COMPARED, called, find_metric, metrics_of, unrecorded_metrics
 
 NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
 
@@ -65,6 +66,11 @@ def spread_of(values: list[float | None]) -> dict[str, Any]:
     return {"mean": mean, "sd": deviation, "values": values}
 
 
+def mean_and_sd(card: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
+    """What `spread_of` made of a metric or a cost; nothing where an arm was stored without it."""
+    return (card["mean"], card["sd"]) if card else (None, None)
+
+
 PICKS = ("arm", "seed", "smiles", "label", "planted")  # columns of what arms took from a pool
 COSTS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
 SIZES = (  # the same for every seed
@@ -107,10 +113,10 @@ def compared(
     record = {
         "arms": arms,
         "reference": references[0],
-        "differences": differences(labels[:, 0], predicted, references, "rmse"),
+        "differences": differences(labels[:, 0], predicted, references, COMPARED),
         "task": task,
         "task_kind": kind,
-        "metric": called("rmse", kind),
+        "metric": called(COMPARED, kind),
         "unit": unit,
         "n_test": len(labels),
         "test_digest": digests.pop(),
@@ -148,10 +154,12 @@ def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, la
     def each(name: str, found: Sequence[dict[str, Any] | None]) -> list[Any]:
         return [None if one is None else one.get(name) for one in found]
 
-    summary = {name: spread_of(each(name, cards)) for name in (BINARY if kind == "binary" else REGRESSION)}
-    if kind == "binary":  # differences are of the root of the Brier score
-        squares = [None if fit is None else (fit.matrices("test")[1][:, 0] - labels) ** 2 for fit in fits]
-        summary["rmse"] = spread_of([None if one is None else float(np.sqrt(np.nanmean(one))) for one in squares])
+    summary = {metric.key: spread_of(each(metric.key, cards)) for metric in metrics_of(kind)}
+    measured = ~np.isnan(labels)
+    predictions = [None if fit is None else fit.matrices("test")[1][measured, 0] for fit in fits]
+    for metric in unrecorded_metrics(kind):
+        values = [None if one is None else metric.value(labels[measured], one) for one in predictions]
+        summary[metric.key] = spread_of(values)
     return {
         "seeds": seeds,
         "features": first.get("features"),
@@ -238,7 +246,7 @@ def verdict(
     The first arm is the reference; `kind` is that of the task. An arm's `role` is "selection" unless it says "baseline"
     or "control"; these stand against “none”, which has their training molecules, where it is among the arms.
     """
-    assert metric in LOWER_IS_BETTER
+    assert find_metric(metric, kind).lower_is_better
     rules = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
     others = [arm for arm in arms if role_of(arm) != "selection"]
     best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))

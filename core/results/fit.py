@@ -12,8 +12,7 @@ import pandas as pd
 
 from core.data.dataset import Dataset
 from core.stats.bootstrap import Span, intervals
-from core.stats.formatting import within
-from core.stats.metrics import WORDS, measure
+from core.stats.metrics import METRICS, measure
 
 PARTS = ("train", "valid", "test")
 
@@ -90,11 +89,11 @@ class Fit:
         """The error of the first task on the test part, with its interval."""
         task, *others = summary["tasks"]
         test = summary["metrics"]["test"].get(task) or {}
-        name = next((one for one in ("rmse", "auroc") if test.get(one) is not None), None)
-        if name is None:
+        metric = next((one for one in METRICS if one.is_headline and test.get(one.key) is not None), None)
+        if metric is None:
             return ""
-        span = summary.get("intervals", {}).get(task, {}).get(name)
-        words = ("test", WORDS[name], within(test[name], span), summary["unit"][0])
+        interval = summary.get("intervals", {}).get(task, {}).get(metric.key)
+        words = ("test", metric.name, metric.format_value(test[metric.key], interval), summary["unit"][0])
         return " ".join(filter(None, words)) + (f" (+{len(others)} tasks)" if others else "")
 
     def save(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from core.results.tabular import Tabled
-from core.stats.metrics import auroc_interval
+from core.stats.bootstrap import auroc_interval
 
 
 class Suspicion(Tabled):

@@ -14,11 +14,10 @@ from core.chem.atom_contributions import contributions
 from core.data.dataset import Dataset
 from core.results.fit import PARTS
 from core.stats import bootstrap
-from core.stats.metrics import measure
+from core.stats.metrics import averaged_metrics, measure
 
 LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
 DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks
-MEANS = ("mae_sd", "mae", "rmse", "pearson", "spearman", "r2", "auroc", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -138,13 +137,10 @@ def judged(
 
     What is undefined, such as an area under a curve with one class only, is None.
     """
-    found = {}
-    for column, task in enumerate(tasks):
-        found[task] = measure(kinds[column], labels[:, column], predictions[:, column])
-        if kinds[column] == "regression":
-            error = found[task]["mae"]
-            found[task]["mae_sd"] = None if error is None else error / float(spread[column])
-    return found
+    return {
+        task: measure(kinds[column], labels[:, column], predictions[:, column], float(spread[column]))
+        for column, task in enumerate(tasks)
+    }
 
 
 def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
@@ -153,9 +149,7 @@ def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
     Errors in label units have no mean over tasks of different units: they are told of a single task alone.
     """
     found: dict[str, Any] = {"undefined": {}}
-    for name in MEANS:
-        if name in ("mae", "rmse") and len(metrics) > 1:
-            continue
+    for name in (metric.key for metric in averaged_metrics(len(metrics))):
         values = {task: one[name] for task, one in metrics.items() if name in one}
         known = [value for value in values.values() if value is not None]
         if values:
@@ -177,14 +171,9 @@ def spans(
 
     `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
     """
-    drawn = bootstrap.values(kinds, labels, predictions, molecule, DRAWS)
-    for each, kind, width in zip(drawn, kinds, spread, strict=True):
-        if kind == "regression":
-            each["mae_sd"] = each["mae"] / width
+    drawn = bootstrap.values(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
     averaged: dict[str, np.ndarray] = {}
-    for name in MEANS:
-        if name in ("mae", "rmse") and len(tasks) > 1:
-            continue
+    for name in (metric.key for metric in averaged_metrics(len(tasks))):
         if values := [each[name] for each in drawn if name in each]:
             there = np.isfinite(values)
             total = np.where(there, values, 0.0).sum(0)

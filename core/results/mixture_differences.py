@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from core.stats.metrics import auroc, with_interval
+from core.stats.differences import with_interval
+from core.stats.metrics import find_metric
 
 DRAWS = 200  # of the bootstrap over test molecules
 
@@ -16,11 +17,9 @@ def error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float)
     None where it is undefined.
     """
     measured = ~np.isnan(labels)
-    y, p = labels[measured], predictions[measured]
-    if kind == "binary":
-        area = auroc(y > 0.5, p)
-        return None if area is None else 1 - area
-    return float(np.mean(np.abs(y - p))) / spread if len(y) else None
+    metric = find_metric("auroc" if kind == "binary" else "mae_sd")
+    value = metric.value(labels[measured], predictions[measured], spread)
+    return value if value is None or metric.lower_is_better else 1 - value
 
 
 def mean_error(
@@ -50,7 +49,7 @@ def difference(
 ) -> dict[str, Any]:
     """Mean error of `ours` less that of `theirs`, predictions (n, t) of the same seeds for the same molecules.
 
-    The interval knows the noise of repeating and that of the test molecules (bootstrap; see `metrics.with_interval`).
+    The interval knows the noise of repeating and that of the test molecules (bootstrap; `differences.with_interval`).
     """
     pairs = list(zip(ours, theirs, strict=True))
     each = [mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs]

@@ -5,21 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from core.results.mixture import MEANS
 from core.stats.formatting import beside_noise, number
-from core.stats.metrics import called
+from core.stats.metrics import averaged_metrics, called
 
-WORDS = {
-    "mae_sd": "MAE in standard deviations",
-    "mae": "MAE in label units",
-    "rmse": "RMSE in label units",
-    "pearson": "Pearson's r",
-    "spearman": "Spearman's ρ",
-    "r2": "R²",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "log_loss": "log loss",
-}
 WIDEST = 10_000  # characters of a line of text
 
 
@@ -30,19 +18,23 @@ def by_table(record: dict[str, Any]) -> pd.DataFrame:
     """
     rows = [
         {"table": one["member"], "network": _network(one["backbone"]), "arm": one["arm"]}
-        | {WORDS[name]: beside_noise(one[name]["mean"], one[name]["sd"]) for name in MEANS if one.get(name)}
+        | {
+            metric.name: beside_noise(one[metric.key]["mean"], one[metric.key]["sd"])
+            for metric in averaged_metrics()
+            if one.get(metric.key)
+        }
         for one in record["means"]
     ]
     rows += [
         {"table": one["member"], "network": _network(one["backbone"])}
         | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
-        | {WORDS[name]: number(value) for name, value in one["averaged"].items()}
+        | {called(name): number(value) for name, value in one["averaged"].items()}
         for one in record["means"]
         if one.get("averaged")
     ]
     rows += [
         {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
-        | {WORDS[name]: number(one[name]) for name in MEANS if name in one}
+        | {metric.name: number(one[metric.key]) for metric in averaged_metrics() if metric.key in one}
         for one in record["published"]
     ]
     return pd.DataFrame(rows).fillna("–")
@@ -52,11 +44,11 @@ def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
     """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
     rows = []
     for (task, start, arm), each in table[table["member"] == member].groupby(["task", "backbone", "arm"], sort=False):
-        known = {name: each[name].dropna() for name in MEANS if name in each}
+        known = {one.name: each[one.key].dropna() for one in averaged_metrics() if one.key in each}
         rows.append(
             {"task": task, "network": _network(start), "arm": arm}
             | {
-                WORDS[name]: beside_noise(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+                name: beside_noise(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
                 for name, values in known.items()
                 if len(values)
             }

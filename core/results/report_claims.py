@@ -23,7 +23,7 @@ CLAIMS = (
     Claim(3, "more of the best is better: seventy beat twenty", "top 70", "top 20", "better"),
     Claim(3, "the best beat the worst, at fifty as at twenty", "top 20", "bottom 20", "better"),
     Claim(3, "a hundred of the worst do as well as fifty of the best", "bottom 100", "top 50", "alike"),
-    Claim(5, "diverse molecules beat stratified ones", "clusters", "stratified", "better"),
+    Claim(5, "diverse molecules beat stratified ones", "k-means", "stratified", "better"),
     Claim(6, "LoRA comes near to training all weights", "LoRA", "full", "alike"),
     Claim(6, "LoRA beats BitFit", "LoRA", "BitFit", "better"),
     Claim(6, "BitFit beats (IA)³", "BitFit", "(IA)³", "better"),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.engine.spec import BadInput
-from core.stats.metrics import auroc_interval
+from core.stats.bootstrap import auroc_interval
 
 CONVENTION = (
     "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "

@@ -1,4 +1,4 @@
-"""Molecules that stand for many."""
+"""Representatives of clusters or scaffolds."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -9,25 +9,29 @@ from core.chem import molecules as chem
 from core.engine.spec import settings
 from core.results.scores import Scores
 from core.selection.checks import by_name, check_count
+from core.selection.sampler import Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Cover:
-    """One molecule of each cluster, or scaffold, the largest first; then a second of each, and so on.
+class Cover(Sampler):
+    """One representative of each cluster or scaffold, the largest first; then a second of each, and so on.
 
-    `butina`: clusters of molecules within a Tanimoto distance of a centre, that with most neighbours first (Butina
-    1999, doi:10.1021/ci9803381; RDKit's). `scaffold`: molecules of one Bemis–Murcko scaffold. The centre of a cluster
-    comes first, of a scaffold the one with the first name.
+    `butina`: clusters of molecules within a Tanimoto distance of a centroid (Butina 1999, doi:10.1021/ci9803381; by
+    RDKit). `scaffold`: molecules with the same Bemis–Murcko scaffold. The centroid of a cluster comes first; of a
+    scaffold, the first in the order of SMILES.
     """
 
     kind: ClassVar[str] = "cover"
+    name: ClassVar[str] = "coverage"
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    by: Literal["butina", "scaffold"] = Field(default="butina", description="what belongs together")
-    distance: float = Field(default=0.4, gt=0, lt=1, description="Tanimoto distance within which it does, for butina")
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    by: Literal["butina", "scaffold"] = Field(
+        default="butina", description="groups: Butina clusters, or Bemis–Murcko scaffolds"
+    )
+    distance: float = Field(default=0.4, gt=0, lt=1, description="Tanimoto distance to a centroid, at most (butina)")
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

@@ -1,4 +1,4 @@
-"""In what molecules are near or far: fingerprints, descriptors, or what enters the fit's last layer."""
+"""Spaces in which distances between molecules are measured: fingerprints, descriptors, inputs of the last layer."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -8,11 +8,17 @@ from core.chem import descriptors as properties
 from core.chem import molecules as chem
 from core.engine.spec import BadInput
 from core.results.scores import Scores
+from core.selection.sampler import Need
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 Space = Literal["fingerprints", "descriptors", "last layer"]
+
+
+def needs_of(space: Space) -> frozenset[Need]:
+    """What a sampler that measures distances in this space needs."""
+    return frozenset({"scores", "features"} if space == "last layer" else ())
 
 
 def places(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:

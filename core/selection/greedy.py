@@ -1,5 +1,6 @@
-"""Molecules one after another, each judged after those already kept."""
+"""Greedy forward selection: molecules one after another, each judged after those already selected."""
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -12,41 +13,50 @@ from core.influence.linearized import tangent_of
 from core.influence.ridge import LastLayer
 from core.results.scores import Scores
 from core.selection.checks import check_count, scored
+from core.selection.sampler import Need, Sampler, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.data.dataset import Dataset
     from core.influence.forward_selection import Model
 
 
 @settings
-class Greedy:
-    """One molecule after another, each the one whose whole step leaves the least target loss.
+class Greedy(Sampler):
+    """Forward selection: each next molecule is the one whose full update lowers the target loss most.
 
-    The step is that of a model in closed form. `descriptors` and `last layer`: ridge regression on fixed features
-    (`core.influence.ridge`), labels of a binary task being fitted as numbers. `all weights`: the fit as the linear model of
-    its slopes, with the damping that was scored with (`core.influence.linearized`); wants scores by the dual. Each counts what
-    copies share and how far a molecule really moves a model, which first-order scores do not. RDKit's descriptors
-    served better than what enters the trained last layer in the case measured (`docs/LOG.md`); a likely reason is that
-    the trained layer has already fitted the training labels.
+    The update is that of a model with a closed-form solution. `descriptors` and `last layer`: ridge regression on fixed
+    features (`core.influence.ridge`); labels of a binary task are fitted as numbers. `all weights`: the model
+    linearised in its weights, with the damping of the scores (`core.influence.linearized`); needs scores by the dual
+    solver. Unlike first-order scores, each accounts for near-duplicates and for the size of an update. RDKit
+    descriptors worked better than the inputs of the trained last layer in the case measured (`docs/LOG.md`); a likely
+    reason is that the trained layer has already fitted the training labels.
     """
 
     kind: ClassVar[str] = "greedy"
+    name: ClassVar[str] = "greedy"
+    variants: ClassVar[Mapping[str, Variant]] = {
+        "greedy, all weights": Variant(
+            {"features": "all weights"}, "forward selection by the model linearised in all its weights"
+        )
+    }
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
+    count: int = Field(default=100, ge=1, description="molecules to select")
     features: Literal["descriptors", "last layer", "all weights"] = Field(
         default="descriptors",
-        description="what the model in closed form sees: RDKit's descriptors, what enters the fit's last layer, or the "
-        "fit's slopes by all its weights",
+        description="features of the closed-form model: RDKit descriptors, the inputs of the trained last layer, or "
+        "gradients by all weights",
     )
-    damping: float = Field(default=20.0, gt=0, description="ridge of the last layer, in molecules")
+    damping: float = Field(default=20.0, gt=0, description="ridge penalty, in molecules (not for all weights)")
     stop_when_worse: bool = Field(
         default=False,
-        description="keep fewer where more would not help molecules that had no say: half of the target chooses, the "
-        "other half decides how many, both ways round",
+        description="select fewer where more would not lower the loss of held-out target molecules (two-fold "
+        "cross-fitting: one half of the target selects, the other half decides how many)",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the halves")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the two halves")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"scores", "dual" if self.features == "all weights" else "features"})
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         of, molecules = self._model(pool, scores)
@@ -55,8 +65,8 @@ class Greedy:
             raise BadInput("no molecule of the pool lowers the target loss; turn `stop_when_worse` off")
         return greedy(of(np.arange(molecules)), count)[0]
 
-    def promise(self, pool: "Dataset", scores: Scores | None = None) -> CrossFit:
-        """What the choice promises half of the target, and what the other half sees of it."""
+    def cross_fit(self, pool: "Dataset", scores: Scores | None = None) -> CrossFit:
+        """The predicted loss of the half of the target that selected, and of the other half."""
         of, molecules = self._model(pool, scores)
         return cross_fitted(of, molecules, self.count, self.seed)
 

@@ -1,4 +1,4 @@
-"""Molecules whose measurement would tell most about the target."""
+"""Molecules with the largest expected information gain about the target."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,23 +10,26 @@ from core.influence.forward_selection import greedy
 from core.influence.linearized import Unlabelled, tangent_of
 from core.results.scores import Scores
 from core.selection.checks import check_count, scored
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Informative:
-    """One after another, each the one whose measurement takes most of the target's uncertainty away.
+class Informative(Sampler):
+    """Forward selection: each next molecule is the one whose measurement reduces the target's uncertainty most.
 
-    Whatever it yields: labels play no part. The uncertainty is that of the fit as the linear model of its slopes
-    (`core.influence.linearized`), so that copies of what is kept are passed over. For candidates that have not been measured yet
-    (Cohn et al. 1996, arXiv cs/9603104). Wants scores by the dual.
+    Labels are not used, so candidates need not be measured. The uncertainty is the posterior variance of the model
+    linearised in its weights (`core.influence.linearized`), so near-duplicates of selected molecules are passed over
+    (Cohn et al. 1996, arXiv cs/9603104). Needs scores by the dual solver.
     """
 
     kind: ClassVar[str] = "informative"
+    name: ClassVar[str] = "information gain"
+    needs: ClassVar[frozenset[Need]] = frozenset({"scores", "dual"})
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
+    count: int = Field(default=100, ge=1, description="molecules to select")
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

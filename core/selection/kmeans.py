@@ -8,30 +8,41 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores, benefits
 from core.selection.checks import by_name, check_count, scored, shared_out
-from core.selection.feature_space import Space, places, spread_out
+from core.selection.feature_space import Space, needs_of, places, spread_out
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class KMeans:
-    """Molecules of every cluster, in proportion or equally; k-means of scikit-learn (Lloyd 1982, ten starts).
+class KMeans(Sampler):
+    """Molecules of every k-means cluster, in proportion to its size or equally.
 
-    Of a cluster those nearest to its centre, which stand for it; those far from each other, which cover it; any; or
-    the most helpful, which is influence and diversity at once.
+    k-means of scikit-learn (Lloyd 1982, ten starts). Within a cluster: those nearest to its centroid, those far from
+    each other, random ones, or those with the largest predicted benefit, which combines influence and diversity.
     """
 
     kind: ClassVar[str] = "kmeans"
+    name: ClassVar[str] = "k-means"
+    uses_seed: ClassVar[bool] = True
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    clusters: int = Field(default=5, ge=1, le=10_000, description="clusters")
-    space: Space = Field(default="fingerprints", description="in what molecules are near or far")
-    equal: bool = Field(default=False, description="as many of each cluster, where it has them, not in proportion")
-    within: Literal["nearest", "spread", "random", "benefit"] = Field(
-        default="nearest", description="which of a cluster: nearest to its centre, far apart, any, or the most helpful"
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    clusters: int = Field(default=5, ge=1, le=10_000, description="number of clusters")
+    space: Space = Field(default="fingerprints", description="feature space in which distances are measured")
+    equal: bool = Field(
+        default=False, description="the same number from each cluster, as far as it has them, instead of in proportion"
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the starts and the draw")
+    within: Literal["nearest", "spread", "random", "benefit"] = Field(
+        default="nearest",
+        description="which molecules of a cluster: nearest to its centroid, far apart, random, or most helpful",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the starts and the draw")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        benefit = {"scores"} if self.within == "benefit" else set()
+        return frozenset(benefit | needs_of(self.space))
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         from sklearn.cluster import KMeans as Lloyd

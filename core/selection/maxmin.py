@@ -9,26 +9,33 @@ from core.chem import molecules as chem
 from core.engine.spec import settings
 from core.results.scores import Scores
 from core.selection.checks import by_name, check_count
-from core.selection.feature_space import Space, places, spread_out
+from core.selection.feature_space import Space, needs_of, places, spread_out
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class MaxMin:
-    """Molecules far apart: each next one is the farthest from those kept; no label and no score has a say.
+class MaxMin(Sampler):
+    """Diverse molecules: each next one is the farthest from those already selected.
 
-    By fingerprints RDKit's picker, by Tanimoto distance (Ashton et al. 2002, doi:10.1002/qsar.200290002). Every
-    molecule of the pool ends within twice the best possible distance of a kept one (Gonzalez 1985). It keeps what is
-    odd, wrong structures among it.
+    In fingerprints by RDKit's picker and Tanimoto distance (Ashton et al. 2002, doi:10.1002/qsar.200290002). Every
+    molecule of the pool ends within twice the best possible distance of a selected one (Gonzalez 1985). It tends to
+    select outliers, wrong structures among them.
     """
 
     kind: ClassVar[str] = "maxmin"
+    name: ClassVar[str] = "MaxMin"
+    uses_seed: ClassVar[bool] = True
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    space: Space = Field(default="fingerprints", description="in what molecules are near or far")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="draws the first one")
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    space: Space = Field(default="fingerprints", description="feature space in which distances are measured")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed: draws the first molecule")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return needs_of(self.space)
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

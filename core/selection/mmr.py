@@ -1,4 +1,4 @@
-"""Molecules that help, and are not alike."""
+"""Maximal marginal relevance: molecules that help and differ from each other."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,24 +9,29 @@ from core.chem import molecules as chem
 from core.engine.spec import settings
 from core.results.scores import Scores, benefits
 from core.selection.checks import by_name, check_count, scored
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Varied:
-    """Benefit and novelty at once: each next molecule has the most of its benefit's rank and of distance to those kept.
+class Varied(Sampler):
+    """Maximal marginal relevance: each next molecule balances predicted benefit and distance to those selected.
 
-    Maximal marginal relevance (Carbonell & Goldstein 1998, doi:10.1145/290941.291025) with ranks of benefit from 0 to
-    1 and Tanimoto distance. At `weight` 1 it is `top`, at 0 nearly `maxmin`. What `greedy` knows from the model,
-    that copies share their lesson, is here guessed from structures.
+    Carbonell & Goldstein 1998 (doi:10.1145/290941.291025), with ranks of benefit from 0 to 1 and Tanimoto distance. At
+    `weight` 1 it is `top`, at 0 nearly `maxmin`. `greedy` learns from the model that near-duplicates add little; this
+    one infers it from structures.
     """
 
     kind: ClassVar[str] = "varied"
+    name: ClassVar[str] = "MMR"
+    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    weight: float = Field(default=0.5, ge=0, le=1, description="of benefit beside novelty")
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    weight: float = Field(
+        default=0.5, ge=0, le=1, description="weight of benefit; the rest is distance to the selected molecules"
+    )
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

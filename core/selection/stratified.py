@@ -1,4 +1,4 @@
-"""Molecules from every stratum of the pool."""
+"""Stratified sampling: molecules from every stratum of the pool."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -9,31 +9,44 @@ from core.chem import molecules as chem
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores, benefits
 from core.selection.checks import by_name, check_count, scored, shared_out
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Stratified:
-    """Molecules of every stratum, in proportion or equally: low, medium and high labels, sizes, or scaffolds.
+class Stratified(Sampler):
+    """Molecules of every stratum, in proportion to its size or equally: of labels, sizes, or scaffolds.
 
-    Strata of numbers are quantiles, so that each holds as many; of scaffolds the commonest are strata of their own and
-    the rest one. What rounding leaves goes to the largest remainders. Within a stratum at random, or the most helpful.
+    Strata of numbers are quantiles, so each holds the same number; of scaffolds, the most common are strata of their
+    own and the rest form one. Rounding goes by largest remainders. Within a stratum: random, or the most helpful.
     """
 
     kind: ClassVar[str] = "stratified"
+    name: ClassVar[str] = "stratified"
+    uses_seed: ClassVar[bool] = True
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
+    count: int = Field(default=100, ge=1, description="molecules to select")
     by: Literal["label", "size", "scaffold"] = Field(
-        default="label", description="what makes the strata: the first target's label, heavy atoms, or the scaffold"
+        default="label",
+        description="what defines the strata: the label of the first task, the number of heavy atoms, or the scaffold",
     )
-    bins: int = Field(default=3, ge=1, le=1000, description="strata; 3: low, medium, high")
-    equal: bool = Field(default=False, description="as many of each stratum, where it has them, not in proportion")
+    bins: int = Field(default=3, ge=1, le=1000, description="number of strata; 3: low, medium, high")
+    equal: bool = Field(
+        default=False, description="the same number from each stratum, as far as it has them, instead of in proportion"
+    )
     within: Literal["random", "benefit"] = Field(
-        default="random", description="which of a stratum: any, or those with the largest predicted benefit"
+        default="random",
+        description="which molecules of a stratum: random, or those with the largest predicted benefit",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the draw")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the draw")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset(
+            ({"labels"} if self.by == "label" else set()) | ({"scores"} if self.within == "benefit" else set())
+        )
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

@@ -1,4 +1,4 @@
-"""Molecules that surely help."""
+"""Molecules whose predicted benefit is significant."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,24 +8,27 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores, benefits
 from core.selection.checks import check_count, scored
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Threshold:
-    """Molecules whose score is clear of zero: the whole 95 % interval of their ΔL lies below it.
+class Threshold(Sampler):
+    """Molecules whose 95 % interval of ΔL excludes zero on the helpful side, the most helpful first.
 
-    Often fewer than `count`; the most helpful first. Of the interval over the target's molecules a twentieth leaves the
-    true value out, so that among many useless molecules some pass.
+    Often fewer than `count`. One in twenty such intervals misses the true value, so among many useless molecules some
+    pass.
     """
 
     kind: ClassVar[str] = "threshold"
+    name: ClassVar[str] = "threshold"
+    needs: ClassVar[frozenset[Need]] = frozenset({"scores", "intervals"})
 
-    count: int = Field(default=100, ge=1, description="molecules to keep at most")
+    count: int = Field(default=100, ge=1, description="molecules to select at most")
     by: Literal["delta_loss", "whole_step"] = Field(
-        default="delta_loss", description="the score to first order, or the molecule's whole step"
+        default="delta_loss", description="the first-order score, or the effect of the molecule's full update"
     )
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:

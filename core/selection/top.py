@@ -1,5 +1,6 @@
 """Molecules with the best scores."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -8,25 +9,32 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores, benefits
 from core.selection.checks import check_count, scored
+from core.selection.sampler import Need, Sampler, Variant
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Top:
-    """Molecules of the largest predicted benefit, each judged as if it were added alone.
+class Top(Sampler):
+    """Molecules with the largest predicted benefit, each judged as if it were added alone.
 
-    Near-copies are all kept, though the second adds little: `greedy` knows better. Ties go by SMILES, not by place in
-    the file. Where fewer molecules help than are wanted, the least harmful ones follow.
+    Near-duplicates are all selected, though the second adds little; `greedy` accounts for that. Ties are broken by
+    SMILES, not by position in the file. Where fewer than `count` molecules help, the least harmful ones follow.
     """
 
     kind: ClassVar[str] = "top"
+    name: ClassVar[str] = "top"
+    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
+    variants: ClassVar[Mapping[str, Variant]] = {
+        "bottom": Variant({"worst": True}, "molecules with the largest predicted harm: a negative control")
+    }
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    worst: bool = Field(default=False, description="the most harmful instead: a control, which should do worse")
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    worst: bool = Field(default=False, description="select the most harmful instead (negative control)")
     cost: str = Field(
-        default="", description="a column of the pool with what measuring costs: then by benefit for the money"
+        default="",
+        description="column of the pool with the cost of measuring each molecule; then ranked by benefit per cost",
     )
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:

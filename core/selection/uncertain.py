@@ -1,4 +1,4 @@
-"""Molecules whose prediction is least sure."""
+"""Molecules whose prediction is most uncertain."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,24 +8,32 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores
 from core.selection.checks import check_count, scored
+from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
 @settings
-class Uncertain:
-    """Molecules whose prediction is least sure, whatever the target: active learning's first rule; often outliers.
+class Uncertain(Sampler):
+    """Molecules with the most uncertain prediction: uncertainty sampling, which often selects outliers.
 
-    `leverage`: by the fit as the linear model of its slopes, how far a prediction would follow a label of its own;
-    wants scores by the dual. `fits`: by how far the fits of several seeds are apart; wants scores by several fits.
-    `informative` asks instead what a measurement would tell of the target.
+    `leverage`: that of the model linearised in its weights, how far a prediction would follow a label of its own; needs
+    scores by the dual solver. `fits`: the spread of predictions over models of several seeds; needs scores averaged
+    over several models. `informative` instead asks how much a measurement would say about the target.
     """
 
     kind: ClassVar[str] = "uncertain"
+    name: ClassVar[str] = "uncertainty"
 
-    count: int = Field(default=100, ge=1, description="molecules to keep")
-    by: Literal["leverage", "fits"] = Field(default="leverage", description="whose uncertainty")
+    count: int = Field(default=100, ge=1, description="molecules to select")
+    by: Literal["leverage", "fits"] = Field(
+        default="leverage", description="measure of uncertainty: leverage, or spread over models of several seeds"
+    )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"scores", "dual" if self.by == "leverage" else "several models"})
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)

@@ -1,14 +1,14 @@
 """How sure a metric is on the molecules at hand: they are drawn anew, with replacement, and it is measured again.
 
-A drawing is a count of each molecule (Efron 1979, doi:10.1214/aos/1176344552), so that a metric of a thousand drawings
-is a few products of matrices, and nothing is sorted more than once. Plain numpy.
+A drawing is a count of each molecule; `core.stats.sample` has what that saves. Plain numpy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from core.stats.metrics import BINARY, CLIP, REGRESSION, measure
+from core.stats.metrics import auroc, measure, metrics_of
+from core.stats.sample import Sample
 
 DRAWS = 1000
 LEVEL = 0.95  # of every interval
@@ -52,26 +52,26 @@ def values(
     molecule: np.ndarray | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    label_sds: Sequence[float] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """Of each task (n, t) every metric (draws,), with the same molecules drawn for all.
 
     NaN where it is undefined, and everywhere in a task that has too few labels. `molecule` (n,): the number of the
-    molecule that a row belongs to, where rows are atoms.
+    molecule that a row belongs to, where rows are atoms. `label_sds` (t,): standard deviations of the training labels,
+    for those metrics that need them.
     """
     rows = np.arange(len(labels)) if molecule is None else molecule
-    found: list[dict[str, list[np.ndarray]]] = [
-        {name: [] for name in (BINARY if kind == "binary" else REGRESSION)} for kind in kinds
-    ]
+    blocks: list[list[dict[str, np.ndarray]]] = [[] for _ in kinds]
     for drawn in drawings(int(rows.max(initial=-1)) + 1, draws, seed):
         counts = drawn if molecule is None else drawn[:, rows]
         for task, kind in enumerate(kinds):
             measured = ~np.isnan(labels[:, task])
             if len(np.unique(rows[measured])) < FEWEST:
                 measured = np.zeros(len(labels), bool)
-            told = weighted(kind, labels[measured, task], predictions[measured, task], counts[:, measured])
-            for name, value in told.items():
-                found[task][name].append(value)
-    return [{name: np.concatenate(parts) for name, parts in one.items()} for one in found]
+            label_sd = None if label_sds is None else float(label_sds[task])
+            given = labels[measured, task], predictions[measured, task], counts[:, measured]
+            blocks[task].append(weighted(kind, *given, label_sd))
+    return [{name: np.concatenate([block[name] for block in mine]) for name in mine[0]} for mine in blocks]
 
 
 def areas_apart(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[float | None, Span | None]:
@@ -95,75 +95,28 @@ def drawings(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
         yield np.bincount(picks.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
 
 
-def weighted(kind: str, y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """What `metrics.measure` finds for labels and predictions (n,), of which each is there `counts` (d, n) times: (d,).
-
-    NaN where it is undefined.
-    """
+def weighted(
+    kind: str, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray, label_sd: float | None = None
+) -> dict[str, np.ndarray]:
+    """The metrics of labels and predictions (n,), each there `counts` (d, n) times: (d,), NaN where undefined."""
+    sample = Sample(labels.astype(float), predictions.astype(float), counts, label_sd)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (_binary if kind == "binary" else _regression)(y.astype(float), p.astype(float), counts)
+        return {one.key: one.compute(sample) for one in metrics_of(kind, label_sd is not None)}
 
 
-def _regression(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    total = counts.sum(1)
-    squared = counts @ (p - y) ** 2 / total
-    around = _around(y)
-    variance = _positive(counts @ around**2 / total - (counts @ around / total) ** 2, around)
-    return {
-        "rmse": np.sqrt(squared),
-        "mse": squared,
-        "mae": counts @ np.abs(p - y) / total,
-        "r2": 1 - squared / variance,
-        "pearson": _correlation(around, _around(p), counts),
-        "spearman": _correlation(_ranks(y, counts), _ranks(p, counts), counts),
-    }
-
-
-def _binary(y: np.ndarray, p: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    total, flags, q = counts.sum(1), y > 0.5, np.clip(p, CLIP, 1 - CLIP)
-    yes, no = (_by_value(p, counts * side) for side in (flags, ~flags))  # (d, groups), lowest score first
-    below = np.cumsum(no, 1) - no
-    hits = np.cumsum(yes[:, ::-1], 1)
-    seen = hits + np.cumsum(no[:, ::-1], 1)
-    precise = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-    return {
-        "auroc": (yes * (below + no / 2)).sum(1) / (yes.sum(1) * no.sum(1)),
-        "average_precision": (yes[:, ::-1] * precise).sum(1) / yes.sum(1),
-        "accuracy": counts @ ((p > 0.5) == flags).astype(float) / total,
-        "log_loss": -counts @ (y * np.log(q) + (1 - y) * np.log(1 - q)) / total,
-    }
-
-
-def _around(values: np.ndarray) -> np.ndarray:
-    """Values (n,) less their median: far from zero, squares of them would lose their digits."""
-    return values - np.median(values) if len(values) else values
-
-
-def _by_value(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Counts (d, n) added up over equal values, (d, groups), the lowest value first."""
-    if not len(values):
-        return np.zeros((len(counts), 0))
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(values[order]) != 0))
-    return np.add.reduceat(counts[:, order], starts, axis=1)
-
-
-def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Ranks (d, n) of values (n,) among those drawn, ties sharing their mean rank."""
-    groups = _by_value(values, counts)
-    _, place = np.unique(values, return_inverse=True)
-    return (np.cumsum(groups, 1) - (groups - 1) / 2)[:, place]
-
-
-def _correlation(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Pearson's correlation (d,) of a and b, (n,) or (d, n); NaN where either is constant."""
-    total = counts.sum(1, keepdims=True)
-    a, b = (side - (counts * side).sum(1, keepdims=True) / total for side in (a, b))
-    spreads = [_positive((counts * side**2).sum(1), side) for side in (a, b)]
-    return (counts * a * b).sum(1) / np.sqrt(spreads[0] * spreads[1])
-
-
-def _positive(variance: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """A variance, NaN where it is nothing but rounding."""
-    scale = float(np.max(np.square(of), initial=0.0))
-    return np.where(variance > 1e-12 * scale, variance, np.nan)
+def auroc_interval(
+    flags: np.ndarray, score: np.ndarray, seed: int = 0, draws: int = 1000
+) -> tuple[float, float, float] | None:
+    """AUROC and its 95 % bootstrap interval over rows (percentile, drawn within each class)."""
+    flags = np.asarray(flags, bool)
+    value = auroc(flags, score)
+    if value is None:
+        return None
+    generator, yes, no = np.random.default_rng(seed), np.flatnonzero(flags), np.flatnonzero(~flags)
+    marks = np.arange(len(flags)) < len(yes)
+    drawn = [
+        auroc(marks, np.concatenate([score[generator.choice(yes, len(yes))], score[generator.choice(no, len(no))]]))
+        for _ in range(draws)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return value, float(low), float(high)

@@ -1,178 +1,293 @@
-"""How good predictions are, and how sure we can be of a difference. Plain numpy; gaps (NaN labels) never count."""
+"""The metrics of a prediction, each written once: its names, its unit, how to compute and how to read it.
 
-from typing import Any
+Score cards, bootstrap intervals, pages, charts and studies take every metric from `METRICS`, in this order. To add one,
+write a function of a `Sample` and add its `Metric`; runs stored before it show "–" in its place.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from core.engine.spec import BadInput
+from core.stats.formatting import within
+from core.stats.sample import Sample
 
-REGRESSION = ("rmse", "mse", "mae", "r2", "pearson", "spearman")
-BINARY = ("auroc", "average_precision", "accuracy", "log_loss")
 CLIP = 1e-7  # how near to 0 and 1 a probability may come in a log loss
-WORDS = {  # what a reader calls them
-    **{"rmse": "RMSE", "mae": "MAE", "mse": "MSE", "r2": "R²", "pearson": "Pearson r", "spearman": "Spearman ρ"},
-    **{"auroc": "AUROC", "average_precision": "average precision", "accuracy": "accuracy", "log_loss": "log loss"},
-}
-LOWER_IS_BETTER = {"rmse", "mse", "mae", "log_loss"}
+COMPARED = "rmse"  # the metric of the paired differences of arms; of probabilities it is the root Brier score
 
 
-def called(metric: str, kind: str = "regression") -> str:
-    """What a metric of a task of some kind is called: the RMSE of probabilities is the root of the Brier score."""
-    return "root Brier score" if (metric, kind) == ("rmse", "binary") else WORDS.get(metric, metric)
+@dataclass(frozen=True)
+class Metric:
+    """One metric of one kind of task.
+
+    `compute`: the metric (d,) of a sample; without counts this is the plain value, with them its bootstrap.
+    `help`: how to read it, for the page. `needs`: without what it is undefined.
+    `unit`: of label values it has the label's unit, or the square of it.
+    """
+
+    key: str
+    name: str
+    kind: Literal["regression", "binary"]
+    compute: Callable[[Sample], np.ndarray]
+    help: str
+    needs: str = "a measured value"
+    lower_is_better: bool = False
+    unit: Literal["none", "label", "squared label"] = "none"
+    needs_label_sd: bool = False  # the standard deviation of the training labels
+    is_headline: bool = False  # the one that lists and comparisons of a kind show
+    on_card: bool = True  # shown first on a model's page; all are in tables and exports
+    averaged: bool = True  # a mean over many tasks is shown
+    recorded: bool = True  # in a model's score card; otherwise studies compute it where they compare
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, label_sd: float | None = None) -> float | None:
+        """The metric of labels and predictions (n,), no gaps; None where it is undefined."""
+        return self.value_of(Sample(labels.astype(float), predictions.astype(float), label_sd=label_sd))
+
+    def value_of(self, sample: Sample) -> float | None:
+        """The metric of a sample whose rows all count once; None where it is undefined."""
+        if not len(sample.labels):
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            (value,) = self.compute(sample)
+        return float(value) if np.isfinite(value) else None
+
+    def unit_text(self, label_unit: str) -> str:
+        """Its unit where labels have `label_unit`; "" for none."""
+        if not label_unit or self.unit == "none":
+            return ""
+        return label_unit if self.unit == "label" else f"({label_unit})²"
+
+    def title(self, label_unit: str = "") -> str:
+        """`RMSE (logS)`."""
+        unit = self.unit_text(label_unit)
+        return f"{self.name} ({unit})" if unit else self.name
+
+    def format_value(self, value: float | None, interval: Sequence[float] | None = None) -> str:
+        """`0.82 (0.76 to 0.88)`; "–" where it is undefined or was not stored."""
+        return within(value, None if value is None else interval)
 
 
-def measure(kind: str, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float | int | None]:
+def root_mean_squared_error(sample: Sample) -> np.ndarray:
+    return np.sqrt(sample.mean_squared_error)
+
+
+def standardised_error(sample: Sample) -> np.ndarray:
+    return sample.mean_absolute_error / sample.label_sd
+
+
+def determination(sample: Sample) -> np.ndarray:
+    return 1 - sample.mean_squared_error / sample.variance(sample.labels)
+
+
+def pearson(sample: Sample) -> np.ndarray:
+    return sample.correlation(sample.labels, sample.predictions)
+
+
+def rank_correlation(sample: Sample) -> np.ndarray:
+    return sample.correlation(sample.ranks(sample.labels), sample.ranks(sample.predictions))
+
+
+def area_under_roc(sample: Sample) -> np.ndarray:
+    yes, no = sample.class_counts
+    below = np.cumsum(no, 1) - no
+    return (yes * (below + no / 2)).sum(1) / (yes.sum(1) * no.sum(1))
+
+
+def mean_precision(sample: Sample) -> np.ndarray:
+    """Mean precision at each positive, best score first; tied scores are taken together."""
+    yes, no = (side[:, ::-1] for side in sample.class_counts)
+    hits = np.cumsum(yes, 1)
+    selected = hits + np.cumsum(no, 1)
+    gains = np.divide(yes * hits, selected, out=np.zeros_like(hits), where=selected > 0)
+    return gains.sum(1) / yes.sum(1)
+
+
+def accuracy(sample: Sample) -> np.ndarray:
+    return sample.mean((sample.predictions > 0.5) == sample.positive)
+
+
+def log_loss(sample: Sample) -> np.ndarray:
+    y, q = sample.labels, np.clip(sample.predictions, CLIP, 1 - CLIP)
+    return -sample.mean(y * np.log(q) + (1 - y) * np.log(1 - q))
+
+
+METRICS = (
+    Metric(
+        "mae_sd",
+        "MAE in standard deviations",
+        "regression",
+        standardised_error,
+        "Mean absolute error over the standard deviation of the training labels; predicting the mean scores about 0.8.",
+        lower_is_better=True,
+        needs_label_sd=True,
+    ),
+    Metric(
+        "rmse",
+        "RMSE",
+        "regression",
+        root_mean_squared_error,
+        "Root mean squared error, in the label's unit; large errors weigh most.",
+        lower_is_better=True,
+        unit="label",
+        is_headline=True,
+    ),
+    Metric(
+        "mae",
+        "MAE",
+        "regression",
+        lambda sample: sample.mean_absolute_error,
+        "Mean absolute error, in the label's unit.",
+        lower_is_better=True,
+        unit="label",
+    ),
+    Metric(
+        "mse",
+        "MSE",
+        "regression",
+        lambda sample: sample.mean_squared_error,
+        "Mean squared error: what training on squared errors lowers.",
+        lower_is_better=True,
+        unit="squared label",
+        on_card=False,
+        averaged=False,
+    ),
+    Metric(
+        "r2",
+        "R²",
+        "regression",
+        determination,
+        "Share of the labels' variance that the predictions explain; 0 for predicting the mean, negative for worse.",
+        needs="two different labels",
+    ),
+    Metric(
+        "pearson",
+        "Pearson r",
+        "regression",
+        pearson,
+        "Linear correlation of predictions and labels.",
+        needs="two different labels and predictions",
+        on_card=False,
+    ),
+    Metric(
+        "spearman",
+        "Spearman ρ",
+        "regression",
+        rank_correlation,
+        "Rank correlation: 1 where predictions order the molecules as the labels do.",
+        needs="two different labels and predictions",
+    ),
+    Metric(
+        "rmse",
+        "root Brier score",
+        "binary",
+        root_mean_squared_error,
+        "Root mean squared difference of predicted probabilities from the labels 0 and 1.",
+        lower_is_better=True,
+        on_card=False,
+        averaged=False,
+        recorded=False,
+    ),
+    Metric(
+        "auroc",
+        "AUROC",
+        "binary",
+        area_under_roc,
+        "The probability that a random positive gets a higher score than a random negative; 0.5 for guessing.",
+        needs="both classes",
+        is_headline=True,
+    ),
+    Metric(
+        "average_precision",
+        "average precision",
+        "binary",
+        mean_precision,
+        "Mean precision over the positives, best score first; the share of positives for guessing.",
+        needs="a positive",
+    ),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "binary",
+        accuracy,
+        "Share of molecules on the right side of probability one half.",
+        averaged=False,
+    ),
+    Metric(
+        "log_loss",
+        "log loss",
+        "binary",
+        log_loss,
+        "Mean cross-entropy of the predicted probabilities, in nats.",
+        lower_is_better=True,
+        averaged=False,
+    ),
+)
+
+
+def metrics_of(kind: str, label_sd: bool = False) -> tuple[Metric, ...]:
+    """The metrics of a kind of task's score card; with `label_sd` also those that need that of the labels."""
+    return tuple(one for one in METRICS if one.kind == kind and one.recorded and (label_sd or not one.needs_label_sd))
+
+
+def find_metric(key: str, kind: str = "regression") -> Metric:
+    """A metric by its key; where both kinds of task have one, that of `kind`. Raises `KeyError` for an unknown one."""
+    mine = [one for one in METRICS if one.key == key]
+    if not mine:
+        raise KeyError(f"there is no metric {key!r}; there are {', '.join(dict.fromkeys(one.key for one in METRICS))}")
+    return next((one for one in mine if one.kind == kind), mine[0])
+
+
+def headline_metric(kind: str) -> Metric:
+    """The metric that lists and comparisons of a kind of task show."""
+    return next(one for one in METRICS if one.kind == kind and one.is_headline)
+
+
+def card_metrics(kind: str) -> tuple[Metric, ...]:
+    """What the page of a model shows first of a kind of task."""
+    return tuple(one for one in metrics_of(kind) if one.on_card)
+
+
+def unrecorded_metrics(kind: str) -> tuple[Metric, ...]:
+    """The metrics of a kind of task that no score card has: studies compute them where they compare."""
+    return tuple(one for one in METRICS if one.kind == kind and not one.recorded)
+
+
+def averaged_metrics(tasks: int = 1) -> tuple[Metric, ...]:
+    """The metrics of which a mean over tasks is shown; over several, none in label units, which differ by task."""
+    return tuple(one for one in METRICS if one.averaged and one.recorded and (tasks < 2 or one.unit == "none"))
+
+
+def metrics_in(card: Mapping[str, Any], kind: str) -> tuple[Metric, ...]:
+    """The metrics of a kind of task that a stored score card or the card of an arm has."""
+    return tuple(one for one in METRICS if one.kind == kind and one.key in card)
+
+
+def called(key: str, kind: str = "regression") -> str:
+    """What a metric of a kind of task is called; an unknown one, stored by another version, by its key."""
+    return find_metric(key, kind).name if any(one.key == key for one in METRICS) else key
+
+
+def measure(
+    kind: str, labels: np.ndarray, predictions: np.ndarray, label_sd: float | None = None
+) -> dict[str, float | int | None]:
     """Every metric of one task over its measured rows, pooled, never averaged over batches.
 
     `labels`, `predictions`: (n,), in label units, or for a "binary" task 0/1 and probabilities. A metric that is
     undefined on these rows (a constant, a single class) is None.
     """
     measured = ~np.isnan(labels)
-    y, p = labels[measured].astype(float), predictions[measured].astype(float)
-    found = _binary(y, p) if kind == "binary" else _regression(y, p)
-    return {
-        name: None if value is None or not np.isfinite(value) else float(value) for name, value in found.items()
-    } | {"n": int(measured.sum())}
-
-
-def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    if not len(y):
-        return dict.fromkeys(REGRESSION)
-    squared = float(np.mean((p - y) ** 2))
-    varied = len(y) > 1 and np.ptp(y) > 0
-    both = varied and np.ptp(p) > 0
-    return {
-        "rmse": squared**0.5,
-        "mse": squared,
-        "mae": float(np.mean(np.abs(p - y))),
-        "r2": 1 - squared / float(np.var(y)) if varied else None,
-        "pearson": float(np.corrcoef(y, p)[0, 1]) if both else None,
-        "spearman": spearman(y, p) if both else None,
+    sample = Sample(labels[measured].astype(float), predictions[measured].astype(float), label_sd=label_sd)
+    return {one.key: one.value_of(sample) for one in metrics_of(kind, label_sd is not None)} | {
+        "n": int(measured.sum())
     }
-
-
-def _binary(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    if not len(y):
-        return dict.fromkeys(BINARY)
-    q = np.clip(p, CLIP, 1 - CLIP)
-    return {
-        "auroc": auroc(y > 0.5, p),
-        "average_precision": average_precision(y > 0.5, p),
-        "accuracy": float(np.mean((p > 0.5) == (y > 0.5))),
-        "log_loss": float(-np.mean(y * np.log(q) + (1 - y) * np.log(1 - q))),
-    }
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks 1 … n of `values` (n,), ties sharing their mean rank."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place]
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     """Rank correlation; None where either side is constant."""
-    x, y = ranks(a), ranks(b)
-    return None if np.ptp(x) == 0 or np.ptp(y) == 0 else float(np.corrcoef(x, y)[0, 1])
+    return find_metric("spearman").value(np.asarray(a), np.asarray(b))
 
 
 def auroc(flags: np.ndarray, score: np.ndarray) -> float | None:
     """Chance that a flagged row scores above an unflagged one, ties half (Mann–Whitney); None with one class only."""
-    flags = np.asarray(flags, bool)
-    positive, negative = int(flags.sum()), int((~flags).sum())
-    if not positive or not negative:
-        return None
-    return float((ranks(score)[flags].sum() - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def average_precision(flags: np.ndarray, score: np.ndarray) -> float | None:
-    """Mean precision at each flagged row, best score first, tied scores taken together; None without a flagged row."""
-    flags = np.asarray(flags, bool)
-    if not flags.any():
-        return None
-    order = np.argsort(-score, kind="stable")
-    hits, score = flags[order].cumsum(), score[order]
-    ends = np.flatnonzero(np.append(np.diff(score) != 0, True))
-    gained = np.diff(hits[ends], prepend=0)
-    return float(np.sum(gained * hits[ends] / (ends + 1)) / hits[-1])
-
-
-def auroc_interval(
-    flags: np.ndarray, score: np.ndarray, seed: int = 0, draws: int = 1000
-) -> tuple[float, float, float] | None:
-    """AUROC and its 95 % bootstrap interval over rows (percentile, drawn within each class)."""
-    flags = np.asarray(flags, bool)
-    value = auroc(flags, score)
-    if value is None:
-        return None
-    generator, yes, no = np.random.default_rng(seed), np.flatnonzero(flags), np.flatnonzero(~flags)
-    marks = np.arange(len(flags)) < len(yes)
-    drawn = [
-        auroc(marks, np.concatenate([score[generator.choice(yes, len(yes))], score[generator.choice(no, len(no))]]))
-        for _ in range(draws)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return value, float(low), float(high)
-
-
-def rmse(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Root mean square error along the last axis."""
-    return np.sqrt(np.mean((predictions - labels) ** 2, axis=-1))
-
-
-def paired_difference(
-    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, seed: int = 0, draws: int = 1000
-) -> dict[str, Any]:
-    """Difference in RMSE of two arms, `ours` − `theirs`, with a 95 % interval that knows both noises.
-
-    `labels` (n,) of one task; `ours`, `theirs` (s, n): predictions of the same s seeds on the same n test molecules.
-    The variance has two parts: of repeating (the s paired differences, over s) and of the test molecules at hand
-    (bootstrap over molecules of the mean difference). They add; the degrees of freedom are Welch–Satterthwaite's.
-    With one seed the first is unknown: `repeats` is then 1 and no verdict should be drawn. Raises `BadInput` with fewer
-    than two test molecules.
-    """
-    measured = ~np.isnan(labels)
-    y, a, b = labels[measured], ours[:, measured], theirs[:, measured]
-    n = a.shape[1]
-    if n < 2:
-        raise BadInput(f"{n} test molecules have a label, a difference needs at least 2; enlarge the test part")
-    differences = rmse(y, a) - rmse(y, b)  # (s,)
-    generator = np.random.default_rng(seed)
-    picks = generator.integers(n, size=(draws, n))
-    squared_a, squared_b = (a - y) ** 2, (b - y) ** 2
-    drawn = np.mean(
-        [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)],
-        0,
-    )
-    return with_interval(differences, float(np.var(drawn, ddof=1)), n)
-
-
-def with_interval(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:
-    """The mean of paired differences (s,), less is better, with a 95 % interval that knows two noises.
-
-    That of repeating is theirs over s; `of_molecules`: the variance that the n test molecules at hand bring. They add;
-    the degrees of freedom are Welch–Satterthwaite's. With one repeat its noise is unknown.
-    """
-    from scipy.stats import t as student
-
-    repeats = len(differences)
-    of_repeats = float(np.var(differences, ddof=1)) / repeats if repeats > 1 else 0.0
-    total = of_molecules + of_repeats
-    freedom = n - 1.0
-    if repeats > 1 and total > 0:
-        freedom = total**2 / (of_repeats**2 / (repeats - 1) + of_molecules**2 / (n - 1))
-    mean = float(differences.mean())
-    half = float(student.ppf(0.975, max(freedom, 1.0)) * total**0.5) if total > 0 else 0.0
-    return {
-        "mean": mean,
-        "low": mean - half,
-        "high": mean + half,
-        "repeats": repeats,
-        "verdict": _verdict(mean - half, mean + half, repeats),
-    }
-
-
-def _verdict(low: float, high: float, repeats: int) -> str:
-    if repeats < 2:
-        return "one seed: noise unknown"
-    return "better" if high < 0 else "worse" if low > 0 else "not distinguishable"
+    return find_metric("auroc").value(np.asarray(flags, bool), np.asarray(score))

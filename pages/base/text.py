@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.stats.formatting import number
-from core.stats.metrics import WORDS as METRICS  # noqa: F401  (the words of metrics, for every page)
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),
@@ -79,19 +78,11 @@ LABELS = {
     "valid": "Validation set",
     "test": "Test set",
     "pool": "Candidate pool",
-    "gnn": "Network over graphs",
-    "ia3": "(IA)³",
-    "lora": "LoRA",
-    "bitfit": "BitFit",
-    "cg": "Conjugate gradients",
-    "lissa": "LiSSA",
-    "dual": "Dual, exact over all weights",
-    "exact": "Exact, the dense matrix",
 }
 
 
 def title_of(name: str) -> str:
-    """A field's or a member's name as a label: `learning_rate` → `Learning rate`."""
+    """A field's name as a label: `learning_rate` → `Learning rate`."""
     return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 

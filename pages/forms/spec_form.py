@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.engine.form import FormField, form
 from core.engine.spec import BadInput, Spec, fields_of
-from pages.base.text import plain, title_of
+from pages.base.text import headline, plain, title_of
 
 MISSING = dataclasses.MISSING
 
@@ -139,23 +139,23 @@ def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]
 
 def members(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
     """Some members of a family or none: those of `shown` as they are, the others with their defaults."""
-    given = {one.kind: one for one in shown}
+    family = field.family
+    given = {family.key_of(one): one for one in shown}
     chosen = st.multiselect(
         title_of(field.name),
-        list(field.family),
+        list(dict.fromkeys((*family, *given))),
         default=list(given),
-        format_func=lambda kind: title_of(kind).replace("-", " "),
+        format_func=lambda kind: headline(family.name_of(kind) if kind in family else kind),
         key=key,
         help=plain(field.help) or None,
         placeholder="none",
     )
-    return tuple(given.get(kind) or field.family[kind]() for kind in chosen)
+    return tuple(given[kind] if kind in given else family.default(kind) for kind in chosen)
 
 
 def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
     """A member of a family: its kind, then its own fields. `extra` choices stand for themselves."""
     label, kinds = title_of(field.name), list(field.family)
-    names = {kind: _first_line(field.family[kind]) for kind in kinds}
     if isinstance(shown, Spec):
         extra = {"as in the original run": shown, **extra}
     now = kinds[0] if shown is None else shown.kind
@@ -164,13 +164,13 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
         label,
         choices,
         index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
-        format_func=lambda choice: title_of(choice).replace("-", " ") if choice in names else choice,
+        format_func=lambda choice: headline(field.family.name_of(choice)) if choice in field.family else choice,
         key=key,
         help=plain(field.help) or None,
     )
     if kind in extra:
         return extra[kind]
-    st.caption(plain(names[kind]))
+    st.caption(plain(field.family.describe(kind)))
     start = shown if shown is not None and shown.kind == kind else None
     values = {}
     own = form(field.family[kind])
@@ -203,10 +203,6 @@ def settings_of(value: Any, path: str = "") -> dict[str, Any]:
         else:
             found[place] = inner
     return found
-
-
-def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def _picked_from(field: FormField) -> bool:

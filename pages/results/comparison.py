@@ -3,34 +3,20 @@
 import pandas as pd
 import streamlit as st
 
+from core.experiments.studies.arms import ARMS
 from core.figures import arms as arm_figures
 from core.figures import base as figures
 from core.figures.html_report import document
-from core.results.comparison import Comparison, role_of
+from core.results.comparison import Comparison, mean_and_sd, role_of
 from core.results.report_claims import judged
 from core.stats.formatting import beside_noise
-from core.stats.metrics import called
+from core.stats.metrics import COMPARED, called, find_metric, metrics_in
 from pages.base.service import product
-from pages.base.text import METRICS, device_name, duration, minus, plain, signed
+from pages.base.text import device_name, duration, minus, plain, signed
 from pages.widgets.frame import as_csv, command, exports, notes, verdict
 from pages.widgets.molecules import pages_of_cards
 from pages.widgets.run_picker import Run, open_run, readable
 
-ARMS = {
-    "none": "nothing: the reference",
-    "all": "the whole pool",
-    "random": "a random sample, another one for each seed",
-    "top": "the largest predicted benefit",
-    "bottom": "the largest predicted harm (negative control)",
-    "greedy": "one at a time, given those already selected",
-    "greedy by slopes": "the same, with the linearised model",
-    "stratified": "low, medium and high values in proportion",
-    "clusters": "nearest to the centres of five structure clusters",
-    "far apart": "structures that differ most from each other",
-    "cover": "one structure per cluster, the largest clusters first",
-    "varied": "predicted benefit and novelty combined",
-    "informative": "the largest expected information gain, whatever the label",
-}
 ROLES = {  # of arms that add nothing from the pool: what they are, and the marker of their mean in the chart
     "baseline": ("nothing; a baseline", "Squares are baselines"),
     "control": ("nothing; trained from random weights", "Triangles are the same training from random weights"),
@@ -78,12 +64,13 @@ def arms_chart(run: Run, record: dict) -> str:
         help=f"Digest of the test set: {plain(record.get('test_digest') or '–')}",
     )
     notes(record.get("notes", []))
-    names = [name for name in METRICS if name in arms[0]]
+    names = [one.key for one in metrics_in(arms[0], record.get("task_kind", "regression"))]
+    first = COMPARED if COMPARED in names else names[0]
     metric = (
         st.segmented_control(
-            "Metric", names, default="rmse", format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
+            "Metric", names, default=first, format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
         )
-        or "rmse"
+        or first
     )
     if len(record.get("sizes", ())) > 1:
         curve(run, record, metric)
@@ -115,7 +102,7 @@ def curve(run: Run, record: dict, metric: str) -> None:
 
 def unit_of(record: dict, metric: str) -> str:
     """The unit of a metric, where it has one."""
-    return record.get("unit", "") if metric in ("rmse", "mae") and record.get("task_kind") != "binary" else ""
+    return find_metric(metric, record.get("task_kind", "regression")).unit_text(record.get("unit", ""))
 
 
 def words_of(record: dict, metric: str) -> str:
@@ -129,7 +116,7 @@ def arm_table(arms: list[dict], metric: str, words: str) -> None:
             "arm": arm["name"],
             "adds to the training set": adds(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
-            words: beside_noise(arm[metric]["mean"], arm[metric]["sd"]),
+            words: beside_noise(*mean_and_sd(arm.get(metric))),
             "swapped labels selected": "–" if arm.get("planted") is None else str(arm["planted"]),
             "time per seed": duration((arm.get("seconds") or {}).get("mean")),
         }
@@ -140,7 +127,7 @@ def arm_table(arms: list[dict], metric: str, words: str) -> None:
 
 def adds(arm: dict) -> str:
     """What an arm adds to the training set; of a baseline or a control, what it is."""
-    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.get(arm.get("rule", arm["name"]), "")
+    words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.describe(arm.get("rule", arm["name"]))
     return f"{words}: {arm['features']}" if arm.get("features") else words
 
 

@@ -8,9 +8,9 @@ from core.figures import labels as label_figures
 from core.results.fit import Fit
 from core.stats.conformal import share
 from core.stats.formatting import bounds, noise_of, number
-from core.stats.metrics import BINARY
+from core.stats.metrics import card_metrics
 from pages.base.service import product
-from pages.base.text import METRICS, device_name, duration, loss_of, percent, plain, size
+from pages.base.text import device_name, duration, loss_of, percent, plain, size
 from pages.results.label_errors import suspects
 from pages.widgets.frame import as_csv, command, exports, notes
 from pages.widgets.molecules import pages_of_cards
@@ -131,10 +131,14 @@ def learning(fit: Fit, key: str) -> None:
 
 def members(record: dict, task: str, kind: str, unit: str) -> None:
     """The error of each member of an ensemble, of their mean, and the spread of the members."""
-    names = BINARY[:2] if kind == "binary" else ("rmse", "mae")
+    metrics = card_metrics(kind)[:2]
     cards = {f"seed {one['seed']}": one["metrics"] for one in record["members"]} | {"their mean": record["metrics"]}
     rows = {
-        name: {f"{METRICS[m]}, {part}": number(card[part][task][m]) for part in ("valid", "test") for m in names}
+        name: {
+            f"{one.name}, {part}": one.format_value(card[part][task].get(one.key))
+            for part in ("valid", "test")
+            for one in metrics
+        }
         for name, card in cards.items()
     }
     st.dataframe(pd.DataFrame.from_dict(rows, orient="index"), alt="Errors of the members and of their mean")
@@ -153,15 +157,15 @@ def members(record: dict, task: str, kind: str, unit: str) -> None:
 def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
     """The metrics on the test set, with those on the validation set below each."""
     test, valid = fit.metrics["test"][task], fit.metrics["valid"][task]
-    names = BINARY if kind == "binary" else ("rmse", "mae", "r2", "spearman")
+    metrics = card_metrics(kind)
     with st.container(border=True):
         st.caption(f"{plain(task)}: test set, {test['n']:,} molecules, not used for training or selection")
-        for column, name in zip(st.columns(len(names)), names, strict=True):
-            label = f"{METRICS[name]} ({plain(unit)})" if unit and name in ("rmse", "mae") else METRICS[name]
-            span = fit.interval(task, name)
-            column.metric(label, number(test[name], noise_of(span)))
+        for column, one in zip(st.columns(len(metrics)), metrics, strict=True):
+            span = fit.interval(task, one.key)
+            explanation = f"{one.help} Undefined without {one.needs}."
+            column.metric(one.title(plain(unit)), number(test.get(one.key), noise_of(span)), help=explanation)
             column.caption(
-                f"{f'95 %: {bounds(span)}; ' if span else ''}validation {number(valid[name], noise_of(span))}"
+                f"{f'95 %: {bounds(span)}; ' if span else ''}validation {number(valid.get(one.key), noise_of(span))}"
             )
         if fit.record.get("intervals"):
             st.caption(

@@ -1,13 +1,15 @@
 """A comparison of methods on a page: the verdict first, then errors, costs, and accuracy against cost."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from core.figures import arms as arm_figures
 from core.figures import base as figures
-from core.results.comparison import role_of
+from core.results.comparison import mean_and_sd, role_of
 from core.stats.formatting import beside_noise
-from core.stats.metrics import called
+from core.stats.metrics import Metric, card_metrics, find_metric
 from pages.base.service import entry_of, product
 from pages.base.text import duration, loss_of, size
 from pages.results.comparison import arms_chart, difference_table, unit_of, words_of
@@ -58,25 +60,25 @@ def methods_result(run: Run) -> None:
 
 def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
     """One row per method: its accuracy and its cost."""
-    rows = []
-    for arm in arms:
-        shown = dict.fromkeys(
-            (metric, "r2" if "r2" in arm else "auroc", "spearman" if "spearman" in arm else "accuracy")
-        )
-        rows.append(
-            {"method": arm["name"]}
-            | {called(name, kind): beside_noise(arm[name]["mean"], arm[name]["sd"]) for name in shown}
-            | {
-                "trainable": _share(arm.get("trainable"), arm.get("parameters")),
-                "in the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
-                "time": duration(_mean(arm["seconds"])),
-                "memory": size(_mean(arm["peak_memory"])) if _mean(arm["peak_memory"]) else "–",
-                "storage": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
-                "learning rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
-            }
-            | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
-        )
-    return pd.DataFrame(rows)
+    chosen = find_metric(metric, kind)
+    unitless = [one for one in card_metrics(kind) if one.unit == "none" and not one.lower_is_better and one != chosen]
+    return pd.DataFrame([_costs(arm, (chosen, *unitless[:2])) for arm in arms])
+
+
+def _costs(arm: dict, metrics: Sequence[Metric]) -> dict[str, str]:
+    return (
+        {"method": arm["name"]}
+        | {one.name: beside_noise(*mean_and_sd(arm.get(one.key))) for one in metrics}
+        | {
+            "trainable": _share(arm.get("trainable"), arm.get("parameters")),
+            "in the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
+            "time": duration(_mean(arm.get("seconds"))),
+            "memory": size(_mean(arm.get("peak_memory"))) if _mean(arm.get("peak_memory")) else "–",
+            "storage": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
+            "learning rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
+        }
+        | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
+    )
 
 
 def curves(run: Run, arms: list[dict]) -> None:

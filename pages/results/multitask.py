@@ -7,9 +7,8 @@ import streamlit as st
 
 from core.figures import base as figures
 from core.figures import multitask as mixture_figures
-from core.results.mixture import MEANS
-from core.results.mixture_text import WORDS, apart_by_size, by_factor, by_size, by_table, by_task
-from core.stats.formatting import within
+from core.results.mixture_text import apart_by_size, by_factor, by_size, by_table, by_task
+from core.stats.metrics import averaged_metrics, called
 from pages.base.service import product
 from pages.base.text import device_name, duration, minus, plain, size
 from pages.widgets.frame import as_csv, command, exports, notes, verdict
@@ -42,9 +41,11 @@ def trunk_result(run: Run) -> None:
     rows = [
         {"table": one["name"], "molecules": one["rows"]["train"], "labels": one["labels"], "tasks": len(one["tasks"])}
         | {
-            WORDS[name]: within(one["means"]["test"][name], one.get("means_intervals", {}).get(name))
-            for name in MEANS
-            if one["means"]["test"].get(name) is not None
+            metric.name: metric.format_value(
+                one["means"]["test"].get(metric.key), one.get("means_intervals", {}).get(metric.key)
+            )
+            for metric in averaged_metrics()
+            if any(each["means"]["test"].get(metric.key) is not None for each in cards)
         }
         for one in cards
     ]
@@ -64,7 +65,8 @@ def trunk_result(run: Run) -> None:
             tasks = ", ".join(missing[:6]) + (" and others" if len(missing) > 6 else "")
             st.caption(
                 plain(
-                    f"{one['name']}: {WORDS[name]} is undefined on the test set for {tasks}, which the mean leaves out."
+                    f"{one['name']}: {called(name)} is undefined on the test set for {tasks}, which the mean leaves "
+                    "out."
                 )
             )
     curve = made.curve
@@ -97,10 +99,11 @@ def trunk_result(run: Run) -> None:
 
 def task_table(card: dict) -> pd.DataFrame:
     """One row per task of a table, with every test metric; – where it is undefined."""
-    rows = []
-    for task, found in card["metrics"]["test"].items():
+    rows, tasks = [], card["metrics"]["test"]
+    measured = [one for one in averaged_metrics() if any(one.key in found for found in tasks.values())]
+    for task, found in tasks.items():
         sure = card.get("intervals", {}).get(task, {})
-        shown = {WORDS.get(name, name): within(found[name], sure.get(name)) for name in MEANS if name in found}
+        shown = {one.name: one.format_value(found.get(one.key), sure.get(one.key)) for one in measured}
         rows.append({"task": task, "measured": found["n"], **shown})
     return pd.DataFrame(rows)
 
@@ -110,10 +113,10 @@ def mixture_study_result(run: Run) -> None:
     made, record = open_result(run)
     st.caption(f"Seeds {seeds_of(record)}; every table is tested on its own test set, the same in all arms.")
     notes(failures(record, "arm", "member"))
-    known = [name for name in MEANS if any(one.get(name) for one in record["means"])]
-    metric = st.segmented_control("Metric", known, default=known[0], format_func=WORDS.get, key=f"metric-{run.key}")
+    known = [one.key for one in averaged_metrics() if any(row.get(one.key) for row in record["means"])]
+    metric = st.segmented_control("Metric", known, default=known[0], format_func=called, key=f"metric-{run.key}")
     metric = metric or known[0]
-    figure = mixture_figures.together(record["means"], metric, WORDS[metric], record["published"])
+    figure = mixture_figures.together(record["means"], metric, called(metric), record["published"])
     st.plotly_chart(figure, key=f"together-{run.key}", config=figures.CONFIG, alt="Each table alone and together")
     if record["published"]:
         st.caption(f"Hollow markers: published values. {plain(record['published'][0]['source'])}.")

@@ -8,9 +8,10 @@ from core.chem import molecules as chem
 from core.figures import base as figures
 from core.figures import predictions as prediction_figures
 from core.results.predictions import Predicted, named
-from core.stats.formatting import bounds, noise_of, number, within
+from core.stats.formatting import bounds, noise_of, number
+from core.stats.metrics import headline_metric
 from pages.base.service import product
-from pages.base.text import METRICS, percent, plain
+from pages.base.text import percent, plain
 from pages.widgets.frame import as_csv, command, exports, notes
 from pages.widgets.molecules import closely, pages_of_cards, pictures
 from pages.widgets.run_picker import Run, entry_of, readable
@@ -79,14 +80,16 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
         three.caption(
             f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
         )
-        name = "auroc" if kind == "binary" else "rmse"
+        metric = headline_metric(kind)
+        name = metric.key
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
         if found and found.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{METRICS[name]} on this table", number(found[name], noise_of(here)))
-            four.caption(f"{f'95 %: {bounds(here)}; ' if here else ''}{within(test[name], usual)} on the test set")
+            four.metric(f"{metric.name} on this table", number(found[name], noise_of(here)))
+            sure = f"95 %: {bounds(here)}; " if here else ""
+            four.caption(f"{sure}{metric.format_value(test.get(name), usual)} on the test set")
         else:
-            four.metric(f"{METRICS[name]}, test set", number(test[name], noise_of(usual)))
+            four.metric(f"{metric.name}, test set", number(test.get(name), noise_of(usual)))
             sure = f"95 %: {bounds(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
     said = []

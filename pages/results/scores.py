@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data.dataset import binary
 from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.results.scores import Scores
@@ -175,7 +176,7 @@ def score_map(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
     drawn = min(len(table), figures.MOST_POINTS)
     error = (
         "Points beyond the dotted line are on the wrong side of 0.5."
-        if label_figures.of_classes(table["label"])
+        if binary(table["label"])
         else "The distance from the dotted line is the prediction error."
     )
     st.caption(f"Click a molecule for details. {error} {drawn:,} of {len(table):,} are drawn.")

@@ -8,10 +8,11 @@ from core.engine.spec import Spec
 from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.stats import bootstrap
-from core.stats.formatting import noise_of, within
-from core.stats.metrics import BINARY, REGRESSION, paired_difference
+from core.stats.differences import paired_difference
+from core.stats.formatting import noise_of
+from core.stats.metrics import headline_metric, metrics_of
 from pages.base.service import product
-from pages.base.text import METRICS, duration, loss_of, plain, signed
+from pages.base.text import duration, loss_of, plain, signed
 from pages.forms.spec_form import settings_of
 from pages.widgets.frame import as_csv
 from pages.widgets.run_picker import Run, readable
@@ -40,9 +41,9 @@ def side_by_side(runs: list[Run]) -> None:
     st.subheader(f"Test metrics{f' ({plain(unit)})' if unit else ''}", anchor=False)
     if not same:
         st.warning("The test sets differ. These metrics are of different molecules and cannot be compared.")
-    found = metrics_table(fits, task, BINARY if kind == "binary" else REGRESSION)
+    found = metrics_table(fits, task, kind)
     if same:
-        words = f"Δ {'AUROC' if kind == 'binary' else 'RMSE'}, 95 % interval"
+        words = f"Δ {headline_metric(kind).name}, 95 % interval"
         found.insert(0, words, differences(fits, task, kind))  # first: a wide table is cut on its right
     st.dataframe(found, alt="Test metrics of the models")
     if same:
@@ -89,11 +90,14 @@ def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))
 
 
-def metrics_table(fits: dict, task: str, names: tuple[str, ...]) -> pd.DataFrame:
+def metrics_table(fits: dict, task: str, kind: str) -> pd.DataFrame:
+    """One row per model, one column per test metric; – where a model was stored without it."""
     rows = {}
     for run, fit in fits.items():
         card, record = fit.metrics["test"][task], fit.record
-        rows[run] = {METRICS[name]: within(card[name], fit.interval(task, name)) for name in names if name in card} | {
+        rows[run] = {
+            one.name: one.format_value(card.get(one.key), fit.interval(task, one.key)) for one in metrics_of(kind)
+        } | {
             "trainable": f"{record['trainable']:,}" if record.get("trainable") else "–",
             "time": duration(record.get("seconds")),
         }

@@ -43,7 +43,7 @@ def ask_arms(given: dict[str, Part]) -> Spec | None:
         "Methods; the first is the reference",
         list(METHODS),
         default=[method.kind for method in STARTS[start]],
-        format_func=lambda kind: METHODS[kind].name,
+        format_func=METHODS.name_of,
         key=f"methods-{start}",
         help="Each with its default settings. Other settings can be compared from the command line.",
     )
@@ -52,7 +52,7 @@ def ask_arms(given: dict[str, Part]) -> Spec | None:
         "Baselines",
         list(LEARNERS),
         default=[SupportVectors.kind],
-        format_func=lambda kind: kind.replace("-", " "),
+        format_func=LEARNERS.name_of,
         key="methods-learners",
         help="Classical models on descriptors or fingerprints",
     )

@@ -7,6 +7,7 @@ import streamlit as st
 from core.engine.spec import BadInput, Spec
 from core.experiments import FineTune, Join, Select
 from core.results.scores import Scores
+from core.selection import SAMPLERS
 from pages.base.service import entry_of, keep, submit
 from pages.base.text import plain
 from pages.forms.spec_form import spec_form
@@ -16,13 +17,15 @@ from pages.widgets.frame import command, head
 from pages.widgets.run_page import new_run, show_run, start
 from pages.widgets.run_picker import Run, finished, go, open_run, readable, runs
 
+WITHOUT_SCORES = ", ".join(SAMPLERS.name_of(kind) for kind in SAMPLERS if "scores" not in SAMPLERS.default(kind).needs)
+
 
 def choose_scores(pool: Spec) -> Spec[Scores] | None:
     """Scores of this very pool, if there are any and they are wanted."""
     scored = {run.key: (run, spec) for run, spec in finished(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
         "Influence scores", ["", *scored], index=min(1, len(scored)), key=f"sample-scores-{pool.key[:6]}",
-        format_func=lambda key: scored[key][0].label if key else "none: use structures or labels only",
+        format_func=lambda key: scored[key][0].label if key else f"none, for {WITHOUT_SCORES}",
         help="Strategies that rank by influence need scores of this pool; see the page Influence",
     )  # fmt: skip
     return scored[chosen][1] if chosen else None

@@ -113,7 +113,7 @@ def methods(tables: dict[str, Dataset], scratch: Path) -> Comparison:
     for place, (arm, sd) in enumerate(zip(METHODS.arms, (0.8, 0.8, 0.85, 0.8, 1.2, 1.1), strict=True)):
         kind = arm.method.kind if hasattr(arm, "method") else "support-vectors"
         mine = [fit(tables, scratch, sd + 0.01 * seed, kind, 10 * place + seed) for seed in METHODS.seeds]
-        made.append(tuple(Failed("oft turns blocks of 24 numbers") for _ in mine) if kind == "oft" else tuple(mine))
+        made.append(tuple(Failed("oft rotates blocks of 24 inputs") for _ in mine) if kind == "oft" else tuple(mine))
     return METHODS.make(Report(), fits=tuple(made))
 
 

@@ -40,12 +40,12 @@ def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
     )
     assert found["the seventy best by influence lower the error"] == "not beyond the noise"
     assert found["a hundred of the worst do as well as fifty of the best"] == "does not hold"
-    found = said(judged(study({"stratified": 0.4, "clusters": 0.9}, seeds=(0,))))
+    found = said(judged(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
     assert found == {"diverse molecules beat stratified ones": "one seed cannot tell"}
 
 
 def test_the_difference_is_that_of_the_two_arms() -> None:
-    made = study({"clusters": 0.3, "stratified": 0.8})
+    made = study({"k-means": 0.3, "stratified": 0.8})
     (one,) = judged(made)
     rmse = {}
     for arm, rows in made.predictions.groupby("arm"):
@@ -53,7 +53,7 @@ def test_the_difference_is_that_of_the_two_arms() -> None:
             lambda x: ((x.label - x.prediction) ** 2).mean() ** 0.5
         )
         rmse[arm] = each.mean()
-    assert one["mean"] == pytest.approx(rmse["clusters"] - rmse["stratified"]) and one["high"] < 0
+    assert one["mean"] == pytest.approx(rmse["k-means"] - rmse["stratified"]) and one["high"] < 0
 
 
 def test_adapted_arms_are_known_by_how_their_names_begin() -> None:

@@ -86,7 +86,6 @@ VARIANTS = [
     Uncertain(by="fits"),
     Greedy(features="all weights"),
 ]
-NEEDS_SCORES = {"top", "greedy", "informative", "threshold", "uncertain", "varied"}
 
 
 def priced(pool: Dataset) -> Dataset:
@@ -133,17 +132,61 @@ def test_more_than_the_pool_or_none_of_it_is_refused(kind):
         SAMPLERS[kind](count=0)
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
-def test_scores_are_needed_and_of_this_pool(kind):
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
+def test_it_needs_what_it_declares(sampler):
     pool, scores = pool_and_scores()
-    sampler = SAMPLERS[kind](count=3)
-    if kind not in NEEDS_SCORES:
+    pool, sampler = priced(pool), dataclasses.replace(sampler, count=3)
+    if "scores" not in sampler.needs:
         assert len(sampler(pool, None)) == 3
-        return
-    with pytest.raises(BadInput, match="got no scores"):
-        sampler(pool, None)
-    with pytest.raises(BadInput, match="of 30 molecules, the pool has 20"):
-        sampler(pool.take(np.arange(20)), scores)
+    else:
+        with pytest.raises(BadInput, match="give `scores`"):
+            sampler(pool, None)
+        with pytest.raises(BadInput, match="of 30 molecules, the pool has 20"):
+            sampler(pool.take(np.arange(20)), scores)
+    lacking = {
+        "labels": (dataclasses.replace(pool, targets=pool.targets * np.nan), scores),
+        "features": (pool, dataclasses.replace(scores, last_layer={})),
+        "dual": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="leverage"), tangent={})),
+        "intervals": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="delta_loss_high"))),
+        "several models": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="prediction_sd"))),
+    }
+    for need, given in lacking.items():
+        if need in sampler.needs:
+            with pytest.raises(BadInput):
+                sampler(*given)
+        else:
+            assert len(sampler(*given)) == 3, need
+
+
+@pytest.mark.parametrize("sampler", VARIANTS, ids=str)
+def test_its_seed_decides_only_where_it_says_so(sampler):
+    pool, scores = pool_and_scores()
+    pool, sampler = priced(pool), dataclasses.replace(sampler, count=7)
+    seeds = range(6) if "seed" in {field.name for field in dataclasses.fields(sampler)} else ()
+    chosen = {tuple(sorted(dataclasses.replace(sampler, seed=seed)(pool, scores))) for seed in seeds}
+    assert not sampler.uses_seed or (len(chosen) > 1 or "benefit" in str(sampler))
+    assert sampler.uses_seed or len(chosen) < 2
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS.values()], ids=list(SAMPLERS))
+def test_what_it_is_called_tells_its_settings(sampler):
+    default = sampler(count=7)
+    assert default.title in (sampler.name, *sampler.variants) and not default.settings
+    for name, variant in sampler.variants.items():
+        assert sampler(**variant.settings).title == name and variant.about
+
+
+def test_titles_say_which_settings_differ():
+    assert KMeans(clusters=10, seed=3, equal=True).title == "k-means (clusters 10, equal)"
+    assert Greedy(features="all weights").title == "greedy, all weights"
+    assert Greedy(damping=0.5, features="last layer").title == "greedy (features last layer, damping 0.5)"
+    assert (Top(worst=True).title, Uniform(seed=4).title, Varied().title) == ("bottom", "random", "MMR")
+
+
+def test_only_greedy_checks_its_selection_on_other_molecules():
+    pool, scores = pool_and_scores()
+    checked = {one for one in SAMPLERS if SAMPLERS[one](count=3).cross_fit(pool, scores) is not None}
+    assert checked == {"greedy"}
 
 
 @pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), Varied(count=3), Stratified(count=3, within="benefit"),

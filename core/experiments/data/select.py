@@ -14,30 +14,32 @@ from core.selection import SAMPLERS, Uniform
 
 @settings
 class Select(Spec[Dataset]):
-    """Keep some molecules of a pool: the best by influence, a greedy choice, or random ones.
-
-    The rows come in the order in which the sampler took them.
-    """
+    """Select some molecules of a pool by a sampler. The rows come in the order in which it selected them."""
 
     kind: ClassVar[str] = "select"
     page: ClassVar[str] = "sample"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.2
 
-    pool: Spec[Dataset] = Field(description="molecules to choose among")
-    sampler: Annotated[Any, SAMPLERS] = Field(default=Uniform(), description="the rule of the choice")
-    scores: Spec[Scores] | None = Field(default=None, description="influence scores of this pool, for rules that rank")
+    pool: Spec[Dataset] = Field(description="candidate molecules")
+    sampler: Annotated[Any, SAMPLERS] = Field(default=Uniform(), description="how molecules are selected")
+    scores: Spec[Scores] | None = Field(default=None, description="influence scores of this pool, where it needs them")
+
+    def __post_init__(self) -> None:
+        if self.scores is None and "scores" in self.sampler.needs:
+            raise BadInput(
+                f"{self.sampler.title} ranks by influence and got no scores; give `scores` of this pool, or use uniform"
+            )
 
     @property
     def title(self) -> str:
-        rule = "bottom" if getattr(self.sampler, "worst", False) else self.sampler.kind
-        return f"{self.sampler.count} of the pool by {rule}"
+        return f"{self.sampler.count} of the pool by {self.sampler.title}"
 
     def make(self, report: Report, pool: Dataset, scores: Scores | None = None) -> Dataset:
         if scores is not None and scores.record["digests"]["pool"] != pool.digest:
             other = scores.record["digests"]["pool"]
             raise BadInput(f"the scores are of another pool (digest {other}, not {pool.digest}); score this pool")
-        report(0, f"choosing by {self.sampler.kind}")
+        report(0, f"selecting by {self.sampler.title}")
         rows = self.sampler(pool, scores)
         about: dict[str, Any] = {
             "sampler": as_json(self.sampler),
@@ -50,9 +52,8 @@ class Select(Spec[Dataset]):
             delta = scores.table["delta_loss"].to_numpy(float)[rows]
             about["harmful_kept"] = int((delta > 0).sum())
             about["predicted_change"] = float(np.nansum(delta))  # first order: copies count in full
-            if hasattr(self.sampler, "promise"):
-                report(0.5, "what the choice keeps of its promise")
-                found = self.sampler.promise(pool, scores)
+            report(0.5, "checking the selection on target molecules held out of it")
+            if (found := self.sampler.cross_fit(pool, scores)) is not None:
                 about["promise"] = {
                     "chosen_by": [float(found.chosen_by[0]), float(found.chosen_by[-1])],
                     "other": [float(found.other[0]), float(found.other[-1])],

@@ -10,12 +10,11 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.influence.diagnostics import leave_one_out
-from core.influence.linear_system import solved
 from core.influence.scope import check_gradient, moved
 from core.influence.scoring import scored_rows
 from core.influence.solvers import SOLVERS, Auto, Dual
 from core.models.baseline import out_of_fold
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.results.fit import Fit
 from core.results.label_errors import Suspicion, ask, found
 from core.results.scores import unit_factor, unit_words
@@ -78,6 +77,7 @@ class Suspects(Spec[Suspicion]):
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
         from core.influence.directional import Slopes, choose_step
+        from core.influence.linear_system import solved
         from core.influence.view import view
         from core.models.predictor import Predictor
 
@@ -113,7 +113,7 @@ class Suspects(Spec[Suspicion]):
             "fit": self.fit.key,
             "digests": {"train": fit.record["digests"]["train"], "target": target.digest},
             "rows": len(table),
-            "opinion": named(self.opinion),
+            "opinion": self.opinion.name,
             "detection": found(table, self.seed),
             "warnings": [*record["warnings"], *step.warnings],
             "seconds_in_all": time.monotonic() - began,

@@ -14,10 +14,11 @@ from core.experiments.training.finetune import STARTS
 from core.models.trunk import Trunk
 from core.results.comparison import devices, spread_of
 from core.results.literature import published
-from core.results.mixture import MEANS, judged, means
+from core.results.mixture import judged, means
 from core.results.mixture_differences import difference
 from core.results.tabular import MixtureComparison
-from core.stats.metrics import with_interval
+from core.stats.differences import with_interval
+from core.stats.metrics import averaged_metrics
 
 MULTI, STEPS, MOLECULES = "all together", "alone, as many steps", "alone, as many molecules"
 ARMS = {"steps": STEPS, "molecules": MOLECULES}
@@ -104,7 +105,9 @@ class MixtureStudy(Spec[MixtureComparison]):
             for one in run.record["members"]:
                 own = {"backbone": start, "arm": arm, "member": one["name"], "seed": seed}
                 rows += [{**own, "task": task, **values} for task, values in one["metrics"]["test"].items()]
-                cards.append({**own, **{name: one["means"]["test"].get(name) for name in MEANS}})
+                cards.append(
+                    {**own, **{metric.key: one["means"]["test"].get(metric.key) for metric in averaged_metrics()}}
+                )
         found = pd.DataFrame(cards)
         record = {
             "members": next(run for (_, arm, _, _), run in made.items() if arm == MULTI).record["members"],
@@ -114,9 +117,9 @@ class MixtureStudy(Spec[MixtureComparison]):
                     "arm": arm,
                     "member": name,
                     **{
-                        metric: spread_of([None if pd.isna(value) else float(value) for value in mine[metric]])
-                        for metric in MEANS
-                        if mine[metric].notna().any()
+                        metric.key: spread_of([None if pd.isna(value) else float(value) for value in mine[metric.key]])
+                        for metric in averaged_metrics()
+                        if mine[metric.key].notna().any()
                     },
                     "averaged": averaged(
                         [made[start, arm, "" if arm == MULTI else name, seed] for seed in mine["seed"]], name
@@ -208,7 +211,7 @@ def averaged(runs: list[Trunk], member: str) -> dict[str, float] | None:
     pairs = [matrix(run, member, about["tasks"]) for run in runs]
     labels, predicted = pairs[0][0], np.mean([pair[1] for pair in pairs], axis=0)
     found = means(judged(labels, predicted, about["tasks"], about["kinds"], np.array(about["deviation"])))
-    return {name: found[name] for name in MEANS if found.get(name) is not None}
+    return {metric.key: found[metric.key] for metric in averaged_metrics() if found.get(metric.key) is not None}
 
 
 def _card(run: Trunk, member: str) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from core.experiments.multitask.train import Multitask
 from core.experiments.training.baseline import Baseline
 from core.experiments.training.finetune import STARTS, FineTune
 from core.models.backbones import Gnn
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.models.methods import METHODS, Full
 from core.results.comparison import spread_of
 from core.results.fit import PARTS, Fit
 from core.results.tabular import TransferCurve
-from core.stats.metrics import paired_difference
+from core.stats.differences import paired_difference
+from core.stats.metrics import find_metric, headline_metric
 
 CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
 LEAST = 10  # of those that choose
@@ -103,7 +104,7 @@ class Transfer(Spec[TransferCurve]):
                     for method in self.methods:
                         found[self._arm(name, method), size, seed] = self._alike(start, method, tables, seed)
                 for learner in self.learners:
-                    found[named(learner), size, seed] = Baseline(**tables, learner=learner, seed=seed)
+                    found[learner.name, size, seed] = Baseline(**tables, learner=learner, seed=seed)
         return found
 
     @property
@@ -155,7 +156,7 @@ class Transfer(Spec[TransferCurve]):
             rows.append({"arm": arm, "size": size, "seed": seed, "rows": len(run.table("train")),
                          **run.metrics["test"][task]})  # fmt: skip
         table = pd.DataFrame(rows)
-        main = "auroc" if kind == "binary" else "rmse"
+        main = headline_metric(kind).key
         points = []
         for (arm, size), mine in table.groupby(["arm", "size"], sort=False):
             points.append({"arm": arm, "size": int(size), "rows": int(mine["rows"].iloc[0]),
@@ -166,7 +167,7 @@ class Transfer(Spec[TransferCurve]):
             "task": task,
             "unit": unit,
             "metric": main,
-            "baselines": [named(learner) for learner in self.learners],
+            "baselines": [learner.name for learner in self.learners],
             "reference": self.arms[0],
             "methods": [method.name for method in self.methods],
             "points": points,
@@ -176,7 +177,7 @@ class Transfer(Spec[TransferCurve]):
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
-            "verdict": verdict(points, differences, self.told, [named(one) for one in self.learners], main, unit),
+            "verdict": verdict(points, differences, self.told, [one.name for one in self.learners], main, unit),
         }
         return TransferCurve(table, record)
 
@@ -263,7 +264,7 @@ def verdict(
             said.append(f"“{arm}” against “{against}”: {' and '.join(some) or 'not distinguishable at any size'}.")
     least = {
         size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
-                  key=lambda row: row[metric]["mean"] * (-1 if metric == "auroc" else 1))
+                  key=lambda row: row[metric]["mean"] * (1 if find_metric(metric).lower_is_better else -1))
         for size in dict.fromkeys(row["size"] for row in points)
     }  # fmt: skip
     won = [row for row in least.values() if row["arm"] in baselines]

@@ -147,7 +147,7 @@ def report_diversity(
     Beside them a hundred random ones and none; ten seeds, the same pool and the same test molecules.
     """
     fit, pool = _beside(seed, table, pool, steps=LONGER)
-    arms = ("stratified", "clusters", "random", "none")
+    arms = ("stratified", "kmeans", "random", "none")
     seeds = tuple(100 * seed + number for number in range(10))
     return SelectionStudy(fit=fit, pool=pool, count=100, arms=arms, seeds=seeds)
 

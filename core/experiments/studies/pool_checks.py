@@ -20,10 +20,10 @@ class StudyPool(Spec[Dataset]):
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
-    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
-    train: Spec[Dataset] = Field(description="the training part they would join")
-    test: Spec[Dataset] = Field(description="the part that reports")
-    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    pool: Spec[Dataset] = Field(description="labelled candidate molecules")
+    train: Spec[Dataset] = Field(description="training part that they would join")
+    test: Spec[Dataset] = Field(description="test part")
+    count: int = Field(default=100, ge=1, description="molecules that a sampler selects")
 
     def make(self, report: Report, pool: Dataset, train: Dataset, test: Dataset) -> Dataset:
         """The pool as it is. Raises `BadInput` where a study of it could not end, or would prove nothing."""

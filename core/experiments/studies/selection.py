@@ -1,4 +1,4 @@
-"""The proof: keep some molecules of a pool by several rules, train again with each, compare on the same test part."""
+"""The selection study: select from a pool by several strategies, retrain with each, compare on one test part."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,79 +13,77 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.data.concat import Join
 from core.experiments.data.select import Select
 from core.experiments.influence.influence import Influence
+from core.experiments.studies.arms import ARMS, WHOLE, Arm, sampler_of, title_of
 from core.experiments.studies.pool_checks import StudyPool
 from core.experiments.training.baseline import Baseline
 from core.influence.scope import check_gradient
 from core.influence.solvers import SOLVERS, Auto
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.models.random_weights import check_read, random_weights
 from core.results.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
 from core.results.fit import PARTS, Fit
 from core.results.scores import Scores
-from core.selection import Cover, Greedy, Informative, KMeans, MaxMin, Stratified, Top, Uniform, Varied
 
-Arm = Literal[
-    *("none", "all", "random", "top", "bottom", "greedy", "greedy by slopes"),
-    *("stratified", "clusters", "far apart", "cover", "varied", "informative"),
-]
-WHOLE = ("none", "all")  # arms that choose nothing
 CONTROL = "random weights"  # the arm of that name
 
 
 @settings
 class SelectionStudy(Spec[Comparison]):
-    """Does choosing help? Score a pool, keep `count` molecules by each rule, train again with every seed, compare.
+    """Does selection help? Score a pool, select `count` molecules by each strategy, retrain with every seed, compare.
 
-    Arms: `none` of the pool, `all` of it, `random` ones (drawn anew for each seed), the `top` and, as a control, the
-    `bottom` by predicted benefit, the `greedy` choice, by descriptors or by the fit's own slopes; by structure alone
-    `stratified` labels, `clusters`, molecules `far apart` or a `cover`; `varied` for benefit and novelty, `informative`
-    whatever the labels. Each arm has the same recipe, the same test molecules and, when the recipe gives `steps`, the
-    same number of optimiser steps. With `counts` every rule keeps each of these numbers: a curve.
+    Arms: `none` of the pool, `all` of it, or what a sampler selects, named by its kind or given as an object with its
+    settings; `random` is a uniform draw, anew for each seed, and `bottom` the negative control of `top`. Each arm has
+    the same training settings, the same test molecules and, when the fit has `steps`, the same number of optimiser
+    steps. With `counts` every sampler selects each of these numbers: a learning curve.
 
-    Beside them, on the rows of `none`: `baselines`, which have no network, and, as a `control` of pre-training, the
-    same recipe begun from random weights. Every seed draws them anew. Neither has a say in the scores.
+    For reference, on the training part of `none`: `baselines` without a network and, as a `control` of pre-training,
+    the same training from random weights. Every seed draws them anew. Neither affects the scores.
     """
 
     kind: ClassVar[str] = "selection-study"
     page: ClassVar[str] = "compare"
     revision: ClassVar[int] = 2
 
-    fit: Spec[Fit] = Field(description="the recipe of the fine-tuning; scored once, repeated for every arm and seed")
-    pool: Spec[Dataset] = Field(description="the external molecules, with labels")
-    count: int = Field(default=100, ge=1, description="molecules that an arm keeps")
+    fit: Spec[Fit] = Field(description="the model to retrain: scored once, repeated for every arm and seed")
+    pool: Spec[Dataset] = Field(description="labelled candidate molecules")
+    count: int = Field(default=100, ge=1, description="molecules that a sampler selects")
     counts: tuple[int, ...] = Field(
-        default=(), description="further numbers of molecules to keep, for a curve against how many"
+        default=(), description="further numbers of molecules to select, for a learning curve"
     )
-    arms: tuple[Arm, ...] = Field(
+    arms: tuple[Annotated[Any, ARMS], ...] = Field(
         default=("none", "all", "random", "top", "bottom", "greedy"),
-        description="rules to compare, the reference first",
+        description="selection strategies to compare, the reference first: none or all of the pool, or a sampler",
     )
     baselines: tuple[Annotated[Any, LEARNERS], ...] = Field(
         default=(SupportVectors(),),
-        description="models without a network, of the fit's own training part: what the network has to beat",
+        description="baselines without a network, trained on the model's own training part",
     )
     control: bool = Field(
         default=False,
-        description="train from random weights too: what pre-training is worth; wants a pre-trained backbone",
+        description="also train from random weights, as a control of pre-training; needs a pre-trained backbone",
     )
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
-    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the curvature is inverted")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2),
+        description="random seeds, one repeat of every arm each; three at least to estimate the noise",
+    )
+    solver: Annotated[Any, SOLVERS] = Field(
+        default=Auto(), description="solver of the linear system with the curvature"
+    )
     damping: float | None = Field(
-        default=None, gt=0, description="added to the curvature; by default its mean eigenvalue"
+        default=None, gt=0, description="added to the eigenvalues of the curvature; empty: their mean"
     )
-    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights considered")
     curvature_rows: int = Field(
         default=0,
         ge=0,
-        description="training molecules the curvature is taken from; 0: all; 512 spares time on a CPU",
+        description="training molecules that the curvature is computed from; 0: all; 512 saves time on a CPU",
     )
-    ridge: float = Field(default=20.0, gt=0, description="damping of the greedy rule's last layer")
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
-            raise BadInput(f"`arms` wants at least two different arms, got {list(self.arms)}")
+            raise BadInput(f"`arms` wants at least two different arms, got {list(map(title_of, self.arms))}")
         if min(self.counts, default=1) < 1:
             raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
         check_gradient(self.fit)
@@ -106,26 +104,32 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many molecules the rules keep, the fewest first."""
+        """How many molecules the samplers select, the fewest first."""
         return tuple(sorted({self.count, *self.counts}))
 
     @property
-    def rules(self) -> dict[str, tuple[str, int | None]]:
-        """Every arm that is compared by its name: its rule, and how many molecules it keeps (None: no choice)."""
-        found: dict[str, tuple[str, int | None]] = {}
+    def strategies(self) -> dict[str, tuple[Arm, int | None]]:
+        """Every arm that is compared by its name, and how many molecules it selects (None: none or all of the pool)."""
+        strategies: dict[str, tuple[Arm, int | None]] = {}
         for arm in self.arms:
+            title = title_of(arm)
             if arm in WHOLE:
-                found[arm] = (arm, None)
+                strategies[title] = (arm, None)
             else:
-                found |= {f"{arm} {size}" if len(self.sizes) > 1 else arm: (arm, size) for size in self.sizes}
-        return found
+                strategies |= {f"{title} {size}" if len(self.sizes) > 1 else title: (arm, size) for size in self.sizes}
+        return strategies
+
+    @property
+    def rules(self) -> dict[str, tuple[str, int | None]]:
+        """`strategies` with the arm's title, the same for all sizes."""
+        return {name: (title_of(arm), size) for name, (arm, size) in self.strategies.items()}
 
     @property
     def learners(self) -> dict[str, Any]:
         """The baselines by the names of their arms; what they see is told where two are of one kind."""
         kinds = [learner.kind for learner in self.baselines]
         return {
-            named(learner) + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
+            learner.name + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
             for learner in self.baselines
         }
 
@@ -157,27 +161,13 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def chosen(self) -> list[str]:
-        """The arms that choose, by name."""
-        return [name for name, (arm, _) in self.rules.items() if arm not in WHOLE]
+        """The arms that select, by name."""
+        return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
 
     def pick(self, name: str, seed: int) -> Spec[Dataset]:
-        """What an arm takes from the pool; where chance has a say, by the seed."""
-        arm, count = self.rules[name]
-        sampler = {
-            "random": Uniform(count=count, seed=seed),
-            "top": Top(count=count),
-            "bottom": Top(count=count, worst=True),
-            "greedy": Greedy(count=count, damping=self.ridge),
-            "greedy by slopes": Greedy(count=count, features="all weights"),
-            "stratified": Stratified(count=count, seed=seed),
-            "clusters": KMeans(count=count, seed=seed),
-            "far apart": MaxMin(count=count, seed=seed),
-            "cover": Cover(count=count),
-            "varied": Varied(count=count),
-            "informative": Informative(count=count),
-        }[arm]
-        bare = ("random", "stratified", "clusters", "far apart", "cover")
-        return Select(pool=self.pool, scores=None if arm in bare else self.scores(), sampler=sampler)
+        """What an arm selects from the pool; a sampler that draws does so by the seed."""
+        sampler = sampler_of(*self.strategies[name], seed)
+        return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
         """The training of an arm with one seed."""
@@ -228,7 +218,7 @@ class SelectionStudy(Spec[Comparison]):
         return Comparison(record, predictions, picked)
 
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
-        """The molecules that the arms kept, as rows."""
+        """The selected molecules of every arm, as rows."""
         rows = []
         for arm, mine in zip(self.chosen, picks, strict=True):
             for seed, kept in zip(self.seeds, mine, strict=True):

@@ -1,4 +1,4 @@
-"""Recipes side by side: every arm with every seed, on the same test molecules → a Comparison."""
+"""A study: every arm with every seed, on the same test molecules → a Comparison."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -10,27 +10,29 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Failed, Spec, settings
 from core.experiments.training.baseline import Baseline
 from core.models.backbones import Gnn, Untrained
-from core.models.baselines import named
 from core.results.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
 from core.results.fit import Fit
 
 
 @settings
 class Study(Spec[Comparison]):
-    """Which recipe is better, beyond the noise? Make each arm with every seed and compare them on the same molecules.
+    """Which model is better, beyond the noise? Train each arm with every seed and compare on the same molecules.
 
-    The first arm is the reference. With each seed everything that is drawn by chance is drawn anew (head, batches,
-    dropout, random weights, an adaptation); the rows stay. An arm that fails is left out and the reason kept; the
-    others go on. Every training is kept as soon as it is done, so that a study goes on where it was.
+    The first arm is the reference. Each seed draws everything random anew (head, batches, dropout, random weights, an
+    adaptation); the rows stay. An arm that fails is left out with its reason; the others continue. Every training is
+    saved as soon as it is done, so an interrupted study resumes.
     """
 
     kind: ClassVar[str] = "study"
     page: ClassVar[str] = "methods"
     tolerant: ClassVar[bool] = True
 
-    arms: tuple[Spec[Fit], ...] = Field(description="recipes to compare, the reference first")
-    names: tuple[str, ...] = Field(default=(), description="what the arms are called; by default what tells them apart")
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats of every arm; three at least tell the noise")
+    arms: tuple[Spec[Fit], ...] = Field(description="models to compare, the reference first")
+    names: tuple[str, ...] = Field(default=(), description="names of the arms; empty: what tells them apart")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2),
+        description="random seeds, one repeat of every arm each; three at least to estimate the noise",
+    )
 
     def __post_init__(self) -> None:
         if len({arm.key for arm in self.arms}) < max(2, len(self.arms)):
@@ -146,7 +148,7 @@ def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]
 def _words(arm: Spec[Fit]) -> list[str]:
     """What there is to call an arm by, the most telling first."""
     if isinstance(arm, Baseline):
-        return [named(arm.learner), f"of {arm.learner.features}"]
+        return [arm.learner.name, f"of {arm.learner.features}"]
     words = [arm.method.name, f"from {arm.backbone.called}"]
     return [*words, "tuned"] if arm.kind == "tune" else words
 

@@ -13,7 +13,7 @@ from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Spec, as_json, settings
 from core.models.baseline import Learned
-from core.models.baselines import LEARNERS, SupportVectors, named
+from core.models.baselines import LEARNERS, SupportVectors
 from core.results.fit import PARTS, Fit, judged, tabulate
 from core.training.checks import check_parts, faults, overlaps
 
@@ -41,7 +41,7 @@ class Baseline(Spec[Fit]):
 
     @property
     def title(self) -> str:
-        return f"{named(self.learner)} baseline on {self.train.title}, seed {self.seed}"
+        return f"{self.learner.name} baseline on {self.train.title}, seed {self.seed}"
 
     @property
     def split_parts(self) -> dict[str, Spec]:
@@ -97,7 +97,7 @@ def drawn(learner: Any, train: Dataset) -> list[str]:
     if learner.most is None:
         return []
     counts = (~np.isnan(train.targets)).sum(0)
-    words = f"{named(learner)} learned from a draw of {learner.most:,} of"
+    words = f"{learner.name} learned from a draw of {learner.most:,} of"
     return [
         f"{words} {count:,} labels of {task!r}; raise `most` to use all"
         for task, count in zip(train.tasks, counts, strict=True)

@@ -19,15 +19,18 @@ PRECONDITIONER = 1024  # training cells: of 3,360 they bring 60 steps or more do
 
 @settings
 class Auto:
-    """The dual where every pair of training cells can be held, conjugate gradients elsewhere; the default.
+    """The dual solver where it is affordable, conjugate gradients elsewhere; the default.
 
-    The dual is exact, and says besides what each molecule of the pool does to each of the target, and how far every
-    number can be trusted. What was taken is in the record.
+    The dual is exact, and also gives the effect of each pool molecule on each target molecule, and intervals. The
+    solver chosen is in the record.
     """
 
     kind: ClassVar[str] = "auto"
+    name: ClassVar[str] = "automatic"
 
-    most: int = Field(default=8192, ge=1, le=65_536, description="training cells up to which it is the dual")
+    most: int = Field(
+        default=8192, ge=1, le=65_536, description="labelled training values up to which the dual solver is used"
+    )
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         solver = self.chosen(curvature)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @settings
 class CG:
-    """Conjugate gradients: exact in few steps, stopped by the true residual; the default.
+    """Conjugate gradients: accurate in few steps, stopped by the true residual.
 
     One product with the whole curvature a step (Hestenes & Stiefel, 1952, doi:10.6028/jres.049.044). The residual of
     the recursion drifts from the true one in float32, so it is recomputed before the solver calls itself converged,
@@ -28,13 +28,14 @@ class CG:
     """
 
     kind: ClassVar[str] = "cg"
+    name: ClassVar[str] = "conjugate gradients"
 
     tolerance: float = Field(
-        default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 does for ranking"
+        default=1e-2, gt=0, lt=1, description="relative residual to stop at; 0.01 suffices for ranking"
     )
-    steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature at most")
+    steps: int = Field(default=100, ge=1, le=100_000, description="products with the curvature, at most")
     preconditioner: int = Field(
-        default=0, ge=0, le=8192, description="training cells whose own curvature is inverted first; 0: none"
+        default=0, ge=0, le=8192, description="labelled training values of the preconditioner; 0: none"
     )
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:

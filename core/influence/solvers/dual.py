@@ -19,19 +19,24 @@ REFINED = 3  # times at most that what rounding has left is solved for again
 
 @settings
 class Dual:
-    """Exact, over all weights: the Gauss-Newton curvature has no more directions than training cells.
+    """Exact over all weights: one equation per labelled training value instead of one per weight.
 
-    C = AᵀA + λI with a row of A for each cell, so C⁻¹v = (v − Aᵀ(AAᵀ + λ)⁻¹Av) / λ: one Gram matrix (cells × cells),
-    gathered layer by layer. It takes about cells² × weights multiplications, for a head far fewer; what rounding leaves
-    is solved for again until the true residual is below the tolerance. Other dampings, leverages and what further
-    molecules do to each other then come for the eigenvalues of that matrix.
+    The Gauss-Newton curvature is C = AᵀA + λI with a row of A for each labelled value, so
+    C⁻¹v = (v − Aᵀ(AAᵀ + λ)⁻¹Av) / λ: one Gram matrix (values × values), summed layer by layer, in about
+    values² × weights multiplications, for a head far fewer. Rounding errors are corrected by iterative refinement until
+    the true residual is below the tolerance. Other dampings, leverages and pairwise effects then follow from the
+    eigenvalues of that matrix.
     """
 
     kind: ClassVar[str] = "dual"
+    name: ClassVar[str] = "dual (exact)"
 
     tolerance: float = Field(default=1e-4, gt=0, lt=1, description="relative residual to reach")
     most: int = Field(
-        default=8192, ge=1, le=65_536, description="training cells at most: 8 bytes are kept for each pair"
+        default=8192,
+        ge=1,
+        le=65_536,
+        description="largest exact problem: labelled training values, at most; 8 bytes of memory for each pair",
     )
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:

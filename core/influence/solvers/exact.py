@@ -17,20 +17,19 @@ TOLD = 16  # products between two words on how far it is
 
 @settings
 class Exact:
-    """The whole matrix, a product for each weight, and its eigenvalues: nothing is left out, for few weights.
+    """Eigendecomposition of the dense curvature matrix, for few weights.
 
-    What the other solvers are measured against: they know the curvature by products alone, this one by all of them.
-    For the last layer it takes seconds. Raises `NotSolved` where the matrix bends downwards anywhere.
+    The reference for the other solvers, which use a few matrix products where this one forms the whole matrix. For the
+    last layer it takes seconds. Raises `NotSolved` where an eigenvalue is not positive.
     """
 
     kind: ClassVar[str] = "exact"
+    name: ClassVar[str] = "dense matrix (exact)"
 
     most: int = Field(
-        default=4096, ge=1, le=32_768, description="weights at most: one product each, 8 bytes for each pair"
+        default=4096, ge=1, le=32_768, description="weights, at most: one product each, 8 bytes of memory for each pair"
     )
-    tolerance: float = Field(
-        default=1e-3, gt=0, lt=1, description="relative residual up to which rounding lets the answer count"
-    )
+    tolerance: float = Field(default=1e-3, gt=0, lt=1, description="largest relative residual that counts as solved")
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         import torch

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 @settings
 class Identity:
-    """The gradient itself, times the one number that leaves the smallest error: no influence function, a control.
+    """Gradient similarity: no curvature is inverted; a control, not an influence function.
 
-    Scores become products of two gradients (the gradient similarity of TracIn's last checkpoint; Pruthi et al. 2020,
-    arXiv 2002.08484), whose order no damping changes. The number is vᵀv / vᵀCv, as in the first step of conjugate
-    gradients; the residual says how much of the curvature is left out.
+    Scores are inner products of two gradients (TracIn at the last checkpoint; Pruthi et al. 2020, arXiv 2002.08484);
+    damping does not change their order. They are scaled by vᵀv / vᵀCv, the first step of conjugate gradients; the
+    residual says how much of the curvature is left out.
     """
 
     kind: ClassVar[str] = "identity"
+    name: ClassVar[str] = "gradient similarity"
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         began = time.monotonic()

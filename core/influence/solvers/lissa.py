@@ -23,7 +23,7 @@ class _Diverged(Exception):
 
 @settings
 class LiSSA:
-    """Linear-time stochastic second-order algorithm: one mini-batch a step, as Koh and Liang used it.
+    """LiSSA, the stochastic Neumann series of Koh and Liang: one mini-batch per step.
 
     h ← v + h − C_batch h / scale, answer h / scale (Agarwal, Bullins & Hazan, 2017, arXiv:1602.03943). The damping is
     absolute and inside C, so the answer tends to (C)⁻¹ v whatever the scale; it takes about
@@ -33,17 +33,22 @@ class LiSSA:
     """
 
     kind: ClassVar[str] = "lissa"
+    name: ClassVar[str] = "LiSSA"
 
-    depth: int = Field(default=1000, ge=1, le=1_000_000, description="steps at most, one mini-batch each")
+    depth: int = Field(default=1000, ge=1, le=1_000_000, description="steps, at most; one mini-batch each")
     scale: float | None = Field(
         default=None,
         gt=0,
-        description="divides the curvature; empty: 1.1 × the top eigenvalue of the worst mini-batch",
+        description="divisor of the curvature; empty: 1.1 × the largest eigenvalue of several mini-batches",
     )
     tolerance: float = Field(default=2e-2, gt=0, lt=1, description="relative residual at which to stop")
-    average: bool = Field(default=True, description="average the last half of the steps where that is better")
-    repeats: int = Field(default=2, ge=1, le=64, description="independent series, averaged; two give a standard error")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the mini-batches")
+    average: bool = Field(
+        default=True, description="average the last half of the iterates where that lowers the residual"
+    )
+    repeats: int = Field(
+        default=2, ge=1, le=64, description="independent runs, averaged; two or more give a standard error"
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the mini-batches")
 
     def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
         import torch

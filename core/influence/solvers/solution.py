@@ -24,12 +24,15 @@ class NotSolved(ArithmeticError):
 class Matrix(Protocol):
     """A symmetric matrix (d, d) known by its products.
 
-    `sample` gives a mini-batch estimate of it (LiSSA alone asks), `part` one of some of its cells (a preconditioner),
-    `rows` what it is made of (the dual and the preconditioner, which also ask for its `damping`, and whoever chooses
-    the dual for its `cells`).
+    `sample` gives a mini-batch estimate of it (for LiSSA), `part` one of some of its labelled values, `cells` (for a
+    preconditioner), `rows` the factor A of a Gauss-Newton matrix AᵀA + λI (for the dual and the preconditioner).
     """
 
+    damping: float  # λ
     form: str  # "gauss-newton" or "hessian"
+
+    @property
+    def cells(self) -> int: ...
 
     def __matmul__(self, vector: "Tensor") -> "Tensor": ...
 

@@ -5,6 +5,6 @@ from core.models.backbones.gnn.spec import Gnn
 from core.models.backbones.molformer.config import SIZES, MolformerConfig
 from core.models.backbones.pretrained import Pretrained, Untrained, load
 
-BACKBONES = Family("backbone", Pretrained, Untrained, Gnn)
+BACKBONES = Family("backbone", Pretrained, Untrained, Gnn, name="kind_name")
 
 __all__ = ["BACKBONES", "SIZES", "Gnn", "MolformerConfig", "Pretrained", "Untrained", "load"]

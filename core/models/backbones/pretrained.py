@@ -27,13 +27,14 @@ FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 @settings
 class Pretrained(BackboneSpec):
-    """A model that has already read many molecules: one by name, or any folder with a saved backbone.
+    """A pre-trained chemical language model: one by name, or any folder with a saved backbone.
 
-    A folder is looked for first, then the checkpoints that came with the installation, then the hub (`molformer-xl`,
-    187 MB, once). No code comes with the weights.
+    Looked up as a folder first, then among the installed checkpoints, then on the hub (`molformer-xl`, 187 MB, once).
+    No code comes with the weights.
     """
 
     kind: ClassVar[str] = "pretrained"
+    kind_name: ClassVar[str] = "pre-trained"
 
     name: str = Field(
         default="molsway-mini", min_length=1, description="molsway-mini, molformer-xl, or the path of a folder"
@@ -41,7 +42,7 @@ class Pretrained(BackboneSpec):
     digest: str = Field(
         default="",
         pattern="^([0-9a-f]{64})?$",
-        description="sha256 of its files, set when it is first used",
+        description="sha256 of its files, filled in at first use",
     )
 
     @property
@@ -95,15 +96,16 @@ class Pretrained(BackboneSpec):
 
 @settings
 class Untrained(BackboneSpec):
-    """A model with random weights: for demonstrations, as a control, or to begin a pre-training from."""
+    """A chemical language model with random weights: a control, or the start of a pre-training."""
 
     kind: ClassVar[str] = "untrained"
+    kind_name: ClassVar[str] = "random weights"
     repeatable: ClassVar[bool] = True
 
     name: Literal["molsway-mini", "molsway-tiny", "molformer-xl"] = Field(
         default="molsway-mini", description="size: 4.2, 0.4 or 44 million parameters"
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the weights")
 
     @property
     def called(self) -> str:

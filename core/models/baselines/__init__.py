@@ -1,15 +1,8 @@
 """Learners: models without a network, called as `learner(features, labels, kind, seed, report)` to give a function."""
 
-from typing import Any
-
 from core.engine.spec import Family
 from core.models.baselines.gradient_boosting import GradientBoosting
 from core.models.baselines.random_forest import RandomForest
 from core.models.baselines.support_vectors import SupportVectors
 
 LEARNERS = Family("learner", SupportVectors, GradientBoosting, RandomForest)
-
-
-def named(learner: Any) -> str:
-    """What a sentence calls it: `support vectors`."""
-    return learner.kind.replace("-", " ")

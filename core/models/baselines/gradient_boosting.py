@@ -1,4 +1,4 @@
-"""Gradient boosting: small trees one after another, each for what the others left."""
+"""Gradient boosting: small trees one after another, each fitted to the remaining errors."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -16,18 +16,19 @@ from core.models.baselines.forest_growth import grown
 class GradientBoosting:
     """Shallow trees one after another, each fitted to the errors of those before it, over binned columns.
 
-    Friedman (2001, doi:10.1214/aos/1013203451), with the histograms of LightGBM (Ke et al., 2017). Every split sees a
-    share of the columns, drawn by the seed: faster, and less alike. All `trees` are grown, none is held back to stop
-    early.
+    Friedman (2001, doi:10.1214/aos/1013203451), with the histograms of LightGBM (Ke et al., 2017). Every split
+    considers a random share of the columns, which is faster and decorrelates the trees. All `trees` are grown: no early
+    stopping.
     """
 
     kind: ClassVar[str] = "gradient-boosting"
+    name: ClassVar[str] = "gradient boosting"
     most: ClassVar[int | None] = None  # molecules to learn from at most
 
-    features: Columns = Field(default="descriptors", description="what it sees of a molecule")
-    trees: int = Field(default=300, ge=1, le=10_000, description="trees, one after another")
-    learning_rate: float = Field(default=0.05, gt=0, le=1, description="how much of each tree is added")
-    share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that a split may choose among")
+    features: Columns = Field(default="descriptors", description="molecular features")
+    trees: int = Field(default=300, ge=1, le=10_000, description="number of trees")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="learning rate: the weight of each tree")
+    share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that each split considers")
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT

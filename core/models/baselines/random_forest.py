@@ -1,4 +1,4 @@
-"""A random forest: many deep trees, each of a draw of the molecules, and their mean."""
+"""Random forest: the mean of many deep trees, each grown on a bootstrap sample."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -14,17 +14,18 @@ from core.models.baselines.forest_growth import grown
 
 @settings
 class RandomForest:
-    """The mean of deep trees, each grown on molecules drawn with replacement (Breiman, 2001).
+    """The mean of deep trees, each grown on a bootstrap sample of the molecules (Breiman, 2001).
 
-    Robust and hard to set wrongly; it never says more than the largest training label, nor less than the smallest.
+    Robust and easy to set; its predictions never leave the range of the training labels.
     """
 
     kind: ClassVar[str] = "random-forest"
+    name: ClassVar[str] = "random forest"
     most: ClassVar[int | None] = None  # molecules to learn from at most
 
-    features: Columns = Field(default="descriptors", description="what it sees of a molecule")
-    trees: int = Field(default=100, ge=1, le=10_000, description="trees, each by itself")
-    share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that a split may choose among")
+    features: Columns = Field(default="descriptors", description="molecular features")
+    trees: int = Field(default=100, ge=1, le=10_000, description="number of trees")
+    share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that each split considers")
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT

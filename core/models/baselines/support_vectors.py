@@ -1,4 +1,4 @@
-"""Support vectors: a smooth function held up by some of the training molecules."""
+"""Support vector machines with the radial kernel."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -15,21 +15,24 @@ FOLDS = 5  # of the calibration of probabilities
 
 @settings
 class SupportVectors:
-    """A sum of bell curves around training molecules: the baseline to beat on small tables of descriptors.
+    """Support vector regression or classification: the baseline to beat on small tables of descriptors.
 
-    Support vector regression (Drucker et al., 1997) with the radial kernel, its width from the number of columns and
-    their variance. Labels are scaled to centre 0 and spread 1 first, so `tube` is in spreads. A binary task gets the
-    classifier, its margins made probabilities by a sigmoid fitted across folds (Platt, 1999). The cost grows with the
-    square of the molecules: beyond `most` of them a draw is learned from. The seed draws them and deals the folds; else
-    regression has no chance in it.
+    Drucker et al. 1997, with the radial kernel, its width from the number of columns and their variance. Labels are
+    standardised first, so `tube` is in standard deviations. For a binary task the classifier, its margins turned into
+    probabilities by a sigmoid fitted across folds (Platt, 1999). The cost grows with the square of the number of
+    molecules: beyond `most`, it is trained on a random sample. The seed draws the sample and the folds; otherwise the
+    regression is deterministic.
     """
 
     kind: ClassVar[str] = "support-vectors"
+    name: ClassVar[str] = "support vectors"
 
-    features: Columns = Field(default="descriptors", description="what it sees of a molecule")
-    penalty: float = Field(default=10.0, gt=0, description="C: what an error costs beside smoothness")
-    tube: float = Field(default=0.1, ge=0, description="ε: errors below this count for nothing, in label spreads")
-    most: int = Field(default=10_000, ge=10, description="molecules to learn from at most; of more, a random draw")
+    features: Columns = Field(default="descriptors", description="molecular features")
+    penalty: float = Field(default=10.0, gt=0, description="C: penalty of an error, against smoothness")
+    tube: float = Field(
+        default=0.1, ge=0, description="ε: errors below this are ignored, in standard deviations of the labels"
+    )
+    most: int = Field(default=10_000, ge=10, description="training molecules, at most; of more, a random sample")
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT

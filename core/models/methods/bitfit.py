@@ -1,4 +1,4 @@
-"""Only offsets and the head move."""
+"""Only bias terms and the head are trained."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @settings
 class BitFit(Method):
-    """All offsets (biases) of the backbone are trained, those of layer norms among them, and the head.
+    """All bias terms of the backbone are trained, those of layer norms among them, and the head.
 
     Ben Zaken et al. 2021 (arXiv 2106.10199).
     """
@@ -28,9 +28,8 @@ class BitFit(Method):
         predictor.head.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: one for each number that a layer with offsets gives."""
-        # modules of torch have a bias, have None for one, or have no such attribute
-        places = [module for module in backbone.modules() if getattr(module, "bias", None) is not None]
+        """Trainable weights of the backbone: one for each output of a layer with a bias."""
+        places = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
         sizes = ("out_features", "out_channels", "normalized_shape")
         found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)
         return sum(size if isinstance(size, int) else size[0] for size in found)

@@ -1,4 +1,4 @@
-"""Changes of frozen weight matrices as a few waves."""
+"""Updates of frozen weight matrices as a few Fourier coefficients."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 @settings
 class FourierFT(Method):
-    """The backbone is frozen; the change of each target matrix is a sum of random waves whose heights are trained.
+    """The backbone is frozen; a few Fourier coefficients per weight matrix are trained, at random frequencies.
 
-    Gao et al. 2024 (arXiv 2405.03003), by `peft`. The heights begin at 0, so that nothing changes before the first
-    step.
+    Gao et al. 2024 (arXiv 2405.03003), by `peft`. The coefficients start at 0, so the model is unchanged before the
+    first step.
     """
 
     kind: ClassVar[str] = "fourierft"
     name: ClassVar[str] = "FourierFT"
     rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 0.1  # and for the head's, times this
-    is_steady: ClassVar[bool] = False  # `peft` brings the places of the waves from the CPU at every pass
+    is_steady: ClassVar[bool] = False  # `peft` copies the frequencies from the CPU at every pass
 
-    waves: int = Field(default=256, ge=1, le=1_000_000, description="waves that make up a change")
-    scale: float = Field(default=100.0, gt=0, description="a change counts so many times")
+    waves: int = Field(default=256, ge=1, le=1_000_000, description="Fourier coefficients per weight matrix")
+    scale: float = Field(default=100.0, gt=0, description="factor by which the update is multiplied")
     targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the choice of waves")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the frequencies")
 
     def __call__(self, predictor: "nn.Module") -> None:
         peft_adapters.put(predictor, self.config(predictor.backbone), self)
@@ -41,16 +41,16 @@ class FourierFT(Method):
 
         smallest = min(a * b for a, b in shapes(backbone, self.targets))
         if self.waves > smallest:
-            raise BadInput(f"fourierft wants at most {smallest} waves for {backbone.name}, got {self.waves}")
+            raise BadInput(f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.waves}")
         return FourierFTConfig(
             n_frequency=self.waves,
             scaling=self.scale,
             random_loc_seed=self.seed,
-            init_weights=True,  # heights of 0
+            init_weights=True,  # coefficients of 0
             target_modules=pattern(backbone, self.targets),
             **peft_adapters.WORDS,
         )
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: the heights."""
+        """Trainable weights of the backbone: the coefficients."""
         return self.waves * len(shapes(backbone, self.targets))

@@ -1,4 +1,4 @@
-"""Every weight moves."""
+"""All weights are trained."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,9 +19,9 @@ class Full(Method):
     head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
-        """Mark the weights that move; the masked-LM head is no part of a prediction and stays as it is."""
+        """Mark the trainable weights; the masked-LM head is no part of a prediction and stays as it is."""
         predictor.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: all."""
+        """Trainable weights of the backbone: all."""
         return sum(weight.numel() for weight in backbone.parameters())

@@ -1,4 +1,4 @@
-"""Every weight moves in the end, the head first and the layers one after another, from the top."""
+"""Gradual unfreezing: the head first, then the layers one after another from the top, in the end all weights."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @settings
 class Gradual(Method):
-    """The backbone is unfrozen layer by layer from the top, so that what it knows is not lost to an untrained head.
+    """The backbone is unfrozen layer by layer from the top, so that an untrained head does not overwrite pre-training.
 
-    Howard & Ruder 2018 (arXiv 1801.06146). The head moves from the first step; by `until` all layers do, and what lies
-    below them last of all.
+    Howard & Ruder 2018 (arXiv 1801.06146). The head is trained from the first step; by `until` all layers are, the
+    embedding below them last.
     """
 
     kind: ClassVar[str] = "gradual"
@@ -24,13 +24,13 @@ class Gradual(Method):
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
-    until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights move")
+    until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: all."""
+        """Trainable weights of the backbone: all."""
         return sum(weight.numel() for weight in backbone.parameters())
 
     def first_steps(self, predictor: "nn.Module") -> tuple[tuple[str, float], ...]:

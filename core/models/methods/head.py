@@ -1,4 +1,4 @@
-"""Only the head moves."""
+"""Only the head is trained."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,5 +23,5 @@ class Head(Method):
         predictor.head.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: none."""
+        """Trainable weights of the backbone: none."""
         return 0

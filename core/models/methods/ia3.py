@@ -1,4 +1,4 @@
-"""A scale for each key, value and feed-forward activation."""
+"""Learned scales of keys, values and feed-forward activations."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,8 +18,8 @@ OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # whose outputs are s
 class IA3(Method):
     """(IA)³: the backbone is frozen; vectors that scale keys, values and feed-forward activations are trained.
 
-    Liu et al. 2022 (arXiv 2205.05638), by `peft`. The vectors begin at 1, so that nothing changes before the first
-    step. The smallest of the adapters; needs a higher learning rate than LoRA.
+    Liu et al. 2022 (arXiv 2205.05638), by `peft`. The vectors start at 1, so the model is unchanged before the
+    first step. The smallest of the adapters; needs a higher learning rate than LoRA.
     """
 
     kind: ClassVar[str] = "ia3"
@@ -40,5 +40,5 @@ class IA3(Method):
         )
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: one an output of key and value, one an input of the last matrix."""
+        """Trainable weights of the backbone: one per output of key and value, one per input of the last matrix."""
         return sum(b for _, b in shapes(backbone, OUTPUTS)) + sum(a for a, _ in shapes(backbone, INPUTS))

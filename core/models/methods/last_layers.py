@@ -1,4 +1,4 @@
-"""Only the layers next to the head, and the head, move."""
+"""Only the layers next to the head, and the head, are trained."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +21,7 @@ class LastLayers(Method):
     rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 3.0  # and for the head's, times this
 
-    layers: int = Field(default=2, ge=1, le=1000, description="layers that move, from the top")
+    layers: int = Field(default=2, ge=1, le=1000, description="number of layers to train, from the top")
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)
@@ -29,7 +29,7 @@ class LastLayers(Method):
             part.requires_grad_(True)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: those of the layers and of what follows them."""
+        """Trainable weights of the backbone: those of the layers and of what follows them."""
         return sum(weight.numel() for part in self.parts(backbone) for weight in part.parameters())
 
     def parts(self, backbone: "nn.Module") -> "Iterator[nn.Module]":

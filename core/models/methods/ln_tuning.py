@@ -1,4 +1,4 @@
-"""Only layer norms and the head move."""
+"""Only layer norms and the head are trained."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +16,7 @@ PLACE = ("layer norm",)
 
 @settings
 class LayerNorms(Method):
-    """The gains and offsets of all layer norms are trained, and the head.
+    """The gains and biases of all layer norms are trained, and the head.
 
     Zhao et al. 2023 (arXiv 2312.11420), by `peft`.
     """
@@ -35,5 +35,5 @@ class LayerNorms(Method):
         return LNTuningConfig(target_modules=pattern(backbone, PLACE), **peft_adapters.WORDS)
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: a gain and an offset for each number that a layer norm gives."""
+        """Trainable weights of the backbone: a gain and a bias per output of a layer norm."""
         return sum(2 * norm.normalized_shape[0] for norm in modules(backbone, PLACE))

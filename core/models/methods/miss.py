@@ -1,4 +1,4 @@
-"""One thin matrix, repeated, as the change of a frozen weight matrix."""
+"""Updates of frozen weight matrices by one small matrix, repeated."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @settings
 class MiSS(Method):
-    """The backbone is frozen; each target matrix is changed by one thin matrix, repeated along its inputs.
+    """The backbone is frozen; the update of each target matrix is one small matrix, repeated along its inputs.
 
-    Kang & Yin 2024 (arXiv 2409.15371), by `peft`: half the weights of LoRA at the same rank. It begins at 0.
+    Kang & Yin 2024 (arXiv 2409.15371), by `peft`: half the weights of LoRA at the same rank. It starts at 0.
     """
 
     kind: ClassVar[str] = "miss"
@@ -25,8 +25,8 @@ class MiSS(Method):
     rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 1.0  # and for the head's, times this
 
-    rank: int = Field(default=8, ge=1, le=1024, description="rank r of a change")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters")
+    rank: int = Field(default=8, ge=1, le=1024, description="rank r of the update")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input")
     targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     def __call__(self, predictor: "nn.Module") -> None:
@@ -43,5 +43,5 @@ class MiSS(Method):
         )
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: r for each output of a matrix."""
+        """Trainable weights of the backbone: r per output of a matrix."""
         return sum(self.rank * b for _, b in shapes(backbone, self.targets))

@@ -1,4 +1,4 @@
-"""Rotations of what enters frozen weight matrices."""
+"""Orthogonal transforms of the inputs of frozen weight matrices."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @settings
 class OFT(Method):
-    """The backbone is frozen; what enters each target matrix is turned, block by block, by trained rotations.
+    """The backbone is frozen; the inputs of each target matrix are rotated, block by block, by trained rotations.
 
     Qiu et al. 2023 (arXiv 2306.07280), by `peft`: angles between the neurons stay as pre-training left them.
     """
@@ -25,7 +25,7 @@ class OFT(Method):
     rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
     head_rate: ClassVar[float] = 1.0  # and for the head's, times this
 
-    block: int = Field(default=16, ge=2, le=1024, description="numbers that are turned together; divides the width")
+    block: int = Field(default=16, ge=2, le=1024, description="size of a rotated block; divides the width")
     targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
     def __call__(self, predictor: "nn.Module") -> None:
@@ -36,11 +36,11 @@ class OFT(Method):
 
         for width in {a for a, _ in shapes(backbone, self.targets)}:
             if width % self.block:
-                raise BadInput(f"oft turns blocks of {self.block} numbers, {width} enter a matrix of {backbone.name}")
+                raise BadInput(f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix of {width}")
         return OFTConfig(
             oft_block_size=self.block, target_modules=pattern(backbone, self.targets), **peft_adapters.WORDS
         )
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: (block - 1) / 2 for each input of a matrix."""
+        """Trainable weights of the backbone: (block - 1) / 2 per input of a matrix."""
         return sum(a * (self.block - 1) // 2 for a, _ in shapes(backbone, self.targets))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Target = Literal[
     "query", "key", "value", "attention output", "feed-forward in", "feed-forward out", "message in", "message out"
 ]
-OWN = "matrices of a layer; empty: the backbone's own, those of attention or of messages"
+OWN = "weight matrices to adapt; empty: the backbone's default, those of attention or of message passing"
 
 
 def pattern(backbone: "nn.Module", places: Sequence[str]) -> str:

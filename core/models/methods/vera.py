@@ -1,4 +1,4 @@
-"""Two scales for each frozen weight matrix, on random matrices that all of them share."""
+"""Learned scales of random low-rank matrices that all weight matrices share."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @settings
 class VeRA(Method):
-    """The backbone is frozen; beside each target matrix stand two random ones, shared by all, whose scales are trained.
+    """The backbone is frozen; each target matrix is updated by two shared random matrices, whose scales are trained.
 
-    Kopiczko et al. 2023 (arXiv 2310.11454), by `peft`: W + diag(b)·B·diag(d)·A; b begins at 0, so that nothing changes
-    before the first step. Needs a higher learning rate than LoRA.
+    Kopiczko et al. 2023 (arXiv 2310.11454), by `peft`: W + diag(b)·B·diag(d)·A; b starts at 0, so the model is
+    unchanged before the first step. Needs a higher learning rate than LoRA.
     """
 
     kind: ClassVar[str] = "vera"
@@ -27,10 +27,10 @@ class VeRA(Method):
     head_rate: ClassVar[float] = 0.1  # and for the head's, times this
 
     rank: int = Field(default=256, ge=1, le=4096, description="rank r of the shared random matrices")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on what enters A")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input of A")
     targets: tuple[Target, ...] = Field(default=(), description=OWN)
 
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random matrices")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the shared matrices")
 
     def __call__(self, predictor: "nn.Module") -> None:
         peft_adapters.put(predictor, self.config(predictor.backbone), self)
@@ -48,5 +48,5 @@ class VeRA(Method):
         )
 
     def count(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone's that move: r + out a matrix."""
+        """Trainable weights of the backbone: r + out per matrix."""
         return sum(self.rank + b for _, b in shapes(backbone, self.targets))

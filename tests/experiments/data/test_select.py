@@ -15,7 +15,7 @@ from core.experiments.data.split import parts
 from core.experiments.influence.influence import Influence
 from core.experiments.training.finetune import FineTune
 from core.results.scores import Scores
-from core.selection import SAMPLERS, Top, Uniform
+from core.selection import SAMPLERS, Greedy, KMeans, Top, Uniform
 
 TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 SCORES = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID)
@@ -47,6 +47,12 @@ def test_random_rows_need_no_scores(pool):
     assert len(kept) == 5 and kept.provenance["selection"]["scores"] is None
 
 
+@pytest.mark.parametrize("sampler", [Top(), Greedy(), KMeans(space="last layer")], ids=str)
+def test_scores_that_are_needed_are_asked_for_at_once(sampler):
+    with pytest.raises(BadInput, match="got no scores; give `scores` of this pool, or use uniform"):
+        Select(POOL, sampler)
+
+
 def test_scores_of_another_pool_are_refused(pool):
     with pytest.raises(BadInput, match="the scores are of another pool"):
         Select(POOL, Top(count=3), SCORES).make(Report(), pool.take(np.arange(11)), scores_of(pool))
@@ -57,4 +63,4 @@ def test_the_recipe_survives_json_and_names_its_parts(kind):
     recipe = Select(POOL, SAMPLERS[kind](count=4), SCORES)
     assert read_json(recipe.text).key == recipe.key
     assert set(recipe.parts()) == {"pool", "scores"} and set(Select(POOL).parts()) == {"pool"}
-    assert recipe.title == f"4 of the pool by {kind}"
+    assert recipe.title == f"4 of the pool by {recipe.sampler.title}"

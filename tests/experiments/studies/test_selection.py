@@ -11,11 +11,13 @@ from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, preset, settled
+from core.experiments.studies.arms import ARMS, FORMER
 from core.experiments.studies.selection import enough
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
 from core.models.backbones.molformer.untrained import Fresh
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
+from core.selection import SAMPLERS, Top
 
 
 def study(table: Path, **fields: object) -> SelectionStudy:
@@ -94,16 +96,54 @@ def test_how_few_are_enough_is_told_from_the_differences_to_all() -> None:
     assert enough(rows, rules) == {"top": 50, "greedy": 20}
 
 
-@pytest.mark.parametrize(
-    "arm", ["stratified", "clusters", "far apart", "cover", "varied", "informative", "greedy by slopes"]
-)
-def test_every_rule_has_a_sampler_of_its_own(table: Path, arm: str) -> None:
+VARIANTS = [word for sampler in SAMPLERS.values() for word in sampler.variants]
+OBJECTS = [
+    {"kind": "greedy", "damping": 5.0},
+    {"kind": "kmeans", "within": "benefit"},
+    {"kind": "top", "cost": "price"},
+]
+
+
+@pytest.mark.parametrize("arm", [*SAMPLERS, *VARIANTS, *OBJECTS], ids=str)
+def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     spec = study(table, arms=("none", arm), counts=(3,))
-    picks = [spec.pick(name, seed) for name in spec.chosen for seed in (0, 1)]
-    assert [one.sampler.count for one in picks] == [3, 3, 6, 6]
-    chance = hasattr(picks[0].sampler, "seed") and arm != "greedy by slopes"
-    assert (picks[0] != picks[1]) == chance
-    assert (picks[0].scores is None) == (arm in ("stratified", "clusters", "far apart", "cover"))
+    made = spec.parts()
+    assert len(made["picks"]) == 2 and len(made["fits"]) == 1 + 2 + 1, "two sizes; none, both sizes, and a baseline"
+    (fewer, fewer_again), (more, _) = made["picks"]
+    assert (fewer.sampler.count, more.sampler.count) == (3, 6)
+    assert (fewer != fewer_again) == fewer.sampler.uses_seed
+    assert (fewer.scores is not None) == ("scores" in fewer.sampler.needs)
+    title = fewer.sampler.title
+    assert spec.rules == {"none": ("none", None), f"{title} 3": (title, 3), f"{title} 6": (title, 6)}
+    assert ARMS.describe(title)
+    again = recipes.read_json(spec.text)
+    assert again == spec and again.key == spec.key
+
+
+@pytest.mark.parametrize(
+    ("arm", "word"),
+    [
+        ("uniform", "random"),
+        *FORMER.items(),
+        ({"kind": "uniform"}, "random"),
+        (Top(worst=True), "bottom"),
+        ({"kind": "greedy", "features": "all weights"}, "greedy, all weights"),
+        ({"kind": "maxmin", "space": "fingerprints"}, "maxmin"),
+    ],
+    ids=str,
+)
+def test_an_arm_has_one_word_however_it_is_given(table: Path, arm: object, word: str) -> None:
+    assert study(table, arms=("none", arm)).key == study(table, arms=("none", word)).key
+
+
+def test_two_settings_of_one_sampler_are_two_arms(table: Path) -> None:
+    spec = study(table, arms=("greedy", {"kind": "greedy", "damping": 5}, {"kind": "greedy", "features": "last layer"}))
+    assert list(spec.rules) == ["greedy", "greedy (damping 5)", "greedy (features last layer)"]
+    assert [spec.pick(name, 0).sampler.damping for name in spec.rules] == [20, 5, 20]
+
+
+def test_every_former_word_names_one_that_is_there() -> None:
+    assert set(FORMER.values()) <= set(ARMS) and not set(FORMER) & set(ARMS)
 
 
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
@@ -124,7 +164,11 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"seeds": ()}, "wants different seeds"),
         ({"counts": (5, 0)}, "`counts` wants numbers of molecules, 1 or more, got [5, 0]"),
         ({"arms": ("none",)}, "at least two different arms"),
-        ({"arms": ("none", "best")}, "'top'"),
+        ({"arms": ("none", "best")}, "there is no arm 'best'; there are 'none', 'all', 'random'"),
+        ({"arms": ("none", {"kind": "top", "count": 5})}, "'count' is set by the study, got 5 for top; leave it out"),
+        ({"arms": ("none", {"kind": "kmeans", "seed": 5})}, "'seed' is set by the study, got 5 for kmeans"),
+        ({"arms": ("top", {"kind": "top"})}, "at least two different arms, got ['top', 'top']"),
+        ({"arms": ("none", {"kind": "topp"})}, "there is no sampler of kind 'topp'"),
         ({"baselines": ("forest",)}, "there is no learner of kind 'forest'; there are support-vectors"),
         ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
         ({"control": True}, "the fit begins from untrained weights; leave `control` out"),

@@ -67,7 +67,7 @@ def test_an_arm_that_fails_is_left_out_and_named(fit: FineTune, store: Store) ->
     record = make(spec, store, Report()).record
     assert [arm["name"] for arm in record["arms"]] == ["all", "thin"]
     assert [(one["arm"], one["seed"]) for one in record["failed"]] == [("turned", 0), ("turned", 1)]
-    assert "oft turns blocks of 24 numbers, 128 enter a matrix" in record["failed"][0]["reason"]
+    assert "oft rotates blocks of 24 inputs" in record["failed"][0]["reason"]
     assert any(note.startswith("“turned” with seed 0 failed: oft") for note in record["notes"])
 
 
@@ -96,7 +96,7 @@ def test_a_seed_that_fails_takes_only_itself_along(
 
 
 def test_fewer_than_two_arms_are_no_study(fit: FineTune, store: Store) -> None:
-    with pytest.raises(BadInput, match="1 of 2 arms could be made, two are needed; “OFT”: oft turns blocks"):
+    with pytest.raises(BadInput, match="1 of 2 arms could be made, two are needed; “OFT”: oft rotates blocks"):
         make(Study(of(fit, Full(), OFT(block=24)), seeds=(0,)), store, Report())
     assert store.has(fit.with_seed(0))
 

@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from core.engine.form import form
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
-from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors, named
+from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors
 
 QUICK = {"trees": 60}  # as deep as a test needs
 
@@ -73,10 +73,6 @@ def test_growing_says_how_far_it_is_and_stops_when_cancelled(learner: Any, table
     with pytest.raises(Cancelled):
         learner(*table, "regression", 0, report)
     assert said == [(k / 10, f"growing trees, {4 * k} of 40") for k in range(4)]
-
-
-def test_a_learner_is_called_in_words(learner: Any) -> None:
-    assert named(learner) == learner.kind.replace("-", " ") and "-" not in named(learner)
 
 
 def test_support_vectors_do_not_mind_the_unit(table: tuple) -> None:

@@ -20,12 +20,14 @@ def the_form():
         """Nothing to set."""
 
         kind: ClassVar[str] = "plain"
+        name: ClassVar[str] = "nothing at all"
 
     @settings
     class Fine:
         """Something to set."""
 
         kind: ClassVar[str] = "fine"
+        name: ClassVar[str] = "FiNE"
         depth: int = Field(default=3, ge=1, le=9, description="how deep")
 
     family = Family("way", Plain, Fine)
@@ -83,7 +85,12 @@ def test_what_is_changed_is_in_the_object():
 def test_some_members_are_picked_or_none():
     at = opened()
     picked = at.multiselect(key="form-crew")
-    assert (picked.label, picked.options, picked.value, picked.help) == ("Crew", ["Plain", "Fine"], ["fine"], "who")
+    assert (picked.label, picked.options, picked.value, picked.help) == (
+        "Crew",
+        ["Nothing at all", "FiNE"],
+        ["fine"],
+        "who",
+    )
     assert [member.depth for member in at.session_state["made"].crew] == [6]
     picked.set_value(["plain", "fine"]).run()
     crew = at.session_state["made"].crew

@@ -52,7 +52,7 @@ def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
     at = open_page("methods", run=stage.METHODS.key)
     text = words(at)
     assert "has the lowest mean test error of the networks" in text
-    assert "“OFT” with seed 0 failed: oft turns blocks of 24 numbers" in text.replace("\\", "")
+    assert "“OFT” with seed 0 failed: oft rotates blocks of 24 inputs" in text.replace("\\", "")
     table = next(frame.value for frame in at.dataframe if "in the backbone" in frame.value)
     assert list(table["method"]) == ["full", "LoRA", "(IA)³", "head", "support vectors"]
     assert list(table["in the backbone"]) == ["4 M (100 %)", "98 k (2.5 %)", "7.7 k (0.19 %)", "0 (0 %)", "–"]

@@ -10,9 +10,11 @@ from core.engine.job_queue import Line
 from core.engine.spec import read_json
 from core.engine.store import Store
 from core.experiments import Baseline, SelectionStudy
+from core.experiments.studies.arms import ARMS
 from core.models.backbones import Pretrained, Untrained
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.stats.formatting import bounds, noise_of, number
+from pages.base.text import headline
 from tests.pages import stage
 from tests.pages.conftest import button, checked, find_box, text_and_tables, words
 
@@ -118,6 +120,17 @@ def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
     checked(button(at, "Run the comparison").click().run())
     assert all(isinstance(spec, SelectionStudy) for spec in asked)
     assert [spec.baselines for spec in asked] == [(SupportVectors(),), (SupportVectors(), GradientBoosting()), ()]
+
+
+@done
+def test_a_study_offers_every_sampler_as_an_arm(open_page, cache, asked):
+    at = open_page("compare")
+    arms = find_box(at, "Arms")
+    assert arms.options == [headline(ARMS.name_of(word)) for word in ARMS]
+    assert arms.value == ["none", "all", "random", "top", "bottom", "greedy"]
+    find_box(at, "Arms").set_value(list(ARMS)).run()
+    checked(button(at, "Run the comparison").click().run())
+    assert [spec.arms for spec in asked] == [tuple(ARMS)]
 
 
 @done

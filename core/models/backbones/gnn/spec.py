@@ -1,4 +1,4 @@
-"""A network over graphs as a backbone: molecules in, embeddings out; and the recipe of one with random weights."""
+"""A graph neural network with random weights, as a backbone: molecules in, embeddings out."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,23 +13,28 @@ if TYPE_CHECKING:
 
 @settings
 class Gnn(BackboneSpec):
-    """A network over the graph of a molecule, with random weights: some hundred thousand, trained from scratch.
+    """A graph neural network with random weights, some hundred thousand of them, to be trained from scratch.
 
-    Atoms hear from their neighbours, layer by layer; where an atom stands in its molecule is told by random walks and
-    by eigenvectors of the Laplacian. Layers by `torch_geometric`.
+    Message passing between neighbouring atoms, with random-walk and Laplacian positional encodings. Layers by
+    `torch_geometric`.
     """
 
     kind: ClassVar[str] = "gnn"
+    kind_name: ClassVar[str] = "graph neural network"
     repeatable: ClassVar[bool] = True
 
-    layer: Literal["gcn", "gin", "gine"] = Field(default="gine", description="how atoms hear; gine hears bonds too")
-    width: int = Field(default=96, ge=4, le=4096, description="length of an embedding")
-    depth: int = Field(default=4, ge=1, le=100, description="layers")
-    pooling: Literal["sum", "mean", "attention"] = Field(default="sum", description="how atoms become a molecule")
-    virtual_node: bool = Field(default=False, description="an atom more that is bound to all others")
-    walk: int = Field(default=16, ge=0, le=64, description="steps of the random walk that tells of an atom's place")
-    eigenvectors: int = Field(default=8, ge=0, le=64, description="of the Laplacian, that tell of it")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+    layer: Literal["gcn", "gin", "gine"] = Field(
+        default="gine", description="message passing; gine also sees bond types"
+    )
+    width: int = Field(default=96, ge=4, le=4096, description="length of the embedding")
+    depth: int = Field(default=4, ge=1, le=100, description="number of layers")
+    pooling: Literal["sum", "mean", "attention"] = Field(
+        default="sum", description="how atom embeddings are pooled into one of the molecule"
+    )
+    virtual_node: bool = Field(default=False, description="add a virtual node connected to all atoms")
+    walk: int = Field(default=16, ge=0, le=64, description="steps of the random-walk positional encoding")
+    eigenvectors: int = Field(default=8, ge=0, le=64, description="eigenvectors of the Laplacian positional encoding")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the weights")
 
     @property
     def called(self) -> str:

@@ -17,20 +17,21 @@ MINI = SIZES["molsway-mini"]
 
 @settings
 class Fresh(BackboneSpec):
-    """Random weights in a shape of your own; the vocabulary comes from the corpus."""
+    """A MoLFormer of any size with random weights; the vocabulary is taken from the corpus."""
 
     kind: ClassVar[str] = "fresh"
+    kind_name: ClassVar[str] = "random weights of any size"
     repeatable: ClassVar[bool] = True
 
-    name: str = Field(default="", max_length=60, description="what the model is to be called; by default, its shape")
-    width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of an embedding")
-    depth: int = Field(default=MINI.num_hidden_layers, ge=1, le=100, description="layers")
-    heads: int = Field(default=MINI.num_attention_heads, ge=1, le=64, description="attention heads of a layer")
-    inner: int = Field(default=MINI.intermediate_size, ge=4, le=16_384, description="width of the feed-forward nets")
+    name: str = Field(default="", max_length=60, description="name of the model; empty: named after its size")
+    width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of the embedding")
+    depth: int = Field(default=MINI.num_hidden_layers, ge=1, le=100, description="number of layers")
+    heads: int = Field(default=MINI.num_attention_heads, ge=1, le=64, description="attention heads per layer")
+    inner: int = Field(default=MINI.intermediate_size, ge=4, le=16_384, description="width of the feed-forward layers")
     features: int = Field(
         default=MINI.num_random_features, ge=1, le=1024, description="random features of the linear attention"
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random weights")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the weights")
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):  # said now, not when the corpus has been gathered

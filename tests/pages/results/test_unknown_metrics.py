@@ -1,0 +1,73 @@
+"""Runs stored before a metric was known, or without one: pages and commands show "–" in its place, and raise nothing."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from core.cli.parser import main
+from core.stats import metrics
+from tests.pages import stage
+from tests.pages.conftest import checked, words
+
+
+def without(value: object, key: str) -> object:
+    """JSON without a key, wherever it stands."""
+    if isinstance(value, dict):
+        return {name: without(one, key) for name, one in value.items() if name != key}
+    return [without(one, key) for one in value] if isinstance(value, list) else value
+
+
+def strip(root: Path, key: str) -> None:
+    """Take a metric out of every record and summary of a store, as if nobody had known of it."""
+    for note in root.glob("*/*/made.json"):
+        for path in note.parent.glob("*.json"):
+            if path.name != "spec.json":
+                path.write_text(json.dumps(without(json.loads(path.read_text()), key)))
+        about = json.loads(note.read_text())
+        about["files"] = {name: (note.parent / name).stat().st_size for name in about["files"]}
+        note.write_text(json.dumps(about))
+
+
+def open_all(open_page, capsys, root: Path) -> str:
+    """Every page and command that shows the metrics of a run; what the page of a model says."""
+    train = words(open_page("train", run=stage.FIT.key))
+    for page, query in (
+        ("train", {"run": stage.BASELINE.key}),
+        ("methods", {"run": stage.METHODS.key}),
+        ("compare", {"run": stage.STUDY.key}),
+        ("compare", {"fits": f"{stage.FIT.key},{stage.OTHER.key}"}),
+        ("predict", {"run": stage.PREDICT.key}),
+        ("predict", {"fit": stage.FIT.key}),
+        ("runs", {}),
+        ("start", {}),
+    ):
+        checked(open_page(page, **query))
+    for spec in (stage.FIT, stage.STUDY, stage.METHODS, stage.PREDICT):
+        assert main(["show", spec.key, "--cache", str(root), "--json"]) == 0
+        assert main(["show", spec.key, "--cache", str(root)]) == 0
+    capsys.readouterr()
+    return train
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+@pytest.mark.parametrize("key", [one.key for one in metrics.metrics_of("regression")])
+def test_a_run_without_a_metric_opens(open_page, copied, capsys, key):
+    strip(copied, key)
+    text = open_all(open_page, capsys, copied)
+    metric = metrics.find_metric(key)
+    shown = metric in metrics.card_metrics("regression")
+    assert (f"{metric.name} –" in text or f"{metric.name} (log10\\(mol/L\\)) –" in text) == shown
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_run_stored_before_a_metric_was_written_opens(open_page, copied, capsys, monkeypatch):
+    largest = dataclasses.replace(
+        metrics.find_metric("mae"),
+        key="largest",
+        name="Largest error",
+        compute=lambda sample: abs(sample.predictions - sample.labels).max(keepdims=True) + 0 * sample.weights[:, 0],
+    )
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, largest))
+    assert "Largest error (log10\\(mol/L\\)) –" in open_all(open_page, capsys, copied)
