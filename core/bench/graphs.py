@@ -112,7 +112,8 @@ def ours(smiles: list[str], targets: np.ndarray) -> float:
     from core.engine.report import SILENT
     from core.models.backbones import Gnn
     from core.models.predictor import Predictor
-    from core.training.loop import Plan, train
+    from core.training.loop import train
+    from core.training.optimisation import Plan
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
     predictor.backbone.thin(0.0)

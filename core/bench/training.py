@@ -110,7 +110,7 @@ def _predictor(name: str, method: Any) -> "Predictor":
 
 
 def _plan(name: str, epochs: int = 1) -> Any:
-    from core.training.loop import Plan
+    from core.training.optimisation import Plan
 
     return Plan(
         epochs=epochs, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,

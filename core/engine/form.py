@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from core.engine.spec import Family, Spec
+from core.engine.spec import Family, Spec, field_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +27,8 @@ def form(cls: type) -> list[FormField]:
     """The fields of a settings class with their types, defaults, limits and help."""
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
-    for name, info in cls.__pydantic_fields__.items():
-        hint = hints[name]
+    for name in field_names(cls):
+        info, hint = cls.__pydantic_fields__[name], hints[name]
         limits = {type(limit).__name__: limit for limit in info.metadata}
         bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
         found.append(

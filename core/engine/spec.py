@@ -263,7 +263,15 @@ def as_json(value: Any) -> Any:
 
 def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Names and values of the fields of a spec or of a member of a family."""
-    return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return ((name, getattr(value, name)) for name in field_names(value))
+
+
+def field_names(cls: Any) -> list[str]:
+    """The fields of a settings class in the order of a form: what is a class's own, then what is keyword-only.
+
+    Keyword-only are the settings that several specs inherit; a dataclass lists those of a base before its own.
+    """
+    return [field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only)]
 
 
 def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:

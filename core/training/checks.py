@@ -1,5 +1,6 @@
 """What a person has to be told of three parts and of what a fit predicts for them."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,9 @@ import numpy as np
 
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
+from core.engine.report import Report
 from core.engine.spec import BadInput
+from core.results.mixture import Tables
 
 if TYPE_CHECKING:
     from core.models.predictor import Predictor
@@ -72,6 +75,28 @@ def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
                 f"first: {faults[0][1]}"
             )
     return found
+
+
+def drop_unreadable(members: Sequence[Tables], backbone: Any, report: Report) -> tuple[tuple[Tables, ...], list[str]]:
+    """The tables without the molecules that a backbone cannot read at all, and what is to be said of that.
+
+    Raises `BadInput` where those are more than a few in a hundred.
+    """
+    readable, sentences = [], []
+    done, total = 0, sum(len(table) for one in members for table in one.parts.values())
+    for one in members:
+        name_of_table, parts = one.learning.name, {}
+        for name, table in one.parts.items():
+            within = report.part(done / total, (done + len(table)) / total, phase=f"reading {name_of_table}")
+            done += len(table)
+            lost = backbone.unread(list(table.smiles), within)
+            keep = np.ones(len(table), bool)
+            keep[[row for row, _ in lost]] = False
+            parts[name] = table.take(keep) if lost else table
+            sentences += [f"{name_of_table}, {name}, row {row}: left out, {reason}" for row, reason in lost]
+        sentences += [f"{name_of_table}: {words}" for words in unreadable(backbone, parts)]
+        readable.append(dataclasses.replace(one, parts=parts))
+    return tuple(readable), sentences
 
 
 def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from core.data.corpus import Corpus
 from core.models.devices import ROUND, onto
+from core.training.pretraining_loss import Batch
 
 ENDS = ("<bos>", "<eos>", "<pad>")
 SHARE = 0.5  # of the free memory of an accelerator that a corpus may take
-Batch = tuple[Tensor, Tensor, torch.Generator, Tensor | None, Tensor | None]  # ids, mask, generator, targets, labels
 
 
 def reader(
@@ -38,7 +38,7 @@ def reader(
         ids, mask, targets, labels = (
             None if array is None else onto(torch.from_numpy(array), device) for array in arrays
         )
-        return ids, mask, generator, targets, labels
+        return Batch(ids, mask, generator, targets, labels)
 
     return read
 
@@ -78,7 +78,8 @@ class Resident:
         ids = self.tokens[inside].long().masked_fill(column == 0, begin)
         ids = torch.where(column > lengths[:, None], torch.where(column == lengths[:, None] + 1, end, padding), ids)
         mask = (column < lengths[:, None] + 2).long()
-        return ids, mask, generator, None if self.targets is None else self.targets[rows].float(), self._known(rows)
+        targets = None if self.targets is None else self.targets[rows].float()
+        return Batch(ids, mask, generator, targets, self._known(rows))
 
     def _known(self, rows: Tensor) -> Tensor | None:
         """Measured labels (b, t), NaN where there is none."""

@@ -8,51 +8,21 @@ are written together.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.engine import memory
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.training.checkpoints import Progress, checkpoint, resumed, state
 from core.training.cuda_graphs import Lesson, Passes
+from core.training.optimisation import Plan
 
-SORTED = 32  # batches that are sorted by length together
 Draw = Callable[[np.random.Generator], np.ndarray]
 WIDE = {"amx_bf16": 256, "avx512_bf16": 512}  # numbers a token from which bfloat16 pays on a CPU that can do this
 CHECKPOINT_SECONDS = 5.0  # a checkpoint is written at the first evaluation this long after the last
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how: the numbers of one training, as `FineTune` and `Adapt` give them."""
-
-    epochs: int
-    steps: int | None  # optimiser steps in all; if given, `epochs` does not count
-    evaluations: int  # looks at the validation part, when `steps` is given
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warm_up: float  # share of the steps
-    clip: float  # largest norm of a gradient
-    patience: int  # evaluations without a better one before stopping; 0 never stops early
-    precision: str  # "float32" or "bfloat16"
-    seed: int
-    scales: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
-    begins: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → share of the steps from which it moves
-    sorted: int = SORTED  # batches that are sorted by length together; 0: none, where no padding is worked on
-    averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
-
-    def looks(self, n: int) -> list[int]:
-        """Step numbers after which the validation part is looked at; the last is the last step."""
-        if self.steps:
-            return sorted({math.ceil(self.steps * k / self.evaluations) for k in range(1, self.evaluations + 1)})
-        each = math.ceil(n / self.batch_size)
-        return [each * epoch for epoch in range(1, self.epochs + 1)]
 
 
 def train(
@@ -65,32 +35,6 @@ def train(
     draw: Draw | None = None,
 ) -> Progress:
     """Train `model` in place and leave it with the weights of its best evaluation.
-
-    See `_trained`; running out of memory is a `BadInput` here, which says what to change.
-    """
-    try:
-        return _trained(model, lengths, lesson, evaluate, plan, report, draw)
-    except Exception as error:
-        if not memory.is_short(error):
-            raise
-        moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-        raise BadInput(
-            f"the memory was not enough for batches of {plan.batch_size:,} molecules of up to {int(lengths.max()):,} "
-            f"tokens with {moving:,} weights that move; lower `batch_size` (to {max(1, plan.batch_size // 2):,}, say), "
-            "take a method that moves fewer weights, or a smaller backbone"
-        ) from None
-
-
-def _trained(
-    model: nn.Module,
-    lengths: np.ndarray,
-    lesson: Lesson,
-    evaluate: Callable[[], dict[str, float]],
-    plan: Plan,
-    report: Report,
-    draw: Draw | None,
-) -> Progress:
-    """The loop itself.
 
     `lengths` (n, k): tokens of each training molecule in each of its k spellings, of which every epoch draws one;
     `lesson`: what is learned from some of them; `evaluate()`: numbers of the validation part, of which `valid_loss`

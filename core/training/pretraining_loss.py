@@ -1,6 +1,6 @@
 """What a backbone learns from before any fit: hidden tokens, computed properties and, where known, measured labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,16 @@ from core.training.masking import IGNORED, corrupt
 
 KINDS = ("binary", "regression")  # of a measured label
 ROUND = 64  # hidden tokens are filled up to a multiple: a CPU's products in bfloat16 are compiled anew for every shape
+
+
+class Batch(NamedTuple):
+    """Molecules as a corpus has them, nothing hidden yet, on the device of the weights; gaps are NaN."""
+
+    ids: Tensor  # (b, l)
+    mask: Tensor  # (b, l)
+    generator: torch.Generator  # of what is hidden; a CPU one whatever the device
+    properties: Tensor | None = None  # (b, p)
+    labels: Tensor | None = None  # (b, t)
 
 
 class Losses(NamedTuple):
@@ -87,30 +97,21 @@ class Objective(nn.Module):
             head.bias.zero_()
         return head
 
-    def hide(
-        self,
-        ids: Tensor,
-        mask: Tensor,
-        generator: torch.Generator,
-        properties: Tensor | None = None,
-        labels: Tensor | None = None,
-        whole: float | None = None,
-    ) -> dict[str, Tensor]:
+    def hide(self, batch: Batch, whole: float | None = None) -> dict[str, Tensor]:
         """What `forward` reads of a training batch: the part that is drawn by chance.
 
-        Given are `ids`, `mask` (b, l), `properties` (b, p) and `labels` (b, t), gaps NaN. The generator, a CPU one
-        whatever the device, hides tokens and chooses the molecules that stay whole, `whole` of them if given. Found are
-        `ids` with tokens hidden, `places` (k,) of tokens to guess among all b·l and what is `wanted` there (k,), −100
-        for those that fill them up to a multiple of `ROUND`; the rest as given.
+        The generator of the batch hides tokens and chooses the molecules that stay whole, `whole` of them if given. The
+        answer has `ids` with tokens hidden, `places` (k,) of tokens to guess among all b·l and what is `wanted` there
+        (k,), −100 for those that fill them up to a multiple of `ROUND`; the rest as given.
         """
-        batch = {"ids": ids, "mask": mask, "properties": properties, "labels": labels}
+        tensors = {"ids": batch.ids, "mask": batch.mask, "properties": batch.properties, "labels": batch.labels}
         if self.masked:
-            batch["ids"], guesses = self.corrupted(ids, generator, whole)
+            tensors["ids"], guesses = self.corrupted(batch.ids, batch.generator, whole)
             places = (guesses.flatten() != IGNORED).nonzero()[:, 0]  # (hidden tokens,)
             more = -len(places) % ROUND
-            batch["wanted"] = functional.pad(guesses.flatten()[places], (0, more), value=IGNORED)
-            batch["places"] = functional.pad(places, (0, more))
-        return {name: value for name, value in batch.items() if value is not None}
+            tensors["wanted"] = functional.pad(guesses.flatten()[places], (0, more), value=IGNORED)
+            tensors["places"] = functional.pad(places, (0, more))
+        return {name: value for name, value in tensors.items() if value is not None}
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         """The losses of what `hide` made of a batch, all from one pass."""
@@ -118,14 +119,7 @@ class Objective(nn.Module):
         masked = self._guess(states, batch) if "places" in batch else None
         return self._total(masked, *self._read(states, batch["mask"], batch.get("properties"), batch.get("labels")))
 
-    def held_out(
-        self,
-        ids: Tensor,
-        mask: Tensor,
-        generator: torch.Generator,
-        properties: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> Losses:
+    def held_out(self, batch: Batch) -> Losses:
         """The same losses for judging: tokens are hidden in every molecule, the rest is read from whole molecules.
 
         Two passes, so that each number can be compared between objectives: with one, what else is learned would decide
@@ -133,11 +127,12 @@ class Objective(nn.Module):
         """
         masked = None
         if self.masked:
-            batch = self.hide(ids, mask, generator, whole=0.0)
-            masked = self._guess(self.model(batch["ids"], mask), batch)
-        if not self._reads(properties, labels):
+            hidden = self.hide(batch, whole=0.0)
+            masked = self._guess(self.model(hidden["ids"], batch.mask), hidden)
+        if not self._reads(batch.properties, batch.labels):
             return self._total(masked, None, None)
-        return self._total(masked, *self._read(self.model(ids, mask), mask, properties, labels))
+        states = self.model(batch.ids, batch.mask)
+        return self._total(masked, *self._read(states, batch.mask, batch.properties, batch.labels))
 
     def corrupted(self, ids: Tensor, generator: torch.Generator, whole: float | None = None) -> tuple[Tensor, Tensor]:
         """Ids (b, l) with tokens hidden, and the labels to guess, but for the molecules that stay whole.
@@ -197,6 +192,37 @@ class Objective(nn.Module):
         if not parts:
             raise BadInput("nothing to learn from this batch: no token is hidden; give it `properties` or `labels`")
         return Losses(torch.stack(parts).sum(), masked, described, measured)
+
+
+def unfreeze(backbone: nn.Module, tokens: bool) -> None:
+    """Let all of a backbone move; where no `tokens` are guessed, not the head that guesses them.
+
+    That head would get no gradient; it is kept as it is for who begins from here.
+    """
+    backbone.requires_grad_(True)
+    if not tokens and backbone.model.lm_head is not None:
+        backbone.model.lm_head.requires_grad_(False)
+
+
+@torch.no_grad()
+def average_held_out(objective: Objective, batches: Iterable[Batch]) -> tuple[float, dict[str, float]]:
+    """The weighted sum of the parts, and each of them: tokens over all molecules, the rest over all known cells."""
+    losses: dict[str, list[float]] = {}
+    counts: dict[str, list[int]] = {}
+    for batch in batches:
+        known = {"masked": len(batch.ids), "described": _count(batch.properties), "measured": _count(batch.labels)}
+        for name, loss in objective.held_out(batch)._asdict().items():
+            if name in known and loss is not None:
+                losses.setdefault(name, []).append(float(loss))
+                counts.setdefault(name, []).append(known[name])
+    means = {name: float(np.average(losses[name], weights=counts[name])) for name in losses if sum(counts[name])}
+    weights = {"masked": objective.masked, "described": objective.described, "measured": objective.measured}
+    return sum(weights[name] * mean for name, mean in means.items()), means
+
+
+def _count(targets: Tensor | None) -> int:
+    """How many cells of a target (b, columns) are no gap; 0 where there is no target."""
+    return 0 if targets is None else int((~targets.isnan()).sum())
 
 
 def _exact(values: Tensor) -> Tensor:

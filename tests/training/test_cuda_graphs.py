@@ -15,8 +15,9 @@ from core.models.methods import METHODS, Full, Head
 from core.models.predictor import Predictor
 from core.training import cuda_graphs
 from core.training.cuda_graphs import Lesson, Passes
-from core.training.loop import Plan, Progress, train
-from core.training.pretraining_loss import Objective
+from core.training.loop import Progress, train
+from core.training.optimisation import Plan
+from core.training.pretraining_loss import Batch, Objective
 
 SMILES = ["C" * n + end for n in range(1, 25) for end in ("O", "N", "c1ccccc1", "C(=O)O")]
 LABELS = np.array([[len(smiles) % 7 - 3.0] for smiles in SMILES])
@@ -251,7 +252,7 @@ def test_hidden_tokens_and_properties_are_replayed(counted: list[Passes]) -> Non
         def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
             batch = body.batch([SMILES[row] for row in rows])
             generator = torch.Generator().manual_seed(step)
-            return objective.hide(batch["input_ids"], batch["attention_mask"], generator, wanted[rows])
+            return objective.hide(Batch(batch["input_ids"], batch["attention_mask"], generator, wanted[rows]))
 
         lesson = Lesson(lay, lambda batch: objective(batch).total, steady)
         train(objective, body.lengths(SMILES)[:, None], lesson, lambda: {"valid_loss": 0.0}, PLAN, SILENT)

@@ -13,7 +13,8 @@ from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.training import loop as training
 from core.training.cuda_graphs import Lesson
-from core.training.loop import Plan, train
+from core.training.loop import train
+from core.training.optimisation import Plan
 
 PLAN = Plan(
     epochs=6, steps=None, evaluations=5, batch_size=8, learning_rate=0.01, weight_decay=0.01, warm_up=0.1,

@@ -7,7 +7,7 @@ import torch
 from core.engine.spec import BadInput
 from core.models.backbones import Untrained
 from core.training.masking import IGNORED, guess_loss
-from core.training.pretraining_loss import Objective
+from core.training.pretraining_loss import Batch, Objective
 
 SMILES = ["CCO", "c1ccccc1C(=O)N", "CC(C)CCl", "C#N", "OCC(N)C(=O)O", "CCCCCCCC", "c1ccncc1", "CS(=O)C"]
 NAN = float("nan")
@@ -32,7 +32,7 @@ def targets(columns: int, seed: int = 0) -> torch.Tensor:
 
 def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
     objective, ids, mask = made()
-    losses = objective(objective.hide(ids, mask, seeded()))
+    losses = objective(objective.hide(Batch(ids, mask, seeded())))
     seen, guesses = objective.corrupted(ids, seeded())
     whole = guess_loss(objective.model.mlm_logits(seen, mask), guesses)
     assert torch.allclose(losses.masked, whole, rtol=1e-6) and torch.equal(losses.total, losses.masked)
@@ -43,7 +43,7 @@ def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
 def test_properties_are_squared_errors_of_the_known_cells_against_numpy() -> None:
     objective, ids, mask = made(properties=5, masked=0.0, described=2.0)
     wanted = targets(5)
-    losses = objective(objective.hide(ids, mask, seeded(), wanted))
+    losses = objective(objective.hide(Batch(ids, mask, seeded(), wanted)))
     with torch.no_grad():
         pooled = objective.model.pool(objective.model(ids, mask), mask).numpy().astype(float)  # nothing is hidden
     weight, bias = (value.detach().numpy().astype(float) for value in objective.property_head.parameters())
@@ -63,7 +63,7 @@ def test_labels_of_two_kinds_against_numpy() -> None:
     objective, ids, mask = made(labels=("binary", "regression", "binary"), masked=0.0, measured=1.0)
     wanted = targets(3)
     wanted[:, [0, 2]] = torch.where(wanted[:, [0, 2]].isnan(), NAN, (wanted[:, [0, 2]] > 0).float())
-    losses = objective(objective.hide(ids, mask, seeded(), labels=wanted))
+    losses = objective(objective.hide(Batch(ids, mask, seeded(), labels=wanted)))
     with torch.no_grad():
         z = objective.label_head(objective.model.pool(objective.model(ids, mask), mask)).numpy().astype(float)
     y = wanted.numpy()
@@ -71,14 +71,14 @@ def test_labels_of_two_kinds_against_numpy() -> None:
     cells = -(y * np.log(chance) + (1 - y) * np.log(1 - chance))
     cells[:, 1] = (z[:, 1] - y[:, 1]) ** 2
     assert losses.measured.item() == pytest.approx(np.nanmean(cells), rel=1e-5)
-    assert objective(objective.hide(ids, mask, seeded(), labels=torch.full_like(wanted, NAN))).total.item() == 0
+    assert objective(objective.hide(Batch(ids, mask, seeded(), labels=torch.full_like(wanted, NAN)))).total.item() == 0
 
 
 def test_a_gap_has_no_say_and_no_gradient() -> None:
     objective, ids, mask = made(properties=4, labels=("binary", "regression"), measured=1.0)
     wanted, labels = targets(4), targets(2, seed=5).clamp(0, 1)
     wanted[:, 1], labels[:, 0] = NAN, NAN
-    first = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    first = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
     first.total.backward()
     kept = {name: weight.grad.clone() for name, weight in objective.named_parameters()}
     assert all(grad.isfinite().all() for grad in kept.values())
@@ -87,7 +87,7 @@ def test_a_gap_has_no_say_and_no_gradient() -> None:
     with torch.no_grad():  # what would be said of an unknown cell may be anything
         objective.property_head.bias[1] += 1000
         objective.label_head.bias[0] -= 1000
-    second = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    second = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
     second.total.backward()
     assert torch.equal(first.total, second.total)
     assert all(torch.equal(weight.grad, kept[name]) for name, weight in objective.named_parameters())
@@ -96,7 +96,7 @@ def test_a_gap_has_no_say_and_no_gradient() -> None:
 def test_the_gradient_reaches_backbone_and_heads() -> None:
     objective, ids, mask = made(properties=3, labels=("regression",), measured=0.5)
     objective.train()
-    losses = objective(objective.hide(ids, mask, seeded(), targets(3), targets(1)))
+    losses = objective(objective.hide(Batch(ids, mask, seeded(), targets(3), targets(1))))
     losses.total.backward()
     untouched = [n for n, weight in objective.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert not untouched
@@ -124,7 +124,7 @@ def test_without_a_head_nothing_is_spared() -> None:
 
 def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:
     objective, ids, mask = made(properties=2, whole=1.0)
-    losses = objective(objective.hide(ids, mask, seeded(), targets(2)))
+    losses = objective(objective.hide(Batch(ids, mask, seeded(), targets(2))))
     assert losses.masked.item() == 0 and losses.total == losses.described
     losses.total.backward()
 
@@ -132,18 +132,18 @@ def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:
 def test_held_out_numbers_do_not_depend_on_what_else_is_learned() -> None:
     (both, ids, mask), (tokens, *_), (properties, *_) = made(properties=4), made(), made(properties=4, masked=0.0)
     wanted = targets(4)
-    found = both.held_out(ids, mask, seeded(), wanted)
-    assert torch.equal(found.masked, tokens.held_out(ids, mask, seeded()).masked)
-    assert torch.equal(found.described, properties.held_out(ids, mask, seeded(), wanted).described)
+    found = both.held_out(Batch(ids, mask, seeded(), wanted))
+    assert torch.equal(found.masked, tokens.held_out(Batch(ids, mask, seeded())).masked)
+    assert torch.equal(found.described, properties.held_out(Batch(ids, mask, seeded(), wanted)).described)
     assert torch.equal(found.total, found.masked + found.described)
 
 
 def test_losses_are_float32_under_autocast() -> None:
     objective, ids, mask = made(properties=3, labels=("binary", "regression"), measured=1.0)
     wanted, labels = targets(3), targets(2).clamp(0, 1)
-    exact = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+    exact = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = objective(objective.hide(ids, mask, seeded(), wanted, labels))
+        rough = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
     rough.total.backward()
     for one, other in zip(rough, exact, strict=True):
         assert one.dtype == torch.float32 and torch.allclose(one, other, rtol=0.03)
@@ -156,7 +156,7 @@ def test_what_cannot_be_learned_is_refused() -> None:
         made(labels=("ordinal",))
     objective, ids, mask = made(masked=0.0, properties=3)
     with pytest.raises(BadInput, match="give it `properties`"):
-        objective(objective.hide(ids, mask, seeded()))
+        objective(objective.hide(Batch(ids, mask, seeded())))
     body = Untrained("molsway-tiny")(mlm_head=False)
     with pytest.raises(BadInput, match="no masked-LM head"):
         Objective(body.model, body.tokenizer)

@@ -9,11 +9,12 @@ from pydantic import Field
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.multitask.train import Multitask, readable
+from core.experiments.multitask.train import Multitask
 from core.experiments.training.baseline import CURVE
 from core.models.trunk import Trunk
 from core.results.fit import PARTS, Fit, judged, tabulate
 from core.results.mixture import Tables
+from core.training.checks import drop_unreadable
 
 MOST = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes
 OF_THE_TRUNK = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
@@ -61,7 +62,7 @@ class TrunkHead(Spec[Fit]):
         report(0, "loading the trunk")
         began, meter, body = time.monotonic(), Meter(), trunk()
         begun = 0.7 if body.reads_atoms else 0.02  # graphs are drawn once, and take longer than what reads them
-        (tables,), warnings = readable((member,), body, report.part(0, begun))
+        (tables,), warnings = drop_unreadable((member,), body, report.part(0, begun))
         place = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
         device = best_device()
         model = OneHead(body.to(device), load_heads(trunk.folder / "heads", body.width)[place].to(device))

@@ -13,9 +13,9 @@ from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Load, parts, settled
-from core.experiments.training.adapt import DESCRIBED_AT_ONCE, described_both
 from core.models.backbones import Untrained, pretraining_history
 from core.training import loop
+from core.training.adaptation import DESCRIBED_AT_ONCE, choose_molecules, described_both
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, sto
 
 def test_molecules_of_leave_out_are_not_read(recipe: Adapt, store: Store) -> None:
     corpus = make(recipe.corpus, store, Report())
-    smiles, warnings = recipe.choose(corpus, corpus.take(range(5)))
+    smiles, warnings = choose_molecules(corpus, corpus.take(range(5)))
     assert not set(smiles) & set(corpus.smiles[:5]) and warnings == ["5 molecules of `leave_out` were not read"]
-    assert "no molecule was left out" in recipe.choose(corpus, None)[1][0]
+    assert "no molecule was left out" in choose_molecules(corpus, None)[1][0]
 
 
 def test_a_corpus_that_is_left_out_whole_is_refused(recipe: Adapt, store: Store) -> None:

@@ -14,7 +14,6 @@ from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
-from core.experiments.training.finetune import spelled
 from core.models.backbones import Pretrained, Untrained
 from core.models.backbones.molformer.untrained import Fresh
 from core.models.methods import Head, LoRA
@@ -22,6 +21,7 @@ from core.models.predictor import Predictor
 from core.results.fit import Fit
 from core.training import loop
 from core.training.checks import check_parts, faults, hardly_learned, held, overlaps
+from core.training.session import randomise_smiles
 
 
 @pytest.fixture
@@ -182,21 +182,27 @@ def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: St
 
 def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
     smiles = ["CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "C"]
-    ways = spelled(smiles, 6, seed=3)
-    assert len(ways) == 6 and ways[0] == smiles and spelled(smiles, 6, seed=3) == ways != spelled(smiles, 6, seed=4)
+    ways = randomise_smiles(smiles, 6, seed=3)
+    assert (
+        len(ways) == 6
+        and ways[0] == smiles
+        and randomise_smiles(smiles, 6, seed=3) == ways != randomise_smiles(smiles, 6, seed=4)
+    )
     for column, one in enumerate(smiles):
         assert {chem.canonical(way[column]) for way in ways} == {chem.canonical(one)}
-    assert len({way[0] for way in ways}) > 2 and spelled(smiles, 1, seed=3) == [smiles]
+    assert len({way[0] for way in ways}) > 2 and randomise_smiles(smiles, 1, seed=3) == [smiles]
 
 
 def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: FineTune) -> None:
     asked = dataclasses.replace(ready, epochs=None, batch_size=32)
-    backbone = Untrained("molsway-tiny")()
-    assert [asked.plan(backbone, "cpu", n).epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
-    plan = asked.plan(backbone, "cpu", 320)
+    width = Untrained("molsway-tiny")().width
+    assert [asked.build_plan(n, width, "float32").epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
+    plan = asked.build_plan(320, width, "float32")
     assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
-    assert dataclasses.replace(asked, method=LoRA()).plan(backbone, "cpu", 320).learning_rate == pytest.approx(2e-3)
-    assert dataclasses.replace(ready, epochs=4).plan(backbone, "cpu", 10).epochs == 4
+    assert dataclasses.replace(asked, method=LoRA()).build_plan(320, width, "float32").learning_rate == pytest.approx(
+        2e-3
+    )
+    assert dataclasses.replace(ready, epochs=4).build_plan(10, width, "float32").epochs == 4
 
 
 @pytest.mark.parametrize(

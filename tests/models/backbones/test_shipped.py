@@ -13,7 +13,7 @@ from core.engine.store import Store
 from core.experiments import Load, settled
 from core.models.backbones import Pretrained, Untrained, pretraining_history
 from core.models.backbones.pretrained import CHECKPOINTS
-from core.training.pretraining_loss import Objective
+from core.training.pretraining_loss import Batch, Objective
 
 FOLDER = CHECKPOINTS / "molsway-mini"
 LIMIT = 25 * 2**20  # bytes on disk
@@ -56,7 +56,7 @@ def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
         objective = Objective(body.model, body.tokenizer, described=0)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            return float(objective.held_out(batch["input_ids"], batch["attention_mask"], generator).masked)
+            return float(objective.held_out(Batch(batch["input_ids"], batch["attention_mask"], generator)).masked)
 
     trained, random = loss(Pretrained()(mlm_head=True)), loss(Untrained("molsway-mini")(mlm_head=True))
     assert trained < 1.0 < 4.0 < random

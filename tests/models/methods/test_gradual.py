@@ -9,7 +9,8 @@ from core.models.backbones import Gnn, Untrained
 from core.models.methods import Gradual
 from core.models.predictor import Predictor
 from core.training.cuda_graphs import Lesson
-from core.training.loop import Plan, train
+from core.training.loop import train
+from core.training.optimisation import Plan
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O")]
 STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": Untrained("molsway-tiny")}

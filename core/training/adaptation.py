@@ -1,0 +1,119 @@
+"""Adaptation with torch: molecules without labels and a backbone → the backbone, having read them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from core.chem import descriptors as properties
+from core.chem import molecules as chem
+from core.data.dataset import Dataset
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.models.backbones.checkpoint import Checkpoint
+from core.models.devices import onto
+from core.training.cuda_graphs import Lesson
+from core.training.pretraining_loss import Batch, Objective, average_held_out, unfreeze
+from core.training.session import Session
+
+DESCRIBED_AT_ONCE = 64  # molecules between two looks at whether someone cancelled
+AT_ONCE = 128  # held-out molecules in a pass
+
+
+def adapt(
+    spec: Any, report: Report, corpus: Dataset, leave_out: Dataset | None, start: Callable[..., Any]
+) -> Checkpoint:
+    """What an `Adapt` spec yields; `start(mlm_head=True)` gives the backbone."""
+    session = Session(spec, lambda: start(mlm_head=True), report)
+    body = session.backbone
+    smiles, warnings = choose_molecules(corpus, leave_out)
+    order = np.random.default_rng(spec.seed).permutation(len(smiles))
+    held_out = max(1, len(smiles) // 10)
+    valid, learn = [smiles[row] for row in order[:held_out]], [smiles[row] for row in order[held_out:]]
+    tokens, described = spec.objective != "properties", spec.objective != "masked tokens"
+    begun = 0.1 if described else 0.0  # share of the work before the first step
+    targets, valid_targets = described_both(learn, valid, report.part(0, begun)) if described else (None, None)
+    unfreeze(body.to(session.device), tokens)
+    objective = Objective(
+        body.model,
+        body.tokenizer,
+        properties=targets.shape[1] if described else 0,
+        masked=float(tokens),
+        described=float(described),
+        share=spec.share,
+        seed=spec.seed,
+    )
+
+    def read(smiles: Sequence[str], targets: np.ndarray | None, seed: list[int]) -> Batch:
+        number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        batch = body.batch(smiles)
+        known = None if targets is None else onto(torch.from_numpy(targets), session.device)
+        return Batch(batch["input_ids"], batch["attention_mask"], torch.Generator().manual_seed(number), known)
+
+    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
+        some = targets[rows] if described else None
+        return objective.hide(read([learn[row] for row in rows], some, [spec.seed, step]))
+
+    def batches() -> Iterator[Batch]:
+        for first in range(0, len(valid), AT_ONCE):
+            report.check("looking at the held-out molecules")
+            some = valid_targets[first : first + AT_ONCE] if described else None
+            yield read(valid[first : first + AT_ONCE], some, [0, first])
+
+    def evaluate() -> dict[str, float]:
+        total, losses = average_held_out(objective, batches())
+        perplexity = {"perplexity": float(np.exp(losses["masked"]))} if tokens else {}
+        return {"valid_loss": total} | perplexity | ({"property_error": losses["described"]} if described else {})
+
+    before = evaluate()
+    lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
+    session.train(objective, body.lengths(learn)[:, None], lesson, evaluate, report.part(begun, 0.99))
+    record = {
+        **session.record(body),
+        "corpus": corpus.digest,
+        "left_out": leave_out.digest if leave_out else None,
+        "objective": spec.objective,
+        "rows": {"train": len(learn), "held_out": len(valid)},
+        **{f"{name}_before": value for name, value in before.items()},
+        **{name: session.best[name] for name in before},
+        "properties": targets.shape[1] if described else 0,
+        "best_epoch": session.progress.best_look,
+        "warnings": warnings + session.progress.warnings,
+    }
+    folder = report.folder()
+    session.save_backbone(folder, f"adapted {body.name}", start, smiles, corpus.digest)
+    return Checkpoint(pd.DataFrame(session.progress.curve), record, folder)
+
+
+def choose_molecules(corpus: Dataset, leave_out: Dataset | None) -> tuple[list[str], list[str]]:
+    """The molecules to read, and what has to be said about them. Raises `BadInput` when fewer than 10 are left."""
+    smiles, warnings = list(dict.fromkeys(corpus.smiles)), []
+    if leave_out is None:
+        warnings.append("no molecule was left out: if the corpus holds test molecules, their SMILES were read")
+    else:
+        banned = {chem.flat_key(molecule) for molecule in leave_out.smiles}
+        kept = [molecule for molecule in smiles if chem.flat_key(molecule) not in banned]
+        warnings += (
+            [f"{len(smiles) - len(kept)} molecules of `leave_out` were not read"] if len(kept) < len(smiles) else []
+        )
+        smiles = kept
+    if len(smiles) < 10:
+        raise BadInput(f"the corpus has {len(smiles)} molecules to read, at least 10 are needed; take a larger one")
+    return smiles, warnings
+
+
+def described_both(learn: Sequence[str], valid: Sequence[str], report: Report) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled properties (n, p), gaps NaN, of the molecules learned from and of those held out.
+
+    The first alone decide which properties vary, and their centre and spread.
+    """
+    smiles, names, found = [*learn, *valid], properties.names(quick=True), []
+    for start in range(0, len(smiles), DESCRIBED_AT_ONCE):
+        report(start / len(smiles), f"computed properties of {start:,} of {len(smiles):,} molecules")
+        found.append(properties.measured(smiles[start : start + DESCRIBED_AT_ONCE], quick=True))
+    values = np.concatenate(found)
+    scaling = properties.Scaling.of(values[: len(learn)], names)
+    return scaling(values[: len(learn)], names), scaling(values[len(learn) :], names)

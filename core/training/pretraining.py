@@ -1,0 +1,153 @@
+"""Pre-training with torch: a corpus and a shape or a model to go on from → a backbone that has read it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from core.data.corpus import Corpus, short, write_keys
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
+from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.pretraining_history import full_keys, keys_read, lineage, place
+from core.training.corpus_batches import reader
+from core.training.cuda_graphs import Lesson
+from core.training.pretraining_loss import Batch, Objective, average_held_out, unfreeze
+from core.training.session import Session
+
+NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
+AT_ONCE = 256  # held-out molecules in a pass
+
+
+def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoint:
+    """What a `Pretrain` spec yields of its corpus; `start`: a shape, or what gives the model to go on from."""
+    valid, learn = split_corpus(spec, corpus)
+    is_new = isinstance(start, Fresh)
+    session = Session(spec, lambda: start(corpus.vocabulary) if is_new else start(mlm_head=True), report)
+    body, device = session.backbone, session.device
+    unfreeze(body.to(device), bool(spec.masked))
+    weights = {"masked": spec.masked, "described": spec.described, "measured": spec.measured * bool(corpus.kinds)}
+    objective = Objective(
+        body.model,
+        body.tokenizer,
+        properties=corpus.arrays["properties"].shape[1],
+        labels=corpus.kinds,
+        **weights,
+        share=spec.share,
+        whole=spec.whole,
+        seed=spec.seed,
+    )
+    body.thin(spec.dropout)
+    read = reader(corpus, body.tokenizer, device, described=bool(spec.described), measured=bool(spec.measured))
+
+    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
+        chance = int(np.random.default_rng([spec.seed, step, 2]).integers(2**62))
+        return objective.hide(read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
+
+    def batches() -> Iterator[Batch]:
+        for first in range(0, len(valid), AT_ONCE):
+            report.check("looking at the held-out molecules")
+            rows = valid[first : first + AT_ONCE]
+            yield read(rows, np.zeros(len(rows), int), torch.Generator().manual_seed(first))
+
+    def evaluate() -> dict[str, float]:
+        total, losses = average_held_out(objective, batches())
+        return {"valid_loss": total} | {NAMES[name]: loss for name, loss in losses.items()}
+
+    before = evaluate()
+    lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
+    session.train(objective, corpus.lengths()[learn], lesson, evaluate, report.part(0, 0.99))
+    if spec.half:
+        round_to_half(body)
+    curve = pd.DataFrame(session.progress.curve)
+    curve["molecules_per_second"] = curve["step"] * spec.batch_size / curve["seconds"]
+    record = {
+        **session.record(body),
+        "objective": weights | {"share": spec.share, "whole": spec.whole, "dropout": spec.dropout},
+        "held_out_before": before,
+        "held_out": evaluate(),
+        "steps": spec.steps,
+        "batch_size": spec.batch_size,
+        "molecules_read": spec.steps * spec.batch_size,
+        "epochs": spec.steps * spec.batch_size / len(learn),
+        "molecules_per_second": float(curve["molecules_per_second"].iloc[-1]),
+        "tokens_a_molecule": float(corpus.lengths()[:, 0].mean()),
+        "rows": {"train": len(learn), "held_out": len(valid)},
+        "stored": "float16" if spec.half else "float32",
+        "recipe": spec.key,
+        "corpus": corpus.summary() | {"recipe": spec.corpus.key},
+        "warnings": session.progress.warnings,
+    }
+    origin = place(start)
+    if not is_new:
+        record["warnings"] += [*unknown(corpus, body), *remembered(corpus, valid, body.name, origin)]
+        record["before"] = lineage(origin) if origin else []
+    folder = report.folder()
+    save(body, folder / "backbone", record, corpus, origin)
+    return Checkpoint(curve, record, folder)
+
+
+def split_corpus(spec: Any, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are held out, and rows that are learned from. Raises `BadInput` where there are too few of either."""
+    if len(corpus) < spec.held_out + spec.batch_size:
+        raise BadInput(
+            f"the corpus has {len(corpus):,} molecules, fewer than the {spec.held_out:,} held out and a batch of "
+            f"{spec.batch_size:,}; lower `held_out` or give more files"
+        )
+    order = np.random.default_rng(spec.seed).permutation(len(corpus))
+    valid, learn = np.sort(order[: spec.held_out]), np.sort(order[spec.held_out :])
+    if not spec.masked + spec.described:
+        if not corpus.kinds:
+            raise BadInput("the corpus has no measured labels; give it `labelled` tables, or raise `masked`")
+        if np.isnan(corpus.labels(valid)).all() or np.isnan(corpus.labels(learn)).all():
+            raise BadInput(
+                f"the {spec.held_out:,} molecules held out, or the others, have no measured label, and nothing "
+                "else is learned; raise `held_out`, give larger `labelled` tables, or raise `masked`"
+            )
+    return valid, learn
+
+
+@torch.no_grad()
+def round_to_half(body: torch.nn.Module) -> None:
+    """Round weights to what half precision can store, so that what is judged is what is stored."""
+    for tensor in (*body.parameters(), *body.buffers()):
+        tensor.copy_(tensor.half())
+
+
+def save(body: Any, folder: Path, record: dict[str, Any], corpus: Corpus, origin: Path | None) -> None:
+    """The backbone, its card, and the keys of all molecules it has read, those of the model it began from too."""
+    body.save(folder, half=record["stored"] == "float16")
+    (folder / CARD).write_text(json.dumps(record, indent=1))
+    earlier = full_keys(origin) if origin else np.empty(0, np.uint64)
+    write_keys(np.concatenate([corpus.molecules["key"].to_numpy(), earlier]), folder / KEYS)
+
+
+def unknown(corpus: Corpus, body: Any) -> list[str]:
+    """A sentence where the tokens of a corpus are not all known to a model that goes on with it."""
+    known = body.tokenizer.get_vocab()
+    counts = np.bincount(corpus.arrays["tokens"], minlength=len(corpus.vocabulary))
+    lost = {token: int(n) for token, n in zip(corpus.vocabulary, counts, strict=True) if n and token not in known}
+    if not lost:
+        return []
+    first = ", ".join(sorted(lost, key=lost.get, reverse=True)[:8])
+    share = 100 * sum(lost.values()) / counts.sum()
+    return [f"{share:.2g} % of the tokens of the corpus are unknown to {body.name} and read as <unk>: {first}"]
+
+
+def remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
+    """A sentence where molecules that are held out were in the corpus of the model that goes on."""
+    keys = short(corpus.molecules["key"].to_numpy(np.uint64)[held_out])
+    read = keys_read(origin) if origin else None
+    known = 0 if read is None else int(np.isin(keys, read).sum())
+    if not known:
+        return []
+    return [
+        f"{known:,} of the {len(keys):,} molecules held out were in the corpus of {name}, which may have learned from "
+        "them; their losses flatter by what it remembers"
+    ]

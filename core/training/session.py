@@ -1,0 +1,117 @@
+"""One training from its backbone to its record: what all makers of trained models have in common."""
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.chem import molecules as chem
+from core.engine import memory
+from core.engine.meter import Meter
+from core.engine.report import Report
+from core.engine.spec import BadInput
+from core.models.backbones import pretraining_history
+from core.models.devices import best_device
+from core.training.checkpoints import Progress
+from core.training.cuda_graphs import Lesson
+from core.training.loop import Draw, arithmetic, cost, train
+from core.training.optimisation import Optimisation, Plan
+
+
+class Session:
+    """Where one training runs, its plan and its progress, and what it takes.
+
+    `load()` gives the backbone; memory and energy are measured from then until the last step. `plan`, `progress` and
+    `usage` are there after `train`.
+    """
+
+    plan: Plan
+    progress: Progress
+    usage: dict[str, Any]  # memory and energy
+
+    def __init__(self, spec: Optimisation, load: Callable[[], Any], report: Report) -> None:
+        report(0, "loading the backbone")
+        self.spec, self.meter = spec, Meter()
+        self.backbone = load()
+        self.device = best_device()
+        self.precision = arithmetic(spec.precision, self.device, self.backbone.width)
+
+    def randomise(self, smiles: Sequence[str], count: int) -> tuple[list[list[str]], np.ndarray]:
+        """The molecules in `count` ways of writing them, one for a backbone of graphs, and their lengths (n, k)."""
+        variants = randomise_smiles(smiles, count if self.backbone.spells else 1, self.spec.seed)
+        return variants, np.stack([self.backbone.lengths(variant) for variant in variants], 1)
+
+    def train(
+        self,
+        model: nn.Module,
+        lengths: np.ndarray,
+        lesson: Lesson,
+        evaluate: Callable[[], dict[str, float]],
+        report: Report,
+        draw: Draw | None = None,
+        **own: Any,
+    ) -> None:
+        """Run the loop on `model`, `own` in place of settings of the spec. See `loop.train`.
+
+        Running out of memory is a `BadInput`, which says what to change.
+        """
+        self.plan = self.spec.build_plan(len(lengths), self.backbone.width, self.precision, **own)
+        with explain_shortage(model, int(lengths.max()), self.plan.batch_size):
+            self.progress = train(model, lengths, lesson, evaluate, self.plan, report, draw)
+        self.usage = self.meter.reading()
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The point of the curve whose weights the model has."""
+        return self.progress.curve[self.progress.best_look - 1]
+
+    def record(self, model: nn.Module) -> dict[str, Any]:
+        """How the training of `model` went and what it took."""
+        return {
+            "backbone": self.backbone.name,
+            **cost(model),
+            "seconds": self.progress.seconds,
+            "best_epoch": self.best["epoch"],
+            "best_step": self.best["step"],
+            "steps": self.progress.curve[-1]["step"],
+            "learning_rate": self.plan.learning_rate,
+            "precision": self.plan.precision,
+            **self.usage,
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else platform.processor() or "cpu",
+            "seed": self.spec.seed,
+        }
+
+    def save_backbone(
+        self, folder: Path, name: str, start: Any, smiles: Sequence[str], digest: str, labels: int = 0
+    ) -> None:
+        """The backbone under its new `name`, with what it has read. See `pretraining_history.note`."""
+        self.backbone.name = name
+        self.backbone.save(folder / "backbone")
+        pretraining_history.note(folder / "backbone", self.spec.key, name, smiles, digest, start, labels)
+
+
+@contextlib.contextmanager
+def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterator[None]:
+    """Say what to change where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if not memory.is_short(error):
+            raise
+        moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        raise BadInput(
+            f"the memory was not enough for batches of {batch_size:,} molecules of up to {longest:,} "
+            f"tokens with {moving:,} weights that move; lower `batch_size` (to {max(1, batch_size // 2):,}, say), "
+            "take a method that moves fewer weights, or a smaller backbone"
+        ) from None
+
+
+def randomise_smiles(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
+    """The molecules in `count` ways of writing them, the one given first (Bjerrum 2017, arXiv 1703.07076)."""
+    others = [chem.respelled(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
+    return [list(smiles), *(list(variant) for variant in zip(*others, strict=True))]
