@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from core.chem import molecules as chem
 from core.chem.features import Features
+from core.data.dataset import Dataset
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput, as_json
 from core.models.baselines import LEARNERS
-
-if TYPE_CHECKING:
-    from core.data.dataset import Dataset
 
 ABOUT = "learner.json"
 PROBES = 32  # molecules whose predictions are kept, to know the models again by
@@ -42,7 +42,7 @@ class Learned:
     models: tuple[Callable[[np.ndarray], np.ndarray], ...]
 
     @classmethod
-    def of(cls, learner: Any, train: "Dataset", seed: int, report: Report = SILENT) -> "Learned":
+    def of(cls, learner: Any, train: Dataset, seed: int, report: Report = SILENT) -> "Learned":
         """Fitted to a table. Raises `BadInput` where there is nothing to learn."""
         smiles = list(train.smiles)
         features, rows = Features.fitted(learner.features, smiles, report.part(0, 0.6))
@@ -90,8 +90,6 @@ class Learned:
 
     def save(self, folder: Path, probe: Sequence[str]) -> None:
         """The training numbers as safetensors, the rest as JSON; `probe`: molecules to know the models again by."""
-        from safetensors.numpy import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
         probe = list(probe[:PROBES])
         wide = self.rows.shape[1] - (0 if self.features.columns == "descriptors" else chem.BITS)
@@ -115,9 +113,6 @@ class Learned:
     @classmethod
     def load(cls, folder: Path, report: Report = SILENT) -> "Learned":
         """Fitted again. Raises `BadInput` where the files cannot be read, or where other models come out."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
             about = json.loads((folder / ABOUT).read_text())
             numbers = load_file(folder / "training.safetensors")
@@ -141,7 +136,7 @@ class Learned:
         return made
 
 
-def out_of_fold(learner: Any, table: "Dataset", folds: int, seed: int, report: Report = SILENT) -> np.ndarray:
+def out_of_fold(learner: Any, table: Dataset, folds: int, seed: int, report: Report = SILENT) -> np.ndarray:
     """Of each molecule the prediction (n, t) of a learner fitted without it: to the other folds of the table.
 
     NaN where the other folds have nothing to learn a task from. A molecule that is there twice may be in two folds.

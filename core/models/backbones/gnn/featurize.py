@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from rdkit import Chem
+from threadpoolctl import ThreadpoolController
+from torch_geometric.data import Data
+from torch_geometric.transforms import AddRandomWalkPE
 
 from core.chem import molecules as chem
 from core.engine.report import SILENT, Report
@@ -225,10 +229,6 @@ def walks(smiles: str, steps: int) -> np.ndarray:
     atoms, ends, *_ = atoms_and_bonds(smiles)
     if not steps:
         return _still(np.zeros((len(atoms), 0), np.float32))
-    import torch
-    from torch_geometric.data import Data
-    from torch_geometric.transforms import AddRandomWalkPE
-
     data = Data(edge_index=torch.tensor(ends), num_nodes=len(atoms))
     return _still(AddRandomWalkPE(steps, attr_name="walks")(data).walks.numpy())
 
@@ -265,8 +265,6 @@ _FIRST = len(ELEMENTS) + 1 + GROUPS + PERIODS  # column of the first valence
 
 @functools.cache
 def _threads() -> Any:
-    from threadpoolctl import ThreadpoolController
-
     return ThreadpoolController()
 
 

@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import GCNConv, GINConv
+from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
 
 from core.engine.spec import BadInput
+from core.models.backbones.gnn.edge_conv import ByKind
 from core.models.backbones.gnn.featurize import ATOM, BOND, BONDS, Encodings
 from core.models.matmul import ROUND
 
@@ -193,10 +196,6 @@ def _net(into: int, hidden: int, out: int) -> nn.Sequential:
 
 def _conv(config: NetworkConfig) -> nn.Module:
     """Kipf & Welling 2017 (arXiv 1609.02907), Xu et al. 2019 (1810.00826), Hu et al. 2020 (1905.12265)."""
-    from torch_geometric.nn import GCNConv, GINConv
-
-    from core.models.backbones.gnn.edge_conv import ByKind
-
     width = config.width
     if config.layer == "gcn":
         return GCNConv(width, width)
@@ -206,8 +205,6 @@ def _conv(config: NetworkConfig) -> nn.Module:
 
 
 def _pool(config: NetworkConfig) -> nn.Module:
-    from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
-
     if config.pooling == "attention":
         return AttentionalAggregation(_net(config.width, config.hidden, 1))
     return SumAggregation() if config.pooling == "sum" else MeanAggregation()
