@@ -2,25 +2,24 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from core.data.dataset import Dataset
 from core.engine.report import SILENT, Report
 from core.engine.spec import as_json
+from core.influence.curvature import Curvature
 from core.influence.scoring import encoded
 from core.influence.solvers import Auto, Dual
+from core.influence.solvers.gram_spectrum import Spectrum
 from core.influence.solvers.solution import NotSolved, residual_of
+from core.influence.view import View, Weighed, left_out, losses, measured, target_gradient, used
+from core.models.predictor import Predictor
 from core.stats.temperature import entropies, temperatures
-
-if TYPE_CHECKING:
-    import torch
-
-    from core.influence.curvature import Curvature
-    from core.influence.solvers.gram_spectrum import Spectrum
-    from core.influence.view import View, Weighed
-    from core.models.predictor import Predictor
 
 REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
 PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
@@ -62,24 +61,19 @@ class System(NamedTuple):
     times √(ℓ″ / N) of each.
     """
 
-    view: "View"
-    arrays: "dict[str, torch.Tensor]"
+    view: View
+    arrays: dict[str, torch.Tensor]
     record: dict[str, Any]
 
 
 def solved(
     recipe: Settings,
-    predictor: "Predictor",
-    seen: "View",
+    predictor: Predictor,
+    seen: View,
     parts: dict[str, Dataset],
     report: Report,
 ) -> System:
     """Build and solve the system of a recipe; `parts`: train, target and perhaps pool. Raises `NotSolved`."""
-    import torch
-
-    from core.influence.curvature import Curvature
-    from core.influence.view import target_gradient, used
-
     kept = _kept(report)
     if kept is not None:
         arrays, record = kept
@@ -166,10 +160,8 @@ def solved(
     return System(seen, arrays | others, record)
 
 
-def _temperatures(seen: "View", aims: list) -> tuple[list[float], list[str]]:
+def _temperatures(seen: View, aims: list) -> tuple[list[float], list[str]]:
     """The temperature of each task at which the target is told best, 1 for numbers; a sentence where that is high."""
-    import torch
-
     found, said = [1.0] * len(seen.binary), []
     if not seen.binary.any():
         return found, said
@@ -202,15 +194,13 @@ def cell_order(parts: list, known: np.ndarray) -> np.ndarray:
 
 
 def _beside(
-    recipe: Settings, curvature: "Curvature", predictor: "Predictor", parts: dict[str, Dataset]
-) -> "tuple[Weighed, np.ndarray]":
+    recipe: Settings, curvature: Curvature, predictor: Predictor, parts: dict[str, Dataset]
+) -> tuple[Weighed, np.ndarray]:
     """Target and pool for a solver that tells what single cells do to each other, if it can hold them all.
 
     Also where each of their cells stands in the order of the batches: the target's measured ones molecule by molecule,
     then all of the pool's.
     """
-    import torch
-
     target, pool = parts["target"], parts.get("pool")
     if pool is None:
         return [], np.array([], int)
@@ -233,12 +223,8 @@ def _beside(
     return found, torch.as_tensor(np.concatenate(at), device=curvature.seen.binary.device)
 
 
-def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
+def _matched(spectrum: Spectrum, curvature: Curvature, aims: list) -> float:
     """The damping at which the training molecules, each left out, are predicted as badly as the target's are."""
-    import torch
-
-    from core.influence.view import left_out, losses, measured
-
     seen = curvature.seen
     with torch.no_grad():
         outputs = [seen.predict(seen.params, inputs) for inputs, _ in curvature.batches]
@@ -246,7 +232,7 @@ def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
     goal /= sum(measured(targets) for _, targets in aims)
     known = [~torch.isnan(targets) for _, targets in curvature.batches]
 
-    def loss(leverages: "torch.Tensor") -> float:
+    def loss(leverages: torch.Tensor) -> float:
         total, place = 0.0, 0
         for found, (_, targets), there in zip(outputs, curvature.batches, known, strict=True):
             h = torch.zeros_like(found)
@@ -260,8 +246,8 @@ def _matched(spectrum: "Spectrum", curvature: "Curvature", aims: list) -> float:
 
 
 def _others(
-    recipe: Settings, curvature: "Curvature", gradient: "torch.Tensor", solution: Any, report: Report
-) -> "tuple[dict[str, torch.Tensor], list[str]]":
+    recipe: Settings, curvature: Curvature, gradient: torch.Tensor, solution: Any, report: Report
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The answers at a third of the damping and at three times it; sentences where there is none."""
     found, failures = {}, []
     for place, (name, factor) in enumerate(NEIGHBOURS.items()):
@@ -279,16 +265,12 @@ def _others(
     return found, failures
 
 
-def _tensor(values: np.ndarray, like: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
+def _tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(values).to(like)
 
 
-def _keep(report: Report, arrays: "dict[str, torch.Tensor]", record: dict[str, Any]) -> None:
+def _keep(report: Report, arrays: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
     """Leave the solved system in the scratch folder."""
-    from safetensors.torch import save_file
-
     if report.scratch:
         draft = report.scratch / "solved.draft"
         held = {name: value.cpu().contiguous() for name, value in arrays.items()}
@@ -296,9 +278,7 @@ def _keep(report: Report, arrays: "dict[str, torch.Tensor]", record: dict[str, A
         draft.replace(report.scratch / "solved.safetensors")
 
 
-def _kept(report: Report) -> "tuple[dict[str, torch.Tensor], dict[str, Any]] | None":
-    from safetensors import SafetensorError, safe_open
-
+def _kept(report: Report) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     path = report.scratch / "solved.safetensors" if report.scratch else None
     if path is None or not path.exists():
         return None

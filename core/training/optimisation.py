@@ -3,6 +3,7 @@
 Read without torch. The settings are keyword-only: a spec inherits them and has fields of its own beside them.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -97,10 +98,21 @@ class Optimisation:
 
         A spec with advice for a setting that is None gives it here.
         """
-        names = ("epochs", "steps", "evaluations", "batch_size", "learning_rate", "weight_decay", "warm_up", "clip",
-                 "patience", "averaging", "seed")  # fmt: skip
-        settings = {name: getattr(self, name) for name in names}
-        return Plan(precision=precision, **(settings | own))
+        plan = Plan(
+            epochs=self.epochs,
+            steps=self.steps,
+            evaluations=self.evaluations,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warm_up=self.warm_up,
+            clip=self.clip,
+            patience=self.patience,
+            precision=precision,
+            seed=self.seed,
+            averaging=self.averaging,
+        )
+        return dataclasses.replace(plan, **own)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)

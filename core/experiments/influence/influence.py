@@ -10,7 +10,6 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
 from core.influence.diagnostics import leave_one_out, linear, stability, whole_steps
-from core.influence.linear_system import NEIGHBOURS, solved, split
 from core.influence.linearized import Part
 from core.influence.scope import check_gradient, moved
 from core.influence.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
@@ -92,6 +91,7 @@ class Influence(Spec[Scores]):
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
         from core.influence.directional import Slopes, choose_step
+        from core.influence.linear_system import NEIGHBOURS, solved, split
         from core.influence.view import view
         from core.models.predictor import Predictor
 

@@ -10,7 +10,6 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.influence.diagnostics import leave_one_out
-from core.influence.linear_system import solved
 from core.influence.scope import check_gradient, moved
 from core.influence.scoring import scored_rows
 from core.influence.solvers import SOLVERS, Auto, Dual
@@ -78,6 +77,7 @@ class Suspects(Spec[Suspicion]):
 
     def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
         from core.influence.directional import Slopes, choose_step
+        from core.influence.linear_system import solved
         from core.influence.view import view
         from core.models.predictor import Predictor
 

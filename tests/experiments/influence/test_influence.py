@@ -14,7 +14,7 @@ from core.experiments.data.load import Load
 from core.experiments.data.split import parts
 from core.experiments.influence.influence import Influence, score_table
 from core.experiments.training.finetune import FineTune
-from core.influence import directional, view
+from core.influence import directional, linear_system
 from core.influence.curvature import Curvature
 from core.influence.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.influence.solvers.solution import NotSolved
@@ -309,9 +309,9 @@ def test_a_damping_left_empty_is_the_mean_eigenvalue_of_as_many_as_there_are_cel
 def test_one_system_is_solved_however_many_batches_the_pool_has(study, monkeypatch):
     found, fit = study
     products, gradients = [], []
-    multiply, gradient = Curvature.__matmul__, view.target_gradient
+    multiply, gradient = Curvature.__matmul__, linear_system.target_gradient
     monkeypatch.setattr(Curvature, "__matmul__", lambda self, vector: products.append(1) or multiply(self, vector))
-    monkeypatch.setattr(view, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
+    monkeypatch.setattr(linear_system, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
     recipe, counts, batches = dataclasses.replace(RECIPE, batch_size=4, damping=0.5), [], []
     sweeps = directional.Slopes.__call__
     monkeypatch.setattr(directional.Slopes, "__call__", lambda self, *given: batches.append(1) or sweeps(self, *given))

@@ -1,0 +1,65 @@
+"""What trainings share: the same names in the JSON of each, defaults of its own, and one plan."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from core.engine.form import form
+from core.engine.spec import BadInput, as_json
+from core.experiments import Adapt, FineTune, Gather, Load, Member, Multitask, Pretrain, parts
+
+SHARED = {"batch_size": 32, "learning_rate": None, "precision": "auto", "seed": 0}
+SCHEDULED = SHARED | {"steps": None, "evaluations": 20, "weight_decay": 0.01, "warm_up": 0.1}
+SUPERVISED = SCHEDULED | {"clip": 1.0, "patience": 0, "averaging": 0.995}
+TABLES = parts(Load("bundled:solubility"))
+SPECS = {
+    "adapt": (Adapt(TABLES[0]), SHARED | {"epochs": 10, "patience": 0}),
+    "finetune": (FineTune(*TABLES), SUPERVISED | {"epochs": None}),
+    "multitask": (Multitask((Member(*TABLES),)), SUPERVISED | {"epochs": 30, "batch_size": 128, "learning_rate": 1e-3}),
+    "pretrain": (
+        Pretrain(Gather(files=("a.smi",))),
+        SCHEDULED | {"steps": 8000, "evaluations": 40, "batch_size": 128, "learning_rate": 1e-3, "warm_up": 0.05},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_recipe_holds_the_settings_of_its_optimiser_and_no_others(kind: str) -> None:
+    spec, settings = SPECS[kind]
+    fields = as_json(spec)
+    assert {name: fields[name] for name in settings} == settings
+    assert not (set(SUPERVISED) | {"epochs"}) - set(settings) & set(fields)
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_they_are_keyword_only_and_come_last_in_a_form(kind: str) -> None:
+    spec, _ = SPECS[kind]
+    names = [field.name for field in form(type(spec))]
+    assert names == list(inspect.signature(type(spec)).parameters)
+    kinds = {name: one.kind for name, one in inspect.signature(type(spec)).parameters.items()}
+    assert all(kinds[name] is inspect.Parameter.KEYWORD_ONLY for name in SHARED)
+    with pytest.raises(BadInput):
+        type(spec)(*[0] * len(names))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("adapt", {"epochs": 10, "steps": None, "learning_rate": 5e-4, "clip": 1.0, "weight_decay": 0.01}),
+        ("finetune", {"epochs": 100, "steps": None, "learning_rate": 3e-4, "averaging": 0.995}),
+        ("multitask", {"epochs": 30, "evaluations": 30, "learning_rate": 1e-3, "patience": 0}),
+        ("pretrain", {"epochs": 1, "steps": 8000, "evaluations": 40, "averaging": 0.0, "patience": 0}),
+    ],
+)
+def test_a_plan_has_the_advice_where_nothing_is_asked_for(kind: str, wanted: dict[str, Any]) -> None:
+    plan = SPECS[kind][0].build_plan(320, 256, "float32")
+    assert {name: getattr(plan, name) for name in wanted} == pytest.approx(wanted)
+    assert SPECS[kind][0].build_plan(320, 256, "float32", steps=7).steps == 7
+
+
+@pytest.mark.parametrize("kind", ["multitask", "pretrain"])
+def test_a_learning_rate_without_advice_has_to_be_given(kind: str) -> None:
+    spec, _ = SPECS[kind]
+    with pytest.raises(BadInput, match=f"{kind}.learning_rate: input should be a valid number; got None"):
+        type(spec)(next(iter(spec.parts().values())), learning_rate=None)
