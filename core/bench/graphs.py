@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.bench.speed import dot
+from core.bench.speed import dot, medians_in_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,12 +47,7 @@ def run() -> dict[str, Any]:
             dot()
         made = drawn.several(smiles)
         ways = {"ours": lambda: ours(smiles, targets), "plain": lambda: plain(made, targets)}
-        spent: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(REPEATS):
-            for label, way in ways.items():
-                spent[label].append(way())
-                dot()
-        middle = {label: statistics.median(values) for label, values in spent.items()}
+        middle = medians_in_turn(ways, REPEATS)
         together = mixed()
     finally:
         torch.set_num_threads(threads)

@@ -1,22 +1,22 @@
 """How far predictions are off: intervals that know the molecule beside one width for all, on tables held out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.bench.quality import SPLITS, Cell, baseline, made, network
-from core.bench.tables import MINI, TABLES
+from core.bench.cells import SPLITS, Arm, Cell, Fits, baseline, measure_all, network
+from core.bench.tables import TABLES
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
-from core.experiments import Ensemble, settled
-from core.models.backbones import Pretrained
+from core.experiments import Ensemble
 from core.models.baselines import RandomForest, SupportVectors
 from core.results.calibration import Calibration, spread_of
 from core.results.fit import Fit
 from core.stats.conformal import Intervals
+from core.stats.differences import student_half_width
 
 LEVEL = 0.9
 FAR = 1 / 3  # of the test part, furthest from the training part
@@ -28,7 +28,7 @@ def three_forests(cell: Cell) -> Spec[Fit]:
     return Ensemble(one, seeds=tuple(range(cell.seed, cell.seed + 3)))
 
 
-ARMS: dict[str, Callable[[Cell], Spec[Fit]]] = {
+ARMS: dict[str, Arm] = {
     "support vectors": baseline(SupportVectors(features="descriptors")),
     "mean of three forests": three_forests,
     "full": network,
@@ -37,27 +37,17 @@ ASKED = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
 
 
 def run(
-    store: Store,
-    report: Report,
-    folder: Path | None = None,
-    tables: Sequence[str] = tuple(TABLES),
-    splits: Sequence[str] = SPLITS,
-    arms: Sequence[str] = tuple(ARMS),
-    seeds: Sequence[int] = (0, 1, 2),
-    backbone: Pretrained = MINI,
-    show: Callable[[str], None] = lambda line: None,
+    store: Store, report: Report, folder: Path | None = None, arms: Sequence[str] = tuple(ARMS), **settings: Any
 ) -> list[dict[str, Any]]:
     """Rows, one for a table, a split and an arm: what intervals hold of the test part, their score beside one width.
 
-    Every fit is kept in the store: an interrupted benchmark goes on where it was. `show` gets each row as a line.
+    `settings`: the tables, splits, seeds, backbone and `show` of `measure_all`.
     """
-    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
-    rows: list[dict[str, Any]] = []
-    for name, split, arm, fits in made(given, splits, {arm: ARMS[arm] for arm in arms}, seeds, backbone, store, report):
-        found = [{"fit": key} | measured(fit) for key, fit in fits]
-        rows.append({"table": name, "split": split, "arm": arm, "seeds": found})
-        show(line(rows[-1]))
-    return rows
+    return measure_all({arm: ARMS[arm] for arm in arms}, row, line, store, report, folder, **settings)
+
+
+def row(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+    return {"table": table, "split": split, "arm": arm, "seeds": [{"fit": key} | measured(fit) for key, fit in fits]}
 
 
 def measured(fit: Fit) -> dict[str, Any]:
@@ -97,16 +87,13 @@ def line(row: dict[str, Any]) -> str:
 
 def verdict(rows: list[dict[str, Any]]) -> str:
     """What all cases say: a case is a table, a split and an arm, and its seeds are not told apart."""
-    from scipy.stats import t as student
-
     cases = np.array([mean([row], "ratio") for row in rows])
-    n, half = len(cases), np.nan
-    if n > 1:
-        half = float(student.ppf(0.975, n - 1) * cases.std(ddof=1) / n**0.5)
+    half = student_half_width(cases)
+    half = np.nan if half is None else half
     held, far, plain = (mean(rows, name) for name in ("held", "held_far", "plain_held_far"))
     return (
-        f"of {n} cases: intervals of {LEVEL:.0%} hold {held:.1%} of the test part, {far:.1%} of its third that "
-        f"is furthest away, where one width for all holds {plain:.1%}; their score is {cases.mean():.3f} "
+        f"of {len(cases)} cases: intervals of {LEVEL:.0%} hold {held:.1%} of the test part, {far:.1%} of its third "
+        f"that is furthest away, where one width for all holds {plain:.1%}; their score is {cases.mean():.3f} "
         f"(± {half:.3f}) of that of one width"
     )
 

@@ -16,6 +16,7 @@ from core.engine.store import Store
 from core.experiments import Influence, Join, Select, Suspects, settled
 from core.models.backbones import Pretrained
 from core.selection import Greedy, Top, Uniform
+from core.stats.differences import student_half_width
 
 RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
 COUNT = 100  # molecules that an arm keeps
@@ -120,13 +121,10 @@ def _row(
 
 def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
     """Mean of the differences over the seeds, `ours` − `theirs`, with Student's 95 % interval; and in per cent."""
-    from scipy.stats import t
-
-    gaps, n = ours - theirs, len(ours)
+    gaps, half = ours - theirs, student_half_width(ours - theirs)
     found: dict[str, float | None] = {"mean": float(gaps.mean()), "low": None, "high": None}
     found["per_cent"] = float(100 * gaps.mean() / theirs.mean())
-    if n > 1:
-        half = float(t.ppf(0.975, n - 1) * gaps.std(ddof=1) / n**0.5)
+    if half is not None:
         found |= {"low": found["mean"] - half, "high": found["mean"] + half}
     return found
 
@@ -136,8 +134,6 @@ def together(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
     The shares of wrong labels of one table and seed have their split in common, so that they count as one.
     """
-    from scipy.stats import t
-
     splits: dict[str, dict[tuple[str, int], list[float]]] = {}
     for row in rows:
         random = row["arms"].get("random", {"rmse_of_seeds": ()})["rmse_of_seeds"]
@@ -149,8 +145,7 @@ def together(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if arm != "random":
             means, each = np.array([np.mean(values) for values in mine.values()]), [*mine.values()]
             one = {"mean": float(means.mean()), "low": None, "high": None, "splits": len(means)}
-            if len(means) > 1:
-                half = float(t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
+            if (half := student_half_width(means)) is not None:
                 one |= {"low": one["mean"] - half, "high": one["mean"] + half}
             below = sum(value < 0 for values in each for value in values)
             found[arm] = one | {"below": below, "cases": sum(map(len, each))}

@@ -6,7 +6,6 @@ training replays its passes (`core.training.cuda_graphs`); the three forward pas
 """
 
 import contextlib
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.bench.speed import dot, steps
+from core.bench.speed import medians_in_turn, steps
 
 if TYPE_CHECKING:
     import torch
@@ -55,12 +54,7 @@ def beside(name: str) -> dict[str, Any]:
         "three forward passes": lambda: 3 * _forward(name, smiles),
         "head alone, an epoch after the first": lambda: _head(name, smiles, targets),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(REPEATS):
-        for label, way in ways.items():
-            seconds[label].append(way())
-            dot()
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    middle = medians_in_turn(ways, REPEATS)
     ours = middle["ours"]
     return {
         "arithmetic": _precision(name),

@@ -1,10 +1,10 @@
 """Which scores foretell retraining: a small network on descriptors of solubilities, retrained hundreds of times."""
 
-import sys
 from typing import Any
 
 import numpy as np
 
+from core.bench.speed import dot
 from core.engine.report import SILENT
 
 SUBSETS, SEEDS = 200, 3
@@ -20,7 +20,7 @@ def run() -> dict[str, Any]:
     for seed in range(SEEDS):
         for name, value in _one(seed).items():
             found.setdefault(name, []).append(value)
-        print(".", end="", file=sys.stderr, flush=True)
+        dot()
     return {
         name: {
             "mean": round(float(np.mean([one["spearman"] for one in each])), 3),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.bench import intervals, quality
+from core.bench import cells, intervals, quality
 from core.bench.tables import Source
 from core.engine.report import Report
 from core.engine.store import Store
@@ -15,7 +15,7 @@ from core.results.calibration import Calibration
 
 def test_it_measures_what_the_fits_say(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"hydration": Source("kcal/mol", source="bundled:hydration")}
-    monkeypatch.setattr(intervals, "TABLES", few)
+    monkeypatch.setattr(cells, "TABLES", few)
     arm = {"forest": quality.baseline(RandomForest(features="fingerprints", trees=5))}
     monkeypatch.setattr(intervals, "ARMS", arm)
     store, said = Store(cache), []

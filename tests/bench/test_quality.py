@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.bench import quality
+from core.bench import cells, quality
 from core.bench.tables import Source
 from core.engine.report import Report
 from core.engine.spec import BadInput
@@ -22,7 +22,8 @@ ARMS = {
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
+    for module in (cells, quality):
+        monkeypatch.setattr(module, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
     monkeypatch.setattr(quality, "ARMS", ARMS)
 
 
@@ -68,7 +69,7 @@ def test_a_network_is_known_by_its_weights_and_not_by_their_name(
         asked.append(spec)
         raise Enough
 
-    monkeypatch.setattr(quality, "make", seen)
+    monkeypatch.setattr(cells, "make", seen)
     monkeypatch.setattr(quality, "ARMS", {"full": quality.network})
     with pytest.raises(Enough):
         measured(Store(cache), arms=("full",))

@@ -1,0 +1,92 @@
+"""Fits of several arms on the same rows of public tables: what quality and intervals are measured on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.bench.tables import MINI, TABLES
+from core.data.dataset import Dataset
+from core.engine.make import make
+from core.engine.report import Report
+from core.engine.spec import Spec
+from core.engine.store import Store
+from core.experiments import Baseline, FineTune, Load, parts, settled
+from core.models.backbones import Pretrained
+from core.results.fit import Fit
+
+SPLITS = ("random", "scaffold")
+Fits = list[tuple[str, Fit]]  # of all seeds, with their keys
+
+
+class Cell(NamedTuple):
+    """What the fits of all arms have in common: the same rows, one seed, one pre-trained backbone."""
+
+    train: Spec[Dataset]
+    valid: Spec[Dataset]
+    test: Spec[Dataset]
+    seed: int
+    backbone: Pretrained
+
+
+Arm = Callable[[Cell], Spec[Fit]]
+
+
+def network(cell: Cell, **settings: Any) -> FineTune:
+    return FineTune(cell.train, cell.valid, cell.test, **{"backbone": cell.backbone, "seed": cell.seed, **settings})
+
+
+def baseline(learner: Any) -> Arm:
+    return lambda cell: Baseline(cell.train, cell.valid, cell.test, learner=learner, seed=cell.seed)
+
+
+def cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
+    for seed in seeds:
+        train, valid, test = parts(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
+        yield Cell(train, valid, test, seed, backbone)
+
+
+def measure_all(
+    arms: Mapping[str, Arm],
+    measure: Callable[[str, str, str, Fits], dict[str, Any]],
+    as_line: Callable[[dict[str, Any]], str],
+    store: Store,
+    report: Report,
+    folder: Path | None = None,
+    tables: Sequence[str] = tuple(TABLES),
+    splits: Sequence[str] = SPLITS,
+    seeds: Sequence[int] = (0, 1, 2),
+    backbone: Pretrained = MINI,
+    show: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Rows, one for a table, a split and an arm: what `measure` says of its fits; `show` gets each as a line.
+
+    Every fit is kept in the store: an interrupted benchmark goes on where it was.
+    """
+    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
+    rows: list[dict[str, Any]] = []
+    for place in fit_all(given, splits, arms, seeds, backbone, store, report):
+        rows.append(measure(*place))
+        show(as_line(rows[-1]))
+    return rows
+
+
+def fit_all(
+    tables: Mapping[str, Load],
+    splits: Sequence[str],
+    arms: Mapping[str, Arm],
+    seeds: Sequence[int],
+    backbone: Pretrained,
+    store: Store,
+    report: Report,
+) -> Iterator[tuple[str, str, str, Fits]]:
+    """Of each table, split and arm the fits of all seeds with their keys; each is kept in the store."""
+    total, done = len(tables) * len(splits) * len(arms) * len(seeds), 0
+    for name, table in tables.items():
+        for split in splits:
+            for arm, recipe in arms.items():
+                fits = []
+                for cell in cells(table, split, seeds, backbone):
+                    spec = settled(recipe(cell), store.files)
+                    fits.append((spec.key, make(spec, store, report.part(done / total, (done + 1) / total))))
+                    done += 1
+                yield name, split, arm, fits
