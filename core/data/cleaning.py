@@ -1,6 +1,7 @@
 """Cleaning: raw cells of a table → a Dataset; every row that goes is listed with its reason."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,55 +18,72 @@ Rule = Literal["median", "mean", "first", "drop-if-spread"]
 LONG = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
 
 
+@dataclass(frozen=True)
+class CleaningRules:
+    """What becomes of repeat measurements, and of molecules without a label.
+
+    Rows of one molecule (same canonical isomeric SMILES) become one, with the median, the mean or the first of their
+    labels, by task; with `drop-if-spread` all of them go where labels differ by more than `spread` (label units).
+    Labels 0 and 1 of one molecule are settled by majority, a tie is left out.
+    """
+
+    duplicates: Rule = "median"
+    spread: float = 0.0
+    labels_wanted: bool = True
+
+
+@dataclass(frozen=True)
+class TableContext:
+    """What a table has beside SMILES and targets: further columns (n,), and where it comes from.
+
+    `reasons`: why rows (from 0) have no SMILES.
+    """
+
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
 def clean(
     smiles: Sequence[Any],
     targets: Any = None,
     tasks: Sequence[str] = (),
     unit: str | Sequence[str] = (),
-    *,
-    duplicates: Rule = "median",
-    spread: float = 0.0,
-    columns: Mapping[str, Sequence[Any]] | None = None,
-    reasons: Mapping[int, str] | None = None,
-    labels_wanted: bool = True,
-    provenance: Mapping[str, Any] | None = None,
+    rules: CleaningRules = CleaningRules(),
+    context: TableContext = TableContext(),
     report: Report = SILENT,
 ) -> Dataset:
     """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
 
     Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), and, where
-    labels are wanted, molecules without any. Rows of one molecule (same canonical isomeric SMILES) become one, with
-    the median, the mean or the first of their labels, by task; with `drop-if-spread` all of them go where labels
-    differ by more than `spread` (label units). Labels 0 and 1 of one molecule are settled by majority, a tie is left
-    out.
-    `reasons`: why rows (from 0) have no SMILES. Raises `BadInput` for a column that is mostly text, and if no
-    molecule is left.
+    labels are wanted, molecules without any. Raises `BadInput` for a column that is mostly text, and if no molecule is
+    left.
     """
     cells = pd.DataFrame(targets, dtype=object) if len(tasks) else pd.DataFrame(index=range(len(smiles)))
     if cells.shape != (len(smiles), len(tasks)):
         raise BadInput(f"{len(smiles)} SMILES and {len(tasks)} tasks do not fit targets of shape {cells.shape}")
     raw = [text.strip() if isinstance(text, str) else "" for text in smiles]
-    names, lost = _read(raw, reasons or {}, report)
+    names, lost = _read(raw, context.reasons, report)
     labels, faults = _labels(cells, tasks)
     dropped = [(row, raw[row], "molecule", why) for row, why in lost.items()]
     for row in range(len(raw)):
         if row in lost:
             continue
-        if labels_wanted and len(tasks) and np.isnan(labels[row]).all():
+        if rules.labels_wanted and len(tasks) and np.isnan(labels[row]).all():
             why = "; ".join(faults.get(row, ("every target is empty",)))
             dropped.append((row, raw[row], "molecule", f"no label: {why}"))
             names[row] = ""
         else:
             dropped += [(row, raw[row], "label", why) for why in faults.get(row, ())]
     replicates = _replicates(names, labels, tuple(tasks))
-    keep = _merge(names, labels, raw, dropped, tuple(tasks), duplicates, spread)
+    keep = _merge(names, labels, raw, dropped, tuple(tasks), rules)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
     if not keep:
         first = f"row {table['row'][0]}: {table['reason'][0]}" if len(table) else "there are no rows"
         raise BadInput(f"none of {len(raw)} rows is left ({first}); choose other columns or mend the table")
     long = [row + 1 for row in keep if len(names[row]) > LONG]
-    notes = list((provenance or {}).get("notes", ()))
+    notes = list(context.provenance.get("notes", ()))
     if long:
         rows = ", ".join(map(str, long[:10])) + " …" * (len(long) > 10)
         notes.append(f"{len(long)} SMILES have more than {LONG} characters, kept (rows {rows})")
@@ -74,9 +92,9 @@ def clean(
         targets=labels[keep],
         tasks=tuple(tasks),
         unit=(unit,) * len(tasks) if isinstance(unit, str) else tuple(unit),
-        columns={"row": np.array(keep) + 1} | {k: np.asarray(v)[keep] for k, v in (columns or {}).items()},
+        columns={"row": np.array(keep) + 1} | {k: np.asarray(v)[keep] for k, v in context.columns.items()},
         dropped=table,
-        provenance={**(provenance or {}), "rows_read": len(raw), "duplicates": duplicates, "notes": notes},
+        provenance={**context.provenance, "rows_read": len(raw), "duplicates": rules.duplicates, "notes": notes},
     )
     made.provenance["kinds"] = list(made.kinds)
     if replicates:
@@ -141,10 +159,10 @@ def _merge(
     raw: list[str],
     dropped: list,
     tasks: tuple[str, ...],
-    rule: Rule,
-    limit: float,
+    rules: CleaningRules,
 ) -> list[int]:
     """Make one row of the rows of one molecule, in place; the rows that stay."""
+    rule, limit = rules.duplicates, rules.spread
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         if name:

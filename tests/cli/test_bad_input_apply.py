@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data import annotated_table
+from core.data.annotated_table import Annotation, annotate_table
 from core.engine.report import SILENT
 from core.experiments import FineTune, Influence, Load, parts
-from core.experiments.inference import apply as applying
-from core.experiments.inference.apply import apply
 from core.models.backbones import Untrained
 from tests.cli.test_bad_input import Said, ask, check_refused
 
@@ -93,7 +93,7 @@ def test_scores_never_pass_off_a_column_of_the_table_as_theirs(use: Any, tmp_pat
 
 
 def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "SHARD", 2)
+    monkeypatch.setattr(annotated_table, "SHARD", 2)
     (tmp_path / "t.csv").write_text("smiles,note\nxx,a\nyy,b\nCCO,c\nzz,d\nqq,e\nCC,f\n")
 
     def lengths(chunk: Any, report: Any) -> dict[str, np.ndarray]:
@@ -101,7 +101,7 @@ def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, mo
 
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         out = tmp_path / f"out{suffix}"
-        apply(tmp_path / "t.csv", out, lengths, (), "", (), SILENT)
+        annotate_table(tmp_path / "t.csv", out, Annotation(lengths), SILENT)
         found = read(out)
         assert list(found["note"]) == list("abcdef")
         np.testing.assert_equal(found["length"].to_numpy(float), [np.nan, np.nan, 3, np.nan, np.nan, 2])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.data.cleaning import clean
+from core.data.cleaning import CleaningRules, TableContext, clean
 from core.engine.spec import BadInput
 
 
@@ -12,7 +12,11 @@ def reasons(table, what=None):
 
 def test_smiles_become_canonical_and_rows_keep_their_number():
     made = clean(
-        ["OCC", "XYZ", "", None, "C(N)C"], ["1", "2", "3", "4", "5"], ["y"], "mg", columns={"id": list("abcde")}
+        ["OCC", "XYZ", "", None, "C(N)C"],
+        ["1", "2", "3", "4", "5"],
+        ["y"],
+        "mg",
+        context=TableContext({"id": list("abcde")}),
     )
     assert list(made.smiles) == ["CCO", "CCN"]
     assert made.targets.tolist() == [[1], [5]] and made.tasks == ("y",) and made.unit == ("mg",)
@@ -59,18 +63,18 @@ def test_nothing_left_says_so():
     ("rule", "label", "word"), [("median", 2.0, "median"), ("mean", 3.0, "mean"), ("first", 1.0, "first")]
 )
 def test_rows_of_one_molecule_become_one(rule, label, word):
-    made = clean(["CCO", "CC", "OCC", "C(O)C"], ["1", "9", "2", "6"], ["y"], duplicates=rule)
+    made = clean(["CCO", "CC", "OCC", "C(O)C"], ["1", "9", "2", "6"], ["y"], rules=CleaningRules(rule))
     assert list(made.smiles) == ["CCO", "CC"] and made.targets[:, 0].tolist() == [label, 9]
     assert reasons(made, "merged") == {row: f"same molecule as row 1; {word} of 3 labels, spread 5" for row in (3, 4)}
 
 
 def test_drop_if_spread():
     smiles, labels = ["CCO", "OCC", "CC", "CC", "C"], ["1", "1.2", "3", "3", "4"]
-    made = clean(smiles, labels, ["y"], duplicates="drop-if-spread")
+    made = clean(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread"))
     assert list(made.smiles) == ["CC", "C"]
     assert reasons(made, "molecule") == dict.fromkeys((1, 2), "labels differ by 0.2 in rows 1, 2")
     assert reasons(made, "merged") == {4: "same molecule as row 3; median of 2 labels, spread 0"}
-    lenient = clean(smiles, labels, ["y"], duplicates="drop-if-spread", spread=0.5)
+    lenient = clean(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread", 0.5))
     assert lenient.targets[:, 0] == pytest.approx([1.1, 3, 4])
 
 

@@ -102,7 +102,12 @@ class Findings:
             grouped = len(own) and (own["group"] >= 0).all()
             found.append(
                 Finding(
-                    **{name: one[name] for name in ("kind", "level", "said", "means", "fix", "numbers")},
+                    kind=one["kind"],
+                    level=one["level"],
+                    said=one["said"],
+                    means=one["means"],
+                    fix=one["fix"],
+                    numbers=one["numbers"],
                     rows=own["row"].to_numpy(int),
                     others={name: mine.loc[mine["table"] == name, "row"].to_numpy(int) for name in one["others"]},
                     groups=own["group"].to_numpy(int) if grouped else np.zeros(0, int),

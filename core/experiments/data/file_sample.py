@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.data.cleaning import clean
+from core.data.cleaning import TableContext, clean
 from core.data.dataset import Dataset
 from core.data.readers import guess_smiles, read_long_table
 from core.data.readers.smiles_stream import digest
@@ -92,14 +92,16 @@ class Excerpt(Spec[Dataset]):
             [str(one) for one in drawn[smiles]],
             drawn[names].astype(object).where(drawn[names].notna(), ""),
             names,
-            columns={"row": wanted + 1},
-            provenance={
-                "source": self.path,
-                "files": [one.name for one in files],
-                "sha256": whole,
-                "rows": total,
-                "drawn": len(wanted),
-                "seed": self.seed,
-            },
+            context=TableContext(
+                {"row": wanted + 1},
+                provenance={
+                    "source": self.path,
+                    "files": [one.name for one in files],
+                    "sha256": whole,
+                    "rows": total,
+                    "drawn": len(wanted),
+                    "seed": self.seed,
+                },
+            ),
             report=report.part(0.7, 1),
         )

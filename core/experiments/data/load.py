@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.data.cleaning import Rule, clean
+from core.data.cleaning import CleaningRules, Rule, TableContext, clean
 from core.data.dataset import Dataset
 from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
 from core.engine.report import Report
@@ -156,21 +156,21 @@ class Load(Spec[Dataset]):
             frame[list(targets)],
             tasks,
             _units(self.unit or (known.unit if tasks == known.tasks else ""), len(targets)),
-            duplicates=self.duplicates,
-            spread=self.spread,
-            columns={column: frame[column].to_numpy() for column in kept[:MOST_COLUMNS]},
-            reasons=raw.reasons,
-            labels_wanted=self.labels_wanted,
-            provenance={
-                "source": self.source,
-                **origin,
-                "kind": raw.kind,
-                "encoding": raw.encoding,
-                "delimiter": raw.delimiter,
-                "columns": {"smiles": smiles, "targets": list(targets)},
-                "limit": self.limit,
-                "notes": notes if targets else [*notes, "no column of labels: molecules only"],
-            },
+            CleaningRules(self.duplicates, self.spread, self.labels_wanted),
+            TableContext(
+                {column: frame[column].to_numpy() for column in kept[:MOST_COLUMNS]},
+                raw.reasons,
+                {
+                    "source": self.source,
+                    **origin,
+                    "kind": raw.kind,
+                    "encoding": raw.encoding,
+                    "delimiter": raw.delimiter,
+                    "columns": {"smiles": smiles, "targets": list(targets)},
+                    "limit": self.limit,
+                    "notes": notes if targets else [*notes, "no column of labels: molecules only"],
+                },
+            ),
             report=report.part(0.1, 1),
         )
 

@@ -1,32 +1,18 @@
-"""A finished fit, or finished scores, applied to every row of a file, however long; rows without a number say why.
-
-The table is read twice, a shard at a time: once to know it, so that nothing is found wrong after hours, and once to
-work. Finished shards are kept beside the output until all are there: a run that was stopped goes on after the last of
-them, and ends with the same file. Memory is that of a shard.
-"""
+"""A finished fit, or finished scores, applied to every row of a file, however long."""
 
 import functools
-import os
-import time
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core.data.annotate_rows import Rows
+from core.data.annotated_table import BEGUN, Annotation, annotate_table, listed
 from core.data.dataset import Dataset
-from core.data.readers import guess_smiles, read_long_table
-from core.data.readers.shard_store import kept_beside, written
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 from core.experiments.influence.seed_average import mean_of
 from core.models.ensemble import Committee, load, spread
-
-SHARD = 10_000  # rows that are read, go through the model and are kept at a time
-REVISION = 2  # raised when the same work comes to mean other numbers
-BEGUN, DONE = 0.02, 0.97  # of the progress: when the model is there, and when all rows have gone through it
 
 
 def predict_file(
@@ -34,8 +20,8 @@ def predict_file(
 ) -> dict[str, Any]:
     """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`.
 
-    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.results.calibration`, and `similarity` to the
-    nearest training molecule; of an ensemble also `<task>_spread`: the standard deviation of its members.
+    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.results.calibration`, and `similarity` to
+    the nearest training molecule; of an ensemble also `<task>_spread`: the standard deviation of its members.
     """
     from core.results.calibration import Calibration
 
@@ -58,9 +44,14 @@ def predict_file(
     def named(what: str, values: np.ndarray) -> dict[str, np.ndarray]:
         return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
 
-    given = (table, out, columns, fit.tasks, smiles, (), report)
-    product = product_of(store, spec) | {"level": level}
-    return apply(*given, check=lambda molecules: model().check(molecules), product=product)
+    annotation = Annotation(
+        columns,
+        fit.tasks,
+        smiles,
+        check=lambda molecules: model().check(molecules),
+        product=product_of(store, spec) | {"level": level},
+    )
+    return annotate_table(table, out, annotation, report)
 
 
 def predictions(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
@@ -98,95 +89,21 @@ def score_file(
         raise BadInput(f"--top wants a number of molecules, 0 or more, got {top}")
     if labels and len(fit.tasks) > 1:
         raise BadInput(
-            f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {_listed(fit.tasks)}"
+            f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {listed(fit.tasks)}"
         )
-    return apply(
-        table,
-        out,
+    annotation = Annotation(
         columns,
         fit.tasks,
         smiles,
         [labels] if labels else list(fit.tasks),
-        report,
         check=lambda molecules: each()[0].check(molecules),
         vet=(lambda labelled: check_labels(fit, labelled, "table")) if "binary" in fit.record["kinds"] else None,
         product=product_of(store, *members, *(one.fit for one in members)),
         top=top,
     )
-
-
-def apply(
-    path: Path,
-    out: Path,
-    columns: Callable[[Dataset, Report], dict[str, np.ndarray]],
-    tasks: tuple[str, ...],
-    smiles: str,
-    labels: Sequence[str],
-    report: Report,
-    check: Callable[[Sequence[str]], list[tuple[int, str]]] = lambda molecules: [],
-    vet: Callable[[Dataset], None] | None = None,
-    product: Any = None,
-    top: int = 0,
-) -> dict[str, Any]:
-    """Write a table with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
-
-    Given columns come out as `core.data.readers.long_table` reads them: text of a text file as it was written, Parquet in its own
-    types. One that is called like a new one is kept as `<name> (given)`. `unusable` says why a row has no numbers,
-    `caution` what `check` has against some that it has, such as tokens the backbone does not know.
-
-    `columns` sees the molecules of a shard at a time, `vet` before that all labels, and may refuse. `product` tells
-    what is applied from all else that could be: shards of other work are not gone on from. Of the answer, `seconds`
-    and `molecules_per_second` are of this run, `resumed_rows` those that an earlier one had finished.
-    """
-    began, molecules = time.monotonic(), 0
-    if out.suffix not in (".csv", ".parquet"):
-        raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
-    table = read_long_table(path, SHARD, report.part(0, 0))
-    column = smiles or guess_smiles(table.first)
-    if column not in table.first:
-        raise BadInput(
-            f"no column of SMILES {'named ' + repr(smiles) if smiles else 'was found'}; the table has "
-            f"{_listed(table.first.columns)}; name it with --smiles"
-        )
-    if missing := [name for name in labels if name not in table.first]:
-        raise BadInput(
-            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {_listed(table.first.columns)}; "
-            "name it with --labels"
-        )
-    rows = Rows(table, column, tuple(labels), tasks, columns, check)
-    choices = {"smiles": column, "labels": labels, "tasks": tasks, "shard": SHARD, "revision": REVISION}
-    work = {"table": table.digest, "product": product, **choices}
-    rows.vet(vet)
-    with kept_beside(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
-        resumed = shards.done_rows
-        for frame in table.shards(shards.done):
-            within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
-            *kept, usable = rows.shard(frame, within)
-            shards.keep(*kept)
-            molecules += usable
-        answer = written(shards, out, top, report.part(DONE, 1))
-    seconds = time.monotonic() - began
-    pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
-    return answer | {"out": str(out)} | pace
-
-
-def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) -> Report:
-    """How far a shard is, said in rows of the table; the fraction is of what this run has to do."""
-
-    def tell(fraction: float, message: str, numbers: dict[str, Any]) -> None:
-        done = start + fraction * count
-        report((done - resumed) / (rows - resumed), f"{int(done):,} of {rows:,} rows", rows=int(done))
-
-    return Report(tell=tell, cancelled=report.cancelled)
+    return annotate_table(table, out, annotation, report)
 
 
 def product_of(store: Any, *specs: Spec) -> dict[str, str]:
     """Keys, and when what lies under them was made: made again it may predict otherwise."""
     return {spec.key: store.find(spec.key).made for spec in specs}
-
-
-def _listed(names: Iterable[Any]) -> str:
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")

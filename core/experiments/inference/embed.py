@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, as_json
-from core.experiments.inference.apply import apply, product_of
+from core.experiments.inference.apply import product_of
 from core.models.backbones import Pretrained
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.baseline import Learned
@@ -39,8 +40,10 @@ def embed_file(store: Any, start: str, table: Path, out: Path, report: Report, s
         values = embedded(body(), list(molecules), size=TOGETHER, report=within).cpu().numpy()[places]
         return {f"embedding_{number}": values[:, number] for number in range(values.shape[1])}
 
-    given = (table, out, columns, (), smiles, (), report)
-    return apply(*given, check=lambda molecules: body().check(molecules), product={"embeddings": product})
+    annotation = Annotation(
+        columns, smiles=smiles, check=lambda molecules: body().check(molecules), product={"embeddings": product}
+    )
+    return annotate_table(table, out, annotation, report)
 
 
 def predict_trunk_file(
@@ -75,8 +78,8 @@ def predict_trunk_file(
                 found[f"{head.learning.name}: {task}_predicted"] = values[:, column]
         return found
 
-    given = (table, out, columns, (), smiles, (), report)
-    return apply(*given, check=lambda molecules: body().check(molecules), product=product)
+    annotation = Annotation(columns, smiles=smiles, check=lambda molecules: body().check(molecules), product=product)
+    return annotate_table(table, out, annotation, report)
 
 
 def _backbone(store: Any, start: str) -> tuple[Any, Any]:

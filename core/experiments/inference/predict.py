@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from core.chem import molecules as chem
-from core.data.annotate_rows import kept_as
+from core.data.annotated_table import kept_as
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.data.cleaning import clean
+from core.data.cleaning import TableContext, clean
 from core.data.dataset import Dataset
 from core.engine.report import SILENT
 from core.engine.spec import BadInput
@@ -9,8 +9,9 @@ from core.experiments.data.concat import Join
 from core.experiments.data.label_noise import Plant
 from core.experiments.data.load import Load
 
-A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", columns={"id": ["a", "b", "c"], "n": [1, 2, 3]})
-B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", columns={"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]})
+A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", context=TableContext({"id": ["a", "b", "c"], "n": [1, 2, 3]}))
+WEIGHED = {"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]}
+B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", context=TableContext(WEIGHED))
 
 
 def join(*tables):

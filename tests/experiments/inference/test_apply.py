@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from core.cli import runs
+from core.data import annotated_table
+from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import FineTune, Influence, Load, parts, settled
-from core.experiments.inference import apply as applying
-from core.experiments.inference.apply import apply
 from core.models.backbones import Untrained
 from core.models.predictor import Predictor
 from tests.cli.test_bad_input import ask, check_refused
@@ -36,9 +36,9 @@ def messy(tmp_path: Path) -> Path:
 def test_every_row_comes_back_in_order(
     messy: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "SHARD", 2)
+    monkeypatch.setattr(annotated_table, "SHARD", 2)
     out = tmp_path / f"out{suffix}"
-    answer = apply(messy, out, lengths, ("y",), "", ["y"], Report())
+    answer = annotate_table(messy, out, Annotation(lengths, ("y",), labels=["y"]), Report())
     found = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     assert answer["rows"] == 5 and answer["unusable"] == 2
     assert list(found["name"]) == list("abcde")
@@ -49,9 +49,9 @@ def test_every_row_comes_back_in_order(
 
 def test_what_is_missing_is_named(messy: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no column of SMILES named 'structure'; the table has name, smiles, y"):
-        apply(messy, tmp_path / "out.csv", lengths, ("y",), "structure", (), Report())
+        annotate_table(messy, tmp_path / "out.csv", Annotation(lengths, ("y",), "structure"), Report())
     with pytest.raises(BadInput, match=r"ends in \.csv or \.parquet, got 'out\.xlsx'"):
-        apply(messy, tmp_path / "out.xlsx", lengths, ("y",), "", (), Report())
+        annotate_table(messy, tmp_path / "out.xlsx", Annotation(lengths, ("y",)), Report())
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -83,7 +83,7 @@ def test_a_molecule_goes_through_the_network_once_a_shard(
         Predictor, "encode", lambda self, smiles, *a: encoded.extend(smiles) or encode(self, smiles, *a)
     )
     for size, times in ((1000, ["CC", "CCCN", "CCO"]), (5, ["CC", "CC", "CCCN", "CCCN", "CCO", "CCO"])):
-        monkeypatch.setattr(applying, "SHARD", size)
+        monkeypatch.setattr(annotated_table, "SHARD", size)
         encoded.clear()
         arguments = (command, keys[command], str(tmp_path / "t.csv"), "--out", str(tmp_path / "out.csv"))
         said = ask(capsys, cache, *arguments)
@@ -104,7 +104,7 @@ def test_the_same_command_goes_on_after_control_c(
     made: Any, capsys: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch, alcohols: list
 ) -> None:
     cache, keys = made
-    monkeypatch.setattr(applying, "SHARD", 7)
+    monkeypatch.setattr(annotated_table, "SHARD", 7)
     table, out, whole = tmp_path / "t.csv", tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
     table.write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
     arguments = ("score", keys["score"], str(table), "--top", "3", "--out")

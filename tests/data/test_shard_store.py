@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
+from core.data import annotated_table
+from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
 from core.engine.report import SILENT, Cancelled, Report
 from core.engine.spec import BadInput
-from core.experiments.inference import apply as applying
-from core.experiments.inference.apply import apply
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 class Counting:
@@ -63,12 +63,12 @@ def table(request: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "SHARD", 3)
+    monkeypatch.setattr(annotated_table, "SHARD", 3)
 
 
 def run(table: Path, out: Path, columns: Any = None, report: Report = SILENT, **more: Any) -> dict[str, Any]:
     more = {"check": checked, "product": "abc", "top": 4} | more
-    return apply(table, out, columns or Counting(), ("y",), "structure", ["y"], report, **more)
+    return annotate_table(table, out, Annotation(columns or Counting(), ("y",), "structure", ["y"], **more), report)
 
 
 def left(folder: Path) -> list[str]:
@@ -81,7 +81,7 @@ def test_the_file_is_the_same_whatever_the_shards(
 ) -> None:
     answers, outs = [], []
     for size in (1000, 31, 7, 1):
-        monkeypatch.setattr(applying, "SHARD", size)
+        monkeypatch.setattr(annotated_table, "SHARD", size)
         outs.append(tmp_path / f"out{size}{suffix}")
         answers.append(run(table, outs[-1]))
         assert left(tmp_path) == []
@@ -147,9 +147,9 @@ def test_who_was_killed_goes_on(table: Path, tmp_path: Path, suffix: str) -> Non
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     run(table, whole)
     code = (
-        "import sys; from pathlib import Path; from core.experiments.inference import apply\n"
-        "from tests.data.readers.test_shard_store import Counting, run\n"
-        "apply.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
+        "import sys; from pathlib import Path; from core.data import annotated_table\n"
+        "from tests.data.test_shard_store import Counting, run\n"
+        "annotated_table.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
     assert killed.returncode == -9 and not out.exists()
@@ -188,7 +188,7 @@ def test_other_work_is_not_gone_on_from(
     elif what == "note":
         (tmp_path / ".out.csv.shards" / "work.json").write_text("{")
     elif what != "key":
-        monkeypatch.setattr(applying, {"size": "SHARD", "revision": "REVISION"}[what], 4)
+        monkeypatch.setattr(annotated_table, {"size": "SHARD", "revision": "REVISION"}[what], 4)
     product = {"product": "other"} if what == "key" else {}
     again, report = Counting(), Report(tell=lambda fraction, message, numbers: told.append((message, numbers)))
     answer = run(table, out, again, report, **product)

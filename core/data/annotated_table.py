@@ -1,0 +1,212 @@
+"""A table of any length with further columns, worked out from its molecules; rows without a number say why.
+
+The table is read twice, a shard at a time: once to know it, so that nothing is found wrong after hours, and once to
+work. Finished shards are kept beside the output until all are there: a run that was stopped goes on after the last of
+them, and ends with the same file. Memory is that of a shard.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.chem import molecules as chem
+from core.data.dataset import Dataset
+from core.data.readers import LongTable, guess_smiles, numbers, read_long_table
+from core.data.shard_store import kept_beside, written
+from core.engine.report import SILENT, Report
+from core.engine.spec import BadInput
+
+SHARD = 10_000  # rows that are read, go through the model and are kept at a time
+REVISION = 2  # raised when the same work comes to mean other numbers
+BEGUN, DONE = 0.02, 0.97  # of the progress: when the model is there, and when all rows have gone through it
+
+
+def no_cautions(molecules: Sequence[str]) -> list[tuple[int, str]]:
+    return []
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """The columns that a table gets.
+
+    `columns` works out the numbers of a shard of molecules with their labels (NaN where there are none); `check` says
+    what it has against some, such as tokens the backbone does not know. `vet` sees all labels before any row is worked
+    on, and may refuse. `product` tells what is applied from all else that could be: shards of other work are not gone
+    on from.
+    """
+
+    columns: Callable[[Dataset, Report], dict[str, np.ndarray]]
+    tasks: tuple[str, ...] = ()
+    smiles: str = ""  # the column of the SMILES; empty: found by name and content
+    labels: Sequence[str] = ()  # the columns of the labels, one a task, or none
+    check: Callable[[Sequence[str]], list[tuple[int, str]]] = no_cautions
+    vet: Callable[[Dataset], None] | None = None
+    product: Any = None
+    top: int = 0  # most helpful and most harmful molecules that the answer names, where there are scores
+
+
+def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report) -> dict[str, Any]:
+    """Write a table with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
+
+    Given columns come out as `core.data.readers.long_table` reads them: text of a text file as it was written, Parquet
+    in its own types. One that is called like a new one is kept as `<name> (given)`. `unusable` says why a row has no
+    numbers, `caution` what `check` has against some that it has. Of the answer, `seconds` and `molecules_per_second`
+    are of this run, `resumed_rows` those that an earlier one had finished.
+    """
+    began, molecules = time.monotonic(), 0
+    if out.suffix not in (".csv", ".parquet"):
+        raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
+    table = read_long_table(path, SHARD, report.part(0, 0))
+    rows = Rows(table, _smiles_column(table, annotation.smiles), annotation)
+    labels = list(annotation.labels)
+    if missing := [name for name in labels if name not in table.first]:
+        raise BadInput(
+            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {listed(table.first.columns)}; "
+            "name it with --labels"
+        )
+    choices = {"smiles": rows.smiles, "labels": labels, "tasks": annotation.tasks, "shard": SHARD, "revision": REVISION}
+    work = {"table": table.digest, "product": annotation.product, **choices}
+    rows.vet()
+    with kept_beside(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
+        resumed = shards.done_rows
+        for frame in table.shards(shards.done):
+            within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
+            *finished, usable = rows.shard(frame, within)
+            shards.keep(*finished)
+            molecules += usable
+        answer = written(shards, out, annotation.top, report.part(DONE, 1))
+    seconds = time.monotonic() - began
+    pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
+    return answer | {"out": str(out)} | pace
+
+
+def _smiles_column(table: LongTable, given: str) -> str:
+    column = given or guess_smiles(table.first)
+    if column not in table.first:
+        raise BadInput(
+            f"no column of SMILES {'named ' + repr(given) if given else 'was found'}; the table has "
+            f"{listed(table.first.columns)}; name it with --smiles"
+        )
+    return column
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a table and how a shard of them gets its new columns; `smiles`: the column of the SMILES."""
+
+    table: LongTable
+    smiles: str
+    annotation: Annotation
+
+    def shard(self, frame: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, list[str], str, int]:
+        """The frame with its new columns, their names, that of the given SMILES, and how many rows have a molecule.
+
+        A given column that is called like a new one is kept as `<name> (given)`.
+        """
+        cells = [str(cell) for cell in frame[self.smiles]]
+        known = {cell: _canonical(cell) for cell in set(cells)}
+        named = [known[cell] for cell in cells]
+        rows = np.flatnonzero([name is not None for name, _ in named])
+        molecules = np.array([named[row][0] for row in rows], object)
+        values: dict[str, np.ndarray] = {}
+        if len(rows):
+            values = self.numbers_of(molecules, self.targets(frame)[rows], report)
+        new = {name: np.full(len(frame), np.nan) for name in values or self.names}
+        for name, value in values.items():
+            new[name][rows] = value
+        new["caution"] = np.full(len(frame), "", object)
+        new["caution"][rows] = self.cautions(molecules)
+        new["unusable"] = np.array([reason or "" for _, reason in named], object)
+        other = {name: kept_as(name, {*frame, *new}) for name in new if name in frame}
+        whole = pd.concat([frame.rename(columns=other), pd.DataFrame(new, index=frame.index)], axis=1)
+        return whole, list(new), other.get(self.smiles, self.smiles), len(rows)
+
+    def targets(self, frame: pd.DataFrame) -> np.ndarray:
+        """Labels (n, t) of a shard."""
+        targets = np.full((len(frame), len(self.annotation.tasks)), np.nan)
+        for task, name in enumerate(self.annotation.labels):
+            targets[:, task] = numbers(frame[name])[0]
+        return targets
+
+    def cautions(self, molecules: np.ndarray) -> np.ndarray:
+        """A sentence or more on each molecule, or ""."""
+        places, distinct = pd.factorize(molecules)
+        faults: list[list[str]] = [[] for _ in distinct]
+        for place, fault in self.annotation.check(list(distinct)) if len(distinct) else ():
+            faults[place].append(fault)
+        return np.array(["; ".join(fault) for fault in faults], object)[places]
+
+    def vet(self) -> None:
+        """Before any row is worked on: whether there is a molecule, and whether all labels of molecules are accepted.
+
+        Raises `BadInput`.
+        """
+        self.first()
+        refuse = self.annotation.vet
+        for frame in self.table.shards() if refuse else ():
+            targets = self.targets(frame)
+            try:
+                refuse(Dataset(frame[self.smiles], targets, self.annotation.tasks))
+            except BadInput:
+                rows = np.flatnonzero([_canonical(str(cell))[0] is not None for cell in frame[self.smiles]])
+                refuse(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
+
+    def first(self) -> str:
+        """The first molecule. Raises `BadInput` where there is none."""
+        why = ""
+        for frame in self.table.shards():
+            for cell in frame[self.smiles]:
+                name, reason = _canonical(str(cell))
+                if name is not None:
+                    return name
+                why = why or reason
+        rows = self.table.rows
+        raise BadInput(f"none of {rows} rows has a molecule (row 1: {why}); name another column with --smiles")
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the new columns are called, from the first molecule: for a shard that has none."""
+        unlabelled = np.full((1, len(self.annotation.tasks)), np.nan)
+        return list(self.numbers_of(np.array([self.first()], object), unlabelled, SILENT))
+
+    def numbers_of(self, molecules: np.ndarray, targets: np.ndarray, report: Report) -> dict[str, np.ndarray]:
+        return self.annotation.columns(Dataset(molecules, targets, self.annotation.tasks), report)
+
+
+def _canonical(cell: str) -> tuple[str | None, str | None]:
+    try:
+        return chem.canonical(cell), None
+    except BadInput as error:
+        return None, str(error)
+
+
+def kept_as(name: str, taken: Iterable[str]) -> str:
+    """What a column of the table is called where a new one has its name."""
+    while name in taken:
+        name += " (given)"
+    return name
+
+
+def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) -> Report:
+    """How far a shard is, said in rows of the table; the fraction is of what this run has to do."""
+
+    def tell(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+        done = start + fraction * count
+        report((done - resumed) / (rows - resumed), f"{int(done):,} of {rows:,} rows", rows=int(done))
+
+    return Report(tell=tell, cancelled=report.cancelled)
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names of columns or tasks, the first twelve of many."""
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
