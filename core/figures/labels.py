@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.data.dataset import binary
 from core.figures.base import (
     DIVERGING,
     HELPFUL,
@@ -45,7 +46,7 @@ def score_map(
     planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
     figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
     across = table["label"].to_numpy(float)
-    if of_classes(across):
+    if binary(across):
         across = spread(across)
         figure.add_hline(y=0.5, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickvals=[0, 1], range=[-0.3, 1.3])
@@ -149,11 +150,6 @@ def reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
             hovertemplate="%{text}: %{y:.0%} are 1<extra></extra>",
         )  # fmt: skip
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
-
-
-def of_classes(labels: np.ndarray) -> bool:
-    """Whether labels (n,) are 0 and 1 alone, both."""
-    return set(np.unique(labels[~np.isnan(labels)])) == {0.0, 1.0}
 
 
 def spread(labels: np.ndarray) -> np.ndarray:

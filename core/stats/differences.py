@@ -34,12 +34,12 @@ def paired_difference(
     return with_interval(differences, float(np.var(drawn, ddof=1)), n)
 
 
-def student_half_width(values: np.ndarray) -> float | None:
-    """Half the 95 % interval of a mean of independent values (n,), by Student; None for one alone."""
+def student_half_width(values: np.ndarray, level: float = 0.95) -> float | None:
+    """Half the interval of a mean of independent values (n,), by Student; None for one alone."""
     from scipy.stats import t as student
 
     n = len(values)
-    return float(student.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
+    return float(student.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
 
 
 def with_interval(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:

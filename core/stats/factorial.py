@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from core.stats.differences import student_half_width
+
 
 def effects(
     error: np.ndarray, factors: Mapping[str, np.ndarray], seed: np.ndarray, level: float = 0.95
@@ -43,8 +45,6 @@ def blended(
     chosen by the same errors and so leans against the blend. Student's interval over the repeats, each the mean of all
     its blends. NaN where no repeat has both, or one repeat alone.
     """
-    from scipy.stats import t as student
-
     known = {(some, place): value for some, place, value in zip(parts, repeat, error, strict=True)}
     alone = {
         name: np.mean([value for (some, _), value in known.items() if some == {name}])
@@ -61,10 +61,10 @@ def blended(
                     value - float(np.mean([known[frozenset([one]), place] for one in beside]))
                 )
         means = np.array([np.mean(mine) for mine in apart.values()])
-        if len(means) < 2:
+        half = student_half_width(means, level) if len(means) else None
+        if half is None:
             found[name] = dict.fromkeys(("mean", "low", "high"), float("nan"))
             continue
-        half = float(student.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
         found[name] = {
             "mean": float(means.mean()),
             "low": float(means.mean()) - half,

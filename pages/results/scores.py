@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data.dataset import binary
 from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.results.scores import Scores
@@ -182,7 +183,7 @@ def mapped(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
     )
     drawn = min(len(table), figures.MOST_POINTS)
     where = (
-        "Beyond the dotted line from its label" if label_figures.of_classes(table["label"]) else "Off the dotted line"
+        "Beyond the dotted line from its label" if binary(table["label"]) else "Off the dotted line"
     )
     st.caption(f"Click a molecule. {where} the model errs. {drawn:,} of {len(table):,} drawn.")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.cleaning import clean
-from core.data.dataset import Dataset
+from core.data.cleaning import CleaningRules, TableContext, clean
+from core.data.dataset import Dataset, binary
 from core.engine.spec import BadInput
 
 
@@ -16,8 +16,10 @@ def table():
         [[1, 0, None], [2, 1, None], [3, 1, 0.5], [-0.5, None, None], [None, 0, 1], [1, 1, 1]],
         ["logS", "toxic", "z"],
         ["log10(mol/L)", "", ""],
-        columns={"id": list("abcdef"), "planted": np.array([True, False, True, False, False, True])},
-        provenance={"source": "test"},
+        context=TableContext(
+            {"id": list("abcdef"), "planted": np.array([True, False, True, False, False, True])},
+            provenance={"source": "test"},
+        ),
     )
 
 
@@ -61,7 +63,7 @@ def test_a_part_keeps_the_kinds_of_the_whole(table):
 
 def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
     assert list(table.given()) == ["CCO", "c1ccccc1", "CCN", "C/C=C/C", "Q"]
-    assert sorted(clean(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], duplicates="drop-if-spread").given()) == [
+    assert sorted(clean(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], rules=CleaningRules("drop-if-spread")).given()) == [
         "CC",
         "CCO",
         "OCC",
@@ -89,3 +91,8 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(BadInput):
             made()
     assert Dataset(["C"], [1.0], ("y",)).unit == ("",)
+
+
+def test_labels_are_of_classes_where_both_are_there_and_nothing_else() -> None:
+    assert binary(np.array([0.0, 1.0, np.nan]))
+    assert not binary(np.array([1.0, 1.0])) and not binary(np.array([0.0, 1.0, 0.5]))

@@ -85,8 +85,3 @@ def test_a_point_of_a_reliability_diagram_is_the_share_of_ones_of_its_molecules(
         np.array(points.y) >= points.error_y.arrayminus
     ).all()
     assert len(figures.reliability(y[:20], p[:20]).data[1].x) == 1 and len(figures.reliability(y[:0], p[:0]).data) == 1
-
-
-def test_labels_are_of_classes_where_both_are_there_and_nothing_else():
-    assert figures.of_classes(np.array([0.0, 1.0, np.nan]))
-    assert not figures.of_classes(np.array([1.0, 1.0])) and not figures.of_classes(np.array([0.0, 1.0, 0.5]))
