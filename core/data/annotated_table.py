@@ -19,7 +19,7 @@ import pandas as pd
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.data.readers import LongTable, guess_smiles, numbers, read_long_table
-from core.data.shard_store import kept_beside, written
+from core.data.shard_store import join_shards, open_shards
 from core.engine.report import SILENT, Report
 from core.engine.spec import BadInput
 
@@ -37,9 +37,9 @@ class Annotation:
     """The columns that a table gets.
 
     `columns` works out the numbers of a shard of molecules with their labels (NaN where there are none); `check` says
-    what it has against some, such as tokens the backbone does not know. `vet` sees all labels before any row is worked
-    on, and may refuse. `product` tells what is applied from all else that could be: shards of other work are not gone
-    on from.
+    what it has against some, such as tokens the backbone does not know. `check_labels` sees all labels before any row
+    is worked on, and may refuse. `product` tells what is applied from all else that could be: a run resumes from the
+    finished shards of the same work alone.
     """
 
     columns: Callable[[Dataset, Report], dict[str, np.ndarray]]
@@ -47,7 +47,7 @@ class Annotation:
     smiles: str = ""  # the column of the SMILES; empty: found by name and content
     labels: Sequence[str] = ()  # the columns of the labels, one a task, or none
     check: Callable[[Sequence[str]], list[tuple[int, str]]] = no_cautions
-    vet: Callable[[Dataset], None] | None = None
+    check_labels: Callable[[Dataset], None] | None = None
     product: Any = None
     top: int = 0  # most helpful and most harmful molecules that the answer names, where there are scores
 
@@ -66,24 +66,24 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
     table = read_long_table(path, SHARD, report.part(0, 0))
-    rows = Rows(table, _smiles_column(table, annotation.smiles), annotation)
+    rows = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
     labels = list(annotation.labels)
     if missing := [name for name in labels if name not in table.first]:
         raise BadInput(
-            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {listed(table.first.columns)}; "
+            f"{table.name!r} has no column {missing[0]!r} for the labels; it has {list_names(table.first.columns)}; "
             "name it with --labels"
         )
     choices = {"smiles": rows.smiles, "labels": labels, "tasks": annotation.tasks, "shard": SHARD, "revision": REVISION}
     work = {"table": table.digest, "product": annotation.product, **choices}
-    rows.vet()
-    with kept_beside(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
+    rows.check_table()
+    with open_shards(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
         resumed = shards.done_rows
         for frame in table.shards(shards.done):
             within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
-            *finished, usable = rows.shard(frame, within)
-            shards.keep(*finished)
+            *finished, usable = rows.annotate_shard(frame, within)
+            shards.append(*finished)
             molecules += usable
-        answer = written(shards, out, annotation.top, report.part(DONE, 1))
+        answer = join_shards(shards, out, annotation.top, report.part(DONE, 1))
     seconds = time.monotonic() - began
     pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
     return answer | {"out": str(out)} | pace
@@ -94,20 +94,20 @@ def _smiles_column(table: LongTable, given: str) -> str:
     if column not in table.first:
         raise BadInput(
             f"no column of SMILES {'named ' + repr(given) if given else 'was found'}; the table has "
-            f"{listed(table.first.columns)}; name it with --smiles"
+            f"{list_names(table.first.columns)}; name it with --smiles"
         )
     return column
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowAnnotator:
     """The rows of a table and how a shard of them gets its new columns; `smiles`: the column of the SMILES."""
 
     table: LongTable
     smiles: str
     annotation: Annotation
 
-    def shard(self, frame: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, list[str], str, int]:
+    def annotate_shard(self, frame: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, list[str], str, int]:
         """The frame with its new columns, their names, that of the given SMILES, and how many rows have a molecule.
 
         A given column that is called like a new one is kept as `<name> (given)`.
@@ -126,7 +126,7 @@ class Rows:
         new["caution"] = np.full(len(frame), "", object)
         new["caution"][rows] = self.cautions(molecules)
         new["unusable"] = np.array([reason or "" for _, reason in named], object)
-        other = {name: kept_as(name, {*frame, *new}) for name in new if name in frame}
+        other = {name: free_column_name(name, {*frame, *new}) for name in new if name in frame}
         whole = pd.concat([frame.rename(columns=other), pd.DataFrame(new, index=frame.index)], axis=1)
         return whole, list(new), other.get(self.smiles, self.smiles), len(rows)
 
@@ -145,13 +145,13 @@ class Rows:
             faults[place].append(fault)
         return np.array(["; ".join(fault) for fault in faults], object)[places]
 
-    def vet(self) -> None:
+    def check_table(self) -> None:
         """Before any row is worked on: whether there is a molecule, and whether all labels of molecules are accepted.
 
         Raises `BadInput`.
         """
-        self.first()
-        refuse = self.annotation.vet
+        self.first_molecule()
+        refuse = self.annotation.check_labels
         for frame in self.table.shards() if refuse else ():
             targets = self.targets(frame)
             try:
@@ -160,7 +160,7 @@ class Rows:
                 rows = np.flatnonzero([_canonical(str(cell))[0] is not None for cell in frame[self.smiles]])
                 refuse(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
 
-    def first(self) -> str:
+    def first_molecule(self) -> str:
         """The first molecule. Raises `BadInput` where there is none."""
         why = ""
         for frame in self.table.shards():
@@ -176,7 +176,7 @@ class Rows:
     def names(self) -> list[str]:
         """What the new columns are called, from the first molecule: for a shard that has none."""
         unlabelled = np.full((1, len(self.annotation.tasks)), np.nan)
-        return list(self.numbers_of(np.array([self.first()], object), unlabelled, SILENT))
+        return list(self.numbers_of(np.array([self.first_molecule()], object), unlabelled, SILENT))
 
     def numbers_of(self, molecules: np.ndarray, targets: np.ndarray, report: Report) -> dict[str, np.ndarray]:
         return self.annotation.columns(Dataset(molecules, targets, self.annotation.tasks), report)
@@ -189,7 +189,7 @@ def _canonical(cell: str) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def kept_as(name: str, taken: Iterable[str]) -> str:
+def free_column_name(name: str, taken: Iterable[str]) -> str:
     """What a column of the table is called where a new one has its name."""
     while name in taken:
         name += " (given)"
@@ -206,7 +206,7 @@ def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) ->
     return Report(tell=tell, cancelled=report.cancelled)
 
 
-def listed(names: Iterable[Any]) -> str:
+def list_names(names: Iterable[Any]) -> str:
     """Names of columns or tasks, the first twelve of many."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OURS = re.compile(r"work\.json|\d+\.parquet|draft|lock")
 
 
-class Shards:
+class FinishedShards:
     """Finished shards of one work, whole and in order: `done` of them. Iterating gives them as Arrow tables.
 
     Each is a Parquet file of the given columns and the new ones, whose names stand in its metadata.
@@ -38,7 +38,7 @@ class Shards:
     def done_rows(self) -> int:
         return min(self.done * self.size, self.rows)
 
-    def keep(self, frame: pd.DataFrame, new: list[str], smiles: str) -> None:
+    def append(self, frame: pd.DataFrame, new: list[str], smiles: str) -> None:
         """The next shard, all of it or nothing; `new` names the columns that are not given, `smiles` that of these."""
         import pyarrow
         from pyarrow import parquet
@@ -69,10 +69,10 @@ class Shards:
 
 
 @contextlib.contextmanager
-def kept_beside(out: Path, work: dict[str, Any], size: int, rows: int, report: Report) -> Iterator[Shards]:
+def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: Report) -> Iterator[FinishedShards]:
     """The shards of this work that are finished, in `.<name of out>.shards`; of other work they are removed.
 
-    The folder goes when nothing is in it, as after `written`. Raises `BadInput` where another process is at it.
+    The folder goes when nothing is in it, as after `join_shards`. Raises `BadInput` where another process is at it.
     """
     folder = out.with_name(f".{out.name}.shards")
     work = json.loads(json.dumps(work))
@@ -91,7 +91,7 @@ def kept_beside(out: Path, work: dict[str, Any], size: int, rows: int, report: R
                 path.unlink()
             (folder / "draft").write_text(json.dumps(work, indent=1))
             (folder / "draft").replace(folder / "work.json")
-        shards = Shards(folder, size, rows)
+        shards = FinishedShards(folder, size, rows)
         if shards.done:
             report(0, f"going on after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
         try:
@@ -108,12 +108,12 @@ def _note(folder: Path) -> Any:
         return None
 
 
-def written(shards: Shards, out: Path, top: int, report: Report) -> dict[str, Any]:
+def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> dict[str, Any]:
     """Join the shards to the output, CSV or Parquet, all of it or nothing, and remove them; what there is to say of it.
 
     `top`: how many of the most helpful and most harmful molecules are named, where there are scores.
     """
-    tally = Tally(top)
+    tally = OutputSummary(top)
     draft = shards.folder / "draft"
     try:
         with contextlib.ExitStack() as stack:
@@ -127,7 +127,7 @@ def written(shards: Shards, out: Path, top: int, report: Report) -> dict[str, An
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    shards.done = 0  # what was kept is in the output now
+    shards.done = 0  # what was finished is in the output now
     return tally.answer()
 
 
@@ -145,7 +145,7 @@ def _parquet(path: Path, schema: "pyarrow.Schema") -> Iterator[Any]:
         yield lambda table: file.write_table(table.replace_schema_metadata(None))
 
 
-class Tally:
+class OutputSummary:
     """What is said of the rows of an output, added up a shard at a time; no more than twice `top` rows are held.
 
     Rows count from 1, the header apart. `unlabelled`: rows with a molecule and without any label.

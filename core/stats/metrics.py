@@ -42,9 +42,9 @@ class Metric:
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, label_sd: float | None = None) -> float | None:
         """The metric of labels and predictions (n,), no gaps; None where it is undefined."""
-        return self.of(Sample(labels.astype(float), predictions.astype(float), label_sd=label_sd))
+        return self.value_of(Sample(labels.astype(float), predictions.astype(float), label_sd=label_sd))
 
-    def of(self, sample: Sample) -> float | None:
+    def value_of(self, sample: Sample) -> float | None:
         """The metric of a sample whose rows all count once; None where it is undefined."""
         if not len(sample.labels):
             return None
@@ -278,7 +278,9 @@ def measure(
     """
     measured = ~np.isnan(labels)
     sample = Sample(labels[measured].astype(float), predictions[measured].astype(float), label_sd=label_sd)
-    return {one.key: one.of(sample) for one in metrics_of(kind, label_sd is not None)} | {"n": int(measured.sum())}
+    return {one.key: one.value_of(sample) for one in metrics_of(kind, label_sd is not None)} | {
+        "n": int(measured.sum())
+    }
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -30,14 +30,14 @@ EXPLAINED = 0.8  # share of the labels' variance that it has to explain besides
 class Rule:
     """A way to compute the labels, and how well it does.
 
-    `matches` of `of` labels coincide with it, where `chance` (a share) would by accident; `error` is the median
+    `matches` of `checkable` labels coincide with it, where `chance` (a share) would by accident; `error` is the median
     absolute error, `usual` that on the other table; `explained`, the share of the labels' variance. `feeding`: rows of
     the other table that it reads for any label.
     """
 
     words: str
     matches: int = 0
-    of: int = 0
+    checkable: int = 0
     chance: float = 0.0
     error: float = math.nan
     usual: float = math.nan
@@ -50,18 +50,18 @@ class Rule:
     def coincides(self) -> bool:
         from scipy.stats import binom
 
-        if self.of < 10 or self.matches < max(5, 0.1 * self.of):
+        if self.checkable < 10 or self.matches < max(5, 0.1 * self.checkable):
             return False
-        return bool(binom.sf(self.matches - 1, self.of, max(self.chance, 0.5 / self.of)) < SURE)
+        return bool(binom.sf(self.matches - 1, self.checkable, max(self.chance, 0.5 / self.checkable)) < SURE)
 
     @property
     def too_good(self) -> bool:
-        return self.of >= 20 and self.error < LESS * self.usual and self.explained > EXPLAINED
+        return self.checkable >= 20 and self.error < LESS * self.usual and self.explained > EXPLAINED
 
     @property
     def strength(self) -> tuple[float, float]:
         """What the best rule has most of: coincidences, then how small its error is beside the usual one."""
-        return (self.matches / max(self.of, 1) if self.coincides else 0.0, -self.error / max(self.usual, 1e-300))
+        return (self.matches / max(self.checkable, 1) if self.coincides else 0.0, -self.error / max(self.usual, 1e-300))
 
 
 def rules(smiles: np.ndarray, labels: np.ndarray, others: np.ndarray, known: np.ndarray, seed: int = 0) -> list[Rule]:
@@ -150,7 +150,7 @@ def _by_neighbours(case: _Case) -> Iterator[Rule]:
                 values,
                 case.known[order_own[:, :k]].mean(1),
                 matches=matches,
-                of=int(clear.sum()),
+                checkable=int(clear.sum()),
                 chance=chance,
                 feeding=case.rows[np.unique(order[:, :k])],
             )  # fmt: skip
@@ -236,13 +236,13 @@ def _by_descriptors(case: _Case) -> Iterator[Rule]:
         for place in np.flatnonzero(whole):
             values, usual = (_line(x[:, place], y) for x, y in ((mine, case.labels), (theirs, known)))
             rule = case.rule(
-                f"RDKit’s descriptor {names[place]}, but for scale and offset", values, usual, of=len(mine)
+                f"RDKit’s descriptor {names[place]}, but for scale and offset", values, usual, checkable=len(mine)
             )
             if rule.explained > EXPLAINED:
                 yield rule
     if len(mine) >= 60 and whole.any():
         values, usual = (_crossed(x[:, whole], y) for x, y in ((mine, case.labels), (theirs, known)))
-        yield case.rule("a linear formula of RDKit’s descriptors", values, usual, of=len(mine))
+        yield case.rule("a linear formula of RDKit’s descriptors", values, usual, checkable=len(mine))
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -271,4 +271,6 @@ def _by_a_model(case: _Case) -> Iterator[Rule]:
     usual = cross_val_predict(model, bits, case.known[few], cv=KFold(5, shuffle=True, random_state=0))
     values = model.fit(bits, case.known[few]).predict(chem.fingerprints(list(case.smiles)).astype(np.float32))
     own = np.searchsorted(few, case.own)
-    yield case.rule("a linear model of the other table’s labels on Morgan bits", values, usual[own], of=len(values))
+    yield case.rule(
+        "a linear model of the other table’s labels on Morgan bits", values, usual[own], checkable=len(values)
+    )

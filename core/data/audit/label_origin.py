@@ -63,8 +63,8 @@ def _accused(
 ) -> Finding:
     if rule.coincides:
         said = (
-            f"labels of {task} look computed: {rule.matches:,} of {rule.of:,} that can be checked are exactly "
-            f"{rule.words} in {beside}, where chance gives {rule.chance * rule.of:.1f}"
+            f"labels of {task} look computed: {rule.matches:,} of {rule.checkable:,} that can be checked are exactly "
+            f"{rule.words} in {beside}, where chance gives {rule.chance * rule.checkable:.1f}"
         )
         if rule.tied:
             said += (
@@ -84,9 +84,16 @@ def _accused(
         )
     else:
         means += ": a model that learns them learns the formula."
-    numbers = {"rule": rule.words} | {
-        name: getattr(rule, name)
-        for name in ("matches", "of", "chance", "error", "usual", "explained", "tied", "tied_matches")
+    numbers = {
+        "rule": rule.words,
+        "matches": rule.matches,
+        "of": rule.checkable,
+        "chance": rule.chance,
+        "error": rule.error,
+        "usual": rule.usual,
+        "explained": rule.explained,
+        "tied": rule.tied,
+        "tied_matches": rule.tied_matches,
     }
     return Finding(
         kind,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.annotated_table import BEGUN, Annotation, annotate_table, listed
+from core.data.annotated_table import BEGUN, Annotation, annotate_table, list_names
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
@@ -89,7 +89,7 @@ def score_file(
         raise BadInput(f"--top wants a number of molecules, 0 or more, got {top}")
     if labels and len(fit.tasks) > 1:
         raise BadInput(
-            f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {listed(fit.tasks)}"
+            f"--labels names one column, the fit has {len(fit.tasks)} tasks; call the columns {list_names(fit.tasks)}"
         )
     annotation = Annotation(
         columns,
@@ -97,7 +97,9 @@ def score_file(
         smiles,
         [labels] if labels else list(fit.tasks),
         check=lambda molecules: each()[0].check(molecules),
-        vet=(lambda labelled: check_labels(fit, labelled, "table")) if "binary" in fit.record["kinds"] else None,
+        check_labels=(lambda labelled: check_labels(fit, labelled, "table"))
+        if "binary" in fit.record["kinds"]
+        else None,
         product=product_of(store, *members, *(one.fit for one in members)),
         top=top,
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from core.chem import molecules as chem
-from core.data.annotated_table import kept_as
+from core.data.annotated_table import free_column_name
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
@@ -104,7 +104,7 @@ class Predict(Spec[Predicted]):
         warnings += told(self.level, calibration, columns)
         ours = {named(name, task, tasks) for name in OF_A_TASK for task in tasks}
         for name, given in table.columns.items():
-            columns[kept_as(name, {*columns, *ours})] = given
+            columns[free_column_name(name, {*columns, *ours})] = given
         record = {
             "fit": self.fit.key,
             "fit_title": self.fit.title,
@@ -209,9 +209,9 @@ def told(level: float, calibration: Calibration, columns: dict[str, Any]) -> lis
     n, remote = len(columns["smiles"]), int(columns["remote"].sum())
     if known := int((columns["part"] != NEW).sum()):
         counts = {name: int((columns["part"] == part).sum()) for part, name in WORDS.items()}
-        listed = ", ".join(f"{count} in the {name}" for name, count in counts.items() if count)
+        by_part = ", ".join(f"{count} in the {name}" for name, count in counts.items() if count)
         found.append(
-            f"{known} of {n} molecules, stereo marks left aside, are of the fit's own table ({listed}): what it says "
+            f"{known} of {n} molecules, stereo marks left aside, are of the fit's own table ({by_part}): what it says "
             "of them is no forecast, and errors leave them out"
         )
     if remote > max(2, 0.15 * n):
