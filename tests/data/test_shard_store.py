@@ -271,10 +271,10 @@ def test_labels_are_looked_at_before_any_row_is_worked_on(table: Path, tmp_path:
 
     most, columns = 3.2, Counting()
     with pytest.raises(BadInput, match="too large"):
-        run(table, tmp_path / "out.csv", columns, vet=refuse)
+        run(table, tmp_path / "out.csv", columns, check_labels=refuse)
     assert columns.seen == []
     most = 3.3  # labels of rows without a molecule are no labels
     frame = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
     frame.loc[frame["y"] > most, "structure"] = "no molecule"
     frame.to_csv(table, index=False) if table.suffix == ".csv" else frame.to_parquet(table)
-    assert run(table, tmp_path / "out.csv", columns, vet=refuse)["rows"] == 31
+    assert run(table, tmp_path / "out.csv", columns, check_labels=refuse)["rows"] == 31
