@@ -63,5 +63,5 @@ class Verification(Tabled):
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
         """The best correlation with retraining."""
-        best = max((way["spearman"] for way in summary["ways"]), default=None)
+        best = max((way["spearman"] for way in summary["ways"] if "spearman" in way), default=None)
         return f"ρ {number(best)} with {summary['subsets']:,} retrainings"
