@@ -167,22 +167,21 @@ def _interval(row: dict) -> str:
 
 
 def claimed(made: Comparison) -> None:
-    """What the report that this project began with claimed of such arms, and what this study says."""
+    """Common expectations of such arms, and what this study says of them."""
     found = judged(made)
     if not found:
         return
-    with st.expander("Beside what the report claimed", icon=":material/history_edu:"):
+    with st.expander("Common expectations, tested", icon=":material/history_edu:"):
         rows = [
             {
-                "figure": one["figure"],
-                "claim": one["claim"],
+                "expectation": one["claim"],
                 "here": one["said"],
                 "difference": f"{signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
             }
             for one in found
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Claims of the report and what this study says")
-        st.caption("On this table, this model and these seeds; the report had no noise beside its numbers.")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and what this study says of them")
+        st.caption("For this table, this model and these seeds.")
 
 
 def detection(record: dict) -> None:

@@ -16,7 +16,7 @@ from pages.results.method_study import methods_result
 from pages.widgets.frame import command, empty, head
 from pages.widgets.run_picker import go, pick, runs, show, starts
 
-PRESETS = {"The report's four": "report", "The four and the head alone": "methods"}
+PRESETS = {"Four methods": "four-methods", "Four methods and the head alone": "methods"}
 STUDY = {field.name: field for field in form(Study)}
 FIT = {field.name: field for field in form(FineTune)}
 

@@ -110,8 +110,8 @@ def test_a_baseline_whose_files_were_changed_is_refused(
 
 def test_the_schema_names_learners_and_baselines(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     kinds = ask(capsys, cache, "kinds").answer
-    assert kinds["baseline"]["yields"] == "Fit" and kinds["learner:random-forest"]["fields"]["trees"]["least"] == 1
+    assert kinds["baseline"]["yields"] == "Fit" and kinds["baseline:random-forest"]["fields"]["trees"]["least"] == 1
     about = kinds["selection-study"]["fields"]["baselines"]
-    assert about["type"] == "some of the family “learner”" and about["default"][0]["kind"] == "support-vectors"
-    assert kinds["baseline"]["fields"]["learner"]["type"] == "one of the family “learner”"
-    assert recipes.read(ask(capsys, cache, "recipe", "demo").answer).baselines == (SupportVectors(),)
+    assert about["type"] == "members of the family 'baseline'" and about["default"][0]["kind"] == "support-vectors"
+    assert kinds["baseline"]["fields"]["learner"]["type"] == "a member of the family 'baseline'"
+    assert recipes.read(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)
