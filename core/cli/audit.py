@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from core.cli.command import QUEUE, TABLE_SOURCE, Argument, Command
+from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
 from core.cli.making import find_run, make_run, name_source
 from core.engine.spec import BadInput
 
@@ -41,7 +41,7 @@ COMMANDS = (
         audit,
         "Check a table for errors, and for overlap, contradictions and shift against other tables",
         (
-            Argument("table", metavar="TABLE", help=TABLE_SOURCE),
+            SOURCE_TABLE,
             Argument(
                 "--against",
                 action="append",
@@ -55,9 +55,7 @@ COMMANDS = (
                 metavar="KEY",
                 help="a saved model, whose training, validation and test set TABLE is compared with",
             ),
-            Argument(
-                "--target", action="append", metavar="COLUMN", help="column with the measured values (repeatable)"
-            ),
+            TARGET,
             Argument(
                 "--against-target",
                 action="append",

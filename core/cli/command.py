@@ -53,4 +53,6 @@ WORKERS = Argument(
 )
 INPUT_TABLE = Argument("table", metavar="TABLE", help=TABLE_FILE)
 OUT_FILE = Argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet file to write")
+SOURCE_TABLE = Argument("table", metavar="TABLE", help=TABLE_SOURCE)
+TARGET = Argument("--target", action="append", metavar="COLUMN", help="column with the measured values (repeatable)")
 SMILES = Argument("--smiles", default="", metavar="COLUMN", help="column with the SMILES (default: detected)")

@@ -64,8 +64,8 @@ def format_kinds() -> str:
         "What a spec can name: `molsway kinds KIND` prints the same. A member of a family is written by its kind alone "
         '(`"method": "lora"`), or with settings (`"method": {"kind": "lora", "rank": 4}`).',
     ]
-    for noun, family in list_families().items():
-        sections += [f"## {noun.capitalize()}s", *(format_kind(kind, cls) for kind, cls in family.items())]
+    for family in list_families():
+        sections += [f"## {family.noun.capitalize()}s", *(format_kind(kind, cls) for kind, cls in family.items())]
     sections += ["## Spec kinds", "What `run` makes."]
     ours = {kind: cls for kind, cls in sorted(Spec.kinds.items()) if cls.__module__.startswith("core.")}
     sections += [format_kind(kind, cls, f"Yields: `{cls.product.__name__}`.") for kind, cls in ours.items()]

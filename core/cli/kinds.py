@@ -25,15 +25,15 @@ def kinds(options: argparse.Namespace) -> Any:
     return chosen
 
 
-def list_families() -> dict[str, Family]:
-    """The families whose members a spec can name, by noun."""
+def list_families() -> list[Family]:
+    """The families whose members a spec can name."""
     from core.experiments.training.finetune import STARTS
     from core.influence.solvers import SOLVERS
     from core.models.baselines import LEARNERS
     from core.models.methods import METHODS
     from core.selection import SAMPLERS
 
-    return {"backbone": STARTS, "method": METHODS, "baseline": LEARNERS, "solver": SOLVERS, "sampler": SAMPLERS}
+    return [STARTS, METHODS, LEARNERS, SOLVERS, SAMPLERS]
 
 
 def describe_kinds() -> dict[str, dict[str, Any]]:
@@ -42,8 +42,8 @@ def describe_kinds() -> dict[str, dict[str, Any]]:
 
     specs = {kind: {"yields": cls.product.__name__, **describe_fields(cls)} for kind, cls in sorted(Spec.kinds.items())}
     members = {
-        f"{noun}:{kind}": {"name": family.name_of(kind), **describe_fields(cls)}
-        for noun, family in list_families().items()
+        f"{family.noun}:{kind}": {"name": family.name_of(kind), **describe_fields(cls)}
+        for family in list_families()
         for kind, cls in family.items()
     }
     return specs | members
@@ -51,15 +51,13 @@ def describe_kinds() -> dict[str, dict[str, Any]]:
 
 def describe_fields(cls: type) -> dict[str, Any]:
     """What the docstring of a settings class begins with, and its fields with types, defaults, limits and help."""
-    nouns = {id(family): noun for noun, family in list_families().items()}
     fields = {}
     for field in form(cls):
         about: dict[str, Any] = {"type": name_type(field.type), "help": field.help}
         if field.product:
             about["type"] = f"{'specs that yield' if field.many else 'a spec that yields'} {field.product.__name__}"
         if field.family:
-            noun = nouns.get(id(field.family), field.family.noun)
-            about["type"] = f"{'members' if field.many else 'a member'} of the family {noun!r}"
+            about["type"] = f"{'members' if field.many else 'a member'} of the family {field.family.noun!r}"
         if field.default is not dataclasses.MISSING:
             about["default"] = as_json(field.default)
         limits = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chem import molecules as chem
-from core.cli.command import QUEUE, SMILES, TABLE_SOURCE, Argument, Command, select_values
+from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
 from core.cli.making import find_run, make_run, name_source
 from core.engine.spec import BadInput, Spec, as_json
 
@@ -214,7 +214,7 @@ COMMANDS = (
         "Count the molecules of a table that a checkpoint has read in its pre-training",
         (
             Argument("checkpoint", metavar="CHECKPOINT", help="name of a shipped checkpoint, a folder, or a run's key"),
-            Argument("table", metavar="TABLE", help=TABLE_SOURCE),
+            SOURCE_TABLE,
             SMILES,
         ),
     ),

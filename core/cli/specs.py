@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core.cli.command import QUEUE, TABLE_SOURCE, WORKERS, Argument, Command
+from core.cli.command import QUEUE, TABLE_SOURCE, TARGET, WORKERS, Argument, Command
 from core.cli.making import make_run, name_source
 from core.engine.spec import BadInput, Spec, as_json, read_json
 
@@ -15,7 +15,7 @@ MAX_DEPTH = 100  # specs within specs; python's own limit is near 170
 PRESET_OPTIONS = (
     Argument("--seed", type=int, help="random seed of the preset (default: 0)"),
     Argument("--table", metavar="TABLE", help=f"table of the preset: {TABLE_SOURCE}"),
-    Argument("--target", action="append", metavar="COLUMN", help="column with the measured values (repeatable)"),
+    TARGET,
     Argument("--unit", default="", help="unit of the measured values"),
     Argument("--pool", metavar="TABLE", help="candidate compounds, for the presets that score or select them"),
     Argument(
@@ -136,6 +136,9 @@ COMMANDS = (
         "preset",
         print_preset,
         "Print the spec of a preset as JSON, to change and run; without a name, list the presets",
-        (Argument("name", nargs="?", default="", metavar="PRESET", help="a preset; without one, all are listed"), *PRESET_OPTIONS),
+        (
+            Argument("name", nargs="?", default="", metavar="PRESET", help="a preset; without one, all are listed"),
+            *PRESET_OPTIONS,
+        ),
     ),
 )
