@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,12 @@ def format_usage(argument: Argument) -> str:
     return text if settings.get("required") else f"[{text}]"
 
 
-def format_arguments(arguments: Any) -> str:
+def format_arguments(arguments: Sequence[Argument]) -> str:
     rows = [(f"`{format_usage(one).strip('[]')}`", one.settings.get("help", "")) for one in arguments]
     return format_table(("argument", "meaning"), rows)
 
 
-def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def format_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

@@ -168,7 +168,7 @@ def read_molecules(source: str, column: str) -> tuple[list[str], int]:
         cells = Load(source, smiles=column).make(SILENT).given()
     else:
         frame = read_table(Path(name if scheme == "file" else source).expanduser()).frame
-        column = column or guess_smiles(frame)
+        column = column or guess_smiles(frame) or ""
         if column not in frame:
             raise BadInput(f"no column of {source} holds SMILES; name it with --smiles")
         cells = frame[column]

@@ -1,5 +1,7 @@
 """Scores on a page: how they lie, which molecules stand out, and one molecule closely."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -241,7 +243,7 @@ def ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
     st.caption(f"Choose a row to see it closely. {both} {len(table):,} are shown; the export has every one.")
 
 
-def training_of(run: Run):
+def training_of(run: Run) -> Any:
     """The training molecules of the fit that was scored, if the store still has it."""
     spec = readable(run)
     entry = entry_of(spec.fit.key) if spec is not None else None
@@ -283,5 +285,5 @@ def solved(run: Run, record: dict) -> None:
         st.caption(plain(record.get("convention", "")) if record.get("convention") else "")
 
 
-def _figure(value) -> str | None:
+def _figure(value: Any) -> str | None:
     return f"{value:.3g}" if isinstance(value, (int, float)) else None

@@ -1,6 +1,7 @@
 """How a job fares, live: progress, time left, curve so far; stop it, go on with it; why it failed."""
 
 import time
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -109,7 +110,7 @@ def _ended(job: Job) -> None:
                 st.code(job.traceback, language="text")
 
 
-def act(what, key: str) -> None:
+def act(what: Any, key: str) -> None:
     """Do something to a job and draw the page anew; say so when it cannot be done."""
     try:
         what(key)
