@@ -1,12 +1,12 @@
-# The dashboard in a container. CPU:   docker build -t molsway .
-# With CUDA (the host needs the NVIDIA container toolkit):
-#   docker build -t molsway --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 .
-# Then: docker run -p 127.0.0.1:8501:8501 -v molsway-cache:/cache [--gpus all] molsway
+# The dashboard in a container. With a base of another kind, say one with CUDA and Python 3.11 or newer:
+#   docker build -t molsway [--build-arg BASE=IMAGE] [--build-arg TORCH_INDEX=ADDRESS] .
+#   docker run -p 127.0.0.1:8501:8501 -v molsway-cache:/cache [--gpus all] molsway
+# By default torch comes with its CUDA libraries and uses them where the host lends a GPU. TORCH_INDEX may name PyTorch's
+# own list of CPU builds, which make the image some gigabytes smaller.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
-# which build of torch: the wheels for CUDA bring the CUDA libraries along, so the base stays the same
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=""
 
 # what RDKit's drawings load
 RUN apt-get update \
@@ -15,13 +15,14 @@ RUN apt-get update \
 
 WORKDIR /molsway
 COPY requirements.txt ./
-RUN pip install --no-cache-dir --index-url "${TORCH_INDEX}" "$(grep '^torch==' requirements.txt)" \
+RUN grep '^torch==' requirements.txt > torch.txt \
+    && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} -r torch.txt \
     && pip install --no-cache-dir -r requirements.txt
 COPY . .
 RUN pip install --no-cache-dir --no-deps .
 
-RUN useradd --create-home --uid 1000 molsway && install -d -o molsway /cache
-USER molsway
+RUN useradd --create-home --uid 1000 --non-unique molsway && install -d -o molsway /cache
+USER 1000
 WORKDIR /home/molsway
 ENV MOLSWAY_CACHE=/cache STREAMLIT_SERVER_ADDRESS=0.0.0.0
 VOLUME /cache

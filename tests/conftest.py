@@ -12,7 +12,6 @@ if WORKERS > 1:  # before torch is imported: side by side, each takes its share 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="only the test files that need no torch and no browser")
 

@@ -38,7 +38,7 @@ def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dic
     count = several(workers)
     if options.queue and count > 1:
         raise BadInput(
-            "--workers has no effect with --queue: the process that works on the queue decides; leave it out"
+            "--queue leaves the work to the process that owns the queue, and the number of workers, too; leave --workers out"
         )
     store = Store(options.cache)
     spec = experiments.settled(spec, store.files)

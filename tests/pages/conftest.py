@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.engine.worker import Worker
 from tests.pages import stage
+from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -54,7 +55,7 @@ def open_page(cache):
     """Open a page by its name; says if anything was raised on it."""
 
     def opened(name: str, **query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
         at.run()
         for key, value in query.items():
             at.query_params[key] = value

@@ -2,6 +2,8 @@
 
 from streamlit.testing.v1 import AppTest
 
+from tests.waiting import PATIENCE
+
 
 def the_form():
     from typing import Annotated, Any, ClassVar, Literal
@@ -49,7 +51,7 @@ def the_form():
 
 
 def opened() -> AppTest:
-    at = AppTest.from_function(the_form, default_timeout=30).run()
+    at = AppTest.from_function(the_form, default_timeout=PATIENCE).run()
     assert not at.exception, at.exception
     return at
 

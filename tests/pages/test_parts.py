@@ -138,7 +138,7 @@ def test_pages_load_no_torch():
         "    if not one.name.startswith('pages.views.'): importlib.import_module(one.name)\n"
         "sys.exit(int('torch' in sys.modules or 'transformers' in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_steps_follow_the_size_of_a_value():
