@@ -9,7 +9,7 @@ from typing import Any
 from core.cli.command import JSON, Argument
 from core.cli.kinds import describe_fields, list_families
 from core.cli.parser import CACHE, COMMANDS
-from core.engine.spec import Spec
+from core.engine.spec import Family, Spec
 
 FOLDER = Path(__file__).parents[2] / "docs"
 NOTE = "<!-- Written by `make docs`; edit the code it is read from. -->"
@@ -65,11 +65,20 @@ def format_kinds() -> str:
         '(`"method": "lora"`), or with settings (`"method": {"kind": "lora", "rank": 4}`).',
     ]
     for family in list_families():
-        sections += [f"## {family.noun.capitalize()}s", *(format_kind(kind, cls) for kind, cls in family.items())]
+        sections += [f"## {family.noun.capitalize()}s", format_members(family)]
+        sections += [format_kind(kind, cls) for kind, cls in family.items()]
     sections += ["## Spec kinds", "What `run` makes."]
     ours = {kind: cls for kind, cls in sorted(Spec.kinds.items()) if cls.__module__.startswith("core.")}
     sections += [format_kind(kind, cls, f"Yields: `{cls.product.__name__}`.") for kind, cls in ours.items()]
     return "\n\n".join(sections) + "\n"
+
+
+def format_members(family: Family) -> str:
+    """A table of a family: kinds, names, what each is."""
+    rows = [
+        (f"[`{kind}`](#{kind})", family.name_of(kind), describe_fields(cls)["help"]) for kind, cls in family.items()
+    ]
+    return format_table(("kind", "name", "what it is"), rows)
 
 
 def format_kind(kind: str, cls: type, more: str = "") -> str:
