@@ -37,9 +37,7 @@ def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dic
 
     count = several(workers)
     if options.queue and count > 1:
-        raise BadInput(
-            "--queue leaves the work to the process that owns the queue, and the number of workers, too; leave --workers out"
-        )
+        raise BadInput("--queue leaves the work to the process that owns the queue; leave --workers out")
     store = Store(options.cache)
     spec = experiments.settled(spec, store.files)
     if not store.has(spec):
