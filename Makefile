@@ -6,7 +6,7 @@ PORT ?= 8501
 TESTERS ?= logical
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test check lint types fast docs bench clean
 
 run: $(VENV)/run.stamp
 	@echo "Molsway is at http://127.0.0.1:$(PORT) (stop it with Ctrl-C)"
@@ -15,8 +15,20 @@ run: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest -n $(TESTERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# before every commit; `fast` are the test files that need neither torch nor a browser, read from their imports
+check: lint types fast
+
 lint: $(VENV)/test.stamp
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
+	@$(BIN)/mypy
+
+fast: $(VENV)/test.stamp
+	@$(BIN)/python -m pytest --fast -n $(TESTERS) --maxprocesses 8 --dist loadfile $(ARGS)
+
+docs: $(VENV)/run.stamp
+	@$(BIN)/python -m core.cli.docs
 
 bench: $(VENV)/run.stamp
 	@$(BIN)/python -m core bench $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m core …`: see `core.cli`."""
+"""`python -m core …` is the command `molsway …`: see `core.cli`."""
 
 import sys
 

@@ -5,9 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.fast import is_fast
+
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:  # before torch is imported: side by side, each takes its share of the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only the test files that need no torch and no browser")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--fast`, leave out what is slow; a file that is named on the command line is always run."""
+    named = str(collection_path) in {str(Path(one).resolve()) for one in config.args}
+    slow = config.getoption("--fast") and collection_path.is_file() and not is_fast(collection_path)
+    return True if slow and not named else None
+
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

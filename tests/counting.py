@@ -1,4 +1,4 @@
-"""Recipes that count, fail and wait, for the tests of the line and of its worker."""
+"""Specs that count, fail and wait for a file, for the tests of the job queue and of its worker."""
 
 import dataclasses
 import errno
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from core.engine.spec import BadInput, Spec, settings
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 
@@ -39,8 +40,10 @@ class Count(Spec[Sum]):
 
     kind: ClassVar[str] = "jobs-count"
     steps: int = 3
-    pause: float = 0.0  # seconds a step
     name: str = ""
+    gate: str = ""  # a file that is waited for in each step from number `free` on
+    free: int = 0
+    silent: bool = True  # whether nothing is reported in the meantime
 
     def make(self, report):
         checkpoint, done, did = report.scratch / "checkpoint.json", [], []
@@ -48,7 +51,10 @@ class Count(Spec[Sum]):
             done = json.loads(checkpoint.read_text())
         for step in range(len(done), self.steps):
             report(step / self.steps, f"step {step}", epoch=step, train_loss=1.0 / (step + 1))
-            time.sleep(self.pause)
+            while self.gate and step >= self.free and not Path(self.gate).exists():
+                if not self.silent:
+                    report(step / self.steps, f"step {step}", epoch=step, train_loss=1.0 / (step + 1))
+                time.sleep(0.01)
             done.append(step)
             did.append(step)
             draft = checkpoint.with_suffix(".draft")
@@ -95,16 +101,9 @@ class Both(Spec[Sum]):
         return Sum(sum(part.total for part in parts_), [])
 
 
-def until(true, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
-    return found
-
-
-def ended(line, spec, seconds=20.0):
-    return until(lambda: (job := line.job(spec.key)) and not job.live and job, seconds)
+def ended(line, spec):
+    """The job of a spec once it has ended."""
+    return until(lambda: (job := line.job(spec.key)) and not job.live and job, f"the end of {spec.title}")
 
 
 def process(root, code):

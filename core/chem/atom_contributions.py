@@ -1,5 +1,6 @@
 """What single atoms of a molecule contribute to a quantity of the whole: labels of atoms that nobody has to measure."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,11 @@ from core.chem import molecules as chem
 from core.engine.spec import BadInput
 
 Contribution = Literal["logP", "molar refractivity", "partial charge"]
-SUMS = {"logP": Crippen.MolLogP, "molar refractivity": Crippen.MolMR, "partial charge": Chem.GetFormalCharge}
+SUMS: dict[str, Callable[[Chem.Mol], float]] = {
+    "logP": Crippen.MolLogP,  # type: ignore[attr-defined]  # made at run time
+    "molar refractivity": Crippen.MolMR,  # type: ignore[attr-defined]
+    "partial charge": Chem.GetFormalCharge,
+}
 CLOSE = 1e-3  # how near the sum over atoms must come to the quantity of the molecule
 
 

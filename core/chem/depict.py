@@ -3,6 +3,7 @@
 import base64
 import functools
 import html
+from typing import Any
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdFMCS
@@ -88,7 +89,7 @@ def _drawn(mol: Chem.Mol, width: int, height: int, dark: bool, highlight: tuple[
         rdDepictor.GenerateDepictionMatching2DStructure(mol, pattern)
     mol = rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=True)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()  # its stubs take every attribute for options again
     if dark:
         rdMolDraw2D.SetDarkMode(options)  # black ground of its own, hence:
     options.clearBackground = False

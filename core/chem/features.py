@@ -47,7 +47,7 @@ class Features:
 
     def _rows(self, smiles: Sequence[str], values: np.ndarray | None) -> np.ndarray:
         found = []
-        if self.scaling is not None:
+        if self.scaling is not None and values is not None:
             found.append(np.nan_to_num(self.scaling(values, properties.names(self.quick)), nan=0.0))
         if self.columns != "descriptors":
             patterns = chem.fingerprints(smiles, self.counted).astype(np.float32)

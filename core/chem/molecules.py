@@ -84,8 +84,8 @@ def records(text: str) -> list[Chem.Mol | str]:
     found: list[Chem.Mol | str] = []
     for place in range(len(supplier)):
         _reasons.start()
-        molecule = supplier[place]
-        if molecule is not None and molecule.GetNumAtoms() > LONGEST:
+        molecule: Chem.Mol | str | None = supplier[place]
+        if isinstance(molecule, Chem.Mol) and molecule.GetNumAtoms() > LONGEST:
             molecule = f"the molecule has more than {LONGEST:,} atoms"
         found.append(molecule if molecule is not None else _reasons.reason())
     return found

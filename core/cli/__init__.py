@@ -1,1 +1,1 @@
-"""The command line: one file a group of commands, its parser beside it."""
+"""The command line: one file for each group of commands; a file lists its `COMMANDS` with their arguments."""

@@ -1,51 +1,68 @@
-"""The command `audit`: what is wrong with a table, before anything is learned from it."""
+"""The command `audit`: what is wrong with a table, before a model is trained on it."""
 
 import argparse
 from typing import Any
 
-from core.cli.runs import kept, made, source_of
+from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
+from core.cli.making import find_run, make_run, name_source
 from core.engine.spec import BadInput
 
 
 def audit(options: argparse.Namespace) -> Any:
-    """What is wrong with a table, alone, beside others, or beside the parts of a fit."""
+    """Findings on a table alone, against other tables, or against the training, validation and test set of a model."""
     from core.experiments import Audit, Load, beside_parts
 
     targets = tuple(options.target or ())
-    theirs = tuple(options.against_target or targets)
-    if len(theirs) != len(targets):
-        raise BadInput(f"--target names {len(targets)} columns, --against-target {len(theirs)}; name one for each")
+    other_targets = tuple(options.against_target or targets)
+    if len(other_targets) != len(targets):
+        raise BadInput(
+            f"--target names {len(targets)} columns, --against-target {len(other_targets)}; name one for each"
+        )
     if options.fit and options.against:
-        raise BadInput("--fit and --against are two ways to say beside what; give one")
-    fit = kept(options, options.fit).spec if options.fit else None
+        raise BadInput("--fit and --against both say what to compare with; give one of them")
+    fit = find_run(options, options.fit).spec if options.fit else None
     if fit is not None and not fit.split_parts:
-        raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fit")
-    tasks = theirs if fit is None else ()
-    table = Load(source_of(options.table), targets=targets, tasks=tasks)
-    others = tuple(Load(source_of(one), targets=theirs) for one in options.against)
-    recipe = Audit(table, others) if fit is None else beside_parts(table, fit)
-    answer = made(recipe, options)
+        raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fine-tuned model or a baseline")
+    tasks = other_targets if fit is None else ()
+    table = Load(name_source(options.table), targets=targets, tasks=tasks)
+    others = tuple(Load(name_source(one), targets=other_targets) for one in options.against)
+    spec = Audit(table, others) if fit is None else beside_parts(table, fit)
+    answer = make_run(spec, options)
     if options.json:
         return answer
-    found = answer["summary"]["findings"]
-    lines = [f"{one['level'].upper():<8} {one['kind']}\n  {one['said']}\n  {one['means']}" for one in found]
+    findings = answer["summary"]["findings"]
+    lines = [f"{one['level'].upper():<8} {one['kind']}\n  {one['said']}\n  {one['means']}" for one in findings]
     return "\n".join([f"{answer['key']}  {answer['title']}", *lines])
 
 
-def add(command: Any) -> None:
-    """The command, for the parser: `command(name, does, help)` gives its own."""
-    audit_ = command("audit", audit, "what is wrong with a table, alone or as a pool beside others")
-    audit_.add_argument("table", metavar="TABLE", help="a file, or bundled:NAME, hub:NAME")
-    audit_.add_argument(
-        "--against", action="append", default=[], metavar="TABLE", help="a table it is to join (repeatable)"
-    )
-    audit_.add_argument(
-        "--fit", default="", metavar="KEY", help="a fit whose training, validation and test part it is beside"
-    )
-    audit_.add_argument("--target", action="append", metavar="COLUMN", help="column of its labels (repeatable)")
-    audit_.add_argument(
-        "--against-target", action="append", metavar="COLUMN", help="column of the others' labels, if called otherwise"
-    )
-    audit_.add_argument(
-        "--queue", action="store_true", help="join the line of the process that owns the cache, and wait"
-    )
+COMMANDS = (
+    Command(
+        "audit",
+        audit,
+        "Check a table for errors, and for overlap, contradictions and shift against other tables",
+        (
+            SOURCE_TABLE,
+            Argument(
+                "--against",
+                action="append",
+                default=[],
+                metavar="TABLE",
+                help="a table that TABLE is to be added to, or tested with (repeatable)",
+            ),
+            Argument(
+                "--fit",
+                default="",
+                metavar="KEY",
+                help="a saved model, whose training, validation and test set TABLE is compared with",
+            ),
+            TARGET,
+            Argument(
+                "--against-target",
+                action="append",
+                metavar="COLUMN",
+                help="column with the other tables' measured values, where its name is another (repeatable)",
+            ),
+            QUEUE,
+        ),
+    ),
+)

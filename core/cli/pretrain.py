@@ -1,4 +1,4 @@
-"""What `python -m core pretrain` and `python -m core among` do: a corpus and a model from files; who was in it."""
+"""Commands about pre-training: `pretrain` makes a backbone from files, `pretraining-overlap` says what one has read."""
 
 import argparse
 import json
@@ -8,101 +8,128 @@ from pathlib import Path
 from typing import Any
 
 from core.chem import molecules as chem
-from core.cli import runs
+from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
+from core.cli.making import find_run, make_run, name_source
 from core.engine.spec import BadInput, Spec, as_json
 
-FIRST = 20  # molecules of a table that are named
-SHAPE = ("width", "depth", "heads", "inner", "features", "name")  # options that say what a fresh model is like
-GATHER = ("spellings", "limit", "seed")
-PRETRAIN = (
-    *("masked", "described", "measured", "share", "steps", "batch_size", "learning_rate", "held_out", "precision"),
-    "seed",
+MAX_LISTED = 20  # molecules of a table that are listed
+SEED = Argument("--seed", type=int, metavar="N", help="random seed of the corpus, the initial weights and the training")
+CORPUS = (
+    Argument(
+        "--randomised-smiles",
+        dest="spellings",
+        type=int,
+        metavar="N",
+        help="SMILES written for each molecule: the canonical one, then randomised ones",
+    ),
+    Argument("--limit", type=int, metavar="N", help="lines to read of each file; 0: all"),
+)
+MODEL = (
+    Argument("--width", type=int, metavar="N", help="length of an embedding"),
+    Argument("--depth", type=int, metavar="N", help="number of layers"),
+    Argument("--heads", type=int, metavar="N", help="attention heads of a layer"),
+    Argument("--feed-forward", dest="inner", type=int, metavar="N", help="width of the feed-forward layers"),
+    Argument("--features", type=int, metavar="N", help="random features of the linear attention"),
+    Argument("--name", help="name of the model"),
+)
+TRAINING = (
+    Argument("--steps", type=int, metavar="N", help="optimiser steps"),
+    Argument("--batch-size", type=int, metavar="N", help="molecules in an optimiser step"),
+    Argument("--held-out", type=int, metavar="N", help="molecules to validate with, not trained on"),
+    Argument(
+        "--token-weight", dest="masked", type=float, metavar="W", help="loss weight of masked-token prediction; 0: off"
+    ),
+    Argument(
+        "--descriptor-weight",
+        dest="described",
+        type=float,
+        metavar="W",
+        help="loss weight of descriptor prediction; 0: off",
+    ),
+    Argument(
+        "--label-weight",
+        dest="measured",
+        type=float,
+        metavar="W",
+        help="loss weight of the measured values in --labelled; 0: off",
+    ),
+    Argument("--mask-fraction", dest="share", type=float, metavar="F", help="fraction of the tokens to mask"),
+    Argument("--learning-rate", type=float, metavar="R", help="peak learning rate"),
+    Argument("--precision", choices=("auto", "float32", "bfloat16"), help="arithmetic of the training"),
 )
 
 
 def pretrain(options: argparse.Namespace) -> Any:
-    """Gather a corpus and pre-train on it as one recipe, made as `run` does; the card of what was made."""
-    wanted = recipe(options)
-    if options.recipe:
-        value = as_json(wanted)
+    """Build a corpus and pre-train on it as one spec; the model card of the checkpoint."""
+    spec = build_spec(options)
+    if options.print_spec:
+        value = as_json(spec)
         return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
-    out = options.out
+    out: Path | None = options.out
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is there already and not empty; name a new folder for --out")
-    found = runs.made(wanted, options)
-    folder = Path(found["folder"]) / "backbone"
+    answer = make_run(spec, options)
+    folder = Path(answer["folder"]) / "backbone"
     if out is not None:
         try:
             shutil.copytree(folder, out, dirs_exist_ok=True)
         except OSError as error:
             raise BadInput(
                 f"{out} cannot be written ({error.strerror or error}); name another folder for --out, or copy "
-                f"{folder}, where the checkpoint is kept"
+                f"{folder}, where the checkpoint is saved"
             ) from None
-    return found | {"checkpoint": str(out or folder)}
+    return answer | {"checkpoint": str(out or folder)}
 
 
-def recipe(options: argparse.Namespace) -> Spec:
-    """The recipe that the options stand for; what is not given stays as the recipes have it."""
-    from core.experiments import Gather, Pretrain
+def build_spec(options: argparse.Namespace) -> Spec:
+    """The spec that the options describe; what is not given keeps the default of the spec."""
+    from core.experiments import Gather, Load, Pretrain
     from core.models.backbones.molformer.untrained import Fresh
 
-    shape = _given(options, SHAPE)
-    if options.begin and shape:
-        raise BadInput(
-            f"--begin goes on with a model that has its shape and name; leave out {', '.join(f'--{o}' for o in shape)}"
-        )
-    seed = _given(options, ("seed",))
+    model, seed = select_values(options, MODEL), select_values(options, (SEED,))
+    if options.backbone and model:
+        names = ", ".join(argument.names[0] for argument in MODEL if argument.dest in model)
+        raise BadInput(f"--backbone continues with a model that has its shape and name; leave out {names}")
     corpus = Gather(
         files=tuple(options.files),
-        labelled=tuple(map(table, options.labelled or ())),
-        leave_out=tuple(map(table, options.leave_out or ())),
+        labelled=tuple(Load(name_source(table)) for table in options.labelled or ()),
+        leave_out=tuple(Load(name_source(table)) for table in options.leave_out or ()),
         stereo=not options.no_stereo,
-        **_given(options, GATHER),
+        **select_values(options, CORPUS),
+        **seed,
     )
-    beginning = _beginning(options) if options.begin else Fresh(**shape, **seed)
-    return Pretrain(corpus, beginning, **_given(options, PRETRAIN))
+    backbone = read_backbone(options) if options.backbone else Fresh(**model, **seed)
+    return Pretrain(corpus, backbone, **select_values(options, TRAINING), **seed)
 
 
-def table(source: str) -> Spec:
-    """A table by its source, `bundled:NAME`, `hub:NAME` or `file:PATH`, or by its path alone."""
-    from core.experiments import Load
-
-    return Load(source if re.match(r"(bundled|hub|file):", source) else f"file:{source}")
-
-
-def _given(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(options, name)) is not None}
-
-
-def _beginning(options: argparse.Namespace) -> Any:
-    """The model of a name or a folder, or the recipe of a kept run."""
+def read_backbone(options: argparse.Namespace) -> Any:
+    """The model of a name or a folder, or the spec of a saved run."""
     from core.models.backbones import Pretrained
 
-    run = _kept(options, options.begin)
-    return Pretrained(options.begin) if run is None else run.spec
+    run = find_checkpoint_run(options, options.backbone)
+    return Pretrained(options.backbone) if run is None else run.spec
 
 
-def _kept(options: argparse.Namespace, name: str) -> Any:
-    """The run that `name` is a key of and that yields a checkpoint; None where it is no key."""
+def find_checkpoint_run(options: argparse.Namespace, name: str) -> Any:
+    """The run with the key `name`, which has to yield a checkpoint; None where `name` is no key."""
     from core.models.backbones.checkpoint import Checkpoint
 
     if not re.fullmatch("[0-9a-f]{4,16}", name) or Path(name).is_dir():
         return None
-    entry = runs.kept(options, name)
+    entry = find_run(options, name)
     if entry.kind not in Spec.kinds or Spec.kinds[entry.kind].product is not Checkpoint:
-        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}, which leaves no checkpoint; see `list`")
+        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}, which has no checkpoint; see `list`")
     return entry
 
 
-def among(options: argparse.Namespace) -> dict[str, Any]:
-    """How many molecules of a table, stereo marks aside, a checkpoint read when it was pre-trained, and which."""
-    from core.data.corpus import among as met
+def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
+    """How many molecules of a table, stereo marks aside, a checkpoint has read in its pre-training, and which."""
+    from core.data.corpus import among
     from core.models.backbones import Pretrained
     from core.models.backbones.checkpoint import KEYS
     from core.models.backbones.pretraining_history import keys_read, labels_learned, place
 
-    run = _kept(options, options.checkpoint)
+    run = find_checkpoint_run(options, options.checkpoint)
     folder = run.folder / "backbone" if run else place(Pretrained(options.checkpoint))
     if folder is None or not folder.is_dir():
         raise BadInput(
@@ -115,8 +142,8 @@ def among(options: argparse.Namespace) -> dict[str, Any]:
             f"{options.checkpoint} does not say which molecules it has read (it has no {KEYS}); checkpoints that "
             "`pretrain` makes do"
         )
-    smiles, unreadable = molecules(options.table, options.smiles, options)
-    found = [one for one, known in zip(smiles, met(smiles, keys), strict=True) if known]
+    smiles, unreadable = read_molecules(options.table, options.smiles)
+    shared = [one for one, known in zip(smiles, among(smiles, keys), strict=True) if known]
     return {
         "checkpoint": options.checkpoint,
         "corpus": len(keys),
@@ -124,75 +151,71 @@ def among(options: argparse.Namespace) -> dict[str, Any]:
         "table": options.table,
         "molecules": len(smiles),
         "unreadable": unreadable,
-        "among": len(found),
-        "share": len(found) / len(smiles),
-        "first": found[:FIRST],
+        "overlap": len(shared),
+        "share": len(shared) / len(smiles),
+        "first": shared[:MAX_LISTED],
     }
 
 
-def molecules(source: str, column: str, options: argparse.Namespace) -> tuple[list[str], int]:
-    """Canonical SMILES of the rows of a table, each molecule once, and how many rows have none. Raises `BadInput`."""
+def read_molecules(source: str, column: str) -> tuple[list[str], int]:
+    """Canonical SMILES of a table, each molecule once, and the number of rows without one. Raises `BadInput`."""
     from core.data.readers import guess_smiles, read_table
     from core.engine.report import SILENT
     from core.experiments import Load
 
-    where, _, name = source.partition(":")
-    if where in ("bundled", "hub"):
+    scheme, _, name = source.partition(":")
+    if scheme in ("bundled", "hub"):
         cells = Load(source, smiles=column).make(SILENT).given()
     else:
-        frame = read_table(Path(name if where == "file" else source).expanduser()).frame
-        column = column or guess_smiles(frame)
+        frame = read_table(Path(name if scheme == "file" else source).expanduser()).frame
+        column = column or guess_smiles(frame) or ""
         if column not in frame:
             raise BadInput(f"no column of {source} holds SMILES; name it with --smiles")
         cells = frame[column]
-    found, unreadable = {}, 0
+    smiles: dict[str, None] = {}
+    unreadable = 0
     for cell in cells:
         try:
-            found[chem.canonical(str(cell))] = None
+            smiles[chem.canonical(str(cell))] = None
         except BadInput:
             unreadable += 1
-    if not found:
+    if not smiles:
         raise BadInput(f"none of the {unreadable} rows of {source} is a molecule; name another column with --smiles")
-    return list(found), unreadable
+    return list(smiles), unreadable
 
 
-def add(command: Any) -> None:
-    """The two commands, for the parser: `command(name, does, help)` gives the parser of one."""
-    made = command("pretrain", pretrain, "gather a corpus from files and pre-train a backbone on it")
-    made.add_argument("files", nargs="*", metavar="FILE", help="smi, txt, csv or tsv (each also .gz), or parquet")
-    tables = "as bundled:NAME, hub:NAME or a path"
-    made.add_argument("--labelled", nargs="+", metavar="TABLE", help=f"tables whose labels are learned too, {tables}")
-    made.add_argument("--leave-out", nargs="+", metavar="TABLE", help=f"tables of molecules never to read, {tables}")
-    for name, about in (
-        ("steps", "optimiser steps"),
-        ("batch-size", "molecules in an optimiser step"),
-        ("held-out", "molecules that are only looked at"),
-        ("width", "length of an embedding"),
-        ("depth", "layers"),
-        ("heads", "attention heads of a layer"),
-        ("inner", "width of the feed-forward nets"),
-        ("features", "random features of the linear attention"),
-        ("spellings", "ways each molecule is written"),
-        ("limit", "lines of each file to read; 0: all"),
-        ("seed", "of the corpus, the random weights and the training"),
-    ):
-        made.add_argument(f"--{name}", type=int, metavar="N", help=about)
-    for name, about in (
-        ("masked", "weight of guessing hidden tokens; 0: not asked"),
-        ("described", "weight of telling descriptors; 0: not asked"),
-        ("measured", "weight of telling measured labels; 0: not asked"),
-        ("share", "share of the tokens that is hidden"),
-        ("learning-rate", "peak of the learning rate"),
-    ):
-        made.add_argument(f"--{name}", type=float, metavar="W", help=about)
-    made.add_argument("--no-stereo", action="store_true", help="drop stereo marks: stereoisomers become one molecule")
-    made.add_argument("--begin", metavar="NAME", help="a checkpoint to go on from: a name, a folder, or a run's key")
-    made.add_argument("--name", help="what the model is to be called")
-    made.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help="arithmetic of the training")
-    made.add_argument("--out", type=Path, metavar="DIR", help="a new folder to copy the checkpoint to")
-    made.add_argument("--recipe", action="store_true", help="print the recipe's JSON and make nothing")
-    made.add_argument("--queue", action="store_true", help="join the line of the process that owns the cache, and wait")
-    asked = command("among", among, "how many molecules of a table a checkpoint read when it was pre-trained")
-    asked.add_argument("checkpoint", metavar="CHECKPOINT", help="a shipped one's name, a folder, or a run's key")
-    asked.add_argument("table", metavar="TABLE", help=tables)
-    asked.add_argument("--smiles", default="", metavar="COLUMN", help="column of the SMILES (guessed by default)")
+COMMANDS = (
+    Command(
+        "pretrain",
+        pretrain,
+        "Build a corpus from SMILES files and pre-train a backbone on it",
+        (
+            Argument("files", nargs="*", metavar="FILE", help="smi, txt, csv or tsv (each also .gz), or parquet"),
+            Argument(
+                "--labelled", nargs="+", metavar="TABLE", help=f"tables whose values are learned too: {TABLE_SOURCE}"
+            ),
+            Argument(
+                "--leave-out", nargs="+", metavar="TABLE", help=f"tables whose molecules are never read: {TABLE_SOURCE}"
+            ),
+            Argument("--no-stereo", action="store_true", help="drop stereo marks: stereoisomers become one molecule"),
+            Argument("--backbone", metavar="NAME", help="a model to continue with: its name, a folder, or a run's key"),
+            *CORPUS,
+            *MODEL,
+            *TRAINING,
+            SEED,
+            Argument("--out", type=Path, metavar="DIR", help="a new folder to copy the checkpoint to"),
+            Argument("--print-spec", action="store_true", help="print the spec as JSON and make nothing"),
+            QUEUE,
+        ),
+    ),
+    Command(
+        "pretraining-overlap",
+        count_overlap,
+        "Count the molecules of a table that a checkpoint has read in its pre-training",
+        (
+            Argument("checkpoint", metavar="CHECKPOINT", help="name of a shipped checkpoint, a folder, or a run's key"),
+            SOURCE_TABLE,
+            SMILES,
+        ),
+    ),
+)

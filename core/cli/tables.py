@@ -1,4 +1,4 @@
-"""Commands that apply a run to every row of a table: score, predict, embed."""
+"""Commands that apply a saved run to every row of a table: score, predict, embed."""
 
 import argparse
 import functools
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, SMILES, Argument, Command
+from core.cli.making import open_store
 from core.cli.progress_bar import Bar
-from core.cli.runs import opened
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 
@@ -16,7 +17,7 @@ def score(options: argparse.Namespace) -> Any:
     from core.experiments.inference.apply import score_file
     from core.results.scores import Scores
 
-    return _applied(options, {Scores: score_file}, labels=options.labels, top=options.top)
+    return apply_run(options, {Scores: score_file}, labels=options.labels, top=options.top)
 
 
 def predict(options: argparse.Namespace) -> Any:
@@ -26,25 +27,25 @@ def predict(options: argparse.Namespace) -> Any:
     from core.results.fit import Fit
 
     of_fit = functools.partial(predict_file, level=options.level)
-    return _applied(options, {Fit: of_fit, Trunk: predict_trunk_file})
+    return apply_run(options, {Fit: of_fit, Trunk: predict_trunk_file})
 
 
 def embed(options: argparse.Namespace) -> Any:
-    """Embeddings of every molecule of a table, by a run's backbone or a checkpoint."""
     from core.experiments.inference.embed import embed_file
 
     with Bar() as bar:
-        given = (options.start, Path(options.table), options.out, Report(tell=bar))
-        return embed_file(opened(options), *given, smiles=options.smiles)
+        report = Report(tell=bar)
+        table = Path(options.table)
+        return embed_file(open_store(options), options.start, table, options.out, report, smiles=options.smiles)
 
 
-def _applied(options: argparse.Namespace, does: dict[type, Callable[..., Any]], **more: Any) -> Any:
-    """Apply the run of a key to a table; `does`: by the product of its kind how."""
+def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., Any]], **settings: Any) -> Any:
+    """Apply a run to a table; `functions`: what does it, by the product of the run."""
     from core.results.fit import Fit
 
-    store = opened(options)
+    store = open_store(options)
     entry = store.find(options.key)
-    kinds = {kind: product for product in does for kind, cls in Spec.kinds.items() if cls.product is product}
+    kinds = {kind: product for product in functions for kind, cls in Spec.kinds.items() if cls.product is product}
     if entry.kind not in kinds:
         known = Spec.kinds.get(entry.kind)
         bare = known is not None and known.product is Fit and not known.has_gradient
@@ -53,5 +54,60 @@ def _applied(options: argparse.Namespace, does: dict[type, Callable[..., Any]], 
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
     entry.check_current()
     with Bar() as bar:
-        given = (Path(options.table), options.out, Report(tell=bar))
-        return does[kinds[entry.kind]](store, entry.spec, *given, smiles=options.smiles, **more)
+        report = Report(tell=bar)
+        function = functions[kinds[entry.kind]]
+        return function(store, entry.spec, Path(options.table), options.out, report, smiles=options.smiles, **settings)
+
+
+COMMANDS = (
+    Command(
+        "score",
+        score,
+        "Score every molecule of a table with a saved influence run",
+        (
+            KEY,
+            INPUT_TABLE,
+            OUT_FILE,
+            SMILES,
+            Argument(
+                "--labels",
+                default="",
+                metavar="COLUMN",
+                help="column with the measured values (default: the task's name)",
+            ),
+            Argument(
+                "--top", type=int, default=5, metavar="K", help="most helpful and most harmful molecules to print (5)"
+            ),
+        ),
+    ),
+    Command(
+        "predict",
+        predict,
+        "Predict every molecule of a table with a saved model",
+        (
+            KEY,
+            INPUT_TABLE,
+            OUT_FILE,
+            SMILES,
+            Argument(
+                "--level", type=float, default=0.9, metavar="P", help="coverage of the prediction intervals (0.9)"
+            ),
+        ),
+    ),
+    Command(
+        "embed",
+        embed,
+        "Write the embedding of every molecule of a table",
+        (
+            Argument(
+                "start",
+                metavar="MODEL",
+                help="key of a run with a backbone (fine-tuned, adapted, pre-trained or multitask), or a checkpoint's "
+                "name or folder",
+            ),
+            INPUT_TABLE,
+            OUT_FILE,
+            SMILES,
+        ),
+    ),
+)

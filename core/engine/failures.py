@@ -15,6 +15,6 @@ def explained(error: BaseException, root: Path) -> str:
         return f"the memory was not enough ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
     if files.is_full(error):
         return str(files.full(root))
-    if files.is_closed(error):
+    if files.is_closed(error) and isinstance(error, OSError):
         return f"{error.filename or root} may not be read or written ({error.strerror}); change that or choose another"
     return f"{type(error).__name__}: {first}"

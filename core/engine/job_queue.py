@@ -124,7 +124,7 @@ class Line:
         if not self._waiting():
             return None
         with self._rows.transact(retry=True):
-            key, *others = self._waiting() or [None]
+            key, *others = self._waiting() or [""]
             self._waiting(others)
             job = self.job(key) if key else None
             if job is None:
@@ -186,4 +186,5 @@ class Line:
     def _waiting(self, keys: list[str] | None = None) -> list[str]:
         if keys is not None:
             self._rows.set("waiting", keys)
-        return self._rows.get("waiting", [])
+        waiting: list[str] = self._rows.get("waiting", [])
+        return waiting

@@ -16,7 +16,7 @@ class Unsafe(RuntimeError):
     """A value or key that is not ours to read or to keep: only JSON and bytes are."""
 
 
-class SafeDisk(diskcache.JSONDisk):
+class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no types
     """Keys are JSON; values are JSON or bytes, compressed. Nothing is ever pickled or unpickled.
 
     diskcache unpickles whatever row says that it is a pickle (CVE-2025-69872), with its own JSONDisk as well; here

@@ -90,7 +90,8 @@ class _Making:
             except Exception as error:
                 if isinstance(error, BadInput):
                     with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
-                        here.scratch.rmdir()
+                        if here.scratch is not None:
+                            here.scratch.rmdir()
                 self.failed[spec.key] = explained(error, store.root)
                 raise
             store.put(spec, product, time.monotonic() - began)

@@ -36,8 +36,8 @@ def free(device: str = "cpu") -> int:
     """Bytes that nobody holds: of the machine, or of the accelerator that `device` names."""
     torch = sys.modules.get("torch")
     if torch is not None and device.startswith("cuda"):
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def is_short(error: BaseException) -> bool:

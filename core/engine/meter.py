@@ -44,7 +44,7 @@ class Meter:
         most = psutil.Process().memory_info().rss
         with contextlib.suppress(OSError, IndexError, ValueError):
             most = int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
-        return max(most - self._held, 0)
+        return int(max(most - self._held, 0))
 
     def _spent(self, now: dict[str, tuple[float, float]]) -> float:
         """Joules since the beginning; a counter that has begun anew meanwhile is taken to have done so once."""

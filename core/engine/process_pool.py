@@ -172,16 +172,19 @@ def _processes(told: list[str], count: int, news: queue.SimpleQueue) -> Iterator
                 process.wait()
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
-                    pipe.close()
+                    if pipe is not None:
+                        pipe.close()
 
 
 def _say(process: subprocess.Popen, text: str) -> None:
+    assert process.stdin is not None
     with contextlib.suppress(OSError):  # it is gone, and will be heard to be
         process.stdin.write(text + "\n")
         process.stdin.flush()
 
 
 def _listen(number: int, process: subprocess.Popen, news: queue.SimpleQueue) -> None:
+    assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):
         for line in process.stdout:
             news.put((number, json.loads(line)))

@@ -43,8 +43,10 @@ class Track:
         if not fresh:
             return
         self.path.parent.mkdir(exist_ok=True)
-        anew = self._kept is None  # an earlier run of the same job may have left points, the last one cut short
-        self._kept = ([(True, line) for line in self._lines()] if anew else self._kept) + fresh
+        points, anew = self._kept, False
+        if points is None:  # an earlier run of the same job may have left points, the last one cut short
+            points, anew = [(True, line) for line in self._lines()], True
+        self._kept = points + fresh
         if len(self._kept) > MOST:
             self._kept, anew = thinned(self._kept), True
         if anew:

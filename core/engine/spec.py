@@ -20,6 +20,7 @@ from pydantic_core import core_schema
 from core.engine.former_names import FORMER_FIELDS, current_fields, current_kind
 
 Product = TypeVar("Product")
+Settings = TypeVar("Settings")
 
 
 class BadInput(ValueError):
@@ -33,7 +34,8 @@ class Failed:
     reason: str
 
 
-def settings(cls: type) -> type:
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(pydantic.Field,))
+def settings(cls: type[Settings]) -> type[Settings]:
     """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types are refused as `BadInput`."""
     made = pydantic.dataclasses.dataclass(
         frozen=True,
@@ -42,7 +44,7 @@ def settings(cls: type) -> type:
     checked = made.__init__
 
     @functools.wraps(checked)
-    def __init__(self, /, *args: Any, **kwargs: Any) -> None:  # a field may not take the place of `self`
+    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # a field may not take the place of `self`
         if "self" in kwargs:
             raise BadInput(f"{cls.kind}.self: is not a field of this recipe")
         try:
@@ -188,7 +190,7 @@ class Spec(Generic[Product]):
         """What `foresee` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""
         return {}
 
-    def foresee(self, **products: Any) -> None:
+    def foresee(self, *_: Any, **products: Any) -> None:
         """Raises `BadInput` where the products of `early` show already that `make` would."""
 
     def each_part(self) -> list["Spec"]:
@@ -199,7 +201,7 @@ class Spec(Generic[Product]):
 
         return flat(tuple(self.parts().values()))
 
-    def make(self, report: Any, **parts: Any) -> Product:
+    def make(self, *report: Any, **parts: Any) -> Product:
         raise TypeError(f"{type(self).__name__} does not say how it is made")
 
     @functools.cached_property

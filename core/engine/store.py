@@ -101,7 +101,8 @@ class Store:
             if not (folder / name).is_file() or (folder / name).stat().st_size != size:
                 raise _damaged(spec.key, f"{name} is missing or was changed")
         try:
-            return spec.product.load(folder)
+            product: Any = spec.product
+            return product.load(folder)
         except BadInput:
             raise
         except (OSError, ValueError, KeyError) as error:
@@ -237,8 +238,8 @@ class Store:
         return note
 
     def _entry(self, folder: Path) -> Entry:
-        head = {"kind": folder.parent.name, "key": folder.name, "folder": folder}
-        nothing = {"title": folder.parent.name, "made": "", "seconds": 0.0, "bytes": 0}
+        head: dict[str, Any] = {"kind": folder.parent.name, "key": folder.name, "folder": folder}
+        nothing: dict[str, Any] = {"title": folder.parent.name, "made": "", "seconds": 0.0, "bytes": 0}
         try:
             note = self._note(folder)
         except Damaged as error:

@@ -132,7 +132,7 @@ class Worker:
             try:
                 report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.pace.plan)
                 together(read_json(job.spec), self.store, report, self.workers, self.kinds)
-                end = {"state": "done", "fraction": 1.0, "message": "done"}
+                end: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}
                 if not stop.is_set():

@@ -152,12 +152,12 @@ def _chart(figure: Any, first: bool) -> str:
 
 
 def _claims(comparison: Comparison) -> list[str]:
-    """What the report that this project began with claimed of such arms."""
+    """Common expectations of such arms, and what this study says of them."""
     found = judged(comparison) if len(comparison.predictions) else []
-    rows = [(one["figure"], one["claim"], one["said"], _signed(one["mean"]), _interval(one)) for one in found]
-    names = ("figure", "claim", "here", "difference", "95 % interval")
-    told = "On this table, this model and these seeds; the report had no noise beside its numbers."
-    return ["<h2>Beside what the report claimed</h2>", _table(names, rows, told)] if rows else []
+    rows = [(one["claim"], one["said"], _signed(one["mean"]), _interval(one)) for one in found]
+    names = ("expectation", "here", "difference", "95 % interval")
+    told = "For this table, this model and these seeds."
+    return ["<h2>Common expectations, tested</h2>", _table(names, rows, told)] if rows else []
 
 
 def _picked(comparison: Comparison) -> str:

@@ -167,21 +167,21 @@ def _interval(row: dict) -> str:
 
 
 def claimed(made: Comparison) -> None:
-    """Claims that are made about such arms, and what this comparison says of them."""
+    """Common expectations of such arms, and what this study says of them."""
     found = judged(made)
     if not found:
         return
-    with st.expander("Common claims checked on this table", icon=":material/fact_check:"):
+    with st.expander("Common expectations, tested", icon=":material/history_edu:"):
         rows = [
             {
-                "claim": one["claim"],
+                "expectation": one["claim"],
                 "here": one["said"],
                 "difference": f"{signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
             }
             for one in found
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Claims and what this comparison says of them")
-        st.caption("Valid for this table, this model and these seeds.")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and what this study says of them")
+        st.caption("For this table, this model and these seeds.")
 
 
 def detection(record: dict) -> None:

@@ -1,5 +1,7 @@
 """Scores on a page: how many candidates help or harm, how reliable that is, the ranking, one candidate."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -262,5 +264,5 @@ def computation(run: Run, record: dict) -> None:
         st.caption(plain(record.get("convention", "")) if record.get("convention") else "")
 
 
-def _figure(value: object) -> str | None:
+def _figure(value: Any) -> str | None:
     return f"{value:.3g}" if isinstance(value, (int, float)) else None

@@ -1,5 +1,7 @@
 """Models side by side: the settings that differ, the test metrics, their differences with intervals."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -107,7 +109,7 @@ def metrics_table(fits: dict, task: str, kind: str) -> pd.DataFrame:
 def differences(fits: dict, task: str, kind: str) -> list[str]:
     """The difference of each run's test RMSE, or AUROC, from the first one's, with its interval over molecules."""
 
-    def column(fit) -> tuple[np.ndarray, np.ndarray]:
+    def column(fit: Any) -> tuple[np.ndarray, np.ndarray]:
         labels, predictions, _ = fit.matrices("test")
         place = fit.tasks.index(task)
         return labels[:, place], predictions[:, place]

@@ -1,6 +1,7 @@
 """A job, live: progress, time left, learning curve so far; stop, resume or remove it; why it failed."""
 
 import time
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -109,7 +110,7 @@ def _ended(job: Job) -> None:
                 st.code(job.traceback, language="text")
 
 
-def act(what, key: str) -> None:
+def act(what: Any, key: str) -> None:
     """Do something to a job and redraw the page; a message where it cannot be done."""
     try:
         what(key)

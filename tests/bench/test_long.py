@@ -105,10 +105,11 @@ def test_classes_are_foretold_too(few: None, cache: Path, tmp_path: Path, monkey
 
 def test_what_a_long_benchmark_has_none_of_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     for words, told in (
-        (("planted", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has none to choose among"),
-        (("foretelling", "--arm", "LoRA"), "no arm 'LoRA' in this benchmark; there are head, full"),
+        (("label-noise", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has none to choose from"),
+        (("lds", "--arm", "LoRA"), "no arm 'LoRA' in this benchmark; there are head, full"),
         (("quality", "--table", "Tox21"), "no table 'Tox21' in this benchmark; there are Lipophilicity, ESOL"),
         (("speed",), "there is no benchmark 'speed'"),
+        (("foretelling",), "the benchmark 'foretelling' is now called 'lds'"),
     ):
         assert main(["bench", *words]) == 2
         assert told in capsys.readouterr().err

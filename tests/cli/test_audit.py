@@ -38,7 +38,7 @@ def test_a_table_is_audited_alone_and_beside_another(call: Any, table: Path, tmp
             ("--against", str(table), "--target", "length", "--against-target", "size", "--against-target", "x"),
             "name one",
         ),
-        (("--fit", "abc", "--against", str(table)), "two ways to say beside what"),
+        (("--fit", "abc", "--against", str(table)), "both say what to compare with"),
         (("--against", str(tmp_path / "none.csv")), "none.csv"),
     ):
         status, _, err = call("audit", str(other), *arguments)

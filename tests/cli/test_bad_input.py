@@ -186,7 +186,7 @@ RECIPES = {
     "a wrong type": ({"kind": "load", "source": 5}, ("load.source", "valid string", "got 5")),
     "a wrong type inside": ({"kind": "part", "table": TABLE, "seed": "x"}, ("part.seed", "valid integer", "'x'")),
     "a recipe as text": ({"kind": "part", "table": "solubility"}, ("part.table", "object with a `kind`", "'solubility'")),
-    "deep": (nested(200), ("nested 201 levels deep", "at most 100", "run its parts first")),
+    "deep": (nested(200), ("nested 201 levels deep", "the limit is 100", "run its inner specs first")),
     "very deep": ('{"kind":"plant","table":' * 100_000, ("nested 100000 levels deep",)),
     "NaN": ('{"kind": "plant", "table": {"kind": "load"}, "fraction": NaN}', ("plant.fraction", "finite")),
     "a negative size": ({"kind": "part", "table": TABLE, "valid": -5}, ("part.valid", "greater than or equal to 0")),
@@ -246,15 +246,21 @@ def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "dmeo"), ("no recipe can be read from dmeo", "a preset: demo, influence")),
-        (("run", "."), ("no recipe can be read from .",)),
+        (("run", "dmeo"), ("no spec can be read from dmeo", "a preset: demo, influence")),
+        (("run", "."), ("no spec can be read from .",)),
         (("run", "demo", "--seed", "-1"), ("part.seed", "greater than or equal to 0")),
         (("run", "demo", "--seed", "9" * 30), ("finetune.seed", "less than or equal to")),
-        (("recipe", "dmeo"), ("there is no preset 'dmeo'", "demo, influence")),
+        (("preset", "dmeo"), ("there is no preset 'dmeo'", "demo, influence")),
         (("export", "abc", "here"), ("abc begins the key of 0 products",)),
         (("delete", "*"), ("a key is 16 digits",)),
         (("predict", "abc", "a.csv", "--out", "b.csv"), ("abc begins the key of 0 products",)),
         (("bench", "speed"), ("there is no benchmark 'speed'",)),
+        (("bench", "planted"), ("the benchmark 'planted' is now called 'label-noise'",)),
+        (("run", "report"), ("the preset 'report' is now called 'four-methods'",)),
+        (("recipe", "demo", "--seed", "4"), ("the command 'recipe' is now called 'preset'",)),
+        (("among", "molsway-mini", "a.csv"), ("the command 'among' is now called 'pretraining-overlap'",)),
+        (("verify", "0123", "--subsets", "4"), ("the command 'verify' is now called 'lds'",)),
+        (("suspects",), ("the command 'suspects' is now called 'label-errors'",)),
     ],
 )
 def test_a_command_that_asks_for_nothing_there_is(capsys: Any, cache: Path, arguments: tuple, words: tuple) -> None:
@@ -264,4 +270,4 @@ def test_a_command_that_asks_for_nothing_there_is(capsys: Any, cache: Path, argu
 def test_a_seed_for_a_recipe_that_has_its_own_is_refused(capsys: Any, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(TABLE))
     said = ask(capsys, cache, "run", str(tmp_path / "a.json"), "--seed", "3")
-    check_refused(said, "--seed is for presets", "inside the recipe")
+    check_refused(said, "--seed is for presets", "in the spec itself")

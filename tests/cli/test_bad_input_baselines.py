@@ -34,7 +34,7 @@ def written(path: Path, text: str) -> Load:
 def test_what_a_baseline_is_not(run: Any, table: Path) -> None:
     train, valid, test, pool = whole(table)
     tree = recipes.as_json(Baseline(train, valid, test))
-    check_refused(run(tree | {"learner": "perceptron"}), "no learner of kind 'perceptron'", "gradient-boosting")
+    check_refused(run(tree | {"learner": "perceptron"}), "no baseline of kind 'perceptron'", "gradient-boosting")
     check_refused(run(tree | {"learner": {"kind": "random-forest", "trees": 0}}), "random-forest.trees", "got 0")
     check_refused(
         run(tree | {"learner": {"kind": "support-vectors", "features": "graphs"}}), "'fingerprints'", "'graphs'"
@@ -53,7 +53,7 @@ def test_a_study_names_what_is_wrong_with_its_baselines(run: Any, table: Path) -
     check_refused(
         run(tree | {"baselines": twice}), "`baselines` wants models that differ in their kind or in the features"
     )
-    check_refused(run(tree | {"baselines": ["lora"]}), "there is no learner of kind 'lora'")
+    check_refused(run(tree | {"baselines": ["lora"]}), "there is no baseline of kind 'lora'")
     check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "valid tuple")
     check_refused(run(tree | {"control": "yes please"}), "selection-study.control", "valid boolean")
     check_refused(run(tree | {"control": True}), "begins from untrained weights", "leave `control` out")
@@ -110,8 +110,8 @@ def test_a_baseline_whose_files_were_changed_is_refused(
 
 def test_the_schema_names_learners_and_baselines(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     kinds = ask(capsys, cache, "kinds").answer
-    assert kinds["baseline"]["yields"] == "Fit" and kinds["learner:random-forest"]["fields"]["trees"]["least"] == 1
+    assert kinds["baseline"]["yields"] == "Fit" and kinds["baseline:random-forest"]["fields"]["trees"]["least"] == 1
     about = kinds["selection-study"]["fields"]["baselines"]
-    assert about["type"] == "some of the family “learner”" and about["default"][0]["kind"] == "support-vectors"
-    assert kinds["baseline"]["fields"]["learner"]["type"] == "one of the family “learner”"
-    assert recipes.read(ask(capsys, cache, "recipe", "demo").answer).baselines == (SupportVectors(),)
+    assert about["type"] == "members of the family 'baseline'" and about["default"][0]["kind"] == "support-vectors"
+    assert kinds["baseline"]["fields"]["learner"]["type"] == "a member of the family 'baseline'"
+    assert recipes.read(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)

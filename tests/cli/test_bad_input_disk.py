@@ -1,5 +1,6 @@
 """Disks that are full or closed, caches that are held, Ctrl-C: one line, nothing lost, and the same command goes on."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,8 +16,8 @@ import pandas as pd
 import pytest
 import safetensors
 
-from core.cli import bench as benching
-from core.cli import runs
+from core.cli import making
+from core.cli.parser import COMMANDS
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Load, Part
@@ -118,10 +119,10 @@ def test_control_c_stops_and_the_same_command_goes_on(run: Any, cache: Path, spl
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Bar, "__call__", pressed)
+        patch.setattr(making.Bar, "__call__", pressed)
         said = run(fit)
     assert said.status == 1 and said.answer is None
-    assert said.line == "molsway: stopped; the same command goes on from the last checkpoint\n"
+    assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"
     assert kinds(cache) == ["load", "part"] and not [path for path in left(cache) if "draft" in path]
     assert run(fit).status == 0 and left(cache) == []
 
@@ -172,7 +173,10 @@ def test_an_export_that_fails_leaves_nothing(capsys: Any, run: Any, cache: Path,
 
 def test_the_answer_is_json_whatever_numbers_it_has(capsys: Any, cache: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benching, "bench", lambda options: {"a": float("nan"), "b": np.float32("inf")})
+        command = dataclasses.replace(
+            COMMANDS["bench"], answer=lambda options: {"a": float("nan"), "b": np.float32("inf")}
+        )
+        patch.setitem(COMMANDS, "bench", command)
         said = ask(capsys, cache, "bench")
     assert said.answer == {"a": None, "b": None}
     json.loads(json.dumps(said.answer), parse_constant=pytest.fail)

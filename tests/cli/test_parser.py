@@ -65,17 +65,16 @@ def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, stud
     recipe = tmp_path / "recipe.json"
     recipe.write_text(study.text)
     key = call("run", str(recipe))[1]["key"]
-    status, made, _ = call("verify", key[:8], "--subsets", "4")
+    status, made, _ = call("lds", key[:8], "--subsets", "4")
     assert status == 0 and made["kind"] == "verify" and made["summary"]["scores"] == [key]
     assert made["summary"]["subsets"] == 4 and "over 4 retrainings" in made["summary"]["verdict"]
     fit = next(run["key"] for run in call("list")[1] if run["kind"] == "finetune")
-    status, made, _ = call("suspects", fit, "--show", "3")
-    assert status == 0 and made["kind"] == "suspects" and len(made["furthest"]) == 3
-    far = [one["suspicion"] for one in made["furthest"]]
-    assert far == sorted(far, reverse=True) and {"row", "smiles", "label", "leverage", "opinion"} <= set(
-        made["furthest"][0]
-    )
-    for command, wrong in (("verify", fit), ("suspects", key)):
+    status, made, _ = call("label-errors", fit, "--show", "3")
+    assert status == 0 and made["kind"] == "suspects" and len(made["most_suspicious"]) == 3
+    suspicion = [one["suspicion"] for one in made["most_suspicious"]]
+    assert suspicion == sorted(suspicion, reverse=True)
+    assert {"row", "smiles", "label", "leverage", "opinion"} <= set(made["most_suspicious"][0])
+    for command, wrong in (("lds", fit), ("label-errors", key)):
         status, _, err = call(command, wrong)
         assert status == 2 and "give the key of one of kind" in err
 
@@ -83,11 +82,11 @@ def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, stud
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "nowhere.json"), "no recipe can be read from nowhere.json"),
+        (("run", "nowhere.json"), "no spec can be read from nowhere.json"),
         (("show", "ffff"), "ffff"),
         (("show", "../../etc"), "key"),
         (("kinds", "nothing"), "there is no kind 'nothing'; there are"),
-        (("recipe", "dmeo"), "there is no preset 'dmeo'; there are demo"),
+        (("preset", "dmeo"), "there is no preset 'dmeo'; there are demo"),
         (("methods", "--backbone", "bert"), "bert"),
     ],
 )
@@ -137,12 +136,12 @@ def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
 
 
 def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
-    _, tree, _ = call("recipe", "demo", "--seed", "4")
+    _, tree, _ = call("preset", "demo", "--seed", "4")
     assert recipes.read(tree).seeds == (400, 401, 402)
 
 
 def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None:
-    _, tree, _ = call("recipe", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
+    _, tree, _ = call("preset", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
     study = recipes.read(tree)
     assert study.called == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
     load = study.arms[0].train.table
@@ -150,9 +149,9 @@ def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None
     assert {arm.kind for arm in study.arms} == {"tune"}
     for arguments, words in (
         (("demo", "--table", str(table)), "the demo has a table of its own"),
-        (("methods", "--unit", "logD"), "of a --table"),
+        (("methods", "--unit", "logD"), "describe a --table"),
     ):
-        status, _, err = call("recipe", *arguments)
+        status, _, err = call("preset", *arguments)
         assert status == 2 and words in err
 
 
@@ -160,29 +159,29 @@ def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(c
     given = ("--table", str(table), "--target", "size", "--unit", "atoms")
     pooled = (*given, "--pool", "other.csv", "--pool-target", "Label")
     verified, study = (
-        recipes.read(call("recipe", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
+        recipes.read(call("preset", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
     )
     (scores,) = verified.scores
     assert (scores.pool.source, scores.pool.targets, scores.pool.tasks) == ("file:other.csv", ("Label",), ("size",))
     assert scores.pool.unit == scores.fit.train.table.unit == "atoms" and scores.target == scores.fit.valid
     assert study.scores().key == scores.key and scores.fit.seed == 200
-    aside = recipes.read(call("recipe", "influence", *given)[1]).scores[0].pool
+    aside = recipes.read(call("preset", "influence", *given)[1]).scores[0].pool
     assert (aside.part, aside.pool) == ("pool", 0.2)
-    demo, own = (recipes.read(call("recipe", name)[1]) for name in ("demo", "influence"))
+    demo, own = (recipes.read(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
-        (("methods", *pooled), "the preset 'methods' has no pool of yours; leave --pool out, or take influence, sel"),
-        (("influence", "--pool", "other.csv"), "a pool wants the table that it is to join"),
-        (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool wants --target"),
-        (("influence", "--pool-target", "y"), "--pool-target is of a --pool"),
+        (("methods", *pooled), "the preset 'methods' takes no pool; leave --pool out, or choose influence, sel"),
+        (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
+        (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
+        (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),
         (("influence", *pooled, "--pool-target", "y"), "the table has 1 targets, the pool 2"),
     ):
-        status, _, err = call("recipe", *arguments)
+        status, _, err = call("preset", *arguments)
         assert status == 2 and words in err
 
 
 def test_a_study_of_adapting_has_each_method_twice(call: Any) -> None:
-    study = recipes.read(call("recipe", "adaptation")[1])
+    study = recipes.read(call("preset", "adaptation")[1])
     assert study.called == (
         "full, from molsway-mini", "LoRA, from molsway-mini",
         "full, from adapted molsway-mini", "LoRA, from adapted molsway-mini",

@@ -12,8 +12,8 @@ from core.experiments import Gather, Load, Pretrain
 from core.models.backbones import Pretrained, Untrained, pretrained
 from core.models.backbones.molformer.untrained import Fresh
 
-SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--inner", "32", "--features", "4")
-SHORT = (*SHAPE, "--steps", "3", "--batch-size", "8", "--held-out", "8", "--spellings", "2")
+SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32", "--features", "4")
+SHORT = (*SHAPE, "--steps", "3", "--batch-size", "8", "--held-out", "8", "--randomised-smiles", "2")
 
 
 @pytest.fixture
@@ -58,14 +58,16 @@ def test_a_checkpoint_from_files_and_who_is_in_it(
     asked.write_text("smiles,y\nCC[C@@H](F)Cl,\nCCCCCCCCS,\nc1ccccc1CCN,2\nrubbish,3\nC1CCCCC1C(=O)CC,4\n")
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
     for checkpoint in (str(out), made["key"], "made"):
-        status, found, _ = call("among", checkpoint, asked)
+        status, found, _ = call("pretraining-overlap", checkpoint, asked)
         assert status == 0 and (found["molecules"], found["unreadable"], found["labels"]) == (4, 1, 1)
         assert found["corpus"] == card["corpus"]["molecules"]
-        assert found["among"] == 2 and found["first"] == ["CC[C@@H](F)Cl", "CCCCCCCCS"], "a mirror image counts"
-    status, found, _ = call("among", str(out), "bundled:hydration")
-    assert status == 0 and found["among"] == 0 and found["molecules"] == 642
+        assert found["overlap"] == 2 and found["first"] == ["CC[C@@H](F)Cl", "CCCCCCCCS"], "a mirror image counts"
+    status, found, _ = call("pretraining-overlap", str(out), "bundled:hydration")
+    assert status == 0 and found["overlap"] == 0 and found["molecules"] == 642
 
-    status, more, _ = call("pretrain", smi, "--begin", made["key"], *SHORT[10:], "--described", "0", "--measured", "0")
+    status, more, _ = call(
+        "pretrain", smi, "--backbone", made["key"], *SHORT[10:], "--descriptor-weight", "0", "--label-weight", "0"
+    )
     assert (
         status == 0 and more["summary"]["backbone"] == "nano" and more["summary"]["before"][0]["recipe"] == made["key"]
     )
@@ -78,8 +80,30 @@ def test_a_checkpoint_from_files_and_who_is_in_it(
 def test_the_recipe_alone(call: Any, cache: Path) -> None:
     status, tree, _ = call(
         *("pretrain", "a.smi", "b.csv.gz", "--labelled", "t.csv", "hub:bace", "--leave-out", "file:out.sdf"),
-        *("--no-stereo", "--spellings", "5", "--limit", "7", "--seed", "4", "--masked", "0", "--measured", "2.5"),
-        *("--share", "0.3", "--precision", "float32", "--learning-rate", "0.01", "--name", "mine", "--recipe"),
+        *(
+            "--no-stereo",
+            "--randomised-smiles",
+            "5",
+            "--limit",
+            "7",
+            "--seed",
+            "4",
+            "--token-weight",
+            "0",
+            "--label-weight",
+            "2.5",
+        ),
+        *(
+            "--mask-fraction",
+            "0.3",
+            "--precision",
+            "float32",
+            "--learning-rate",
+            "0.01",
+            "--name",
+            "mine",
+            "--print-spec",
+        ),
     )
     assert status == 0 and not list(cache.glob("*/*")), "nothing is made, the files need not be there"
     assert recipes.read(tree) == Pretrain(
@@ -100,14 +124,14 @@ def test_the_recipe_alone(call: Any, cache: Path) -> None:
         precision="float32",
         seed=4,
     )
-    plain = call("pretrain", "a.smi", "--recipe")[1]
+    plain = call("pretrain", "a.smi", "--print-spec")[1]
     assert recipes.read(plain) == Pretrain(Gather(files=("a.smi",))), "what is not given is as the recipes have it"
-    begun = call("pretrain", "a.smi", "--begin", "molsway-mini", "--recipe")[1]
+    begun = call("pretrain", "a.smi", "--backbone", "molsway-mini", "--print-spec")[1]
     assert recipes.read(begun).beginning == Pretrained("molsway-mini")
 
 
 def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, cache: Path, capsys: Any) -> None:
-    assert main(["pretrain", str(smi), *SHORT, "--cache", str(cache), "--recipe"]) == 0
+    assert main(["pretrain", str(smi), *SHORT, "--cache", str(cache), "--print-spec"]) == 0
     path = tmp_path / "recipe.json"
     path.write_text(capsys.readouterr().out)
     made = call("run", path)[1]
@@ -120,15 +144,15 @@ def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, ca
         (("pretrain",), "at least one file in `files` or one table in `labelled`"),
         (("pretrain", "nowhere.smi"), "nowhere.smi cannot be read (No such file or directory)"),
         (("pretrain", "a.sdf"), "a corpus file ends in .smi"),
-        (("pretrain", "a.smi", "--begin", "molsway-mini", "--width", "8"), "leave out --width"),
-        (("pretrain", "a.smi", "--begin", "0123456789abcdef"), "0123456789abcdef"),
-        (("pretrain", "a.smi", "--masked", "0", "--described", "0", "--measured", "0"), "are all 0"),
+        (("pretrain", "a.smi", "--backbone", "molsway-mini", "--width", "8"), "leave out --width"),
+        (("pretrain", "a.smi", "--backbone", "0123456789abcdef"), "0123456789abcdef"),
+        (("pretrain", "a.smi", "--token-weight", "0", "--descriptor-weight", "0", "--label-weight", "0"), "are all 0"),
         (("pretrain", "a.smi", "--labelled", "bundled:solubilty"), "did you mean bundled:solubility"),
         (("pretrain", "a.smi", "--steps", "0"), "pretrain.steps"),
         (("pretrain", "a.smi", "--heads", "3"), "a width of 320 does not divide into 3 heads"),
-        (("among", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
-        (("among", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
-        (("among", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),
+        (("pretraining-overlap", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
+        (("pretraining-overlap", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
+        (("pretraining-overlap", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),
     ],
 )
 def test_bad_input_is_one_clear_line(call: Any, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.serving import Server, exceptions
+from tests.waiting import PATIENCE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE = 60_000  # ms; a training shares two cores with the server and the browser
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -33,7 +33,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no Chromium on this machine")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=1000 * PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -53,7 +53,7 @@ def tab(browser: Any) -> Iterator[Any]:
     def opened(address: str) -> Any:
         contexts.append(browser.new_context(viewport={"width": 1360, "height": 900}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(1000 * PATIENCE)  # ms
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", asked)
         page.goto(address)

@@ -5,10 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -38,13 +39,13 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until(self.answers, "the server to answer", 120)
+        until(self.answers, "an answer of the server")
         return self
 
     def answers(self) -> bool:
         assert self.process and self.process.poll() is None, self.log.read_text()[-2000:]
         try:
-            return bool(urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2).read())
+            return bool(urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=60).read())
         except OSError:
             return False
 
@@ -58,18 +59,9 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
-
-
-def until(true: Any, what: str, seconds: float) -> Any:
-    """Wait for `true()` to be true; its value."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.1)
-    return found
 
 
 def exceptions(page: Any) -> list[str]:

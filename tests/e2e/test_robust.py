@@ -16,11 +16,11 @@ from core.engine.spec import as_json
 from core.engine.store import Store
 from core.results.fit import Fit
 from tests.e2e.hurried import demo, fine_tuning
-from tests.e2e.serving import ROOT, Server, until
+from tests.e2e.serving import ROOT, Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 RECIPE = fine_tuning(steps=120, evaluations=24)
-LONG = 300  # s
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def begun(server: Server, fraction: float) -> tuple[Line, list[dict]]:
         assert job.state in ("waiting", "running"), job
         return job.fraction > fraction and path.exists()
 
-    until(far, f"a checkpoint at {fraction:.0%}", LONG)
+    until(far, f"a checkpoint at {fraction:.0%}")
     return line, curve_of(path)
 
 
@@ -57,7 +57,7 @@ def curve_of(path: Path) -> list[dict]:
 def goes_on(page: Page, line: Line) -> Job:
     """Press the button and wait for the end."""
     page.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
-    until(lambda: line.job(RECIPE.key).state == "done", "the end of the training", LONG)
+    until(lambda: line.job(RECIPE.key).state == "done", "the end of the training")
     expect(page.get_by_text("not used for training or selection").first).to_be_visible()
     return line.job(RECIPE.key)
 
@@ -115,5 +115,5 @@ def test_two_tabs_and_double_clicks_make_one_job_that_stops_at_once(server: Serv
         expect(page.get_by_test_id("stMain").get_by_text("It was cancelled")).to_be_visible()
     assert line.job(key).state == "cancelled"
     second.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
-    until(lambda: line.job(key).state == "running", "the study to go on", 60)
+    until(lambda: line.job(key).state == "running", "the resumed study")
     assert len(line.jobs()) == 1 and line.job(key).runs == 2

@@ -8,6 +8,7 @@ import pytest
 from core.engine.job_queue import Line
 from core.engine.spec import BadInput
 from tests.counting import Count, Sum, process
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_submitting_from_eight_threads_and_two_lines_is_one_job(tmp_path, line):
 def test_submitting_from_two_processes_is_one_job(line):
     code = "[line.submit(Count(steps=n)) for n in range(1, 21)]; print(len(line.jobs()))"
     others = [process(line.root, code) for _ in range(2)]
-    assert [other.wait(60) for other in others] == [0, 0]
+    assert [other.wait(PATIENCE) for other in others] == [0, 0]
     taken = []
     while job := line.take():
         taken.append(job.key)

@@ -3,14 +3,15 @@
 import errno
 import json
 import os
-import time
+from pathlib import Path
 
 import pytest
 
 from core.engine.job_queue import Job, Line
 from core.engine.spec import BadInput
 from core.engine.worker import Held, Worker, own
-from tests.counting import Both, Count, Fail, ended, process, until
+from tests.counting import Both, Count, Fail, ended, process
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -29,8 +30,14 @@ def work(line):
 
     yield start
     for worker in workers:
-        worker.stop()
+        worker.stop(PATIENCE)
         assert not worker.alive
+
+
+@pytest.fixture
+def gate(tmp_path) -> Path:
+    """A file that is not there yet: what waits for it goes on when it is written."""
+    return tmp_path / "gate"
 
 
 def test_a_job_is_made_and_told(line, work):
@@ -71,12 +78,13 @@ def test_the_line_is_in_order_and_survives_a_restart(tmp_path, line, work):
     assert line.position(specs[0].key) is None
 
 
-def test_an_idle_worker_wakes_at_once(line, work):
-    worker = work()
-    until(lambda: worker.owns)
-    time.sleep(0.3)
-    job = line.submit(Count(steps=1))
-    assert ended(line, Count(steps=1)).started - job.submitted < 0.3
+def test_an_idle_worker_takes_a_new_job(line, work, monkeypatch):
+    waits, wait = [], line.wait
+    monkeypatch.setattr(line, "wait", lambda seconds: (waits.append(seconds), wait(seconds))[1])
+    work()
+    until(lambda: waits)  # it has found nothing to do
+    line.submit(Count(steps=1))
+    assert ended(line, Count(steps=1)).state == "done"
 
 
 def test_cancelling_a_waiting_job(line, work):
@@ -91,9 +99,9 @@ def test_cancelling_a_waiting_job(line, work):
 
 
 @pytest.mark.parametrize("other_line", [False, True])
-def test_cancelling_a_running_job_and_resuming_it(tmp_path, line, work, other_line):
+def test_cancelling_a_running_job_and_resuming_it(tmp_path, line, work, gate, other_line):
     work()
-    spec = Count(steps=40, pause=0.03)
+    spec = Count(steps=40, gate=str(gate), free=5, silent=False)
     line.submit(spec)
     until(lambda: (job := line.job(spec.key)).state == "running" and job.fraction > 0)
     assert (Line(tmp_path / "cache") if other_line else line).cancel(spec.key).cancelling
@@ -104,18 +112,21 @@ def test_cancelling_a_running_job_and_resuming_it(tmp_path, line, work, other_li
         assert len(json.loads(checkpoint.read_text())) <= steps + 1
     assert job.state == "cancelled" and not job.cancelling and 0 < job.fraction < 1
     assert not line.store.has(spec)
+    gate.touch()
     line.resume(spec.key)
     assert ended(line, spec).state == "done"
     product = line.store.get(spec)
     assert product.total == sum(range(40)) and product.did[0] > 0  # it went on from its checkpoint
 
 
-def test_cancelling_from_elsewhere_is_noticed_before_the_next_report_however_late(tmp_path, line, work):
+def test_cancelling_from_elsewhere_is_noticed_before_the_next_report_however_late(tmp_path, line, work, gate):
     work()
-    spec = Count(steps=3, pause=1.5)
+    spec = Count(steps=3, gate=str(gate))
     line.submit(spec)
     until(lambda: line.job(spec.key).numbers.get("epoch") == 0)
     Line(tmp_path / "cache").cancel(spec.key)
+    until(line._stops[spec.key].is_set, "the wish of another process")
+    gate.touch()
     job = ended(line, spec)
     assert job.state == "cancelled" and job.numbers["epoch"] == 0  # its second report did not pass
 
@@ -129,13 +140,13 @@ def test_cancelling_a_finished_job_changes_nothing(line, work):
         line.cancel("0" * 16)
 
 
-def test_cancelling_after_the_last_report_keeps_what_was_made(line, work):
-    spec = Count(steps=1, pause=0.5)
+def test_cancelling_after_the_last_report_keeps_what_was_made(line, work, gate):
+    spec = Count(steps=1, gate=str(gate))
     work()
     line.submit(spec)
-    until(lambda: line.job(spec.key).state == "running")
-    time.sleep(0.3)  # in its one step, past its last report
+    until(lambda: line.job(spec.key).numbers.get("epoch") == 0)  # in its one step, past its last report
     line.cancel(spec.key)
+    gate.touch()
     job = ended(line, spec)
     assert (job.state, job.cancelling) == ("done", False) and line.store.has(spec)
 
@@ -197,21 +208,21 @@ def test_two_workers_on_one_root_one_works_and_the_other_takes_over(tmp_path, li
     assert ended(line, Count(name="d")).state == "done"
 
 
-def test_a_stopped_worker_leaves_its_job_interrupted(line, work):
-    worker, spec = work(), Count(steps=100, pause=0.05)
+def test_a_stopped_worker_leaves_its_job_interrupted(line, work, gate):
+    worker, spec = work(), Count(steps=100, gate=str(gate), free=5, silent=False)
     line.submit(spec)
     until(lambda: line.job(spec.key).fraction > 0)
-    worker.stop()
+    worker.stop(PATIENCE)
     job = line.job(spec.key)
     assert job.state == "interrupted" and "resume" in job.error
 
 
-def test_kill_9_then_standby_then_resume_yields_the_same(tmp_path, line, work):
-    spec = Count(steps=30, pause=0.05)
+def test_kill_9_then_standby_then_resume_yields_the_same(tmp_path, line, work, gate):
+    spec = Count(steps=30, gate=str(gate), free=10)
     line.submit(spec)
     line.submit(Count(name="next"))
     other = process(
-        line.root, "worker = Worker(line, line.store, 'tests.counting').start(); print(1, flush=True); time.sleep(99)"
+        line.root, "worker = Worker(line, line.store, 'tests.counting').start(); print(1, flush=True); time.sleep(9999)"
     )
     try:
         other.stdout.readline()
@@ -227,6 +238,7 @@ def test_kill_9_then_standby_then_resume_yields_the_same(tmp_path, line, work):
         other.wait()
     assert ended(line, spec).state == "interrupted"
     assert ended(line, Count(name="next")).state == "done"
+    gate.touch()
     line.resume(spec.key)
     job = ended(line, spec)
     product = line.store.get(spec)
@@ -267,7 +279,7 @@ def test_progress_is_written_at_most_four_times_a_second(line, work, monkeypatch
     writes, update = [], line.update
     monkeypatch.setattr(line, "update", lambda key, **news: (writes.append(news), update(key, **news))[1])
     work()
-    spec = Count(steps=1000, pause=0.001)
+    spec = Count(steps=2000)
     line.submit(spec)
     job = ended(line, spec)
     assert job.state == "done"

@@ -13,6 +13,7 @@ from core.engine.spec import Spec
 from core.engine.store import Store
 from core.engine.worker import Worker
 from tests.pages import every_kind, stage
+from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -69,7 +70,7 @@ def open_page(cache):
     """Open a page by its name; says if anything was raised on it."""
 
     def opened(name: str, **query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
         at.run()
         for key, value in query.items():
             at.query_params[key] = value

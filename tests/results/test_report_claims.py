@@ -1,4 +1,4 @@
-"""Claims of the report beside studies: which arms tell of which, and what a difference says."""
+"""Common expectations: which arms test which, and what a difference says."""
 
 import numpy as np
 import pandas as pd
@@ -31,17 +31,17 @@ def said(found: list[dict]) -> dict[str, str]:
 def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
     found = said(judged(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
     assert found == {
-        "LoRA comes near to training all weights": "not contradicted",
+        "LoRA is as good as full fine-tuning": "not contradicted",
         "LoRA beats BitFit": "holds",
         "BitFit beats (IA)³": "the opposite holds",
     }
     found = said(
         judged(study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9}))
     )
-    assert found["the seventy best by influence lower the error"] == "not beyond the noise"
-    assert found["a hundred of the worst do as well as fifty of the best"] == "does not hold"
+    assert found["The 70 best by influence lower the error"] == "not beyond the noise"
+    assert found["The 100 worst do as well as the 50 best"] == "does not hold"
     found = said(judged(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
-    assert found == {"diverse molecules beat stratified ones": "one seed cannot tell"}
+    assert found == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
 
 
 def test_the_difference_is_that_of_the_two_arms() -> None:
@@ -63,8 +63,9 @@ def test_adapted_arms_are_known_by_how_their_names_begin() -> None:
     assert judged(study({"none": 0.5, "greedy": 0.4})) == []
 
 
-def test_the_presets_of_the_report_have_the_arms_that_its_claims_are_of() -> None:
-    rules = [*preset("report-selection").rules, *preset("report-diversity").rules, *preset("report").called]
-    named = {name for claim in CLAIMS if claim.figure > 2 for name in (claim.arm, claim.against)}
-    assert named <= set(rules)
-    assert len(preset("report-selection").seeds) == 5 and len(preset("report-diversity").seeds) == 10
+def test_presets_have_the_arms_that_the_expectations_are_of() -> None:
+    sizes, diversity = preset("selection-sizes"), preset("diversity")
+    arms = {*sizes.rules, *diversity.rules, *preset("four-methods").called}
+    named = {name for claim in CLAIMS for name in (claim.arm, claim.against) if not name.endswith(" ")}
+    assert named <= arms
+    assert len(sizes.seeds) == 5 and len(diversity.seeds) == 10

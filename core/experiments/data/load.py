@@ -96,19 +96,23 @@ class Load(Spec[Dataset]):
     labels_wanted: ClassVar[bool] = True
     effort: ClassVar[float] = 0.1
 
-    source: str = Field("bundled:solubility", description="bundled:NAME, hub:NAME or file:PATH")
-    smiles: str = Field("", description="the column with SMILES; empty: found by name and content")
-    targets: tuple[str, ...] = Field((), description="the columns with labels; empty: the columns of measured numbers")
-    tasks: tuple[str, ...] = Field((), description="what the targets are called; empty: as their columns")
-    unit: str = Field("", description="unit of the targets; several, in their order, with commas between")
-    duplicates: Rule = Field("median", description="what becomes of several labels of one molecule")
-    spread: float = Field(0.0, ge=0, description="labels that drop-if-spread tolerates this far apart, in label units")
-    limit: int = Field(0, ge=0, description="read the first rows only, to try something out; 0: all")
+    source: str = Field(default="bundled:solubility", description="bundled:NAME, hub:NAME or file:PATH")
+    smiles: str = Field(default="", description="the column with SMILES; empty: found by name and content")
+    targets: tuple[str, ...] = Field(
+        default=(), description="the columns with labels; empty: the columns of measured numbers"
+    )
+    tasks: tuple[str, ...] = Field(default=(), description="what the targets are called; empty: as their columns")
+    unit: str = Field(default="", description="unit of the targets; several, in their order, with commas between")
+    duplicates: Rule = Field(default="median", description="what becomes of several labels of one molecule")
+    spread: float = Field(
+        default=0.0, ge=0, description="labels that drop-if-spread tolerates this far apart, in label units"
+    )
+    limit: int = Field(default=0, ge=0, description="read the first rows only, to try something out; 0: all")
     digest: str = Field(
-        "", pattern="^([0-9a-f]{64})?$", description="sha256 of an imported file, set when it is imported"
+        default="", pattern="^([0-9a-f]{64})?$", description="sha256 of an imported file, set when it is imported"
     )
     hub_revision: str = Field(
-        "", pattern=r"^[\w./-]*$", description="branch or commit on the hub; empty: the kept, else the newest"
+        default="", pattern=r"^[\w./-]*$", description="branch or commit on the hub; empty: the kept, else the newest"
     )
 
     @field_validator("source")

@@ -1,4 +1,4 @@
-"""Recipes with a name: what one click, or one word on the command line, stands for."""
+"""Specs with a name: what one click, or one word on the command line, makes."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -24,15 +24,15 @@ from core.models.methods import IA3, BitFit, Full, Head, LoRA
 from core.results.fit import PARTS, Fit
 
 STEPS = 300  # of a training that is repeated for each half of a pool
-LONGER = 150  # of the demo's, where wrong labels are to be felt: sixty leave most of them unlearned
+LONGER = 150  # of the demo's, where swapped labels should matter: sixty steps leave most of them unlearned
 
 
 def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
-    """The whole route in minutes on two cores, on measured solubilities that come with the installation.
+    """The whole workflow in minutes on two cores, on measured solubilities that come with the installation.
 
-    300 molecules to learn from, 200 to choose by, a pool of 300 in which every fifth label is another molecule's, the
-    rest to report. Eighteen trainings of sixty steps from `molsway-mini`; support vectors on descriptors, the
-    baseline of every study, cost seconds.
+    300 training molecules, 200 for validation, a pool of 300 in which every fifth label is another molecule's, the rest
+    for the test. Eighteen trainings of sixty steps from `molsway-mini`; support vectors on descriptors, the baseline
+    of every study, cost seconds.
     """
     if table is not None:
         raise BadInput("the demo has a table of its own; leave --table out, or take another preset")
@@ -57,7 +57,7 @@ def _demo(seed: int) -> tuple[FineTune, Spec[Dataset]]:
     return fit, Plant(pool, fraction=0.2, seed=seed)
 
 
-REPORT = (Full(), LoRA(), IA3(), BitFit())  # what the report that this project began with compared
+COMMON_METHODS = (Full(), LoRA(), IA3(), BitFit())
 
 
 def of_methods(
@@ -80,22 +80,22 @@ def of_methods(
 
 
 def methods(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
-    """The report's four methods and, beside them, the head alone, which is what its (IA)³ really was."""
-    return Study(of_methods(_fit(seed, table), (*REPORT, Head())))
+    """Full fine-tuning, LoRA (rank 8), (IA)³, BitFit and the head alone; three seeds, tuned learning rates."""
+    return Study(of_methods(_fit(seed, table), (*COMMON_METHODS, Head())))
 
 
-def report(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
-    """The report's comparison: full, LoRA of rank 8 on query, key, value and attention output, (IA)³, BitFit."""
-    return Study(of_methods(_fit(seed, table), REPORT))
+def four_methods(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
+    """Full fine-tuning, LoRA (rank 8), (IA)³ and BitFit; three seeds, tuned learning rates."""
+    return Study(of_methods(_fit(seed, table), COMMON_METHODS))
 
 
 def adaptation(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
-    """Whether adapting the backbone to the training molecules first helps, for all weights and for LoRA."""
+    """Whether continued pre-training on the training molecules helps first, for full fine-tuning and for LoRA."""
     return Study(of_methods(_fit(seed, table), (Full(), LoRA()), tuned=False, adapted=True))
 
 
 def objectives(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
-    """What to adapt by, for as long: hidden tokens, computed properties (arXiv 2503.03360), both, or not at all."""
+    """Continued pre-training by masked tokens, computed properties (arXiv:2503.03360), both, or not at all."""
     fit = _fit(seed, table)
     adapted = [
         Adapt(fit.train, leave_out=fit.test, backbone=fit.backbone, objective=objective)
@@ -106,32 +106,32 @@ def objectives(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
 
 
 def _fit(seed: int, table: Spec[Dataset] | None) -> FineTune:
-    """A fine-tuning with all advice on a tenth for validation, a tenth for the test."""
+    """A fine-tuning with the defaults; a tenth of the table for validation, a tenth for the test."""
     rows = parts(table or Load("bundled:solubility"), by="random", seed=seed, train=None, valid=0.1, test=0.1)
     return FineTune(*rows, backbone=Pretrained("molsway-mini").settled())
 
 
 def influence(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Verify:
-    """Which molecules of a pool would help, which would hurt, and whether that foretells retraining: 32 random halves.
+    """Influence scores of a pool, checked by retraining with 32 random halves of it.
 
-    Without a table of one's own the demo's scores; without a pool of one's own a fifth of the table.
+    Without --table the demo's scores; without --pool a fifth of the table.
     """
     fit, pool = _beside(seed, table, pool)
     return Verify.of(Influence(fit, pool, fit.valid), seed=seed)
 
 
 def selection(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> SelectionStudy:
-    """Six ways to keep a hundred molecules of a pool, three seeds: the demo's study, on tables of one's own."""
+    """Six strategies to select a hundred molecules of a pool, three seeds: the demo's study, on your tables."""
     fit, pool = _beside(seed, table, pool)
     return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
 
 
-def report_selection(
+def selection_sizes(
     seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None
 ) -> SelectionStudy:
-    """The report's figures 3 and 4: 20, 50, 70 and 100 of the best and of the worst by influence, and none.
+    """Test error by how many pool molecules are added (20, 50, 70, 100): best, worst, random or greedily selected.
 
-    Beside them what it had not: as many random ones, as many chosen greedily, all of the pool, and five seeds.
+    Best and worst are by influence on the validation loss. None and all of the pool for comparison; five seeds.
     """
     fit, pool = _beside(seed, table, pool, steps=LONGER)
     arms = ("none", "all", "random", "top", "bottom", "greedy")
@@ -139,12 +139,10 @@ def report_selection(
     return SelectionStudy(fit=fit, pool=pool, count=20, counts=(50, 70, 100), arms=arms, seeds=seeds)
 
 
-def report_diversity(
-    seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None
-) -> SelectionStudy:
-    """The report's figure 5: a hundred molecules of five clusters against a hundred of low, medium and high labels.
+def diversity(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> SelectionStudy:
+    """A hundred pool molecules from five structural clusters against a hundred stratified by label; ten seeds.
 
-    Beside them a hundred random ones and none; ten seeds, the same pool and the same test molecules.
+    A hundred random ones and none for comparison; the same pool and the same test molecules.
     """
     fit, pool = _beside(seed, table, pool, steps=LONGER)
     arms = ("stratified", "kmeans", "random", "none")
@@ -155,12 +153,12 @@ def report_diversity(
 def _beside(
     seed: int, table: Spec[Dataset] | None, pool: Spec[Dataset] | None, steps: int = 60
 ) -> tuple[FineTune, Spec[Dataset]]:
-    """A short fine-tuning and the pool beside it: the demo's, of so many `steps`, without tables of one's own."""
+    """A short fine-tuning and its pool: the demo's, with this number of steps, without tables of one's own."""
     if table is None and pool is None:
         fit, pool = _demo(seed)
         return dataclasses.replace(fit, steps=steps), pool
     if table is None:
-        raise BadInput("a pool wants the table that it is to join; name that with --table")
+        raise BadInput("a pool needs the table that it would be added to; name that with --table")
     sizes = {"train": None, "valid": 0.1, "test": 0.1} | ({"pool": 0.2} if pool is None else {})
     train, valid, test, *rest = parts(table, by="random", seed=seed, **sizes)
     backbone = Pretrained("molsway-mini").settled()
@@ -169,42 +167,42 @@ def _beside(
 
 
 def mixture(seed: int = 0) -> MixtureStudy:
-    """Three tables that come with the installation, together and each alone: minutes on two cores."""
+    """Multitask training on three bundled tables against each table alone; minutes on two cores."""
     return mixtures.demo(seed)
 
 
 def toymix(seed: int = 0, data: str = "") -> MixtureStudy:
-    """ToyMix (QM9, Tox21, ZINC12k) by GCN, GIN and GINE, together and each table alone; hours on two cores."""
+    """ToyMix (QM9, Tox21, ZINC12k) with GCN, GIN and GINE, multitask against each table alone; hours on two cores."""
     if not data:
-        raise BadInput(f"toymix wants --data, a folder with its files; they lie at {mixtures.ADDRESS}")
+        raise BadInput(f"toymix needs --data, a folder with its files; download them from {mixtures.ADDRESS}")
     return mixtures.of_toymix(data, seed)
 
 
 def largemix(seed: int = 0, data: str = "") -> Spec:
-    """A trunk of LargeMix and UltraLarge: ten thousand molecules of each table whose files are in the folder."""
+    """A shared backbone for LargeMix and UltraLarge: ten thousand molecules of each table whose files are in --data."""
     if not data:
-        raise BadInput("largemix wants --data, a folder with files of LargeMix or UltraLarge")
+        raise BadInput("largemix needs --data, a folder with files of LargeMix or UltraLarge")
     return mixtures.of_large(data, seed)
 
 
 def transfer(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
-    """What trunks of ToyMix are worth for a table of yours, by how much of it is measured; random split."""
+    """Transfer from backbones trained on ToyMix to your table, by its number of training molecules; random split."""
     return mixtures.of_transfer(*_for_table(table, data, "transfer"), "random", seed)
 
 
 def transfer_scaffold(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
-    """The same with scaffolds kept whole, by the same trunks."""
+    """The same as transfer with a scaffold split, from the same backbones."""
     return mixtures.of_transfer(*_for_table(table, data, "transfer-scaffold"), "scaffold", seed)
 
 
 def variety(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
-    """Whether a table of yours gains by more kinds of table in a trunk of ToyMix, or by more molecules."""
+    """Whether more tables or more molecules in training on ToyMix lower the error on your table."""
     return mixtures.of_variety(*_for_table(table, data, "variety"), seed)
 
 
 def _for_table(table: Spec[Dataset] | None, data: str, name: str) -> tuple[Spec[Dataset], str]:
     if table is None or not data:
-        raise BadInput(f"{name} wants --table, the small table, and --data, a folder with the files of ToyMix")
+        raise BadInput(f"{name} needs --table, the small table, and --data, a folder with the files of ToyMix")
     return table, data
 
 
@@ -213,9 +211,9 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "influence": influence,
     "selection": selection,
     "methods": methods,
-    "report": report,
-    "report-selection": report_selection,
-    "report-diversity": report_diversity,
+    "four-methods": four_methods,
+    "selection-sizes": selection_sizes,
+    "diversity": diversity,
     "adaptation": adaptation,
     "objectives": objectives,
     "mixture": mixture,
@@ -226,11 +224,10 @@ PRESETS: dict[str, Callable[..., Spec]] = {
     "variety": variety,
 }
 
-POOLED = (influence, selection, report_selection, report_diversity)  # those that take a pool of one's own
-
-
-OF_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # those that take a folder of files
-OWN = (mixture, toymix, largemix)  # those whose tables are not to be chosen
+RENAMED = {"report": "four-methods", "report-selection": "selection-sizes", "report-diversity": "diversity"}
+POOLED = (influence, selection, selection_sizes, diversity)  # take a pool of one's own
+OF_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # take a folder of files
+OWN = (mixture, toymix, largemix)  # have tables of their own
 
 
 def preset(
@@ -240,16 +237,23 @@ def preset(
     pool: Spec[Dataset] | None = None,
     data: str = "",
 ) -> Spec:
-    """The recipe that a name stands for, on tables of one's own where it takes them. Raises `BadInput`."""
+    """The spec that a name stands for, on tables of one's own where it takes them. Raises `BadInput`."""
+    if name in RENAMED:
+        raise BadInput(f"the preset {name!r} is now called {RENAMED[name]!r}")
     if name not in PRESETS:
         raise BadInput(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     if pool is not None and PRESETS[name] not in POOLED:
-        able = ", ".join(one for one, does in PRESETS.items() if does in POOLED)
-        raise BadInput(f"the preset {name!r} has no pool of yours; leave --pool out, or take {able}")
+        able = ", ".join(one for one, build in PRESETS.items() if build in POOLED)
+        raise BadInput(f"the preset {name!r} takes no pool; leave --pool out, or choose {able}")
     if data and PRESETS[name] not in OF_FILES:
-        able = ", ".join(one for one, does in PRESETS.items() if does in OF_FILES)
-        raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or take {able}")
+        able = ", ".join(one for one, build in PRESETS.items() if build in OF_FILES)
+        raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or choose {able}")
     if table is not None and PRESETS[name] in OWN:
-        raise BadInput(f"the preset {name!r} has tables of its own; leave --table out, or change its recipe")
+        raise BadInput(f"the preset {name!r} has tables of its own; leave --table out, or change its spec")
     given = {"table": table, "pool": pool, "data": data or None}
     return PRESETS[name](seed, **{what: one for what, one in given.items() if one is not None})
+
+
+def describe_preset(name: str) -> str:
+    """One sentence: what a preset is."""
+    return (PRESETS[name].__doc__ or "").strip().splitlines()[0]

@@ -5,4 +5,4 @@ from core.models.baselines.gradient_boosting import GradientBoosting
 from core.models.baselines.random_forest import RandomForest
 from core.models.baselines.support_vectors import SupportVectors
 
-LEARNERS = Family("learner", SupportVectors, GradientBoosting, RandomForest)
+LEARNERS = Family("baseline", SupportVectors, GradientBoosting, RandomForest)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.cli import runs
+from core.cli.progress_bar import Bar
 from core.data import annotated_table
 from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
@@ -115,10 +115,10 @@ def test_the_same_command_goes_on_after_control_c(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.Bar, "__call__", pressed)
+        patch.setattr(Bar, "__call__", pressed)
         said = ask(capsys, cache, *arguments, str(out))
     assert said.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
-    assert said.line == "molsway: stopped; the same command goes on from the last checkpoint\n"
+    assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"
     said = ask(capsys, cache, *arguments, str(out))
     assert said.answer["resumed_rows"] == 21 and "going on after row 21 of 60" in said.line
     assert out.read_bytes() == whole.read_bytes() and not (tmp_path / f".out{suffix}.shards").exists()

@@ -169,7 +169,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"arms": ("none", {"kind": "kmeans", "seed": 5})}, "'seed' is set by the study, got 5 for kmeans"),
         ({"arms": ("top", {"kind": "top"})}, "at least two different arms, got ['top', 'top']"),
         ({"arms": ("none", {"kind": "topp"})}, "there is no sampler of kind 'topp'"),
-        ({"baselines": ("forest",)}, "there is no learner of kind 'forest'; there are support-vectors"),
+        ({"baselines": ("forest",)}, "there is no baseline of kind 'forest'; there are support-vectors"),
         ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
         ({"control": True}, "the fit begins from untrained weights; leave `control` out"),
     ],

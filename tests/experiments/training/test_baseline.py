@@ -115,7 +115,7 @@ def test_nothing_is_scored_with_a_baseline(ready: Baseline) -> None:
 
 def test_its_text_gives_it_back(ready: Baseline) -> None:
     assert recipes.read_json(ready.text) == ready
-    with pytest.raises(BadInput, match="no learner of kind 'perceptron'; there are support-vectors"):
+    with pytest.raises(BadInput, match="no baseline of kind 'perceptron'; there are support-vectors"):
         dataclasses.replace(ready, learner="perceptron")
 
 

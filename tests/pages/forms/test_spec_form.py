@@ -4,6 +4,7 @@ import numpy as np
 from streamlit.testing.v1 import AppTest
 
 from pages.forms import spec_form
+from tests.waiting import PATIENCE
 
 
 def the_form():
@@ -52,7 +53,7 @@ def the_form():
 
 
 def opened() -> AppTest:
-    at = AppTest.from_function(the_form, default_timeout=30).run()
+    at = AppTest.from_function(the_form, default_timeout=PATIENCE).run()
     assert not at.exception, at.exception
     return at
 

@@ -1,0 +1,84 @@
+"""What commands share that make a spec or read a run: through the library of `--cache`, or through its job queue."""
+
+import argparse
+import contextlib
+import sys
+import time
+from typing import Any
+
+from core.cli.progress_bar import Bar
+from core.engine.report import Report
+from core.engine.spec import BadInput, Spec
+from core.engine.store import Store
+
+
+def open_store(options: argparse.Namespace) -> Store:
+    import core.experiments  # noqa: F401  (every kind of spec has to be known before one is read)
+
+    return Store(options.cache)
+
+
+def find_run(options: argparse.Namespace, key: str) -> Any:
+    """The run with this key, or the one that begins with these letters. Raises `BadInput`."""
+    return open_store(options).find(key)
+
+
+def name_source(table: str) -> str:
+    """`bundled:NAME` and `hub:NAME` as they are, a path as `file:PATH`."""
+    return table if table.startswith(("bundled:", "hub:", "file:")) else f"file:{table}"
+
+
+def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dict[str, Any]:
+    """Make a spec here, or by the process that works on the queue of this cache; the description of the run."""
+    from core import experiments
+    from core.engine.job_queue import Line
+    from core.engine.process_pool import several, together
+    from core.engine.worker import own
+
+    count = several(workers)
+    if options.queue and count > 1:
+        raise BadInput("--queue leaves the work to the process that owns the queue; leave --workers out")
+    store = Store(options.cache)
+    spec = experiments.settled(spec, store.files)
+    if not store.has(spec):
+        if options.queue:
+            wait_for_job(Line(options.cache), spec)
+        else:
+            with own(options.cache), Bar() as bar:
+                report = Report(bar, files=store.files, planned=bar.pace.plan)
+                together(spec, store, report, count, experiments.__name__)
+    return describe_run(store, spec, options.json)
+
+
+def describe_run(store: Store, spec: Spec, as_json: bool) -> dict[str, Any]:
+    """Kind, key, folder, title and summary of a run; for people its tables in place of the summary, if it has any."""
+    from core.results.tabular import Tabled
+
+    product = store.get(spec)
+    head = {"kind": spec.kind, "key": spec.key, "folder": str(store.folder(spec)), "title": spec.title}
+    if not as_json and isinstance(product, Tabled) and (text := product.text()):
+        return head | {"result": "\n" + text}
+    return head | {"summary": product.summary()}
+
+
+def wait_for_job(queue: Any, spec: Spec) -> None:
+    """Add a job to the queue and wait until it has ended. Raises `RuntimeError` unless it is done."""
+    from core.engine.worker import Held, own
+
+    job = queue.submit(spec)
+    with contextlib.suppress(Held), own(queue.root):
+        print(
+            "no process works on this queue yet; start the dashboard, or `molsway worker` in another terminal",
+            file=sys.stderr,
+        )
+    with Bar() as bar:
+        while job and job.live:
+            bar.show(job.fraction, job.message or job.state, job.eta)
+            time.sleep(0.3)
+            job = queue.job(spec.key)
+    if job is None:
+        raise RuntimeError("the job was cancelled and removed from the queue")
+    if job.state == "failed":
+        raise RuntimeError(f"the job failed: {job.error or 'see the page Runs for its traceback'}")
+    if job.state != "done":
+        raise RuntimeError(f"the job was {job.state}; run the same command again to resume it")
