@@ -8,8 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
-from pages.base.service import service
-from pages.widgets.job_panel import queue_chip
+from pages.base.service import get_service
+from pages.widgets.job_panel import show_queue_status
 
 
 class Page(NamedTuple):
@@ -61,12 +61,12 @@ def draw_logo() -> tuple[Image.Image, Image.Image]:
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """The worker starts with the server; as the server stops, the running job is left with a checkpoint."""
-    service()
+    get_service()
     yield
-    service().worker.stop()
+    get_service().worker.stop()
 
 
-def show() -> None:
+def show_app() -> None:
     """What a visitor sees."""
     icon, name = draw_logo()
     st.set_page_config(page_title="Molsway", page_icon=icon, layout="wide", menu_items={"About": "Molsway"})
@@ -88,14 +88,14 @@ def show() -> None:
         }
     )
     with st.sidebar:
-        queue_chip()
+        show_queue_status()
     current.run()
 
 
 if __name__ == "__main__":  # a visit
-    show()
+    show_app()
 else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of pages
     logging.disable(logging.WARNING)  # that there is no visitor yet
-    st.navigation([st.Page(show, title="Molsway")])
+    st.navigation([st.Page(show_app, title="Molsway")])
     logging.disable(logging.NOTSET)
     app = st.App(__file__, lifespan=lifespan)

@@ -8,4 +8,4 @@ from core.engine import memory
 # browser, another training) a training step of a small model then takes 90 times as long; after 5,000 turns they sleep.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # batches are small, and a fork after threads would warn
-memory.keep()
+memory.keep_freed_memory()

@@ -4,20 +4,20 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from core.bench import foretelling, graphs, intervals, planted, quality, scoring, solving, speed, training, verifying
+from core.bench import additivity, graphs, intervals, label_noise, lds, quality, scoring, solvers, timing, training
 from core.engine.spec import BadInput
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
-    "products": speed.products,
+    "products": timing.time_curvature_products,
     "scoring": scoring.run,
-    "solvers": solving.run,
-    "additivity": verifying.run,
+    "solvers": solvers.run,
+    "additivity": additivity.run,
     "training": training.run,
     "graphs": graphs.run,
 }
-# Each takes hours and is run by its name alone. A module has `ASKED`, what can be chosen of it, `run`, and its rows as
-# a text (`told`) or as JSON (`answer`).
-LONG: dict[str, ModuleType] = {"quality": quality, "label-noise": planted, "lds": foretelling, "intervals": intervals}
+# Each takes hours and is run by its name alone. A module has its options, `run`, and its rows as
+# a text (`as_text`) or as JSON (`as_json`).
+LONG: dict[str, ModuleType] = {"quality": quality, "label-noise": label_noise, "lds": lds, "intervals": intervals}
 RENAMED = {"verification": "additivity", "planted": "label-noise", "foretelling": "lds"}
 
 

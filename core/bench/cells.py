@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.bench.tables import MINI, TABLES
+from core.bench.public_tables import MINI, TABLES
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
-from core.experiments import Baseline, FineTune, Load, parts, settled
+from core.experiments import Baseline, FineTune, Load, import_files, split_table
 from core.models.backbones import Pretrained
 from core.results.fit import Fit
 
@@ -31,17 +31,17 @@ class Cell(NamedTuple):
 Arm = Callable[[Cell], Spec[Fit]]
 
 
-def network(cell: Cell, **settings: Any) -> FineTune:
+def network_fit(cell: Cell, **settings: Any) -> FineTune:
     return FineTune(cell.train, cell.valid, cell.test, **{"backbone": cell.backbone, "seed": cell.seed, **settings})
 
 
-def baseline(learner: Any) -> Arm:
-    return lambda cell: Baseline(cell.train, cell.valid, cell.test, learner=learner, seed=cell.seed)
+def baseline_fit(learner: Any) -> Arm:
+    return lambda cell: Baseline(cell.train, cell.valid, cell.test, baseline=learner, seed=cell.seed)
 
 
-def cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
+def make_cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
     for seed in seeds:
-        train, valid, test = parts(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
+        train, valid, test = split_table(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
         yield Cell(train, valid, test, seed, backbone)
 
 
@@ -62,7 +62,7 @@ def measure_all(
 
     Every fit is kept in the store: an interrupted benchmark goes on where it was.
     """
-    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
+    given = {name: import_files(TABLES[name].load(name, folder), store.files) for name in tables}
     rows: list[dict[str, Any]] = []
     for place in fit_all(given, splits, arms, seeds, backbone, store, report):
         rows.append(measure(*place))
@@ -85,8 +85,8 @@ def fit_all(
         for split in splits:
             for arm, recipe in arms.items():
                 fits = []
-                for cell in cells(table, split, seeds, backbone):
-                    spec = settled(recipe(cell), store.files)
+                for cell in make_cells(table, split, seeds, backbone):
+                    spec = import_files(recipe(cell), store.files)
                     fits.append((spec.key, make(spec, store, report.part(done / total, (done + 1) / total))))
                     done += 1
                 yield name, split, arm, fits

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.bench.speed import dot, medians_in_turn
+from core.bench.timing import print_dot, time_in_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,27 +32,27 @@ def run() -> dict[str, Any]:
 
     from core.models.backbones import Gnn
     from core.models.backbones.gnn import featurize as drawn
-    from core.training.loop import cost
+    from core.training.loop import count_parameters
 
-    smiles, targets = table()
+    smiles, targets = load_molecules()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        drawn.walks("CC", 16)  # what is imported once
+        drawn.random_walks("CC", 16)  # what is imported once
         seconds = []
         for _ in range(REPEATS):
-            for remembered in (drawn.atoms_and_bonds, drawn.walks, drawn.laplacian):
+            for remembered in (drawn.atoms_and_bonds, drawn.random_walks, drawn.laplacian_eigenvectors):
                 remembered.cache_clear()
-            seconds.append(timed(lambda: drawn.graphs(smiles)))
-            dot()
-        made = drawn.several(smiles)
-        ways = {"ours": lambda: ours(smiles, targets), "plain": lambda: plain(made, targets)}
-        middle = medians_in_turn(ways, REPEATS)
-        together = mixed()
+            seconds.append(time_work(lambda: drawn.build_graphs(smiles)))
+            print_dot()
+        made = drawn.get_graphs(smiles)
+        ways = {"ours": lambda: time_ours(smiles, targets), "plain": lambda: time_plain_loop(made, targets)}
+        middle = time_in_turn(ways, REPEATS)
+        together = time_mixture()
     finally:
         torch.set_num_threads(threads)
     return {
-        "weights": cost(Gnn()())["parameters"],
+        "weights": count_parameters(Gnn()())["parameters"],
         "graphs a CPU-second": round(len(smiles) / statistics.median(seconds)),
         "molecules a CPU-second, training": round(len(smiles) / middle["ours"]),
         "times a plain loop": round(middle["plain"] / middle["ours"], 2),
@@ -60,7 +60,7 @@ def run() -> dict[str, Any]:
     }
 
 
-def mixed() -> float:
+def time_mixture() -> float:
     """Molecules a CPU-second of a mixture's training, its looks at the validation parts counted with it.
 
     The tables that come with the installation: 2,024 molecules of 15 atoms, three heads. Seconds are those that
@@ -69,56 +69,56 @@ def mixed() -> float:
     from core.engine.make import make
     from core.engine.report import Report
     from core.engine.store import Store
-    from core.experiments.multitask.train import Multitask
-    from core.experiments.presets.mixtures import at_hand
+    from core.experiments.multitask.multitask import Multitask
+    from core.experiments.presets.mixtures import bundled_mixture
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        members = tuple(make(one, store, Report()) for one in at_hand())
+        members = tuple(make(one, store, Report()) for one in bundled_mixture())
 
     def spent(epochs: int) -> float:
         with TemporaryDirectory() as folder:
-            spec = Multitask(at_hand(), epochs=epochs)
-            return timed(lambda: spec.make(Report(scratch=Path(folder)), members))
+            spec = Multitask(bundled_mixture(), epochs=epochs)
+            return time_work(lambda: spec.make(Report(scratch=Path(folder)), members))
 
     spent(1)
     more = statistics.median(spent(5) - spent(1) for _ in range(REPEATS))
     return 4 * sum(len(one.parts["train"]) for one in members) / more
 
 
-def table() -> tuple[list[str], np.ndarray]:
+def load_molecules() -> tuple[list[str], np.ndarray]:
     """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
-    found = [one for one in Load("bundled:drugs").make(SILENT).smiles if 20 <= len(one) <= 100][:MOLECULES]
+    found = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if 20 <= len(one) <= 100][:MOLECULES]
     return found, np.random.default_rng(1).normal(size=(len(found), 1))
 
 
-def timed(work: Callable[[], Any]) -> float:
+def time_work(work: Callable[[], Any]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
-def ours(smiles: list[str], targets: np.ndarray) -> float:
+def time_ours(smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
-    from core.bench.training import lesson
-    from core.engine.report import SILENT
+    from core.bench.training import make_train_step
+    from core.engine.report import SILENT_REPORT
     from core.models.backbones import Gnn
     from core.models.predictor import Predictor
     from core.training.loop import train
     from core.training.optimisation import Plan
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
-    predictor.backbone.thin(0.0)
-    lengths, learned = predictor.backbone.lengths(smiles)[:, None], lesson(predictor, smiles, targets)
+    predictor.backbone.set_dropout(0.0)
+    lengths, learned = predictor.backbone.lengths(smiles)[:, None], make_train_step(predictor, smiles, targets)
     plan = Plan(epochs=1, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
-                warm_up=0.1, clip=1.0, patience=0, precision="float32", seed=0)  # fmt: skip
-    return timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT))
+                warmup=0.1, clip=1.0, patience=0, precision="float32", seed=0)  # fmt: skip
+    return time_work(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
 
 
-def plain(made: list["Graph"], targets: np.ndarray) -> float:
+def time_plain_loop(made: list["Graph"], targets: np.ndarray) -> float:
     """Seconds of an epoch of the same network as one would write it: a `DataLoader`, a loss, an optimiser.
 
     Matrices are multiplied by the library that torch takes by itself.
@@ -127,13 +127,13 @@ def plain(made: list["Graph"], targets: np.ndarray) -> float:
     from torch_geometric.loader import DataLoader
 
     from core.models.backbones import Gnn
-    from core.models.matmul import as_torch_does
+    from core.models.matmul import default_backend
     from core.models.predictor import Predictor
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0).train()
-    forward = as_written(predictor.backbone.model)
-    predictor.backbone.thin(0.0)
-    given = data(made, targets)
+    forward = reference_forward(predictor.backbone.model)
+    predictor.backbone.set_dropout(0.0)
+    given = as_geometric_data(made, targets)
     optimiser = torch.optim.AdamW(predictor.parameters(), lr=RATE, fused=True)
 
     def epoch() -> None:
@@ -143,18 +143,18 @@ def plain(made: list["Graph"], targets: np.ndarray) -> float:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
-    with as_torch_does():
-        return timed(epoch)
+    with default_backend():
+        return time_work(epoch)
 
 
-def as_written(model: "Network") -> Callable[[Any], "Tensor"]:
+def reference_forward(model: "Network") -> Callable[[Any], "Tensor"]:
     """The network (GINE, summed) as one would write it with `torch_geometric`: embeddings of a `Batch` of its data."""
     import torch
     from torch_geometric.nn import GINEConv, global_add_pool
 
     convs = []
     for layer in model.layers:
-        conv = GINEConv(copy.deepcopy(layer.conv.nn), train_eps=True, edge_dim=model.config.encoded)
+        conv = GINEConv(copy.deepcopy(layer.conv.nn), train_eps=True, edge_dim=model.config.encoding_width)
         conv.nn, conv.lin, conv.eps = layer.conv.nn, layer.conv.lin, layer.conv.eps
         convs.append(conv)
 
@@ -172,7 +172,7 @@ def as_written(model: "Network") -> Callable[[Any], "Tensor"]:
     return forward
 
 
-def data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
+def as_geometric_data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
     """The graphs as `torch_geometric` holds them, bonds told one by one."""
     import torch
     from torch_geometric.data import Data

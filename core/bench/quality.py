@@ -6,40 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from core.bench.cells import SPLITS, Arm, Cell, Fits, baseline, measure_all, network
-from core.bench.tables import MINI, TABLES
+from core.bench.cells import SPLITS, Arm, Cell, Fits, baseline_fit, measure_all, network_fit
+from core.bench.public_tables import MINI, TABLES
 from core.engine.report import Report
 from core.engine.store import Store
 from core.experiments import Adapt, Ensemble
 from core.models.backbones import Untrained
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.models.methods import Full, LoRA
-from core.results.comparison import spread_of
+from core.results.comparison import summarize_seeds
 
 
-def adapted(cell: Cell) -> Adapt:
+def adapt_backbone(cell: Cell) -> Adapt:
     """The backbone adapted to the molecules of the training part alone."""
     return Adapt(cell.train, leave_out=cell.test, backbone=cell.backbone, seed=cell.seed)
 
 
 NETWORKS: dict[str, Arm] = {
-    "full": lambda cell: network(cell, method=Full()),
+    "full": lambda cell: network_fit(cell, method=Full()),
     "full, mean of three": lambda cell: Ensemble(
-        network(cell, method=Full()), seeds=tuple(range(cell.seed, cell.seed + 3))
+        network_fit(cell, method=Full()), seeds=tuple(range(cell.seed, cell.seed + 3))
     ),
-    "full after adapting": lambda cell: network(cell, method=Full(), backbone=adapted(cell)),
-    "LoRA": lambda cell: network(cell, method=LoRA()),
-    "LoRA after adapting": lambda cell: network(cell, method=LoRA(), backbone=adapted(cell)),
-    "full, embedding alone": lambda cell: network(cell, method=Full(), features="none"),
-    "random weights": lambda cell: network(cell, method=Full(), backbone=Untrained(MINI.name, seed=cell.seed)),
+    "full after adapting": lambda cell: network_fit(cell, method=Full(), backbone=adapt_backbone(cell)),
+    "LoRA": lambda cell: network_fit(cell, method=LoRA()),
+    "LoRA after adapting": lambda cell: network_fit(cell, method=LoRA(), backbone=adapt_backbone(cell)),
+    "full, embedding alone": lambda cell: network_fit(cell, method=Full(), features="none"),
+    "random weights": lambda cell: network_fit(cell, method=Full(), backbone=Untrained(MINI.name, seed=cell.seed)),
 }
 BASELINES: dict[str, Arm] = {
-    "support vectors": baseline(SupportVectors(features="descriptors")),
-    "gradient boosting": baseline(GradientBoosting(features="both")),
-    "random forest": baseline(RandomForest(features="both")),
+    "support vectors": baseline_fit(SupportVectors(features="descriptors")),
+    "gradient boosting": baseline_fit(GradientBoosting(features="both")),
+    "random forest": baseline_fit(RandomForest(features="both")),
 }
 ARMS = NETWORKS | BASELINES
-ASKED = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
+CHOICES = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
 
 
 def run(
@@ -49,12 +49,12 @@ def run(
 
     `settings`: the tables, splits, seeds, backbone and `show` of `measure_all`.
     """
-    return measure_all({arm: ARMS[arm] for arm in arms}, row, line, store, report, folder, **settings)
+    return measure_all({arm: ARMS[arm] for arm in arms}, summarise_fits, format_row, store, report, folder, **settings)
 
 
-def row(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
     errors = {part: [next(iter(fit.metrics[part].values()))["rmse"] for _, fit in fits] for part in ("valid", "test")}
-    test, seconds = spread_of(errors["test"]), [fit.record["seconds"] for _, fit in fits]
+    test, seconds = summarize_seeds(errors["test"]), [fit.record["seconds"] for _, fit in fits]
     return {
         "table": table,
         "split": split,
@@ -71,15 +71,15 @@ def row(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
     }
 
 
-def line(found: dict[str, Any]) -> str:
+def format_row(found: dict[str, Any]) -> str:
     names = f"{found['table']:<14} {found['split']:<9} {found['arm']:<22}"
-    return f"{names} {error(found)}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
+    return f"{names} {format_error(found)}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
 
 
-def grid(rows: list[dict[str, Any]]) -> str:
+def format_grid(rows: list[dict[str, Any]]) -> str:
     """Test errors in Markdown: a line for each table and split, a column for each arm."""
     arms = list(dict.fromkeys(one["arm"] for one in rows))
-    cells = {(one["table"], one["split"], one["arm"]): error(one) for one in rows}
+    cells = {(one["table"], one["split"], one["arm"]): format_error(one) for one in rows}
     lines = ["| table | split | " + " | ".join(arms) + " |", "| --- " * (2 + len(arms)) + "|"]
     for table, split in dict.fromkeys((one["table"], one["split"]) for one in rows):
         found = [cells.get((table, split, arm), "") for arm in arms]
@@ -87,12 +87,12 @@ def grid(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def error(found: dict[str, Any]) -> str:
+def format_error(found: dict[str, Any]) -> str:
     """A test error with its spread over the seeds, if there are several."""
     return f"{found['rmse']:.3f}" + ("" if found["sd"] is None else f" ± {found['sd']:.3f}")
 
 
-def verdicts(rows: list[dict[str, Any]]) -> list[str]:
+def compare_with_baselines(rows: list[dict[str, Any]]) -> list[str]:
     """For each table and split the network with the lowest validation error beside the best baseline by test error.
 
     So the bar is as high as it can be, and the network is not chosen by the numbers it is judged by.
@@ -108,9 +108,9 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     return said
 
 
-def told(rows: list[dict[str, Any]]) -> str:
-    return "\n".join([*map(line, rows), "", grid(rows), "", *verdicts(rows)])
+def as_text(rows: list[dict[str, Any]]) -> str:
+    return "\n".join([*map(format_row, rows), "", format_grid(rows), "", *compare_with_baselines(rows)])
 
 
-def answer(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"rows": rows, "verdicts": verdicts(rows)}
+def as_json(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows, "verdicts": compare_with_baselines(rows)}

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.bench.speed import medians_in_turn, steps
+from core.bench.timing import time_in_turn, time_training_steps
 
 if TYPE_CHECKING:
     import torch
 
     from core.models.predictor import Predictor
-    from core.training.cuda_graphs import Lesson
+    from core.training.cuda_graphs import TrainStep
 
 MOLECULES, BATCH, REPEATS = 1024, 32, 3
 EPOCHS = 10  # of the head alone, and on CUDA of all weights
@@ -29,32 +29,32 @@ RATE = 1e-5  # small: what is measured is time
 
 def run() -> dict[str, Any]:
     """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
-    from core.engine.memory import release
-    from core.models.matmul import choose
+    from core.engine.memory import release_memory
+    from core.models.matmul import choose_backend
 
     device, found = _device(), {}
     for name in ("molsway-mini", "molformer-xl") if device.type == "cuda" else ("molsway-mini",):
-        found[name] = beside(name)
-        release()
+        found[name] = compare_with_trainer(name)
+        release_memory()
     return {
         "device": str(device),
-        "float32 multiplied by": choose(),
+        "float32 multiplied by": choose_backend(),
         **found,
-        "forward passes a training step": steps(),
+        "forward passes a training step": time_training_steps(),
     }
 
 
-def beside(name: str) -> dict[str, Any]:
+def compare_with_trainer(name: str) -> dict[str, Any]:
     """Molecules a second of one epoch of a backbone of that size under all weights, and ratios to it."""
     smiles, targets = _table()
     ways = {
-        "ours": lambda: _ours(name, smiles, targets),
-        "Trainer": lambda: _trainer(name, smiles, targets, by_length=False),
-        "Trainer, batches by length": lambda: _trainer(name, smiles, targets, by_length=True),
-        "three forward passes": lambda: 3 * _forward(name, smiles),
-        "head alone, an epoch after the first": lambda: _head(name, smiles, targets),
+        "ours": lambda: _time_ours(name, smiles, targets),
+        "Trainer": lambda: _time_trainer(name, smiles, targets, by_length=False),
+        "Trainer, batches by length": lambda: _time_trainer(name, smiles, targets, by_length=True),
+        "three forward passes": lambda: 3 * _time_forward(name, smiles),
+        "head alone, an epoch after the first": lambda: _time_head(name, smiles, targets),
     }
-    middle = medians_in_turn(ways, REPEATS)
+    middle = time_in_turn(ways, REPEATS)
     ours = middle["ours"]
     return {
         "arithmetic": _precision(name),
@@ -74,9 +74,9 @@ def _device() -> "torch.device":
 
 def _precision(name: str) -> str:
     from core.models.backbones import SIZES
-    from core.training.loop import arithmetic
+    from core.training.loop import resolve_precision
 
-    return arithmetic("auto", _device(), SIZES[name].hidden_size)
+    return resolve_precision("auto", _device(), SIZES[name].hidden_size)
 
 
 def _epochs() -> int:
@@ -85,10 +85,10 @@ def _epochs() -> int:
 
 def _table() -> tuple[list[str], np.ndarray]:
     """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
-    found = [one for one in Load("bundled:drugs").make(SILENT).smiles if len(one) <= 200]
+    found = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if len(one) <= 200]
     order = np.random.default_rng(0).permutation(len(found))[:MOLECULES]
     return [found[row] for row in order], np.random.default_rng(1).normal(size=(len(order), 1))
 
@@ -98,7 +98,7 @@ def _predictor(name: str, method: Any) -> "Predictor":
     from core.models.predictor import Predictor
 
     predictor = Predictor(Untrained(name)(), ["y"], ["regression"], dropout=0.0).to(_device())
-    predictor.backbone.thin(0.0)
+    predictor.backbone.set_dropout(0.0)
     method(predictor)
     return predictor
 
@@ -108,7 +108,7 @@ def _plan(name: str, epochs: int = 1) -> Any:
 
     return Plan(
         epochs=epochs, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
-        warm_up=0.1, clip=1.0, patience=0, precision=_precision(name), seed=0, averaging=0.995,
+        warmup=0.1, clip=1.0, patience=0, precision=_precision(name), seed=0, ema_decay=0.995,
     )  # fmt: skip
 
 
@@ -124,51 +124,54 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def lesson(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known: Any = None) -> "Lesson":
+def make_train_step(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known: Any = None) -> "TrainStep":
     """These molecules and labels (n, t), as a fit learns from them; `known`: their embeddings (n, h)."""
     import torch
 
-    from core.models.devices import onto
-    from core.training.cuda_graphs import Lesson
+    from core.models.devices import to_device
+    from core.training.cuda_graphs import TrainStep
 
-    labels = predictor.scaled(targets)
+    labels = predictor.scale_labels(targets)
 
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
-        picked = onto(torch.from_numpy(rows), labels.device)
+        picked = to_device(torch.from_numpy(rows), labels.device)
         batch = predictor.encode([smiles[row] for row in rows], embedding=None if known is None else known[picked])
         return batch | {"targets": labels[picked]}
 
     def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return predictor.loss(predictor(batch), batch["targets"])
 
-    return Lesson(lay, loss, steady=predictor.backbone.steady)
+    return TrainStep(lay, loss, is_steady=predictor.backbone.is_steady)
 
 
-def _epoch(predictor: "Predictor", smiles: list[str], learned: "Lesson", plan: Any) -> float:
+def _epoch(predictor: "Predictor", smiles: list[str], learned: "TrainStep", plan: Any) -> float:
     """Seconds of an epoch by the loop that every fine-tuning goes through."""
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.training.loop import train
 
     lengths = predictor.backbone.lengths(smiles)[:, None]
-    return _timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT)) / plan.epochs
+    return (
+        _timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
+        / plan.epochs
+    )
 
 
-def _ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
+def _time_ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """On CUDA as many epochs as a fit has: the first ones record what the others replay."""
     from core.models.methods import Full
 
     predictor = _predictor(name, Full())
-    return _epoch(predictor, smiles, lesson(predictor, smiles, targets), _plan(name, _epochs()))
+    return _epoch(predictor, smiles, make_train_step(predictor, smiles, targets), _plan(name, _epochs()))
 
 
-def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
+def _time_trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
     """The loop of transformers, from its first step to its last: tokens are made before, padding a batch at a time."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.utils import logging
 
-    from core.models.matmul import as_torch_does
+    from core.models.matmul import default_backend
     from core.models.methods import Full
 
     predictor = _predictor(name, Full())
@@ -204,7 +207,7 @@ def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool)
     rows = [{"input_ids": ids, "labels": label} for ids, label in zip(tokens, targets.tolist(), strict=True)]
     clock = Clock()
     logging.set_verbosity_error()
-    with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), as_torch_does():
+    with TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr), default_backend():
         settings = TrainingArguments(
             folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
             warmup_steps=0.1, max_grad_norm=1.0, optim="adamw_torch_fused", bf16=_precision(name) == "bfloat16",
@@ -215,7 +218,7 @@ def _trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool)
     return clock.ended - clock.began
 
 
-def _forward(name: str, smiles: list[str]) -> float:
+def _time_forward(name: str, smiles: list[str]) -> float:
     """Seconds of one forward pass over all molecules, in batches of like length."""
     import torch
 
@@ -233,11 +236,11 @@ def _forward(name: str, smiles: list[str]) -> float:
     return _timed(work)
 
 
-def _head(name: str, smiles: list[str], targets: np.ndarray) -> float:
+def _time_head(name: str, smiles: list[str], targets: np.ndarray) -> float:
     """Seconds of an epoch of the head alone once the embeddings are there."""
-    from core.models.embeddings import embeddings
+    from core.models.embeddings import embed_molecules
     from core.models.methods import Head
 
     predictor = _predictor(name, Head())
-    known = embeddings(predictor, smiles, _precision(name))
-    return _epoch(predictor, smiles, lesson(predictor, smiles, targets, known), _plan(name, EPOCHS))
+    known = embed_molecules(predictor, smiles, _precision(name))
+    return _epoch(predictor, smiles, make_train_step(predictor, smiles, targets, known), _plan(name, EPOCHS))

@@ -11,12 +11,12 @@ from core.chem import molecules as chem
 from core.engine.spec import BadInput
 
 Contribution = Literal["logP", "molar refractivity", "partial charge"]
-SUMS: dict[str, Callable[[Chem.Mol], float]] = {
+MOLECULE_SUMS: dict[str, Callable[[Chem.Mol], float]] = {
     "logP": Crippen.MolLogP,  # type: ignore[attr-defined]  # made at run time
     "molar refractivity": Crippen.MolMR,  # type: ignore[attr-defined]
     "partial charge": Chem.GetFormalCharge,
 }
-CLOSE = 1e-3  # how near the sum over atoms must come to the quantity of the molecule
+TOLERANCE = 1e-3  # how near the sum over atoms must come to the quantity of the molecule
 
 
 def contributions(smiles: str, of: Contribution) -> np.ndarray:
@@ -31,7 +31,7 @@ def contributions(smiles: str, of: Contribution) -> np.ndarray:
         rdPartialCharges.ComputeGasteigerCharges(molecule)
         names = ("_GasteigerCharge", "_GasteigerHCharge")
         found = np.array([sum(float(atom.GetProp(name)) for name in names) for atom in molecule.GetAtoms()])
-    elif of in SUMS:
+    elif of in MOLECULE_SUMS:
         whole = Chem.AddHs(molecule)
         column = ("logP", "molar refractivity").index(of)
         shares = np.array(rdMolDescriptors._CalcCrippenContribs(whole))[:, column]
@@ -39,6 +39,6 @@ def contributions(smiles: str, of: Contribution) -> np.ndarray:
         for atom in list(whole.GetAtoms())[len(found) :]:
             found[atom.GetNeighbors()[0].GetIdx()] += shares[atom.GetIdx()]
     else:
-        raise BadInput(f"atoms contribute to {', '.join(SUMS)}; got {of!r}")
-    adds_up = bool(np.isfinite(found).all()) and abs(found.sum() - SUMS[of](molecule)) < CLOSE
+        raise BadInput(f"atoms contribute to {', '.join(MOLECULE_SUMS)}; got {of!r}")
+    adds_up = bool(np.isfinite(found).all()) and abs(found.sum() - MOLECULE_SUMS[of](molecule)) < TOLERANCE
     return found if adds_up else np.full(len(found), np.nan)

@@ -14,7 +14,7 @@ HIGHLIGHT = {False: (0.62, 0.80, 0.95), True: (0.16, 0.38, 0.56)}  # blue under 
 
 
 @functools.lru_cache(maxsize=4096)
-def svg(
+def draw_svg(
     smiles: str,
     width: int = 220,
     height: int = 160,
@@ -30,18 +30,18 @@ def svg(
     says why; this never raises.
     """
     with rdBase.BlockLogs():
-        mol = _parsed(smiles)
+        mol = _parse_or_none(smiles)
         if mol is None:
-            return placeholder("no structure", width, height, dark)
+            return placeholder_svg("no structure", width, height, dark)
         if mol.GetNumHeavyAtoms() > most_atoms:
-            return placeholder(f"{mol.GetNumHeavyAtoms()} atoms: too large to draw", width, height, dark)
+            return placeholder_svg(f"{mol.GetNumHeavyAtoms()} atoms: too large to draw", width, height, dark)
         try:
-            return _drawn(mol, width, height, dark, highlight, core)
+            return _draw(mol, width, height, dark, highlight, core)
         except (RuntimeError, ValueError):  # RDKit: a layout or a valence it cannot draw
-            return placeholder("cannot be drawn", width, height, dark)
+            return placeholder_svg("cannot be drawn", width, height, dark)
 
 
-def placeholder(text: str, width: int = 220, height: int = 160, dark: bool = False) -> str:
+def placeholder_svg(text: str, width: int = 220, height: int = 160, dark: bool = False) -> str:
     """An SVG of the same size that holds a short sentence."""
     ink = "#98A2B3" if dark else "#667085"
     return (
@@ -59,29 +59,29 @@ def data_uri(picture: str) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def shared_core(first: str, second: str, seconds: int = 2) -> str:
+def find_shared_core(first: str, second: str, seconds: int = 2) -> str:
     """SMARTS of the largest part, whole rings only, that two molecules share; empty if that is under five atoms."""
     with rdBase.BlockLogs():
-        mols = [_parsed(smiles) for smiles in (first, second)]
+        mols = [_parse_or_none(smiles) for smiles in (first, second)]
         if any(mol is None or mol.GetNumHeavyAtoms() > MOST_ATOMS for mol in mols):
             return ""
         found = rdFMCS.FindMCS(mols, timeout=seconds, ringMatchesRingOnly=True, completeRingsOnly=True)
     return found.smartsString if found.numAtoms >= 5 else ""
 
 
-def matched(smiles: str, core: str) -> tuple[int, ...]:
+def match_atoms(smiles: str, core: str) -> tuple[int, ...]:
     """Atom indices of the first match of `core` (SMARTS) in a molecule; empty where there is none."""
     with rdBase.BlockLogs():
-        mol, pattern = _parsed(smiles), Chem.MolFromSmarts(core) if core else None
+        mol, pattern = _parse_or_none(smiles), Chem.MolFromSmarts(core) if core else None
     return tuple(mol.GetSubstructMatch(pattern)) if mol is not None and pattern is not None else ()
 
 
-def _parsed(smiles: str) -> Chem.Mol | None:
+def _parse_or_none(smiles: str) -> Chem.Mol | None:
     mol = Chem.MolFromSmiles(smiles) if isinstance(smiles, str) and smiles.strip() else None
     return mol if mol is not None and mol.GetNumAtoms() else None
 
 
-def _drawn(mol: Chem.Mol, width: int, height: int, dark: bool, highlight: tuple[int, ...], core: str) -> str:
+def _draw(mol: Chem.Mol, width: int, height: int, dark: bool, highlight: tuple[int, ...], core: str) -> str:
     pattern = (Chem.MolFromSmarts(core) or Chem.MolFromSmiles(core)) if core else None
     if pattern is not None and mol.HasSubstructMatch(pattern):
         if not pattern.GetNumConformers():

@@ -10,29 +10,36 @@ import numpy as np
 from core.chem import molecules as chem
 from core.engine.spec import BadInput
 
-SLOW = ("qed", "SPS", "Ipc", "BCUT2D_")  # a third of the time for 11 of the 217, qed being a function of the others
-REACH = 6.0  # scaled values are held within this many spreads of the centre
-TAIL = 0.005  # share at either end that has no say in centre and spread
+SLOW_DESCRIPTORS = (
+    "qed",
+    "SPS",
+    "Ipc",
+    "BCUT2D_",
+)  # a third of the time for 11 of the 217, qed being a function of the others
+CLIP_SPREADS = 6.0  # scaled values are held within this many spreads of the centre
+TAIL_SHARE = 0.005  # share at either end that has no say in centre and spread
 
 
-def names(quick: bool = False) -> tuple[str, ...]:
+def descriptor_names(quick: bool = False) -> tuple[str, ...]:
     """RDKit's 217 descriptors in its own order; `quick`: without those that take a third of the time."""
     from rdkit.Chem import Descriptors
 
     every = (name for name, _ in Descriptors.descList)
-    return tuple(name for name in every if not (quick and name.startswith(SLOW)))
+    return tuple(name for name in every if not (quick and name.startswith(SLOW_DESCRIPTORS)))
 
 
-def measured(smiles: Sequence[str], quick: bool = False) -> np.ndarray:
+def compute_descriptors(smiles: Sequence[str], quick: bool = False) -> np.ndarray:
     """Descriptors, float32 (n, p), a row a molecule; NaN where one is undefined or infinite. Raises `BadInput`.
 
     3 to 5 ms a molecule the first time; the last 50,000 are remembered.
     """
-    found = np.stack([_row(text, quick) for text in smiles]) if len(smiles) else np.empty((0, len(names(quick))))
+    found = (
+        np.stack([_row(text, quick) for text in smiles]) if len(smiles) else np.empty((0, len(descriptor_names(quick))))
+    )
     return found.astype(np.float32)
 
 
-def some(smiles: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+def compute_named_descriptors(smiles: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Only these descriptors, float64 (n, p); NaN where one is undefined. Some tens of µs each. Raises `BadInput`."""
     from rdkit.Chem import Descriptors
 
@@ -44,10 +51,10 @@ def some(smiles: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
 
 @functools.lru_cache(maxsize=50_000)
 def _row(smiles: str, quick: bool) -> np.ndarray:
-    return row(chem.parse(smiles), quick)
+    return descriptor_row(chem.parse(smiles), quick)
 
 
-def row(molecule: Any, quick: bool = False) -> np.ndarray:
+def descriptor_row(molecule: Any, quick: bool = False) -> np.ndarray:
     """The descriptors of one RDKit molecule, float32 (p,)."""
     values = []
     for function in _functions(quick):
@@ -66,14 +73,14 @@ def _functions(quick: bool) -> tuple[Any, ...]:
     from rdkit.Chem import Descriptors
 
     known = dict(Descriptors.descList)
-    return tuple(known[name] for name in names(quick))
+    return tuple(known[name] for name in descriptor_names(quick))
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Columns brought to centre 0 and spread 1 (p,), and held within `REACH` spreads of the centre.
+    """Columns brought to centre 0 and spread 1 (p,), and held within `CLIP_SPREADS` spreads of the centre.
 
-    Centre and spread are mean and standard deviation after the outermost `TAIL` at either end are drawn in; a column
+    Centre and spread are mean and standard deviation after the outermost `TAIL_SHARE` at either end are drawn in; a column
     that is constant but for rarer values than that (a seldom group) is measured with all of them.
     """
 
@@ -92,7 +99,7 @@ class Scaling:
             known = values[~np.isnan(values[:, column]), column].astype(float)
             if not len(known) or np.ptp(known) == 0:
                 continue
-            drawn_in = np.clip(known, *np.quantile(known, (TAIL, 1 - TAIL)))
+            drawn_in = np.clip(known, *np.quantile(known, (TAIL_SHARE, 1 - TAIL_SHARE)))
             if drawn_in.std() < 1e-6 * max(1.0, abs(drawn_in.mean())):
                 drawn_in = known
             kept.append(name)
@@ -103,10 +110,10 @@ class Scaling:
         return cls(tuple(kept), np.array(centres), np.array(spreads))
 
     def __call__(self, values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Scaled values float32 (n, p of the scaling) of values (n, columns `names`); gaps stay NaN."""
+        """Scaled values float32 (n, p of the scaling) of values (n, columns `descriptor_names`); gaps stay NaN."""
         place = {name: column for column, name in enumerate(names)}
         scaled = (values[:, [place[name] for name in self.names]].astype(float) - self.centre) / self.spread
-        return np.clip(scaled, -REACH, REACH).astype(np.float32)
+        return np.clip(scaled, -CLIP_SPREADS, CLIP_SPREADS).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         return {"names": list(self.names), "centre": self.centre.tolist(), "spread": self.spread.tolist()}

@@ -11,10 +11,10 @@ import numpy as np
 
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 
 Columns = Literal["descriptors", "fingerprints", "both"]
-CHUNK = 200  # molecules between two looks at whether someone cancelled: descriptors take milliseconds each
+CHUNK_MOLECULES = 200  # molecules between two looks at whether someone cancelled: descriptors take milliseconds each
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +27,28 @@ class Features:
     counted: bool = False  # log(1 + how often a pattern occurs), not whether it does
 
     @classmethod
-    def fitted(
+    def fit_rows(
         cls,
         columns: Columns,
         train: Sequence[str],
-        report: Report = SILENT,
+        report: Report = SILENT_REPORT,
         quick: bool = False,
         counted: bool = False,
     ) -> "tuple[Features, np.ndarray]":
         """From training molecules alone, and their own rows. Raises `BadInput` where no descriptor varies over them."""
-        values = None if columns == "fingerprints" else _measured(train, quick, report)
-        scaling = None if values is None else properties.Scaling.of(values, properties.names(quick))
+        values = None if columns == "fingerprints" else _compute_descriptors(train, quick, report)
+        scaling = None if values is None else properties.Scaling.of(values, properties.descriptor_names(quick))
         made = cls(columns, scaling, quick, counted)
         return made, made._rows(train, values)
 
-    def __call__(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:
+    def __call__(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
         """Rows float32 (n, p): scaled descriptors (what is undefined stands at the centre, 0), then the fingerprint."""
-        return self._rows(smiles, None if self.scaling is None else _measured(smiles, self.quick, report))
+        return self._rows(smiles, None if self.scaling is None else _compute_descriptors(smiles, self.quick, report))
 
     def _rows(self, smiles: Sequence[str], values: np.ndarray | None) -> np.ndarray:
         found = []
         if self.scaling is not None and values is not None:
-            found.append(np.nan_to_num(self.scaling(values, properties.names(self.quick)), nan=0.0))
+            found.append(np.nan_to_num(self.scaling(values, properties.descriptor_names(self.quick)), nan=0.0))
         if self.columns != "descriptors":
             patterns = chem.fingerprints(smiles, self.counted).astype(np.float32)
             found.append(np.log1p(patterns) if self.counted else patterns)
@@ -83,9 +83,9 @@ class Features:
         return cls(found["columns"], scaling, found.get("quick", False), found.get("counted", False))
 
 
-def _measured(smiles: Sequence[str], quick: bool, report: Report) -> np.ndarray:
-    found = [properties.measured((), quick)]
-    for start in range(0, len(smiles), CHUNK):
+def _compute_descriptors(smiles: Sequence[str], quick: bool, report: Report) -> np.ndarray:
+    found = [properties.compute_descriptors((), quick)]
+    for start in range(0, len(smiles), CHUNK_MOLECULES):
         report(start / len(smiles), f"descriptors, {start:,} of {len(smiles):,} molecules")
-        found.append(properties.measured(smiles[start : start + CHUNK], quick))
+        found.append(properties.compute_descriptors(smiles[start : start + CHUNK_MOLECULES], quick))
     return np.concatenate(found)

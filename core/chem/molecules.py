@@ -20,8 +20,10 @@ from core.engine.spec import BadInput
 
 BITS = 2048
 RADIUS = 2
-LONGEST = 5000  # characters; RDKit writes SMILES recursively, and some tens of thousands of atoms end the process
-BLOCK = 2048  # rows of a fingerprint product at a time
+MAX_SMILES_LENGTH = (
+    5000  # characters; RDKit writes SMILES recursively, and some tens of thousands of atoms end the process
+)
+BLOCK_ROWS = 2048  # rows of a fingerprint product at a time
 
 
 class _Reasons(logging.Handler):
@@ -68,8 +70,8 @@ def parse(smiles: str) -> Chem.Mol:
     core, *tail = text.split(maxsplit=1)  # RDKit would read up to a tab or a line end and pass over the rest
     if tail and not (text[len(core)] == " " and tail[0].startswith("|")):
         raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
-    if len(core) > LONGEST:
-        raise BadInput(f"the SMILES has {len(core):,} characters, more than the {LONGEST:,} that are read")
+    if len(core) > MAX_SMILES_LENGTH:
+        raise BadInput(f"the SMILES has {len(core):,} characters, more than the {MAX_SMILES_LENGTH:,} that are read")
     _reasons.start()
     molecule = Chem.MolFromSmiles(text)
     if molecule is None:
@@ -77,7 +79,7 @@ def parse(smiles: str) -> Chem.Mol:
     return molecule
 
 
-def records(text: str) -> list[Chem.Mol | str]:
+def read_sdf_records(text: str) -> list[Chem.Mol | str]:
     """The molecules of an SD file's text in order; in place of one that cannot be read, the reason."""
     supplier = Chem.SDMolSupplier()
     supplier.SetData(text)
@@ -85,40 +87,40 @@ def records(text: str) -> list[Chem.Mol | str]:
     for place in range(len(supplier)):
         _reasons.start()
         molecule: Chem.Mol | str | None = supplier[place]
-        if isinstance(molecule, Chem.Mol) and molecule.GetNumAtoms() > LONGEST:
-            molecule = f"the molecule has more than {LONGEST:,} atoms"
+        if isinstance(molecule, Chem.Mol) and molecule.GetNumAtoms() > MAX_SMILES_LENGTH:
+            molecule = f"the molecule has more than {MAX_SMILES_LENGTH:,} atoms"
         found.append(molecule if molecule is not None else _reasons.reason())
     return found
 
 
-def canonical(smiles: str) -> str:
+def canonical_smiles(smiles: str) -> str:
     """The canonical isomeric SMILES. Raises `BadInput` with RDKit's reason."""
     return Chem.MolToSmiles(parse(smiles))
 
 
-def named(smiles: str) -> tuple[str, str]:
+def try_canonical_smiles(smiles: str) -> tuple[str, str]:
     """The canonical isomeric SMILES and "", or "" and the reason why there is none."""
     try:
-        return canonical(smiles), ""
+        return canonical_smiles(smiles), ""
     except BadInput as error:
         return "", str(error)
 
 
-def written(molecule: Chem.Mol) -> str:
+def write_smiles(molecule: Chem.Mol) -> str:
     """The canonical isomeric SMILES of a molecule."""
     return Chem.MolToSmiles(molecule)
 
 
-def respelled(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
+def randomised_smiles(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
     """`count` SMILES of a molecule from random orders of its atoms, stereo marks kept; some may be alike."""
     seed = 1 + seed % (2**31 - 1)  # RDKit takes 0 for "go on where the last one stopped", and no more than 31 bits
     return list(Chem.MolToRandomSmilesVect(molecule, count, seed)) if count else []
 
 
 @functools.lru_cache(maxsize=200_000)
-def flat_key(smiles: str) -> str:
+def stereo_free_smiles(smiles: str) -> str:
     """Canonical SMILES of the graph without stereo marks and isotopes: stereoisomers share it. Raises `BadInput`."""
-    return Chem.MolToSmiles(_flat(smiles))
+    return Chem.MolToSmiles(_without_stereo(smiles))
 
 
 @functools.lru_cache(maxsize=200_000)
@@ -127,7 +129,7 @@ def scaffold(smiles: str) -> str:
 
     Bemis & Murcko (1996), doi:10.1021/jm9602928. Raises `BadInput`.
     """
-    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(_flat(smiles)))
+    return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(_without_stereo(smiles)))
 
 
 def fingerprints(smiles: Sequence[str], counted: bool = False) -> np.ndarray:
@@ -137,13 +139,13 @@ def fingerprints(smiles: Sequence[str], counted: bool = False) -> np.ndarray:
     """
     found = np.zeros((len(smiles), BITS), np.uint8)
     for row, text in enumerate(smiles):
-        places, counts = _patterns(text)
+        places, counts = _sparse_fingerprint(text)
         found[row, places] = counts if counted else 1
     return found
 
 
 @functools.lru_cache(maxsize=50_000)
-def _patterns(smiles: str) -> tuple[np.ndarray, np.ndarray]:
+def _sparse_fingerprint(smiles: str) -> tuple[np.ndarray, np.ndarray]:
     """Places of a fingerprint that are not 0, and how often each occurs."""
     counts = _generator.GetCountFingerprintAsNumPy(parse(smiles))
     places = np.flatnonzero(counts)
@@ -155,7 +157,7 @@ def bit_vectors(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
     found = []
     for text in smiles:
         vector = DataStructs.ExplicitBitVect(BITS)
-        vector.SetBitsFromList(_patterns(text)[0].tolist())
+        vector.SetBitsFromList(_sparse_fingerprint(text)[0].tolist())
         found.append(vector)
     return found
 
@@ -179,9 +181,12 @@ def nearest(smiles: Sequence[str], others: Sequence[str], count: int = 1) -> tup
     a, b = fingerprints(smiles), fingerprints(others)
     indices = np.zeros((len(a), 0), int)
     similarities = np.zeros((len(a), 0), np.float32)
-    for start in range(0, len(b), BLOCK):
+    for start in range(0, len(b), BLOCK_ROWS):
         fresh = np.vstack(
-            [tanimoto(a[row : row + BLOCK], b[start : start + BLOCK]) for row in range(0, len(a) or 1, BLOCK)]
+            [
+                tanimoto(a[row : row + BLOCK_ROWS], b[start : start + BLOCK_ROWS])
+                for row in range(0, len(a) or 1, BLOCK_ROWS)
+            ]
         )
         places = np.broadcast_to(np.arange(start, start + fresh.shape[1]), fresh.shape)
         similarities, indices = np.hstack([similarities, fresh]), np.hstack([indices, places])
@@ -224,7 +229,7 @@ def as_sdf(smiles: Sequence[str], properties: Mapping[str, Sequence[float]] | No
     return text.getvalue()
 
 
-def _flat(smiles: str) -> Chem.Mol:
+def _without_stereo(smiles: str) -> Chem.Mol:
     """The molecule without stereo marks and isotopes."""
     if "|" not in smiles:
         return parse(MARKED.sub(r"\1", smiles))  # a third of the time that taking marks off a molecule takes

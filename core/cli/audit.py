@@ -4,13 +4,13 @@ import argparse
 from typing import Any
 
 from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
-from core.cli.making import find_run, make_run, name_source
+from core.cli.making import find_entry, make_run, name_source
 from core.engine.spec import BadInput
 
 
 def audit(options: argparse.Namespace) -> Any:
     """Findings on a table alone, against other tables, or against the training, validation and test set of a model."""
-    from core.experiments import Audit, Load, beside_parts
+    from core.experiments import Audit, Load, audit_against_parts
 
     targets = tuple(options.target or ())
     other_targets = tuple(options.against_target or targets)
@@ -20,13 +20,13 @@ def audit(options: argparse.Namespace) -> Any:
         )
     if options.fit and options.against:
         raise BadInput("--fit and --against both say what to compare with; give one of them")
-    fit = find_run(options, options.fit).spec if options.fit else None
+    fit = find_entry(options, options.fit).spec if options.fit else None
     if fit is not None and not fit.split_parts:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fine-tuned model or a baseline")
     tasks = other_targets if fit is None else ()
     table = Load(name_source(options.table), targets=targets, tasks=tasks)
     others = tuple(Load(name_source(one), targets=other_targets) for one in options.against)
-    spec = Audit(table, others) if fit is None else beside_parts(table, fit)
+    spec = Audit(table, others) if fit is None else audit_against_parts(table, fit)
     answer = make_run(spec, options)
     if options.json:
         return answer

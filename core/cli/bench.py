@@ -6,7 +6,7 @@ from typing import Any
 
 from core.cli.command import Argument, Command
 from core.cli.making import open_store
-from core.cli.progress_bar import Bar
+from core.cli.progress_bar import ProgressBar
 from core.engine.report import Report
 from core.engine.spec import BadInput
 
@@ -21,12 +21,12 @@ def bench(options: argparse.Namespace) -> Any:
 
 def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
     """A benchmark of hours: all of it, or only the tables, splits and arms that the options name."""
-    from core.engine.worker import own
+    from core.engine.worker import own_cache
     from core.models.backbones import Pretrained
 
     selection: dict[str, Any] = {}
     for name, given in (("table", options.table), ("split", options.split), ("arm", options.arm)):
-        choices = benchmark.ASKED.get(name, ())
+        choices = benchmark.CHOICES.get(name, ())
         for one in given or ():
             if one not in choices:
                 hint = f"there are {', '.join(choices)}" if choices else "it has none to choose from"
@@ -34,11 +34,11 @@ def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
         selection |= {f"{name}s": tuple(given)} if given else {}
     selection |= {"seeds": tuple(options.seeds)} if options.seeds else {}
     store = open_store(options)
-    with own(options.cache), Bar() as bar:
-        report = Report(bar, files=store.files, planned=bar.pace.plan)
+    with own_cache(options.cache), ProgressBar() as bar:
+        report = Report(bar, files=store.files, on_plan=bar.time_estimate.plan)
         backbone = Pretrained(options.backbone)
-        rows = benchmark.run(store, report, options.data, backbone=backbone, show=bar.line, **selection)
-    return benchmark.answer(rows) if options.json else benchmark.told(rows)
+        rows = benchmark.run(store, report, options.data, backbone=backbone, show=bar.print_line, **selection)
+    return benchmark.as_json(rows) if options.json else benchmark.as_text(rows)
 
 
 COMMANDS = (

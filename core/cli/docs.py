@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import JSON, Argument
-from core.cli.kinds import describe_fields, list_families
+from core.cli.kinds import list_families, summarise_settings
 from core.cli.parser import CACHE, COMMANDS
 from core.engine.spec import Family, Spec
 
@@ -76,14 +76,14 @@ def format_kinds() -> str:
 def format_members(family: Family) -> str:
     """A table of a family: kinds, names, what each is."""
     rows = [
-        (f"[`{kind}`](#{kind})", family.name_of(kind), describe_fields(cls)["help"]) for kind, cls in family.items()
+        (f"[`{kind}`](#{kind})", family.name_of(kind), summarise_settings(cls)["help"]) for kind, cls in family.items()
     ]
     return format_table(("kind", "name", "what it is"), rows)
 
 
 def format_kind(kind: str, cls: type, more: str = "") -> str:
     """One kind: its name, what it is, a table of its fields."""
-    schema = describe_fields(cls)
+    schema = summarise_settings(cls)
     sections = [f"### {kind}", " ".join(filter(None, (schema["help"], more)))]
     rows = [
         (f"`{name}`", about["type"], format_default(about), format_limits(about), about["help"])

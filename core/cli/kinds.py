@@ -7,8 +7,8 @@ import typing
 from typing import Any
 
 from core.cli.command import Argument, Command
-from core.engine.form import form
-from core.engine.spec import BadInput, Family, Spec, as_json
+from core.engine.form import describe_fields
+from core.engine.spec import BadInput, Family, Spec, to_json
 
 
 def kinds(options: argparse.Namespace) -> Any:
@@ -27,39 +27,41 @@ def kinds(options: argparse.Namespace) -> Any:
 
 def list_families() -> list[Family]:
     """The families whose members a spec can name."""
-    from core.experiments.training.finetune import STARTS
+    from core.experiments.training.finetune import BACKBONES_OR_CHECKPOINTS
     from core.influence.solvers import SOLVERS
-    from core.models.baselines import LEARNERS
+    from core.models.baselines import BASELINES
     from core.models.methods import METHODS
     from core.selection import SAMPLERS
 
-    return [STARTS, METHODS, LEARNERS, SOLVERS, SAMPLERS]
+    return [BACKBONES_OR_CHECKPOINTS, METHODS, BASELINES, SOLVERS, SAMPLERS]
 
 
 def describe_kinds() -> dict[str, dict[str, Any]]:
     """The schema of every spec kind, by kind, and of every member of a family, by `noun:kind`."""
     import core.experiments  # noqa: F401  (makes every kind known)
 
-    specs = {kind: {"yields": cls.product.__name__, **describe_fields(cls)} for kind, cls in sorted(Spec.kinds.items())}
+    specs = {
+        kind: {"yields": cls.product.__name__, **summarise_settings(cls)} for kind, cls in sorted(Spec.kinds.items())
+    }
     members = {
-        f"{family.noun}:{kind}": {"name": family.name_of(kind), **describe_fields(cls)}
+        f"{family.noun}:{kind}": {"name": family.name_of(kind), **summarise_settings(cls)}
         for family in list_families()
         for kind, cls in family.items()
     }
     return specs | members
 
 
-def describe_fields(cls: type) -> dict[str, Any]:
+def summarise_settings(cls: type) -> dict[str, Any]:
     """What the docstring of a settings class begins with, and its fields with types, defaults, limits and help."""
     fields = {}
-    for field in form(cls):
+    for field in describe_fields(cls):
         about: dict[str, Any] = {"type": name_type(field.type), "help": field.help}
         if field.product:
             about["type"] = f"{'specs that yield' if field.many else 'a spec that yields'} {field.product.__name__}"
         if field.family:
             about["type"] = f"{'members' if field.many else 'a member'} of the family {field.family.noun!r}"
         if field.default is not dataclasses.MISSING:
-            about["default"] = as_json(field.default)
+            about["default"] = to_json(field.default)
         limits = {
             "least": field.least,
             "most": field.most,
@@ -92,14 +94,14 @@ def methods(options: argparse.Namespace) -> Any:
     from core.models.backbones import Untrained
     from core.models.methods import METHODS
     from core.models.predictor import Predictor
-    from core.training.loop import cost
+    from core.training.loop import count_parameters
 
     costs = {}
     for kind, method in METHODS.items():
         with torch.device("meta"):
             predictor = Predictor(Untrained(options.backbone)(), ["label"], ["regression"])
             method()(predictor)
-        costs[kind] = {"name": method.name, **cost(predictor)}
+        costs[kind] = {"name": method.name, **count_parameters(predictor)}
     if options.json:
         return {"backbone": options.backbone, "methods": costs}
     rows = [

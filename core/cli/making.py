@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from core.cli.progress_bar import Bar
+from core.cli.progress_bar import ProgressBar
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 from core.engine.store import Store
@@ -18,7 +18,7 @@ def open_store(options: argparse.Namespace) -> Store:
     return Store(options.cache)
 
 
-def find_run(options: argparse.Namespace, key: str) -> Any:
+def find_entry(options: argparse.Namespace, key: str) -> Any:
     """The run with this key, or the one that begins with these letters. Raises `BadInput`."""
     return open_store(options).find(key)
 
@@ -31,48 +31,48 @@ def name_source(table: str) -> str:
 def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dict[str, Any]:
     """Make a spec here, or by the process that works on the queue of this cache; the description of the run."""
     from core import experiments
-    from core.engine.job_queue import Line
-    from core.engine.process_pool import several, together
-    from core.engine.worker import own
+    from core.engine.job_queue import JobQueue
+    from core.engine.process_pool import make_parallel, parse_workers
+    from core.engine.worker import own_cache
 
-    count = several(workers)
+    count = parse_workers(workers)
     if options.queue and count > 1:
         raise BadInput("--queue leaves the work to the process that owns the queue; leave --workers out")
     store = Store(options.cache)
-    spec = experiments.settled(spec, store.files)
+    spec = experiments.import_files(spec, store.files)
     if not store.has(spec):
         if options.queue:
-            wait_for_job(Line(options.cache), spec)
+            wait_for_job(JobQueue(options.cache), spec)
         else:
-            with own(options.cache), Bar() as bar:
-                report = Report(bar, files=store.files, planned=bar.pace.plan)
-                together(spec, store, report, count, experiments.__name__)
+            with own_cache(options.cache), ProgressBar() as bar:
+                report = Report(bar, files=store.files, on_plan=bar.time_estimate.plan)
+                make_parallel(spec, store, report, count, experiments.__name__)
     return describe_run(store, spec, options.json)
 
 
 def describe_run(store: Store, spec: Spec, as_json: bool) -> dict[str, Any]:
     """Kind, key, folder, title and summary of a run; for people its tables in place of the summary, if it has any."""
-    from core.results.tabular import Tabled
+    from core.results.tabular import TabularResult
 
     product = store.get(spec)
     head = {"kind": spec.kind, "key": spec.key, "folder": str(store.folder(spec)), "title": spec.title}
-    if not as_json and isinstance(product, Tabled) and (text := product.text()):
+    if not as_json and isinstance(product, TabularResult) and (text := product.text()):
         return head | {"result": "\n" + text}
     return head | {"summary": product.summary()}
 
 
 def wait_for_job(queue: Any, spec: Spec) -> None:
     """Add a job to the queue and wait until it has ended. Raises `RuntimeError` unless it is done."""
-    from core.engine.worker import Held, own
+    from core.engine.worker import CacheInUse, own_cache
 
     job = queue.submit(spec)
-    with contextlib.suppress(Held), own(queue.root):
+    with contextlib.suppress(CacheInUse), own_cache(queue.root):
         print(
             "no process works on this queue yet; start the dashboard, or `molsway worker` in another terminal",
             file=sys.stderr,
         )
-    with Bar() as bar:
-        while job and job.live:
+    with ProgressBar() as bar:
+        while job and job.is_active:
             bar.show(job.fraction, job.message or job.state, job.eta)
             time.sleep(0.3)
             job = queue.job(spec.key)

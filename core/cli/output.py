@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from core.engine.files import plain
+from core.engine.files import to_json_value
 
 
 def print_answer(answer: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(plain(answer), indent=1, ensure_ascii=False, allow_nan=False), flush=True)
+        print(json.dumps(to_json_value(answer), indent=1, ensure_ascii=False, allow_nan=False), flush=True)
     elif answer is not None:
         print(answer if isinstance(answer, str) else format_plain(answer), flush=True)
 

@@ -13,8 +13,8 @@ from typing import Any
 from core.cli import audit, bench, dashboard, kinds, pretrain, runs, specs, tables, validation
 from core.cli.command import JSON, Argument, Command
 from core.cli.output import print_answer
-from core.engine.failures import explained
-from core.engine.files import is_closed, is_full
+from core.engine.failures import explain_failure
+from core.engine.files import is_access_denied, is_disk_full
 from core.engine.report import Cancelled
 from core.engine.spec import BadInput
 
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("MOLSWAY_TRACEBACK"):
             raise
-        is_bug = not (is_full(error) or is_closed(error))
+        is_bug = not (is_disk_full(error) or is_access_denied(error))
         hint = " (set MOLSWAY_TRACEBACK=1 for the traceback)" if is_bug else ""
-        print(f"molsway: {explained(error, cache)}{hint}", file=sys.stderr)
+        print(f"molsway: {explain_failure(error, cache)}{hint}", file=sys.stderr)
         return 1 if is_bug else 2
 
 

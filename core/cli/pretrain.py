@@ -9,15 +9,15 @@ from typing import Any
 
 from core.chem import molecules as chem
 from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
-from core.cli.making import find_run, make_run, name_source
-from core.engine.spec import BadInput, Spec, as_json
+from core.cli.making import find_entry, make_run, name_source
+from core.engine.spec import BadInput, Spec, to_json
 
 MAX_LISTED = 20  # molecules of a table that are listed
 SEED = Argument("--seed", type=int, metavar="N", help="random seed of the corpus, the initial weights and the training")
 CORPUS = (
     Argument(
         "--randomised-smiles",
-        dest="spellings",
+        dest="n_randomised_smiles",
         type=int,
         metavar="N",
         help="SMILES written for each molecule: the canonical one, then randomised ones",
@@ -63,7 +63,7 @@ def pretrain(options: argparse.Namespace) -> Any:
     """Build a corpus and pre-train on it as one spec; the model card of the checkpoint."""
     spec = build_spec(options)
     if options.print_spec:
-        value = as_json(spec)
+        value = to_json(spec)
         return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
     out: Path | None = options.out
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -83,14 +83,14 @@ def pretrain(options: argparse.Namespace) -> Any:
 
 def build_spec(options: argparse.Namespace) -> Spec:
     """The spec that the options describe; what is not given keeps the default of the spec."""
-    from core.experiments import Gather, Load, Pretrain
-    from core.models.backbones.molformer.untrained import Fresh
+    from core.experiments import BuildCorpus, Load, Pretrain
+    from core.models.backbones.molformer.untrained import UntrainedMolformer
 
     model, seed = select_values(options, MODEL), select_values(options, (SEED,))
     if options.backbone and model:
         names = ", ".join(argument.names[0] for argument in MODEL if argument.dest in model)
         raise BadInput(f"--backbone continues with a model that has its shape and name; leave out {names}")
-    corpus = Gather(
+    corpus = BuildCorpus(
         files=tuple(options.files),
         labelled=tuple(Load(name_source(table)) for table in options.labelled or ()),
         leave_out=tuple(Load(name_source(table)) for table in options.leave_out or ()),
@@ -98,7 +98,7 @@ def build_spec(options: argparse.Namespace) -> Spec:
         **select_values(options, CORPUS),
         **seed,
     )
-    backbone = read_backbone(options) if options.backbone else Fresh(**model, **seed)
+    backbone = read_backbone(options) if options.backbone else UntrainedMolformer(**model, **seed)
     return Pretrain(corpus, backbone, **select_values(options, TRAINING), **seed)
 
 
@@ -116,7 +116,7 @@ def find_checkpoint_run(options: argparse.Namespace, name: str) -> Any:
 
     if not re.fullmatch("[0-9a-f]{4,16}", name) or Path(name).is_dir():
         return None
-    entry = find_run(options, name)
+    entry = find_entry(options, name)
     if entry.kind not in Spec.kinds or Spec.kinds[entry.kind].product is not Checkpoint:
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}, which has no checkpoint; see `list`")
     return entry
@@ -124,30 +124,30 @@ def find_checkpoint_run(options: argparse.Namespace, name: str) -> Any:
 
 def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
     """How many molecules of a table, stereo marks aside, a checkpoint has read in its pre-training, and which."""
-    from core.data.corpus import among
+    from core.data.corpus import contains_molecules
     from core.models.backbones import Pretrained
-    from core.models.backbones.checkpoint import KEYS
-    from core.models.backbones.pretraining_history import keys_read, labels_learned, place
+    from core.models.backbones.checkpoint import KEYS_FILE
+    from core.models.backbones.pretraining_history import checkpoint_folder, count_label_columns, load_short_keys
 
     run = find_checkpoint_run(options, options.checkpoint)
-    folder = run.folder / "backbone" if run else place(Pretrained(options.checkpoint))
+    folder = run.folder / "backbone" if run else checkpoint_folder(Pretrained(options.checkpoint))
     if folder is None or not folder.is_dir():
         raise BadInput(
             f"there is no checkpoint {options.checkpoint!r}; give the name of a shipped one, such as molsway-mini, the "
             "key of a run, or a folder"
         )
-    keys = keys_read(folder)
+    keys = load_short_keys(folder)
     if keys is None:
         raise BadInput(
-            f"{options.checkpoint} does not say which molecules it has read (it has no {KEYS}); checkpoints that "
+            f"{options.checkpoint} does not say which molecules it has read (it has no {KEYS_FILE}); checkpoints that "
             "`pretrain` makes do"
         )
     smiles, unreadable = read_molecules(options.table, options.smiles)
-    shared = [one for one, known in zip(smiles, among(smiles, keys), strict=True) if known]
+    shared = [one for one, known in zip(smiles, contains_molecules(smiles, keys), strict=True) if known]
     return {
         "checkpoint": options.checkpoint,
         "corpus": len(keys),
-        "labels": labels_learned(folder),
+        "labels": count_label_columns(folder),
         "table": options.table,
         "molecules": len(smiles),
         "unreadable": unreadable,
@@ -160,12 +160,12 @@ def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
 def read_molecules(source: str, column: str) -> tuple[list[str], int]:
     """Canonical SMILES of a table, each molecule once, and the number of rows without one. Raises `BadInput`."""
     from core.data.readers import guess_smiles, read_table
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
     scheme, _, name = source.partition(":")
     if scheme in ("bundled", "hub"):
-        cells = Load(source, smiles=column).make(SILENT).given()
+        cells = Load(source, smiles=column).make(SILENT_REPORT).source_smiles()
     else:
         frame = read_table(Path(name if scheme == "file" else source).expanduser()).frame
         column = column or guess_smiles(frame) or ""
@@ -176,7 +176,7 @@ def read_molecules(source: str, column: str) -> tuple[list[str], int]:
     unreadable = 0
     for cell in cells:
         try:
-            smiles[chem.canonical(str(cell))] = None
+            smiles[chem.canonical_smiles(str(cell))] = None
         except BadInput:
             unreadable += 1
     if not smiles:

@@ -36,7 +36,7 @@ def export(options: argparse.Namespace) -> Any:
     if options.form == "run":
         store.export(entry.key, options.folder)
     elif options.form == "report":
-        from core.figures.html_report import document
+        from core.figures.html_report import render_report
         from core.results.comparison import Comparison
 
         comparison = store.product(entry)
@@ -44,13 +44,13 @@ def export(options: argparse.Namespace) -> Any:
             raise BadInput(
                 f"{entry.key} is a run of kind {entry.kind!r}; a report needs the key of a study, which compares arms"
             )
-        with store.away(options.folder) as folder:
-            (folder / "report.html").write_text(document(comparison, entry.spec, entry.made), encoding="utf-8")
+        with store.export_folder(options.folder) as folder:
+            (folder / "report.html").write_text(render_report(comparison, entry.spec, entry.made), encoding="utf-8")
     else:
         fit = read_fit(entry, store)
         from core.models import export as portable
 
-        with store.away(options.folder) as folder:
+        with store.export_folder(options.folder) as folder:
             portable.export(fit, options.form, folder, entry.title)
     return {"key": entry.key, "kind": entry.kind, "folder": str(options.folder)}
 
@@ -77,12 +77,12 @@ def delete(options: argparse.Namespace) -> Any:
 def work(options: argparse.Namespace) -> Any:
     """Work on the queue until Ctrl-C."""
     from core import experiments
-    from core.engine.job_queue import Line
-    from core.engine.process_pool import several
+    from core.engine.job_queue import JobQueue
+    from core.engine.process_pool import parse_workers
     from core.engine.store import Store
     from core.engine.worker import Worker
 
-    worker = Worker(Line(options.cache), Store(options.cache), experiments.__name__, several(options.workers))
+    worker = Worker(JobQueue(options.cache), Store(options.cache), experiments.__name__, parse_workers(options.workers))
     worker.start()
     print(f"working on the job queue of {options.cache}; Ctrl-C stops after a checkpoint", file=sys.stderr)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.cli.command import QUEUE, TABLE_SOURCE, TARGET, WORKERS, Argument, Command
 from core.cli.making import make_run, name_source
-from core.engine.spec import BadInput, Spec, as_json, read_json
+from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
 MAX_DEPTH = 100  # specs within specs; python's own limit is near 170
 PRESET_OPTIONS = (
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Any:
 def print_preset(options: argparse.Namespace) -> Any:
     if not options.name:
         return list_presets(options)
-    value = as_json(read_preset(options.name, options))
+    value = to_json(read_preset(options.name, options))
     return value if options.json else json.dumps(value, indent=1, ensure_ascii=False)
 
 
@@ -59,9 +59,9 @@ def list_presets(options: argparse.Namespace) -> Any:
 
 def read_preset(name: str, options: argparse.Namespace) -> Spec:
     """The spec of a preset, with the tables that the options name."""
-    from core.experiments import preset
+    from core.experiments import build_preset
 
-    return preset(name, options.seed or 0, *read_tables(options), options.data or "")
+    return build_preset(name, options.seed or 0, *read_tables(options), options.data or "")
 
 
 def read_tables(options: argparse.Namespace) -> tuple[Spec | None, Spec | None]:
@@ -105,7 +105,7 @@ def parse_spec(text: str) -> Spec:
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         raise BadInput(f"the spec is nested {deepest} levels deep, the limit is {MAX_DEPTH}; run its inner specs first")
-    return read_json(text)
+    return read_spec_json(text)
 
 
 def read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, SMILES, Argument, Command
 from core.cli.making import open_store
-from core.cli.progress_bar import Bar
+from core.cli.progress_bar import ProgressBar
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 
@@ -22,18 +22,18 @@ def score(options: argparse.Namespace) -> Any:
 
 def predict(options: argparse.Namespace) -> Any:
     from core.experiments.inference.apply import predict_file
-    from core.experiments.inference.embed import predict_trunk_file
-    from core.models.trunk import Trunk
+    from core.experiments.inference.embed import predict_multitask_file
+    from core.models.multitask_model import MultitaskModel
     from core.results.fit import Fit
 
     of_fit = functools.partial(predict_file, level=options.level)
-    return apply_run(options, {Fit: of_fit, Trunk: predict_trunk_file})
+    return apply_run(options, {Fit: of_fit, MultitaskModel: predict_multitask_file})
 
 
 def embed(options: argparse.Namespace) -> Any:
     from core.experiments.inference.embed import embed_file
 
-    with Bar() as bar:
+    with ProgressBar() as bar:
         report = Report(tell=bar)
         table = Path(options.table)
         return embed_file(open_store(options), options.start, table, options.out, report, smiles=options.smiles)
@@ -53,7 +53,7 @@ def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., A
         wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
         raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
     entry.check_current()
-    with Bar() as bar:
+    with ProgressBar() as bar:
         report = Report(tell=bar)
         function = functions[kinds[entry.kind]]
         return function(store, entry.spec, Path(options.table), options.out, report, smiles=options.smiles, **settings)

@@ -5,28 +5,28 @@ import json
 from typing import Any
 
 from core.cli.command import KEY, QUEUE, Argument, Command
-from core.cli.making import find_run, make_run, open_store
+from core.cli.making import find_entry, make_run, open_store
 from core.engine.spec import BadInput
 
 
 def check_scores(options: argparse.Namespace) -> Any:
-    from core.experiments import Influence, MeanInfluence, Verify
+    from core.experiments import LDS, Influence, SeedAverage
 
-    scores = find_run(options, options.key).spec
-    if not isinstance(scores, (Influence, MeanInfluence)):
+    scores = find_entry(options, options.key).spec
+    if not isinstance(scores, (Influence, SeedAverage)):
         raise BadInput(
             f"{options.key} is a run of kind {scores.kind!r}; give the key of one of kind {Influence.kind!r}"
         )
-    return make_run(Verify.of(scores, options.subsets, options.seed), options)
+    return make_run(LDS.of(scores, options.subsets, options.seed), options)
 
 
 def find_label_errors(options: argparse.Namespace) -> Any:
-    from core.experiments import FineTune, Suspects
+    from core.experiments import FineTune, LabelErrors
 
-    fit = find_run(options, options.key).spec
+    fit = find_entry(options, options.key).spec
     if not isinstance(fit, FineTune):
         raise BadInput(f"{options.key} is a run of kind {fit.kind!r}; give the key of one of kind {FineTune.kind!r}")
-    spec = Suspects.of(fit)
+    spec = LabelErrors.of(fit)
     answer = make_run(spec, options)
     table = open_store(options).get(spec).table
     order = table["suspicion"].sort_values(ascending=False).index[: options.show]

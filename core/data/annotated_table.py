@@ -18,9 +18,9 @@ import pandas as pd
 
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
-from core.data.readers import LongTable, guess_smiles, numbers, read_long_table
+from core.data.readers import LongTable, guess_smiles, parse_numbers, read_long_table
 from core.data.shard_store import join_shards, open_shards
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 SHARD = 10_000  # rows that are read, go through the model and are kept at a time
@@ -134,7 +134,7 @@ class RowAnnotator:
         """Labels (n, t) of a shard."""
         targets = np.full((len(frame), len(self.annotation.tasks)), np.nan)
         for task, name in enumerate(self.annotation.labels):
-            targets[:, task] = numbers(frame[name])[0]
+            targets[:, task] = parse_numbers(frame[name])[0]
         return targets
 
     def cautions(self, molecules: np.ndarray) -> np.ndarray:
@@ -176,7 +176,7 @@ class RowAnnotator:
     def names(self) -> list[str]:
         """What the new columns are called, from the first molecule: for a shard that has none."""
         unlabelled = np.full((1, len(self.annotation.tasks)), np.nan)
-        return list(self.numbers_of(np.array([self.first_molecule()], object), unlabelled, SILENT))
+        return list(self.numbers_of(np.array([self.first_molecule()], object), unlabelled, SILENT_REPORT))
 
     def numbers_of(self, molecules: np.ndarray, targets: np.ndarray, report: Report) -> dict[str, np.ndarray]:
         return self.annotation.columns(Dataset(molecules, targets, self.annotation.tasks), report)
@@ -184,7 +184,7 @@ class RowAnnotator:
 
 def _canonical(cell: str) -> tuple[str | None, str | None]:
     try:
-        return chem.canonical(cell), None
+        return chem.canonical_smiles(cell), None
     except BadInput as error:
         return None, str(error)
 

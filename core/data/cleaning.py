@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from core.chem import molecules as chem
-from core.data.dataset import Dataset, binary
-from core.data.readers import numbers
+from core.data.dataset import Dataset, is_binary
+from core.data.readers import parse_numbers
 from core.engine import parallel
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
-Rule = Literal["median", "mean", "first", "drop-if-spread"]
-LONG = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
+DuplicateRule = Literal["median", "mean", "first", "drop-if-spread"]
+LONG_SMILES = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CleaningRules:
     Labels 0 and 1 of one molecule are settled by majority, a tie is left out.
     """
 
-    duplicates: Rule = "median"
+    duplicates: DuplicateRule = "median"
     spread: float = 0.0
     labels_wanted: bool = True
 
@@ -44,14 +44,14 @@ class TableContext:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def clean(
+def clean_table(
     smiles: Sequence[Any],
     targets: Any = None,
     tasks: Sequence[str] = (),
     unit: str | Sequence[str] = (),
     rules: CleaningRules = CleaningRules(),
     context: TableContext = TableContext(),
-    report: Report = SILENT,
+    report: Report = SILENT_REPORT,
 ) -> Dataset:
     """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
 
@@ -76,17 +76,17 @@ def clean(
         else:
             dropped += [(row, raw[row], "label", why) for why in faults.get(row, ())]
     replicates = _replicates(names, labels, tuple(tasks))
-    keep = _merge(names, labels, raw, dropped, tuple(tasks), rules)
+    keep = _merge_duplicates(names, labels, raw, dropped, tuple(tasks), rules)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
     if not keep:
         first = f"row {table['row'][0]}: {table['reason'][0]}" if len(table) else "there are no rows"
         raise BadInput(f"none of {len(raw)} rows is left ({first}); choose other columns or mend the table")
-    long = [row + 1 for row in keep if len(names[row]) > LONG]
+    long = [row + 1 for row in keep if len(names[row]) > LONG_SMILES]
     notes = list(context.provenance.get("notes", ()))
     if long:
         rows = ", ".join(map(str, long[:10])) + " …" * (len(long) > 10)
-        notes.append(f"{len(long)} SMILES have more than {LONG} characters, kept (rows {rows})")
+        notes.append(f"{len(long)} SMILES have more than {LONG_SMILES} characters, kept (rows {rows})")
     made = Dataset(
         smiles=[names[row] for row in keep],
         targets=labels[keep],
@@ -105,7 +105,7 @@ def clean(
 def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
     """Canonical names, "" where there is none, and why there is none."""
     texts = list(dict.fromkeys(raw))
-    known = dict(zip(texts, parallel.each(chem.named, texts, report), strict=True))
+    known = dict(zip(texts, parallel.map_texts(chem.try_canonical_smiles, texts, report), strict=True))
     names = [known[text][0] for text in raw]
     lost = {row: reasons.get(row, known[text][1]) for row, text in enumerate(raw) if not known[text][0]}
     return names, lost
@@ -116,7 +116,7 @@ def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict
     labels = np.full(cells.shape, np.nan)
     faults: dict[int, tuple[str, ...]] = {}
     for column, task in enumerate(tasks):
-        labels[:, column], wrong, text = numbers(cells.iloc[:, column].infer_objects())
+        labels[:, column], wrong, text = parse_numbers(cells.iloc[:, column].infer_objects())
         filled = len(wrong) + int((~np.isnan(labels[:, column])).sum())
         if 2 * len(text) > filled:
             raise BadInput(
@@ -138,7 +138,7 @@ def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) ->
     for column, task in enumerate(tasks if len(frame) else ()):
         known = frame.assign(label=labels[frame["row"], column]).dropna()
         groups = known[known["name"].duplicated(keep=False)].groupby("name", sort=False)
-        if not len(groups) or binary(labels[:, column]):
+        if not len(groups) or is_binary(labels[:, column]):
             continue
         told = groups["label"].agg(["count", "var", np.ptp]).assign(row=groups["row"].min())
         freedom = told["count"] - 1
@@ -153,7 +153,7 @@ def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) ->
     return found
 
 
-def _merge(
+def _merge_duplicates(
     names: list[str],
     labels: np.ndarray,
     raw: list[str],
@@ -167,7 +167,7 @@ def _merge(
     for row, name in enumerate(names):
         if name:
             groups.setdefault(name, []).append(row)
-    voted = [binary(column) for column in labels.T]
+    voted = [is_binary(column) for column in labels.T]
     word = "majority" if voted and all(voted) and rule != "first" else rule.replace("drop-if-spread", "median")
     keep = []
     for rows in groups.values():
@@ -182,7 +182,7 @@ def _merge(
             dropped += [(row, raw[row], "molecule", f"labels differ by {spread:.3g} in rows {which}") for row in rows]
             keep.pop()
             continue
-        labels[first] = [_agree(v, rule, b) if len(v) else np.nan for v, b in zip(found, voted, strict=True)]
+        labels[first] = [_combine_labels(v, rule, b) if len(v) else np.nan for v, b in zip(found, voted, strict=True)]
         how = f"; {word} of {max(map(len, found))} labels, spread {spread:.3g}" if found else ""
         dropped += [(row, raw[row], "merged", f"same molecule as row {first + 1}{how}") for row in others]
         ties = [t for t, v, y in zip(tasks, found, labels[first], strict=True) if len(v) and np.isnan(y)]
@@ -194,7 +194,7 @@ def _merge(
     return keep
 
 
-def _agree(values: np.ndarray, rule: Rule, voted: bool) -> float:
+def _combine_labels(values: np.ndarray, rule: DuplicateRule, voted: bool) -> float:
     if rule == "first":
         return float(values[0])
     middle = float(np.mean(values) if rule == "mean" or voted else np.median(values))

@@ -15,14 +15,16 @@ from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
 from core.engine.spec import BadInput
 
-ROUND = 4  # lengths of batches are multiples of it: a CPU's products in bfloat16 are compiled anew for every shape
-LONG = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label
+LENGTH_MULTIPLE = (
+    4  # lengths of batches are multiples of it: a CPU's products in bfloat16 are compiled anew for every shape
+)
+LONG_ENTRIES = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label
 ARRAYS = ("tokens", "starts", "properties", "labels", "label_rows")
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Molecules of a corpus, each in `spellings` ways of writing it, the canonical one first.
+    """Molecules of a corpus, each in `n_randomised_smiles` ways of writing it, the canonical one first.
 
     `molecules`: a row a molecule (smiles, key). `vocabulary`: tokens in order of ids. In memory-mapped arrays:
     `tokens` uint16, all spellings end to end without `<bos>` and `<eos>`; `starts` int64 (n · spellings + 1);
@@ -42,7 +44,7 @@ class Corpus:
         return len(self.arrays["label_rows"])
 
     @property
-    def spellings(self) -> int:
+    def n_randomised_smiles(self) -> int:
         return self.record["spellings"]
 
     @property
@@ -56,18 +58,18 @@ class Corpus:
 
     def lengths(self) -> np.ndarray:
         """Tokens (n, spellings), the canonical spelling first, with `<bos>` and `<eos>`."""
-        return np.diff(self.arrays["starts"]).reshape(-1, self.spellings) + 2
+        return np.diff(self.arrays["starts"]).reshape(-1, self.n_randomised_smiles) + 2
 
-    def padded(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
+    def pad_batch(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
         """Token ids and mask, int64 (b, longest, rounded up), of molecules `rows` (b,) in the given spellings (b,).
 
         `ends`: ids of `<bos>`, `<eos>` and `<pad>`.
         """
         starts, tokens = self.arrays["starts"], self.arrays["tokens"]
-        places = rows * self.spellings + spelling
+        places = rows * self.n_randomised_smiles + spelling
         first, last = starts[places], starts[places + 1]
         lengths = last - first
-        longest = -(-(int(lengths.max()) + 2) // ROUND) * ROUND
+        longest = -(-(int(lengths.max()) + 2) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         ids = np.full((len(rows), longest), ends[2], np.int64)
         mask = np.zeros_like(ids)
         for row, (a, b) in enumerate(zip(first, last, strict=True)):
@@ -85,7 +87,7 @@ class Corpus:
 
     def summary(self) -> dict[str, Any]:
         """The record without its long lists: counts and digests."""
-        short = {name: value for name, value in self.record.items() if name not in LONG}
+        short = {name: value for name, value in self.record.items() if name not in LONG_ENTRIES}
         return short | {"descriptors": len(self.record["scaling"]["names"]), "labels": len(self.record["kinds"])}
 
     @staticmethod
@@ -115,24 +117,24 @@ class Corpus:
         )
 
 
-def key(smiles: str) -> int:
+def molecule_key(smiles: str) -> int:
     """The first 8 bytes of the sha256 of a molecule's stereo-free name. Raises `BadInput`."""
-    return hashed(chem.flat_key(smiles))
+    return hash_name(chem.stereo_free_smiles(smiles))
 
 
-def hashed(name: str) -> int:
+def hash_name(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-BYTES = 5  # of a key that are kept beside a checkpoint: one molecule in two million is taken for one it is not
+KEY_BYTES = 5  # of a key that are kept beside a checkpoint: one molecule in two million is taken for one it is not
 
 
 def write_keys(keys: Iterable[int], path: Path) -> None:
     """The molecules of a corpus by key, sorted, shortened: enough to ask whether a molecule is among them."""
     from safetensors.numpy import save_file
 
-    found = np.unique(short(np.fromiter(keys, np.uint64)))
-    columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - BYTES :]
+    found = np.unique(shorten_keys(np.fromiter(keys, np.uint64)))
+    columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - KEY_BYTES :]
     save_file({"keys": np.ascontiguousarray(columns)}, path)
 
 
@@ -143,22 +145,22 @@ def read_keys(path: Path) -> np.ndarray:
 
     try:
         columns = load_file(path)["keys"]
-        if columns.dtype != np.uint8 or columns.ndim != 2 or columns.shape[1] != BYTES:
-            raise ValueError(f"it wants {BYTES} bytes a molecule")
+        if columns.dtype != np.uint8 or columns.ndim != 2 or columns.shape[1] != KEY_BYTES:
+            raise ValueError(f"it wants {KEY_BYTES} bytes a molecule")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BadInput(f"{path} holds no readable list of molecules ({error}); copy the checkpoint again") from None
     wide = np.zeros((len(columns), 8), np.uint8)
-    wide[:, 8 - BYTES :] = columns
+    wide[:, 8 - KEY_BYTES :] = columns
     return np.sort(wide.view(">u8").ravel().astype(np.uint64))
 
 
-def short(keys: np.ndarray) -> np.ndarray:
+def shorten_keys(keys: np.ndarray) -> np.ndarray:
     """Keys uint64 (n,) as they are compared: their first bytes."""
-    return keys >> np.uint64(8 * (8 - BYTES))
+    return keys >> np.uint64(8 * (8 - KEY_BYTES))
 
 
-def among(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
+def contains_molecules(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
     """bool (n,): whether each molecule (stereo marks aside) is among shortened `keys`, sorted. Raises `BadInput`."""
-    wanted = short(np.array([key(one) for one in smiles], np.uint64))
+    wanted = shorten_keys(np.array([molecule_key(one) for one in smiles], np.uint64))
     places = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
     return keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)

@@ -15,7 +15,7 @@ import pandas as pd
 from core.engine.spec import BadInput
 
 
-def _nothing() -> pd.DataFrame:
+def _no_dropped_rows() -> pd.DataFrame:
     return pd.DataFrame(
         {"row": np.zeros(0, np.int64), **{name: np.zeros(0, object) for name in ("smiles", "what", "reason")}}
     )
@@ -32,7 +32,9 @@ class Dataset:
     tasks: tuple[str, ...]
     unit: tuple[str, ...] = ()  # one a task, "" unknown
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # further values a row: "row", "planted", …
-    dropped: pd.DataFrame = field(default_factory=_nothing)  # row, smiles, what (molecule, label, merged), reason
+    dropped: pd.DataFrame = field(
+        default_factory=_no_dropped_rows
+    )  # row, smiles, what (molecule, label, merged), reason
     provenance: dict[str, Any] = field(default_factory=dict)  # plain JSON: source, digests, rules, notes
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class Dataset:
         A part of a table keeps the kinds of the whole, even where only one class is left in it.
         """
         known = self.provenance.get("kinds", ())
-        found = ("binary" if binary(values) else "regression" for values in self.targets.T)
+        found = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
         return tuple(known if len(known) == len(self.tasks) else found)
 
     def take(self, rows: np.ndarray, **provenance: Any) -> "Dataset":
@@ -95,7 +97,7 @@ class Dataset:
             provenance={**self.provenance, "kinds": list(self.kinds), **provenance},
         )
 
-    def only(self, columns: np.ndarray) -> "Dataset":
+    def select_tasks(self, columns: np.ndarray) -> "Dataset":
         """The tasks at these places, in that order."""
         return Dataset(
             smiles=self.smiles,
@@ -107,7 +109,7 @@ class Dataset:
             provenance={**self.provenance, "kinds": [self.kinds[place] for place in columns]},
         )
 
-    def given(self) -> Iterator[str]:
+    def source_smiles(self) -> Iterator[str]:
         """SMILES of all molecules it was made from; those it lost as they were written, which may be no SMILES."""
         yield from self.smiles
         yield from self.dropped.loc[self.dropped["what"] == "molecule", "smiles"]
@@ -117,10 +119,12 @@ class Dataset:
         return {
             "rows": len(self),
             "digest": self.digest,
-            "tasks": [_task(*each) for each in zip(self.tasks, self.unit, self.kinds, self.targets.T, strict=True)],
+            "tasks": [
+                _summarise_task(*each) for each in zip(self.tasks, self.unit, self.kinds, self.targets.T, strict=True)
+            ],
             "columns": list(self.columns),
             "longest": max(map(len, self.smiles), default=0),
-            "planted": int(self.columns["planted"].sum()) if "planted" in self.columns else None,
+            "mislabelled": int(self.columns["mislabelled"].sum()) if "mislabelled" in self.columns else None,
             "dropped": dict(Counter(self.dropped["what"])),
             "dropped_first": self.dropped.head(20).to_dict("records"),
             "provenance": self.provenance,
@@ -160,12 +164,12 @@ class Dataset:
         )
 
 
-def binary(values: np.ndarray) -> bool:
+def is_binary(values: np.ndarray) -> bool:
     """Whether the measured values are 0 and 1, and both occur."""
     return set(np.unique(values[~np.isnan(values)])) == {0.0, 1.0}
 
 
-def _task(name: str, unit: str, kind: str, values: np.ndarray) -> dict[str, Any]:
+def _summarise_task(name: str, unit: str, kind: str, values: np.ndarray) -> dict[str, Any]:
     measured = values[~np.isnan(values)]
     found = {"name": name, "unit": unit, "kind": kind, "measured": len(measured)}
     if kind == "binary":

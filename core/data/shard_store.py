@@ -13,14 +13,14 @@ import filelock
 import numpy as np
 import pandas as pd
 
-from core.data.readers.long_table import exact
+from core.data.readers.long_table import to_exact_frame
 from core.engine.report import Report
 from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
     import pyarrow
 
-OURS = re.compile(r"work\.json|\d+\.parquet|draft|lock")
+OUR_FILES = re.compile(r"work\.json|\d+\.parquet|draft|lock")
 
 
 class FinishedShards:
@@ -76,7 +76,7 @@ def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: R
     """
     folder = out.with_name(f".{out.name}.shards")
     work = json.loads(json.dumps(work))
-    if folder.is_dir() and (strange := [path.name for path in folder.iterdir() if not OURS.fullmatch(path.name)]):
+    if folder.is_dir() and (strange := [path.name for path in folder.iterdir() if not OUR_FILES.fullmatch(path.name)]):
         raise BadInput(f"{folder} holds {strange[0]!r}, which no run left there; move it, or name another --out")
     folder.mkdir(exist_ok=True)
     try:
@@ -134,7 +134,7 @@ def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> 
 @contextlib.contextmanager
 def _csv(path: Path) -> Iterator[Any]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield lambda table: exact(table).to_csv(file, index=False, header=file.tell() == 0)
+        yield lambda table: to_exact_frame(table).to_csv(file, index=False, header=file.tell() == 0)
 
 
 @contextlib.contextmanager

@@ -22,20 +22,20 @@ class StoreFull(BadInput):
     """The disk has no room for what was to be written."""
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Plain JSON of numbers, arrays and what holds them; NaN and infinities become None."""
     if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
+        return {str(name): to_json_value(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
+        return [to_json_value(inner) for inner in value]
     if hasattr(value, "tolist"):  # of numpy and torch, arrays and single numbers alike; neither is imported here
-        return plain(value.tolist())
+        return to_json_value(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def is_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Whether an error, of whichever library, says that the disk is full."""
     # other libraries' errors have an `errno` too, or only say so
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
@@ -43,12 +43,12 @@ def is_full(error: BaseException) -> bool:
     )
 
 
-def is_closed(error: BaseException) -> bool:
+def is_access_denied(error: BaseException) -> bool:
     """Whether an error says that something may not be read or written, not that it failed."""
     return isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def full(root: Path) -> StoreFull:
+def disk_full_error(root: Path) -> StoreFull:
     """The error to raise, with what is free on the disk of `root`."""
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free / 1e6
     return StoreFull(
@@ -57,7 +57,7 @@ def full(root: Path) -> StoreFull:
 
 
 @functools.cache
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Versions of python and of the libraries that are installed; imports none of them."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
@@ -67,26 +67,26 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def room(root: Path) -> Iterator[None]:
+def raise_if_disk_full(root: Path) -> Iterator[None]:
     """Turn whatever a full disk raises inside into `StoreFull`."""
     try:
         yield
     except Exception as error:
-        if not is_full(error) or isinstance(error, StoreFull):
+        if not is_disk_full(error) or isinstance(error, StoreFull):
             raise
-        raise full(root) from error
+        raise disk_full_error(root) from error
 
 
-def write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     """A file of JSON that people can read, the same for the same value."""
     path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def settle(draft: Path) -> None:
+def sync_folder(draft: Path) -> None:
     """Have the disk itself hold every file and folder of the draft."""
     for path in (*draft.rglob("*"), draft):
         _sync(path)
@@ -100,7 +100,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename_folder(source: Path, target: Path) -> None:
     """Rename a folder for good. Raises FileExistsError if `target` is a folder with something in it."""
     try:
         os.rename(source, target)

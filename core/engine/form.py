@@ -23,7 +23,7 @@ class FormField:
     many: bool = False  # whether it is a tuple of them
 
 
-def form(cls: type) -> list[FormField]:
+def describe_fields(cls: type) -> list[FormField]:
     """The fields of a settings class with their types, defaults, limits and help."""
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []

@@ -29,6 +29,7 @@ gather → build-corpus
 identity → gradient-similarity
 varied → mmr
 cover → coverage
+mend → corrected-table
 """
 _FIELDS = """
 spellings → n_randomised_smiles
@@ -36,7 +37,6 @@ margin → clip_margin
 averaging → ema_decay
 head_rate → head_lr_multiplier
 warm_up → warmup
-planted → label_noise
 learner → baseline
 learners → baselines
 waves → coefficients
@@ -62,6 +62,11 @@ FORMER_KINDS = _table(_KINDS)  # of specs and of members of families
 FORMER_FIELDS = _table(_FIELDS)  # of both; counts for a class that has the current name and lacks the former one
 
 
+# Fields that are gone, with their former defaults: left out where they have these. `ridge` of a selection study is the
+# `damping` of its greedy arm.
+_GONE = {"ridge": 20.0}
+
+
 def current_kind(kind: Any, kinds: Container[str]) -> Any:
     """What a kind is called among `kinds`; itself where it is known, or has no other name."""
     new = FORMER_KINDS.get(kind) if isinstance(kind, str) and kind not in kinds else None
@@ -75,7 +80,8 @@ def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str
         new = name if name in known else FORMER_FIELDS.get(name, name)
         return new if new in known and new not in fields else name
 
-    return {name_of(name): value for name, value in fields.items()}
+    left_out = {name for name, default in _GONE.items() if name not in known and fields.get(name) == default}
+    return {name_of(name): value for name, value in fields.items() if name not in left_out}
 
 
 def list_renames(former: Any, current: Any) -> list[str]:

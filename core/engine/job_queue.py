@@ -9,9 +9,9 @@ from typing import Any
 from core.engine import key_value
 from core.engine.progress import Track
 from core.engine.spec import BadInput, Spec
-from core.engine.store import Store, checked
+from core.engine.store import Store, check_key
 
-ENDED = ("done", "failed", "cancelled", "interrupted")
+ENDED_STATES = ("done", "failed", "cancelled", "interrupted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,67 +37,67 @@ class Job:
     runs: int = 0  # how often it was begun
 
     @property
-    def live(self) -> bool:
-        return self.state not in ENDED
+    def is_active(self) -> bool:
+        return self.state not in ENDED_STATES
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Job":
         return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls) if field.name in row})
 
 
-class Line:
+class JobQueue:
     """The ledger of jobs of the cache folder `root`. Every method may be called from any thread and any process."""
 
     def __init__(self, root: Path | str) -> None:
         self.store = Store(root)
         self.root = self.store.root
-        self._rows = key_value.opened(self.root / "line")
-        self._bell = threading.Event()  # rung when there is something new to work on
+        self._rows = key_value.open_database(self.root / "line")
+        self._wake_up = threading.Event()  # rung when there is something new to work on
         self._stops: dict[str, threading.Event] = {}  # of jobs that run in this process
 
     def submit(self, spec: Spec) -> Job:
         """Put a recipe in the line, once: one that waits or runs stays as it is, one that is made already is done."""
         with self._rows.transact(retry=True):
             old, now, made = self.job(spec.key), time.time(), self.store.has(spec)
-            if old and (old.live or (old.state == "done" and made)):
+            if old and (old.is_active or (old.state == "done" and made)):
                 return old
             job = Job(spec.key, spec.kind, spec.title, spec.text, submitted=now, runs=old.runs if old else 0)
             if made:
-                return self._keep(job, state="done", fraction=1.0, started=now, ended=now)
+                return self._write(job, state="done", fraction=1.0, started=now, ended=now)
             if old and old.state == "done":  # its product was deleted: the story begins anew
                 Track(self.root, spec.key).clear()
-            return self._join(job)
+            return self._append(job)
 
     def resume(self, key: str) -> Job:
         """Put a failed, cancelled or interrupted job back in the line; it goes on from what it had checkpointed."""
         with self._rows.transact(retry=True):
-            job = self._known(key)
-            return self._join(job) if job.state in ENDED and job.state != "done" else job
+            job = self._existing_job(key)
+            return self._append(job) if job.state in ENDED_STATES and job.state != "done" else job
 
     def cancel(self, key: str) -> Job:
         """A waiting job is cancelled at once, a running one at its next report; an ended one stays as it is."""
         with self._rows.transact(retry=True):
-            job = self._known(key)
+            job = self._existing_job(key)
             if job.state == "waiting":
                 self._waiting([other for other in self._waiting() if other != key])
-                job = self._keep(job, state="cancelled", ended=time.time(), message="cancelled before it began")
+                job = self._write(job, state="cancelled", ended=time.time(), message="cancelled before it began")
             elif job.state == "running":
-                job = self._keep(job, cancelling=True)
+                job = self._write(job, cancelling=True)
         if job.cancelling and (stop := self._stops.get(key)):
             stop.set()
         return job
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         """Take an ended job out of the line, with its track and its checkpoints; its product stays in the store."""
         with self._rows.transact(retry=True):
-            if self._known(key).live:
+            if self._existing_job(key).is_active:
                 raise BadInput(f"the job {key} has not ended; cancel it first")
             self._rows.delete(["job", key])
         Track(self.root, key).clear()
-        self.store.forget(key)
+        self.store.remove(key)
 
     def job(self, key: str) -> Job | None:
-        row = self._rows.get(["job", checked(key)])
+        row = self._rows.get(["job", check_key(key)])
         return None if row is None else Job.read(row)
 
     def jobs(self) -> list[Job]:
@@ -112,14 +112,14 @@ class Line:
 
     def track(self, key: str) -> list[dict[str, Any]]:
         """What a job told on its way: points of time (unix s), fraction, message and numbers, oldest first."""
-        return Track(self.root, checked(key)).points()
+        return Track(self.root, check_key(key)).points()
 
     def close(self) -> None:
         self._rows.close()
 
     # What a worker calls, and only while it owns the folder.
 
-    def take(self) -> Job | None:
+    def start_next(self) -> Job | None:
         """The next waiting job, from now on running."""
         if not self._waiting():
             return None
@@ -131,12 +131,12 @@ class Line:
                 return None
             self._stops[key] = threading.Event()
             now = time.time()
-            return self._keep(job, state="running", started=now, heartbeat=now, runs=job.runs + 1, message="beginning")
+            return self._write(job, state="running", started=now, heartbeat=now, runs=job.runs + 1, message="beginning")
 
     def update(self, key: str, **news: Any) -> Job:
         """Write how a job fares. Notices on the way that another process wants it to stop."""
         with self._rows.transact(retry=True):
-            job = self._keep(self._known(key), **news)
+            job = self._write(self._existing_job(key), **news)
         if job.cancelling:
             self.stop(key).set()
         return job
@@ -161,24 +161,24 @@ class Line:
 
     def wait(self, seconds: float) -> None:
         """Until a job is submitted here, or for `seconds`."""
-        self._bell.wait(seconds)
-        self._bell.clear()
+        self._wake_up.wait(seconds)
+        self._wake_up.clear()
 
-    def ring(self) -> None:
-        self._bell.set()
+    def wake(self) -> None:
+        self._wake_up.set()
 
-    def _known(self, key: str) -> Job:
+    def _existing_job(self, key: str) -> Job:
         job = self.job(key)
         if job is None:
             raise BadInput(f"the line has no job with key {key}")
         return job
 
-    def _join(self, job: Job) -> Job:
+    def _append(self, job: Job) -> Job:
         self._waiting([*self._waiting(), job.key])
-        self.ring()
-        return self._keep(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs))
+        self.wake()
+        return self._write(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs))
 
-    def _keep(self, job: Job, **news: Any) -> Job:
+    def _write(self, job: Job, **news: Any) -> Job:
         job = dataclasses.replace(job, **news)
         self._rows.set(["job", job.key], dataclasses.asdict(job))
         return job

@@ -12,7 +12,7 @@ _INLINE = 2**31 - 1  # every value lies in its database row: no file names to tr
 _RAW = diskcache.core.MODE_RAW
 
 
-class Unsafe(RuntimeError):
+class UnsafeValue(RuntimeError):
     """A value or key that is not ours to read or to keep: only JSON and bytes are."""
 
 
@@ -31,15 +31,15 @@ class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no ty
 
     def get(self, key: Any, raw: Any) -> Any:
         if raw != 1 or not isinstance(key, bytes):
-            raise Unsafe(self._refusal("a key"))
+            raise UnsafeValue(self._refusal("a key"))
         try:
             return super().get(key, raw)
         except (ValueError, zlib.error):
-            raise Unsafe(self._refusal("a key")) from None
+            raise UnsafeValue(self._refusal("a key")) from None
 
     def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
         if read:
-            raise Unsafe("open files are not kept here; give bytes or JSON")
+            raise UnsafeValue("open files are not kept here; give bytes or JSON")
         if isinstance(value, bytes):
             head, body = b"b", value
         else:
@@ -48,12 +48,12 @@ class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no ty
 
     def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> Any:
         if mode != _RAW or filename is not None or read or not isinstance(value, bytes):
-            raise Unsafe(self._refusal("a value"))
+            raise UnsafeValue(self._refusal("a value"))
         try:
             body = zlib.decompress(value[1:])
             return body if value[:1] == b"b" else json.loads(body)
         except (ValueError, zlib.error):
-            raise Unsafe(self._refusal("a value")) from None
+            raise UnsafeValue(self._refusal("a value")) from None
 
     def remove(self, file_path: str) -> None:
         """Nothing: no value of ours is a file, so a row that names one names somebody else's."""
@@ -67,23 +67,23 @@ def _checked(value: Any, key: Any) -> Any:
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
-        raise Unsafe(f"{key!r:.80} wants JSON or bytes, got {type(value).__name__}: {error}") from None
+        raise UnsafeValue(f"{key!r:.80} wants JSON or bytes, got {type(value).__name__}: {error}") from None
     return value
 
 
-def opened(folder: Path | str, **settings: Any) -> diskcache.Cache:
+def open_database(folder: Path | str, **settings: Any) -> diskcache.Cache:
     """The database in `folder`, which is for its owner's eyes only (0700). Nothing is dropped unless asked for."""
     Path(folder).mkdir(parents=True, mode=0o700, exist_ok=True)
     os.chmod(folder, 0o700)
     return diskcache.Cache(str(folder), disk=SafeDisk, **{"eviction_policy": "none", "cull_limit": 0, **settings})
 
 
-class Derived:
+class DerivedCache:
     """Results that can be had again, such as drawn molecules and fingerprints; the oldest give way to new ones."""
 
     def __init__(self, folder: Path | str, most: int = 64 * 2**20) -> None:
         """At most about `most` bytes on disk."""
-        self._cache = opened(folder, eviction_policy="least-recently-stored", cull_limit=16, size_limit=most)
+        self._cache = open_database(folder, eviction_policy="least-recently-stored", cull_limit=16, size_limit=most)
 
     def get(self, key: Any) -> Any:
         """The JSON value or bytes under this key (any JSON), or None."""
@@ -96,6 +96,6 @@ class Derived:
         self._cache.close()
 
 
-def derived(root: Path | str) -> Derived:
+def open_derived_cache(root: Path | str) -> DerivedCache:
     """The cache of derived results of the store at `root`."""
-    return Derived(Path(root).resolve() / "derived")
+    return DerivedCache(Path(root).resolve() / "derived")

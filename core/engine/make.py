@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core.engine import memory
-from core.engine.failures import explained
-from core.engine.files import StoreFull, is_full
+from core.engine.failures import explain_failure
+from core.engine.files import StoreFull, is_disk_full
 from core.engine.report import Cancelled, Report, Share
-from core.engine.spec import BadInput, Failed, Spec
+from core.engine.spec import BadInput, FailedPart, Spec
 from core.engine.store import Store
 
 
@@ -22,16 +22,16 @@ def make(spec: Spec, store: Store, report: Report) -> Any:
     `report` gets fractions of the whole tree, shared out by `effort`.
     """
     making = _Making.of(spec, store, report)
-    making.foresee(spec)
-    return making.made(spec)
+    making.validate_early(spec)
+    return making.make(spec)
 
 
-def foresee(spec: Spec, store: Store, report: Report) -> None:
-    """Make what recipes of the tree want to see `early`, and ask them. Raises `BadInput`.
+def validate_early(spec: Spec, store: Store, report: Report) -> None:
+    """Make what recipes of the tree want to see `cheap_parts`, and ask them. Raises `BadInput`.
 
     Not of the parts that a tolerant recipe can do without.
     """
-    _Making.of(spec, store, report).foresee(spec)
+    _Making.of(spec, store, report).validate_early(spec)
 
 
 def _looking_ahead(spec: Spec, store: Store) -> Iterator[Spec]:
@@ -42,10 +42,10 @@ def _looking_ahead(spec: Spec, store: Store) -> Iterator[Spec]:
         if one.key in seen or store.has(one):
             return
         seen.add(one.key)
-        if one.early():
+        if one.cheap_parts():
             yield one
         if not one.tolerant:
-            for part in one.each_part():
+            for part in one.iterate_parts():
                 yield from visit(part)
 
     yield from visit(spec)
@@ -62,22 +62,22 @@ class _Making:
 
     @classmethod
     def of(cls, spec: Spec, store: Store, report: Report) -> "_Making":
-        share, files = shares(spec, store), store.files
+        share, files = plan_shares(spec, store), store.files
         at = {key: Share(one.kind, report.at(one.start), report.at(one.stop)) for key, one in share.items()}
-        report.planned(at)
+        report.on_plan(at)
         return cls(store, dataclasses.replace(report, files=files), share)
 
-    def foresee(self, spec: Spec) -> None:
-        """See `foresee`."""
+    def validate_early(self, spec: Spec) -> None:
+        """See `validate_early`."""
         for one in _looking_ahead(spec, self.store):
-            one.foresee(**{name: self.made(part) for name, part in one.early().items()})
+            one.validate_early(**{name: self.make(part) for name, part in one.cheap_parts().items()})
 
-    def made(self, spec: Spec) -> Any:
+    def make(self, spec: Spec) -> Any:
         store = self.store
         if not store.has(spec):
             if spec.key in self.failed:
                 raise BadInput(self.failed[spec.key])
-            get = self.tried if spec.tolerant else self.made
+            get = self.try_make if spec.tolerant else self.make
             parts = {name: _each(part, get) for name, part in spec.parts().items()}
             share = self.share.get(spec.key, Share(spec.kind, 0.0, 0.0))  # none: deleted since the work began
             here = self.report.part(
@@ -92,40 +92,40 @@ class _Making:
                     with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
                         if here.scratch is not None:
                             here.scratch.rmdir()
-                self.failed[spec.key] = explained(error, store.root)
+                self.failed[spec.key] = explain_failure(error, store.root)
                 raise
             store.put(spec, product, time.monotonic() - began)
         return store.get(spec)
 
-    def tried(self, spec: Spec) -> Any:
-        """As `made`, but what cannot be made is `Failed`, and its memory is free for the next one.
+    def try_make(self, spec: Spec) -> Any:
+        """As `make`, but what cannot be made is `FailedPart`, and its memory is free for the next one.
 
         A job that was cancelled, and a disk that is full, end everything all the same.
         """
         try:
-            return self.made(spec)
+            return self.make(spec)
         except (Cancelled, StoreFull):
             raise
         except Exception as error:
-            if is_full(error):
+            if is_disk_full(error):
                 raise
-            reason = explained(error, self.store.root)
-        memory.release()  # out here, where the error no longer holds what it failed with
-        return Failed(reason)
+            reason = explain_failure(error, self.store.root)
+        memory.release_memory()  # out here, where the error no longer holds what it failed with
+        return FailedPart(reason)
 
 
-def shares(spec: Spec, store: Store) -> dict[str, Share]:
+def plan_shares(spec: Spec, store: Store) -> dict[str, Share]:
     """For each recipe of the tree that is missing, in the order of making, its share of the work."""
     efforts: dict[str, tuple[str, float]] = {}
 
     def visit(one: Spec) -> None:
         if one.key not in efforts and not store.has(one):
-            for part in one.each_part():
+            for part in one.iterate_parts():
                 visit(part)
             efforts[one.key] = one.kind, max(one.effort, 0.0)
 
     for one in _looking_ahead(spec, store):
-        for part in one.early().values():
+        for part in one.cheap_parts().values():
             visit(part)
     visit(spec)
     whole, done, found = math.fsum(effort for _, effort in efforts.values()) or 1.0, 0.0, {}

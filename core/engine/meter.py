@@ -22,7 +22,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        memory.release()
+        memory.release_memory()
         torch = sys.modules.get("torch")
         self._cuda = torch.cuda if torch is not None and torch.cuda.is_available() else None
         if self._cuda is not None:

@@ -3,18 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 
 Answer = TypeVar("Answer")
-MANY = 20_000  # texts from which processes pay for their start
-CHUNK = 2000  # texts that a process takes at a time
+MIN_TEXTS = 20_000  # texts from which processes pay for their start
+CHUNK_TEXTS = 2000  # texts that a process takes at a time
 
 
-def each(
-    function: Callable[[str], Answer], texts: Sequence[str], report: Report = SILENT, words: str = "reading molecules"
+def map_texts(
+    function: Callable[[str], Answer],
+    texts: Sequence[str],
+    report: Report = SILENT_REPORT,
+    words: str = "reading molecules",
 ) -> list[Answer]:
     """What a function of a module says of each text, in their order. It must not raise."""
-    if len(texts) < MANY:
+    if len(texts) < MIN_TEXTS:
         found = []
         for place, text in enumerate(texts):
             if place % 500 == 0:
@@ -23,7 +26,7 @@ def each(
         return found
     from joblib import Parallel, delayed
 
-    parts = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+    parts = [texts[start : start + CHUNK_TEXTS] for start in range(0, len(texts), CHUNK_TEXTS)]
     found = []
     with Parallel(n_jobs=-1, return_as="generator") as workers:
         for some in workers(delayed(_all)(function, part) for part in parts):

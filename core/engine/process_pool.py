@@ -19,38 +19,38 @@ from pathlib import Path
 from typing import Any
 
 from core.engine import memory
-from core.engine.make import foresee, make
+from core.engine.make import make, validate_early
 from core.engine.report import Report
-from core.engine.spec import BadInput, Spec, read_json
+from core.engine.spec import BadInput, Spec, read_spec_json
 from core.engine.store import Store
 
 TICK = 0.25  # seconds between two looks at whether someone cancelled, and between two words of a process
-PATIENCE = 10.0  # seconds that a process has to end when it is told to
+END_TIMEOUT = 10.0  # seconds that a process has to end when it is told to
 
 
-def several(text: str) -> int:
+def parse_workers(text: str) -> int:
     """How many processes work at once, as someone wrote it. Raises `BadInput`."""
     if not text.strip().isdecimal() or int(text) < 1:
         raise BadInput(f"how many processes work at once is a whole number, 1 or more; got {text!r:.80}")
     return int(text)
 
 
-def together(spec: Spec, store: Store, report: Report, workers: int, kinds: str) -> Any:
+def make_parallel(spec: Spec, store: Store, report: Report, workers: int, kinds: str) -> Any:
     """As `make`, but with up to `workers` parts of the tree at once. The recipe itself is made here, by `make`.
 
     A part that fails does not keep others from being made where a tolerant recipe can do without it; `make` tries it
     once more and says why. Raises `Cancelled`; what was begun resumes from its checkpoints. `kinds` is the module that
     knows the recipes.
     """
-    if workers > 1 and len((tree := Tree.of(spec, store)).missing) > 2:
-        foresee(spec, store, report)
-        Crew(tree, store, report.part(0, 0.98), kinds).work(min(workers, len(tree.missing) - 1))
+    if workers > 1 and len((tree := PartTree.of(spec, store)).missing) > 2:
+        validate_early(spec, store, report)
+        ProcessPool(tree, store, report.part(0, 0.98), kinds).work(min(workers, len(tree.missing) - 1))
         report = report.part(0.98, 1)
     return make(spec, store, report)
 
 
 @dataclass
-class Tree:
+class PartTree:
     """What a recipe is made from, and is not there yet, by key; the recipe itself is the last of `missing`."""
 
     root: str
@@ -59,7 +59,7 @@ class Tree:
     users: dict[str, set[str]]  # and who is made from it
 
     @classmethod
-    def of(cls, spec: Spec, store: Store) -> "Tree":
+    def of(cls, spec: Spec, store: Store) -> "PartTree":
         missing: dict[str, Spec] = {}
         parts: dict[str, set[str]] = {}
 
@@ -67,7 +67,7 @@ class Tree:
             if one.key in parts or store.has(one):
                 return
             parts[one.key] = set()
-            for part in one.each_part():
+            for part in one.iterate_parts():
                 visit(part)
                 parts[one.key] |= {part.key} & set(parts)
             missing[one.key] = one
@@ -76,25 +76,25 @@ class Tree:
         users = {key: {user for user, mine in parts.items() if key in mine} for key in missing}
         return cls(spec.key, missing, parts, users)
 
-    def way(self) -> dict[str, float]:
+    def critical_path(self) -> dict[str, float]:
         """Of each the effort from there to the root, the longest way: what has the longest goes first."""
         found: dict[str, float] = {}
         for key in reversed(self.missing):  # whoever is made from it comes later in `missing`
             found[key] = self.missing[key].effort + max((found[user] for user in self.users[key]), default=0.0)
         return found
 
-    def fatal(self, key: str) -> bool:
+    def is_fatal(self, key: str) -> bool:
         """Whether nothing tolerant stands between a part that failed and the root."""
         if key == self.root:
             return True
-        return any(not self.missing[user].tolerant and self.fatal(user) for user in self.users[key])
+        return any(not self.missing[user].tolerant and self.is_fatal(user) for user in self.users[key])
 
 
 @dataclass
-class Crew:
+class ProcessPool:
     """Processes that make the parts of a tree."""
 
-    tree: Tree
+    tree: PartTree
     store: Store
     report: Report
     kinds: str
@@ -104,7 +104,7 @@ class Crew:
 
     def work(self, workers: int) -> None:
         """Make everything but the root that can be made. Raises `Cancelled`."""
-        way, waiting = self.tree.way(), set(self.tree.missing) - {self.tree.root}
+        way, waiting = self.tree.critical_path(), set(self.tree.missing) - {self.tree.root}
         news: queue.SimpleQueue = queue.SimpleQueue()
         with _processes([str(self.store.root), self.kinds], workers, news) as processes:
             while (waiting or self.at_work) and processes:
@@ -116,10 +116,10 @@ class Crew:
                     _say(processes[number], self.tree.missing[key].text)
                 if not self.at_work:  # what is left waits for what failed
                     return
-                if not self._hear(news, processes):
+                if not self._receive(news, processes):
                     return
 
-    def _hear(self, news: queue.SimpleQueue, processes: dict[int, subprocess.Popen]) -> bool:
+    def _receive(self, news: queue.SimpleQueue, processes: dict[int, subprocess.Popen]) -> bool:
         """Take in what the processes say; False once nothing that they could still do would help."""
         with contextlib.suppress(queue.Empty):
             number, word = news.get(timeout=TICK)
@@ -128,16 +128,16 @@ class Crew:
                 processes.pop(number, None)
             elif "fraction" in word and key:
                 self.at_work[number] = (key, word["fraction"])
-                self._tell(f"{self.tree.missing[key].title}: {word['message']}")
+                self._report(f"{self.tree.missing[key].title}: {word['message']}")
                 return True
             if key and (word is None or "made" in word):
                 del self.at_work[number]
                 (self.made if word and word["made"] else self.failed).add(key)
-                return not (key in self.failed and self.tree.fatal(key))
+                return not (key in self.failed and self.tree.is_fatal(key))
         self.report.check()
         return True
 
-    def _tell(self, message: str) -> None:
+    def _report(self, message: str) -> None:
         efforts = {key: max(one.effort, 0.0) for key, one in self.tree.missing.items()}
         done = sum(efforts[key] for key in self.made) + sum(efforts[key] * far for key, far in self.at_work.values())
         count = f"{len(self.made)} of {len(efforts) - 1} made, {len(self.at_work)} at once; "
@@ -166,7 +166,7 @@ def _processes(told: list[str], count: int, news: queue.SimpleQueue) -> Iterator
             process.terminate()
         for process in started.values():
             try:
-                process.wait(PATIENCE)
+                process.wait(END_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -191,7 +191,7 @@ def _listen(number: int, process: subprocess.Popen, news: queue.SimpleQueue) -> 
     news.put((number, None))
 
 
-def work(root: str, kinds: str) -> None:
+def run_process(root: str, kinds: str) -> None:
     """One process of a crew, until its standard input ends."""
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     importlib.import_module(kinds)
@@ -208,13 +208,13 @@ def work(root: str, kinds: str) -> None:
 
     for line in sys.stdin:
         try:
-            make(read_json(line), store, Report(tell, files=store.files))
+            make(read_spec_json(line), store, Report(tell, files=store.files))
             say(made=True)
         except Exception:  # told, and in full, when the whole is made
             say(made=False)
-        memory.release()
+        memory.release_memory()
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        work(*sys.argv[1:])
+        run_process(*sys.argv[1:])

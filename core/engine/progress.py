@@ -9,14 +9,14 @@ from typing import Any
 
 from core.engine.report import Share
 
-MOST = 2000  # points of a track
-GAP = 0.25  # seconds between two points that tell nothing new
+MAX_POINTS = 2000  # points of a track
+MIN_SECONDS = 0.25  # seconds between two points that tell nothing new
 
 
 class Track:
     """Points `{time, fraction, message, numbers}` of a job, a line of JSON each in `root/tracks/<key>.jsonl`.
 
-    A point is kept when the message or the epoch changes, else one every `GAP` seconds. Beyond `MOST` every second
+    A point is kept when the message or the epoch changes, else one every `MIN_SECONDS` seconds. Beyond `MAX_POINTS` every second
     point between two changes goes, and if that is not enough every second point.
     """
 
@@ -31,7 +31,7 @@ class Track:
     def add(self, time: float, fraction: float, message: str, numbers: dict[str, Any]) -> None:
         """Note a point (plain numbers); `flush` writes it."""
         mark = (message, numbers.get("key"), numbers.get("epoch"))
-        if mark != self._last or time - self._time >= GAP:
+        if mark != self._last or time - self._time >= MIN_SECONDS:
             point = {"time": round(time, 3), "fraction": round(fraction, 6), "message": message, "numbers": numbers}
             with self._guard:
                 self._fresh.append((mark != self._last, json.dumps(point, ensure_ascii=False) + "\n"))
@@ -47,8 +47,8 @@ class Track:
         if points is None:  # an earlier run of the same job may have left points, the last one cut short
             points, anew = [(True, line) for line in self._lines()], True
         self._kept = points + fresh
-        if len(self._kept) > MOST:
-            self._kept, anew = thinned(self._kept), True
+        if len(self._kept) > MAX_POINTS:
+            self._kept, anew = thin_points(self._kept), True
         if anew:
             draft = self.path.with_suffix(".draft")
             draft.write_text("".join(line for _, line in self._kept), "utf-8")
@@ -72,7 +72,7 @@ class Track:
         return [line + "\n" for line in text.split("\n") if line.startswith("{") and line.endswith("}}")]
 
 
-def thinned(points: list[tuple[bool, str]], most: int = MOST) -> list[tuple[bool, str]]:
+def thin_points(points: list[tuple[bool, str]], most: int = MAX_POINTS) -> list[tuple[bool, str]]:
     """At most three quarters of `most`, first and last among them; those that tell something new go last."""
     goal = most * 3 // 4
     for spare_changes in (True, False):
@@ -85,7 +85,7 @@ def thinned(points: list[tuple[bool, str]], most: int = MOST) -> list[tuple[bool
     return points
 
 
-class Recent:
+class RecentSpeed:
     """Seconds left, from how fast it went lately; None for the first 3 seconds and 3 per cent, and while it stands."""
 
     def __init__(self, window: float = 30.0) -> None:
@@ -107,7 +107,7 @@ class Recent:
         return (1.0 - fraction) * (time - then) / (fraction - before)
 
 
-class Pace:
+class TimeEstimate:
     """Seconds left of a job: of the part at work by its own pace, of those to come by what their kind took so far.
 
     What is thought beforehand of how long a part takes, its share of the work, counts between parts of a kind, and
@@ -119,8 +119,8 @@ class Pace:
         self._waiting: dict[str, float] = {}  # share of the parts of each kind that are not begun
         self._spent: dict[str, tuple[float, float]] = {}  # seconds and share of the parts of each kind that are made
         self._beyond = 0.0  # share of the work that comes after the plan: one that is made for a part of it alone
-        self._whole = Recent()
-        self._key, self._part, self._began = "", Recent(), 0.0
+        self._whole = RecentSpeed()
+        self._key, self._part, self._began = "", RecentSpeed(), 0.0
         self._first: tuple[float, float] | None = None
         self._left: tuple[float, float] | None = None  # (time, seconds left) as last told
 
@@ -136,20 +136,20 @@ class Pace:
         self._first = self._first or (time, fraction)
         whole = self._whole(time, fraction)
         if key not in self._plan:
-            return self._calmed(time, whole)
+            return self._smooth(time, whole)
         if key != self._key:
             self._begin(key, time)
         part, (began, at_first) = self._plan[key], self._first
         inside = min(max((fraction - part.start) / (part.size or 1.0), 0.0), 1.0)
         own = self._part(time, inside)
         if time - began < 3.0 or (fraction - at_first < 0.03 and own is None):
-            return self._calmed(time, None)
+            return self._smooth(time, None)
         usual = (time - began) / max(fraction - at_first, 1e-9)  # seconds for all the work, as far as is known
         if own is None:
             own = max(self._rate(part.kind, usual) * part.size - (time - self._began), 0.0)
         planned = own + sum(self._rate(one, usual) * share for one, share in self._waiting.items())
         lately = usual if whole is None else whole / max(1.0 - fraction, 1e-9)
-        return self._calmed(time, planned + lately * self._beyond)
+        return self._smooth(time, planned + lately * self._beyond)
 
     def _begin(self, key: str, time: float) -> None:
         if self._key:
@@ -158,14 +158,14 @@ class Pace:
             self._spent[last.kind] = (seconds + time - self._began, share + last.size)
         part = self._plan[key]
         self._waiting[part.kind] = max(self._waiting[part.kind] - part.size, 0.0)
-        self._key, self._part, self._began = key, Recent(), time
+        self._key, self._part, self._began = key, RecentSpeed(), time
 
     def _rate(self, kind: str, usual: float) -> float:
         """Seconds for all the work, were it as a part of this kind."""
         seconds, share = self._spent.get(kind, (0.0, 0.0))
         return seconds / share if share else usual
 
-    def _calmed(self, time: float, left: float | None) -> float | None:
+    def _smooth(self, time: float, left: float | None) -> float | None:
         """A quarter of the news a second, so that the number does not dance."""
         if left is None:
             self._left = None

@@ -32,12 +32,12 @@ class Report:
     """Called by every loop, once a step: `report(fraction, message, **numbers)`.
 
     `scratch` is a folder of this recipe's own that outlives an interruption: a loop writes its checkpoints there and
-    looks there first. `files` is where imported tables lie, by digest. `planned` is told what will be made, by key.
+    looks there first. `files` is where imported tables lie, by digest. `on_plan` is told what will be made, by key.
     """
 
     tell: Callable[[float, str, dict[str, Any]], None] = _nobody
     cancelled: Callable[[], bool] = lambda: False
-    planned: Callable[[dict[str, Share]], None] = lambda plan: None
+    on_plan: Callable[[dict[str, Share]], None] = lambda plan: None
     scratch: Path | None = None
     files: Path | None = None
     start: float = 0.0  # of the whole work, where this part of it begins
@@ -73,4 +73,4 @@ class Report:
         )
 
 
-SILENT = Report()
+SILENT_REPORT = Report()

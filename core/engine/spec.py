@@ -28,7 +28,7 @@ class BadInput(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Failed:
+class FailedPart:
     """What a tolerant recipe gets for a part that could not be made: why, in one line."""
 
     reason: str
@@ -50,8 +50,8 @@ def settings(cls: type[Settings]) -> type[Settings]:
         try:
             checked(self, *args, **kwargs)
         except pydantic.ValidationError as error:
-            raise BadInput(explain(cls, error)) from None
-        for name, value in fields_of(self):
+            raise BadInput(explain_error(cls, error)) from None
+        for name, value in iterate_fields(self):
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
                     raise BadInput(f"{cls.kind}.{name}: {text!r:.80} holds half a character; write it anew")
@@ -60,7 +60,7 @@ def settings(cls: type[Settings]) -> type[Settings]:
     return made
 
 
-def explain(cls: type, error: pydantic.ValidationError) -> str:
+def explain_error(cls: type, error: pydantic.ValidationError) -> str:
     """One line for each thing that is wrong: where, what would do, what was given."""
     lines = []
     for fault in error.errors():
@@ -101,7 +101,7 @@ class Family(dict):
         kind = current_kind(kind, self)
         foreign = kind not in self and current_kind(kind, Spec.kinds) in Spec.kinds
         if self.product and (isinstance(value, Spec) or foreign):
-            return read(value, self.product)
+            return read_spec(value, self.product)
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping) or "kind" not in value:
@@ -142,12 +142,11 @@ class Spec(Generic[Product]):
     product: ClassVar[type]
     revision: ClassVar[int] = 1  # raised when the same fields come to mean other work
     effort: ClassVar[float] = 1.0  # share of the time left, relative to other specs
-    tolerant: ClassVar[bool] = False  # whether it can do without a part: one that fails comes as `Failed`
+    tolerant: ClassVar[bool] = False  # whether it can do without a part: one that fails comes as `FailedPart`
     has_gradient: ClassVar[bool] = False  # whether influence can be taken of what it yields, a model
     repeatable: ClassVar[bool] = False  # whether it has a `seed`, and another one draws the same work again
     page: ClassVar[str] = "runs"  # the page that shows its product
     backbone: ClassVar[Any] = None  # what a training starts from: a field of those that start from a backbone
-    beginning: ClassVar[Any] = None  # the same of a pre-training
     kinds: ClassVar[dict[str, type["Spec"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -159,7 +158,7 @@ class Spec(Generic[Product]):
 
     def parts(self) -> dict[str, Any]:
         """The specs this one is made from, by field; a tuple of specs stays a tuple."""
-        return {name: value for name, value in fields_of(self) if _is_part(value)}
+        return {name: value for name, value in iterate_fields(self) if _is_part(value)}
 
     def with_seed(self, seed: int) -> "Spec":
         """The same work with everything that is drawn by chance drawn from another seed; see `repeatable`."""
@@ -172,7 +171,7 @@ class Spec(Generic[Product]):
         """Of a model: the tables that it learns from and is judged on (train, valid, test), where it names them."""
         return {}
 
-    def settled(self) -> "Spec":
+    def with_digests(self) -> "Spec":
         """The same with the digests of the files it names, so that its key follows their content."""
         return self
 
@@ -186,14 +185,14 @@ class Spec(Generic[Product]):
         """The spec on whose page its product is shown: its own, or that of the run it belongs to."""
         return self
 
-    def early(self) -> dict[str, "Spec"]:
-        """What `foresee` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""
+    def cheap_parts(self) -> dict[str, "Spec"]:
+        """What `validate_early` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""
         return {}
 
-    def foresee(self, *_: Any, **products: Any) -> None:
-        """Raises `BadInput` where the products of `early` show already that `make` would."""
+    def validate_early(self, *_: Any, **products: Any) -> None:
+        """Raises `BadInput` where the products of `cheap_parts` show already that `make` would."""
 
-    def each_part(self) -> list["Spec"]:
+    def iterate_parts(self) -> list["Spec"]:
         """The specs of `parts` one after another, those of tuples among them."""
 
         def flat(part: Any) -> list[Spec]:
@@ -207,7 +206,7 @@ class Spec(Generic[Product]):
     @functools.cached_property
     def text(self) -> str:
         """Canonical JSON."""
-        return json.dumps(as_json(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(to_json(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @functools.cached_property
     def key(self) -> str:
@@ -223,10 +222,10 @@ class Spec(Generic[Product]):
         if typing.get_origin(source) is not Spec:
             return handler(source)
         (product,) = typing.get_args(source)
-        return core_schema.no_info_plain_validator_function(lambda value: read(value, product))
+        return core_schema.no_info_plain_validator_function(lambda value: read_spec(value, product))
 
 
-def read(value: Any, product: type | None = None) -> Spec:
+def read_spec(value: Any, product: type | None = None) -> Spec:
     """A spec as it is, or made from `{"kind": …, fields …}`; `product` is what it has to yield, if that matters.
 
     Kinds and fields may have the names of earlier versions (`core.engine.former_names`).
@@ -261,26 +260,26 @@ def _or(names: list[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def read_json(text: str) -> Spec:
+def read_spec_json(text: str) -> Spec:
     """A spec from its JSON. Raises `BadInput` with the place of the fault."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    return read(value)
+    return read_spec(value)
 
 
-def as_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Plain JSON of a spec, a member of a family, or what their fields hold."""
     if dataclasses.is_dataclass(value):
         head = {"kind": value.kind} | ({"revision": value.revision} if isinstance(value, Spec) else {})
-        return head | {name: as_json(inner) for name, inner in fields_of(value)}
+        return head | {name: to_json(inner) for name, inner in iterate_fields(value)}
     if isinstance(value, (tuple, list)):
-        return [as_json(inner) for inner in value]
+        return [to_json(inner) for inner in value]
     return value
 
 
-def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
+def iterate_fields(value: Any) -> Iterator[tuple[str, Any]]:
     """Names and values of the fields of a spec or of a member of a family."""
     return ((name, getattr(value, name)) for name in field_names(value))
 
@@ -293,15 +292,15 @@ def field_names(cls: Any) -> list[str]:
     return [field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only)]
 
 
-def changed(value: Any, change: Callable[[Spec], Spec]) -> Any:
+def map_specs(value: Any, change: Callable[[Spec], Spec]) -> Any:
     """The same tree with `change` applied to every spec in it, leaves first."""
     if isinstance(value, tuple):
-        new_items = tuple(changed(inner, change) for inner in value)
+        new_items = tuple(map_specs(inner, change) for inner in value)
         return value if all(new is old for new, old in zip(new_items, value, strict=True)) else new_items
     if not dataclasses.is_dataclass(value):
         return value
-    new = {name: changed(inner, change) for name, inner in fields_of(value)}
-    if any(new[name] is not inner for name, inner in fields_of(value)):
+    new = {name: map_specs(inner, change) for name, inner in iterate_fields(value)}
+    if any(new[name] is not inner for name, inner in iterate_fields(value)):
         value = dataclasses.replace(value, **new)
     return change(value) if isinstance(value, Spec) else value
 

@@ -17,15 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from core.engine import spec as recipes
-from core.engine.files import files, plain, rename, room, settle, versions, write
+from core.engine.files import (
+    library_versions,
+    list_files,
+    raise_if_disk_full,
+    rename_folder,
+    sync_folder,
+    to_json_value,
+    write_json,
+)
 from core.engine.former_names import current_kind, list_renames
 from core.engine.product import headline_of
 from core.engine.spec import BadInput, Spec
 
-ROOMS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # folders of the root that are no kind
+RESERVED_FOLDERS = (
+    "drafts",
+    "files",
+    "scratch",
+    "trash",
+    "tracks",
+    "line",
+    "derived",
+)  # folders of the root that are no kind
 
 
-class Damaged(BadInput):
+class DamagedRun(BadInput):
     """A product's folder is not as it was written."""
 
 
@@ -46,8 +62,8 @@ class Entry:
 
     @functools.cached_property
     def spec(self) -> Spec:
-        """The recipe. Raises `BadInput` where this version does not know it any more, `Damaged` where it is gone."""
-        return recipes.read_json(_read(self.folder / "spec.json", self.key))
+        """The recipe. Raises `BadInput` where this version does not know it any more, `DamagedRun` where it is gone."""
+        return recipes.read_spec_json(_read(self.folder / "spec.json", self.key))
 
     @property
     def spec_class(self) -> type[Spec] | None:
@@ -63,7 +79,7 @@ class Entry:
         """Raises `BadInput` where its spec means other work by now, or has other names: it has to be made again."""
         if self.spec.key == self.key:
             return
-        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), recipes.as_json(self.spec))
+        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), recipes.to_json(self.spec))
         reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec means other work now"
         raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 
@@ -75,7 +91,7 @@ class Store:
         self.root = Path(root).resolve()
         self.files = self.root / "files"  # imported tables, by digest
         try:
-            with room(self.root):
+            with raise_if_disk_full(self.root):
                 self.files.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(f"{root} cannot be a cache: {error.strerror}; choose another --cache") from None
@@ -83,10 +99,10 @@ class Store:
     def folder(self, what: Spec | str) -> Path:
         """Where the product of a recipe lies or would lie; of a key: where it lies. Raises `BadInput`."""
         if isinstance(what, Spec):
-            if what.kind in ROOMS or not re.fullmatch(r"[a-z][a-z0-9_-]*", what.kind):
+            if what.kind in RESERVED_FOLDERS or not re.fullmatch(r"[a-z][a-z0-9_-]*", what.kind):
                 raise BadInput(f"{what.kind!r} cannot be the kind of a recipe; a kind is a word of a-z, 0-9, - and _")
-            return self.root / what.kind / checked(what.key)
-        found = next((folder for folder in self._folders() if folder.name == checked(what)), None)
+            return self.root / what.kind / check_key(what.key)
+        found = next((folder for folder in self._folders() if folder.name == check_key(what)), None)
         if found is None:
             raise BadInput(f"the store has no product with key {what}; `python -m core list` names what it has")
         return found
@@ -95,7 +111,7 @@ class Store:
         return self.folder(spec).is_dir()
 
     def get(self, spec: Spec) -> Any:
-        """The product, read. Raises `Damaged` if a file of it is missing or cut short."""
+        """The product, read. Raises `DamagedRun` if a file of it is missing or cut short."""
         folder = self.folder(spec)
         for name, size in self._note(folder)["files"].items():
             if not (folder / name).is_file() or (folder / name).stat().st_size != size:
@@ -118,12 +134,12 @@ class Store:
         folder = self.folder(spec)
         draft = self.root / "drafts" / f"{spec.key}-{secrets.token_hex(4)}"
         try:
-            with room(self.root):
+            with raise_if_disk_full(self.root):
                 draft.mkdir(parents=True)
                 product.save(draft)
-                summary = plain(product.summary())
-                sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in files(draft)}
-                write(draft / "spec.json", recipes.as_json(spec))
+                summary = to_json_value(product.summary())
+                sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in list_files(draft)}
+                write_json(draft / "spec.json", recipes.to_json(spec))
                 note = {
                     "key": spec.key,
                     "kind": spec.kind,
@@ -132,15 +148,15 @@ class Store:
                     "seconds": round(seconds, 3),
                     "bytes": sum(sizes.values()),
                     "device": str(summary.get("device") or ""),
-                    "versions": versions(),
+                    "versions": library_versions(),
                     "summary": summary,
                     "files": sizes,
                 }
-                write(draft / "made.json", note)
-                settle(draft)
+                write_json(draft / "made.json", note)
+                sync_folder(draft)
                 folder.parent.mkdir(exist_ok=True)
                 with contextlib.suppress(FileExistsError):  # someone else kept it first
-                    rename(draft, folder)
+                    rename_folder(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(self.root / "scratch" / spec.key, ignore_errors=True)
@@ -148,8 +164,8 @@ class Store:
 
     def scratch(self, spec: Spec) -> Path:
         """A folder for the checkpoints of a recipe; it outlives interruptions, until the product is kept."""
-        folder = self.root / "scratch" / checked(spec.key)
-        with room(self.root):
+        folder = self.root / "scratch" / check_key(spec.key)
+        with raise_if_disk_full(self.root):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -176,23 +192,23 @@ class Store:
         folder = self.folder(key)
         trash.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # someone else deleted it first
-            rename(folder, trash)  # gone for every reader at once; the files follow
+            rename_folder(folder, trash)  # gone for every reader at once; the files follow
         shutil.rmtree(trash, ignore_errors=True)
-        self.forget(key)
+        self.remove(key)
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         """Remove what the recipe of this key had checkpointed."""
-        shutil.rmtree(self.root / "scratch" / checked(key), ignore_errors=True)
+        shutil.rmtree(self.root / "scratch" / check_key(key), ignore_errors=True)
 
     def export(self, key: str, folder: Path | str) -> Path:
         """Copy a product's files into `folder`, which has to be new or empty. Raises `BadInput`."""
         source = self.folder(key)
-        with self.away(folder) as target:
+        with self.export_folder(folder) as target:
             shutil.copytree(source, target, dirs_exist_ok=True)
         return target
 
     @contextlib.contextmanager
-    def away(self, folder: Path | str) -> Iterator[Path]:
+    def export_folder(self, folder: Path | str) -> Iterator[Path]:
         """A folder outside the cache, new or empty: what is written there is all there or not. Raises `BadInput`."""
         target = Path(folder).resolve()
         if target.is_relative_to(self.root):
@@ -201,7 +217,7 @@ class Store:
             raise BadInput(f"{folder} is there already and not empty; name a new folder")
         there = target.is_dir()
         try:
-            with room(target):
+            with raise_if_disk_full(target):
                 target.mkdir(parents=True, exist_ok=True)
                 yield target
         except BaseException as error:  # half a product is none
@@ -222,7 +238,7 @@ class Store:
 
     def _folders(self) -> Iterator[Path]:
         for folder in self.root.glob("*/*"):
-            ours = folder.parent.name not in ROOMS and re.fullmatch(r"[0-9a-f]{16}", folder.name)
+            ours = folder.parent.name not in RESERVED_FOLDERS and re.fullmatch(r"[0-9a-f]{16}", folder.name)
             if ours and folder.is_dir() and not folder.is_symlink():
                 yield folder
 
@@ -242,21 +258,23 @@ class Store:
         nothing: dict[str, Any] = {"title": folder.parent.name, "made": "", "seconds": 0.0, "bytes": 0}
         try:
             note = self._note(folder)
-        except Damaged as error:
+        except DamagedRun as error:
             return Entry(**head, **nothing, damaged=str(error))
         return Entry(**head, **{name: note.get(name, other) for name, other in nothing.items()},
                      device=note.get("device", ""), summary=note.get("summary", {}))  # fmt: skip
 
 
-def checked(key: str) -> str:
+def check_key(key: str) -> str:
     """The key, if it is one: so that no path is ever built from anything else."""
     if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{16}", key):
         raise BadInput(f"a key is 16 digits of 0-9 and a-f; got {key!r:.80}")
     return key
 
 
-def _damaged(key: str, what: str) -> Damaged:
-    return Damaged(f"the product {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again")
+def _damaged(key: str, what: str) -> DamagedRun:
+    return DamagedRun(
+        f"the product {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again"
+    )
 
 
 def _read(path: Path, key: str) -> str:

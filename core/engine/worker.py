@@ -18,12 +18,12 @@ import filelock
 import psutil
 
 from core.engine import files, memory
-from core.engine.failures import explained
-from core.engine.job_queue import Job, Line
-from core.engine.process_pool import together
-from core.engine.progress import Pace, Track
+from core.engine.failures import explain_failure
+from core.engine.job_queue import Job, JobQueue
+from core.engine.process_pool import make_parallel
+from core.engine.progress import TimeEstimate, Track
 from core.engine.report import Cancelled, Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
 
 TICK = 0.25  # seconds between two looks at the disk, and between two writes of progress
@@ -31,28 +31,28 @@ TICK = 0.25  # seconds between two looks at the disk, and between two writes of 
 log = logging.getLogger(__name__)
 
 
-class Held(BadInput):
+class CacheInUse(BadInput):
     """Another process owns the cache folder."""
 
 
 @contextlib.contextmanager
-def own(root: Path | str) -> Iterator[None]:
-    """Own the cache folder: inside, no other process and no other thread works. Raises `Held` at once if one does."""
+def own_cache(root: Path | str) -> Iterator[None]:
+    """Own the cache folder: inside, no other process and no other thread works. Raises `CacheInUse` at once if one does."""
     root = Path(root).resolve()
     root.mkdir(parents=True, exist_ok=True)
     lock, side = filelock.FileLock(root / "worker.lock", thread_local=False), root / "worker.json"
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
-        raise Held(f"the cache {root} is being worked on by {_holder(side)}; stop that, or wait for it") from None
+        raise CacheInUse(f"the cache {root} is being worked on by {_holder(side)}; stop that, or wait for it") from None
     except OSError as error:
-        if files.is_full(error):
-            raise files.full(root) from error
+        if files.is_disk_full(error):
+            raise files.disk_full_error(root) from error
         raise BadInput(f"the cache {root} cannot be written: {error.strerror}; choose another --cache") from None
     try:
         me = psutil.Process()
         with contextlib.suppress(OSError):  # the lock holds without it
-            files.write(side, {"pid": me.pid, "started": me.create_time()})
+            files.write_json(side, {"pid": me.pid, "started": me.create_time()})
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -77,8 +77,8 @@ class Worker:
     `kinds`: the module that knows the recipes, imported by whoever starts a worker; its processes import it, too.
     """
 
-    def __init__(self, line: Line, store: Store, kinds: str, workers: int = 1) -> None:
-        self.line, self.store, self.kinds = line, store, kinds
+    def __init__(self, line: JobQueue, store: Store, kinds: str, workers: int = 1) -> None:
+        self.queue, self.store, self.kinds = line, store, kinds
         self.workers = workers  # processes that make the parts of a job at once
         self.owns = False  # whether this worker, not another one, works the line
         self.trouble = ""  # what keeps it from working, if something does
@@ -96,16 +96,16 @@ class Worker:
     def stop(self, timeout: float = 10.0) -> None:
         """Interrupt what runs at its next report, and end the thread."""
         self._stopping.set()
-        self.line.ring()
+        self.queue.wake()
         if self._thread.ident:
             self._thread.join(timeout)
 
     def _live(self) -> None:
         while not self._stopping.is_set():
             try:
-                with own(self.line.root):
+                with own_cache(self.queue.root):
                     self._work()
-            except Held as error:
+            except CacheInUse as error:
                 self.trouble = str(error)
             except Exception as error:  # such as a full disk under the ledger: tell, and try again
                 self.trouble = f"{type(error).__name__}: {error}"
@@ -116,40 +116,40 @@ class Worker:
 
     def _work(self) -> None:
         self.owns, self.trouble = True, ""
-        self.line.interrupt()
+        self.queue.interrupt()
         self.store.sweep()
         while not self._stopping.is_set():
-            job = self.line.take()
+            job = self.queue.start_next()
             if job is None:
-                self.line.wait(TICK)
+                self.queue.wait(TICK)
             else:
                 self._run(job)
-                memory.release()
+                memory.release_memory()
 
     def _run(self, job: Job) -> None:
-        stop = self.line.stop(job.key)
-        with Pulse(self.line, job) as pulse:
+        stop = self.queue.stop(job.key)
+        with ProgressWriter(self.queue, job) as pulse:
             try:
-                report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.pace.plan)
-                together(read_json(job.spec), self.store, report, self.workers, self.kinds)
+                report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.time_estimate.plan)
+                make_parallel(read_spec_json(job.spec), self.store, report, self.workers, self.kinds)
                 end: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}
                 if not stop.is_set():
                     end = {"state": "interrupted", "error": "the worker was stopped; resume it to go on"}
             except BaseException as error:  # also a SystemExit: the line goes on whatever a maker does
-                end = {"state": "failed", "error": explained(error, self.store.root), "traceback": ""}
+                end = {"state": "failed", "error": explain_failure(error, self.store.root), "traceback": ""}
                 if not isinstance(error, BadInput):
                     end["traceback"] = traceback.format_exc()
-        self.line.end(job.key, **end)
+        self.queue.end(job.key, **end)
 
 
-class Pulse:
+class ProgressWriter:
     """Takes a running job's reports in memory and writes the newest to the line every `TICK` seconds."""
 
-    def __init__(self, line: Line, job: Job) -> None:
-        self.line, self.key = line, job.key
-        self.track, self.pace = Track(line.root, job.key), Pace()
+    def __init__(self, line: JobQueue, job: Job) -> None:
+        self.queue, self.key = line, job.key
+        self.track, self.time_estimate = Track(line.root, job.key), TimeEstimate()
         self._news: dict[str, Any] = {}
         self._numbers: dict[str, Any] = {}
         self._fraction = 0.0
@@ -157,7 +157,7 @@ class Pulse:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"pulse of {job.key}", daemon=True)
 
-    def __enter__(self) -> "Pulse":
+    def __enter__(self) -> "ProgressWriter":
         self._thread.start()
         return self
 
@@ -168,11 +168,11 @@ class Pulse:
 
     def tell(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
         """What `Report` calls: never touches the files."""
-        now, numbers, self._fraction = time.time(), files.plain(numbers), max(self._fraction, fraction)
+        now, numbers, self._fraction = time.time(), files.to_json_value(numbers), max(self._fraction, fraction)
         same_part = self._numbers.get("key") == numbers.get("key")
         self._numbers = (self._numbers if same_part else {}) | numbers
         self.track.add(now, self._fraction, message, numbers)
-        eta = self.pace(now, self._fraction, numbers.get("key", ""))
+        eta = self.time_estimate(now, self._fraction, numbers.get("key", ""))
         news = {"fraction": self._fraction, "message": message, "numbers": self._numbers, "heartbeat": now, "eta": eta}
         with self._guard:
             self._news = news
@@ -186,9 +186,9 @@ class Pulse:
             news, self._news = self._news, {}
         try:
             if news:
-                self.line.update(self.key, **news)
+                self.queue.update(self.key, **news)
                 self.track.flush()
-            elif (job := self.line.job(self.key)) and job.cancelling:
-                self.line.stop(self.key).set()
+            elif (job := self.queue.job(self.key)) and job.cancelling:
+                self.queue.stop(self.key).set()
         except Exception:  # a full or busy disk under the ledger is no reason to lose the work
             log.exception("the progress of %s could not be written", self.key)

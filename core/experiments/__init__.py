@@ -1,80 +1,80 @@
 """What can be asked for: one file a kind of work, its recipe and how it is made."""
 
-from core.experiments.data.audit import Audit, Mend, beside_parts
-from core.experiments.data.computed_labels import Computed
-from core.experiments.data.concat import Join
-from core.experiments.data.file_sample import Excerpt
-from core.experiments.data.label_noise import Plant
-from core.experiments.data.load import Load, settled
-from core.experiments.data.map import Landscape
+from core.experiments.data.audit import Audit, CorrectedTable, audit_against_parts
+from core.experiments.data.computed_labels import ComputedLabels
+from core.experiments.data.concat import Concat
+from core.experiments.data.file_sample import FileSample
+from core.experiments.data.label_noise import LabelNoise
+from core.experiments.data.load import Load, import_files
 from core.experiments.data.molecules import Molecules
+from core.experiments.data.projection import Projection
 from core.experiments.data.select import Select
-from core.experiments.data.split import Part, parts
-from core.experiments.data.subsample import Few
+from core.experiments.data.split import Split, split_table
+from core.experiments.data.subsample import Subsample
 from core.experiments.inference.predict import Predict
 from core.experiments.influence.influence import Influence
-from core.experiments.influence.label_errors import Suspects
-from core.experiments.influence.lds import Verify
-from core.experiments.influence.seed_average import MeanInfluence
-from core.experiments.influence.subset_retraining import Retrain
+from core.experiments.influence.label_errors import LabelErrors
+from core.experiments.influence.lds import LDS
+from core.experiments.influence.seed_average import SeedAverage
+from core.experiments.influence.subset_retraining import SubsetRetraining
 from core.experiments.multitask.ablation import Ablation
-from core.experiments.multitask.member import Member, mixture
-from core.experiments.multitask.representation import Represent
-from core.experiments.multitask.together_vs_alone import MixtureStudy
-from core.experiments.multitask.train import Multitask
+from core.experiments.multitask.mixture_study import MixtureStudy
+from core.experiments.multitask.mixture_table import MixtureTable, build_mixture
+from core.experiments.multitask.multitask import Multitask
+from core.experiments.multitask.multitask_head import MultitaskHead
+from core.experiments.multitask.representation import Representation
 from core.experiments.multitask.transfer import Transfer
-from core.experiments.multitask.trunk_head import TrunkHead
-from core.experiments.presets import PRESETS, of_methods, preset
+from core.experiments.presets import PRESETS, build_method_arms, build_preset
 from core.experiments.studies.selection import SelectionStudy
 from core.experiments.studies.study import Study
 from core.experiments.training.adapt import Adapt
 from core.experiments.training.baseline import Baseline
-from core.experiments.training.build_corpus import Gather
+from core.experiments.training.build_corpus import BuildCorpus
 from core.experiments.training.ensemble import Ensemble
 from core.experiments.training.finetune import FineTune
-from core.experiments.training.lr_search import Tune
+from core.experiments.training.lr_search import LearningRateSearch
 from core.experiments.training.pretrain import Pretrain
 
 __all__ = [
+    "LDS",
     "PRESETS",
     "Ablation",
     "Adapt",
     "Audit",
     "Baseline",
-    "Computed",
+    "BuildCorpus",
+    "ComputedLabels",
+    "Concat",
+    "CorrectedTable",
     "Ensemble",
-    "Excerpt",
-    "Few",
+    "FileSample",
     "FineTune",
-    "Gather",
     "Influence",
-    "Join",
-    "Landscape",
+    "LabelErrors",
+    "LabelNoise",
+    "LearningRateSearch",
     "Load",
-    "MeanInfluence",
-    "Member",
-    "Mend",
     "MixtureStudy",
+    "MixtureTable",
     "Molecules",
     "Multitask",
-    "Part",
-    "Plant",
+    "MultitaskHead",
     "Predict",
     "Pretrain",
-    "Represent",
-    "Retrain",
+    "Projection",
+    "Representation",
+    "SeedAverage",
     "Select",
     "SelectionStudy",
+    "Split",
     "Study",
-    "Suspects",
+    "Subsample",
+    "SubsetRetraining",
     "Transfer",
-    "TrunkHead",
-    "Tune",
-    "Verify",
-    "beside_parts",
-    "mixture",
-    "of_methods",
-    "parts",
-    "preset",
-    "settled",
+    "audit_against_parts",
+    "build_method_arms",
+    "build_mixture",
+    "build_preset",
+    "import_files",
+    "split_table",
 ]

@@ -7,23 +7,26 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank, shades, with_unit
-from core.stats.metrics import called, find_metric
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, add_unit, empty_figure, series_colours
+from core.stats.metrics import find_metric, metric_name
 
-ROLES = {"baseline": ("#B0579F", "square"), "control": ("#C9A227", "triangle-up")}  # of arms that are not compared
+ROLE_MARKERS = {
+    "baseline": ("#B0579F", "square"),
+    "control": ("#C9A227", "triangle-up"),
+}  # of arms that are not compared
 
 
 UNKNOWN = {"mean": None, "sd": None, "values": []}  # of a metric that an arm was stored without
 
 
-def arms(
+def plot_arms(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none", words: str = ""
 ) -> go.Figure:
     """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd.
 
     `words`, here and below: what the metric is called, by default what it is called for regression.
     """
-    figure = _rows(with_unit(f"test {words or called(metric)}, mean ± sd", unit), len(table))
+    figure = _rows(add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), len(table))
     base = next((_card(arm, metric) for arm in table if arm["name"] == reference), UNKNOWN)
     if base["mean"] is not None:
         sd = base["sd"] or 0.0
@@ -33,7 +36,7 @@ def arms(
     for number, (name, arm) in enumerate(zip(names, table, strict=True)):
         card = _card(arm, metric)
         values, sd = [value for value in card["values"] if value is not None], card["sd"] or 0.0
-        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
+        colour, symbol = ROLE_MARKERS.get(arm.get("role"), (HELPFUL, "diamond"))
         colour = NEUTRAL if arm["name"] == reference else colour
         figure.add_scatter(
             x=values,
@@ -48,12 +51,14 @@ def arms(
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
-def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
+def plot_selection_sizes(
+    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
+) -> go.Figure:
     """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
 
     What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
     """
-    figure = blank("molecules kept", with_unit(f"test {words or called(metric)}, mean ± sd", unit), 380)
+    figure = empty_figure("molecules kept", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
     rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
         card = _card(arm, metric)
@@ -67,7 +72,7 @@ def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str =
                 annotation_position="right",
             )
     shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
-    for rule, colour, shift in zip(rules, shades(len(rules)), shifts, strict=True):
+    for rule, colour, shift in zip(rules, series_colours(len(rules)), shifts, strict=True):
         mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
         mine = [arm for arm in mine if _card(arm, metric)["mean"] is not None]
         widest = max((arm["kept"] for arm in mine), default=1)
@@ -85,10 +90,12 @@ def curves(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str =
     return figure.update_layout(margin_r=60)
 
 
-def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = "") -> go.Figure:
+def plot_differences(
+    table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
+) -> go.Figure:
     """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
     rows = [row for row in table if row["metric"] == metric]
-    figure = _rows(with_unit(f"difference of {words or called(metric)}", unit), len(rows))
+    figure = _rows(add_unit(f"difference of {words or metric_name(metric)}", unit), len(rows))
     names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
@@ -102,7 +109,7 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: 
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
-def pareto(
+def plot_pareto(
     table: Sequence[Mapping[str, Any]],
     cost: str,
     costs: str,
@@ -120,17 +127,19 @@ def pareto(
         (arm, *_known(arm[cost]), *_known(_card(arm, metric))) for arm in table if _known(arm.get(cost))[0] is not None
     ]
     found = [one for one in found if one[3] is not None]
-    figure = blank(html.escape(costs), with_unit(f"test {words or called(metric)}", unit), 360, legend=False)
+    figure = empty_figure(html.escape(costs), add_unit(f"test {words or metric_name(metric)}", unit), 360, legend=False)
     least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
     most = max((one[1] for one in found), default=0.0)
-    best = [one for one in found if not any(_beats(other, one, find_metric(metric).lower_is_better) for other in found)]
+    best = [
+        one for one in found if not any(_dominates(other, one, find_metric(metric).lower_is_better) for other in found)
+    ]
     best.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
         x=[one[1] or least for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
     )
     for arm, x, spread, y, noise in found:
-        colour, symbol = ROLES.get(arm.get("role"), (HELPFUL, "diamond"))
+        colour, symbol = ROLE_MARKERS.get(arm.get("role"), (HELPFUL, "diamond"))
         colour = NEUTRAL if arm["name"] == reference else colour
         name = html.escape(str(arm["name"]))
         bars = {"type": "data", "thickness": 1.4, "width": 4, "color": colour}
@@ -158,14 +167,14 @@ def _known(value: Any) -> tuple[float | None, float | None]:
     return (value["mean"], value["sd"]) if isinstance(value, Mapping) else (value, None)
 
 
-def _beats(one: tuple, other: tuple, lower: bool) -> bool:
+def _dominates(one: tuple, other: tuple, lower: bool) -> bool:
     """Whether one costs no more and is no worse than the other, and is cheaper or better."""
     worse = (one[3] - other[3]) * (1 if lower else -1)
     return one[1] <= other[1] and worse <= 0 and (one[1], one[3]) != (other[1], other[3])
 
 
 def _rows(x: str, count: int) -> go.Figure:
-    figure = blank(x, "", 80 + 42 * max(count, 2), legend=False)
+    figure = empty_figure(x, "", 80 + 42 * max(count, 2), legend=False)
     return figure.update_yaxes(autorange="reversed", showgrid=False)
 
 

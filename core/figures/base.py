@@ -16,7 +16,7 @@ HELPFUL, HARMFUL, NEUTRAL = "#2E86DE", "#E67E22", "#8A94A6"
 SERIES = ("#2E86DE", "#E67E22", "#12A594", "#B0579F", "#C9A227", "#6C7A89", "#56B4E9", "#D5573B")
 DIVERGING = [[0.0, "#1F6FC4"], [0.35, "#8FBDEB"], [0.5, "#B9BEC7"], [0.65, "#F2B680"], [1.0, "#D9691A"]]
 GRID = "rgba(128,138,155,0.22)"
-MOST_POINTS = 5000
+MAX_POINTS = 5000
 CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
 
 _AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True, "title": {"standoff": 8}}
@@ -32,7 +32,7 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def blank(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
+def empty_figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
     """A figure without traces, its axes named."""
     figure = go.Figure()
     figure.update_layout(
@@ -49,12 +49,12 @@ def blank(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any)
     return figure
 
 
-def with_unit(name: str, unit: str = "") -> str:
+def add_unit(name: str, unit: str = "") -> str:
     """`name (unit)`, as an axis says it; a unit with brackets of its own stands after a comma."""
     return html.escape((f"{name}, {unit}" if "(" in unit else f"{name} ({unit})") if unit else name)
 
 
-def shown_rows(values: np.ndarray, limit: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
+def sample_rows(values: np.ndarray, limit: int = MAX_POINTS, seed: int = 0) -> np.ndarray:
     """Row numbers to draw of a column `(n,)`: all up to `limit`, else both ends and a seeded sample of the middle."""
     values = np.asarray(values, float)
     if len(values) <= limit:
@@ -65,7 +65,7 @@ def shown_rows(values: np.ndarray, limit: int = MOST_POINTS, seed: int = 0) -> n
     return np.sort(np.concatenate([order[:end], middle, order[-end:]]))
 
 
-def score_distribution(
+def plot_score_distribution(
     delta_loss: Sequence[float], unit: str = "", planted: Sequence[bool] | None = None, band: float = 0.0
 ) -> go.Figure:
     """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked.
@@ -74,7 +74,7 @@ def score_distribution(
     """
     values = np.asarray(delta_loss, float)
     values = values[np.isfinite(values)] if planted is None else values
-    figure = blank(with_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
+    figure = empty_figure(add_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
     finite = values[np.isfinite(values)]
     if not len(finite):
         return figure
@@ -112,11 +112,13 @@ def score_distribution(
     return figure
 
 
-def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, str], unit: str = "") -> go.Figure:
+def plot_score_agreement(
+    one: Sequence[float], other: Sequence[float], names: tuple[str, str], unit: str = ""
+) -> go.Figure:
     """ΔL of the same molecules by two scorings, one against the other; the quarters where they agree have a ground."""
-    figure = blank(with_unit(f"ΔL by {names[0]}", unit), with_unit(f"ΔL by {names[1]}", unit), 380, legend=False)
+    figure = empty_figure(add_unit(f"ΔL by {names[0]}", unit), add_unit(f"ΔL by {names[1]}", unit), 380, legend=False)
     one, other = np.asarray(one, float), np.asarray(other, float)
-    rows = shown_rows(one)
+    rows = sample_rows(one)
     rows = rows[np.isfinite(one[rows]) & np.isfinite(other[rows])]
     figure.add_scatter(
         x=one[rows],
@@ -142,10 +144,10 @@ def agreement(one: Sequence[float], other: Sequence[float], names: tuple[str, st
     return figure
 
 
-def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = "") -> go.Figure:
+def plot_predicted_vs_measured(predicted: Sequence[float], measured: Sequence[float], unit: str = "") -> go.Figure:
     """Measured against predicted change of the target loss, a point a retraining."""
-    axes = (with_unit(words, unit) for words in ("predicted change of the target loss", "measured change"))
-    figure = blank(*axes, 340, legend=False)
+    axes = (add_unit(words, unit) for words in ("predicted change of the target loss", "measured change"))
+    figure = empty_figure(*axes, 340, legend=False)
     figure.add_scatter(
         x=np.asarray(predicted, float),
         y=np.asarray(measured, float),
@@ -158,12 +160,12 @@ def foretold(predicted: Sequence[float], measured: Sequence[float], unit: str = 
     return figure
 
 
-def learning_curves(
+def plot_learning_curves(
     curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss"
 ) -> go.Figure:
     """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
-    figure = blank("epoch", y, 300)
-    for (name, curve), colour in zip(curves.items(), shades(len(curves)), strict=True):
+    figure = empty_figure("epoch", y, 300)
+    for (name, curve), colour in zip(curves.items(), series_colours(len(curves)), strict=True):
         label = f"{name}: " if len(curves) > 1 else ""
         for column, words, dash in (("train_loss", "training", "dot"), ("valid_loss", "validation", "solid")):
             if column not in curve or not curve[column].notna().any():
@@ -182,14 +184,16 @@ def learning_curves(
         at = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
         if len(at):
             ringed = html.escape(f"{label}best epoch ({round(epoch, 1):g})")
-            ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
+            add_ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
     return figure
 
 
-def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None) -> go.Figure:
+def plot_convergence(
+    histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None
+) -> go.Figure:
     """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
-    figure = blank("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
-    for (name, points), colour in zip(histories.items(), shades(len(histories)), strict=True):
+    figure = empty_figure("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
+    for (name, points), colour in zip(histories.items(), series_colours(len(histories)), strict=True):
         steps, residuals = zip(*points, strict=True) if points else ((), ())
         figure.add_scatter(x=steps, y=residuals, mode="lines+markers", line_color=colour, name=html.escape(name))
     if tolerance:
@@ -197,9 +201,9 @@ def convergence(histories: Mapping[str, Sequence[tuple[float, float]]], toleranc
     return figure.update_yaxes(exponentformat="power", dtick=1)
 
 
-def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
+def plot_label_histogram(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
     """Histogram of measured labels, a colour a part, over common bins; of two classes a bar each."""
-    figure = blank(with_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
+    figure = empty_figure(add_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
     known = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
     every = np.concatenate(list(known.values())) if known else np.array([])
     if not len(every):
@@ -208,7 +212,7 @@ def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str 
     if np.isin(every, (0.0, 1.0)).all():
         edges = np.array([-0.5, 0.5, 1.5])
         figure.update_xaxes(tickvals=[0, 1])
-    for (part, values), colour in zip(known.items(), shades(len(known)), strict=True):
+    for (part, values), colour in zip(known.items(), series_colours(len(known)), strict=True):
         figure.add_bar(
             x=(edges[:-1] + edges[1:]) / 2,
             y=np.histogram(values, edges)[0],
@@ -221,12 +225,12 @@ def labels(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str 
     return figure
 
 
-def ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
+def add_ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
     marker = {"size": size, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name, hoverinfo="skip", **more)
 
 
-def identity(figure: go.Figure, table: pd.DataFrame) -> None:
+def add_identity_line(figure: go.Figure, table: pd.DataFrame) -> None:
     both = table[["label", "prediction"]].to_numpy(float)
     both = both[np.isfinite(both)]
     if len(both):
@@ -234,6 +238,6 @@ def identity(figure: go.Figure, table: pd.DataFrame) -> None:
         figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 
-def shades(count: int) -> list[str]:
+def series_colours(count: int) -> list[str]:
     """As many colours that can be told apart; after eight or so they begin again."""
     return [SERIES[number % len(SERIES)] for number in range(count)]

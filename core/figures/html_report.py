@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.chem import depict
-from core.engine.spec import Spec, as_json
+from core.engine.spec import Spec, to_json
 from core.figures import arms as arm_figures
 from core.results.comparison import Comparison, mean_and_sd
-from core.results.report_claims import judged
+from core.results.expectations import check_claims
 from core.stats.metrics import COMPARED, find_metric
 
 STYLE = """
@@ -27,20 +27,20 @@ th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align
 figure img { width: 100%; height: auto; } figcaption { overflow-wrap: anywhere; color: var(--soft); }
 pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; font-size: .8rem; }
 """
-DRAWN = 6  # molecules of an arm
+SHOWN_MOLECULES = 6  # molecules of an arm
 
 
-def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
+def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
     """The page of a comparison and the recipe that made it; `made`: when. All text from tables is escaped."""
     record = comparison.record
     compared = find_metric(COMPARED, record.get("task_kind", "regression"))
     unit, metric = compared.unit_text(record.get("unit", "")), compared.name
-    charts = [arm_figures.arms(record["arms"], COMPARED, unit, record["reference"], metric)]
+    charts = [arm_figures.plot_arms(record["arms"], COMPARED, unit, record["reference"], metric)]
     if len(record.get("sizes", ())) > 1:
-        charts.insert(0, arm_figures.curves(record["arms"], COMPARED, unit, metric))
+        charts.insert(0, arm_figures.plot_selection_sizes(record["arms"], COMPARED, unit, metric))
     if record["differences"]:
         near = [row for row in record["differences"] if row["against"] == record["reference"]]
-        charts.append(arm_figures.differences(near or record["differences"], COMPARED, unit, metric))
+        charts.append(arm_figures.plot_differences(near or record["differences"], COMPARED, unit, metric))
     body = [
         f"<h1>{_text(spec.title)}</h1>",
         f'<p class="verdict">{_text(record["verdict"])}</p>',
@@ -54,8 +54,8 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
                 (
                     arm["name"],
                     _most(arm["n_train"]),
-                    _noisy(arm.get(COMPARED)),
-                    "–" if arm.get("planted") is None else arm["planted"],
+                    _format_mean(arm.get(COMPARED)),
+                    "–" if arm.get("mislabelled") is None else arm["mislabelled"],
                 )
                 for arm in record["arms"]
             ],
@@ -76,11 +76,11 @@ def document(comparison: Comparison, spec: Spec, made: str = "") -> str:
             ],
             "Paired: the same test molecules, the same seeds. Below zero is a smaller error.",
         ),
-        *_claims(comparison),
+        *_expectations(comparison),
         _picked(comparison),
         "<h2>The recipe</h2>",
         "<p class='soft'>The same recipe gives the same numbers: <code>python -m core run recipe.json</code></p>",
-        f"<pre>{_text(json.dumps(as_json(spec), indent=1, ensure_ascii=False))}</pre>",
+        f"<pre>{_text(json.dumps(to_json(spec), indent=1, ensure_ascii=False))}</pre>",
     ]
     head = f'<meta charset="utf-8"><title>{_text(spec.title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
@@ -99,14 +99,14 @@ def _text(value: Any) -> str:
     return html.escape(str(value))
 
 
-def _noisy(card: dict[str, Any] | None) -> str:
+def _format_mean(card: dict[str, Any] | None) -> str:
     mean, sd = mean_and_sd(card)
     if mean is None:
         return "–"
     return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
 
 
-def _known(value: Any) -> Any:
+def _or_dash(value: Any) -> Any:
     return "–" if value is None else value
 
 
@@ -151,10 +151,10 @@ def _chart(figure: Any, first: bool) -> str:
     return figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False, "responsive": True})
 
 
-def _claims(comparison: Comparison) -> list[str]:
+def _expectations(comparison: Comparison) -> list[str]:
     """Common expectations of such arms, and what this study says of them."""
-    found = judged(comparison) if len(comparison.predictions) else []
-    rows = [(one["claim"], one["said"], _signed(one["mean"]), _interval(one)) for one in found]
+    found = check_claims(comparison) if len(comparison.predictions) else []
+    rows = [(one["expectation"], one["outcome"], _signed(one["mean"]), _interval(one)) for one in found]
     names = ("expectation", "here", "difference", "95 % interval")
     told = "For this table, this model and these seeds."
     return ["<h2>Common expectations, tested</h2>", _table(names, rows, told)] if rows else []
@@ -165,12 +165,12 @@ def _picked(comparison: Comparison) -> str:
     picks, found = comparison.picks, []
     for arm in dict.fromkeys(picks["arm"]):
         mine = picks[picks["arm"] == arm]
-        mine = mine[mine["seed"] == mine["seed"].min()].head(DRAWN)
+        mine = mine[mine["seed"] == mine["seed"].min()].head(SHOWN_MOLECULES)
         drawn = "".join(
-            f'<figure><img alt="" src="{depict.data_uri(depict.svg(row.smiles, 220, 150))}">'
+            f'<figure><img alt="" src="{depict.data_uri(depict.draw_svg(row.smiles, 220, 150))}">'
             f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
             f"{', planted' if row.planted else ''}</figcaption></figure>"
             for row in mine.itertuples()
         )
         found.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawn}</div>')
-    return f"<h2>What the arms took: the first {DRAWN}</h2>{''.join(found)}" if found else ""
+    return f"<h2>What the arms took: the first {SHOWN_MOLECULES}</h2>{''.join(found)}" if found else ""

@@ -8,51 +8,51 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.data.dataset import binary
+from core.data.dataset import is_binary
 from core.figures.base import (
     DIVERGING,
     HELPFUL,
-    MOST_POINTS,
+    MAX_POINTS,
     NEUTRAL,
     SERIES,
-    blank,
-    identity,
-    ring,
-    shown_rows,
-    with_unit,
+    add_identity_line,
+    add_ring,
+    add_unit,
+    empty_figure,
+    sample_rows,
 )
-from core.stats.bootstrap import Span
-from core.stats.conformal import share
-from core.stats.formatting import within
+from core.stats.bootstrap import Interval
+from core.stats.conformal import estimate_share
+from core.stats.formatting import format_with_interval
 from core.stats.metrics import auroc
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 BINS = 10  # of a reliability diagram
-FEWEST = 15  # molecules of a bin
+MIN_BIN_MOLECULES = 15  # molecules of a bin
 GOLDEN = 0.6180339887  # parts of it, left over after whole numbers, are as far from each other as can be
 
 
-def score_map(
-    table: pd.DataFrame, unit: str = "", picked: int | None = None, limit: int = MOST_POINTS, height: int = 430
+def plot_score_map(
+    table: pd.DataFrame, unit: str = "", picked: int | None = None, limit: int = MAX_POINTS, height: int = 430
 ) -> go.Figure:
     """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points.
 
     `table`: smiles, label, prediction, delta_loss and, where it is known, planted; a row a molecule. Labels of two
     classes are spread a little, so that no molecule hides another.
     """
-    delta, rows = table["delta_loss"].to_numpy(float), shown_rows(table["delta_loss"], limit)
+    delta, rows = table["delta_loss"].to_numpy(float), sample_rows(table["delta_loss"], limit)
     known = delta[np.isfinite(delta)]
     bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
-    planted = table["planted"].to_numpy(bool) if "planted" in table else np.zeros(len(table), bool)
-    figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
+    planted = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else np.zeros(len(table), bool)
+    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
     across = table["label"].to_numpy(float)
-    if binary(across):
-        across = spread(across)
+    if is_binary(across):
+        across = jitter_classes(across)
         figure.add_hline(y=0.5, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickvals=[0, 1], range=[-0.3, 1.3])
     else:
-        identity(figure, table.iloc[rows])
-    for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("planted", planted[rows], "diamond")):
+        add_identity_line(figure, table.iloc[rows])
+    for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("mislabelled", planted[rows], "diamond")):
         group = rows[mine]
         if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
             only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
@@ -69,15 +69,17 @@ def score_map(
     figure.update_traces(showlegend=False, selector={"type": "scattergl"})
     figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))
     if picked is not None and 0 <= picked < len(table):
-        ring(figure, [across[picked]], [table["prediction"].iloc[picked]], "picked", "#B0579F", 17, showlegend=False)
+        add_ring(
+            figure, [across[picked]], [table["prediction"].iloc[picked]], "picked", "#B0579F", 17, showlegend=False
+        )
     return figure
 
 
-def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) -> go.Figure:
+def plot_parity(predictions: pd.DataFrame, unit: str = "", limit: int = MAX_POINTS) -> go.Figure:
     """Prediction against label, a colour a part (train, valid, test), the test part on top."""
-    figure = blank(with_unit("label", unit), with_unit("prediction", unit), 400)
+    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), 400)
     known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
-    identity(figure, known)
+    add_identity_line(figure, known)
     look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
     for part in [name for name in look if (known["part"] == name).any()]:
         table, (colour, symbol, size) = known[known["part"] == part], look[part]
@@ -88,14 +90,14 @@ def parity(predictions: pd.DataFrame, unit: str = "", limit: int = MOST_POINTS) 
     return figure
 
 
-def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None) -> go.Figure:
+def plot_roc(predictions: pd.DataFrame, sure: Mapping[str, Interval | None] | None = None) -> go.Figure:
     """Of two classes: the share of ones that are found against that of zeros taken for one, by part (Fawcett 2006).
 
     `predictions`: part, label, prediction; `sure`: intervals of the area of a part. The legend has the areas.
     """
     from sklearn.metrics import roc_curve
 
-    figure = blank("share of 0 taken for 1", "share of 1 found", 400)
+    figure = empty_figure("share of 0 taken for 1", "share of 1 found", 400)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
     known = predictions[predictions["label"].notna()]
@@ -110,28 +112,28 @@ def roc(predictions: pd.DataFrame, sure: Mapping[str, Span | None] | None = None
             y=found,
             mode="lines",
             line={"color": colour, "width": 2, "dash": "dot" if part == "valid" else "solid"},
-            name=f"{PARTS[part]}: {within(area, (sure or {}).get(part))}",
+            name=f"{PARTS[part]}: {format_with_interval(area, (sure or {}).get(part))}",
             text=[f"{min(limit, 1.0):.3g}" for limit in at],
             hovertemplate="from %{text} on: %{y:.0%} of 1, %{x:.0%} of 0<extra></extra>",
         )
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
 
 
-def reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
+def plot_reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
     """Of two classes: how many of the molecules of some predicted probability are ones, with Wilson's 95 % intervals.
 
     `labels`, `predictions` (n,). Bins have as many molecules each (Murphy & Winkler 1977); on the diagonal a
     probability is what it says.
     """
-    figure = blank("predicted probability of 1", "share of 1", 400, legend=False)
+    figure = empty_figure("predicted probability of 1", "share of 1", 400, legend=False)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip")
     known = ~np.isnan(labels)
     y, p = labels[known] > 0.5, predictions[known]
     if len(y):
         order = np.argsort(p, kind="stable")
-        bins = np.array_split(order, max(1, min(BINS, len(y) // FEWEST)))
-        told = [share(y[rows]) for rows in bins]
+        bins = np.array_split(order, max(1, min(BINS, len(y) // MIN_BIN_MOLECULES)))
+        told = [estimate_share(y[rows]) for rows in bins]
         figure.add_scatter(
             x=[float(p[rows].mean()) for rows in bins],
             y=[one["share"] for one in told],
@@ -152,7 +154,7 @@ def reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
 
 
-def spread(labels: np.ndarray) -> np.ndarray:
+def jitter_classes(labels: np.ndarray) -> np.ndarray:
     """Labels (n,), each a little aside of where it is, the same at every time."""
     return labels + 0.4 * (np.arange(len(labels)) * GOLDEN % 1 - 0.5)
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, SERIES, blank, shades, with_unit
-from core.stats.metrics import called, find_metric
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, SERIES, add_unit, empty_figure, series_colours
+from core.stats.metrics import find_metric, metric_name
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 
 
-def together(
+def plot_multitask_means(
     means: Sequence[Mapping[str, Any]], metric: str, words: str, known: Sequence[Mapping[str, Any]] = ()
 ) -> go.Figure:
     """Mean ± sd over seeds of a metric, a row a table and network, an arm a colour and a symbol.
@@ -23,7 +23,7 @@ def together(
     mine = [one for one in means if one.get(metric)]
     rows = list(dict.fromkeys((one["member"], one["backbone"]) for one in mine))
     arms = list(dict.fromkeys(one["arm"] for one in mine))
-    figure = blank(f"test {words}, mean ± sd over seeds", "", 110 + 74 * len(rows))
+    figure = empty_figure(f"test {words}, mean ± sd over seeds", "", 110 + 74 * len(rows))
     shifts = np.linspace(-0.24, 0.24, len(arms)) if len(arms) > 1 else [0.0]
     for arm, colour, symbol, shift in zip(arms, SERIES, SYMBOLS, shifts, strict=False):
         told = [one for one in mine if one["arm"] == arm]
@@ -54,15 +54,17 @@ def together(
     return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.45, -0.55])
 
 
-def transfer(
+def plot_transfer(
     points: Sequence[Mapping[str, Any]], metric: str, unit: str = "", baselines: Sequence[str] = ()
 ) -> go.Figure:
     """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
     unit = find_metric(metric).unit_text(unit)
-    figure = blank("molecules to learn from", with_unit(f"test {called(metric)}, mean ± sd over seeds", unit), 480)
+    figure = empty_figure(
+        "molecules to learn from", add_unit(f"test {metric_name(metric)}, mean ± sd over seeds", unit), 480
+    )
     arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
     shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
-    for arm, colour, symbol, shift in zip(arms, shades(len(arms)), SYMBOLS * len(arms), shifts, strict=False):
+    for arm, colour, symbol, shift in zip(arms, series_colours(len(arms)), SYMBOLS * len(arms), shifts, strict=False):
         mine = sorted((one for one in points if one["arm"] == arm), key=lambda one: one["rows"])
         mine = [one for one in mine if one[metric]["mean"] is not None]
         figure.add_scatter(
@@ -80,16 +82,18 @@ def transfer(
     return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
 
 
-def variety(
+def plot_ablation(
     cells: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
 ) -> go.Figure:
     """Mean ± sd of the test error by the molecules of a trunk, a line a number of tables; that of random weights."""
-    figure = blank(
-        "molecules that the trunk learned", with_unit(f"test {called(metric)} afterwards, mean ± sd", unit), 400
+    figure = empty_figure(
+        "molecules that the trunk learned", add_unit(f"test {metric_name(metric)} afterwards, mean ± sd", unit), 400
     )
     counts = sorted({one["families"] for one in cells if one["families"]})
     shifts = np.linspace(-0.03, 0.03, len(counts)) if len(counts) > 1 else [0.0]
-    for count, colour, symbol, shift in zip(counts, shades(len(counts)), SYMBOLS * len(counts), shifts, strict=False):
+    for count, colour, symbol, shift in zip(
+        counts, series_colours(len(counts)), SYMBOLS * len(counts), shifts, strict=False
+    ):
         mine = sorted((one for one in cells if one["families"] == count), key=lambda one: one["molecules"])
         name = f"{count} table{'s' * (count > 1)}"
         figure.add_scatter(
@@ -116,7 +120,7 @@ def variety(
     return figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
 
 
-def by_sets(
+def plot_table_sets(
     sets: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
 ) -> go.Figure:
     """Mean ± sd of the test error by the tables that a trunk learned, a row a choice of them; that of random weights.
@@ -124,10 +128,10 @@ def by_sets(
     All have seen as many molecules: what differs is which.
     """
     rows = sorted(sets, key=lambda one: one["mean"])
-    words = with_unit(f"test {called(metric)} afterwards, mean ± sd over molecules and seeds", unit)
-    figure = blank(words, "", 90 + 34 * len(rows))
+    words = add_unit(f"test {metric_name(metric)} afterwards, mean ± sd over molecules and seeds", unit)
+    figure = empty_figure(words, "", 90 + 34 * len(rows))
     counts = sorted({one["families"] for one in rows})
-    for count, colour, symbol in zip(counts, shades(len(counts)), SYMBOLS * len(counts), strict=False):
+    for count, colour, symbol in zip(counts, series_colours(len(counts)), SYMBOLS * len(counts), strict=False):
         mine = [(place, one) for place, one in enumerate(rows) if one["families"] == count]
         figure.add_scatter(
             x=[one["mean"] for _, one in mine],
@@ -150,10 +154,12 @@ def by_sets(
     return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, range=[len(rows) - 0.5, -0.5])
 
 
-def differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
+def plot_differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
     """Error of a table together less alone, with its interval; the verdict is written beside each."""
     rows = [one for one in table if one["metric"] == metric]
-    figure = blank(f"difference of {metric}, together less alone; 95 % interval", "", 90 + 34 * len(rows), legend=False)
+    figure = empty_figure(
+        f"difference of {metric}, together less alone; 95 % interval", "", 90 + 34 * len(rows), legend=False
+    )
     names = []
     for place, row in enumerate(rows):
         colour = {"better": HELPFUL, "worse": HARMFUL}.get(row["verdict"], NEUTRAL)
@@ -179,7 +185,7 @@ def differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(rows) - 0.5, -0.5])
 
 
-def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Figure:
+def plot_cka(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Figure:
     """Linear CKA of every layer of one trunk with every layer of another, a cell each."""
     turned = not any((row["one"], row["other"]) == (one, other) for row in alike)
     names = (other, one) if turned else (one, other)
@@ -189,7 +195,7 @@ def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Fig
     for row in mine:
         values[row["layer"], row["other_layer"]] = row["cka"]
     values = values.T if turned else values
-    figure = blank(f"layer of {html.escape(other)}", f"layer of {html.escape(one)}", 380, legend=False)
+    figure = empty_figure(f"layer of {html.escape(other)}", f"layer of {html.escape(one)}", 380, legend=False)
     figure.add_heatmap(
         z=values, zmin=0, zmax=1, colorscale="Viridis", text=np.round(values, 2), texttemplate="%{text:.2f}",
         colorbar={"title": "CKA", "thickness": 12}, hovertemplate="layers %{y}, %{x}: %{z:.3f}<extra></extra>",
@@ -198,13 +204,15 @@ def likeness(alike: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Fig
     return figure.update_yaxes(dtick=1, showgrid=False)
 
 
-def probes(rows: Sequence[Mapping[str, Any]], asked: str) -> go.Figure:
+def plot_probes(rows: Sequence[Mapping[str, Any]], asked: str) -> go.Figure:
     """How well a thing is read from each layer, mean ± sd over splits, a line a trunk."""
     mine = [row for row in rows if row["asked"] == asked and row["mean"] is not None and np.isfinite(row["mean"])]
-    words = called(mine[0]["metric"] if mine else "r2")
-    figure = blank("layer, 0 is what enters the first", f"{html.escape(asked)}, {words} on molecules left out", 360)
+    words = metric_name(mine[0]["metric"] if mine else "r2")
+    figure = empty_figure(
+        "layer, 0 is what enters the first", f"{html.escape(asked)}, {words} on molecules left out", 360
+    )
     trunks = list(dict.fromkeys(row["trunk"] for row in mine))
-    for trunk, colour, symbol in zip(trunks, shades(len(trunks)), SYMBOLS * len(trunks), strict=False):
+    for trunk, colour, symbol in zip(trunks, series_colours(len(trunks)), SYMBOLS * len(trunks), strict=False):
         own = [row for row in mine if row["trunk"] == trunk]
         figure.add_scatter(
             x=[row["layer"] for row in own],

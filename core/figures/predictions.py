@@ -6,18 +6,31 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank, identity, ring, shown_rows, with_unit
+from core.figures.base import (
+    HARMFUL,
+    HELPFUL,
+    NEUTRAL,
+    add_identity_line,
+    add_ring,
+    add_unit,
+    empty_figure,
+    sample_rows,
+)
 
-MOST_BARS = 150  # molecules up to which intervals are drawn; of more they are told
+MAX_BARS = 150  # molecules up to which intervals are drawn; of more they are told
 
 
-def reach(table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460) -> go.Figure:
+def plot_applicability_domain(
+    table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460
+) -> go.Figure:
     """Prediction by similarity to the nearest training molecule, with its interval; `customdata` is the row number.
 
     `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity from which on they are remote.
     """
-    figure = blank("similarity to the nearest training molecule", with_unit("prediction", unit), height, dragmode="pan")
-    rows = shown_rows(table["prediction"].to_numpy(float))
+    figure = empty_figure(
+        "similarity to the nearest training molecule", add_unit("prediction", unit), height, dragmode="pan"
+    )
+    rows = sample_rows(table["prediction"].to_numpy(float))
     remote = table["remote"].to_numpy(bool)
     for name, mine, colour, symbol in (
         ("like the training part", ~remote[rows], HELPFUL, "circle"),
@@ -26,26 +39,28 @@ def reach(table: pd.DataFrame, unit: str, below: float, picked: int | None = Non
         _with_bars(figure, table, rows[mine], "similarity", name, colour, symbol)
     if below > 0:
         figure.add_vline(x=below, line={"color": NEUTRAL, "width": 1, "dash": "dash"})
-    _ringed(figure, table, "similarity", picked)
+    _ring_choice(figure, table, "similarity", picked)
     return figure.update_xaxes(range=[-0.02, 1.04])
 
 
-def against(table: pd.DataFrame, unit: str, picked: int | None = None, height: int = 460) -> go.Figure:
+def plot_labels_against_predictions(
+    table: pd.DataFrame, unit: str, picked: int | None = None, height: int = 460
+) -> go.Figure:
     """Prediction with its interval against the label, of molecules that have one; off the dotted line it errs."""
-    figure = blank(with_unit("label", unit), with_unit("prediction", unit), height, dragmode="pan")
+    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
     rows = np.flatnonzero(table["label"].notna().to_numpy())
-    rows = rows[shown_rows(table["label"].to_numpy(float)[rows])]
+    rows = rows[sample_rows(table["label"].to_numpy(float)[rows])]
     some = table.iloc[rows]
     unknown = some["low"].isna().to_numpy()
     inside = ((some["low"] <= some["label"]) & (some["label"] <= some["high"])).to_numpy(bool)
-    identity(figure, some)
+    add_identity_line(figure, some)
     for name, mine, colour, symbol in (
         ("label inside its interval", inside, HELPFUL, "circle"),
         ("outside", ~inside & ~unknown, HARMFUL, "diamond"),
         ("without an interval", unknown, NEUTRAL, "circle"),
     ):
         _with_bars(figure, table, rows[mine], "label", name, colour, symbol)
-    _ringed(figure, table, "label", picked)
+    _ring_choice(figure, table, "label", picked)
     return figure
 
 
@@ -57,11 +72,11 @@ def _with_bars(
     some = table.iloc[rows]
     ends = some[["low", "high"]].to_numpy(float)
     bars = {}
-    if len(table) <= MOST_BARS and some["low"].notna().any():
+    if len(table) <= MAX_BARS and some["low"].notna().any():
         bars["error_y"] = {
             "type": "data", "symmetric": False, "array": some["high"] - some["prediction"],
             "arrayminus": some["prediction"] - some["low"], "thickness": 1, "width": 0,
-            "color": pale(colour),
+            "color": lighten_colour(colour),
         }  # fmt: skip
     figure.add_scatter(
         x=some[x],
@@ -78,13 +93,13 @@ def _with_bars(
     )
 
 
-def pale(colour: str) -> str:
+def lighten_colour(colour: str) -> str:
     """The same colour, half there."""
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.5)"
 
 
-def _ringed(figure: go.Figure, table: pd.DataFrame, x: str, picked: int | None) -> None:
+def _ring_choice(figure: go.Figure, table: pd.DataFrame, x: str, picked: int | None) -> None:
     if picked is not None and 0 <= picked < len(table):
         one = table.iloc[[picked]]
-        ring(figure, one[x], one["prediction"], "picked", "#B0579F", 17, showlegend=False)
+        add_ring(figure, one[x], one["prediction"], "picked", "#B0579F", 17, showlegend=False)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, blank
+from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, empty_figure
 
-LONGEST = 60  # characters of a SMILES beside the pointer
+MAX_SMILES_LENGTH = 60  # characters of a SMILES beside the pointer
 
 
-def landscape(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go.Figure:
+def plot_projection(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go.Figure:
     """A map of a pool and what it would join: training molecules grey, the pool blue, those kept ringed and orange.
 
     `table`: part ("train" or "pool"), row, smiles, x, y; `kept`: rows of the pool. `customdata` is the row.
     """
-    figure = blank("", "", height)
+    figure = empty_figure("", "", height)
     chosen = (table["part"] == "pool") & table["row"].isin(list(kept))
     for name, mine, style in (
         ("training part", table["part"] == "train", {"size": 5, "color": NEUTRAL, "opacity": 0.35}),
@@ -31,7 +31,7 @@ def landscape(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go
             name=f"{name}: {len(group):,}",
             marker=style,
             customdata=group["row"],
-            text=[html.escape(smiles[:LONGEST]) for smiles in group["smiles"]],
+            text=[html.escape(smiles[:MAX_SMILES_LENGTH]) for smiles in group["smiles"]],
             hovertemplate="%{text}<extra></extra>",
         )
     for axis in (figure.update_xaxes, figure.update_yaxes):

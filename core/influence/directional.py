@@ -16,13 +16,18 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.influence.solvers.solution import NotSolved
-from core.influence.view import Parameters, View, unflatten
+from core.influence.view import Parameters, ParameterView, unflatten
 
 Route = Literal["one-sided", "central", "forward-mode"]
-MOVES = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}  # of the outputs' spread
-SHRINKS = (1.0, 0.3, 0.1, 0.03, 0.01)  # rectifiers have kinks, which a smaller step meets less often
+OUTPUT_CHANGE = {
+    torch.float64: 1e-5,
+    torch.float32: 1e-3,
+    torch.bfloat16: 0.1,
+    torch.float16: 0.1,
+}  # of the outputs' spread
+STEP_FACTORS = (1.0, 0.3, 0.1, 0.03, 0.01)  # rectifiers have kinks, which a smaller step meets less often
 SOUGHT, ALLOWED = 0.003, 0.01  # error of the slopes over their rms: keeps ranks to .9999, and is put up with
 
 
@@ -47,22 +52,22 @@ class Step:
         return max(found) if all(map(math.isfinite, found)) else math.inf
 
 
-class Slopes:
+class DirectionalDerivative:
     """Slopes (b, t) of a view's outputs along a vector (d,), a batch at a time; holds a copy or two of the weights."""
 
-    def __init__(self, seen: View, vector: Tensor, size: float, route: Route) -> None:
-        self.seen, self.size, self.route = seen, size, route
+    def __init__(self, seen: ParameterView, vector: Tensor, size: float, route: Route) -> None:
+        self.view, self.size, self.route = seen, size, route
         self.direction = unflatten(vector, seen.params)
-        self.ahead = self._moved(size) if route != "forward-mode" else None
-        self.behind = self._moved(-size) if route == "central" else None
+        self.ahead = self._shifted_weights(size) if route != "forward-mode" else None
+        self.behind = self._shifted_weights(-size) if route == "central" else None
 
-    def _moved(self, size: float) -> Parameters:
-        return {name: value + size * self.direction[name] for name, value in self.seen.params.items()}
+    def _shifted_weights(self, size: float) -> Parameters:
+        return {name: value + size * self.direction[name] for name, value in self.view.params.items()}
 
     @torch.no_grad()
     def __call__(self, inputs: Any, base: Tensor | None = None) -> Tensor:
         """`base`: the outputs at the weights themselves, where they are known already."""
-        predict, params = self.seen.predict, self.seen.params
+        predict, params = self.view.predict, self.view.params
         if self.route == "forward-mode":
             return jvp(lambda given: predict(given, inputs), (params,), (self.direction,))[1]
         if self.route == "central":
@@ -75,14 +80,19 @@ def _rms(values: Tensor) -> float:
 
 
 def _slopes(
-    seen: View, vector: Tensor, size: float, route: Route, batches: list[Any], bases: list[Tensor] | None = None
+    seen: ParameterView,
+    vector: Tensor,
+    size: float,
+    route: Route,
+    batches: list[Any],
+    bases: list[Tensor] | None = None,
 ) -> Tensor:
-    slopes = Slopes(seen, vector, size, route)
+    slopes = DirectionalDerivative(seen, vector, size, route)
     known = [None] * len(batches) if bases is None else bases
     return torch.cat([slopes(inputs, base) for inputs, base in zip(batches, known, strict=True)]).double()
 
 
-def choose_step(seen: View, vector: Tensor, pilot: list[Any], route: Route = "one-sided") -> Step:
+def choose_step(seen: ParameterView, vector: Tensor, pilot: list[Any], route: Route = "one-sided") -> Step:
     """The step by its rule, on a pilot of about a hundred molecules. Raises `NotSolved`.
 
     Ever smaller steps are tried, until one is as exact as is sought or rounding makes it worse than the one before;
@@ -97,7 +107,7 @@ def choose_step(seen: View, vector: Tensor, pilot: list[Any], route: Route = "on
     dtype = next(iter(seen.params.values())).dtype
     if route == "forward-mode":
         return Step(0.0, route)
-    goal = MOVES[dtype] * spread
+    goal = OUTPUT_CHANGE[dtype] * spread
     length = math.sqrt(sum(float(value.double().square().sum()) for value in seen.params.values()))
     size = 1e-3 * length / float(vector.norm())
     for _ in range(6):
@@ -124,7 +134,7 @@ def choose_step(seen: View, vector: Tensor, pilot: list[Any], route: Route = "on
         warnings.append(f"forward mode could not run: {str(error)[:120]}")
     best = None
     for way in dict.fromkeys((route, "central")):
-        for factor in SHRINKS:
+        for factor in STEP_FACTORS:
             step = _checked(seen, vector, pilot, bases, true, factor * size, way)
             better = best is None or step.error < best.error
             best = step if better else best
@@ -140,7 +150,7 @@ def choose_step(seen: View, vector: Tensor, pilot: list[Any], route: Route = "on
 
 
 def _checked(
-    seen: View,
+    seen: ParameterView,
     vector: Tensor,
     pilot: list[Any],
     bases: list[Tensor],
@@ -157,7 +167,7 @@ def _checked(
 
 
 def directional(
-    seen: View, vector: Tensor, batches: Iterable[Any], route: Route = "one-sided", step: Step | None = None
+    seen: ParameterView, vector: Tensor, batches: Iterable[Any], route: Route = "one-sided", step: Step | None = None
 ) -> Tensor:
     """Slopes (n, t) along `vector` (d,) of the molecules of `batches` (inputs of the view), in their order."""
     batches = list(batches)
@@ -166,14 +176,14 @@ def directional(
 
 
 @torch.no_grad()
-def swept(
+def score_smiles(
     predictor: Any,
-    seen: View,
-    slopes: Slopes | None,
+    seen: ParameterView,
+    slopes: DirectionalDerivative | None,
     smiles: Sequence[str],
     size: int,
     keep_features: bool,
-    report: Report = SILENT,
+    report: Report = SILENT_REPORT,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Scaled outputs (n, t), slopes (n, t) and what enters the last layer (n, h/2), in one sweep over molecules.
 

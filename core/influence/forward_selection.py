@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 
-class Model(Protocol):
+class ClosedFormModel(Protocol):
     """A model in closed form that can take molecules of a pool up, and say beforehand what each would do."""
 
     size: int  # molecules of the pool
-    many: int  # measured cells of the target
+    n_cells: int  # measured cells of the target
 
     def error(self) -> float:
         """Sum of the losses of the target's cells."""
@@ -22,8 +22,8 @@ class Model(Protocol):
         """Take one up."""
 
 
-def greedy(
-    model: Model,
+def select_greedily(
+    model: ClosedFormModel,
     count: int,
     stop_when_worse: bool = False,
     step: Callable[[int, float], None] = lambda done, loss: None,
@@ -32,7 +32,7 @@ def greedy(
 
     k = `count`, or fewer where `stop_when_worse` and none is left that lowers the loss.
     """
-    loss, rows = [model.error() / model.many], []
+    loss, rows = [model.error() / model.n_cells], []
     free = np.ones(model.size, bool)
     while len(rows) < count:
         change = np.where(free, model.change(), np.inf)
@@ -42,28 +42,28 @@ def greedy(
         model.add(best)
         free[best] = False
         rows.append(best)
-        loss.append(model.error() / model.many)
+        loss.append(model.error() / model.n_cells)
         step(len(rows), loss[-1])
     return np.array(rows, dtype=int), np.array(loss)
 
 
-def followed(model: Model, rows: np.ndarray) -> np.ndarray:
+def losses_along(model: ClosedFormModel, rows: np.ndarray) -> np.ndarray:
     """Mean target loss (k + 1,) before any and after each of these molecules is taken up."""
-    loss = [model.error() / model.many]
+    loss = [model.error() / model.n_cells]
     for row in rows:
         model.add(int(row))
-        loss.append(model.error() / model.many)
+        loss.append(model.error() / model.n_cells)
     return np.array(loss)
 
 
 class CrossFit(NamedTuple):
     """What a greedy choice promises and what it keeps: mean target losses (k + 1,), over both halves of the target.
 
-    `chosen_by`: of the half that the choice was made by; `other`: of the half that had no say. What lies between their
+    `selecting_half`: of the half that the choice was made by; `other`: of the half that had no say. What lies between their
     drops is optimism: the choice fits the molecules it is made by.
     """
 
-    chosen_by: np.ndarray
+    selecting_half: np.ndarray
     other: np.ndarray
 
     @property
@@ -78,8 +78,8 @@ class CrossFit(NamedTuple):
         return float(1 - kept / promised) if promised > 0 else 0.0
 
 
-def cross_fitted(
-    of: Callable[[np.ndarray], Model],
+def cross_fit(
+    of: Callable[[np.ndarray], ClosedFormModel],
     molecules: int,
     count: int,
     seed: int = 0,
@@ -92,7 +92,7 @@ def cross_fitted(
     halves = np.array_split(np.random.default_rng([seed, 5]).permutation(molecules), 2)
     promised, seen = [], []
     for own, other in (halves, halves[::-1]):
-        rows, losses = greedy(of(own), count, step=step)
+        rows, losses = select_greedily(of(own), count, step=step)
         promised.append(losses)
-        seen.append(followed(of(other), rows))
+        seen.append(losses_along(of(other), rows))
     return CrossFit(np.mean(promised, 0), np.mean(seen, 0))

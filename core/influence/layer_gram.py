@@ -13,14 +13,14 @@ from torch.nn import functional
 
 
 @dataclass(eq=False)
-class Record:
+class LayerRecord:
     """Of some cells, for each time a layer was used: what entered it (c, l, …) and the slopes at its output."""
 
     uses: list[tuple[Tensor, Tensor]]
 
 
 @dataclass(eq=False)
-class Layer(ABC):
+class LayerRows(ABC):
     """A module whose weights' rows follow from its input and the slopes at its output."""
 
     module: nn.Module
@@ -33,18 +33,18 @@ class Layer(ABC):
         return sum(self.module.get_parameter(name).numel() for name in self.names)
 
     @abstractmethod
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
         """The columns (cells, some) of these weights, at most about `most` at a time, each until the next is taken."""
 
-    def gram(self, records: list[Record]) -> Tensor | None:
+    def gram(self, records: list[LayerRecord]) -> Tensor | None:
         """Their Gram matrix, float64 (cells, cells), where it can be had for less than the columns."""
         return None
 
 
-class OfLinear(Layer):
+class LinearRows(LayerRows):
     """y = W x + b: the row of W is Σ δ xᵀ over the places of a molecule, that of b is Σ δ."""
 
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
         if "weight" in self.names:
             outputs, inputs = self.module.weight.shape
             step = max(1, min(outputs, most // inputs))
@@ -64,7 +64,7 @@ class OfLinear(Layer):
         if "bias" in self.names:
             yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
 
-    def gram(self, records: list[Record]) -> Tensor | None:
+    def gram(self, records: list[LayerRecord]) -> Tensor | None:
         """Of a layer that meets each molecule at one place, such as a head's: ⟨δ, δ′⟩ ⟨x, x′⟩ + ⟨δ, δ′⟩."""
         if any(len(record.uses) != 1 or record.uses[0][0].shape[1] != 1 for record in records):
             return None
@@ -73,10 +73,10 @@ class OfLinear(Layer):
         return sum(found * (entered @ entered.T) if name == "weight" else found for name in self.names)
 
 
-class OfNorm(Layer):
+class NormRows(LayerRows):
     """y = w ⊙ x̂ + b over the last dimension: the row of w is Σ δ ⊙ x̂, that of b is Σ δ."""
 
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
         if "weight" in self.names:
             shape, least = self.module.normalized_shape, self.module.eps
             yield torch.cat(
@@ -89,16 +89,16 @@ class OfNorm(Layer):
             yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
 
 
-class OfEmbedding(Layer):
+class EmbeddingRows(LayerRows):
     """y = W[number]: the row of W has at each number the sum of the slopes where it stands; that of padding is none."""
 
-    def columns(self, records: list[Record], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
         words, width = self.module.weight.shape
         step = max(1, min(width, most // words))
         for start in range(0, width, step):
             yield torch.cat([self._rows(record, words, start, step) for record in records])
 
-    def _rows(self, record: Record, words: int, start: int, step: int) -> Tensor:
+    def _rows(self, record: LayerRecord, words: int, start: int, step: int) -> Tensor:
         first = record.uses[0][1][..., start : start + step]
         found = first.new_zeros(len(first), words, first.shape[-1])
         for numbers, slopes in record.uses:
@@ -111,4 +111,4 @@ class OfEmbedding(Layer):
 
 # By class name, since torch_geometric has a Linear of its own; whether a module does what its name says is tried on
 # each fit (`core.influence.gram`).
-KINDS: dict[str, type[Layer]] = {"Linear": OfLinear, "LayerNorm": OfNorm, "Embedding": OfEmbedding}
+KINDS: dict[str, type[LayerRows]] = {"Linear": LinearRows, "LayerNorm": NormRows, "Embedding": EmbeddingRows}

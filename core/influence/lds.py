@@ -14,10 +14,10 @@ from core.stats.metrics import spearman
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-DRAWS = 1000  # of the bootstrap
+BOOTSTRAP_DRAWS = 1000  # of the bootstrap
 
 
-def halves(size: int, count: int, share: float = 0.5, seed: int = 0) -> np.ndarray:
+def random_subsets(size: int, count: int, share: float = 0.5, seed: int = 0) -> np.ndarray:
     """(count, size) members of random subsets that hold this share of a pool each."""
     generator = np.random.default_rng([seed, 6])
     members = np.zeros((count, size), bool)
@@ -26,19 +26,19 @@ def halves(size: int, count: int, share: float = 0.5, seed: int = 0) -> np.ndarr
     return members
 
 
-def datamodelling(predicted: np.ndarray, measured: np.ndarray, seed: int = 0) -> dict[str, float]:
+def datamodelling_score(predicted: np.ndarray, measured: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Spearman's correlation of predicted with measured target losses (K,) of the subsets, its 95 % bootstrap interval.
 
     An additive score predicts the sum over a subset's members.
     """
     generator = np.random.default_rng([seed, 7])
-    drawn = generator.integers(len(measured), size=(DRAWS, len(measured)))
+    drawn = generator.integers(len(measured), size=(BOOTSTRAP_DRAWS, len(measured)))
     values = np.array([spearman(predicted[rows], measured[rows]) or 0.0 for rows in drawn])
     low, high = np.quantile(values, [0.025, 0.975])
     return {"spearman": float(spearman(predicted, measured) or 0.0), "low": float(low), "high": float(high)}
 
 
-def retrained(
+def retrain_many(
     module: "nn.Module",
     inputs: "Tensor",
     targets: "Tensor",

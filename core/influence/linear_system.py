@@ -10,22 +10,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Report
-from core.engine.spec import as_json
+from core.engine.report import SILENT_REPORT, Report
+from core.engine.spec import to_json
 from core.influence.curvature import Curvature
-from core.influence.scoring import encoded
+from core.influence.scoring import encode_batches
 from core.influence.solvers import Auto, Dual
 from core.influence.solvers.gram_spectrum import Spectrum
 from core.influence.solvers.solution import NotSolved, residual_of
-from core.influence.view import View, Weighed, left_out, losses, measured, target_gradient, used
+from core.influence.view import (
+    FactorBatches,
+    ParameterView,
+    count_labels,
+    drop_unused_weights,
+    leave_one_out_outputs,
+    summed_loss,
+    target_gradient,
+)
 from core.models.predictor import Predictor
-from core.stats.temperature import entropies, temperatures
+from core.stats.temperature import cross_entropies, fit_temperatures
 
-REACH_AT_MOST = 1 << 23  # numbers, one for each training cell and cell of target and pool
-PAIRS_AT_MOST = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
+MAX_CROSS_KERNEL = 1 << 23  # numbers, one for each training cell and cell of target and pool
+MAX_PAIR_CELLS = 4096  # cells of target and pool of which every pair is kept: 4 bytes each
 MATCHED = "matched: training molecules left out one by one have the target's loss"
-TOO_SURE = 1.25  # temperature from which on a reader is told
-NEIGHBOURS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
+OVERCONFIDENT = 1.25  # temperature from which on a reader is told
+OTHER_DAMPINGS = {"third": 1 / 3, "thrice": 3.0}  # times the damping, to see what hangs on it
 
 
 class Settings(Protocol):
@@ -56,20 +64,20 @@ class System(NamedTuple):
 
     `view`: over the weights that matter; `arrays`: `vector` (d,); where they are known `third` and `thrice` (d,), the
     same at other dampings; `held` (n, t), leverages of the training cells, NaN where unknown, and `leverage`, those at
-    the matched damping, if none was given; `pairs` (k, k), J C⁻¹ Jᵀ of the measured target cells and all cells of the
-    pool, molecule by molecule, and `reach` (k, c), the same beside the measured training cells whose leverage is known,
+    the matched damping, if none was given; `cross_kernel` (k, k), J C⁻¹ Jᵀ of the measured target cells and all cells of the
+    pool, molecule by molecule, and `train_cross_kernel` (k, c), the same beside the measured training cells whose leverage is known,
     times √(ℓ″ / N) of each.
     """
 
-    view: View
+    view: ParameterView
     arrays: dict[str, torch.Tensor]
     record: dict[str, Any]
 
 
-def solved(
+def solve_system(
     recipe: Settings,
     predictor: Predictor,
-    seen: View,
+    seen: ParameterView,
     parts: dict[str, Dataset],
     report: Report,
 ) -> System:
@@ -85,18 +93,22 @@ def solved(
         rows = np.random.default_rng([recipe.seed, 1]).permutation(len(train))[: recipe.curvature_rows]
     sample, cells = train.take(rows), int((~np.isnan(train.targets)).sum())
     order = predictor.batches(list(sample.smiles), size)
-    batches = encoded(predictor, seen, sample, order, size, report.part(0, 0.1, phase="reading the training part"))
-    seen = used(seen, batches[0][0])
-    aims = encoded(predictor, seen, target, None, size, report.part(0.1, 0.15, phase="reading the target"))
+    batches = encode_batches(
+        predictor, seen, sample, order, size, report.part(0, 0.1, phase="reading the training part")
+    )
+    seen = drop_unused_weights(seen, batches[0][0])
+    aims = encode_batches(predictor, seen, target, None, size, report.part(0.1, 0.15, phase="reading the target"))
     report(0.15, "gradient of the target loss")
     at, sure = _temperatures(seen, aims)
     gradient = target_gradient(seen, aims, torch.tensor(at))
 
     def draws() -> list:
         shuffled = np.random.default_rng([recipe.seed, 2]).permutation(len(sample))
-        return encoded(predictor, seen, sample, split(shuffled, size), size, SILENT)
+        return encode_batches(predictor, seen, sample, split_rows(shuffled, size), size, SILENT_REPORT)
 
-    curvature = Curvature(seen, batches, form=recipe.curvature, draws=draws, pulse=lambda: report.check("solving"))
+    curvature = Curvature(
+        seen, batches, form=recipe.curvature, draws=draws, check_cancelled=lambda: report.check("solving")
+    )
     found: dict[str, Any] = {"damping_from": "given"}
     curvature.damping = recipe.damping or 0.0
     if not recipe.damping:
@@ -105,13 +117,13 @@ def solved(
         found = {"trace": trace, "damping_from": "trace / min(training cells, parameters), Hutchinson's estimate"}
     if recipe.curvature == "hessian":
         found["lowest_eigenvalue"] = curvature.refuse_if_indefinite(report.part(0.3, 0.35))
-    curvature.beside, beside_order = _beside(recipe, curvature, predictor, parts)
+    curvature.further_batches, beside_order = _beside(recipe, curvature, predictor, parts)
     solution = recipe.solver(curvature, gradient, report.part(0.35, 0.85, phase="solving"))
     if solution.spectrum is not None and not recipe.damping:
         found["matched_damping"] = _matched(solution.spectrum, curvature, aims)
         if recipe.matched:
             curvature.damping, found["damping_from"] = found["matched_damping"], MATCHED
-            answer = solution.again(curvature.damping)
+            answer = solution.at_damping(curvature.damping)
             residual = residual_of(curvature, answer, gradient)
             solution = dataclasses.replace(solution, answer=answer, residual=residual)
     arrays = {"vector": solution.answer}
@@ -124,12 +136,12 @@ def solved(
             leverage = np.full(train.targets.shape, np.nan)
             leverage[rows[mine[:, 0]], mine[:, 1]] = solution.spectrum.leverages(damping).cpu().numpy()
             arrays[name] = _tensor(leverage, gradient)
-        if curvature.beside:
-            pairs = solution.spectrum.pairs(curvature.damping)
+        if curvature.further_batches:
+            pairs = solution.spectrum.cross_kernel(curvature.damping)
             arrays["pairs"] = pairs[beside_order][:, beside_order].float()
-            if len(pairs) * len(mine) <= REACH_AT_MOST:
+            if len(pairs) * len(mine) <= MAX_CROSS_KERNEL:
                 columns = np.lexsort((mine[:, 1], rows[mine[:, 0]]))
-                reach = solution.spectrum.reach(curvature.damping)[beside_order]
+                reach = solution.spectrum.train_cross_kernel(curvature.damping)[beside_order]
                 arrays["reach"] = reach[:, torch.as_tensor(columns, device=reach.device)].float()
     others, failures = _others(recipe, curvature, gradient, solution, report.part(0.85, 1.0, phase="other dampings"))
     record = {
@@ -142,7 +154,7 @@ def solved(
         "temperatures": at,
         "damping": curvature.damping,
         **found,
-        "solver": {**as_json(recipe.solver), **solution.numbers},
+        "solver": {**to_json(recipe.solver), **solution.numbers},
         "residual": solution.residual,
         "steps": solution.steps,
         "seconds": solution.seconds,
@@ -160,7 +172,7 @@ def solved(
     return System(seen, arrays | others, record)
 
 
-def _temperatures(seen: View, aims: list) -> tuple[list[float], list[str]]:
+def _temperatures(seen: ParameterView, aims: list) -> tuple[list[float], list[str]]:
     """The temperature of each task at which the target is told best, 1 for numbers; a sentence where that is high."""
     found, said = [1.0] * len(seen.binary), []
     if not seen.binary.any():
@@ -171,9 +183,9 @@ def _temperatures(seen: View, aims: list) -> tuple[list[float], list[str]]:
     for task in np.flatnonzero(seen.binary.cpu().numpy()):
         known = ~np.isnan(labels[:, task])
         logits, flags = outputs[known, task], labels[known, task]
-        found[task] = float(temperatures(logits[None], flags)[0])
-        if found[task] > TOO_SURE:
-            before, after = (float(entropies(logits / by, flags).mean()) for by in (1.0, found[task]))
+        found[task] = float(fit_temperatures(logits[None], flags)[0])
+        if found[task] > OVERCONFIDENT:
+            before, after = (float(cross_entropies(logits / by, flags).mean()) for by in (1.0, found[task]))
             said.append(
                 f"the fit is too sure of its classes: the target's log loss is {before:.3f}, and {after:.3f} with its "
                 f"logits divided by {found[task]:.2g}; scores are of the second, so that nothing is gained by making "
@@ -182,7 +194,7 @@ def _temperatures(seen: View, aims: list) -> tuple[list[float], list[str]]:
     return found, said
 
 
-def split(rows: np.ndarray, size: int) -> list[np.ndarray]:
+def split_rows(rows: np.ndarray, size: int) -> list[np.ndarray]:
     """Rows in their order, `size` at a time."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
@@ -195,7 +207,7 @@ def cell_order(parts: list, known: np.ndarray) -> np.ndarray:
 
 def _beside(
     recipe: Settings, curvature: Curvature, predictor: Predictor, parts: dict[str, Dataset]
-) -> tuple[Weighed, np.ndarray]:
+) -> tuple[FactorBatches, np.ndarray]:
     """Target and pool for a solver that tells what single cells do to each other, if it can hold them all.
 
     Also where each of their cells stands in the order of the batches: the target's measured ones molecule by molecule,
@@ -205,9 +217,9 @@ def _beside(
     if pool is None:
         return [], np.array([], int)
     known = [~np.isnan(target.targets), np.ones(pool.targets.shape, bool)]
-    solver = recipe.solver.chosen(curvature) if isinstance(recipe.solver, Auto) else recipe.solver
+    solver = recipe.solver.choose_solver(curvature) if isinstance(recipe.solver, Auto) else recipe.solver
     more = int(sum(cells.sum() for cells in known))
-    if not isinstance(solver, Dual) or more > PAIRS_AT_MOST or curvature.cells + more > solver.most:
+    if not isinstance(solver, Dual) or more > MAX_PAIR_CELLS or curvature.cells + more > solver.most:
         return [], np.array([], int)
     found, place, at = [], 0, []
     for table, cells in zip((target, pool), known, strict=True):
@@ -215,21 +227,21 @@ def _beside(
         for rows in order:
             if cells[rows].any():
                 factors = np.where(cells[rows], 1.0, np.nan)
-                inputs = curvature.seen.inputs(predictor.encode([table.smiles[row] for row in rows]))
-                found.append((inputs, _tensor(factors, next(iter(curvature.seen.params.values())))))
+                inputs = curvature.view.inputs(predictor.encode([table.smiles[row] for row in rows]))
+                found.append((inputs, _tensor(factors, next(iter(curvature.view.params.values())))))
         mine = cell_order(order, cells)
         at.append(place + np.lexsort((mine[:, 1], mine[:, 0])))
         place += len(mine)
-    return found, torch.as_tensor(np.concatenate(at), device=curvature.seen.binary.device)
+    return found, torch.as_tensor(np.concatenate(at), device=curvature.view.binary.device)
 
 
 def _matched(spectrum: Spectrum, curvature: Curvature, aims: list) -> float:
     """The damping at which the training molecules, each left out, are predicted as badly as the target's are."""
-    seen = curvature.seen
+    seen = curvature.view
     with torch.no_grad():
         outputs = [seen.predict(seen.params, inputs) for inputs, _ in curvature.batches]
-        goal = sum(float(losses(seen.predict(seen.params, x), y, seen.binary)) for x, y in aims)
-    goal /= sum(measured(targets) for _, targets in aims)
+        goal = sum(float(summed_loss(seen.predict(seen.params, x), y, seen.binary)) for x, y in aims)
+    goal /= sum(count_labels(targets) for _, targets in aims)
     known = [~torch.isnan(targets) for _, targets in curvature.batches]
 
     def loss(leverages: torch.Tensor) -> float:
@@ -239,10 +251,10 @@ def _matched(spectrum: Spectrum, curvature: Curvature, aims: list) -> float:
             count = int(there.sum())
             h.T[there.T] = leverages[place : place + count].to(h)  # task by task, as the rows are
             place += count
-            total += float(losses(left_out(found, targets, h, seen.binary), targets, seen.binary))
+            total += float(summed_loss(leave_one_out_outputs(found, targets, h, seen.binary), targets, seen.binary))
         return total / place
 
-    return spectrum.matched(loss, goal)
+    return spectrum.match_damping(loss, goal)
 
 
 def _others(
@@ -250,12 +262,12 @@ def _others(
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The answers at a third of the damping and at three times it; sentences where there is none."""
     found, failures = {}, []
-    for place, (name, factor) in enumerate(NEIGHBOURS.items()):
+    for place, (name, factor) in enumerate(OTHER_DAMPINGS.items()):
         damping, part = factor * curvature.damping, report.part(place / 2, (place + 1) / 2)
         part(0, f"at {damping:.3g}")
         try:
-            if solution.again is not None:
-                found[name] = solution.again(damping)
+            if solution.at_damping is not None:
+                found[name] = solution.at_damping(damping)
             elif recipe.stability:
                 found[name] = recipe.solver(dataclasses.replace(curvature, damping=damping), gradient, part).answer
         except NotSolved as error:

@@ -15,33 +15,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.stats.temperature import chances, entropies, temperatures
+from core.stats.temperature import cross_entropies, fit_temperatures, sigmoid
 
-NEWTON, HALVINGS = 100, 40  # steps at most
-SETTLED = 1e-9  # of an output: what moves by less stands
+MAX_NEWTON_STEPS, MAX_HALVINGS = 100, 40  # steps at most
+OUTPUT_TOLERANCE = 1e-9  # of an output: what moves by less stands
 
 
-class Part(NamedTuple):
+class OutputsAndLabels(NamedTuple):
     """Scaled outputs and labels (n, t) of some molecules; a label is NaN where unmeasured."""
 
     outputs: np.ndarray
     labels: np.ndarray
 
 
-class Tangent:
+class LinearizedModel:
     """What each molecule of a pool would do to the loss of each target cell, and the taking up of one after another.
 
     `pairs` (k, k): S of the measured target cells, molecule by molecule, then of all cells (p · t) of the pool.
     `binary` (t,): which tasks are; `cells`: N; `molecules`: rows of the target that count, by default all. A molecule
-    without a label changes nothing. A step costs k². `cooled`: the target's loss of a class is that at the temperature
+    without a label changes nothing. A step costs k². `is_temperature_scaled`: the target's loss of a class is that at the temperature
     which fits it best, found again wherever the outputs go.
     """
 
     def __init__(
         self,
         pairs: np.ndarray,
-        target: Part,
-        pool: Part,
+        target: OutputsAndLabels,
+        pool: OutputsAndLabels,
         binary: np.ndarray,
         cells: int,
         molecules: np.ndarray | None = None,
@@ -55,41 +55,41 @@ class Tangent:
             pairs, measured = pairs[np.ix_(kept, kept)], measured & wanted[:, None]
         self.molecule, self.task = np.nonzero(measured)  # (M,) of each target cell
         self.counts = measured.sum(1)  # (m,) cells that count of each target molecule
-        self.many = len(self.task)
+        self.n_cells = len(self.task)
         self.pairs = np.array(pairs, dtype=float)
         self.binary = np.concatenate([np.asarray(binary)[self.task], np.tile(binary, self.size)])  # (k,)
         self.outputs = np.concatenate([target.outputs[measured], pool.outputs.reshape(-1)]).astype(float)
         self.labels = np.concatenate([target.labels[measured], pool.labels.reshape(-1)]).astype(float)
-        self.cells, self.cooled = cells, cooled
+        self.cells, self.is_temperature_scaled = cells, cooled
 
     def error(self) -> float:
         """Sum of the target cells' losses."""
-        return float(self._lost(self.outputs[None, : self.many]).sum())
+        return float(self._target_losses(self.outputs[None, : self.n_cells]).sum())
 
-    def first_order(self) -> np.ndarray:
+    def first_order_effects(self) -> np.ndarray:
         """(p, M) change of each target cell's loss, as if a molecule's weight were small."""
-        first, _ = self._bends()
+        first, _ = self._pool_derivatives()
         effects = self._effects(-first.reshape(self.size, self.tasks))
-        outputs, labels, binary = (values[: self.many] for values in (self.outputs, self.labels, self.binary))
+        outputs, labels, binary = (values[: self.n_cells] for values in (self.outputs, self.labels, self.binary))
         at = self._temperatures(outputs[None])[0]
-        return effects * bends(outputs / at, labels, binary)[0] / at
+        return effects * loss_derivatives(outputs / at, labels, binary)[0] / at
 
-    def whole_step(self) -> np.ndarray:
+    def full_update_effects(self) -> np.ndarray:
         """(p, M) change of each target cell's loss if the molecule is taken up."""
-        outputs = self.outputs[None, : self.many]
-        return self._lost(outputs + self._effects(self._pulls())) - self._lost(outputs)
+        outputs = self.outputs[None, : self.n_cells]
+        return self._target_losses(outputs + self._effects(self._updates())) - self._target_losses(outputs)
 
     def change(self) -> np.ndarray:
         """(p,) change of the sum of the target cells' losses, by the whole step."""
-        return self.whole_step().sum(1)
+        return self.full_update_effects().sum(1)
 
     def leverages(self) -> np.ndarray:
         """(p,) ℓ″ S_zz / N: how far a molecule's prediction would follow a label of its own, h of h / (1 + h).
 
         Of several tasks the largest. Says how much of a molecule is new to the model, whatever its label.
         """
-        second = bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
-        own = np.diagonal(self.pairs)[self.many :]
+        second = loss_derivatives(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.n_cells :]
+        own = np.diagonal(self.pairs)[self.n_cells :]
         return (second * own / self.cells).reshape(self.size, self.tasks).max(1)
 
     def information(self) -> np.ndarray:
@@ -98,96 +98,98 @@ class Tangent:
         Of the linear model as a Bayesian one, in which S is the covariance of what is predicted (MacKay 1992,
         doi:10.1162/neco.1992.4.4.590; Cohn et al. 1996, arXiv cs/9603104). A molecule's tasks are measured together.
         """
-        second = bends(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.many :]
+        second = loss_derivatives(self.outputs, np.zeros_like(self.outputs), self.binary)[1][self.n_cells :]
         second = second.reshape(self.size, self.tasks)
-        across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
+        across = self.pairs[self.n_cells :, : self.n_cells].reshape(self.size, self.tasks, self.n_cells)
         seen = np.einsum("psm,ptm->pst", across, across)
-        blocks = np.eye(self.tasks) + second[:, :, None] * self._own() / self.cells
+        blocks = np.eye(self.tasks) + second[:, :, None] * self._own_kernels() / self.cells
         taken = np.linalg.solve(blocks, (second / self.cells)[:, :, None] * seen)
-        return np.trace(taken, axis1=1, axis2=2) / max(float(np.diagonal(self.pairs)[: self.many].sum()), 1e-300)
+        return np.trace(taken, axis1=1, axis2=2) / max(float(np.diagonal(self.pairs)[: self.n_cells].sum()), 1e-300)
 
     def add(self, row: int) -> None:
         """Take a molecule of the pool up."""
-        self.take(np.array([row]))
+        self.add_rows(np.array([row]))
 
-    def take(self, rows: np.ndarray) -> None:
+    def add_rows(self, rows: np.ndarray) -> None:
         """Take several up in one step; for squared errors the same as one after another."""
-        mine = (self.many + rows[:, None] * self.tasks + np.arange(self.tasks)).ravel()
+        mine = (self.n_cells + rows[:, None] * self.tasks + np.arange(self.tasks)).ravel()
         own = self.pairs[np.ix_(mine, mine)] / self.cells
-        (pulls,), (second,) = taken_up(self.outputs[None, mine], self.labels[None, mine], self.binary[mine], own[None])
+        (pulls,), (second,) = newton_update(
+            self.outputs[None, mine], self.labels[None, mine], self.binary[mine], own[None]
+        )
         block = np.eye(len(mine)) + second[:, None] * own
         along = self.pairs[:, mine]  # (k, t)
         self.outputs = self.outputs + along @ pulls / self.cells
         self.pairs = self.pairs - along @ np.linalg.solve(block, (second / self.cells)[:, None] * along.T)
 
-    def _lost(self, outputs: np.ndarray) -> np.ndarray:
+    def _target_losses(self, outputs: np.ndarray) -> np.ndarray:
         """(q, M) losses of the target cells, were their outputs these (q, M)."""
-        own = slice(self.many)
+        own = slice(self.n_cells)
         return _losses(outputs / self._temperatures(outputs), self.labels[own], self.binary[own])
 
     def _temperatures(self, outputs: np.ndarray) -> np.ndarray:
         """(q, M): of each target cell that of its task; 1 where that is no class."""
         found = np.ones_like(outputs)
-        for task in np.unique(self.task[self.binary[: self.many]]) if self.cooled else ():
+        for task in np.unique(self.task[self.binary[: self.n_cells]]) if self.is_temperature_scaled else ():
             mine = np.flatnonzero(self.task == task)
-            found[:, mine] = temperatures(outputs[:, mine], self.labels[mine])[:, None]
+            found[:, mine] = fit_temperatures(outputs[:, mine], self.labels[mine])[:, None]
         return found
 
-    def _bends(self) -> tuple[np.ndarray, np.ndarray]:
+    def _pool_derivatives(self) -> tuple[np.ndarray, np.ndarray]:
         """First and second derivatives of the pool cells' losses (p · t,)."""
-        first, second = bends(self.outputs, self.labels, self.binary)
-        return first[self.many :], second[self.many :]
+        first, second = loss_derivatives(self.outputs, self.labels, self.binary)
+        return first[self.n_cells :], second[self.n_cells :]
 
-    def _own(self) -> np.ndarray:
+    def _own_kernels(self) -> np.ndarray:
         """(p, t, t): S between the cells of each molecule of the pool."""
         if self.tasks == 1:
-            return np.diagonal(self.pairs)[self.many :, None, None]
-        pool = self.pairs[self.many :, self.many :].reshape(self.size, self.tasks, self.size, self.tasks)
+            return np.diagonal(self.pairs)[self.n_cells :, None, None]
+        pool = self.pairs[self.n_cells :, self.n_cells :].reshape(self.size, self.tasks, self.size, self.tasks)
         return np.stack([pool[row, :, row, :] for row in range(self.size)])
 
-    def _pulls(self) -> np.ndarray:
+    def _updates(self) -> np.ndarray:
         """(p, t): how hard each cell of a molecule pulls once it is taken up, a of above."""
         outputs, labels, binary = (
-            values[self.many :].reshape(self.size, self.tasks) for values in (self.outputs, self.labels, self.binary)
+            values[self.n_cells :].reshape(self.size, self.tasks) for values in (self.outputs, self.labels, self.binary)
         )
-        return taken_up(outputs, labels, binary, self._own() / self.cells)[0]
+        return newton_update(outputs, labels, binary, self._own_kernels() / self.cells)[0]
 
     def _effects(self, pulls: np.ndarray) -> np.ndarray:
         """(p, M): Σ over a molecule's cells of S / N × its pull, what a target cell's output is moved by."""
-        across = self.pairs[self.many :, : self.many].reshape(self.size, self.tasks, self.many)
+        across = self.pairs[self.n_cells :, : self.n_cells].reshape(self.size, self.tasks, self.n_cells)
         return np.einsum("ptm,pt->pm", across, pulls) / self.cells
 
 
-def tangent_of(
+def linearized_model(
     arrays: dict[str, np.ndarray],
     record: dict[str, Any],
     molecules: np.ndarray | None = None,
-    cooled: bool = True,
-) -> Tangent:
+    is_temperature_scaled: bool = True,
+) -> LinearizedModel:
     """The linear model that scores keep (`Scores.tangent` and `Scores.record`), of all or some target molecules.
 
-    `cooled` as scores are: where each molecule is judged alone. A choice of several, each beside the others, sees by
+    `is_temperature_scaled` as scores are: where each molecule is judged alone. A choice of several, each beside the others, sees by
     the loss as it is that what only makes a model less sure soon gains nothing more.
     """
-    parts = [Part(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
+    parts = [OutputsAndLabels(arrays[f"{name}_outputs"], arrays[f"{name}_labels"]) for name in ("target", "pool")]
     binary = np.array([kind == "binary" for kind in record["kinds"]])
-    return Tangent(arrays["pairs"], *parts, binary, record["cells_train"], molecules, cooled)
+    return LinearizedModel(arrays["pairs"], *parts, binary, record["cells_train"], molecules, is_temperature_scaled)
 
 
-class Unlabelled:
+class VarianceModel:
     """A tangent in which only what is known matters, as a model of `core.influence.forward_selection`: its loss is the target's variance.
 
     A molecule is taken up as if its label were what is predicted for it: that moves no prediction and makes all of them
     surer.
     """
 
-    def __init__(self, tangent: Tangent) -> None:
-        self.tangent, self.size, self.many = tangent, tangent.size, tangent.many
-        tangent.labels = np.where(tangent.binary, chances(tangent.outputs), tangent.outputs)
+    def __init__(self, tangent: LinearizedModel) -> None:
+        self.tangent, self.size, self.n_cells = tangent, tangent.size, tangent.n_cells
+        tangent.labels = np.where(tangent.binary, sigmoid(tangent.outputs), tangent.outputs)
 
     def error(self) -> float:
         """Sum of the target cells' variances, in the unit that S has."""
-        return float(np.diagonal(self.tangent.pairs)[: self.many].sum())
+        return float(np.diagonal(self.tangent.pairs)[: self.n_cells].sum())
 
     def change(self) -> np.ndarray:
         """(p,) change of that sum if a molecule is measured."""
@@ -198,7 +200,7 @@ class Unlabelled:
         self.tangent.add(row)
 
 
-def on_each(arrays: dict[str, np.ndarray], record: dict[str, Any], row: int) -> np.ndarray:
+def effects_on_target(arrays: dict[str, np.ndarray], record: dict[str, Any], row: int) -> np.ndarray:
     """(m,) what one molecule of the pool would do to the loss of each molecule of the target, by its whole step.
 
     Their sum over the target's measured cells is its whole step; in the unit of the scaled loss.
@@ -209,14 +211,14 @@ def on_each(arrays: dict[str, np.ndarray], record: dict[str, Any], row: int) -> 
     kept = np.concatenate([np.arange(int(measured.sum())), own])
     few = arrays | {"pairs": arrays["pairs"][np.ix_(kept, kept)]}
     few |= {name: arrays[name][row : row + 1] for name in ("pool_outputs", "pool_labels")}
-    alone = tangent_of(few, record)
+    alone = linearized_model(few, record)
     found = np.zeros(len(measured))
-    np.add.at(found, alone.molecule, alone.whole_step()[0])
+    np.add.at(found, alone.molecule, alone.full_update_effects()[0])
     return found
 
 
-def interval(
-    changes: np.ndarray, tangent: Tangent, seed: int = 0, draws: int = 1000, level: float = 0.95
+def bootstrap_interval(
+    changes: np.ndarray, tangent: LinearizedModel, seed: int = 0, draws: int = 1000, level: float = 0.95
 ) -> np.ndarray:
     """(2, p): within which the mean over the target lies if the target's molecules are drawn again (bootstrap).
 
@@ -236,7 +238,7 @@ def interval(
     return found
 
 
-def taken_up(
+def newton_update(
     outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray, kernels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pulls a = −ℓ′(outputs + kernel a) of cells that are taken up together, and the ℓ″ where that ends.
@@ -251,8 +253,8 @@ def taken_up(
     def height(pulls: np.ndarray, at: np.ndarray) -> np.ndarray:
         return (np.where(np.isnan(labels), 0.0, _losses(at, labels, binary)) + 0.5 * pulls * (at - outputs)).sum(1)
 
-    for _ in range(NEWTON):
-        first, second = bends(at, labels, binary)
+    for _ in range(MAX_NEWTON_STEPS):
+        first, second = loss_derivatives(at, labels, binary)
         right = second * (at - outputs) - first
         if outputs.shape[1] == 1:
             step = right / (1 + second * kernels[:, :, 0]) - pulls
@@ -260,7 +262,7 @@ def taken_up(
             blocks = np.eye(outputs.shape[1]) + second[:, :, None] * kernels
             step = np.linalg.solve(blocks, right[:, :, None])[:, :, 0] - pulls
         length, before = np.ones((len(outputs), 1)), height(pulls, at)
-        for _ in range(HALVINGS * curved + 1):
+        for _ in range(MAX_HALVINGS * curved + 1):
             tried = pulls + length * step
             there = outputs + np.einsum("qcd,qd->qc", kernels, tried)
             up = height(tried, there) > before + 1e-12 * (1 + np.abs(before))
@@ -268,14 +270,14 @@ def taken_up(
                 break
             length[up] /= 2
         moved, pulls, at = np.max(np.abs(there - at), initial=0.0), tried, there
-        if not curved or moved < SETTLED:
+        if not curved or moved < OUTPUT_TOLERANCE:
             break
-    return pulls, bends(at, labels, binary)[1]
+    return pulls, loss_derivatives(at, labels, binary)[1]
 
 
-def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def loss_derivatives(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and second derivatives of cell losses by the outputs; 0 where there is no label."""
-    chance = chances(outputs)
+    chance = sigmoid(outputs)
     first = np.where(binary, chance - labels, 2 * (outputs - labels))
     second = np.where(binary, chance * (1 - chance), 2.0)
     missing = np.isnan(labels)
@@ -283,4 +285,4 @@ def bends(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> tuple[
 
 
 def _losses(outputs: np.ndarray, labels: np.ndarray, binary: np.ndarray) -> np.ndarray:
-    return np.where(binary, entropies(outputs, labels), (outputs - labels) ** 2)
+    return np.where(binary, cross_entropies(outputs, labels), (outputs - labels) ** 2)

@@ -12,14 +12,14 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Standard:
+class Standardizer:
     """Centre and spread of features on the training part; a feature that is constant there is left out."""
 
     centre: np.ndarray
     spread: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> "Standard":
+    def of(cls, features: np.ndarray) -> "Standardizer":
         spread = features.std(0, dtype=float)
         return cls(features.mean(0, dtype=float), np.where(spread > 1e-8 * max(spread.max(), 1e-300), spread, np.inf))
 
@@ -54,9 +54,9 @@ class Ridge:
         self.r = np.where(self.labelled, self.x @ self.w - z, 0.0)  # (n,) residuals of the candidates
         self.e = self.v @ self.w - t  # (m,) residuals of the target
         self.gram = self.v.T @ self.v
-        self._look()
+        self._update_leverages()
 
-    def _look(self) -> None:
+    def _update_leverages(self) -> None:
         """h = xᵀA⁻¹x and |V A⁻¹x|² of each candidate, from the inverse as it stands."""
         moved = self.x @ self.inverse  # (n, p)
         self.h = np.einsum("np,np->n", moved, self.x)
@@ -89,7 +89,7 @@ class Ridge:
         self.inverse = self.inverse - a * np.outer(u, u)
 
 
-class LastLayer:
+class RidgeLastLayer:
     """The last layers of all tasks together, as a model that takes up molecules (`core.influence.forward_selection`).
 
     `arrays`: `train`, `target`, `pool` features (n, p) and `train_labels`, `target_labels`, `pool_labels` (n, t);
@@ -97,7 +97,7 @@ class LastLayer:
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], damping: float, molecules: np.ndarray | None = None) -> None:
-        standard = Standard.of(arrays["train"])
+        standard = Standardizer.of(arrays["train"])
         rows = {"target": slice(None) if molecules is None else molecules}
         features = {part: standard(arrays[part])[rows.get(part, slice(None))] for part in ("train", "target", "pool")}
         labels = {part: arrays[f"{part}_labels"][rows.get(part, slice(None))].astype(float) for part in features}
@@ -105,7 +105,7 @@ class LastLayer:
             Ridge(*[(features[part], labels[part][:, task]) for part in features], damping=damping)
             for task in range(labels["train"].shape[1])
         ]
-        self.size, self.many = len(arrays["pool"]), int((~np.isnan(labels["target"])).sum())
+        self.size, self.n_cells = len(arrays["pool"]), int((~np.isnan(labels["target"])).sum())
 
     def error(self) -> float:
         """Sum of the squared errors of the target's measured cells."""

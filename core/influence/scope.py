@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from core.models.predictor import Predictor
 
 
-def moved(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
+def weights_in_scope(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
     """The weights that training moved, for the scope "all": those that still require a gradient."""
     if scope != "all":
         return None

@@ -9,16 +9,16 @@ import pandas as pd
 
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 from core.influence.solvers.solution import NotSolved
 from core.results.fit import Fit
-from core.results.scores import Scores, score_columns
+from core.results.scores import Scores, build_score_columns
 
 if TYPE_CHECKING:
     import torch
 
-    from core.influence.view import View
+    from core.influence.view import ParameterView
     from core.models.predictor import Predictor
 
 
@@ -35,8 +35,8 @@ def check_use(tasks: tuple[str, ...], train: Dataset, pool: Dataset, target: Dat
             )
     if np.isnan(target.targets).all():
         raise BadInput("the target has no measured label; a loss that should fall needs labels")
-    known = {chem.flat_key(smiles) for smiles in train.smiles}
-    if all(chem.flat_key(smiles) in known for smiles in pool.smiles):
+    known = {chem.stereo_free_smiles(smiles) for smiles in train.smiles}
+    if all(chem.stereo_free_smiles(smiles) in known for smiles in pool.smiles):
         raise BadInput(f"all {len(pool)} molecules of the pool are in the training part already; give another pool")
 
 
@@ -46,8 +46,8 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
     for name, table in (("pool", pool), ("target", target)):
         check_labels(fit, table, name)
     digests = fit.record["digests"]
-    known = {chem.flat_key(smiles) for smiles in train.smiles}
-    keys = [chem.flat_key(smiles) for smiles in pool.smiles]
+    known = {chem.stereo_free_smiles(smiles) for smiles in train.smiles}
+    keys = [chem.stereo_free_smiles(smiles) for smiles in pool.smiles]
     found = []
     if target.digest == digests["test"]:
         found.append(
@@ -57,7 +57,7 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
         found.append(
             "the target is the training part, whose loss says little about new molecules; use the validation part"
         )
-    aims = {chem.flat_key(smiles) for smiles in target.smiles}
+    aims = {chem.stereo_free_smiles(smiles) for smiles in target.smiles}
     for name, others in (("target", aims), ("training part", known)):
         shared = sum(key in others for key in keys)
         if shared:
@@ -79,7 +79,7 @@ def check_tables(fit: Fit, train: Dataset, pool: Dataset, target: Dataset) -> li
     return found
 
 
-def for_tasks(fit: Fit, pool: Dataset) -> Dataset:
+def with_tasks(fit: Fit, pool: Dataset) -> Dataset:
     """A pool without any target column as one whose labels of the fit's tasks are all unknown; others as they are."""
     if pool.tasks:
         return pool
@@ -112,11 +112,11 @@ def check_scores(table: pd.DataFrame) -> None:
         )
 
 
-def encoded(
-    predictor: "Predictor", seen: "View", table: Dataset, parts: list | None, size: int, report: Report
+def encode_batches(
+    predictor: "Predictor", seen: "ParameterView", table: Dataset, parts: list | None, size: int, report: Report
 ) -> "list[tuple[Any, torch.Tensor]]":
     """Batches (inputs of the view, scaled targets) of a table; `parts`: its rows, by default of about equal length."""
-    targets = predictor.scaled(table.targets)
+    targets = predictor.scale_labels(table.targets)
     found = []
     parts = parts or predictor.batches(list(table.smiles), size)
     for rows in parts:
@@ -126,8 +126,8 @@ def encoded(
     return found
 
 
-class Scored(NamedTuple):
-    """The score table of some molecules (`core.results.scores.score_columns`), the scaled outputs (n, t), and what enters the
+class ScoredRows(NamedTuple):
+    """The score table of some molecules (`core.results.scores.build_score_columns`), the scaled outputs (n, t), and what enters the
     last layer (n, h/2) if it was wanted.
     """
 
@@ -136,30 +136,37 @@ class Scored(NamedTuple):
     features: np.ndarray | None
 
 
-def scored_rows(
-    predictor: "Predictor", seen: "View", slopes: Any, table: Dataset, cells: int, size: int, keep: bool, report: Report
-) -> Scored:
+def score_rows(
+    predictor: "Predictor",
+    seen: "ParameterView",
+    slopes: Any,
+    table: Dataset,
+    cells: int,
+    size: int,
+    keep: bool,
+    report: Report,
+) -> ScoredRows:
     """Sweep over a table along the slopes of a solved vector; `keep` what enters the last layer.
 
     A molecule that occurs again goes through the network once.
     """
-    from core.influence.directional import swept
+    from core.influence.directional import score_smiles
 
     places, molecules = pd.factorize(table.smiles)
-    found = swept(predictor, seen, slopes, list(molecules), size, keep, report)
+    found = score_smiles(predictor, seen, slopes, list(molecules), size, keep, report)
     outputs, moved, features = (None if values is None else values[places] for values in found)
     centre, spread = (value.double().cpu().numpy() for value in (predictor.centre, predictor.spread))
     binary = np.array([kind == "binary" for kind in predictor.kinds])
     predictions = np.where(binary, 1 / (1 + np.exp(-np.clip(outputs, -500, 500))), outputs * spread + centre)
     slope = np.where(binary, moved, moved * spread)
-    found = score_columns(table.targets, predictions, slope, predictor.tasks, predictor.kinds, spread, cells)
+    found = build_score_columns(table.targets, predictions, slope, predictor.tasks, predictor.kinds, spread, cells)
     found.insert(0, "smiles", np.asarray(table.smiles, dtype=object))
-    if "planted" in table.columns:
-        found["planted"] = np.asarray(table.columns["planted"], bool)
-    return Scored(found, outputs, features)
+    if "mislabelled" in table.columns:
+        found["mislabelled"] = np.asarray(table.columns["mislabelled"], bool)
+    return ScoredRows(found, outputs, features)
 
 
-def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame]:
+def make_scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame]:
     """A function that scores any table with the vector that `scores` keep; loads the predictor once, for many chunks.
 
     Rows without a label get a slope and no score. Raises `BadInput` where the tasks differ. Its `check(smiles)` names
@@ -167,26 +174,28 @@ def scorer(scores: Scores, fit: Fit) -> Callable[[Dataset, Report], pd.DataFrame
     """
     import torch
 
-    from core.influence.directional import Slopes
-    from core.influence.view import view
+    from core.influence.directional import DirectionalDerivative
+    from core.influence.view import parameter_view
     from core.models.predictor import Predictor
 
     record = scores.record
     predictor = Predictor.load(fit.folder / "predictor")
-    seen = view(predictor, record["scope"], record["weights"])
-    slopes = Slopes(seen, torch.as_tensor(scores.vector).to(seen.binary.device), record["step"], record["route"])
+    seen = parameter_view(predictor, record["scope"], record["weights"])
+    slopes = DirectionalDerivative(
+        seen, torch.as_tensor(scores.vector).to(seen.binary.device), record["step"], record["route"]
+    )
 
-    def score(table: Dataset, report: Report = SILENT) -> pd.DataFrame:
+    def score(table: Dataset, report: Report = SILENT_REPORT) -> pd.DataFrame:
         if table.tasks != fit.tasks:
             raise BadInput(f"the table measures {list(table.tasks)}, the fit {list(fit.tasks)}; name the same targets")
         check_labels(fit, table, "table")
         given = (table, record["cells_train"], record["batch_size"], False, report)
-        return scored_rows(predictor, seen, slopes, *given).table
+        return score_rows(predictor, seen, slopes, *given).table
 
     score.check = predictor.backbone.check
     return score
 
 
-def score_table(scores: Scores, fit: Fit, dataset: Dataset, report: Report = SILENT) -> pd.DataFrame:
+def score_dataset(scores: Scores, fit: Fit, dataset: Dataset, report: Report = SILENT_REPORT) -> pd.DataFrame:
     """Scores of a further table, in the columns of `Scores.table`."""
-    return scorer(scores, fit)(dataset, report)
+    return make_scorer(scores, fit)(dataset, report)

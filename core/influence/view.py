@@ -30,7 +30,7 @@ def unflatten(vector: Tensor, like: Parameters) -> Parameters:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ParameterView:
     """A predictor as a function of the weights of one scope.
 
     `inputs(batch)` is what does not depend on these weights (the embedding, for the head), computed once a batch;
@@ -50,7 +50,7 @@ class View:
         return sum(value.numel() for value in self.params.values())
 
 
-def view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None) -> View:
+def parameter_view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None) -> ParameterView:
     """The predictor, in evaluation mode, over the weights of `scope`; `names` keeps some of them."""
     predictor.eval().requires_grad_(False)  # only what is asked for is followed by autograd
     head, last = predictor.head, predictor.head[-1]
@@ -65,7 +65,7 @@ def view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None)
     wanted = dict(owner.named_parameters())
     params = {name: wanted[name].detach() for name in (wanted if names is None else names)}
     binary = torch.tensor([kind == "binary" for kind in predictor.kinds], device=next(iter(params.values())).device)
-    return View(
+    return ParameterView(
         params=params,
         inputs=inputs,
         predict=lambda given, x: functional_call(owner, given, (x,)),
@@ -76,12 +76,12 @@ def view(predictor: nn.Module, scope: Scope, names: Sequence[str] | None = None)
     )
 
 
-def measured(targets: Tensor) -> int:
+def count_labels(targets: Tensor) -> int:
     """How many cells have a label."""
     return int((~torch.isnan(targets)).sum())
 
 
-def bends(outputs: Tensor, targets: Tensor, binary: Tensor) -> tuple[Tensor, Tensor]:
+def loss_derivatives(outputs: Tensor, targets: Tensor, binary: Tensor) -> tuple[Tensor, Tensor]:
     """First and second derivative of the cell losses by the outputs (b, t): 2r and 2, or p − y and p(1 − p)."""
     chance = torch.sigmoid(outputs)
     first = torch.where(binary, chance - targets, 2 * (outputs - targets))
@@ -90,7 +90,7 @@ def bends(outputs: Tensor, targets: Tensor, binary: Tensor) -> tuple[Tensor, Ten
     return first.masked_fill(missing, 0), second.masked_fill(missing, 0)
 
 
-def losses(outputs: Tensor, targets: Tensor, binary: Tensor) -> Tensor:
+def summed_loss(outputs: Tensor, targets: Tensor, binary: Tensor) -> Tensor:
     """Sum of the cell losses of a batch."""
     missing = torch.isnan(targets)
     labels = targets.masked_fill(missing, 0)
@@ -98,39 +98,43 @@ def losses(outputs: Tensor, targets: Tensor, binary: Tensor) -> Tensor:
     return torch.where(binary, entropy, (outputs - labels) ** 2).masked_fill(missing, 0).sum()
 
 
-def left_out(outputs: Tensor, targets: Tensor, leverages: Tensor, binary: Tensor) -> Tensor:
+def leave_one_out_outputs(outputs: Tensor, targets: Tensor, leverages: Tensor, binary: Tensor) -> Tensor:
     """Outputs (n, t) that a model without a molecule would give for it: f + h / (1 − h) · ℓ′ / ℓ″, h its leverage.
 
     Exact for squared errors of a linear model (Cook & Weisberg 1982), a Newton step elsewhere.
     """
-    first, second = bends(outputs, targets, binary)
+    first, second = loss_derivatives(outputs, targets, binary)
     h = leverages.clamp(0, 1 - 1e-6)
     return outputs + torch.where(second > 0, h / (1 - h) * first / second.clamp(min=1e-12), torch.zeros_like(first))
 
 
-def pull(outputs: Tensor, leaves: Parameters, weights: Tensor | None = None, keep: bool = False) -> Tensor:
+def vjp(outputs: Tensor, leaves: Parameters, weights: Tensor | None = None, keep: bool = False) -> Tensor:
     """The gradient (d,) of ⟨weights, outputs⟩; weights without a part in it get 0."""
     found = torch.autograd.grad(outputs, list(leaves.values()), weights, retain_graph=keep, materialize_grads=True)
     return torch.cat([piece.reshape(-1) for piece in found])
 
 
-def leaves_of(params: Parameters) -> Parameters:
+def require_grad(params: Parameters) -> Parameters:
     return {name: value.detach().requires_grad_(True) for name, value in params.items()}
 
 
-def used(seen: View, inputs: Any) -> View:
+def drop_unused_weights(seen: ParameterView, inputs: Any) -> ParameterView:
     """The view without the weights that no prediction depends on, such as a masked-LM head."""
-    leaves = leaves_of(seen.params)
+    leaves = require_grad(seen.params)
     found = torch.autograd.grad(seen.predict(leaves, inputs).sum(), list(leaves.values()), allow_unused=True)
     kept = {name: seen.params[name] for name, piece in zip(leaves, found, strict=True) if piece is not None}
     return replace(seen, params=kept)
 
 
 Batches = list[tuple[Any, Tensor]]  # inputs of a batch, its scaled targets (b, t) with NaN where unmeasured
-Weighed = list[tuple[Any, Tensor]]  # inputs of a batch, a factor for the slope of each cell (b, t), NaN where none
+FactorBatches = list[
+    tuple[Any, Tensor]
+]  # inputs of a batch, a factor for the slope of each cell (b, t), NaN where none
 
 
-def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]], temperatures: Tensor | None = None) -> Tensor:
+def target_gradient(
+    seen: ParameterView, batches: Iterable[tuple[Any, Tensor]], temperatures: Tensor | None = None
+) -> Tensor:
     """Gradient (d,) of the mean loss over the measured cells of these batches.
 
     `temperatures` (t,) of the tasks: what their outputs are divided by. At the best ones (`core.stats.temperature`) it
@@ -138,12 +142,12 @@ def target_gradient(seen: View, batches: Iterable[tuple[Any, Tensor]], temperatu
     """
     total, cells = None, 0
     for inputs, targets in batches:
-        leaves = leaves_of(seen.params)
+        leaves = require_grad(seen.params)
         outputs = seen.predict(leaves, inputs)
         outputs = outputs if temperatures is None else outputs / temperatures.to(outputs)
-        gradient = pull(losses(outputs, targets, seen.binary), leaves)
+        gradient = vjp(summed_loss(outputs, targets, seen.binary), leaves)
         total = gradient if total is None else total + gradient
-        cells += measured(targets)
+        cells += count_labels(targets)
     if not cells:
         raise NotSolved("the target part has no measured label")
     return total / cells

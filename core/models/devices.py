@@ -5,9 +5,9 @@ from torch import Tensor
 
 from core.models import matmul as multiplying
 
-ROUND = 8  # tokens of a batch on CUDA are filled up to a multiple: shapes are fewer, and come again (`core.training.cuda_graphs`)
+LENGTH_MULTIPLE = 8  # tokens of a batch on CUDA are filled up to a multiple: shapes are fewer, and come again (`core.training.cuda_graphs`)
 
-multiplying.choose()  # before anything is multiplied: whatever works with tensors asks here where they live
+multiplying.choose_backend()  # before anything is multiplied: whatever works with tensors asks here where they live
 
 
 def best_device() -> torch.device:
@@ -15,7 +15,7 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def onto(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A CPU tensor on `device`. CUDA is not waited for: it takes the copy from page-locked memory in its turn."""
     if device.type != "cuda":
         return tensor.to(device)

@@ -9,70 +9,74 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
-from core.models.baseline import Learned
+from core.models.baseline_model import BaselineModel
 
 if TYPE_CHECKING:
     from core.models.predictor import Predictor
-    from core.models.single_head import OneHead
+    from core.models.single_head import SingleHeadModel
 
-ABOUT = "committee.json"
+MEMBERS_FILE = "committee.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Committee:
+class EnsembleModel:
     """Several models of the same tasks; together they predict the mean of what each predicts."""
 
-    members: tuple[Union["Predictor", "OneHead", Learned], ...]
+    members: tuple[Union["Predictor", "SingleHeadModel", BaselineModel], ...]
 
-    def each(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:
+    def predict_each(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
         """Predictions (m, n, t) of every member: label units for regression, probabilities for binary tasks."""
         m = len(self.members)
         shares = (report.part(place / m, (place + 1) / m) for place in range(m))
         return np.stack([one.predict(smiles, report=share) for one, share in zip(self.members, shares, strict=True)])
 
-    def predict(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:
+    def predict(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
         """The members' mean (n, t)."""
-        return self.each(smiles, report).mean(0)
+        return self.predict_each(smiles, report).mean(0)
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
         """What the members, which read alike, have against some of the molecules: (row, sentence)."""
         return self.members[0].check(smiles)
 
     @staticmethod
-    def lies_in(folder: Path) -> bool:
-        return (folder / ABOUT).is_file()
+    def is_saved_in(folder: Path) -> bool:
+        return (folder / MEMBERS_FILE).is_file()
 
     @classmethod
-    def load(cls, folder: Path, report: Report = SILENT) -> "Committee":
+    def load(cls, folder: Path, report: Report = SILENT_REPORT) -> "EnsembleModel":
         try:
-            m = int(json.loads((folder / ABOUT).read_text())["members"])
+            m = int(json.loads((folder / MEMBERS_FILE).read_text())["members"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{folder} holds no readable ensemble ({error}); delete the run and make it again") from None
-        return cls(tuple(load(folder / str(place), report.part(place / m, (place + 1) / m)) for place in range(m)))
+        return cls(
+            tuple(load_model(folder / str(place), report.part(place / m, (place + 1) / m)) for place in range(m))
+        )
 
 
-def gather(members: Sequence[Path], folder: Path) -> None:
+def collect_members(members: Sequence[Path], folder: Path) -> None:
     """Copy the folders of saved models into one, from which `Committee.load` reads them."""
     folder.mkdir(parents=True, exist_ok=True)
     for place, member in enumerate(members):
         shutil.copytree(member, folder / str(place), dirs_exist_ok=True)
-    (folder / ABOUT).write_text(json.dumps({"members": len(members)}))
+    (folder / MEMBERS_FILE).write_text(json.dumps({"members": len(members)}))
 
 
-def spread(predictions: np.ndarray) -> np.ndarray:
+def member_spread(predictions: np.ndarray) -> np.ndarray:
     """How far members (m, …) are from one another: the standard deviation that members not asked would show."""
     return (predictions - predictions[0]).std(0, ddof=1)  # of members that agree to the last bit exactly 0
 
 
-def load(folder: Path, report: Report = SILENT) -> Union["Predictor", "OneHead", Learned, Committee]:
+def load_model(
+    folder: Path, report: Report = SILENT_REPORT
+) -> Union["Predictor", "SingleHeadModel", BaselineModel, EnsembleModel]:
     """The model that lies in a folder; all of them have `predict` and `check`. Raises `BadInput`."""
-    if Committee.lies_in(folder):
-        return Committee.load(folder, report)
-    if Learned.lies_in(folder):
-        return Learned.load(folder, report)
+    if EnsembleModel.is_saved_in(folder):
+        return EnsembleModel.load(folder, report)
+    if BaselineModel.is_saved_in(folder):
+        return BaselineModel.load(folder, report)
     from core.models.predictor import Predictor
-    from core.models.single_head import OneHead
+    from core.models.single_head import SingleHeadModel
 
-    return OneHead.load(folder) if OneHead.lies_in(folder) else Predictor.load(folder)
+    return SingleHeadModel.load(folder) if SingleHeadModel.is_saved_in(folder) else Predictor.load(folder)

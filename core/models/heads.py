@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.engine.spec import BadInput
-from core.results.mixture import Learning, Tables
+from core.results.mixture import MixtureParts, TaskSettings
 
-HEADS, WEIGHTS = "heads.json", "heads.safetensors"
+HEADS_FILE, WEIGHTS_FILE = "heads.json", "heads.safetensors"
 QUARTILES = 1.349  # standard deviations between the quartiles of a normal distribution
 
 
-class Given(NamedTuple):
+class HeadBatch(NamedTuple):
     """What a batch holds of one table: the rows (b,) of the embeddings that are its, and their scaled labels (b, t).
 
     A row is a molecule, or an atom where atoms are learned; a label is NaN where unmeasured.
@@ -37,7 +37,7 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, learning: Learning, tasks: Sequence[str], kinds: Sequence[str], width: int, dropout: float
+        self, learning: TaskSettings, tasks: Sequence[str], kinds: Sequence[str], width: int, dropout: float
     ) -> None:
         super().__init__()
         self.learning, self.tasks, self.kinds = learning, tuple(tasks), tuple(kinds)
@@ -82,7 +82,7 @@ class Head(nn.Module):
                 means = [scaled[bins == k].mean() if (bins == k).any() else overall for k in range(self.learning.bins)]
                 self.middles[task] = torch.tensor(means)
 
-    def scaled(self, targets: np.ndarray) -> Tensor:
+    def scale_labels(self, targets: np.ndarray) -> Tensor:
         """Labels (n, t) as the loss wants them, in the precision of the weights, NaN where unmeasured."""
         labels = torch.tensor(targets, dtype=torch.float64, device=self.centre.device)
         return ((labels - self.centre) / self.spread).to(self.net[0].weight.dtype)
@@ -92,7 +92,7 @@ class Head(nn.Module):
         found = self.net(embeddings)
         return found.unflatten(1, (len(self.tasks), -1)) if self.binned else found
 
-    def cells(self, outputs: Tensor, labels: Tensor) -> Tensor:
+    def cell_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of every cell (n, t), 0 where the label is missing; no gradient comes from there."""
         measured = ~torch.isnan(labels)
         wanted = torch.where(measured, labels, torch.zeros_like(labels))
@@ -107,7 +107,7 @@ class Head(nn.Module):
                 found = torch.where(self.binary, entropy, found)
         return torch.where(measured, found, torch.zeros_like(found))
 
-    def in_label_units(self, outputs: Tensor) -> Tensor:
+    def to_label_units(self, outputs: Tensor) -> Tensor:
         """Predictions (n, t) of outputs: label units, or probabilities; of bins their mean by probability."""
         if self.binned:
             outputs = (torch.softmax(outputs, -1) * self.middles.to(outputs)).sum(-1)
@@ -123,7 +123,7 @@ class Heads(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, tables: Sequence[Tables], weighting: str, dropout: float = 0.1, seed: int = 0
+        self, backbone: nn.Module, tables: Sequence[MixtureParts], weighting: str, dropout: float = 0.1, seed: int = 0
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -141,7 +141,7 @@ class Heads(nn.Module):
         self.atoms = any(one.learning.atoms for one in tables)
         given = torch.tensor([one.learning.weight for one in tables], dtype=torch.float32)
         if weighting == "count":
-            given = given * torch.tensor([float(labelled(one)) for one in tables])
+            given = given * torch.tensor([float(count_labels(one)) for one in tables])
         self.register_buffer("weights", given / given.sum(), persistent=False)
         self.variances = nn.Parameter(torch.zeros(len(tables))) if weighting == "learned" else None
 
@@ -150,7 +150,7 @@ class Heads(nn.Module):
         batch = self.backbone.batch(smiles)
         return self.backbone.embed_atoms(batch) if self.atoms else (self.backbone.embed(batch), None, None)
 
-    def losses(self, embedded: tuple[Tensor, Tensor | None, Tensor | None], given: Sequence[Given | None]) -> list:
+    def losses(self, embedded: tuple[Tensor, Tensor | None, Tensor | None], given: Sequence[HeadBatch | None]) -> list:
         """The mean loss (scalar) of each table over its measured cells, None where the batch has none of it."""
         found = []
         for head, mine in zip(self.heads, given, strict=True):
@@ -159,7 +159,7 @@ class Heads(nn.Module):
                 found.append(None)
                 continue
             values = embedded[1 if head.learning.atoms else 0]
-            found.append(head.cells(head(values[mine.rows]), mine.labels).sum() / count)
+            found.append(head.cell_losses(head(values[mine.rows]), mine.labels).sum() / count)
         return found
 
     def total(self, losses: Sequence[Tensor | None], embeddings: Tensor) -> Tensor:
@@ -185,26 +185,26 @@ def save_heads(heads: Iterable[Head], folder: Path, more: dict[str, Tensor] | No
     for place, head in enumerate(heads):
         state |= {f"heads.{place}.{name}": value for name, value in head.state_dict().items()}
         about.append({"learning": dataclasses.asdict(head.learning), "tasks": head.tasks, "kinds": head.kinds})
-    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, folder / WEIGHTS)
-    (folder / HEADS).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, folder / WEIGHTS_FILE)
+    (folder / HEADS_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 def load_heads(folder: Path, width: int) -> list[Head]:
     """The heads kept in a folder, in evaluation mode, for a trunk of this width. Raises `BadInput`."""
     try:
-        about = json.loads((folder / HEADS).read_text(encoding="utf-8"))
-        state, found = load_file(folder / WEIGHTS), []
+        about = json.loads((folder / HEADS_FILE).read_text(encoding="utf-8"))
+        state, found = load_file(folder / WEIGHTS_FILE), []
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
         raise BadInput(f"{folder} holds no readable heads ({error}); delete the run and make it again") from None
     for place, one in enumerate(about):
-        head = Head(Learning(**one["learning"]), one["tasks"], one["kinds"], width, 0.0)
+        head = Head(TaskSettings(**one["learning"]), one["tasks"], one["kinds"], width, 0.0)
         start = f"heads.{place}."
         head.load_state_dict({name[len(start) :]: value for name, value in state.items() if name.startswith(start)})
         found.append(head.eval())
     return found
 
 
-def labelled(tables: Tables) -> int:
+def count_labels(tables: MixtureParts) -> int:
     """Measured cells of the training part."""
     labels = tables.labels("train")
     return int((~np.isnan(np.concatenate(labels) if isinstance(labels, list) else labels)).sum())

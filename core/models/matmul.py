@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
-ROUND = 64  # rows that are of another number each time are filled up to a multiple: oneDNN compiles for every shape
-ROUNDED = 1e-5  # error, in standard deviations of a product, from which it was not worked out in float32
+ROW_MULTIPLE = (
+    64  # rows that are of another number each time are filled up to a multiple: oneDNN compiles for every shape
+)
+ROUNDING_ERROR = 1e-5  # error, in standard deviations of a product, from which it was not worked out in float32
 
 
-def choose(capabilities: dict[str, Any] | None = None) -> str:
+def choose_backend(capabilities: dict[str, Any] | None = None) -> str:
     """Take the quicker one and say which, "MKL" or "oneDNN"; `capabilities` are by default this processor's."""
     able = torch.cpu.get_capabilities() if capabilities is None else capabilities
     theirs = "intel" in str(able.get("cpu_name", "intel")).lower()
@@ -22,14 +24,14 @@ def choose(capabilities: dict[str, Any] | None = None) -> str:
         return "MKL"
     before = torch.backends.mkldnn.matmul.fp32_precision
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-    if error() < ROUNDED:
+    if product_error() < ROUNDING_ERROR:
         return "oneDNN"
     torch.backends.mkldnn.matmul.fp32_precision = before
     return "MKL"
 
 
 @contextlib.contextmanager
-def as_torch_does() -> Iterator[None]:
+def default_backend() -> Iterator[None]:
     """Meanwhile by the library that torch takes by itself: for what is measured beside ours."""
     before = torch.backends.mkldnn.matmul.fp32_precision
     torch.backends.mkldnn.matmul.fp32_precision = "none"
@@ -39,7 +41,7 @@ def as_torch_does() -> Iterator[None]:
         torch.backends.mkldnn.matmul.fp32_precision = before
 
 
-def error() -> float:
+def product_error() -> float:
     """The largest error of a float32 product as it is worked out now, in standard deviations of the product."""
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(128, 512, generator=generator), torch.randn(512, 128, generator=generator)

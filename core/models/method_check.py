@@ -10,16 +10,16 @@ from torch import Tensor
 
 from core.models.predictor import Predictor
 
-MOLECULES = 8  # that are looked at
-NUDGE = 0.02  # size of a random change of what an adapter begins with, relative to it or, at 0, absolute
+PROBE_MOLECULES = 8  # that are looked at
+PROBE_STEP = 0.02  # size of a random change of what an adapter begins with, relative to it or, at 0, absolute
 
 
-class Unproven(RuntimeError):
+class MethodCheckFailed(RuntimeError):
     """A method does not do what it says; nothing that a user gave is at fault."""
 
 
 @dataclass(frozen=True)
-class Proof:
+class MethodCheck:
     """What was found when a method was put to work; `frozen`: digests of the tensors that must not move."""
 
     backbone_weights: int  # of the backbone's that move, as the method's formula says
@@ -28,10 +28,10 @@ class Proof:
     frozen: dict[str, str]
 
     def check(self, predictor: Predictor) -> dict[str, Any]:
-        """After training: nothing that is frozen has moved. What to keep of the proof. Raises `Unproven`."""
+        """After training: nothing that is frozen has moved. What to keep of the proof. Raises `MethodCheckFailed`."""
         now = dict(_digests(predictor))
         if moved := [name for name in self.frozen if now.get(name) != self.frozen[name]]:
-            raise Unproven(f"{len(moved)} frozen tensors have moved in training, {moved[0]!r} first")
+            raise MethodCheckFailed(f"{len(moved)} frozen tensors have moved in training, {moved[0]!r} first")
         return {
             "formula": self.backbone_weights,
             "trainable": self.trainable,
@@ -40,15 +40,15 @@ class Proof:
         }
 
 
-def put_to_work(method: Any, predictor: Predictor, smiles: Sequence[str]) -> Proof:
-    """Apply a method to a predictor and show on a few molecules that it is done as said. Raises `Unproven`.
+def apply_and_check(method: Any, predictor: Predictor, smiles: Sequence[str]) -> MethodCheck:
+    """Apply a method to a predictor and show on a few molecules that it is done as said. Raises `MethodCheckFailed`.
 
     As many weights move as the formula says; not a bit of an embedding has changed; and each tensor that moves gets a
     gradient. An adapter begins with zeros that keep the gradient from its other half, so this is looked at with
     its weights slightly changed; they are put back.
     """
-    some = list(smiles[:: max(1, len(smiles) // MOLECULES)][:MOLECULES])
-    backbone, expected = predictor.backbone, method.count(predictor.backbone)
+    some = list(smiles[:: max(1, len(smiles) // PROBE_MOLECULES)][:PROBE_MOLECULES])
+    backbone, expected = predictor.backbone, method.count_trainable(predictor.backbone)
     batch = predictor.encode(some)
     with torch.no_grad():
         before = backbone.embed(batch)
@@ -58,16 +58,18 @@ def put_to_work(method: Any, predictor: Predictor, smiles: Sequence[str]) -> Pro
     moving = {name: weight for name, weight in predictor.named_parameters() if weight.requires_grad}
     found = sum(weight.numel() for name, weight in moving.items() if name.startswith("backbone."))
     if found != expected:
-        raise Unproven(f"{method.name}: {found:,} weights of the backbone move, its formula says {expected:,}")
+        raise MethodCheckFailed(f"{method.name}: {found:,} weights of the backbone move, its formula says {expected:,}")
     if not all(name in moving for name, _ in predictor.named_parameters() if name.startswith("head.")):
-        raise Unproven(f"{method.name}: not all of the head moves, so the predictor could not learn")
+        raise MethodCheckFailed(f"{method.name}: not all of the head moves, so the predictor could not learn")
     if not torch.equal(before, after):
         size = float((before - after).abs().max())
-        raise Unproven(f"{method.name}: embeddings have changed by up to {size:.3g} before the first step")
+        raise MethodCheckFailed(f"{method.name}: embeddings have changed by up to {size:.3g} before the first step")
     if still := _without_gradient(predictor, batch, moving):
-        raise Unproven(f"{method.name}: {len(still)} tensors that should move get no gradient, {still[0]!r} first")
+        raise MethodCheckFailed(
+            f"{method.name}: {len(still)} tensors that should move get no gradient, {still[0]!r} first"
+        )
     trainable = sum(weight.numel() for weight in moving.values())
-    return Proof(expected, trainable, len(moving), dict(_digests(predictor)))
+    return MethodCheck(expected, trainable, len(moving), dict(_digests(predictor)))
 
 
 def _without_gradient(predictor: Predictor, batch: dict[str, Tensor], moving: dict[str, Tensor]) -> list[str]:
@@ -81,7 +83,7 @@ def _without_gradient(predictor: Predictor, batch: dict[str, Tensor], moving: di
     with torch.no_grad():
         for name, weight in moving.items() if predictor.adapter is not None else ():
             if name.startswith("backbone."):
-                weight.add_(noise(weight) * NUDGE * (float(weight.abs().mean()) or 1.0))
+                weight.add_(noise(weight) * PROBE_STEP * (float(weight.abs().mean()) or 1.0))
     outputs = predictor(batch)
     labels = (outputs.detach() + noise(outputs) + 1).where(~predictor.binary, torch.ones_like(outputs))
     predictor.loss(outputs, labels).backward()

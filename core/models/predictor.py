@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.chem.features import Features
-from core.engine.report import SILENT, Report
-from core.engine.spec import BadInput, as_json
+from core.engine.report import SILENT_REPORT, Report
+from core.engine.spec import BadInput, to_json
 from core.models import backbones
 from core.models.devices import best_device
 from core.models.methods import METHODS, peft_adapters
@@ -66,7 +66,7 @@ class Predictor(nn.Module):
     def fit_scaler(self, targets: np.ndarray, margin: float = np.inf) -> None:
         """Take centre and spread of each regression task from training labels (n, t), gaps left out.
 
-        No prediction will lie farther outside their range than `margin` of their spreads: a network goes on in a
+        No prediction will lie farther outside their range than `clip_margin` of their spreads: a network goes on in a
         straight line where it has seen nothing, a measurement does not.
 
         Raises `BadInput` where labels differ by less than float64 can scale.
@@ -110,7 +110,7 @@ class Predictor(nn.Module):
         """What enters the last linear layer (b, h/2)."""
         return self.head[:-1](self.embed(batch))
 
-    def scaled(self, targets: np.ndarray) -> Tensor:
+    def scale_labels(self, targets: np.ndarray) -> Tensor:
         """Labels (n, t) as the loss wants them, in the precision of the weights, NaN where unmeasured."""
         labels = torch.tensor(targets, dtype=torch.float64, device=self.device)
         return ((labels - self.centre) / self.spread).to(self.head[0].weight.dtype)
@@ -135,14 +135,14 @@ class Predictor(nn.Module):
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     @torch.no_grad()
-    def predict(self, smiles: Sequence[str], batch_size: int = 128, report: Report = SILENT) -> np.ndarray:
+    def predict(self, smiles: Sequence[str], batch_size: int = 128, report: Report = SILENT_REPORT) -> np.ndarray:
         """Predictions (n, t): label units for regression, probabilities for binary tasks."""
         found = np.empty((len(smiles), len(self.tasks)))
         was_training = self.training
         self.eval()
         done = 0
         for rows in self.batches(smiles, batch_size):
-            found[rows] = self.in_label_units(self(self.encode([smiles[row] for row in rows]))).double().cpu().numpy()
+            found[rows] = self.to_label_units(self(self.encode([smiles[row] for row in rows]))).double().cpu().numpy()
             done += len(rows)
             report(done / len(smiles), f"predicted {done:,} of {len(smiles):,}")
         self.train(was_training)
@@ -152,7 +152,7 @@ class Predictor(nn.Module):
         """What the backbone has against some of the molecules, such as unknown tokens: (row, sentence)."""
         return self.backbone.check(smiles)
 
-    def in_label_units(self, outputs: Tensor) -> Tensor:
+    def to_label_units(self, outputs: Tensor) -> Tensor:
         """Predictions (n, t) of outputs; losses and influence take the outputs themselves, which no limit bends."""
         values = (outputs * self.spread + self.centre).clamp(self.least, self.most)
         return torch.where(self.binary, torch.sigmoid(outputs), values) if self.binary.any() else values
@@ -160,19 +160,21 @@ class Predictor(nn.Module):
     def save(self, folder: Path) -> None:
         """Backbone (weights, feature maps, tokenizer), adapter, head and scalers, as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        (self.backbone if self.adapter is None else peft_adapters.without(self.backbone)).save(folder / "backbone")
+        (self.backbone if self.adapter is None else peft_adapters.copy_without_adapter(self.backbone)).save(
+            folder / "backbone"
+        )
         own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         own |= {name: getattr(self, name) for name in SCALERS}
         _save(own, folder / "head.safetensors")
         if self.adapter is not None:
-            _save(peft_adapters.weights(self.backbone), folder / "adapter.safetensors")
+            _save(peft_adapters.adapter_weights(self.backbone), folder / "adapter.safetensors")
         about = {
             "tasks": self.tasks,
             "kinds": self.kinds,
             "dropout": self.dropout,
             "moved": [name for name, weight in self.named_parameters() if weight.requires_grad],
             "features": None if self.features is None else self.features.to_json(),
-            "adapter": None if self.adapter is None else as_json(self.adapter),
+            "adapter": None if self.adapter is None else to_json(self.adapter),
         }
         (folder / "predictor.json").write_text(json.dumps(about, indent=1))
 
@@ -192,7 +194,7 @@ class Predictor(nn.Module):
             ) from None
         moved = set(about["moved"])
         features = Features.from_json(about["features"]) if about.get("features") else None
-        body = backbones.load(folder / "backbone")
+        body = backbones.load_backbone(folder / "backbone")
         made = cls(body, about["tasks"], about["kinds"], about["dropout"], features=features)
         if adapter:
             METHODS.read(about["adapter"])(made)

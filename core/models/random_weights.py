@@ -6,14 +6,14 @@ from typing import Any
 from core.engine.spec import BadInput, Spec
 from core.models.backbones import SIZES, Gnn, MolformerConfig, Pretrained, Untrained
 from core.models.backbones.molformer.config import read_config
-from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.untrained import UntrainedMolformer
 
-OF_THE_CORPUS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # no part of the architecture
+CORPUS_FIELDS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # no part of the architecture
 
 
-def check_read(backbone: Any) -> None:
+def check_pretrained(backbone: Any) -> None:
     """Raises `BadInput` where a backbone has not been pre-trained, so that nothing could be learned from a control."""
-    if backbone is None or isinstance(backbone, (Untrained, Fresh, Gnn)):
+    if backbone is None or isinstance(backbone, (Untrained, UntrainedMolformer, Gnn)):
         begun = "no backbone" if backbone is None else f"{backbone.kind} weights"
         raise BadInput(
             f"`control` sets random weights against pre-trained ones, the fit begins from {begun}; leave `control` "
@@ -21,16 +21,16 @@ def check_read(backbone: Any) -> None:
         )
 
 
-def random_weights(backbone: Any, seed: int) -> Untrained:
+def with_random_weights(backbone: Any, seed: int) -> Untrained:
     """Random weights in the shape of a pre-trained backbone, a member of its family or a recipe that makes one.
 
     A folder's `config.json` is read for its shape. Raises `BadInput` where the backbone has not been pre-trained, and
     where `untrained` does not know its shape.
     """
-    check_read(backbone)
-    shape = shape_of(backbone)
+    check_pretrained(backbone)
+    shape = find_shape(backbone)
     for name, known in SIZES.items():
-        theirs = {field: getattr(known, field) for field in OF_THE_CORPUS}
+        theirs = {field: getattr(known, field) for field in CORPUS_FIELDS}
         if shape is not None and dataclasses.replace(shape, **theirs) == known:
             return Untrained(name, seed=seed)
     raise BadInput(
@@ -39,11 +39,11 @@ def random_weights(backbone: Any, seed: int) -> Untrained:
     )
 
 
-def shape_of(backbone: Any) -> MolformerConfig | None:
+def find_shape(backbone: Any) -> MolformerConfig | None:
     """The architecture of a backbone; None where it is not known."""
     while isinstance(backbone, Spec):  # what an adaptation or a pre-training began from
-        backbone = backbone.backbone or backbone.beginning
-    if isinstance(backbone, Fresh):
+        backbone = backbone.backbone
+    if isinstance(backbone, UntrainedMolformer):
         return MolformerConfig(
             hidden_size=backbone.width,
             num_hidden_layers=backbone.depth,
@@ -51,14 +51,14 @@ def shape_of(backbone: Any) -> MolformerConfig | None:
             intermediate_size=backbone.inner,
             num_random_features=backbone.features,
         )
-    if isinstance(backbone, Pretrained) and backbone.here is not None:
-        return MolformerConfig.from_json(read_config(backbone.here))
+    if isinstance(backbone, Pretrained) and backbone.local_folder is not None:
+        return MolformerConfig.from_json(read_config(backbone.local_folder))
     return SIZES.get(backbone.name) if isinstance(backbone, (Pretrained, Untrained)) else None
 
 
-def width_of(backbone: Any) -> int | None:
+def find_width(backbone: Any) -> int | None:
     """Numbers of an embedding of a backbone that is not made yet; None where it is not known."""
     if isinstance(backbone, Gnn):
         return backbone.width
-    shape = shape_of(backbone)
+    shape = find_shape(backbone)
     return None if shape is None else shape.hidden_size

@@ -7,34 +7,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.models import backbones
 from core.models.devices import best_device
-from core.models.embeddings import embedded
-from core.models.heads import HEADS, Head, load_heads, save_heads
+from core.models.embeddings import embed_by_backbone
+from core.models.heads import HEADS_FILE, Head, load_heads, save_heads
 
-TOGETHER = 128  # molecules that go through the trunk at a time
+BATCH_SIZE = 128  # molecules that go through the trunk at a time
 
 
-class OneHead:
+class SingleHeadModel:
     """What `core.models.predictor.Predictor` is for a fit: it reads molecules, predicts them, and says what it cannot read."""
 
     def __init__(self, backbone: Any, head: Head) -> None:
         self.backbone, self.head = backbone, head
 
-    def predict(self, smiles: Sequence[str], report: Report = SILENT) -> np.ndarray:
+    def predict(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
         """Predictions (n, t): label units for regression, probabilities for binary tasks."""
-        embeddings = embedded(self.backbone, smiles, size=TOGETHER, report=report)
+        embeddings = embed_by_backbone(self.backbone, smiles, size=BATCH_SIZE, report=report)
         with torch.no_grad():
-            return self.head.in_label_units(self.head(embeddings)).double().cpu().numpy()
+            return self.head.to_label_units(self.head(embeddings)).double().cpu().numpy()
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
         """What the trunk has against some of the molecules: (row, sentence)."""
         return self.backbone.check(smiles)
 
     @staticmethod
-    def lies_in(folder: Path) -> bool:
-        return (folder / HEADS).is_file()
+    def is_saved_in(folder: Path) -> bool:
+        return (folder / HEADS_FILE).is_file()
 
     def save(self, folder: Path) -> None:
         """The trunk as a checkpoint, and the head."""
@@ -42,8 +42,8 @@ class OneHead:
         save_heads([self.head], folder)
 
     @classmethod
-    def load(cls, folder: Path) -> "OneHead":
+    def load(cls, folder: Path) -> "SingleHeadModel":
         device = best_device()
-        backbone = backbones.load(folder / "backbone").to(device).eval()
+        backbone = backbones.load_backbone(folder / "backbone").to(device).eval()
         (head,) = load_heads(folder, backbone.width)
         return cls(backbone, head.to(device))

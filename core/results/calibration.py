@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from core.chem import molecules as chem
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.results.fit import Fit
-from core.stats.conformal import Intervals, merged, share, venn_abers
-from core.stats.metrics import measure
+from core.stats.conformal import ConformalIntervals, estimate_share, merge_probabilities, venn_abers
+from core.stats.metrics import compute_metrics
 
 NEIGHBOURS = 5
-REMOTE = 0.05  # share of the validation molecules that are no nearer to the training part
+REMOTE_SHARE = 0.05  # share of the validation molecules that are no nearer to the training part
 TINY = 1e-6  # of the spread of a fit's predictions, below which members are taken to agree
-TOGETHER = 2000  # molecules that are compared with the training part between two reports
+CHUNK_MOLECULES = 2000  # molecules that are compared with the training part between two reports
 
 
 @dataclass(frozen=True, eq=False)
-class Near:
+class NearestMolecules:
     """Of n molecules: which training molecule is nearest (n,), and Tanimoto similarities of the nearest ones (n, c)."""
 
     nearest: np.ndarray
@@ -38,33 +38,37 @@ class Calibration:
     level: float
     train: tuple[str, ...]
     kinds: tuple[str, ...]
-    intervals: tuple[Intervals | None, ...]  # a task; None for a binary one, and where labels are too few
+    intervals: tuple[ConformalIntervals | None, ...]  # a task; None for a binary one, and where labels are too few
     labels: np.ndarray  # (v, t) of the validation part
     predictions: np.ndarray  # (v, t)
-    agreed: np.ndarray  # (t,) spread below which members are taken to agree
-    remote: float  # similarity below which a molecule is further from the training part than 95 % of the validation
+    median_spread: np.ndarray  # (t,) spread below which members are taken to agree
+    remote_threshold: (
+        float  # similarity below which a molecule is further from the training part than 95 % of the validation
+    )
 
     @classmethod
-    def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT) -> "Calibration":
+    def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT_REPORT) -> "Calibration":
         labels, predictions, smiles = fit.matrices("valid")
         train = tuple(map(str, fit.matrices("train")[2]))
-        near = nearest(list(map(str, smiles)), train, report)
+        near = find_nearest(list(map(str, smiles)), train, report)
         agreed = np.maximum(TINY * predictions.std(0), 1e-12)
-        spread = spread_of(fit, "valid")
-        found: list[Intervals | None] = []
+        spread = ensemble_spread(fit, "valid")
+        found: list[ConformalIntervals | None] = []
         for task, kind in enumerate(fit.record["kinds"]):
             known = ~np.isnan(labels[:, task])
             errors = np.abs(labels - predictions)[known, task]
-            signs = _signs(near, spread, task, agreed)[known]
-            found.append(None if kind == "binary" else Intervals.of(errors, signs, level))
-        remote = float(np.quantile(near.similarity, REMOTE)) if len(smiles) else 0.0
+            signs = _difficulty_features(near, spread, task, agreed)[known]
+            found.append(None if kind == "binary" else ConformalIntervals.of(errors, signs, level))
+        remote = float(np.quantile(near.similarity, REMOTE_SHARE)) if len(smiles) else 0.0
         kinds = tuple(fit.record["kinds"])
         return cls(level, train, kinds, tuple(found), labels, predictions, agreed, remote)
 
-    def near(self, smiles: Sequence[str], report: Report = SILENT) -> Near:
-        return nearest(smiles, self.train, report)
+    def find_nearest(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
+        return find_nearest(smiles, self.train, report)
 
-    def bounds(self, predictions: np.ndarray, near: Near, spread: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def interval_bounds(
+        self, predictions: np.ndarray, near: NearestMolecules, spread: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Low and high ends (n, t) of the intervals round predictions (n, t); NaN where there is none.
 
         `spread` (n, t): how far the members of an ensemble are apart. For a binary task: between which numbers a
@@ -79,46 +83,46 @@ class Calibration:
                     given = (self.labels[known, task], self.predictions[known, task], values)
                     low[:, task], high[:, task] = venn_abers(*given)
             elif (intervals := self.intervals[task]) is not None:
-                half = intervals.half(_signs(near, spread, task, self.agreed))
+                half = intervals.half_width(_difficulty_features(near, spread, task, self.median_spread))
                 low[:, task], high[:, task] = values - half, values + half
         return low, high
 
-    def kept(self, fit: Fit, report: Report = SILENT) -> list[dict[str, Any] | None]:
+    def test_coverage(self, fit: Fit, report: Report = SILENT_REPORT) -> list[dict[str, Any] | None]:
         """Of each task, the share of the test part's labels that lie in their intervals, with Wilson's interval.
 
         Of a binary one, the log loss there of the predicted probabilities and of those that the ranges stand for. None
         where there are no intervals, or no labels.
         """
         labels, predictions, smiles = fit.matrices("test")
-        near = self.near(list(map(str, smiles)), report)
-        low, high = self.bounds(predictions, near, spread_of(fit, "test"))
+        near = self.find_nearest(list(map(str, smiles)), report)
+        low, high = self.interval_bounds(predictions, near, ensemble_spread(fit, "test"))
         found: list[dict[str, Any] | None] = []
         for task, kind in enumerate(self.kinds):
             known = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
             if not known.any():
                 found.append(None)
             elif kind == "binary":
-                given = (predictions[known, task], merged(low[known, task], high[known, task]))
-                losses = [measure(kind, labels[known, task], values)["log_loss"] for values in given]
+                given = (predictions[known, task], merge_probabilities(low[known, task], high[known, task]))
+                losses = [compute_metrics(kind, labels[known, task], values)["log_loss"] for values in given]
                 found.append({"n": int(known.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
             else:
                 held = (low <= labels) & (labels <= high)
-                found.append(share(held[known, task]))
+                found.append(estimate_share(held[known, task]))
         return found
 
 
-def nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT) -> Near:
+def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
     """The nearest training molecules of some, by Morgan fingerprints."""
     rows, similarities = [np.zeros(0, int)], [np.zeros((0, min(NEIGHBOURS, len(train))), np.float32)]
-    for start in range(0, len(smiles), TOGETHER):
+    for start in range(0, len(smiles), CHUNK_MOLECULES):
         report(start / len(smiles), f"compared {start:,} of {len(smiles):,} with the training part")
-        found, similarity = chem.nearest(smiles[start : start + TOGETHER], train, NEIGHBOURS)
+        found, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
         rows.append(found[:, 0])
         similarities.append(similarity)
-    return Near(np.concatenate(rows), np.concatenate(similarities))
+    return NearestMolecules(np.concatenate(rows), np.concatenate(similarities))
 
 
-def spread_of(fit: Fit, part: str) -> np.ndarray | None:
+def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
     """How far the members of an ensemble are apart (n, t) on a part of its tables; None for a single model."""
     if "spread" not in fit.predictions:
         return None
@@ -126,7 +130,9 @@ def spread_of(fit: Fit, part: str) -> np.ndarray | None:
     return mine.to_numpy(float).reshape(-1, len(fit.tasks))
 
 
-def _signs(near: Near, spread: np.ndarray | None, task: int, agreed: np.ndarray) -> np.ndarray:
+def _difficulty_features(
+    near: NearestMolecules, spread: np.ndarray | None, task: int, agreed: np.ndarray
+) -> np.ndarray:
     """Signs of difficulty (n, 2 or 3): the nearest training molecule, the nearest five, how far members are apart."""
     signs = [1 - near.similarity, 1 - near.similarities.mean(1)]
     if spread is not None:

@@ -13,8 +13,8 @@ import pandas as pd
 from core.engine.spec import BadInput
 from core.results.fit import Fit
 from core.stats.differences import paired_difference
-from core.stats.formatting import beside_noise
-from core.stats.metrics import COMPARED, called, find_metric, metrics_of, unrecorded_metrics
+from core.stats.formatting import format_with_sd
+from core.stats.metrics import COMPARED, find_metric, metric_name, metrics_of, unrecorded_metrics
 
 NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
 
@@ -44,8 +44,8 @@ class Comparison:
         if not arms:
             return ""
         best = min(arms, key=lambda arm: arm["rmse"]["mean"])
-        metric = called("rmse", summary.get("task_kind", "regression"))
-        return f"best arm: {best['name']}, {metric} {beside_noise(best['rmse']['mean'], best['rmse']['sd'])}"
+        metric = metric_name("rmse", summary.get("task_kind", "regression"))
+        return f"best arm: {best['name']}, {metric} {format_with_sd(best['rmse']['mean'], best['rmse']['sd'])}"
 
     def save(self, folder: Path) -> None:
         self.predictions.to_parquet(folder / "predictions.parquet")
@@ -58,7 +58,7 @@ class Comparison:
         return cls(json.loads((folder / "record.json").read_text()), predictions, picks)
 
 
-def spread_of(values: list[float | None]) -> dict[str, Any]:
+def summarize_seeds(values: list[float | None]) -> dict[str, Any]:
     """Mean and standard deviation over seeds, the values beside them; a seed without the metric counts as none."""
     known = [value for value in values if value is not None]
     mean = float(np.mean(known)) if known else None
@@ -67,19 +67,19 @@ def spread_of(values: list[float | None]) -> dict[str, Any]:
 
 
 def mean_and_sd(card: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
-    """What `spread_of` made of a metric or a cost; nothing where an arm was stored without it."""
+    """What `summarize_seeds` made of a metric or a cost; nothing where an arm was stored without it."""
     return (card["mean"], card["sd"]) if card else (None, None)
 
 
-PICKS = ("arm", "seed", "smiles", "label", "planted")  # columns of what arms took from a pool
-COSTS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
-SIZES = (  # the same for every seed
+PICK_COLUMNS = ("arm", "seed", "smiles", "label", "mislabelled")  # columns of what arms took from a pool
+COST_FIELDS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
+SIZE_FIELDS = (  # the same for every seed
     *("trainable", "parameters", "trainable_share", "trainable_bytes"),
     *("backbone_trainable", "backbone_parameters"),
 )
 
 
-def compared(
+def compare_arms(
     roles: Mapping[str, str],
     fits: Sequence[Sequence[Fit | None]],
     keys: Sequence[Sequence[str]],
@@ -106,22 +106,22 @@ def compared(
         for arm, mine in zip(roles, fits, strict=True)
     }
     arms = [
-        {"name": arm, "role": role, "fits": list(named), **_card(mine, list(seeds), task, kind, labels[:, 0])}
+        {"name": arm, "role": role, "fits": list(named), **_summarize_arm(mine, list(seeds), task, kind, labels[:, 0])}
         for (arm, role), mine, named in zip(roles.items(), fits, keys, strict=True)
         if made[arm]
     ]
     record = {
         "arms": arms,
         "reference": references[0],
-        "differences": differences(labels[:, 0], predicted, references, COMPARED),
+        "differences": compute_differences(labels[:, 0], predicted, references, COMPARED),
         "task": task,
         "task_kind": kind,
-        "metric": called(COMPARED, kind),
+        "metric": metric_name(COMPARED, kind),
         "unit": unit,
         "n_test": len(labels),
         "test_digest": digests.pop(),
         "backbone": first.record["backbone"],
-        "device": devices([fit.record for mine in made.values() for fit in mine]),
+        "device": join_devices([fit.record for mine in made.values() for fit in mine]),
     }
     rows = [
         pd.DataFrame(
@@ -140,12 +140,14 @@ def compared(
     return record, pd.concat(rows, ignore_index=True)
 
 
-def devices(records: Sequence[Mapping[str, Any]]) -> str:
+def join_devices(records: Sequence[Mapping[str, Any]]) -> str:
     """What these were made on, "NVIDIA H100 and x86_64": trainings of a study may come from several machines."""
     return " and ".join(sorted({record["device"] for record in records if record.get("device")}))
 
 
-def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray) -> dict[str, Any]:
+def _summarize_arm(
+    fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray
+) -> dict[str, Any]:
     """What there is to say of one arm: metrics and costs by seed, sizes."""
     records = [None if fit is None else fit.record for fit in fits]
     cards = [None if fit is None else fit.metrics["test"][task] for fit in fits]
@@ -154,25 +156,25 @@ def _card(fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, la
     def each(name: str, found: Sequence[dict[str, Any] | None]) -> list[Any]:
         return [None if one is None else one.get(name) for one in found]
 
-    summary = {metric.key: spread_of(each(metric.key, cards)) for metric in metrics_of(kind)}
+    summary = {metric.key: summarize_seeds(each(metric.key, cards)) for metric in metrics_of(kind)}
     measured = ~np.isnan(labels)
     predictions = [None if fit is None else fit.matrices("test")[1][measured, 0] for fit in fits]
     for metric in unrecorded_metrics(kind):
         values = [None if one is None else metric.value(labels[measured], one) for one in predictions]
-        summary[metric.key] = spread_of(values)
+        summary[metric.key] = summarize_seeds(values)
     return {
         "seeds": seeds,
         "features": first.get("features"),
         "n_train": [None if record is None else record["rows"]["train"] for record in records],
         "steps": each("steps", records),
         "learning_rate": first.get("learning_rate"),
-        **{name: spread_of(each(name, records)) for name in COSTS},
-        **{name: first.get(name) for name in SIZES},
+        **{name: summarize_seeds(each(name, records)) for name in COST_FIELDS},
+        **{name: first.get(name) for name in SIZE_FIELDS},
         **summary,
     }
 
 
-def differences(
+def compute_differences(
     labels: np.ndarray, predictions: Mapping[str, Mapping[int, np.ndarray]], references: Sequence[str], metric: str
 ) -> list[dict[str, Any]]:
     """Every arm against each reference, over the seeds they share: labels (n,), predictions `{arm: {seed: (n,)}}`."""
@@ -189,7 +191,7 @@ def differences(
     return found
 
 
-def warned(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+def collect_warnings(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
     """Warnings of the fits, each once: with the arms that gave it, where not all networks did.
 
     Those that differ in their numbers alone become one, with the numbers between which they lie.
@@ -202,18 +204,18 @@ def warned(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> li
     said = []
     for alike in found.values():
         arms = [arm for arm in roles if any(arm in mine for mine in alike.values())]
-        words = _ranged(list(alike))
-        said.append(words if networks <= set(arms) else f"{_few(arms)}: {words}")
+        words = _merge_seed_sentences(list(alike))
+        said.append(words if networks <= set(arms) else f"{_list_arms(arms)}: {words}")
     return said
 
 
-def _few(arms: Sequence[str]) -> str:
+def _list_arms(arms: Sequence[str]) -> str:
     """Names of arms; of many the first four and how many more."""
     shown = ", ".join(f"“{arm}”" for arm in (arms if len(arms) <= 5 else arms[:4]))
     return shown if len(arms) <= 5 else f"{shown} and {len(arms) - 4} more"
 
 
-def _ranged(sentences: Sequence[str]) -> str:
+def _merge_seed_sentences(sentences: Sequence[str]) -> str:
     """One sentence of several that differ in their numbers alone: of each the least and the most."""
     pieces, numbers = NUMBER.split(sentences[0]), [NUMBER.findall(one) for one in sentences]
     told = []
@@ -223,7 +225,7 @@ def _ranged(sentences: Sequence[str]) -> str:
     return "".join(piece + number for piece, number in zip(pieces, [*told, ""], strict=True))
 
 
-def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
+def describe_unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
     """A sentence where the networks took different numbers of steps."""
     networks = [mine for (_, role), mine in zip(roles.items(), fits, strict=True) if role != "baseline"]
     steps = {fit.record["steps"] for mine in networks for fit in mine if fit is not None}
@@ -233,7 +235,7 @@ def unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]])
     return [f"arms took unequal work ({least:,} to {most:,} steps); give the fit `steps` for equal work"]
 
 
-def verdict(
+def write_verdict(
     arms: list[dict[str, Any]],
     found: list[dict[str, Any]],
     metric: str,
@@ -251,11 +253,13 @@ def verdict(
     others = [arm for arm in arms if role_of(arm) != "selection"]
     best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
     of_the_rules = f" of the {noun}" if others else ""
-    sentence = f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_size(best, metric, unit, kind)})"
+    sentence = (
+        f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_format_mean(best, metric, unit, kind)})"
+    )
     if len(rules) == 1:
-        sentence = f"“{best['name']}” has a mean test error of {_size(best, metric, unit, kind)}"
+        sentence = f"“{best['name']}” has a mean test error of {_format_mean(best, metric, unit, kind)}"
     if found and found[0]["repeats"] < 2:
-        beside = "".join(f"; “{arm['name']}” has {_size(arm, metric, unit, kind)}" for arm in others)
+        beside = "".join(f"; “{arm['name']}” has {_format_mean(arm, metric, unit, kind)}" for arm in others)
         return f"{sentence}{beside}; one seed says nothing about noise: add seeds before believing it."
     against = [row for row in found if row["against"] == reference and row["arm"] in rules]
     mine = [_difference(row) for row in found if row["arm"] == best["name"]]
@@ -273,7 +277,10 @@ def verdict(
             continue
         asides.setdefault((role_of(arm), row["verdict"]), []).append(f"“{row['arm']}” is {_difference(row)}")
     return " ".join(
-        [sentence, *(f"{ASIDES[kind].format(_many(said))}: {'; '.join(said)}." for kind, said in asides.items())]
+        [
+            sentence,
+            *(f"{ASIDES[kind].format(_join_clauses(said))}: {'; '.join(said)}." for kind, said in asides.items()),
+        ]
     )
 
 
@@ -292,14 +299,14 @@ ASIDES = {  # by role and the verdict on its arms
 }
 
 
-def _many(said: list[str]) -> str:
+def _join_clauses(said: list[str]) -> str:
     return "a baseline" if len(said) == 1 else f"{len(said)} baselines"
 
 
-def _size(arm: dict[str, Any], metric: str, unit: str, kind: str) -> str:
+def _format_mean(arm: dict[str, Any], metric: str, unit: str, kind: str) -> str:
     """`RMSE 0.812 ± 0.031 logS`; without a spread where there is none, or none is known."""
     noise = f" ± {arm[metric]['sd']:.3f}" if arm[metric]["sd"] else ""
-    return f"{called(metric, kind)} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
+    return f"{metric_name(metric, kind)} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
 
 
 def _difference(row: dict[str, Any]) -> str:

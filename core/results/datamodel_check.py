@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from core.results.tabular import Tabled
-from core.stats.formatting import number
+from core.results.tabular import TabularResult
+from core.stats.formatting import format_number
 
 
 @dataclass(frozen=True, eq=False)
-class Retrained:
+class SubsetLosses:
     """Trainings with random subsets of a pool.
 
     `members` (K, p): which molecules each had; `losses` (K,) of the target, in `record["unit"]`; `predictions`
@@ -42,7 +42,7 @@ class Retrained:
         (folder / "record.json").write_text(json.dumps(self.record, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Retrained":
+    def load(cls, folder: Path) -> "SubsetLosses":
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / "arrays.safetensors")
@@ -50,7 +50,7 @@ class Retrained:
         return cls(arrays["members"].astype(bool), arrays["losses"], arrays["predictions"], record)
 
 
-class Verification(Tabled):
+class DatamodelCheck(TabularResult):
     """What retraining says of scores.
 
     `table`: a row a training: subset, measured (change of the target loss against the loss without the pool), and a
@@ -64,4 +64,4 @@ class Verification(Tabled):
     def headline(summary: Mapping[str, Any]) -> str:
         """The best correlation with retraining."""
         best = max((way["spearman"] for way in summary["ways"] if "spearman" in way), default=None)
-        return f"ρ {number(best)} with {summary['subsets']:,} retrainings"
+        return f"ρ {format_number(best)} with {summary['subsets']:,} retrainings"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from core.results.tabular import Tabled
+from core.results.tabular import TabularResult
 
 
-class Mapped(Tabled):
+class ProjectedMap(TabularResult):
     """`table`: a row a molecule: part, row (of its table), smiles, x, y. `record`: how, and what share of the variance
     two principal components hold; how many of each table were drawn.
     """

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.stats.bootstrap import Span, intervals
-from core.stats.metrics import METRICS, measure
+from core.stats.bootstrap import Interval, compute_intervals
+from core.stats.metrics import METRICS, compute_metrics
 
 PARTS = ("train", "valid", "test")
 
@@ -25,7 +25,7 @@ class Fit:
     `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units, of an ensemble
     with the members' `spread`.
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
-    `folder`: where `predictor/` lies, its weights: read by `core.models.ensemble.load`.
+    `folder`: where `predictor/` lies, its weights: read by `core.models.ensemble.load_model`.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("tasks", "unit", "metrics.test")
@@ -40,7 +40,7 @@ class Fit:
         """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units."""
         return self.record["metrics"]
 
-    def interval(self, task: str, metric: str) -> Span | None:
+    def interval(self, task: str, metric: str) -> Interval | None:
         """Where a metric of the test part lies with other molecules of its kind (95 %); None where that is unknown."""
         return self.record.get("intervals", {}).get(task, {}).get(metric)
 
@@ -48,7 +48,7 @@ class Fit:
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.record["tasks"])
 
-    def enough_patience(self) -> tuple[int, float] | None:
+    def suggest_patience(self) -> tuple[int, float] | None:
         """The `patience` with which the same weights would have been kept, and the seconds that would have taken.
 
         One evaluation is to spare, three are the least. None without a curve, or where it had saved no third.
@@ -112,15 +112,17 @@ class Fit:
         )
 
 
-def judged(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
+def evaluate_parts(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
     """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task.
 
-    `intervals` are those of the test part's metrics, over its molecules.
+    `compute_intervals` are those of the test part's metrics, over its molecules.
     """
     first, test = parts["train"], parts["test"]
     return {
-        "metrics": {n: score_card(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()},
-        "intervals": intervals(first.tasks, first.kinds, test.targets, predictions["test"]),
+        "metrics": {
+            n: compute_task_metrics(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()
+        },
+        "intervals": compute_intervals(first.tasks, first.kinds, test.targets, predictions["test"]),
         "tasks": list(first.tasks),
         "kinds": list(first.kinds),
         "unit": list(first.unit),
@@ -129,7 +131,7 @@ def judged(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dic
     }
 
 
-def tabulate(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
+def prediction_table(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
     """Predictions (n, t) of a part as rows, tasks side by side for each molecule."""
     n, t = table.targets.shape
     return pd.DataFrame(
@@ -144,9 +146,11 @@ def tabulate(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame
     )
 
 
-def score_card(tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray) -> dict:
+def compute_task_metrics(
+    tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray
+) -> dict:
     """`{task: {metric: value}}` of labels and predictions (n, t)."""
     return {
-        task: measure(kind, labels[:, column], predictions[:, column])
+        task: compute_metrics(kind, labels[:, column], predictions[:, column])
         for column, (task, kind) in enumerate(zip(tasks, kinds, strict=True))
     }

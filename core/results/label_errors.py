@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from core.results.tabular import Tabled
-from core.stats.bootstrap import auroc_interval
+from core.results.tabular import TabularResult
+from core.stats.bootstrap import compute_auroc_interval
 
 
-class Suspicion(Tabled):
+class LabelErrorTable(TabularResult):
     """The training molecules of a fit beside what it would say without each of them.
 
     `table`: `Scores.training` and of each task `opinion`, what a model without a network says that has not seen the
@@ -34,7 +34,7 @@ def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:
     return np.sqrt(summed.sum(1) / np.maximum(known.sum(1), 1))
 
 
-def ask(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None:
+def add_second_opinions(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None:
     """Add second opinions (n, t) to a table of training molecules, and how far both are from the labels together.
 
     `suspicion` is the mean of the two distances, each in units of its own spread; without a second opinion the first.
@@ -48,20 +48,20 @@ def ask(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None
     table["suspicion"] = np.where(asked, ways.mean(0), ways[0])
 
 
-def found(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
+def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
     """How well several rankings find planted labels: AUROC and its 95 % bootstrap interval.
 
     `leave_one_out`: the residual of the model without the molecule; `residual`: that of the model with it; `opinion`:
     that of the second model; `suspicion`: of both; `removal`: the more the target loss would fall without it.
     """
-    if "planted" not in table:
+    if "mislabelled" not in table:
         return {}
     ways = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
     ways |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
     ways["removal"] = -table["removal"].to_numpy(float)
-    flags = table["planted"].to_numpy(bool)
+    flags = table["mislabelled"].to_numpy(bool)
     known = np.isfinite(ways["removal"])
-    values = {name: auroc_interval(flags[known], score[known], seed) for name, score in ways.items()}
+    values = {name: compute_auroc_interval(flags[known], score[known], seed) for name, score in ways.items()}
     return {
         name: dict(zip(("auroc", "low", "high"), value, strict=True))
         for name, value in values.items()

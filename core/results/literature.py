@@ -19,7 +19,7 @@ TOYMIX = {  # by table, layer and arm, in the order of `METRICS`
 }
 
 
-def published(members: Sequence[str], backbones: Sequence[str]) -> list[dict[str, Any]]:
+def published_results(members: Sequence[str], backbones: Sequence[str]) -> list[dict[str, Any]]:
     """A row a published training of a table and layer that is among these, by its name; regression in units of sd."""
     found = []
     for (table, layer), arms in TOYMIX.items():

@@ -14,14 +14,14 @@ from core.chem.atom_contributions import contributions
 from core.data.dataset import Dataset
 from core.results.fit import PARTS
 from core.stats import bootstrap
-from core.stats.metrics import averaged_metrics, measure
+from core.stats.metrics import averaged_metrics, compute_metrics
 
 LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
 DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks
 
 
 @dataclass(frozen=True)
-class Learning:
+class TaskSettings:
     """How a table of a mixture is learned.
 
     `loss` is of its regression tasks, binary ones have the cross-entropy of a logit. `atoms`: what single atoms
@@ -38,7 +38,7 @@ class Learning:
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
+class MixtureParts:
     """The three parts of one table of a mixture, how it is learned, and what it lost so that no part knows another.
 
     `left_out`: a row a molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
@@ -47,7 +47,7 @@ class Tables:
     headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
 
     parts: dict[str, Dataset]
-    learning: Learning
+    learning: TaskSettings
     left_out: pd.DataFrame
     unlearnable: tuple[str, ...] = ()
 
@@ -102,27 +102,27 @@ class Tables:
         (folder / "learning.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Tables":
+    def load(cls, folder: Path) -> "MixtureParts":
         about = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         parts = {name: Dataset.load(folder / name) for name in PARTS}
         left_out = pd.read_parquet(folder / "left_out.parquet")
-        return cls(parts, Learning(**about["learning"]), left_out, tuple(about["unlearnable"]))
+        return cls(parts, TaskSettings(**about["learning"]), left_out, tuple(about["unlearnable"]))
 
 
-def shares(sizes: Sequence[int], mixing: str) -> np.ndarray:
+def mixing_shares(sizes: Sequence[int], mixing: str) -> np.ndarray:
     """Of what each table is among the molecules of a batch: by its size, the root of it, or all alike; sums to 1."""
     power = {"proportional": 1.0, "square-root": 0.5, "equal": 0.0}[mixing]
     weights = np.asarray(sizes, float) ** power
     return weights / weights.sum()
 
 
-def drawn(sizes: Sequence[int], mixing: str, generator: np.random.Generator) -> np.ndarray:
+def draw_epoch(sizes: Sequence[int], mixing: str, generator: np.random.Generator) -> np.ndarray:
     """Rows of an epoch, shuffled, of the tables one below the other: as many as there are in all.
 
     A table that is to have more than it has is gone through again, in another order; one with less gives some.
     """
     first = np.concatenate([[0], np.cumsum(sizes)])
-    wanted = np.floor(np.cumsum(shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
+    wanted = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
     found = []
     for size, start, count in zip(sizes, first[:-1], np.diff(wanted, prepend=0), strict=True):
         rounds = [generator.permutation(size) for _ in range(-(-count // size))] or [np.zeros(0, int)]
@@ -130,7 +130,7 @@ def drawn(sizes: Sequence[int], mixing: str, generator: np.random.Generator) -> 
     return generator.permutation(np.concatenate(found))
 
 
-def judged(
+def evaluate_tasks(
     labels: np.ndarray, predictions: np.ndarray, tasks: Sequence[str], kinds: Sequence[str], spread: np.ndarray
 ) -> dict[str, dict[str, float | int | None]]:
     """Every metric of every task (n, t); `mae_sd` in standard deviations of the training labels, `spread` (t,).
@@ -138,12 +138,12 @@ def judged(
     What is undefined, such as an area under a curve with one class only, is None.
     """
     return {
-        task: measure(kinds[column], labels[:, column], predictions[:, column], float(spread[column]))
+        task: compute_metrics(kinds[column], labels[:, column], predictions[:, column], float(spread[column]))
         for column, task in enumerate(tasks)
     }
 
 
-def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
+def mean_metrics(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
     """Mean of each metric over the tasks in which it is defined, and by metric the tasks in which it is not.
 
     Errors in label units have no mean over tasks of different units: they are told of a single task alone.
@@ -159,7 +159,7 @@ def means(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
     return found
 
 
-def spans(
+def metric_intervals(
     labels: np.ndarray,
     predictions: np.ndarray,
     tasks: Sequence[str],
@@ -167,26 +167,26 @@ def spans(
     spread: np.ndarray,
     molecule: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """The 95 % intervals of what `judged` and `means` find, over the molecules: `{"intervals", "means_intervals"}`.
+    """The 95 % intervals of what `evaluate_tasks` and `mean_metrics` find, over the molecules: `{"intervals", "means_intervals"}`.
 
     `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
     """
-    drawn = bootstrap.values(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
+    drawn = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
     averaged: dict[str, np.ndarray] = {}
     for name in (metric.key for metric in averaged_metrics(len(tasks))):
         if values := [each[name] for each in drawn if name in each]:
             there = np.isfinite(values)
             total = np.where(there, values, 0.0).sum(0)
             averaged[name] = np.divide(total, there.sum(0), out=np.full(len(total), np.nan), where=there.any(0))
-    each = {task: bootstrap.known(one) for task, one in zip(tasks, drawn, strict=True)}
-    return {"intervals": each, "means_intervals": bootstrap.known(averaged)}
+    each = {task: bootstrap.keep_defined_intervals(one) for task, one in zip(tasks, drawn, strict=True)}
+    return {"intervals": each, "means_intervals": bootstrap.keep_defined_intervals(averaged)}
 
 
-def stacked(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
+def stack_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
     """Labels or predictions (rows, t), of atoms those of all molecules below each other."""
     return np.concatenate(values) if isinstance(values, list) else values
 
 
-def owners(values: np.ndarray | list[np.ndarray]) -> np.ndarray | None:
-    """Which molecule each row of `stacked` belongs to; None where a row is a molecule."""
+def molecule_of_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray | None:
+    """Which molecule each row of `stack_rows` belongs to; None where a row is a molecule."""
     return np.repeat(np.arange(len(values)), list(map(len, values))) if isinstance(values, list) else None

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from core.stats.differences import with_interval
+from core.stats.differences import estimate_difference
 from core.stats.metrics import find_metric
 
 DRAWS = 200  # of the bootstrap over test molecules
 
 
-def error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float) -> float | None:
+def task_error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float) -> float | None:
     """What two models are compared by in a task (n,): mean error in standard deviations, or 1 − AUROC; less is better.
 
     None where it is undefined.
@@ -29,17 +29,17 @@ def mean_error(
     spread: np.ndarray,
     rows: np.ndarray | None = None,
 ) -> float:
-    """`error` over the tasks (n, t) in which it is defined; `rows`: of these molecules alone, which may repeat."""
+    """`task_error` over the tasks (n, t) in which it is defined; `rows`: of these molecules alone, which may repeat."""
     taken = slice(None) if rows is None else rows
     found = [
-        error(labels[taken, task], predictions[taken, task], kind, float(spread[task]))
+        task_error(labels[taken, task], predictions[taken, task], kind, float(spread[task]))
         for task, kind in enumerate(kinds)
     ]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else np.nan
 
 
-def difference(
+def paired_difference_of_means(
     labels: np.ndarray,
     ours: Sequence[np.ndarray],
     theirs: Sequence[np.ndarray],
@@ -61,4 +61,4 @@ def difference(
             for one, other in pairs
         ]
         drawn.append(np.mean(values))
-    return with_interval(np.array(each), float(np.nanvar(drawn, ddof=1)), n)
+    return estimate_difference(np.array(each), float(np.nanvar(drawn, ddof=1)), n)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from core.stats.formatting import beside_noise, number
-from core.stats.metrics import averaged_metrics, called
+from core.stats.formatting import format_number, format_with_sd
+from core.stats.metrics import averaged_metrics, metric_name
 
-WIDEST = 10_000  # characters of a line of text
+MAX_LINE_WIDTH = 10_000  # characters of a line of text
 
 
-def by_table(record: dict[str, Any]) -> pd.DataFrame:
+def table_means(record: dict[str, Any]) -> pd.DataFrame:
     """A row a table, network and arm: mean ± sd over the seeds of every mean metric.
 
     Below them the metrics of the mean of what the seeds predict, and published ones, named as such.
@@ -19,7 +19,7 @@ def by_table(record: dict[str, Any]) -> pd.DataFrame:
     rows = [
         {"table": one["member"], "network": _network(one["backbone"]), "arm": one["arm"]}
         | {
-            metric.name: beside_noise(one[metric.key]["mean"], one[metric.key]["sd"])
+            metric.name: format_with_sd(one[metric.key]["mean"], one[metric.key]["sd"])
             for metric in averaged_metrics()
             if one.get(metric.key)
         }
@@ -28,19 +28,19 @@ def by_table(record: dict[str, Any]) -> pd.DataFrame:
     rows += [
         {"table": one["member"], "network": _network(one["backbone"])}
         | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
-        | {called(name): number(value) for name, value in one["averaged"].items()}
+        | {metric_name(name): format_number(value) for name, value in one["averaged"].items()}
         for one in record["means"]
         if one.get("averaged")
     ]
     rows += [
         {"table": one["member"], "network": one["layer"], "arm": f"published, {one['arm']}"}
-        | {metric.name: number(one[metric.key]) for metric in averaged_metrics() if metric.key in one}
+        | {metric.name: format_number(one[metric.key]) for metric in averaged_metrics() if metric.key in one}
         for one in record["published"]
     ]
     return pd.DataFrame(rows).fillna("–")
 
 
-def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
+def task_means(table: pd.DataFrame, member: str) -> pd.DataFrame:
     """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
     rows = []
     for (task, start, arm), each in table[table["member"] == member].groupby(["task", "backbone", "arm"], sort=False):
@@ -48,7 +48,7 @@ def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
         rows.append(
             {"task": task, "network": _network(start), "arm": arm}
             | {
-                name: beside_noise(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+                name: format_with_sd(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
                 for name, values in known.items()
                 if len(values)
             }
@@ -56,35 +56,41 @@ def by_task(table: pd.DataFrame, member: str) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("–")
 
 
-def text(table: pd.DataFrame, record: dict[str, Any]) -> str:
+def study_text(table: pd.DataFrame, record: dict[str, Any]) -> str:
     """The verdict, what each mean and task came to, and every difference with its interval, as lines of text."""
     apart = [
         {"table": one["member"], "network": _network(one["backbone"]), "together less": one["against"]}
-        | {"metric": one["metric"], "difference": number(one["mean"])}
-        | {"from": number(one["low"]), "to": number(one["high"]), "verdict": one["verdict"]}
+        | {"metric": one["metric"], "difference": format_number(one["mean"])}
+        | {"from": format_number(one["low"]), "to": format_number(one["high"]), "verdict": one["verdict"]}
         for one in record["differences"]
     ]
-    named = {one["name"]: by_task(table, one["name"]) for one in record["members"]}
-    parts = [("by table, mean ± sd over seeds", by_table(record)), ("together less alone", pd.DataFrame(apart))]
-    return written(record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())])
+    named = {one["name"]: task_means(table, one["name"]) for one in record["members"]}
+    parts = [("by table, mean ± sd over seeds", table_means(record)), ("together less alone", pd.DataFrame(apart))]
+    return format_report(
+        record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())]
+    )
 
 
-def by_size(record: dict[str, Any]) -> pd.DataFrame:
+def size_means(record: dict[str, Any]) -> pd.DataFrame:
     """A row an arm of a transfer, a column a size: mean ± sd over seeds of its metric on the test part."""
     metric = record["metric"]
     rows: dict[str, dict[str, str]] = {}
     for one in sorted(record["points"], key=lambda one: one["rows"]):
         found = rows.setdefault(one["arm"], {"arm": one["arm"]})
-        found[f"{one['rows']:,}"] = beside_noise(one[metric]["mean"], one[metric]["sd"])
+        found[f"{one['rows']:,}"] = format_with_sd(one[metric]["mean"], one[metric]["sd"])
     order = list(dict.fromkeys(one["arm"] for one in record["points"]))
     return pd.DataFrame([rows[arm] for arm in order]).fillna("–")
 
 
-def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
+def size_differences(record: dict[str, Any]) -> pd.DataFrame:
     """A row a pair of arms and size of a transfer: the error of one less that of the other, with its interval."""
     rows = [
         {"arm": one["arm"], "against": one["against"], "molecules": f"{one['size']:,}" if one["size"] else "all"}
-        | {"difference": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        | {
+            "difference": format_number(one["mean"]),
+            "from": format_number(one["low"]),
+            "to": format_number(one["high"]),
+        }
         | {"verdict": one["verdict"]}
         for one in record["differences"]
     ]
@@ -93,11 +99,11 @@ def apart_by_size(record: dict[str, Any]) -> pd.DataFrame:
 
 def transfer_text(record: dict[str, Any]) -> str:
     """What a transfer found, as lines of text."""
-    words = f"{called(record['metric'])} by molecules learned from, mean ± sd over seeds"
-    return written(record["verdict"], [(words, by_size(record)), ("differences", apart_by_size(record))])
+    words = f"{metric_name(record['metric'])} by molecules learned from, mean ± sd over seeds"
+    return format_report(record["verdict"], [(words, size_means(record)), ("differences", size_differences(record))])
 
 
-def by_factor(record: dict[str, Any]) -> pd.DataFrame:
+def factor_effects(record: dict[str, Any]) -> pd.DataFrame:
     """A row a factor of an ablation: what it does to the error, the others held, with its interval."""
     words = {"molecules": "twice as many molecules", "families": "one table more"}
     named = {words[name]: one for name, one in record["effects"].items()}
@@ -105,17 +111,22 @@ def by_factor(record: dict[str, Any]) -> pd.DataFrame:
     beside = {"all": "a blend, less the mean of its tables alone", "best": "a blend, less the best of its tables alone"}
     named |= {words: record["blended"][name] for name, words in beside.items() if "blended" in record}
     rows = [
-        {"factor": name, "effect": number(one["mean"]), "from": number(one["low"]), "to": number(one["high"])}
+        {
+            "factor": name,
+            "effect": format_number(one["mean"]),
+            "from": format_number(one["low"]),
+            "to": format_number(one["high"]),
+        }
         for name, one in named.items()
     ]
     return pd.DataFrame(rows)
 
 
-def by_tables(record: dict[str, Any]) -> pd.DataFrame:
+def table_set_means(record: dict[str, Any]) -> pd.DataFrame:
     """A row a choice of tables and one of random weights: mean ± sd of the error, over molecules and seeds."""
     scratch = [record["scratch"] | {"tables": "none, random weights"}] if record["scratch"] else []
     rows = [
-        {"tables": one["tables"], called(record["metric"]): beside_noise(one["mean"], one["sd"])}
+        {"tables": one["tables"], metric_name(record["metric"]): format_with_sd(one["mean"], one["sd"])}
         | {"trainings": one["trainings"]}
         for one in [*record.get("sets", []), *scratch]
     ]
@@ -124,12 +135,16 @@ def by_tables(record: dict[str, Any]) -> pd.DataFrame:
 
 def ablation_text(record: dict[str, Any]) -> str:
     """What an ablation found, as lines of text."""
-    return written(record["verdict"], [("by tables, mean ± sd", by_tables(record)), ("effects", by_factor(record))])
+    return format_report(
+        record["verdict"], [("by tables, mean ± sd", table_set_means(record)), ("effects", factor_effects(record))]
+    )
 
 
-def written(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
+def format_report(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """A verdict, and below it every table that has rows."""
-    said = [f"{words}\n{found.to_string(index=False, line_width=WIDEST)}" for words, found in parts if len(found)]
+    said = [
+        f"{words}\n{found.to_string(index=False, line_width=MAX_LINE_WIDTH)}" for words, found in parts if len(found)
+    ]
     return "\n\n".join([verdict, *said])
 
 

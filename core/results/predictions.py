@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from core.results.tabular import Tabled
-from core.stats.formatting import number
+from core.results.tabular import TabularResult
+from core.stats.formatting import format_number
 
-OF_A_TASK = ("label", "prediction", "low", "high", "spread")
+TASK_COLUMNS = ("label", "prediction", "low", "high", "spread")
 
 
-class Predicted(Tabled):
+class Predictions(TabularResult):
     """Predictions of molecules by a fit, in label units; probabilities for a binary task.
 
     `table`: a row a molecule. Of each task label, prediction, low, high (and of an ensemble spread), with `: <task>`
@@ -28,7 +28,9 @@ class Predicted(Tabled):
     def headline(summary: Mapping[str, Any]) -> str:
         """How many molecules, and half the width of the first task's intervals."""
         width, unit = summary["width"][0], summary["unit"][0]
-        sure = f", ± {number(width['median'])} {unit}".rstrip() if width and summary["kinds"][0] != "binary" else ""
+        sure = (
+            f", ± {format_number(width['median'])} {unit}".rstrip() if width and summary["kinds"][0] != "binary" else ""
+        )
         return f"{summary['molecules']:,} molecules{sure}"
 
     @property
@@ -39,11 +41,11 @@ class Predicted(Tabled):
         """The table of one task, its columns without the task's name."""
         if len(self.tasks) == 1:
             return self.table
-        mine = {named(name, task, self.tasks): name for name in OF_A_TASK}
-        every = {named(name, other, self.tasks) for name in OF_A_TASK for other in self.tasks}
+        mine = {column_name(name, task, self.tasks): name for name in TASK_COLUMNS}
+        every = {column_name(name, other, self.tasks) for name in TASK_COLUMNS for other in self.tasks}
         return self.table[[name for name in self.table if name in mine or name not in every]].rename(columns=mine)
 
 
-def named(what: str, task: str, tasks: tuple[str, ...]) -> str:
+def column_name(what: str, task: str, tasks: tuple[str, ...]) -> str:
     """The column of a task."""
     return what if len(tasks) == 1 else f"{what}: {task}"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.engine.spec import BadInput
-from core.stats.bootstrap import auroc_interval
+from core.stats.bootstrap import compute_auroc_interval
 
 CONVENTION = (
     "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "
@@ -115,7 +115,7 @@ class Scores:
         )
 
 
-def score_columns(
+def build_score_columns(
     labels: np.ndarray,
     predictions: np.ndarray,
     slopes: np.ndarray,
@@ -148,7 +148,7 @@ def unit_factor(kinds: Sequence[str], spread: np.ndarray) -> float:
     return float(spread[0] ** 2) if tuple(kinds) == ("regression",) else 1.0
 
 
-def unit_words(kinds: Sequence[str], units: Sequence[str]) -> str:
+def describe_unit(kinds: Sequence[str], units: Sequence[str]) -> str:
     """The unit of influence and delta_loss in words."""
     if tuple(kinds) == ("regression",):
         return f"({units[0]})²" if units[0] else "label units²"
@@ -157,13 +157,13 @@ def unit_words(kinds: Sequence[str], units: Sequence[str]) -> str:
     return "nat (cross-entropy)" if set(kinds) == {"binary"} else "mean over cells of scaled squared error or nat"
 
 
-def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
+def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
     """How well planted wrong labels are found by several rankings: AUROC with its bootstrap interval.
 
     `delta_loss`, `whole_step`: the more harmful, the more suspicious; `residual`: the larger |residual| (root mean
     square over a molecule's tasks, each in units of its own residuals' spread). Molecules without a label are left out.
     """
-    if "planted" not in table:
+    if "mislabelled" not in table:
         return {}
     residuals = table[[name for name in table if name.split(":")[0] == "residual"]].to_numpy(float)
     known = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
@@ -171,8 +171,8 @@ def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]
     size = np.sqrt(np.nanmean(residuals**2, axis=1))
     by = {name: table[name].to_numpy(float)[known] for name in ("delta_loss", "whole_step") if name in table}
     by["residual"] = size
-    flags = table["planted"].to_numpy(bool)[known]
-    found = {name: auroc_interval(flags, score, seed) for name, score in by.items()}
+    flags = table["mislabelled"].to_numpy(bool)[known]
+    found = {name: compute_auroc_interval(flags, score, seed) for name, score in by.items()}
     return {
         name: {"auroc": value[0], "low": value[1], "high": value[2]}
         for name, value in found.items()
@@ -180,7 +180,7 @@ def detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]
     }
 
 
-def benefits(scores: Scores) -> np.ndarray:
+def read_benefits(scores: Scores) -> np.ndarray:
     """`benefit` (n,), fit to rank by. Raises `BadInput` where some are not finite or all are the same."""
     values = scores.table["benefit"].to_numpy(float)
     missing = int((~np.isfinite(values)).sum())

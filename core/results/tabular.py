@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Self
 
 import pandas as pd
 
-from core.results.mixture_text import ablation_text, text, transfer_text
+from core.results.mixture_text import ablation_text, study_text, transfer_text
 
 
 @dataclass(frozen=True, eq=False)
-class Tabled:
+class TabularResult:
     """`table`: the numbers, a row each; `record`: means, differences with intervals, the verdict, digests, keys."""
 
     table_file: ClassVar[str] = "table.parquet"
@@ -42,7 +42,7 @@ class Tabled:
         return cls(pd.read_parquet(folder / cls.table_file), record)
 
 
-class MixtureComparison(Tabled):
+class MixtureComparison(TabularResult):
     """Tables alone and together: a row a backbone, arm, member, seed and task of the test part, with every metric."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("members",)
@@ -52,10 +52,10 @@ class MixtureComparison(Tabled):
         return f"{len(summary['members'])} tables"
 
     def text(self) -> str:
-        return text(self.table, self.record)
+        return study_text(self.table, self.record)
 
 
-class TransferCurve(Tabled):
+class TransferCurve(TabularResult):
     """Starts on a small table: a row an arm, size (0: the whole part) and seed, with the metrics of its test part."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("points",)
@@ -69,7 +69,7 @@ class TransferCurve(Tabled):
         return transfer_text(self.record)
 
 
-class Ablated(Tabled):
+class AblationTable(TabularResult):
     """Diversity against scale: a row a trunk (families, molecules, seed), with the error of the fit from it."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("trunks",)
@@ -82,7 +82,7 @@ class Ablated(Tabled):
         return ablation_text(self.record)
 
 
-class Represented(Tabled):
+class RepresentationReport(TabularResult):
     """What trunks hold: a row a trunk, layer and thing that is asked of it, with how well it can be read there."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("molecules",)

@@ -1,16 +1,16 @@
 """Samplers: ways to keep `count` molecules of a pool, called as `sampler(pool, scores)`; they give rows of the pool."""
 
 from core.engine.spec import Family
-from core.selection.coverage import Cover
+from core.selection.coverage import Coverage
 from core.selection.greedy import Greedy
-from core.selection.informative import Informative
+from core.selection.informative import InformationGain
 from core.selection.kmeans import KMeans
 from core.selection.maxmin import MaxMin
-from core.selection.mmr import Varied
+from core.selection.mmr import MMR
 from core.selection.stratified import Stratified
 from core.selection.threshold import Threshold
 from core.selection.top import Top
-from core.selection.uncertain import Uncertain
+from core.selection.uncertain import Uncertainty
 from core.selection.uniform import Uniform
 
 SAMPLERS = Family(
@@ -18,12 +18,12 @@ SAMPLERS = Family(
     Uniform,
     Top,
     Greedy,
-    Informative,
+    InformationGain,
     Threshold,
     Stratified,
     KMeans,
     MaxMin,
-    Cover,
-    Uncertain,
-    Varied,
+    Coverage,
+    Uncertainty,
+    MMR,
 )

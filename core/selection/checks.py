@@ -18,7 +18,7 @@ def check_count(kind: str, count: int, pool: Sized) -> None:
         raise BadInput(f"{kind} wants {count} molecules of a pool of {len(pool)}; lower `count` or give a larger pool")
 
 
-def scored(kind: str, pool: Sized, scores: Scores | None) -> Scores:
+def require_scores(kind: str, pool: Sized, scores: Scores | None) -> Scores:
     """The scores, which this sampler needs. Raises `BadInput` where they are missing or of another pool."""
     if scores is None:
         raise BadInput(f"{kind} ranks by influence and got no scores; give `scores`, or use uniform")
@@ -27,12 +27,12 @@ def scored(kind: str, pool: Sized, scores: Scores | None) -> Scores:
     return scores
 
 
-def by_name(pool: "Dataset") -> np.ndarray:
+def order_by_smiles(pool: "Dataset") -> np.ndarray:
     """Rows (n,) in the order of their SMILES, so that a choice does not hang on the order of the file."""
     return np.argsort(np.asarray(pool.smiles, dtype=str), kind="stable")
 
 
-def shared_out(sizes: Sequence[int], count: int, equal: bool = False) -> np.ndarray:
+def allocate(sizes: Sequence[int], count: int, equal: bool = False) -> np.ndarray:
     """How many of `count` each group gives, in proportion to its size, or as equally as the sizes allow.
 
     What rounding leaves goes to the largest remainders, of equal ones to the earlier group (Hamilton's method). The

@@ -8,7 +8,7 @@ from pydantic import Field
 from core.chem import molecules as chem
 from core.engine.spec import settings
 from core.results.scores import Scores
-from core.selection.checks import by_name, check_count
+from core.selection.checks import check_count, order_by_smiles
 from core.selection.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Cover(Sampler):
+class Coverage(Sampler):
     """One representative of each cluster or scaffold, the largest first; then a second of each, and so on.
 
     `butina`: clusters of molecules within a Tanimoto distance of a centroid (Butina 1999, doi:10.1021/ci9803381; by
@@ -24,7 +24,7 @@ class Cover(Sampler):
     scaffold, the first in the order of SMILES.
     """
 
-    kind: ClassVar[str] = "cover"
+    kind: ClassVar[str] = "coverage"
     name: ClassVar[str] = "coverage"
 
     count: int = Field(default=100, ge=1, description="molecules to select")
@@ -35,7 +35,7 @@ class Cover(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        order = by_name(pool)
+        order = order_by_smiles(pool)
         smiles = [pool.smiles[row] for row in order]
         groups = self._scaffolds(smiles) if self.by == "scaffold" else self._butina(smiles)
         kept, depth = [], 0

@@ -21,13 +21,13 @@ def needs_of(space: Space) -> frozenset[Need]:
     return frozenset({"scores", "features"} if space == "last layer" else ())
 
 
-def places(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:
+def feature_matrix(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:
     """(n, p) of the pool's molecules: bits, or columns of centre 0 and spread 1. Raises `BadInput`."""
     if space == "fingerprints":
         return chem.fingerprints(list(pool.smiles)).astype(np.float32)
     if space == "descriptors":
-        names = properties.names(quick=True)
-        values = properties.measured(list(pool.smiles), quick=True)
+        names = properties.descriptor_names(quick=True)
+        values = properties.compute_descriptors(list(pool.smiles), quick=True)
         return np.nan_to_num(properties.Scaling.of(values, names)(values, names))
     if scores is None or "pool" not in scores.last_layer:
         raise BadInput("the last layer is known from scores that keep features; give `scores`, or use fingerprints")
@@ -37,7 +37,7 @@ def places(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:
     return ((values - values.mean(0)) / np.maximum(values.std(0), 1e-9)).astype(np.float32)
 
 
-def spread_out(points: np.ndarray, count: int, first: int) -> list[int]:
+def farthest_first(points: np.ndarray, count: int, first: int) -> list[int]:
     """Rows of points (n, p), each next one the farthest from those kept; of equally far ones the earlier.
 
     Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5.

@@ -8,16 +8,16 @@ from pydantic import Field
 
 from core.chem import molecules as chem
 from core.engine.spec import BadInput, settings
-from core.influence.forward_selection import CrossFit, cross_fitted, greedy
-from core.influence.linearized import tangent_of
-from core.influence.ridge import LastLayer
+from core.influence.forward_selection import CrossFit, cross_fit, select_greedily
+from core.influence.linearized import linearized_model
+from core.influence.ridge import RidgeLastLayer
 from core.results.scores import Scores
-from core.selection.checks import check_count, scored
+from core.selection.checks import check_count, require_scores
 from core.selection.sampler import Need, Sampler, Variant
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.influence.forward_selection import Model
+    from core.influence.forward_selection import ClosedFormModel
 
 
 @settings
@@ -60,27 +60,27 @@ class Greedy(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         of, molecules = self._model(pool, scores)
-        count = cross_fitted(of, molecules, self.count, self.seed).best if self.stop_when_worse else self.count
+        count = cross_fit(of, molecules, self.count, self.seed).best if self.stop_when_worse else self.count
         if not count:
             raise BadInput("no molecule of the pool lowers the target loss; turn `stop_when_worse` off")
-        return greedy(of(np.arange(molecules)), count)[0]
+        return select_greedily(of(np.arange(molecules)), count)[0]
 
     def cross_fit(self, pool: "Dataset", scores: Scores | None = None) -> CrossFit:
         """The predicted loss of the half of the target that selected, and of the other half."""
         of, molecules = self._model(pool, scores)
-        return cross_fitted(of, molecules, self.count, self.seed)
+        return cross_fit(of, molecules, self.count, self.seed)
 
-    def _model(self, pool: "Dataset", scores: Scores | None) -> "tuple[Callable[[np.ndarray], Model], int]":
+    def _model(self, pool: "Dataset", scores: Scores | None) -> "tuple[Callable[[np.ndarray], ClosedFormModel], int]":
         """The model in closed form of some molecules of the target, and how many there are. Raises `BadInput`."""
         check_count(self.kind, self.count, pool)
-        scores = scored(self.kind, pool, scores)
+        scores = require_scores(self.kind, pool, scores)
         if self.features == "all weights":
             if not scores.tangent:
                 raise BadInput(
                     "these scores know no pairs of molecules; score by the dual, with target and pool small enough for "
                     "it, or choose by descriptors"
                 )
-            return lambda rows: tangent_of(scores.tangent, scores.record, rows, cooled=False), len(
+            return lambda rows: linearized_model(scores.tangent, scores.record, rows, is_temperature_scaled=False), len(
                 scores.tangent["target_labels"]
             )
         arrays = dict(scores.last_layer)
@@ -88,14 +88,14 @@ class Greedy(Sampler):
             raise BadInput("these scores keep no features (the pool is very large); use top instead")
         if self.features == "descriptors":
             others = {"target": scores.target["smiles"].to_numpy(), "pool": pool.smiles}
-            arrays |= described(scores.training["smiles"].to_numpy(), others)
+            arrays |= clipped_descriptors(scores.training["smiles"].to_numpy(), others)
         faulty = [name for name, value in arrays.items() if not np.isfinite(value).all() and "labels" not in name]
         if faulty:
             raise BadInput(f"features of {', '.join(faulty)} are not finite; train again with a lower learning rate")
-        return lambda rows: LastLayer(arrays, self.damping, rows), len(arrays["target_labels"])
+        return lambda rows: RidgeLastLayer(arrays, self.damping, rows), len(arrays["target_labels"])
 
 
-def described(train: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def clipped_descriptors(train: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """RDKit's descriptors of the training molecules and of others, (n, p) by part, held to the training part's range.
 
     Descriptors that some training molecule lacks are left out; where another molecule lacks one it gets the training

@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
-from core.influence.forward_selection import greedy
-from core.influence.linearized import Unlabelled, tangent_of
+from core.influence.forward_selection import select_greedily
+from core.influence.linearized import VarianceModel, linearized_model
 from core.results.scores import Scores
-from core.selection.checks import check_count, scored
+from core.selection.checks import check_count, require_scores
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Informative(Sampler):
+class InformationGain(Sampler):
     """Forward selection: each next molecule is the one whose measurement reduces the target's uncertainty most.
 
     Labels are not used, so candidates need not be measured. The uncertainty is the posterior variance of the model
@@ -33,9 +33,9 @@ class Informative(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        scores = scored(self.kind, pool, scores)
+        scores = require_scores(self.kind, pool, scores)
         if not scores.tangent:
             raise BadInput(
                 "these scores know no pairs of molecules; score by the dual, with target and pool small enough for it"
             )
-        return greedy(Unlabelled(tangent_of(scores.tangent, scores.record)), self.count)[0]
+        return select_greedily(VarianceModel(linearized_model(scores.tangent, scores.record)), self.count)[0]

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
-from core.results.scores import Scores, benefits
-from core.selection.checks import by_name, check_count, scored, shared_out
-from core.selection.feature_space import Space, needs_of, places, spread_out
+from core.results.scores import Scores, read_benefits
+from core.selection.checks import allocate, check_count, order_by_smiles, require_scores
+from core.selection.feature_space import Space, farthest_first, feature_matrix, needs_of
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -50,22 +50,20 @@ class KMeans(Sampler):
         check_count(self.kind, self.count, pool)
         if self.clusters > len(pool):
             raise BadInput(f"kmeans wants at most {len(pool)} clusters for {len(pool)} molecules, got {self.clusters}")
-        order = by_name(pool)
-        points = places(pool, scores, self.space)[order]
-        benefit = benefits(scored(self.kind, pool, scores))[order] if self.within == "benefit" else None
+        order = order_by_smiles(pool)
+        points = feature_matrix(pool, scores, self.space)[order]
+        benefit = read_benefits(require_scores(self.kind, pool, scores))[order] if self.within == "benefit" else None
         found = Lloyd(min(self.clusters, len(np.unique(points, axis=0))), n_init=10, random_state=self.seed).fit(points)
         away = ((points - found.cluster_centers_[found.labels_]) ** 2).sum(1)
         groups = [np.flatnonzero(found.labels_ == one) for one in range(found.n_clusters)]
         random = np.random.default_rng(self.seed)
         kept = []
-        for rows, number in zip(
-            groups, shared_out([len(rows) for rows in groups], self.count, self.equal), strict=True
-        ):
+        for rows, number in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
             if not number:
                 continue
             nearest = rows[np.argsort(away[rows], kind="stable")]
             if self.within == "spread":
-                some = rows[spread_out(points[rows], number, int(np.flatnonzero(rows == nearest[0])[0]))]
+                some = rows[farthest_first(points[rows], number, int(np.flatnonzero(rows == nearest[0])[0]))]
             elif self.within == "random":
                 some = random.permutation(rows)
             else:

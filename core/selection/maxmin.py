@@ -8,8 +8,8 @@ from pydantic import Field
 from core.chem import molecules as chem
 from core.engine.spec import settings
 from core.results.scores import Scores
-from core.selection.checks import by_name, check_count
-from core.selection.feature_space import Space, needs_of, places, spread_out
+from core.selection.checks import check_count, order_by_smiles
+from core.selection.feature_space import Space, farthest_first, feature_matrix, needs_of
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class MaxMin(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        order = by_name(pool)
+        order = order_by_smiles(pool)
         first = int(np.random.default_rng(self.seed).integers(len(pool)))
         if self.space != "fingerprints":
-            return order[spread_out(places(pool, scores, self.space)[order], self.count, first)]
+            return order[farthest_first(feature_matrix(pool, scores, self.space)[order], self.count, first)]
         from rdkit.SimDivFilters import rdSimDivPickers
 
         bits = chem.bit_vectors([pool.smiles[row] for row in order])

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from core.chem import molecules as chem
 from core.engine.spec import settings
-from core.results.scores import Scores, benefits
-from core.selection.checks import by_name, check_count, scored
+from core.results.scores import Scores, read_benefits
+from core.selection.checks import check_count, order_by_smiles, require_scores
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Varied(Sampler):
+class MMR(Sampler):
     """Maximal marginal relevance: each next molecule balances predicted benefit and distance to those selected.
 
     Carbonell & Goldstein 1998 (doi:10.1145/290941.291025), with ranks of benefit from 0 to 1 and Tanimoto distance. At
@@ -24,7 +24,7 @@ class Varied(Sampler):
     one infers it from structures.
     """
 
-    kind: ClassVar[str] = "varied"
+    kind: ClassVar[str] = "mmr"
     name: ClassVar[str] = "MMR"
     needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
 
@@ -35,8 +35,8 @@ class Varied(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        order = by_name(pool)
-        benefit = benefits(scored(self.kind, pool, scores))[order]
+        order = order_by_smiles(pool)
+        benefit = read_benefits(require_scores(self.kind, pool, scores))[order]
         place = np.argsort(np.argsort(-benefit, kind="stable"), kind="stable")
         rank = 1 - place / max(len(order) - 1, 1)  # 1 the most helpful, of equal ones the first name
         bits = chem.fingerprints([pool.smiles[row] for row in order])

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from core.chem import molecules as chem
 from core.engine.spec import BadInput, settings
-from core.results.scores import Scores, benefits
-from core.selection.checks import by_name, check_count, scored, shared_out
+from core.results.scores import Scores, read_benefits
+from core.selection.checks import allocate, check_count, order_by_smiles, require_scores
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -52,15 +52,13 @@ class Stratified(Sampler):
         check_count(self.kind, self.count, pool)
         if self.bins > len(pool):
             raise BadInput(f"stratified wants at most {len(pool)} bins for {len(pool)} molecules, got {self.bins}")
-        order = by_name(pool)
+        order = order_by_smiles(pool)
         strata = self._strata(pool)[order]
-        benefit = benefits(scored(self.kind, pool, scores))[order] if self.within == "benefit" else None
+        benefit = read_benefits(require_scores(self.kind, pool, scores))[order] if self.within == "benefit" else None
         groups = [np.flatnonzero(strata == one) for one in np.unique(strata)]
         random = np.random.default_rng(self.seed)
         kept = []
-        for rows, number in zip(
-            groups, shared_out([len(rows) for rows in groups], self.count, self.equal), strict=True
-        ):
+        for rows, number in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
             some = random.permutation(rows) if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
             kept.append(order[some[:number]])
         return np.concatenate(kept)

@@ -11,13 +11,13 @@ from core.chem import molecules as chem
 from core.engine.spec import BadInput
 from core.stats.metrics import spearman
 
-Way = Literal["pca", "t-sne"]
-MOST = 4000  # molecules of either table on a map
-COVERED = 0.5  # Tanimoto similarity from which a molecule is covered by another
+ProjectionMethod = Literal["pca", "t-sne"]
+MAX_ROWS = 4000  # molecules of either table on a map
+COVERAGE_SIMILARITY = 0.5  # Tanimoto similarity from which a molecule is covered by another
 HISTOGRAMS = ("HeavyAtomCount", "MolLogP", "TPSA")
 
 
-def landscape(parts: dict[str, Sequence[str]], way: Way = "pca", seed: int = 0) -> pd.DataFrame:
+def project(parts: dict[str, Sequence[str]], way: ProjectionMethod = "pca", seed: int = 0) -> pd.DataFrame:
     """A map of molecules by Morgan bits: part, row, smiles, x, y; at most 4,000 of each part, drawn by the seed.
 
     `pca`: the first two principal components of the bits, seconds for thousands, and says how little of the variance
@@ -28,7 +28,7 @@ def landscape(parts: dict[str, Sequence[str]], way: Way = "pca", seed: int = 0) 
 
     tables = []
     for part, smiles in parts.items():
-        rows = np.sort(np.random.default_rng(seed).permutation(len(smiles))[:MOST])
+        rows = np.sort(np.random.default_rng(seed).permutation(len(smiles))[:MAX_ROWS])
         tables.append(pd.DataFrame({"part": part, "row": rows, "smiles": np.asarray(smiles, object)[rows]}))
     found = pd.concat(tables, ignore_index=True)
     if len(found) < 3:
@@ -47,7 +47,7 @@ def landscape(parts: dict[str, Sequence[str]], way: Way = "pca", seed: int = 0) 
     return found
 
 
-def told(smiles: Sequence[str], rows: np.ndarray, train: Sequence[str]) -> dict[str, Any]:
+def summarize_selection(smiles: Sequence[str], rows: np.ndarray, train: Sequence[str]) -> dict[str, Any]:
     """Numbers of a choice: what of the pool it covers, what it adds to the training part, how alike it is within.
 
     `covered`: share of the molecules not kept that have a kept or training molecule of Tanimoto similarity 0.5 or more;
@@ -67,16 +67,16 @@ def told(smiles: Sequence[str], rows: np.ndarray, train: Sequence[str]) -> dict[
     return {
         "kept": len(chosen),
         "of": len(smiles),
-        "covered": float((np.maximum(before, after) >= COVERED).mean()) if rest else None,
-        "covered_before": float((before >= COVERED).mean()) if rest else None,
-        "novel": float((nearest(chosen, train) < COVERED).mean()) if len(train) else None,
+        "covered": float((np.maximum(before, after) >= COVERAGE_SIMILARITY).mean()) if rest else None,
+        "covered_before": float((before >= COVERAGE_SIMILARITY).mean()) if rest else None,
+        "novel": float((nearest(chosen, train) < COVERAGE_SIMILARITY).mean()) if len(train) else None,
         "likeness": float(twins.mean()) if len(twins) else None,
         "scaffolds": len(mine),
         "new_scaffolds": len(mine - known),
     }
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> dict[str, float | int | None]:
+def compare_selections(one: np.ndarray, other: np.ndarray) -> dict[str, float | int | None]:
     """Of two choices from one pool, in the order taken: how many both have, Jaccard's index, and rank correlation."""
     both = sorted(set(one.tolist()) & set(other.tolist()))
     places = [[choice.tolist().index(row) for row in both] for choice in (one, other)]
@@ -85,12 +85,12 @@ def overlap(one: np.ndarray, other: np.ndarray) -> dict[str, float | int | None]
     return {"both": len(both), "jaccard": len(both) / union if union else 1.0, "spearman": order}
 
 
-def spreads(parts: dict[str, Sequence[str]], most: int = 1000) -> dict[str, dict[str, np.ndarray]]:
+def descriptor_distributions(parts: dict[str, Sequence[str]], most: int = 1000) -> dict[str, dict[str, np.ndarray]]:
     """Descriptors for histograms, by name and part: size, Crippen's logP, polar surface; a sample of large parts."""
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in HISTOGRAMS}
     for part, smiles in parts.items():
         rows = np.random.default_rng(0).permutation(len(smiles))[:most]
-        values = descriptors.some([smiles[row] for row in rows], HISTOGRAMS)
+        values = descriptors.compute_named_descriptors([smiles[row] for row in rows], HISTOGRAMS)
         for column, name in enumerate(HISTOGRAMS):
             found[name][part] = values[:, column]
     return found

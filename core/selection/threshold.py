@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
-from core.results.scores import Scores, benefits
-from core.selection.checks import check_count, scored
+from core.results.scores import Scores, read_benefits
+from core.selection.checks import check_count, require_scores
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Threshold(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        scores = scored(self.kind, pool, scores)
-        benefits(scores)  # refuses what ranks nothing
+        scores = require_scores(self.kind, pool, scores)
+        read_benefits(scores)  # refuses what ranks nothing
         if f"{self.by}_high" not in scores.table:
             raise BadInput("these scores have no intervals; score by the dual, or by several fits, or take top")
         values, high = (scores.table[name].to_numpy(float) for name in (self.by, f"{self.by}_high"))

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
-from core.results.scores import Scores, benefits
-from core.selection.checks import check_count, scored
+from core.results.scores import Scores, read_benefits
+from core.selection.checks import check_count, require_scores
 from core.selection.sampler import Need, Sampler, Variant
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Top(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        benefit = benefits(scored(self.kind, pool, scores))
+        benefit = read_benefits(require_scores(self.kind, pool, scores))
         if self.cost:
-            price = costs(pool, self.cost)
+            price = read_costs(pool, self.cost)
             benefit = np.where(
                 benefit > 0, benefit / price, benefit * price
             )  # a dear molecule that harms is no bargain
@@ -49,7 +49,7 @@ class Top(Sampler):
         return np.lexsort((names, benefit if self.worst else -benefit))[: self.count]
 
 
-def costs(pool: "Dataset", name: str) -> np.ndarray:
+def read_costs(pool: "Dataset", name: str) -> np.ndarray:
     """What measuring each molecule costs (n,), all above 0. Raises `BadInput`."""
     if name not in pool.columns:
         raise BadInput(f"the pool has no column {name!r} of costs; it has {', '.join(pool.columns) or 'none'}")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.engine.spec import BadInput, settings
 from core.results.scores import Scores
-from core.selection.checks import check_count, scored
+from core.selection.checks import check_count, require_scores
 from core.selection.sampler import Need, Sampler
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Uncertain(Sampler):
+class Uncertainty(Sampler):
     """Molecules with the most uncertain prediction: uncertainty sampling, which often selects outliers.
 
     `leverage`: that of the model linearised in its weights, how far a prediction would follow a label of its own; needs
@@ -37,7 +37,7 @@ class Uncertain(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        table = scored(self.kind, pool, scores).table
+        table = require_scores(self.kind, pool, scores).table
         told = {"leverage": "leverage", "fits": "prediction_sd"}[self.by]
         wanted = [name for name in table if str(name).split(":")[0] == told]
         if not wanted:

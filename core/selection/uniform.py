@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.engine.spec import settings
 from core.results.scores import Scores
-from core.selection.checks import by_name, check_count
+from core.selection.checks import check_count, order_by_smiles
 from core.selection.sampler import Sampler, Variant
 
 if TYPE_CHECKING:
@@ -32,4 +32,4 @@ class Uniform(Sampler):
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
-        return by_name(pool)[np.random.default_rng(self.seed).permutation(len(pool))[: self.count]]
+        return order_by_smiles(pool)[np.random.default_rng(self.seed).permutation(len(pool))[: self.count]]

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-FEWEST = 20  # errors from which intervals are told
+MIN_ERRORS = 20  # errors from which intervals are told
 FOLDS = 5
-PULL = 0.05  # of a ridge penalty, for each error: towards one width for all
-FLOOR = 0.1  # of the median error, below which an error says no more of a molecule
+RIDGE_PENALTY = 0.05  # of a ridge penalty, for each error: towards one width for all
+ERROR_FLOOR = 0.1  # of the median error, below which an error says no more of a molecule
 
 
 @dataclass(frozen=True, eq=False)
-class Intervals:
+class ConformalIntervals:
     """Half the width of an interval of `level` as it grows with `k` signs of difficulty, in label units."""
 
     level: float
@@ -32,7 +32,7 @@ class Intervals:
     base: float  # log |error| at the centre
 
     @classmethod
-    def of(cls, errors: np.ndarray, signs: np.ndarray, level: float, seed: int = 0) -> "Intervals | None":
+    def of(cls, errors: np.ndarray, signs: np.ndarray, level: float, seed: int = 0) -> "ConformalIntervals | None":
         """From |errors| (n,) of molecules that were not learned from and their signs of difficulty (n, k).
 
         A ridge regression foretells log |error| from the signs, none of which can narrow an interval; the quantile is
@@ -41,12 +41,12 @@ class Intervals:
         """
         n, k = signs.shape
         place = int(np.ceil((n + 1) * level))
-        if n < FEWEST or place > n:
+        if n < MIN_ERRORS or place > n:
             return None
         centre, scale = signs.mean(0), signs.std(0)
         scale = np.where(scale > 1e-12, scale, 1.0)
         scaled = (signs - centre) / scale
-        typical = np.log(errors + max(FLOOR * float(np.median(errors)), 1e-12))
+        typical = np.log(errors + max(ERROR_FLOOR * float(np.median(errors)), 1e-12))
         folds = np.random.default_rng(seed).permutation(n) % FOLDS
         foretold = np.empty(n)
         for fold in range(FOLDS):
@@ -59,7 +59,7 @@ class Intervals:
         least, most = (scaled.min(0), scaled.max(0)) if k else (empty, empty)
         return cls(level, n, factor, centre, scale, least, most, slopes, base)
 
-    def half(self, signs: np.ndarray) -> np.ndarray:
+    def half_width(self, signs: np.ndarray) -> np.ndarray:
         """Half the width (m,) at signs of difficulty (m, k)."""
         scaled = np.clip((signs - self.centre) / self.scale, self.least, self.most)
         return self.factor * np.exp(scaled @ self.slopes + self.base)
@@ -70,7 +70,7 @@ def _ridge(signs: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float]:
 
     if not signs.shape[1]:
         return np.zeros(0), float(values.mean())
-    found = Ridge(alpha=PULL * len(values), positive=True).fit(signs, values)
+    found = Ridge(alpha=RIDGE_PENALTY * len(values), positive=True).fit(signs, values)
     return found.coef_, float(found.intercept_)
 
 
@@ -94,12 +94,12 @@ def venn_abers(labels: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> tup
     return found[0][back], found[1][back]
 
 
-def merged(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def merge_probabilities(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """One probability for each range that `venn_abers` tells: the one with the least log loss at worst."""
     return high / (1 - low + high)
 
 
-def share(held: np.ndarray) -> dict[str, Any]:
+def estimate_share(held: np.ndarray) -> dict[str, Any]:
     """How many of some (n,) are so, with Wilson's 95 % interval of the share."""
     from scipy.stats import binomtest
 

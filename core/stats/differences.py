@@ -31,7 +31,7 @@ def paired_difference(
         [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)],
         0,
     )
-    return with_interval(differences, float(np.var(drawn, ddof=1)), n)
+    return estimate_difference(differences, float(np.var(drawn, ddof=1)), n)
 
 
 def student_half_width(values: np.ndarray, level: float = 0.95) -> float | None:
@@ -42,7 +42,7 @@ def student_half_width(values: np.ndarray, level: float = 0.95) -> float | None:
     return float(student.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else None
 
 
-def with_interval(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:
+def estimate_difference(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:
     """The mean of paired differences (s,), less is better, with a 95 % interval that knows two noises.
 
     That of repeating is theirs over s; `of_molecules`: the variance that the n test molecules at hand bring. They add;

@@ -7,7 +7,7 @@ import numpy as np
 from core.stats.differences import student_half_width
 
 
-def effects(
+def estimate_effects(
     error: np.ndarray, factors: Mapping[str, np.ndarray], seed: np.ndarray, level: float = 0.95
 ) -> dict[str, dict[str, float]]:
     """Of each factor (n,) what a unit more of it does to the error (n,), with an interval.
@@ -35,7 +35,7 @@ def effects(
     return found
 
 
-def blended(
+def estimate_blend_effects(
     error: np.ndarray, parts: Sequence[frozenset[str]], repeat: Sequence[tuple], level: float = 0.95
 ) -> dict[str, dict[str, float]]:
     """The error of a blend of several `parts` less that of the parts alone, with an interval.

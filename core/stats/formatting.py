@@ -6,11 +6,11 @@ from collections.abc import Sequence
 ROUNDING = 1e-6  # of a value: noise below it is that of the last digits, not of what was measured
 
 
-def number(value: float | None, noise: float | None = None) -> str:
+def format_number(value: float | None, noise: float | None = None) -> str:
     """A number with as many places as it deserves: two significant digits of its noise, or three of its own."""
     if value is None or not math.isfinite(value):
         return "–"
-    noise = _told(value, noise)
+    noise = _meaningful_noise(value, noise)
     scale = noise or value / 10 or 1.0
     places = min(6, max(0, 1 - math.floor(math.log10(abs(scale)))))
     if noise is None and value and abs(value) < 1e-4:
@@ -18,28 +18,36 @@ def number(value: float | None, noise: float | None = None) -> str:
     return f"{value:,.{places}f}".replace("-", "−")
 
 
-def beside_noise(value: float | None, noise: float | None) -> str:
+def format_with_sd(value: float | None, noise: float | None) -> str:
     """`0.82 ± 0.03`, or the number alone where nothing is known of its noise, or it has none."""
-    return f"{number(value, noise)} ± {number(noise, noise)}" if _told(value, noise) else number(value)
+    return (
+        f"{format_number(value, noise)} ± {format_number(noise, noise)}"
+        if _meaningful_noise(value, noise)
+        else format_number(value)
+    )
 
 
-def within(value: float | None, span: Sequence[float] | None) -> str:
+def format_with_interval(value: float | None, span: Sequence[float] | None) -> str:
     """`0.82 (0.76 to 0.88)`, or the number alone where no interval is known."""
-    return number(value) if span is None else f"{number(value, noise_of(span))} ({bounds(span)})"
+    return (
+        format_number(value)
+        if span is None
+        else f"{format_number(value, sd_of_interval(span))} ({format_interval(span)})"
+    )
 
 
-def bounds(span: Sequence[float]) -> str:
+def format_interval(span: Sequence[float]) -> str:
     """`0.76 to 0.88`, an interval with as many places as its width deserves."""
-    noise = noise_of(span)
-    return f"{number(span[0], noise)} to {number(span[1], noise)}"
+    noise = sd_of_interval(span)
+    return f"{format_number(span[0], noise)} to {format_number(span[1], noise)}"
 
 
-def noise_of(span: Sequence[float] | None) -> float | None:
+def sd_of_interval(span: Sequence[float] | None) -> float | None:
     """About the standard deviation behind a 95 % interval."""
     return None if span is None else (span[1] - span[0]) / 4
 
 
-def _told(value: float | None, noise: float | None) -> float | None:
+def _meaningful_noise(value: float | None, noise: float | None) -> float | None:
     """The noise, if it is any."""
     if noise is None or not math.isfinite(noise) or noise <= ROUNDING * abs(value or 0.0):
         return None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.stats.formatting import within
+from core.stats.formatting import format_with_interval
 from core.stats.sample import Sample
 
 CLIP = 1e-7  # how near to 0 and 1 a probability may come in a log loss
@@ -65,7 +65,7 @@ class Metric:
 
     def format_value(self, value: float | None, interval: Sequence[float] | None = None) -> str:
         """`0.82 (0.76 to 0.88)`; "–" where it is undefined or was not stored."""
-        return within(value, None if value is None else interval)
+        return format_with_interval(value, None if value is None else interval)
 
 
 def root_mean_squared_error(sample: Sample) -> np.ndarray:
@@ -263,12 +263,12 @@ def metrics_in(card: Mapping[str, Any], kind: str) -> tuple[Metric, ...]:
     return tuple(one for one in METRICS if one.kind == kind and one.key in card)
 
 
-def called(key: str, kind: str = "regression") -> str:
+def metric_name(key: str, kind: str = "regression") -> str:
     """What a metric of a kind of task is called; an unknown one, stored by another version, by its key."""
     return find_metric(key, kind).name if any(one.key == key for one in METRICS) else key
 
 
-def measure(
+def compute_metrics(
     kind: str, labels: np.ndarray, predictions: np.ndarray, label_sd: float | None = None
 ) -> dict[str, float | int | None]:
     """Every metric of one task over its measured rows, pooled, never averaged over batches.

@@ -6,10 +6,10 @@ import numpy as np
 
 from core.stats.metrics import auroc
 
-STRENGTHS = np.logspace(-2, 5, 15)  # of the ridge, in units of the embedding's variance times rows
+RIDGE_PENALTIES = np.logspace(-2, 5, 15)  # of the ridge, in units of the embedding's variance times rows
 
 
-def cka(one: np.ndarray, other: np.ndarray) -> float:
+def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
     """Linear centred kernel alignment of two embeddings (n, h), (n, k) of the same molecules: 1 alike, 0 unrelated.
 
     Kornblith et al. 2019 (arXiv 1905.00414), by the unbiased estimate of its parts (Song et al. 2012,
@@ -33,7 +33,7 @@ def _centred(gram: np.ndarray) -> np.ndarray:
     return found
 
 
-def probe(
+def probe_representation(
     values: np.ndarray, labels: np.ndarray, kind: str, seeds: Sequence[int] = range(5), share: float = 0.2
 ) -> dict[str, float | None]:
     """How well a linear map reads labels (n,) from an embedding (n, h): mean and sd over random splits.
@@ -68,7 +68,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
     mean = y.mean()
     left, singular, right = np.linalg.svd(z, full_matrices=False)
     along, best = left.T @ (y - mean), (np.inf, None)
-    for strength in STRENGTHS:
+    for strength in RIDGE_PENALTIES:
         shrunk = singular**2 / (singular**2 + strength)
         residual = y - mean - left @ (shrunk * along)
         leverage = (left**2) @ shrunk + 1 / len(y)

@@ -7,31 +7,31 @@ how well the classes are told apart. Plain numpy.
 
 import numpy as np
 
-MOST = 50.0
-HALVINGS = 40  # of the range of its logarithm: to 1e-11 of it
+MAX_TEMPERATURE = 50.0
+BISECTIONS = 40  # of the range of its logarithm: to 1e-11 of it
 
 
-def temperatures(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(q,) of the logits (q, m) by the labels (m,), 0 or 1: of all from 1 to `MOST` that of least cross-entropy.
+def fit_temperatures(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(q,) of the logits (q, m) by the labels (m,), 0 or 1: of all from 1 to `MAX_TEMPERATURE` that of least cross-entropy.
 
     None is below 1: a network that tells all labels right would have none above zero.
     """
-    low, high = np.zeros(len(logits)), np.full(len(logits), np.log(MOST))
+    low, high = np.zeros(len(logits)), np.full(len(logits), np.log(MAX_TEMPERATURE))
     if not logits.shape[1]:
         return np.exp(low)
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         cooled = logits * np.exp(-middle)[:, None]
-        too_sure = ((chances(cooled) - labels) * logits).sum(1) > 0  # the loss falls with a higher temperature
+        too_sure = ((sigmoid(cooled) - labels) * logits).sum(1) > 0  # the loss falls with a higher temperature
         low, high = np.where(too_sure, middle, low), np.where(too_sure, high, middle)
     return np.where(low > 0, np.exp((low + high) / 2), 1.0)
 
 
-def entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Cross-entropy of every cell, nat."""
     return np.logaddexp(0, logits) - labels * logits
 
 
-def chances(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities of logits."""
     return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))

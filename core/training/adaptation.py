@@ -14,13 +14,13 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.models.backbones.checkpoint import Checkpoint
-from core.models.devices import onto
-from core.training.cuda_graphs import Lesson
-from core.training.pretraining_loss import Batch, Objective, average_held_out, unfreeze
+from core.models.devices import to_device
+from core.training.cuda_graphs import TrainStep
+from core.training.pretraining_loss import Batch, PretrainingLoss, average_held_out, unfreeze
 from core.training.session import Session
 
-DESCRIBED_AT_ONCE = 64  # molecules between two looks at whether someone cancelled
-AT_ONCE = 128  # held-out molecules in a pass
+DESCRIPTOR_CHUNK = 64  # molecules between two looks at whether someone cancelled
+HELD_OUT_BATCH = 128  # held-out molecules in a pass
 
 
 def adapt(
@@ -35,9 +35,9 @@ def adapt(
     valid, learn = [smiles[row] for row in order[:held_out]], [smiles[row] for row in order[held_out:]]
     tokens, described = spec.objective != "properties", spec.objective != "masked tokens"
     begun = 0.1 if described else 0.0  # share of the work before the first step
-    targets, valid_targets = described_both(learn, valid, report.part(0, begun)) if described else (None, None)
+    targets, valid_targets = scale_descriptors(learn, valid, report.part(0, begun)) if described else (None, None)
     unfreeze(body.to(session.device), tokens)
-    objective = Objective(
+    objective = PretrainingLoss(
         body.model,
         body.tokenizer,
         properties=targets.shape[1] if described else 0,
@@ -50,18 +50,18 @@ def adapt(
     def read(smiles: Sequence[str], targets: np.ndarray | None, seed: list[int]) -> Batch:
         number = int(np.random.SeedSequence(seed).generate_state(1)[0])
         batch = body.batch(smiles)
-        known = None if targets is None else onto(torch.from_numpy(targets), session.device)
+        known = None if targets is None else to_device(torch.from_numpy(targets), session.device)
         return Batch(batch["input_ids"], batch["attention_mask"], torch.Generator().manual_seed(number), known)
 
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
         some = targets[rows] if described else None
-        return objective.hide(read([learn[row] for row in rows], some, [spec.seed, step]))
+        return objective.hide_tokens(read([learn[row] for row in rows], some, [spec.seed, step]))
 
     def batches() -> Iterator[Batch]:
-        for first in range(0, len(valid), AT_ONCE):
+        for first in range(0, len(valid), HELD_OUT_BATCH):
             report.check("looking at the held-out molecules")
-            some = valid_targets[first : first + AT_ONCE] if described else None
-            yield read(valid[first : first + AT_ONCE], some, [0, first])
+            some = valid_targets[first : first + HELD_OUT_BATCH] if described else None
+            yield read(valid[first : first + HELD_OUT_BATCH], some, [0, first])
 
     def evaluate() -> dict[str, float]:
         total, losses = average_held_out(objective, batches())
@@ -69,7 +69,7 @@ def adapt(
         return {"valid_loss": total} | perplexity | ({"property_error": losses["described"]} if described else {})
 
     before = evaluate()
-    lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
+    lesson = TrainStep(lay, lambda batch: objective(batch).total, is_steady=body.is_steady)
     session.train(objective, body.lengths(learn)[:, None], lesson, evaluate, report.part(begun, 0.99))
     record = {
         **session.record(body),
@@ -80,7 +80,7 @@ def adapt(
         **{f"{name}_before": value for name, value in before.items()},
         **{name: session.best[name] for name in before},
         "properties": targets.shape[1] if described else 0,
-        "best_epoch": session.progress.best_look,
+        "best_epoch": session.progress.best_evaluation,
         "warnings": warnings + session.progress.warnings,
     }
     folder = report.folder()
@@ -94,8 +94,8 @@ def choose_molecules(corpus: Dataset, leave_out: Dataset | None) -> tuple[list[s
     if leave_out is None:
         warnings.append("no molecule was left out: if the corpus holds test molecules, their SMILES were read")
     else:
-        banned = {chem.flat_key(molecule) for molecule in leave_out.smiles}
-        kept = [molecule for molecule in smiles if chem.flat_key(molecule) not in banned]
+        banned = {chem.stereo_free_smiles(molecule) for molecule in leave_out.smiles}
+        kept = [molecule for molecule in smiles if chem.stereo_free_smiles(molecule) not in banned]
         warnings += (
             [f"{len(smiles) - len(kept)} molecules of `leave_out` were not read"] if len(kept) < len(smiles) else []
         )
@@ -105,15 +105,15 @@ def choose_molecules(corpus: Dataset, leave_out: Dataset | None) -> tuple[list[s
     return smiles, warnings
 
 
-def described_both(learn: Sequence[str], valid: Sequence[str], report: Report) -> tuple[np.ndarray, np.ndarray]:
+def scale_descriptors(learn: Sequence[str], valid: Sequence[str], report: Report) -> tuple[np.ndarray, np.ndarray]:
     """Scaled properties (n, p), gaps NaN, of the molecules learned from and of those held out.
 
     The first alone decide which properties vary, and their centre and spread.
     """
-    smiles, names, found = [*learn, *valid], properties.names(quick=True), []
-    for start in range(0, len(smiles), DESCRIBED_AT_ONCE):
+    smiles, names, found = [*learn, *valid], properties.descriptor_names(quick=True), []
+    for start in range(0, len(smiles), DESCRIPTOR_CHUNK):
         report(start / len(smiles), f"computed properties of {start:,} of {len(smiles):,} molecules")
-        found.append(properties.measured(smiles[start : start + DESCRIBED_AT_ONCE], quick=True))
+        found.append(properties.compute_descriptors(smiles[start : start + DESCRIPTOR_CHUNK], quick=True))
     values = np.concatenate(found)
     scaling = properties.Scaling.of(values[: len(learn)], names)
     return scaling(values[: len(learn)], names), scaling(values[len(learn) :], names)

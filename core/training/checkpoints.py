@@ -19,23 +19,23 @@ from torch import Tensor, nn
 class Progress:
     """Where a training stands: what a checkpoint holds beside tensors."""
 
-    look: int = 0  # evaluations done
+    evaluations_done: int = 0  # evaluations done
     best: float = math.inf
-    best_look: int = 0
+    best_evaluation: int = 0
     since_best: int = 0
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+def copy_state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     """Copies of what training can change: moving weights and buffers (the feature maps among them)."""
     kept = {name: value for name, value in model.state_dict().items() if name in moving}
     kept |= {name: value for name, value in model.named_buffers() if name in model.state_dict()}
     return {name: value.detach().clone() for name, value in kept.items()}
 
 
-def checkpoint(
+def save_checkpoint(
     folder: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -44,7 +44,7 @@ def checkpoint(
     average: dict[str, Tensor],
     progress: Progress,
 ) -> None:
-    tensors = {f"model.{name}": value for name, value in state(model, moving).items()}
+    tensors = {f"model.{name}": value for name, value in copy_state(model, moving).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for name, weight in moving.items():
@@ -56,7 +56,7 @@ def checkpoint(
     os.replace(draft, folder / "checkpoint.safetensors")
 
 
-def resumed(
+def load_checkpoint(
     folder: Path | None,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,

@@ -10,7 +10,7 @@ from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput
-from core.results.mixture import Tables
+from core.results.mixture import MixtureParts
 
 if TYPE_CHECKING:
     from core.models.predictor import Predictor
@@ -50,12 +50,12 @@ def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
             )
 
 
-def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
+def find_overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
     """Sentences about molecules, stereo marks left aside, that the training part shares with the others."""
-    known = {chem.flat_key(smiles) for smiles in train.smiles}
+    known = {chem.stereo_free_smiles(smiles) for smiles in train.smiles}
     found = []
     for name, table in (("validation", valid), ("test", test)):
-        shared = sum(chem.flat_key(smiles) in known for smiles in table.smiles)
+        shared = sum(chem.stereo_free_smiles(smiles) in known for smiles in table.smiles)
         if shared:
             found.append(
                 f"{shared} of {len(table)} {name} molecules are also in the training part; its numbers flatter"
@@ -63,7 +63,7 @@ def overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
     return found
 
 
-def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
+def describe_unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
     """Sentences about molecules of which the backbone has something to say: unknown tokens, great length."""
     found = []
     for name, table in parts.items():
@@ -77,7 +77,9 @@ def unreadable(backbone: Any, parts: dict[str, Dataset]) -> list[str]:
     return found
 
 
-def drop_unreadable(members: Sequence[Tables], backbone: Any, report: Report) -> tuple[tuple[Tables, ...], list[str]]:
+def drop_unreadable(
+    members: Sequence[MixtureParts], backbone: Any, report: Report
+) -> tuple[tuple[MixtureParts, ...], list[str]]:
     """The tables without the molecules that a backbone cannot read at all, and what is to be said of that.
 
     Raises `BadInput` where those are more than a few in a hundred.
@@ -89,17 +91,17 @@ def drop_unreadable(members: Sequence[Tables], backbone: Any, report: Report) ->
         for name, table in one.parts.items():
             within = report.part(done / total, (done + len(table)) / total, phase=f"reading {name_of_table}")
             done += len(table)
-            lost = backbone.unread(list(table.smiles), within)
+            lost = backbone.find_unreadable(list(table.smiles), within)
             keep = np.ones(len(table), bool)
             keep[[row for row, _ in lost]] = False
             parts[name] = table.take(keep) if lost else table
             sentences += [f"{name_of_table}, {name}, row {row}: left out, {reason}" for row, reason in lost]
-        sentences += [f"{name_of_table}: {words}" for words in unreadable(backbone, parts)]
+        sentences += [f"{name_of_table}: {words}" for words in describe_unreadable(backbone, parts)]
         readable.append(dataclasses.replace(one, parts=parts))
     return tuple(readable), sentences
 
 
-def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]:
+def constant_predictions(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]:
     """A sentence for each task whose predictions hardly vary: the model predicts the mean."""
     found = []
     for column, task in enumerate(train.tasks):
@@ -111,7 +113,7 @@ def faults(train: Dataset, valid: Dataset, predictions: np.ndarray) -> list[str]
     return found
 
 
-def hardly_learned(tasks: Sequence[str], kinds: Sequence[str], metrics: dict[str, dict[str, Any]]) -> list[str]:
+def underfit_tasks(tasks: Sequence[str], kinds: Sequence[str], metrics: dict[str, dict[str, Any]]) -> list[str]:
     """A sentence for each task that a fit cannot tell even where it learned, by the `metrics` of its training part.
 
     Such a fit was trained too briefly or too gently: from random weights a network first predicts the mean.
@@ -128,7 +130,7 @@ def hardly_learned(tasks: Sequence[str], kinds: Sequence[str], metrics: dict[str
     return found
 
 
-def held(predictor: "Predictor", found: dict[str, np.ndarray]) -> list[str]:
+def clipped_predictions(predictor: "Predictor", found: dict[str, np.ndarray]) -> list[str]:
     """Sentences about predictions that would lie farther outside the range of the training labels."""
     said = []
     for column, task in enumerate(predictor.tasks):
@@ -138,6 +140,6 @@ def held(predictor: "Predictor", found: dict[str, np.ndarray]) -> list[str]:
             if predictor.kinds[column] == "regression" and count:
                 said.append(
                     f"{count} of {len(predictions)} {name} predictions of {task!r} were held at {least:.3g} or "
-                    f"{most:.3g}, the `margin` about the range of the training labels"
+                    f"{most:.3g}, the `clip_margin` about the range of the training labels"
                 )
     return said

@@ -14,12 +14,14 @@ from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
 from core.data.dataset import Dataset
 from core.engine.report import Report
-from core.models.backbones.molformer.vocabulary import TOKEN, UNK
+from core.models.backbones.molformer.vocabulary import TOKEN_REGEX, UNK
 
-SAMPLE = 100_000  # molecules that the scaling of the descriptors is of, about; all of them where there are fewer
+SCALING_SAMPLE = (
+    100_000  # molecules that the scaling of the descriptors is of, about; all of them where there are fewer
+)
 
 
-def assembled(
+def build_arrays(
     report: Report, folder: Path, blocks: Sequence[Path], vocabulary: Sequence[str], n: int, seed: int
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray], Scaling]:
     """Molecules (a row each: smiles, key), their arrays as in `Corpus` but for the labels, and the scaling.
@@ -28,9 +30,9 @@ def assembled(
     `folder / "properties.npy"` a block at a time.
     """
     number = {token: place for place, token in enumerate(vocabulary)}
-    unknown, columns = number[UNK], list(properties.names(quick=True))
+    unknown, columns = number[UNK], list(properties.descriptor_names(quick=True))
     generator = np.random.default_rng(seed)
-    share = min(1.0, SAMPLE / n)
+    share = min(1.0, SCALING_SAMPLE / n)
     sample = [pd.read_parquet(block, columns=columns).sample(frac=share, random_state=generator) for block in blocks]
     scaling = Scaling.of(pd.concat(sample).to_numpy(np.float32), columns)
     described = np.lib.format.open_memmap(folder / "properties.npy", "w+", np.float16, shape=(n, len(scaling.names)))
@@ -43,7 +45,9 @@ def assembled(
         described[row : row + len(frame)] = scaling(frame[columns].to_numpy(), columns)
         row += len(frame)
         molecules.append(frame[["smiles", "key"]])
-        rows = [[number.get(t, unknown) for t in TOKEN.findall(s)] for s in chain.from_iterable(frame["spellings"])]
+        rows = [
+            [number.get(t, unknown) for t in TOKEN_REGEX.findall(s)] for s in chain.from_iterable(frame["spellings"])
+        ]
         starts.append(starts[-1][-1] + np.cumsum([len(one) for one in rows]))
         texts.append(np.fromiter(chain.from_iterable(rows), np.uint16))
     described.flush()
@@ -51,7 +55,7 @@ def assembled(
     return pd.concat(molecules, ignore_index=True), arrays, scaling
 
 
-class Measured(NamedTuple):
+class CorpusLabels(NamedTuple):
     """Labels of the molecules that have some."""
 
     values: np.ndarray  # float16 (m, t), NaN where unmeasured
@@ -61,7 +65,7 @@ class Measured(NamedTuple):
     tables: list[dict[str, Any]]  # what there is to say of each labelled table
 
 
-def measured(names: Sequence[str], labelled: Sequence[Dataset], stereo: bool) -> Measured:
+def collect_labels(names: Sequence[str], labelled: Sequence[Dataset], stereo: bool) -> CorpusLabels:
     """The labels that tables have for molecules `names` (n,).
 
     Regression labels are brought to centre 0 and spread 1 as descriptors are; a task that never varies is left out.
@@ -70,7 +74,7 @@ def measured(names: Sequence[str], labelled: Sequence[Dataset], stereo: bool) ->
     place = {name: row for row, name in enumerate(names)}
     tasks, kinds, tables, cells = [], [], [], []
     for table in labelled:
-        own = [smiles if stereo else chem.flat_key(smiles) for smiles in table.smiles]
+        own = [smiles if stereo else chem.stereo_free_smiles(smiles) for smiles in table.smiles]
         rows = np.array([place.get(name, -1) for name in own])
         targets = table.targets.astype(np.float32).copy()
         for column, (task, kind) in enumerate(zip(table.tasks, table.kinds, strict=True)):
@@ -98,9 +102,9 @@ def measured(names: Sequence[str], labelled: Sequence[Dataset], stereo: bool) ->
     for task, rows, values in cells:
         known = ~np.isnan(values)
         labels[label_rows[rows[known]], task] = values[known]
-    return Measured(labels, label_rows, tasks, kinds, tables)
+    return CorpusLabels(labels, label_rows, tasks, kinds, tables)
 
 
-def digest_of(names: Iterable[str]) -> str:
+def digest_names(names: Iterable[str]) -> str:
     """sha256 over sorted names, a line each."""
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -12,15 +12,22 @@ from torch import Tensor
 from core.chem.features import Features
 from core.data.dataset import Dataset
 from core.engine.report import Report
-from core.engine.spec import as_json
+from core.engine.spec import to_json
 from core.models.backbones import pretraining_history
-from core.models.devices import onto
-from core.models.embeddings import embeddings, fits, stands_still
-from core.models.method_check import put_to_work
+from core.models.devices import to_device
+from core.models.embeddings import embed_molecules, fits_in_memory, is_frozen
+from core.models.method_check import apply_and_check
 from core.models.predictor import Predictor
-from core.results.fit import PARTS, Fit, judged, tabulate
-from core.training.checks import check_parts, faults, hardly_learned, held, overlaps, unreadable
-from core.training.cuda_graphs import Lesson
+from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
+from core.training.checks import (
+    check_parts,
+    clipped_predictions,
+    constant_predictions,
+    describe_unreadable,
+    find_overlaps,
+    underfit_tasks,
+)
+from core.training.cuda_graphs import TrainStep
 from core.training.session import Session
 
 
@@ -30,38 +37,42 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
     check_parts(train, valid, test)
     session = Session(spec, start, report)
     backbone = session.backbone
-    backbone.thin(spec.backbone_dropout)
-    warnings = [*overlaps(train, valid, test), *unreadable(backbone, parts), *find_read_before(start, test)]
+    backbone.set_dropout(spec.backbone_dropout)
+    warnings = [
+        *find_overlaps(train, valid, test),
+        *describe_unreadable(backbone, parts),
+        *describe_pretraining_overlap(start, test),
+    ]
     began = time.monotonic()
     features = fit_features(spec.features, parts, report.part(0, 0.03))
     predictor = Predictor(backbone, train.tasks, train.kinds, spec.dropout, spec.seed, features)
-    predictor.fit_scaler(train.targets, spec.margin)
+    predictor.fit_scaler(train.targets, spec.clip_margin)
     predictor.to(session.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)  # an adapter's weights are drawn by its library
-        method_check = put_to_work(spec.method, predictor, train.smiles)
-    variants, lengths = session.randomise(train.smiles, spec.spellings)
-    is_frozen = stands_still(predictor) and fits(predictor, lengths.size)
+        method_check = apply_and_check(spec.method, predictor, train.smiles)
+    variants, lengths = session.randomise(train.smiles, spec.n_randomised_smiles)
+    frozen = is_frozen(predictor) and fits_in_memory(predictor, lengths.size)
     embedded = None
-    if is_frozen:
+    if frozen:
         embedded = embed_variants(predictor, variants, session.precision, 4 * spec.batch_size, report.part(0.03, 0.6))
-    lesson = build_lesson(predictor, train, variants, embedded, backbone.steady and spec.method.is_steady)
-    evaluate = build_evaluation(predictor, valid, report, is_frozen)
+    lesson = build_train_step(predictor, train, variants, embedded, backbone.is_steady and spec.method.is_steady)
+    evaluate = build_evaluation(predictor, valid, report, frozen)
     prepared = time.monotonic() - began
-    within = report.part(0.6 if is_frozen else 0.03, 0.97)
-    session.train(predictor, lengths, lesson, evaluate, within, begins=spec.method.first_steps(predictor))
+    within = report.part(0.6 if frozen else 0.03, 0.97)
+    session.train(predictor, lengths, lesson, evaluate, within, start_shares=spec.method.first_steps(predictor))
     checked, predictions = method_check.check(predictor), {}
     for number, name in enumerate(PARTS):
         within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
         predictions[name] = predictor.predict(list(parts[name].smiles), 4 * spec.batch_size, within)
-    metrics = judged(parts, predictions)
-    warnings += faults(train, valid, predictions["valid"])
-    warnings += hardly_learned(train.tasks, train.kinds, metrics["metrics"]["train"])
-    warnings += held(predictor, predictions)
+    metrics = evaluate_parts(parts, predictions)
+    warnings += constant_predictions(train, valid, predictions["valid"])
+    warnings += underfit_tasks(train.tasks, train.kinds, metrics["metrics"]["train"])
+    warnings += clipped_predictions(predictor, predictions)
     record = session.record(predictor)
     record |= {
         **metrics,
-        "method": as_json(spec.method),
+        "method": to_json(spec.method),
         "beside": features.words if features else None,
         "backbone_parameters": sum(weight.numel() for weight in backbone.parameters()),
         "backbone_trainable": checked["formula"],
@@ -72,16 +83,16 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
         "seconds_per_epoch": record["seconds"] / session.progress.curve[-1]["epoch"],
         "warnings": warnings + session.progress.warnings,
     }
-    table = pd.concat([tabulate(name, parts[name], predictions[name]) for name in PARTS], ignore_index=True)
+    table = pd.concat([prediction_table(name, parts[name], predictions[name]) for name in PARTS], ignore_index=True)
     folder = report.folder()
     predictor.save(folder / "predictor")
     return Fit(pd.DataFrame(session.progress.curve), table, record, folder)
 
 
-def find_read_before(start: Any, test: Dataset) -> list[str]:
+def describe_pretraining_overlap(start: Any, test: Dataset) -> list[str]:
     """A sentence where the backbone has read test molecules when it was pre-trained."""
-    folder = pretraining_history.place(start)
-    sentence = pretraining_history.told(folder, "test", test.smiles) if folder else None
+    folder = pretraining_history.checkpoint_folder(start)
+    sentence = pretraining_history.overlap_note(folder, "test", test.smiles) if folder else None
     return [sentence] if sentence else []
 
 
@@ -89,7 +100,7 @@ def fit_features(name: str, parts: dict[str, Dataset], report: Report) -> Featur
     """What stands beside the embedding, scaled by the training part; that of the others is computed on the way."""
     if name == "none":
         return None
-    features, _ = Features.fitted(name, parts["train"].smiles, report.part(0, 0.8), quick=True, counted=True)
+    features, _ = Features.fit_rows(name, parts["train"].smiles, report.part(0, 0.8), quick=True, counted=True)
     features([*parts["valid"].smiles, *parts["test"].smiles], report.part(0.8, 1))
     return features
 
@@ -101,28 +112,28 @@ def embed_variants(
     k = len(variants)
     return torch.stack(
         [
-            embeddings(predictor, variant, precision, size, report.part(place / k, (place + 1) / k))
+            embed_molecules(predictor, variant, precision, size, report.part(place / k, (place + 1) / k))
             for place, variant in enumerate(variants)
         ]
     )
 
 
-def build_lesson(
+def build_train_step(
     predictor: Predictor, train: Dataset, variants: list[list[str]], embedded: Tensor | None, is_steady: bool
-) -> Lesson:
+) -> TrainStep:
     """What a step learns; `embedded` (k, n, h) where the backbone does not move."""
-    targets, device = predictor.scaled(train.targets), predictor.device
+    targets, device = predictor.scale_labels(train.targets), predictor.device
 
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
-        smiles, at = [train.smiles[row] for row in rows], onto(torch.from_numpy(rows), device)
+        smiles, at = [train.smiles[row] for row in rows], to_device(torch.from_numpy(rows), device)
         if embedded is None:
             read = [variants[k][row] for k, row in zip(spellings, rows, strict=True)]
             batch = predictor.encode(smiles, read)
         else:
-            batch = predictor.encode(smiles, embedding=embedded[onto(torch.from_numpy(spellings), device), at])
+            batch = predictor.encode(smiles, embedding=embedded[to_device(torch.from_numpy(spellings), device), at])
         return batch | {"targets": targets[at]}
 
-    return Lesson(
+    return TrainStep(
         lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), embedded is not None or is_steady
     )
 
@@ -134,9 +145,9 @@ def build_evaluation(
 
     A frozen backbone reads the molecules once.
     """
-    smiles, targets = list(valid.smiles), predictor.scaled(valid.targets)
+    smiles, targets = list(valid.smiles), predictor.scale_labels(valid.targets)
     order = predictor.batches(smiles, 64)  # larger ones are no faster, and glibc maps their arrays anew each time
-    embedded = embeddings(predictor, smiles, size=64) if is_frozen else None
+    embedded = embed_molecules(predictor, smiles, size=64) if is_frozen else None
 
     def encode(rows: np.ndarray) -> dict[str, Any]:
         embedding = None if embedded is None else embedded[torch.from_numpy(rows)]

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.models.devices import onto
+from core.models.devices import to_device
 
 IGNORED = -100  # label of a token that is not to be guessed
 
 
-def corrupt(
+def hide_tokens(
     input_ids: Tensor,
     special: Tensor,
     mask_id: int,
@@ -27,19 +27,19 @@ def corrupt(
     Returns the corrupted ids and the labels, −100 where nothing is to be guessed. A molecule never goes without a
     hidden token: where chance hides none, its likeliest candidate is taken.
     """
-    chance = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
+    chance = to_device(torch.rand(input_ids.shape, generator=generator), input_ids.device)
     chance = chance.masked_fill(special, 2.0)
     hidden = chance < share
     first = chance.argmin(1, keepdim=True)
     lonely = ~hidden.any(1, keepdim=True) & (chance.gather(1, first) < 2.0)
     hidden = hidden | torch.zeros_like(hidden).scatter(1, first, lonely)
     labels = input_ids.masked_fill(~hidden, IGNORED)
-    way = onto(torch.rand(input_ids.shape, generator=generator), input_ids.device)
-    random_ids = words[onto(torch.randint(len(words), input_ids.shape, generator=generator), input_ids.device)]
+    way = to_device(torch.rand(input_ids.shape, generator=generator), input_ids.device)
+    random_ids = words[to_device(torch.randint(len(words), input_ids.shape, generator=generator), input_ids.device)]
     corrupted = torch.where(hidden & (way < 0.8), torch.full_like(input_ids, mask_id), input_ids)
     return torch.where(hidden & (way >= 0.9), random_ids, corrupted), labels
 
 
-def guess_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def masked_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy (nats) over the hidden tokens; logits (b, l, v), labels (b, l)."""
     return functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-SORTED = 32  # batches that are sorted by length together
+SORTED_BATCHES = 32  # batches that are sorted by length together
 
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 StepsOrEpochs = Annotated[
@@ -26,12 +26,12 @@ LearningRateOrAdvice = Annotated[
     Field(gt=0, le=1, description="peak of the learning rate; by default the advice for backbone and method"),
 ]
 WeightDecay = Annotated[float, Field(ge=0, le=1, description="decay of weight matrices (AdamW)")]
-WarmUp = Annotated[float, Field(ge=0, le=1, description="share of the steps in which the learning rate rises")]
+Warmup = Annotated[float, Field(ge=0, le=1, description="share of the steps in which the learning rate rises")]
 Clip = Annotated[float, Field(gt=0, description="largest norm of a gradient")]
 Patience = Annotated[
     int, Field(ge=0, description="evaluations without a better one before stopping; 0 never stops early")
 ]
-Averaging = Annotated[
+EmaDecay = Annotated[
     float, Field(ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean")
 ]
 Precision = Annotated[
@@ -53,17 +53,21 @@ class Plan:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    warm_up: float  # share of the steps
+    warmup: float  # share of the steps
     clip: float  # largest norm of a gradient
     patience: int  # evaluations without a better one before stopping; 0 never stops early
     precision: str  # "float32" or "bfloat16"
     seed: int
-    scales: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
-    begins: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → share of the steps from which it moves
-    sorted: int = SORTED  # batches that are sorted by length together; 0: none, where no padding is worked on
-    averaging: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
+    rate_factors: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
+    start_shares: tuple[
+        tuple[str, float], ...
+    ] = ()  # how a weight's name begins → share of the steps from which it moves
+    sorted_batches: int = (
+        SORTED_BATCHES  # batches that are sorted by length together; 0: none, where no padding is worked on
+    )
+    ema_decay: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
 
-    def looks(self, n: int) -> list[int]:
+    def evaluation_steps(self, n: int) -> list[int]:
         """Step numbers after which the validation part is looked at; the last is the last step."""
         if self.steps:
             return sorted({math.ceil(self.steps * k / self.evaluations) for k in range(1, self.evaluations + 1)})
@@ -83,10 +87,10 @@ class Optimisation:
     steps = None
     evaluations = 1
     weight_decay = 0.01
-    warm_up = 0.1
+    warmup = 0.1
     clip = 1.0
     patience = 0
-    averaging = 0.0
+    ema_decay = 0.0
 
     batch_size: BatchSize = 32
     learning_rate: LearningRateOrAdvice = None
@@ -105,12 +109,12 @@ class Optimisation:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            warm_up=self.warm_up,
+            warmup=self.warmup,
             clip=self.clip,
             patience=self.patience,
             precision=precision,
             seed=self.seed,
-            averaging=self.averaging,
+            ema_decay=self.ema_decay,
         )
         return dataclasses.replace(plan, **own)
 
@@ -122,7 +126,7 @@ class ScheduledOptimisation(Optimisation):
     steps: StepsOrEpochs = None
     evaluations: Evaluations = 20
     weight_decay: WeightDecay = 0.01
-    warm_up: WarmUp = 0.1
+    warmup: Warmup = 0.1
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,4 +135,4 @@ class SupervisedOptimisation(ScheduledOptimisation):
 
     clip: Clip = 1.0
     patience: Patience = 0
-    averaging: Averaging = 0.995
+    ema_decay: EmaDecay = 0.995

@@ -10,30 +10,30 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from core.data.corpus import Corpus, short, write_keys
+from core.data.corpus import Corpus, shorten_keys, write_keys
 from core.engine.report import Report
 from core.engine.spec import BadInput
-from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
-from core.models.backbones.molformer.untrained import Fresh
-from core.models.backbones.pretraining_history import full_keys, keys_read, lineage, place
-from core.training.corpus_batches import reader
-from core.training.cuda_graphs import Lesson
-from core.training.pretraining_loss import Batch, Objective, average_held_out, unfreeze
+from core.models.backbones.checkpoint import CARD_FILE, KEYS_FILE, Checkpoint
+from core.models.backbones.molformer.untrained import UntrainedMolformer
+from core.models.backbones.pretraining_history import checkpoint_folder, list_ancestors, load_full_keys, load_short_keys
+from core.training.corpus_batches import build_batch_reader
+from core.training.cuda_graphs import TrainStep
+from core.training.pretraining_loss import Batch, PretrainingLoss, average_held_out, unfreeze
 from core.training.session import Session
 
-NAMES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
-AT_ONCE = 256  # held-out molecules in a pass
+HELD_OUT_LOSSES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
+HELD_OUT_BATCH = 256  # held-out molecules in a pass
 
 
 def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoint:
     """What a `Pretrain` spec yields of its corpus; `start`: a shape, or what gives the model to go on from."""
     valid, learn = split_corpus(spec, corpus)
-    is_new = isinstance(start, Fresh)
+    is_new = isinstance(start, UntrainedMolformer)
     session = Session(spec, lambda: start(corpus.vocabulary) if is_new else start(mlm_head=True), report)
     body, device = session.backbone, session.device
     unfreeze(body.to(device), bool(spec.masked))
     weights = {"masked": spec.masked, "described": spec.described, "measured": spec.measured * bool(corpus.kinds)}
-    objective = Objective(
+    objective = PretrainingLoss(
         body.model,
         body.tokenizer,
         properties=corpus.arrays["properties"].shape[1],
@@ -43,25 +43,27 @@ def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoin
         whole=spec.whole,
         seed=spec.seed,
     )
-    body.thin(spec.dropout)
-    read = reader(corpus, body.tokenizer, device, described=bool(spec.described), measured=bool(spec.measured))
+    body.set_dropout(spec.dropout)
+    read = build_batch_reader(
+        corpus, body.tokenizer, device, described=bool(spec.described), measured=bool(spec.measured)
+    )
 
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
         chance = int(np.random.default_rng([spec.seed, step, 2]).integers(2**62))
-        return objective.hide(read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
+        return objective.hide_tokens(read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
 
     def batches() -> Iterator[Batch]:
-        for first in range(0, len(valid), AT_ONCE):
+        for first in range(0, len(valid), HELD_OUT_BATCH):
             report.check("looking at the held-out molecules")
-            rows = valid[first : first + AT_ONCE]
+            rows = valid[first : first + HELD_OUT_BATCH]
             yield read(rows, np.zeros(len(rows), int), torch.Generator().manual_seed(first))
 
     def evaluate() -> dict[str, float]:
         total, losses = average_held_out(objective, batches())
-        return {"valid_loss": total} | {NAMES[name]: loss for name, loss in losses.items()}
+        return {"valid_loss": total} | {HELD_OUT_LOSSES[name]: loss for name, loss in losses.items()}
 
     before = evaluate()
-    lesson = Lesson(lay, lambda batch: objective(batch).total, steady=body.steady)
+    lesson = TrainStep(lay, lambda batch: objective(batch).total, is_steady=body.is_steady)
     session.train(objective, corpus.lengths()[learn], lesson, evaluate, report.part(0, 0.99))
     if spec.half:
         round_to_half(body)
@@ -84,12 +86,15 @@ def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoin
         "corpus": corpus.summary() | {"recipe": spec.corpus.key},
         "warnings": session.progress.warnings,
     }
-    origin = place(start)
+    origin = checkpoint_folder(start)
     if not is_new:
-        record["warnings"] += [*unknown(corpus, body), *remembered(corpus, valid, body.name, origin)]
-        record["before"] = lineage(origin) if origin else []
+        record["warnings"] += [
+            *describe_unknown_tokens(corpus, body),
+            *describe_remembered(corpus, valid, body.name, origin),
+        ]
+        record["before"] = list_ancestors(origin) if origin else []
     folder = report.folder()
-    save(body, folder / "backbone", record, corpus, origin)
+    save_pretrained(body, folder / "backbone", record, corpus, origin)
     return Checkpoint(curve, record, folder)
 
 
@@ -120,15 +125,15 @@ def round_to_half(body: torch.nn.Module) -> None:
         tensor.copy_(tensor.half())
 
 
-def save(body: Any, folder: Path, record: dict[str, Any], corpus: Corpus, origin: Path | None) -> None:
+def save_pretrained(body: Any, folder: Path, record: dict[str, Any], corpus: Corpus, origin: Path | None) -> None:
     """The backbone, its card, and the keys of all molecules it has read, those of the model it began from too."""
     body.save(folder, half=record["stored"] == "float16")
-    (folder / CARD).write_text(json.dumps(record, indent=1))
-    earlier = full_keys(origin) if origin else np.empty(0, np.uint64)
-    write_keys(np.concatenate([corpus.molecules["key"].to_numpy(), earlier]), folder / KEYS)
+    (folder / CARD_FILE).write_text(json.dumps(record, indent=1))
+    earlier = load_full_keys(origin) if origin else np.empty(0, np.uint64)
+    write_keys(np.concatenate([corpus.molecules["key"].to_numpy(), earlier]), folder / KEYS_FILE)
 
 
-def unknown(corpus: Corpus, body: Any) -> list[str]:
+def describe_unknown_tokens(corpus: Corpus, body: Any) -> list[str]:
     """A sentence where the tokens of a corpus are not all known to a model that goes on with it."""
     known = body.tokenizer.get_vocab()
     counts = np.bincount(corpus.arrays["tokens"], minlength=len(corpus.vocabulary))
@@ -140,10 +145,10 @@ def unknown(corpus: Corpus, body: Any) -> list[str]:
     return [f"{share:.2g} % of the tokens of the corpus are unknown to {body.name} and read as <unk>: {first}"]
 
 
-def remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
+def describe_remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
     """A sentence where molecules that are held out were in the corpus of the model that goes on."""
-    keys = short(corpus.molecules["key"].to_numpy(np.uint64)[held_out])
-    read = keys_read(origin) if origin else None
+    keys = shorten_keys(corpus.molecules["key"].to_numpy(np.uint64)[held_out])
+    read = load_short_keys(origin) if origin else None
     known = 0 if read is None else int(np.isin(keys, read).sum())
     if not known:
         return []

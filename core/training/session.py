@@ -18,8 +18,8 @@ from core.engine.spec import BadInput
 from core.models.backbones import pretraining_history
 from core.models.devices import best_device
 from core.training.checkpoints import Progress
-from core.training.cuda_graphs import Lesson
-from core.training.loop import Draw, arithmetic, cost, train
+from core.training.cuda_graphs import TrainStep
+from core.training.loop import DrawRows, count_parameters, resolve_precision, train
 from core.training.optimisation import Optimisation, Plan
 
 
@@ -39,21 +39,21 @@ class Session:
         self.spec, self.meter = spec, Meter()
         self.backbone = load()
         self.device = best_device()
-        self.precision = arithmetic(spec.precision, self.device, self.backbone.width)
+        self.precision = resolve_precision(spec.precision, self.device, self.backbone.width)
 
     def randomise(self, smiles: Sequence[str], count: int) -> tuple[list[list[str]], np.ndarray]:
         """The molecules in `count` ways of writing them, one for a backbone of graphs, and their lengths (n, k)."""
-        variants = randomise_smiles(smiles, count if self.backbone.spells else 1, self.spec.seed)
+        variants = randomise_smiles(smiles, count if self.backbone.reads_smiles else 1, self.spec.seed)
         return variants, np.stack([self.backbone.lengths(variant) for variant in variants], 1)
 
     def train(
         self,
         model: nn.Module,
         lengths: np.ndarray,
-        lesson: Lesson,
+        lesson: TrainStep,
         evaluate: Callable[[], dict[str, float]],
         report: Report,
-        draw: Draw | None = None,
+        draw: DrawRows | None = None,
         **own: Any,
     ) -> None:
         """Run the loop on `model`, `own` in place of settings of the spec. See `loop.train`.
@@ -68,13 +68,13 @@ class Session:
     @property
     def best(self) -> dict[str, float]:
         """The point of the curve whose weights the model has."""
-        return self.progress.curve[self.progress.best_look - 1]
+        return self.progress.curve[self.progress.best_evaluation - 1]
 
     def record(self, model: nn.Module) -> dict[str, Any]:
         """How the training of `model` went and what it took."""
         return {
             "backbone": self.backbone.name,
-            **cost(model),
+            **count_parameters(model),
             "seconds": self.progress.seconds,
             "best_epoch": self.best["epoch"],
             "best_step": self.best["step"],
@@ -92,7 +92,7 @@ class Session:
         """The backbone under its new `name`, with what it has read. See `pretraining_history.note`."""
         self.backbone.name = name
         self.backbone.save(folder / "backbone")
-        pretraining_history.note(folder / "backbone", self.spec.key, name, smiles, digest, start, labels)
+        pretraining_history.write_history(folder / "backbone", self.spec.key, name, smiles, digest, start, labels)
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterato
     try:
         yield
     except Exception as error:
-        if not memory.is_short(error):
+        if not memory.is_out_of_memory(error):
             raise
         moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         raise BadInput(
@@ -113,5 +113,5 @@ def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterato
 
 def randomise_smiles(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
     """The molecules in `count` ways of writing them, the one given first (Bjerrum 2017, arXiv 1703.07076)."""
-    others = [chem.respelled(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
+    others = [chem.randomised_smiles(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
     return [list(smiles), *(list(variant) for variant in zip(*others, strict=True))]

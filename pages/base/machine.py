@@ -8,14 +8,14 @@ import streamlit as st
 
 
 @st.cache_data(show_spinner=False, ttl=600)
-def machine() -> list[str]:
+def describe_machine() -> list[str]:
     """Sentences on the accelerator, the cores and the memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # Linux alone
     memory = psutil.virtual_memory().total / 2**30
-    return [accelerator(), f"{cores} CPU core{'s' if cores > 1 else ''}", f"{memory:.0f} GiB memory"]
+    return [find_accelerator(), f"{cores} CPU core{'s' if cores > 1 else ''}", f"{memory:.0f} GiB memory"]
 
 
-def accelerator() -> str:
+def find_accelerator() -> str:
     """The name of the GPU, as its driver reports it; a sentence where there is none."""
     asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:

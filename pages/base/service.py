@@ -8,20 +8,20 @@ from typing import Any
 import streamlit as st
 
 from core import experiments  # registers every kind of spec; imports no torch
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.make import make
-from core.engine.process_pool import several
-from core.engine.report import SILENT, Report
+from core.engine.process_pool import parse_workers
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput, Spec
 from core.engine.store import Entry, Store
 from core.engine.worker import Worker
-from pages.base.text import plain
+from pages.base.text import escape_markdown
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
     store: Store
-    line: Line
+    queue: JobQueue
     worker: Worker
 
 
@@ -29,56 +29,56 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MOLSWAY_CACHE", "cache")).resolve()
 
 
-def service() -> Service:
+def get_service() -> Service:
     """The service of this process. `MOLSWAY_WORKERS` says how many processes train the arms of a study at once."""
     try:
-        workers = several(os.environ.get("MOLSWAY_WORKERS", "1"))
+        workers = parse_workers(os.environ.get("MOLSWAY_WORKERS", "1"))
     except BadInput as error:
-        st.error(plain(f"MOLSWAY_WORKERS: {error}; restart without it, or set it to a number"))
+        st.error(escape_markdown(f"MOLSWAY_WORKERS: {error}; restart without it, or set it to a number"))
         st.stop()
     return _service(str(cache_folder()), workers)
 
 
 @st.cache_resource(show_spinner=False)
 def _service(root: str, workers: int) -> Service:
-    store, line = Store(root), Line(root)
+    store, line = Store(root), JobQueue(root)
     return Service(store, line, Worker(line, store, experiments.__name__, workers).start())
 
 
-def product(entry: Entry) -> Any:
+def load_product(entry: Entry) -> Any:
     """The product of an entry, read once. Shared between visitors: never change it. Raises `BadInput`."""
-    return _product(str(service().store.root), entry.key, entry.made, _entry=entry)
+    return _product(str(get_service().store.root), entry.key, entry.made, _entry=entry)
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _product(root: str, key: str, made: str, _entry: Entry) -> Any:
-    return service().store.product(_entry)
+    return get_service().store.product(_entry)
 
 
-def previewed(spec: Spec) -> Any:
+def preview_product(spec: Spec) -> Any:
     """The product of a spec that is quick to make, such as a table; not saved. Raises `BadInput`."""
-    return _previewed(str(service().store.root), spec.key, _spec=spec)
+    return _previewed(str(get_service().store.root), spec.key, _spec=spec)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _previewed(root: str, key: str, _spec: Spec) -> Any:
-    found = service().store
+    found = get_service().store
     return found.get(_spec) if found.has(_spec) else _spec.make(Report(files=found.files))
 
 
-def keep(spec: Spec) -> None:
+def make_and_save(spec: Spec) -> None:
     """Make what a quick spec yields here and save it."""
-    make(spec, service().store, SILENT)
+    make(spec, get_service().store, SILENT_REPORT)
 
 
-def entry_of(key: str) -> Entry | None:
+def find_entry(key: str) -> Entry | None:
     """The entry with this key, or nothing."""
     try:
-        return service().store.find(key)
+        return get_service().store.find(key)
     except BadInput:
         return None
 
 
 def submit(spec: Spec) -> str:
     """Put a spec into the queue; the key of its job. Raises `BadInput`."""
-    return service().line.submit(experiments.settled(spec, service().store.files)).key
+    return get_service().queue.submit(experiments.import_files(spec, get_service().store.files)).key

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from core.stats.formatting import number
+from core.stats.formatting import format_number
 
 STATES = {  # state: (icon, colour, word)
     "waiting": (":material/hourglass_empty:", "gray", "waiting"),
@@ -18,26 +18,26 @@ STATES = {  # state: (icon, colour, word)
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|$:~^"})
 
 
-def plain(text: Any) -> str:
+def escape_markdown(text: Any) -> str:
     """Text that markdown shows as it is: SMILES, names, messages."""
     return str(text).translate(MARKDOWN).replace("\n", " ")
 
 
-def headline(title: str) -> str:
+def capitalise(title: str) -> str:
     """A title that begins with a capital letter."""
     return title[:1].upper() + title[1:]
 
 
-def minus(sentence: str) -> str:
+def with_minus_signs(sentence: str) -> str:
     """A sentence whose negative numbers have a minus sign, not a hyphen."""
     return re.sub(r"(?<![\w.)])-(?=\d)", "−", sentence)
 
 
-def signed(value: float | None, noise: float | None = None) -> str:
-    return ("+" if value is not None and value > 0 else "") + number(value, noise)
+def format_signed(value: float | None, noise: float | None = None) -> str:
+    return ("+" if value is not None and value > 0 else "") + format_number(value, noise)
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`3 s`, `2 min 05 s`, `1 h 20 min`."""
     if seconds is None:
         return "–"
@@ -47,14 +47,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {int(seconds % 60):02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def device_name(device: str | None) -> str:
+def format_device(device: str | None) -> str:
     """The name of a device or of several, `CPU` where nothing better is known."""
     processors = ("", "cpu", "x86_64", "aarch64", "arm")
     names = ["CPU" if name in processors else name for name in (device or "").split(" and ")]
     return " and ".join(dict.fromkeys(names))
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes, as `1.2 MB`."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
@@ -63,7 +63,7 @@ def size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def ago(moment: float, now: float | None = None) -> str:
+def format_age(moment: float, now: float | None = None) -> str:
     """How long ago a unix time was."""
     past = max((now or time.time()) - moment, 0)
     for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
@@ -81,16 +81,16 @@ LABELS = {
 }
 
 
-def title_of(name: str) -> str:
+def field_label(name: str) -> str:
     """A field's name as a label: `learning_rate` → `Learning rate`."""
     return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def loss_of(kinds: Iterable[str]) -> str:
+def loss_name(kinds: Iterable[str]) -> str:
     """What a predictor's loss is called, by the kinds of its tasks."""
     named = {"regression": "squared error (scaled labels)", "binary": "cross-entropy (nats)"}
     found = dict.fromkeys(named[kind] for kind in kinds)

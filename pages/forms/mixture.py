@@ -8,35 +8,46 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.engine.form import form
-from core.engine.spec import BadInput, Spec, fields_of
-from core.experiments import Computed, Load, Member, MixtureStudy, Multitask, Part, mixture, parts
-from core.experiments.presets.mixtures import at_hand
+from core.engine.form import describe_fields
+from core.engine.spec import BadInput, Spec, iterate_fields
+from core.experiments import (
+    ComputedLabels,
+    Load,
+    MixtureStudy,
+    MixtureTable,
+    Multitask,
+    Split,
+    build_mixture,
+    split_table,
+)
+from core.experiments.presets.mixtures import bundled_mixture
 from core.models.backbones import Gnn
-from pages.base.text import plain
-from pages.forms.spec_form import spec_form, widget
-from pages.forms.tables import ADD_TABLE, known_tables
+from pages.base.text import escape_markdown
+from pages.forms.spec_form import field_input, spec_form
+from pages.forms.tables import ADD_TABLE, list_tables
 
-LABELS = "measured values"
-MEMBER = {field.name: field for field in form(Member)}
-LONG = ("backbone", "mixing", "weighting", "epochs", "batch_size", "learning_rate")
-SHORT = Multitask((at_hand()[0],), backbone=Gnn(width=48, depth=3), epochs=8, batch_size=64, learning_rate=3e-3)
+MEASURED_VALUES = "measured values"
+MEMBER_FIELDS = {field.name: field for field in describe_fields(MixtureTable)}
+MAIN_FIELDS = ("backbone", "mixing", "weighting", "epochs", "batch_size", "learning_rate")
+SHORT_TRAINING = Multitask(
+    (bundled_mixture()[0],), backbone=Gnn(width=48, depth=3), epochs=8, batch_size=64, learning_rate=3e-3
+)
 
 
-def tables() -> dict[str, tuple[str, Spec[Dataset]]]:
+def list_mixture_tables() -> dict[str, tuple[str, Spec[Dataset]]]:
     """Tables to learn by key: those with labels, and computed properties of the built-in drugs."""
-    computed = Computed(Load("bundled:drugs", limit=800))
-    return known_tables() | {
+    computed = ComputedLabels(Load("bundled:drugs", limit=800))
+    return list_tables() | {
         computed.key: ("computed properties of 800 drugs · logP, TPSA, molar refractivity", computed)
     }
 
 
-def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()) -> tuple[Member, ...]:
+def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()) -> tuple[MixtureTable, ...]:
     """The tables of a mixture, each with its loss, scaler and weight; nothing, and the reason, while that is wrong.
 
     `beside`: validation and test sets whose molecules no training set may contain.
     """
-    found = tables()
+    found = list_mixture_tables()
     known = [one for one, (name, _) in found.items() if "·" in name]
     chosen = st.multiselect(
         "Tables", known, default=known[:3], format_func=lambda one: found[one][0], key=f"{key}-tables",
@@ -55,17 +66,18 @@ def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], 
         for place, name in enumerate(plainly)
     ]
     start = pd.DataFrame(
-        {"table": names, "loss": "mae", "scaler": "standard", "weight": 1.0, "hidden": 64, "learned": LABELS}
+        {"table": names, "loss": "mae", "scaler": "standard", "weight": 1.0, "hidden": 64, "learned": MEASURED_VALUES}
     )
-    help_ = {name: plain(field.help) for name, field in MEMBER.items()}
+    help_ = {name: escape_markdown(field.help) for name, field in MEMBER_FIELDS.items()}
     columns = {
         "table": st.column_config.TextColumn(disabled=True),
-        "loss": st.column_config.SelectboxColumn(options=list(MEMBER["loss"].choices), help=help_["loss"]),
-        "scaler": st.column_config.SelectboxColumn(options=list(MEMBER["scaler"].choices), help=help_["scaler"]),
+        "loss": st.column_config.SelectboxColumn(options=list(MEMBER_FIELDS["loss"].choices), help=help_["loss"]),
+        "scaler": st.column_config.SelectboxColumn(options=list(MEMBER_FIELDS["scaler"].choices), help=help_["scaler"]),
         "weight": st.column_config.NumberColumn(min_value=0.01, help=help_["weight"]),
         "hidden": st.column_config.NumberColumn("head width", min_value=1, max_value=4096, help=help_["hidden"]),
         "learned": st.column_config.SelectboxColumn(
-            options=[LABELS, *(f"{one} of atoms" for one in MEMBER["atoms"].choices if one)], help=help_["atoms"]
+            options=[MEASURED_VALUES, *(f"{one} of atoms" for one in MEMBER_FIELDS["atoms"].choices if one)],
+            help=help_["atoms"],
         ),
     }
     slot = f"{key}-how-{'-'.join(one[:4] for one in chosen)}"
@@ -73,26 +85,26 @@ def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], 
     try:
         members = []
         for place, row in enumerate(told.to_dict("records")):
-            three_parts = parts(found[chosen[place]][1], by=by, seed=int(seed), valid=share, test=share)
+            three_parts = split_table(found[chosen[place]][1], by=by, seed=int(seed), valid=share, test=share)
             given = {name: row[name] for name in ("loss", "scaler", "weight", "hidden")}
-            atoms = "" if row["learned"] == LABELS else row["learned"].removesuffix(" of atoms")
-            members.append(Member(*three_parts, name=names[place], atoms=atoms, **given))
-        return mixture(members, beside)
+            atoms = "" if row["learned"] == MEASURED_VALUES else row["learned"].removesuffix(" of atoms")
+            members.append(MixtureTable(*three_parts, name=names[place], atoms=atoms, **given))
+        return build_mixture(members, beside)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return ()
 
 
-def choose_multitask(key: str, members: tuple[Member, ...]) -> Multitask | None:
+def choose_multitask(key: str, members: tuple[MixtureTable, ...]) -> Multitask | None:
     """The training of a mixture; nothing while the form is wrong."""
     if not members:
         return None
-    return spec_form(Multitask, key, {"members": members, "as_long_as": ()}, LONG, start=_start(members))
+    return spec_form(Multitask, key, {"members": members, "as_long_as": ()}, MAIN_FIELDS, start=_first_values(members))
 
 
-def _start(members: tuple[Member, ...]) -> Any:
+def _first_values(members: tuple[MixtureTable, ...]) -> Any:
     """What the form shows first: a network and a number of epochs that take minutes."""
-    return types.SimpleNamespace(**dict(fields_of(SHORT)) | {"members": members})
+    return types.SimpleNamespace(**dict(iterate_fields(SHORT_TRAINING)) | {"members": members})
 
 
 def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
@@ -105,27 +117,27 @@ def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
         format_func=str.upper, key=f"{key}-layers", help="Each is trained together and alone",
         disabled=not isinstance(multi.backbone, Gnn),
     )  # fmt: skip
-    fields = {field.name: field for field in form(MixtureStudy)}
+    fields = {field.name: field for field in describe_fields(MixtureStudy)}
     one, two = st.columns(2)
     with one:
-        controls = widget(fields["controls"], f"{key}-controls", fields["controls"].default)
+        controls = field_input(fields["controls"], f"{key}-controls", fields["controls"].default)
     with two:
-        seeds = widget(fields["seeds"], f"{key}-seeds", fields["seeds"].default)
+        seeds = field_input(fields["seeds"], f"{key}-seeds", fields["seeds"].default)
     backbones = ()
     if isinstance(multi.backbone, Gnn):
         backbones = tuple(dataclasses.replace(multi.backbone, layer=layer) for layer in layers)
     try:
         made = MixtureStudy(multi, backbones=backbones, controls=controls, seeds=seeds)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
     st.caption(f"{len(made.runs)} training runs.")
     return made
 
 
-def split_of(table: Spec[Dataset], key: str) -> dict[str, Part]:
+def choose_split(table: Spec[Dataset], key: str) -> dict[str, Split]:
     """A plain split of a small table."""
     one, two = st.columns(2)
     by = one.selectbox("Split of this table by", ("random", "scaffold"), key=f"{key}-split-by")
     seed = two.number_input("Seed of this split", 0, 2**31 - 1, 0, key=f"{key}-split-seed")
-    return dict(zip(("train", "valid", "test"), parts(table, by=by, seed=int(seed)), strict=True))
+    return dict(zip(("train", "valid", "test"), split_table(table, by=by, seed=int(seed)), strict=True))

@@ -4,23 +4,23 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.form import form
+from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Spec
-from core.experiments import Ablation, FineTune, Represent, Transfer
-from core.experiments.presets.mixtures import fitted
+from core.experiments import Ablation, FineTune, Representation, Transfer
+from core.experiments.presets.mixtures import transfer_fit
 from core.models.backbones import Gnn
 from core.models.methods import METHODS, Full
-from core.models.trunk import Trunk
-from pages.base.text import plain
-from pages.forms.mixture import choose_members, choose_multitask, choose_study, split_of
-from pages.forms.spec_form import widget
+from core.models.multitask_model import MultitaskModel
+from pages.base.text import escape_markdown
+from pages.forms.mixture import choose_members, choose_multitask, choose_split, choose_study
+from pages.forms.spec_form import field_input
 from pages.forms.tables import choose_table
-from pages.widgets.run_picker import recipes, starts
+from pages.widgets.run_picker import specs_by_label, trained_backbones
 
-TRANSFER = {field.name: field for field in form(Transfer)}
-ABLATION = {field.name: field for field in form(Ablation)}
-FINE_TUNE = {field.name: field for field in form(FineTune)}
-REPRESENT = {field.name: field for field in form(Represent)}
+TRANSFER_FIELDS = {field.name: field for field in describe_fields(Transfer)}
+ABLATION_FIELDS = {field.name: field for field in describe_fields(Ablation)}
+FINE_TUNE_FIELDS = {field.name: field for field in describe_fields(FineTune)}
+REPRESENTATION_FIELDS = {field.name: field for field in describe_fields(Representation)}
 
 
 def ask_training() -> Spec | None:
@@ -36,34 +36,34 @@ def ask_transfer() -> Spec | None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**The small table**")
-        split = split_of(choose_table("Table", "transfer-table"), "transfer")
+        split = choose_split(choose_table("Table", "transfer-table"), "transfer")
         given = {
-            "sizes": widget(TRANSFER["sizes"], "transfer-sizes", (50, 100, 200, 420)),
-            "seeds": widget(TRANSFER["seeds"], "transfer-seeds", TRANSFER["seeds"].default),
+            "sizes": field_input(TRANSFER_FIELDS["sizes"], "transfer-sizes", (50, 100, 200, 420)),
+            "seeds": field_input(TRANSFER_FIELDS["seeds"], "transfer-seeds", TRANSFER_FIELDS["seeds"].default),
         }
     with right:
         st.markdown("**Backbones to start from**")
-        known = recipes(Trunk)
+        known = specs_by_label(MultitaskModel)
         chosen = st.multiselect("Shared backbones", list(known), default=list(known)[:2], key="transfer-trunks",
                                 help="Random weights of the same architecture are the reference")  # fmt: skip
         methods = st.multiselect("Methods", list(METHODS), default=[Full.kind], key="transfer-methods",
                                  format_func=lambda kind: METHODS[kind].name)  # fmt: skip
         epochs = st.number_input("Epochs of a fine-tuning", 1, 10_000, 40, key="transfer-passes",
                                  help="Random weights need many")  # fmt: skip
-        features = widget(FINE_TUNE["features"], "transfer-features", "none")
+        features = field_input(FINE_TUNE_FIELDS["features"], "transfer-features", "none")
         given["anew"] = st.checkbox("Train each shared backbone again for every seed", key="transfer-anew",
                                     help="The intervals then include the noise of that training too")  # fmt: skip
         if not chosen:
-            no_backbone()
+            show_no_backbone()
             return None
     backbones = [known[label] for label in chosen]
     network = architecture_of(backbones)
     try:
-        fit = fitted(**split, network=network, epochs=int(epochs), features=features)
+        fit = transfer_fit(**split, network=network, epochs=int(epochs), features=features)
         names = ("random weights", *map(short_name, backbones))
         spec = Transfer(fit, (network, *backbones), names, methods=tuple(METHODS[kind]() for kind in methods), **given)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
     st.caption(f"{len(spec.runs)} training runs.")
     return spec
@@ -72,19 +72,19 @@ def ask_transfer() -> Spec | None:
 def ask_ablation() -> Spec | None:
     """Tables to train shared backbones on, and the small table they are for."""
     table = choose_table("The small table", "variety-table")
-    split = split_of(table, "variety")
+    split = choose_split(table, "variety")
     multi = choose_multitask("variety-as", choose_members("variety-of", ((split["valid"], split["test"]),)))
     if multi is None:
         return None
-    first = {"totals": (200, 400, 800), "columns": 1, "steps": 200, "seeds": ABLATION["seeds"].default}
+    first = {"totals": (200, 400, 800), "columns": 1, "steps": 200, "seeds": ABLATION_FIELDS["seeds"].default}
     given = {}
     for column, (name, value) in zip(st.columns(len(first)), first.items(), strict=True):
         with column:
-            given[name] = widget(ABLATION[name], f"variety-{name}", value)
+            given[name] = field_input(ABLATION_FIELDS[name], f"variety-{name}", value)
     try:
-        spec = Ablation(multi, fitted(**split, network=multi.backbone), **given)
+        spec = Ablation(multi, transfer_fit(**split, network=multi.backbone), **given)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
     st.caption(f"{len(spec.trunks)} shared backbones and {len(spec.runs)} fine-tunings.")
     return spec
@@ -94,26 +94,29 @@ def ask_representation() -> Spec | None:
     """Which backbones are compared, and which properties are read from them."""
     left, right = st.columns(2, gap="large")
     with left:
-        known = starts()
+        known = trained_backbones()
         chosen = st.multiselect("Backbones", list(known), default=list(known)[:2], key="hold-trunks",
                                 help="Random weights of the same architecture are added as a control")  # fmt: skip
         table = choose_table("Molecules", "hold-table", labelled=False, help="Their labels are read out too")
     with right:
         names = ("properties", "molecules", "seed")
-        given = {name: widget(REPRESENT[name], f"hold-{name}", REPRESENT[name].default) for name in names}
+        given = {
+            name: field_input(REPRESENTATION_FIELDS[name], f"hold-{name}", REPRESENTATION_FIELDS[name].default)
+            for name in names
+        }
     if not chosen:
-        no_backbone()
+        show_no_backbone()
         return None
     specs = [known[label] for label in chosen]
     try:
         names = (*map(short_name, specs), "random weights")
-        return Represent((*specs, architecture_of(specs)), names=names, table=table, **given)
+        return Representation((*specs, architecture_of(specs)), names=names, table=table, **given)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
 
 
-def no_backbone() -> None:
+def show_no_backbone() -> None:
     st.info("No shared backbone is chosen. Train one first.", icon=":material/model_training:")
 
 

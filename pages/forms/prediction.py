@@ -7,16 +7,16 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.data.readers import import_file
 from core.engine.spec import BadInput, Spec
-from core.experiments import Load, TrunkHead
-from core.models.trunk import Trunk
+from core.experiments import Load, MultitaskHead
+from core.models.multitask_model import MultitaskModel
 from core.results.fit import Fit
-from pages.base.service import service
-from pages.base.text import plain
-from pages.forms.table_source import uploaded
-from pages.forms.tables import choose_table, no_model
-from pages.widgets.run_picker import Run, finished
+from pages.base.service import get_service
+from pages.base.text import escape_markdown
+from pages.forms.table_source import upload_table
+from pages.forms.tables import choose_table, show_no_model
+from pages.widgets.run_picker import Run, finished_runs
 
-MOST_PASTED = 5000  # lines
+MAX_PASTED = 5000  # lines
 EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
 
 
@@ -32,11 +32,14 @@ def choose_predictor() -> Model | None:
 
     A multitask model stands for the heads of all its tables: a second box asks for the table.
     """
-    found = {run.key: (run, spec) for run, spec in finished(Fit, Trunk)}
-    heads = {key: spec for key, (_, spec) in found.items() if isinstance(spec, TrunkHead) and spec.trunk.key in found}
+    found = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
+    heads = {
+        key: spec for key, (_, spec) in found.items() if isinstance(spec, MultitaskHead) and spec.trunk.key in found
+    }
     found = {key: one for key, one in found.items() if key not in heads}
     if not found:
-        return no_model("There is no trained model yet. Train one, or run the demo.")
+        show_no_model("There is no trained model yet. Train one, or run the demo.")
+        return None
     keys = sorted(found, key=lambda key: bool(found[key][0].arm))
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
     head = heads.get(asked)
@@ -45,13 +48,17 @@ def choose_predictor() -> Model | None:
 
     def label(key: str) -> str:
         run, spec = found[key]
-        return f"Multitask: {run.label}" if spec.product is Trunk else run.label
+        return f"Multitask: {run.label}" if spec.product is MultitaskModel else run.label
 
     run, spec = found[st.selectbox("Trained model", keys, index=place, format_func=label, key="predict-fit")]
-    return choose_head(run, spec, head) if spec.product is Trunk else Model(spec, tuple(run.entry.summary["tasks"]))
+    return (
+        choose_head(run, spec, head)
+        if spec.product is MultitaskModel
+        else Model(spec, tuple(run.entry.summary["tasks"]))
+    )
 
 
-def choose_head(run: Run, trunk: Spec[Trunk], asked: TrunkHead | None) -> Model | None:
+def choose_head(run: Run, trunk: Spec[MultitaskModel], asked: MultitaskHead | None) -> Model | None:
     """The head of one table of a multitask model; heads of single atoms predict nothing of a molecule."""
     cards = {
         card["name"]: (member, card)
@@ -65,7 +72,7 @@ def choose_head(run: Run, trunk: Spec[Trunk], asked: TrunkHead | None) -> Model 
     place = keys.index(asked.member.key) if asked is not None and asked.member.key in keys else 0
     name = st.selectbox("Table whose properties are predicted", list(cards), index=place, key=f"head-{run.key}")
     member, card = cards[name]
-    return Model(TrunkHead(trunk, member), tuple(card["tasks"]))
+    return Model(MultitaskHead(trunk, member), tuple(card["tasks"]))
 
 
 def paste_molecules() -> Spec[Dataset] | None:
@@ -75,12 +82,12 @@ def paste_molecules() -> Spec[Dataset] | None:
     if not lines:
         return None
     try:
-        if len(lines) > MOST_PASTED:
-            raise BadInput(f"{len(lines):,} lines were pasted; at most {MOST_PASTED:,} fit here: upload them as a file")
-        name, digest = import_file(("\n".join(lines) + "\n").encode(), "pasted.smi", service().store.files)
+        if len(lines) > MAX_PASTED:
+            raise BadInput(f"{len(lines):,} lines were pasted; at most {MAX_PASTED:,} fit here: upload them as a file")
+        name, digest = import_file(("\n".join(lines) + "\n").encode(), "pasted.smi", get_service().store.files)
         return Load(f"file:{name}", digest=digest)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
 
 
@@ -89,7 +96,7 @@ SOURCES = {
     "A table": lambda: choose_table(
         "Table", "predict-table", labelled=False, help="Labels, where present, are used to report errors"
     ),
-    "My file": uploaded,
+    "My file": upload_table,
 }
 
 
@@ -105,5 +112,5 @@ def choose_labels(table: Spec[Dataset], tasks: tuple[str, ...]) -> tuple[str, ..
     if len(tasks) != 1 or not columns or tasks[0] in columns:
         return ()
     none = "none: predict only"
-    chosen = st.selectbox(f"Column with measured “{plain(tasks[0])}”", [none, *columns], key="predict-labels")
+    chosen = st.selectbox(f"Column with measured “{escape_markdown(tasks[0])}”", [none, *columns], key="predict-labels")
     return () if chosen == none else (chosen,)

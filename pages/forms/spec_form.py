@@ -10,9 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.form import FormField, form
-from core.engine.spec import BadInput, Spec, fields_of
-from pages.base.text import headline, plain, title_of
+from core.engine.form import FormField, describe_fields
+from core.engine.spec import BadInput, Spec, iterate_fields
+from pages.base.text import capitalise, escape_markdown, field_label
 
 MISSING = dataclasses.MISSING
 
@@ -31,7 +31,9 @@ def spec_form(
     `named` fields come first, the rest lies under "Advanced". `start` is an object whose values are shown at first;
     `hidden` keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
     """
-    fields = {field.name: field for field in form(cls) if field.name not in given and field.name not in hidden}
+    fields = {
+        field.name: field for field in describe_fields(cls) if field.name not in given and field.name not in hidden
+    }
     values = dict(given)
     values |= {n: getattr(start, n) for n in hidden if start is not None and hasattr(start, n)}
     key = f"{key}-{start.key[:8]}" if isinstance(start, Spec) else key
@@ -43,13 +45,13 @@ def spec_form(
         for name in names:
             field = fields[name]
             shown = getattr(start, name, field.default) if start is not None else field.default
-            if field.family is not None or _picked_from(field):
+            if field.family is not None or _has_choices(field):
                 place, row = st.container(), []
             else:
                 row = row or list(st.columns(2))
                 place = row.pop(0)
             with place:
-                value = widget(field, f"{key}-{name}", shown, extra.get(name, {}))
+                value = field_input(field, f"{key}-{name}", shown, extra.get(name, {}))
             if value is not MISSING:
                 values[name] = value
 
@@ -64,16 +66,16 @@ def spec_form(
     try:
         return cls(**values)
     except BadInput as error:
-        wrong.error(plain(error), icon=":material/error:")
+        wrong.error(escape_markdown(error), icon=":material/error:")
         return None
 
 
-def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | None = None) -> Any:
+def field_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | None = None) -> Any:
     """The widget of one field; its value, or `MISSING` where the field stays as it is."""
-    label, help_ = title_of(field.name), plain(field.help) or None
+    label, help_ = field_label(field.name), escape_markdown(field.help) or None
     shown = None if shown is MISSING else shown
     if field.family is not None:
-        return members(field, key, shown or ()) if field.many else member(field, key, shown, extra or {})
+        return members_input(field, key, shown or ()) if field.many else member_input(field, key, shown, extra or {})
     if field.product is not None:
         return shown if shown is not None else MISSING  # a spec in a spec: the page gives it
     if field.choices:
@@ -82,7 +84,7 @@ def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | No
     kinds = _kinds(field.type)
     many = typing.get_origin(field.type) is tuple
     if many:
-        return several(field, key, shown or ())
+        return tuple_input(field, key, shown or ())
     if bool in kinds:
         return st.toggle(label, value=bool(shown), key=key, help=help_)
     if int in kinds and float not in kinds:
@@ -118,11 +120,11 @@ def widget(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | No
         return shown
 
 
-def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
+def tuple_input(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
     """A tuple: choices to pick from, or values separated by commas."""
-    label, help_ = title_of(field.name), plain(field.help) or None
+    label, help_ = field_label(field.name), escape_markdown(field.help) or None
     inner = typing.get_args(field.type)[0]
-    if _picked_from(field):
+    if _has_choices(field):
         choices = typing.get_args(inner)
         return tuple(st.multiselect(label, choices, default=list(shown), key=key, help=help_))
     text = st.text_input(
@@ -137,25 +139,25 @@ def several(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]
         return tuple(parts)  # the spec refuses them and says which
 
 
-def members(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
+def members_input(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
     """Some members of a family or none: those of `shown` as they are, the others with their defaults."""
     family = field.family
     given = {family.key_of(one): one for one in shown}
     chosen = st.multiselect(
-        title_of(field.name),
+        field_label(field.name),
         list(dict.fromkeys((*family, *given))),
         default=list(given),
-        format_func=lambda kind: headline(family.name_of(kind) if kind in family else kind),
+        format_func=lambda kind: capitalise(family.name_of(kind) if kind in family else kind),
         key=key,
-        help=plain(field.help) or None,
+        help=escape_markdown(field.help) or None,
         placeholder="none",
     )
     return tuple(given[kind] if kind in given else family.default(kind) for kind in chosen)
 
 
-def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
+def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
     """A member of a family: its kind, then its own fields. `extra` choices stand for themselves."""
-    label, kinds = title_of(field.name), list(field.family)
+    label, kinds = field_label(field.name), list(field.family)
     if isinstance(shown, Spec):
         extra = {"as in the original run": shown, **extra}
     now = kinds[0] if shown is None else shown.kind
@@ -164,48 +166,48 @@ def member(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> 
         label,
         choices,
         index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
-        format_func=lambda choice: headline(field.family.name_of(choice)) if choice in field.family else choice,
+        format_func=lambda choice: capitalise(field.family.name_of(choice)) if choice in field.family else choice,
         key=key,
-        help=plain(field.help) or None,
+        help=escape_markdown(field.help) or None,
     )
     if kind in extra:
         return extra[kind]
-    st.caption(plain(field.family.describe(kind)))
+    st.caption(escape_markdown(field.family.describe(kind)))
     start = shown if shown is not None and shown.kind == kind else None
     values = {}
-    own = form(field.family[kind])
+    own = describe_fields(field.family[kind])
     if own:
         with st.container(border=True):
             columns = st.columns(min(len(own), 2))
             for place, inner in enumerate(own):
                 first = getattr(start, inner.name) if start is not None else inner.default
                 with columns[place % len(columns)]:
-                    value = widget(inner, f"{key}-{kind}-{inner.name}", first)
+                    value = field_input(inner, f"{key}-{kind}-{inner.name}", first)
                 if value is not MISSING:
                     values[inner.name] = value
     try:
         return field.family[kind](**values)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return kind  # its defaults, so that the rest of the form still stands
 
 
-def settings_of(value: Any, path: str = "") -> dict[str, Any]:
+def flatten_settings(value: Any, path: str = "") -> dict[str, Any]:
     """Every plain setting of a spec by its path, for comparing two specs."""
     found: dict[str, Any] = {}
-    for name, inner in fields_of(value):
+    for name, inner in iterate_fields(value):
         place = f"{path}{name}"
         if isinstance(inner, tuple) and inner and all(dataclasses.is_dataclass(one) for one in inner):
             for number, one in enumerate(inner, 1):
-                found |= {f"{place} {number}": one.kind, **settings_of(one, f"{place} {number}.")}
+                found |= {f"{place} {number}": one.kind, **flatten_settings(one, f"{place} {number}.")}
         elif dataclasses.is_dataclass(inner):
-            found |= {place: inner.kind, **settings_of(inner, f"{place}.")}
+            found |= {place: inner.kind, **flatten_settings(inner, f"{place}.")}
         else:
             found[place] = inner
     return found
 
 
-def _picked_from(field: FormField) -> bool:
+def _has_choices(field: FormField) -> bool:
     """Whether a field is a tuple of given choices."""
     many = typing.get_origin(field.type) is tuple
     return many and typing.get_origin(typing.get_args(field.type)[0]) is typing.Literal

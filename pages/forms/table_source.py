@@ -3,28 +3,28 @@
 import pandas as pd
 import streamlit as st
 
-from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, peek, suffix_of
+from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, peek_table, split_sheet, table_suffix
 from core.engine.spec import BadInput
 from core.experiments import Load
 from core.experiments.data.load import BUNDLED, HUB
-from pages.base.service import service
-from pages.base.text import plain
+from pages.base.service import get_service
+from pages.base.text import escape_markdown
 
 SUFFIXES = ["csv", "tsv", "txt", "xlsx", "xlsm", "smi", "sdf", "parquet", "gz"]
-MOST_MEGABYTES = 25
+MAX_MEGABYTES = 25
 
 
-def bundled() -> Load:
+def choose_built_in() -> Load:
     """A built-in table."""
     name = st.selectbox("Table", list(BUNDLED), key="bundled")
-    st.caption(plain(BUNDLED[name].about))
+    st.caption(escape_markdown(BUNDLED[name].about))
     return Load(f"bundled:{name}")
 
 
-def hub() -> Load | None:
+def choose_moleculenet() -> Load | None:
     """A MoleculeNet table, fetched once on request."""
     name = st.selectbox("MoleculeNet table", list(HUB), format_func=lambda n: HUB[n].repo.rpartition("_")[2], key="hub")
-    st.caption(plain(HUB[name].about) + ". Downloaded once from the Hugging Face hub, then cached.")
+    st.caption(escape_markdown(HUB[name].about) + ". Downloaded once from the Hugging Face hub, then cached.")
     asked = st.session_state.setdefault("fetched", set())
     if name not in asked and not st.button("Download", icon=":material/cloud_download:"):
         return None
@@ -32,10 +32,10 @@ def hub() -> Load | None:
     return Load(f"hub:{name}")
 
 
-def uploaded() -> Load | None:
+def upload_table() -> Load | None:
     """A file of one's own, with its columns mapped."""
     file = st.file_uploader(
-        "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MOST_MEGABYTES, key="file"
+        "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MAX_MEGABYTES, key="file"
     )
     st.caption(
         "CSV, TSV, Excel, SMI, SDF or Parquet; text files may be gzipped. "
@@ -44,33 +44,37 @@ def uploaded() -> Load | None:
     if file is None:
         return None
     try:
-        if file.size > MOST_MEGABYTES * 1_000_000:
+        if file.size > MAX_MEGABYTES * 1_000_000:
             raise BadInput(
-                f"the file has {file.size / 1e6:.0f} MB; at most {MOST_MEGABYTES} MB fit here: use the command line"
+                f"the file has {file.size / 1e6:.0f} MB; at most {MAX_MEGABYTES} MB fit here: use the command line"
             )
-        name, digest = import_file(file.getvalue(), file.name, service().store.files)
-        path = str(service().store.files / (digest + suffix_of(name)))
-        head = first_rows(path)
+        name, digest = import_file(file.getvalue(), file.name, get_service().store.files)
+        path = str(get_service().store.files / (digest + table_suffix(name)))
+        head = read_first_rows(path)
         if len(head.sheets) > 1:
             sheet = st.selectbox(
-                "Sheet", head.sheets, index=head.sheets.index(head.sheet), key=f"sheet-{digest[:8]}", format_func=plain
+                "Sheet",
+                head.sheets,
+                index=head.sheets.index(head.sheet),
+                key=f"sheet-{digest[:8]}",
+                format_func=escape_markdown,
             )
-            name, head = f"{name}#{sheet}", first_rows(f"{path}#{sheet}")
+            name, head = f"{name}#{sheet}", read_first_rows(f"{path}#{sheet}")
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
     return choose_columns(name, digest, head.frame)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the first rows …")
-def first_rows(path: str) -> RawTable:
+def read_first_rows(path: str) -> RawTable:
     """Of an imported file, whose name is its digest, so that it never changes. Raises `BadInput`."""
-    return peek(path, 200)
+    return peek_table(path, 200)
 
 
 def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
     """The columns of a file, or of a sheet of it, and what they hold, guesses first."""
-    tag = f"{digest[:8]}-{parted(name)[1]}"
+    tag = f"{digest[:8]}-{split_sheet(name)[1]}"
     columns = [str(column) for column in frame.columns]
     guess = guess_smiles(frame)
     with st.container(border=True):
@@ -100,5 +104,5 @@ def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
     try:
         return Load(f"file:{name}", smiles=smiles, targets=tuple(targets), unit=unit, duplicates=rule, digest=digest)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None

@@ -6,24 +6,28 @@ import streamlit as st
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
-from core.experiments import Load, Part, Plant
+from core.experiments import LabelNoise, Load, Split
 from core.experiments.data.load import BUNDLED
 from core.results.fit import PARTS, Fit
-from pages.base.service import service
+from pages.base.service import get_service
 from pages.forms.spec_form import spec_form
-from pages.widgets.run_picker import Run, finished, readable
+from pages.widgets.run_picker import Run, finished_runs, read_spec
 
-NO_GRADIENT = (
+NEEDS_SINGLE_NETWORK = (
     "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
 )
 ADD_TABLE = "Add your own on the page Data"
 
 
-def known_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
+def list_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
     """Tables to choose from by key: those saved with "Use this table", then the built-in ones."""
     found = {}
-    for entry in service().store.entries():
-        if entry.kind not in ("load", "mend") or entry.damaged or (labelled and not entry.summary.get("tasks")):
+    for entry in get_service().store.entries():
+        if (
+            entry.kind not in ("load", "corrected-table")
+            or entry.damaged
+            or (labelled and not entry.summary.get("tasks"))
+        ):
             continue
         try:
             load = entry.spec
@@ -42,7 +46,7 @@ def choose_table(
     label: str, key: str, labelled: bool = True, help: str | None = None, start: Spec[Dataset] | None = None
 ) -> Spec[Dataset]:
     """A box with the known tables; `start`, or else the one used last, stands first."""
-    found = known_tables(labelled)
+    found = list_tables(labelled)
     names = list(found)
     last = start.key if start is not None else st.session_state.get("table")
     if start is not None and last not in found:
@@ -53,19 +57,19 @@ def choose_table(
     return found[chosen][1]
 
 
-def choose_parts(table: Spec[Dataset], key: str, start: Part | None = None) -> dict[str, Part] | None:
+def choose_split(table: Spec[Dataset], key: str, start: Split | None = None) -> dict[str, Split] | None:
     """The split of a table: its sets by name, "pool" among them if it has a size; nothing while the form is wrong."""
     bundled = isinstance(table, Load) and table.source.startswith("bundled:")
-    start = start or Part(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
+    start = start or Split(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
     given = {"table": table, "part": "train"}
-    first = spec_form(Part, key, given, start=start, hidden=("train",) if start.train is None else ())
+    first = spec_form(Split, key, given, start=start, hidden=("train",) if start.train is None else ())
     if first is None:
         return None
     sizes = {name: getattr(first, name) for name in ("train", "valid", "test", "pool")}
     return {name: dataclasses.replace(first, part=name) for name, size in sizes.items() if size != 0}
 
 
-def three_parts(parts: dict[str, Part] | None) -> dict[str, Part] | None:
+def require_three_sets(parts: dict[str, Split] | None) -> dict[str, Split] | None:
     """Training, validation and test set of a split; an error and nothing where one of them has no size."""
     found = {name: parts[name] for name in PARTS if name in parts} if parts is not None else {}
     if parts is not None and len(found) < len(PARTS):
@@ -79,9 +83,9 @@ def three_parts(parts: dict[str, Part] | None) -> dict[str, Part] | None:
 def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     """Candidate compounds: the pool set aside when the model's table was split, or any other table."""
     aside = fit.split_parts.get("train")
-    aside = dataclasses.replace(aside, part="pool") if isinstance(aside, Part) and aside.pool != 0 else None
+    aside = dataclasses.replace(aside, part="pool") if isinstance(aside, Split) and aside.pool != 0 else None
     own = {"aside": ("the pool set aside from the model’s own table", aside)} if aside is not None else {}
-    found = own | known_tables()
+    found = own | list_tables()
     chosen = st.selectbox(
         "Candidate compounds (pool)",
         list(found),
@@ -94,16 +98,16 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     if not st.toggle("Swap some labels on purpose", key=f"{key}-plant", help=help_):
         return pool
     share = st.slider("Share swapped", 0.05, 0.5, 0.2, 0.05, key=f"{key}-share")
-    return Plant(pool, fraction=share)
+    return LabelNoise(pool, fraction=share)
 
 
 def choose_fit(label: str, key: str) -> Run | None:
     """A box with the models that have a gradient, those of the arms of a comparison last; nothing if none has."""
-    fits = {run.key: run for run, _ in finished(Fit)}
+    fits = {run.key: run for run, _ in finished_runs(Fit)}
     found = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
     if fits and (not found or asked in fits.keys() - found.keys()):
-        st.warning(NO_GRADIENT)
+        st.warning(NEEDS_SINGLE_NETWORK)
     if not found:
         return None
     names = sorted(found, key=lambda key: bool(found[key].arm))
@@ -112,16 +116,16 @@ def choose_fit(label: str, key: str) -> Run | None:
     return found[st.selectbox(label, names, index=place, format_func=lambda k: found[k].label, key=key)]
 
 
-def fit_recipe(run: Run) -> Spec[Fit] | None:
+def read_fit_spec(run: Run) -> Spec[Fit] | None:
     """The spec of a fit, if it names its validation set; else a warning."""
-    spec = readable(run)
+    spec = read_spec(run)
     if spec is not None and "valid" not in spec.split_parts:
         st.warning("This model has no validation set of its own. Choose another model.")
         return None
     return spec
 
 
-def no_model(words: str = "There is no fine-tuned model yet. Train one, or run the demo.") -> None:
+def show_no_model(words: str = "There is no fine-tuned model yet. Train one, or run the demo.") -> None:
     """The way to a model where there is none."""
     st.info(words, icon=":material/model_training:")
     if st.button("Go to Train"):

@@ -6,32 +6,32 @@ import streamlit as st
 from core.data.audit import FIXES, Finding, Findings
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
-from core.experiments import Audit, Mend
-from pages.base.service import entry_of, keep, product, service, submit
-from pages.base.text import minus, plain
-from pages.widgets.frame import as_csv, command, exports
-from pages.widgets.job_panel import job_panel
-from pages.widgets.molecules import cards
+from core.experiments import Audit, CorrectedTable
+from pages.base.service import find_entry, get_service, load_product, make_and_save, submit
+from pages.base.text import escape_markdown, with_minus_signs
+from pages.widgets.frame import export_buttons, show_command, to_csv
+from pages.widgets.job_panel import show_job
+from pages.widgets.molecules import show_cards
 
-LOOKS = {
+LEVEL_STYLES = {
     "fault": ("red", ":material/error:"),
     "caution": ("orange", ":material/warning:"),
     "note": ("gray", ":material/info:"),
 }
-SHOWN = 6  # molecules of a finding
+MAX_DRAWN = 6  # molecules of a finding
 
 
-def audited(spec: Audit, words: str = "Audit this table") -> None:
+def show_audit(spec: Audit, words: str = "Audit this table") -> None:
     """A button that asks for the audit; its job; its findings."""
-    entry, job = entry_of(spec.key), service().line.job(spec.key)
+    entry, job = find_entry(spec.key), get_service().queue.job(spec.key)
     if entry is not None:
-        findings(spec, product(entry), product_of(spec.table))
+        show_findings(spec, load_product(entry), find_table(spec.table))
         return
-    if job is not None and job_panel(spec.key) is not None and job.live:
+    if job is not None and show_job(spec.key) is not None and job.is_active:
         return
     against = f" against {', '.join(spec.names)}" if spec.others else ""
     st.caption(
-        plain(f"Checks the table{against}: ")
+        escape_markdown(f"Checks the table{against}: ")
         + "duplicates and their noise, stereoisomer pairs, outlying values"
         + (", leakage, contradicting labels, distribution shift, and labels that look computed" if spec.others else "")
         + ". Takes a few seconds per 1,000 molecules."
@@ -41,64 +41,64 @@ def audited(spec: Audit, words: str = "Audit this table") -> None:
         st.rerun()
 
 
-def product_of(spec: Spec) -> Dataset | None:
+def find_table(spec: Spec) -> Dataset | None:
     """A table, if it is in the library."""
-    entry = entry_of(spec.key)
-    return product(entry) if entry is not None else None
+    entry = find_entry(spec.key)
+    return load_product(entry) if entry is not None else None
 
 
-def findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
+def show_findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
     """The findings, the most severe first, and what can be done about them."""
-    counts = {level: sum(one.level == level for one in found.each) for level in LOOKS}
+    counts = {level: sum(one.level == level for one in found.findings) for level in LEVEL_STYLES}
     st.markdown(
         " ".join(
-            f":{LOOKS[level][0]}-badge[{count} {level}{'s' if count != 1 else ''}]"
+            f":{LEVEL_STYLES[level][0]}-badge[{count} {level}{'s' if count != 1 else ''}]"
             for level, count in counts.items()
             if count
         )
         or "No problems found."
     )
     chosen = []
-    for one in found.each:
-        colour, icon = LOOKS[one.level]
+    for one in found.findings:
+        colour, icon = LEVEL_STYLES[one.level]
         with st.container(border=one.level != "note", key=f"finding-{spec.key}-{one.kind}"):
             st.markdown(
-                f"{icon} :{colour}[**{plain(one.kind[0].upper() + one.kind[1:])}**] — {plain(minus(one.said))}."
+                f"{icon} :{colour}[**{escape_markdown(one.kind[0].upper() + one.kind[1:])}**] — {escape_markdown(with_minus_signs(one.statement))}."
             )
-            st.caption(plain(one.means))
-            _drawn(spec, one, table)
+            st.caption(escape_markdown(one.consequence))
+            _draw_molecules(spec, one, table)
             if one.fix in ("drop", "merge") and one.level != "note" and table is not None:
                 words = f"{FIXES[one.fix][0].upper()}{FIXES[one.fix][1:]} ({len(one.rows):,})"
                 if len(one.rows) < len(table) and st.checkbox(words, key=f"mend-{spec.key}-{one.kind}"):
                     chosen.append(one.kind)
     if chosen:
-        corrected = Mend(spec.table, spec, tuple(chosen))
+        corrected = CorrectedTable(spec.table, spec, tuple(chosen))
         if st.button("Save the corrected table", type="primary", key=f"mended-{spec.key}", icon=":material/healing:"):
-            keep(corrected)
+            make_and_save(corrected)
             st.session_state["table"] = corrected.key
             st.toast("Saved. It is first in the list where a table is chosen.", icon=":material/check:")
-        command(corrected)
+        show_command(corrected)
     rows = found.rows()
-    exports(f"audit-{spec.key}", found.summary(), {"rows": lambda: as_csv(_named(rows, table))}, spec.key)
-    command(spec)
+    export_buttons(f"audit-{spec.key}", found.summary(), {"rows": lambda: to_csv(_export_table(rows, table))}, spec.key)
+    show_command(spec)
 
 
-def _drawn(spec: Audit, one: Finding, table: Dataset | None) -> None:
+def _draw_molecules(spec: Audit, one: Finding, table: Dataset | None) -> None:
     """Some molecules of a finding."""
     if table is None or not 0 < len(one.rows) < len(table):
         return
     many = "1 molecule" if len(one.rows) == 1 else f"{len(one.rows):,} molecules"
     with st.expander(many, icon=":material/hexagon:"):
-        rows = one.rows[:SHOWN]
+        rows = one.rows[:MAX_DRAWN]
         shown = pd.DataFrame({"smiles": table.smiles[rows]})
         if table.tasks:
             shown["label"] = table.targets[rows, 0]
-        cards(shown, table.unit[0] if table.tasks else "")
-        if len(one.rows) > SHOWN:
-            st.caption(f"{SHOWN} of {len(one.rows):,} are shown; the export has all.")
+        show_cards(shown, table.unit[0] if table.tasks else "")
+        if len(one.rows) > MAX_DRAWN:
+            st.caption(f"{MAX_DRAWN} of {len(one.rows):,} are shown; the export has all.")
 
 
-def _named(rows: pd.DataFrame, table: Dataset | None) -> pd.DataFrame:
+def _export_table(rows: pd.DataFrame, table: Dataset | None) -> pd.DataFrame:
     """The export: rows of the audited table with their SMILES; they count from 1."""
     named = rows.assign(row=rows["row"] + 1)
     if table is not None:

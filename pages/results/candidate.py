@@ -6,14 +6,14 @@ import streamlit as st
 
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
-from core.influence.linearized import on_each
+from core.influence.linearized import effects_on_target
 from core.results.scores import Scores
-from pages.base.service import entry_of, product
-from pages.base.text import signed
-from pages.widgets.molecules import cards, closely
-from pages.widgets.run_picker import Run, readable
+from pages.base.service import find_entry, load_product
+from pages.base.text import format_signed
+from pages.widgets.molecules import show_cards, show_molecule
+from pages.widgets.run_picker import Run, read_spec
 
-NEAR = 3  # molecules shown of either end
+MAX_SHOWN = 3  # molecules shown of either end
 
 
 def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit: str, loss_unit: str) -> None:
@@ -21,26 +21,26 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
     one = {name: None if pd.isna(value) else value for name, value in table.iloc[row].to_dict().items()}
     if one["rank"] is None:
         one.pop("rank")
-    spec = readable(run)
-    train, pool = (table_of(spec, name) for name in ("train", "pool"))
+    spec = read_spec(run)
+    train, pool = (find_table(spec, name) for name in ("train", "pool"))
     one["measured"] = measured_value(pool, row)
     one["change"] = rmse_change(scores, one["delta_loss"])
-    closely({**one, "of": int(table["delta_loss"].notna().sum())}, train, unit, loss_unit)
-    intervals(scores, row)
+    show_molecule({**one, "of": int(table["delta_loss"].notna().sum())}, train, unit, loss_unit)
+    show_intervals(scores, row)
     if scores.tangent:
         effects, reasons = st.tabs(["What it would change", "What its prediction is based on"])
         with effects:
-            affected_molecules(scores, row, unit, loss_unit)
+            show_affected_molecules(scores, row, unit, loss_unit)
         with reasons:
-            influential_training(scores, row, unit)
+            show_influential_training(scores, row, unit)
 
 
-def table_of(spec: Spec | None, name: str) -> Dataset | None:
+def find_table(spec: Spec | None, name: str) -> Dataset | None:
     """The pool that was scored, or the training set of the model, if the library still has it."""
-    entry = entry_of((spec.pool if name == "pool" else spec.fit).key) if spec is not None else None
+    entry = find_entry((spec.pool if name == "pool" else spec.fit).key) if spec is not None else None
     if entry is None:
         return None
-    return product(entry) if name == "pool" else product(entry).table("train")
+    return load_product(entry) if name == "pool" else load_product(entry).table("train")
 
 
 def measured_value(pool: Dataset | None, row: int) -> float | None:
@@ -55,10 +55,10 @@ def rmse_change(scores: Scores, delta_loss: float | None) -> str:
     if delta_loss is None or "residual" not in scores.target or scores.record.get("kinds") != ["regression"]:
         return ""
     loss = float(np.nanmean(scores.target["residual"].to_numpy(float) ** 2))
-    return f"RMSE {signed(100 * (max(1 + delta_loss / loss, 0.0) ** 0.5 - 1))} %" if loss > 0 else ""
+    return f"RMSE {format_signed(100 * (max(1 + delta_loss / loss, 0.0) ** 0.5 - 1))} %" if loss > 0 else ""
 
 
-def intervals(scores: Scores, row: int) -> None:
+def show_intervals(scores: Scores, row: int) -> None:
     """The 95 % interval of the score, and the effect of the full update."""
     one = scores.table.iloc[row]
     if "delta_loss_low" not in one or pd.isna(one["delta_loss"]):
@@ -67,26 +67,26 @@ def intervals(scores: Scores, row: int) -> None:
     st.markdown(f"95 % interval of ΔL over {noise}: {_between(one, 'delta_loss')}.")
     if "whole_step" in one:
         st.markdown(
-            f"Full update (not linearised in the weight of the molecule): **{signed(one['whole_step'])}** "
+            f"Full update (not linearised in the weight of the molecule): **{format_signed(one['whole_step'])}** "
             f"({_between(one, 'whole_step')})."
         )
 
 
-def affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
+def show_affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
     """The validation molecules whose own loss the candidate would lower or raise most."""
     if not scores.tangent or pd.isna(scores.table["delta_loss"].iloc[row]):
         return
-    effects = on_each(scores.tangent, scores.record, row) * scores.record["unit_factor"]
+    effects = effects_on_target(scores.tangent, scores.record, row) * scores.record["unit_factor"]
     for words, sign in (("lowered", -1), ("raised", 1)):
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Validation molecules whose own loss is {words} most")
             shown = scores.target.iloc[rows].assign(delta_loss=effects[rows])
             names = [name for name in ("smiles", "label", "delta_loss") if name in shown]
-            cards(shown[names], unit, loss_unit, "ms-three")
+            show_cards(shown[names], unit, loss_unit, "ms-three")
 
 
-def influential_training(scores: Scores, row: int, unit: str) -> None:
+def show_influential_training(scores: Scores, row: int, unit: str) -> None:
     """The training molecules without which this prediction would differ most, where the dual solver gave them."""
     if "made_by" not in scores.tangent or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
         return
@@ -97,14 +97,14 @@ def influential_training(scores: Scores, row: int, unit: str) -> None:
         if rows:
             st.caption(f"Training molecules that {words} this prediction most, compared with training without them")
             mine = scores.training.iloc[scores.tangent["made_of"][rows]]
-            notes = [f"by {signed(effects[each])}" for each in rows]
-            cards(mine[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
+            notes = [f"by {format_signed(effects[each])}" for each in rows]
+            show_cards(mine[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
 
 
 def _largest(effects: np.ndarray) -> list[int]:
     """The rows of the largest positive effects."""
-    return [row for row in np.argsort(-effects, kind="stable")[:NEAR].tolist() if effects[row] > 0]
+    return [row for row in np.argsort(-effects, kind="stable")[:MAX_SHOWN].tolist() if effects[row] > 0]
 
 
 def _between(row: pd.Series, name: str) -> str:
-    return f"{signed(row[f'{name}_low'])} to {signed(row[f'{name}_high'])}"
+    return f"{format_signed(row[f'{name}_low'])} to {format_signed(row[f'{name}_high'])}"

@@ -6,16 +6,16 @@ import streamlit as st
 from core.experiments.studies.arms import ARMS
 from core.figures import arms as arm_figures
 from core.figures import base as figures
-from core.figures.html_report import document
+from core.figures.html_report import render_report
 from core.results.comparison import Comparison, mean_and_sd, role_of
-from core.results.report_claims import judged
-from core.stats.formatting import beside_noise
-from core.stats.metrics import COMPARED, called, find_metric, metrics_in
-from pages.base.service import product
-from pages.base.text import device_name, duration, minus, plain, signed
-from pages.widgets.frame import as_csv, command, exports, notes, verdict
-from pages.widgets.molecules import pages_of_cards
-from pages.widgets.run_picker import Run, open_run, readable
+from core.results.expectations import check_claims
+from core.stats.formatting import format_with_sd
+from core.stats.metrics import COMPARED, find_metric, metric_name, metrics_in
+from pages.base.service import load_product
+from pages.base.text import escape_markdown, format_device, format_duration, format_signed, with_minus_signs
+from pages.widgets.frame import export_buttons, show_command, show_verdict, show_warnings, to_csv
+from pages.widgets.molecules import show_paged_cards
+from pages.widgets.run_picker import Run, open_run, read_spec
 
 ROLES = {  # of arms that add nothing from the pool: what they are, and the marker of their mean in the chart
     "baseline": ("nothing; a baseline", "Squares are baselines"),
@@ -25,25 +25,25 @@ ROLES = {  # of arms that add nothing from the pool: what they are, and the mark
 
 def study_result(run: Run) -> None:
     """Everything a finished comparison shows."""
-    made = product(run.entry)
+    made = load_product(run.entry)
     record = made.record
     metric = arms_chart(run, record)
-    arm_table(record["arms"], metric, words_of(record, metric))
+    arm_table(record["arms"], metric, metric_words(record, metric))
     difference_table(run, record, record.get("unit", ""))
-    claimed(made)
-    detection(record)
-    picked(run, made)
+    show_claims(made)
+    show_detection(record)
+    show_selected(run, made)
     with st.container(horizontal=True):
         if st.button("Open the scores", icon=":material/balance:", disabled=not record.get("scores")):
             open_run(record["scores"], "influence")
         if st.button("Open the base model", icon=":material/model_training:", disabled=not record.get("base_fit")):
             open_run(record["base_fit"], "finetune")
-    tables = {"predictions": lambda: as_csv(made.predictions), "picks": lambda: as_csv(made.picks)}
-    exports(f"study-{run.key}", run.entry.summary, tables, run.key)
-    if (spec := readable(run)) is not None:
+    tables = {"predictions": lambda: to_csv(made.predictions), "picks": lambda: to_csv(made.picks)}
+    export_buttons(f"study-{run.key}", run.entry.summary, tables, run.key)
+    if (spec := read_spec(run)) is not None:
         st.download_button(
             "Report (HTML)",
-            data=lambda: document(made, spec, run.entry.made).encode(),
+            data=lambda: render_report(made, spec, run.entry.made).encode(),
             file_name=f"molsway-study-{run.key}.html",
             mime="text/html",
             key=f"report-{run.key}",
@@ -51,81 +51,85 @@ def study_result(run: Run) -> None:
             icon=":material/description:",
             help="One file with charts, tables, molecules and settings; it opens in any browser",
         )
-        command(spec)
+        show_command(spec)
 
 
 def arms_chart(run: Run, record: dict) -> str:
     """The verdict, the warnings, and the error of every arm; gives the metric that is shown."""
     arms = record["arms"]
-    verdict(minus(record["verdict"]))
+    show_verdict(with_minus_signs(record["verdict"]))
     st.caption(
         f"{record['n_test']:,} test molecules, the same for every arm. Seeds {', '.join(map(str, arms[0]['seeds']))}. "
-        f"{plain(record.get('backbone') or '')} on {plain(device_name(record.get('device')))}.",
-        help=f"Digest of the test set: {plain(record.get('test_digest') or '–')}",
+        f"{escape_markdown(record.get('backbone') or '')} on {escape_markdown(format_device(record.get('device')))}.",
+        help=f"Digest of the test set: {escape_markdown(record.get('test_digest') or '–')}",
     )
-    notes(record.get("notes", []))
+    show_warnings(record.get("notes", []))
     names = [one.key for one in metrics_in(arms[0], record.get("task_kind", "regression"))]
     first = COMPARED if COMPARED in names else names[0]
     metric = (
         st.segmented_control(
-            "Metric", names, default=first, format_func=lambda name: words_of(record, name), key=f"metric-{run.key}"
+            "Metric", names, default=first, format_func=lambda name: metric_words(record, name), key=f"metric-{run.key}"
         )
         or first
     )
     if len(record.get("sizes", ())) > 1:
-        curve(run, record, metric)
-    figure = arm_figures.arms(arms, metric, unit_of(record, metric), record["reference"], words_of(record, metric))
+        size_chart(run, record, metric)
+    figure = arm_figures.plot_arms(
+        arms, metric, metric_unit(record, metric), record["reference"], metric_words(record, metric)
+    )
     st.plotly_chart(
         figure, key=f"arms-{run.key}", config=figures.CONFIG, alt="Test metric of each arm, every seed a point"
     )
     st.caption(
         "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey noise band is the "
-        f"standard deviation of “{plain(record['reference'])}” over its seeds."
+        f"standard deviation of “{escape_markdown(record['reference'])}” over its seeds."
         + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
     )
     return metric
 
 
-def curve(run: Run, record: dict, metric: str) -> None:
+def size_chart(run: Run, record: dict, metric: str) -> None:
     """The metric against the number of selected molecules, and how few do as well as the whole pool."""
-    figure = arm_figures.curves(record["arms"], metric, unit_of(record, metric), words_of(record, metric))
+    figure = arm_figures.plot_selection_sizes(
+        record["arms"], metric, metric_unit(record, metric), metric_words(record, metric)
+    )
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules selected")
     whole = record["pool"]["rows"]
     told = [f"“{rule}” from {size:,}" for rule, size in (record.get("enough") or {}).items()]
     if any(arm["name"] == "all" for arm in record["arms"]):
         st.caption(
             f"Not distinguishable from the whole pool ({whole:,} molecules): "
-            + (plain(", ".join(told)) if told else "no strategy at any of these sizes")
+            + (escape_markdown(", ".join(told)) if told else "no strategy at any of these sizes")
             + ". Bars and bands are one standard deviation over seeds."
         )
 
 
-def unit_of(record: dict, metric: str) -> str:
+def metric_unit(record: dict, metric: str) -> str:
     """The unit of a metric, where it has one."""
     return find_metric(metric, record.get("task_kind", "regression")).unit_text(record.get("unit", ""))
 
 
-def words_of(record: dict, metric: str) -> str:
+def metric_words(record: dict, metric: str) -> str:
     """What a metric is called in this study."""
-    return called(metric, record.get("task_kind", "regression"))
+    return metric_name(metric, record.get("task_kind", "regression"))
 
 
 def arm_table(arms: list[dict], metric: str, words: str) -> None:
     rows = [
         {
             "arm": arm["name"],
-            "adds to the training set": adds(arm),
+            "adds to the training set": describe_arm(arm),
             "training molecules": max(arm["n_train"]) if isinstance(arm["n_train"], list) else arm["n_train"],
-            words: beside_noise(*mean_and_sd(arm.get(metric))),
-            "swapped labels selected": "–" if arm.get("planted") is None else str(arm["planted"]),
-            "time per seed": duration((arm.get("seconds") or {}).get("mean")),
+            words: format_with_sd(*mean_and_sd(arm.get(metric))),
+            "swapped labels selected": "–" if arm.get("mislabelled") is None else str(arm["mislabelled"]),
+            "time per seed": format_duration((arm.get("seconds") or {}).get("mean")),
         }
         for arm in arms
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Arms and their metric, mean ± standard deviation over seeds")
 
 
-def adds(arm: dict) -> str:
+def describe_arm(arm: dict) -> str:
     """What an arm adds to the training set; of a baseline or a control, what it is."""
     words = ROLES[role_of(arm)][0] if role_of(arm) in ROLES else ARMS.describe(arm.get("rule", arm["name"]))
     return f"{words}: {arm['features']}" if arm.get("features") else words
@@ -143,14 +147,14 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
     rows = [row for row in found if row["against"] == chosen]
     metric = rows[0]["metric"]
-    words = words_of(record, metric)
-    figure = arm_figures.differences(rows, metric, unit, words)
+    words = metric_words(record, metric)
+    figure = arm_figures.plot_differences(rows, metric, unit, words)
     st.plotly_chart(figure, key=f"diff-{run.key}", config=figures.CONFIG, alt="Paired differences with 95 % intervals")
     table = pd.DataFrame(
         {
             "arm": [row["arm"] for row in rows],
             "verdict": [row["verdict"] for row in rows],
-            f"Δ {words}": [signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
+            f"Δ {words}": [format_signed(row["mean"], (row["high"] - row["low"]) / 4) for row in rows],
             "95 % interval": [_interval(row) for row in rows],
         }
     )
@@ -163,20 +167,20 @@ def difference_table(run: Run, record: dict, unit: str) -> None:
 
 def _interval(row: dict) -> str:
     noise = (row["high"] - row["low"]) / 4
-    return f"{signed(row['low'], noise)} to {signed(row['high'], noise)}"
+    return f"{format_signed(row['low'], noise)} to {format_signed(row['high'], noise)}"
 
 
-def claimed(made: Comparison) -> None:
+def show_claims(made: Comparison) -> None:
     """Common expectations of such arms, and what this study says of them."""
-    found = judged(made)
+    found = check_claims(made)
     if not found:
         return
     with st.expander("Common expectations, tested", icon=":material/history_edu:"):
         rows = [
             {
-                "expectation": one["claim"],
-                "here": one["said"],
-                "difference": f"{signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
+                "expectation": one["expectation"],
+                "here": one["outcome"],
+                "difference": f"{format_signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
             }
             for one in found
         ]
@@ -184,7 +188,7 @@ def claimed(made: Comparison) -> None:
         st.caption("For this table, this model and these seeds.")
 
 
-def detection(record: dict) -> None:
+def show_detection(record: dict) -> None:
     """How well labels that were swapped on purpose were detected."""
     found = record.get("detection") or {}
     if not found:
@@ -204,7 +208,7 @@ def detection(record: dict) -> None:
         column.caption(f"AUROC, 95 % interval {value['low']:.2f} to {value['high']:.2f}")
 
 
-def picked(run: Run, made: Comparison) -> None:
+def show_selected(run: Run, made: Comparison) -> None:
     """The molecules that each arm selected with the first seed."""
     if not len(made.picks):
         return
@@ -216,4 +220,4 @@ def picked(run: Run, made: Comparison) -> None:
     )
     table = made.picks[made.picks["arm"] == arm]
     table = table[table["seed"] == table["seed"].min()]
-    pages_of_cards(table, f"picks-{run.key}-{arm}", made.record.get("unit", ""))
+    show_paged_cards(table, f"picks-{run.key}-{arm}", made.record.get("unit", ""))

@@ -6,27 +6,27 @@ import streamlit as st
 from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.results.fit import Fit
-from core.stats.conformal import share
-from core.stats.formatting import bounds, noise_of, number
+from core.stats.conformal import estimate_share
+from core.stats.formatting import format_interval, format_number, sd_of_interval
 from core.stats.metrics import card_metrics
-from pages.base.service import product
-from pages.base.text import device_name, duration, loss_of, percent, plain, size
-from pages.results.label_errors import suspects
-from pages.widgets.frame import as_csv, command, exports, notes
-from pages.widgets.molecules import pages_of_cards
-from pages.widgets.run_picker import Run, readable
-from pages.widgets.store_table import exported
+from pages.base.service import load_product
+from pages.base.text import escape_markdown, format_bytes, format_device, format_duration, format_percent, loss_name
+from pages.results.label_errors import show_label_errors
+from pages.widgets.frame import export_buttons, show_command, show_warnings, to_csv
+from pages.widgets.library_table import zip_export
+from pages.widgets.molecules import show_paged_cards
+from pages.widgets.run_picker import Run, read_spec
 
 
 def fit_result(run: Run) -> None:
     """Everything a finished fit shows."""
-    fit = product(run.entry)
+    fit = load_product(run.entry)
     record = fit.record
     task = fit.tasks[0] if len(fit.tasks) == 1 else st.selectbox("Task", fit.tasks, key=f"task-{run.key}")
     place = fit.tasks.index(task)
     kind, unit = record["kinds"][place], record["unit"][place]
-    numbers(fit, task, kind, unit)
-    notes(record.get("warnings", []))
+    metric_row(fit, task, kind, unit)
+    show_warnings(record.get("warnings", []))
     first = {"Learning curve": len(fit.curve), "Members": record.get("members")}  # a baseline has no curve
     names = [name for name, there in first.items() if there]
     parity_title = "Classification" if kind == "binary" else "Predicted against measured"
@@ -34,12 +34,12 @@ def fit_result(run: Run) -> None:
     mine = fit.predictions[fit.predictions["task"] == task]
     for name, tab in zip(names, begin, strict=True):
         with tab:
-            members(record, task, kind, unit) if name == "Members" else learning(fit, run.key)
+            member_table(record, task, kind, unit) if name == "Members" else learning_chart(fit, run.key)
     with parity:
         if kind == "binary":
-            classes(fit, task, mine, run.key)
+            classification_charts(fit, task, mine, run.key)
         else:
-            figure = label_figures.parity(mine, unit)
+            figure = label_figures.plot_parity(mine, unit)
             st.plotly_chart(
                 figure, key=f"parity-{run.key}", config=figures.CONFIG, alt="Predictions against labels by part"
             )
@@ -47,27 +47,27 @@ def fit_result(run: Run) -> None:
         part = st.segmented_control("Set", ["test", "valid", "train"], default="test", key=f"worst-{run.key}") or "test"
         table = mine[(mine["part"] == part) & mine["label"].notna()]
         error = (table["prediction"] - table["label"]).rename("error")
-        table = table.assign(note=[f"error {number(value)}" for value in error])
-        pages_of_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
+        table = table.assign(note=[f"error {format_number(value)}" for value in error])
+        show_paged_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
     with cost:
-        costs(record)
-    suspects(run)
-    portable(run, record)
-    tables = {"predictions": lambda: as_csv(fit.predictions)}
-    tables |= {"curve": lambda: as_csv(fit.curve)} if len(fit.curve) else {}
-    exports(f"fit-{run.key}", run.entry.summary, tables, run.key)
-    if (spec := readable(run)) is not None:
-        command(spec)
+        cost_table(record)
+    show_label_errors(run)
+    export_formats(run, record)
+    tables = {"predictions": lambda: to_csv(fit.predictions)}
+    tables |= {"curve": lambda: to_csv(fit.curve)} if len(fit.curve) else {}
+    export_buttons(f"fit-{run.key}", run.entry.summary, tables, run.key)
+    if (spec := read_spec(run)) is not None:
+        show_command(spec)
 
 
-def portable(run: Run, record: dict) -> None:
+def export_formats(run: Run, record: dict) -> None:
     """Buttons that download the network in formats that other programs read."""
     forms = record.get("forms") or ()
     with st.container(horizontal=True):
         for form in forms:
             st.download_button(
-                FORMS.get(form, form),
-                data=lambda form=form: exported(run.entry, form),
+                FORMAT_NAMES.get(form, form),
+                data=lambda form=form: zip_export(run.entry, form),
                 file_name=f"molsway-{form}-{run.key}.zip",
                 mime="application/zip",
                 key=f"portable-{run.key}-{form}",
@@ -77,15 +77,15 @@ def portable(run: Run, record: dict) -> None:
             )
 
 
-FORMS = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)"}
+FORMAT_NAMES = {"adapter": "Adapter for peft (zip)", "merged": "Merged checkpoint (zip)"}
 
 
-def classes(fit: Fit, task: str, predictions: pd.DataFrame, key: str) -> None:
+def classification_charts(fit: Fit, task: str, predictions: pd.DataFrame, key: str) -> None:
     """How well two classes are separated, how calibrated the probabilities are, and the rates at a threshold of 0.5."""
     test = predictions[(predictions["part"] == "test") & predictions["label"].notna()]
     y, p = test["label"].to_numpy(float), test["prediction"].to_numpy(float)
     left, right = st.columns(2)
-    figure = label_figures.roc(predictions, {"test": fit.interval(task, "auroc")})
+    figure = label_figures.plot_roc(predictions, {"test": fit.interval(task, "auroc")})
     left.plotly_chart(
         figure, key=f"roc-{key}", config=figures.CONFIG, alt="True positive rate against false positive rate"
     )
@@ -94,7 +94,7 @@ def classes(fit: Fit, task: str, predictions: pd.DataFrame, key: str) -> None:
         "random "
         "negative."
     )
-    figure = label_figures.reliability(y, p)
+    figure = label_figures.plot_reliability(y, p)
     right.plotly_chart(
         figure, key=f"reliable-{key}", config=figures.CONFIG, alt="Share of positives by predicted probability"
     )
@@ -103,33 +103,35 @@ def classes(fit: Fit, task: str, predictions: pd.DataFrame, key: str) -> None:
         "probabilities equal observed frequencies."
     )
     said = [
-        f"{percent(one['share'])} ({percent(one['low'])} to {percent(one['high'])}) of the {one['n']:,} {name}"
+        f"{format_percent(one['share'])} ({format_percent(one['low'])} to {format_percent(one['high'])}) of the {one['n']:,} {name}"
         for label, name in ((1, "positives are detected"), (0, "negatives are misclassified as positive"))
-        if (one := share(p[y == label] > 0.5))["n"]
+        if (one := estimate_share(p[y == label] > 0.5))["n"]
     ]
     if said:
         st.markdown(f"At a threshold of 0.5, {'; '.join(said)} (95 % intervals).")
 
 
-def learning(fit: Fit, key: str) -> None:
+def learning_chart(fit: Fit, key: str) -> None:
     """The training and validation loss by epoch."""
     st.plotly_chart(
-        figures.learning_curves({"": fit.curve}, {"": fit.record.get("best_epoch")}, loss_of(fit.record["kinds"])),
+        figures.plot_learning_curves(
+            {"": fit.curve}, {"": fit.record.get("best_epoch")}, loss_name(fit.record["kinds"])
+        ),
         key=f"curve-{key}",
         config=figures.CONFIG,
         alt="Training and validation loss by epoch; the best epoch is marked",
     )
     said = "The model has the weights of the marked epoch, which has the lowest validation loss."
-    if spare := fit.enough_patience():
+    if spare := fit.suggest_patience():
         patience, seconds = spare
         said += (
-            f" With a `patience` of {patience} the training would have ended after {duration(seconds)} instead of "
-            f"{duration(fit.curve['seconds'].iloc[-1])}, with the same weights; this depends on the seed."
+            f" With a `patience` of {patience} the training would have ended after {format_duration(seconds)} instead of "
+            f"{format_duration(fit.curve['seconds'].iloc[-1])}, with the same weights; this depends on the seed."
         )
     st.caption(said)
 
 
-def members(record: dict, task: str, kind: str, unit: str) -> None:
+def member_table(record: dict, task: str, kind: str, unit: str) -> None:
     """The error of each member of an ensemble, of their mean, and the spread of the members."""
     metrics = card_metrics(kind)[:2]
     cards = {f"seed {one['seed']}": one["metrics"] for one in record["members"]} | {"their mean": record["metrics"]}
@@ -144,28 +146,33 @@ def members(record: dict, task: str, kind: str, unit: str) -> None:
     st.dataframe(pd.DataFrame.from_dict(rows, orient="index"), alt="Errors of the members and of their mean")
     told = record["apart"][task]
     said = (
-        f"Standard deviation of the members on a test molecule: {number(told['spread'])} {plain(unit)}".rstrip() + "."
+        f"Standard deviation of the members on a test molecule: {format_number(told['spread'])} {escape_markdown(unit)}".rstrip()
+        + "."
     )
     if told["spearman"] is not None:
         said += (
-            f" Its rank correlation with the error of the mean is {number(told['spearman'])}: 1 if the spread always "
+            f" Its rank correlation with the error of the mean is {format_number(told['spearman'])}: 1 if the spread always "
             "shows where the mean is wrong, 0 if it never does."
         )
     st.caption(said)
 
 
-def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
+def metric_row(fit: Fit, task: str, kind: str, unit: str) -> None:
     """The metrics on the test set, with those on the validation set below each."""
     test, valid = fit.metrics["test"][task], fit.metrics["valid"][task]
     metrics = card_metrics(kind)
     with st.container(border=True):
-        st.caption(f"{plain(task)}: test set, {test['n']:,} molecules, not used for training or selection")
+        st.caption(f"{escape_markdown(task)}: test set, {test['n']:,} molecules, not used for training or selection")
         for column, one in zip(st.columns(len(metrics)), metrics, strict=True):
             span = fit.interval(task, one.key)
             explanation = f"{one.help} Undefined without {one.needs}."
-            column.metric(one.title(plain(unit)), number(test.get(one.key), noise_of(span)), help=explanation)
+            column.metric(
+                one.title(escape_markdown(unit)),
+                format_number(test.get(one.key), sd_of_interval(span)),
+                help=explanation,
+            )
             column.caption(
-                f"{f'95 %: {bounds(span)}; ' if span else ''}validation {number(valid.get(one.key), noise_of(span))}"
+                f"{f'95 %: {format_interval(span)}; ' if span else ''}validation {format_number(valid.get(one.key), sd_of_interval(span))}"
             )
         if fit.record.get("intervals"):
             st.caption(
@@ -174,7 +181,7 @@ def numbers(fit: Fit, task: str, kind: str, unit: str) -> None:
             )
 
 
-def costs(record: dict) -> None:
+def cost_table(record: dict) -> None:
     """What was trained, and what it cost."""
     trained, total = record.get("trainable"), record.get("parameters")
     facts = {
@@ -183,15 +190,15 @@ def costs(record: dict) -> None:
         "Features": record.get("features"),
         "Features added to the embedding": record.get("beside"),
         "Trainable weights": f"{trained:,} of {total:,} ({trained / total:.1%})" if trained and total else None,
-        "Trainable in the backbone": of_the_backbone(record),
+        "Trainable in the backbone": count_backbone_weights(record),
         "Molecules": ", ".join(f"{name} {count:,}" for name, count in record.get("rows", {}).items()),
         "Steps": record.get("steps"),
         "Peak learning rate": record.get("learning_rate"),
-        "Training time": duration(record.get("seconds")),
-        "Time to the best epoch": duration(record["seconds_to_best"]) if record.get("seconds_to_best") else None,
-        "Peak memory": size(record["peak_memory"]) if record.get("peak_memory") else None,
+        "Training time": format_duration(record.get("seconds")),
+        "Time to the best epoch": format_duration(record["seconds_to_best"]) if record.get("seconds_to_best") else None,
+        "Peak memory": format_bytes(record["peak_memory"]) if record.get("peak_memory") else None,
         "Energy": f"{record['energy'] / 1000:.1f} kJ" if record.get("energy") else None,
-        "Device": device_name(record.get("device")),
+        "Device": format_device(record.get("device")),
         "Precision": record.get("precision"),
         "Seed": record.get("seed"),
         "Members": ", ".join(f"seed {one['seed']}" for one in record.get("members", [])),
@@ -200,12 +207,12 @@ def costs(record: dict) -> None:
     table = pd.DataFrame({"what": known.keys(), "value": known.values()})
     width = {"what": st.column_config.TextColumn(width=210)}
     st.dataframe(table, hide_index=True, height="content", column_config=width, alt="Cost")
-    for sentence in (proven(record.get("proof")), tried(record.get("tuned"))):
+    for sentence in (describe_checks(record.get("proof")), describe_search(record.get("tuned"))):
         if sentence:
             st.caption(sentence)
 
 
-def of_the_backbone(record: dict) -> str | None:
+def count_backbone_weights(record: dict) -> str | None:
     """How many weights of the backbone were trained; of a multitask model under a head, how many it has."""
     moved, whole = record.get("backbone_trainable"), record.get("backbone_parameters")
     if not whole:
@@ -213,7 +220,7 @@ def of_the_backbone(record: dict) -> str | None:
     return f"{whole:,} weights" if moved is None else f"{moved:,} of {whole:,} ({moved / whole:.2%})"
 
 
-def proven(proof: dict | None) -> str | None:
+def describe_checks(proof: dict | None) -> str | None:
     """What the checks at the start and the end of the training showed."""
     if not proof:
         return None
@@ -224,11 +231,11 @@ def proven(proof: dict | None) -> str | None:
     )
 
 
-def tried(tuned: dict | None) -> str | None:
+def describe_search(tuned: dict | None) -> str | None:
     """The learning rates of a search, with the validation loss that each reached, and its budget."""
     if not tuned:
         return None
     pairs = zip(tuned["learning_rates"], tuned["valid_losses"], strict=True)
-    losses = ", ".join(f"{rate:g} ({number(loss)})" for rate, loss in pairs)
-    budget = f"{tuned['steps']:,} steps each, seed {tuned['seed']}, {duration(tuned['seconds'])} in total"
+    losses = ", ".join(f"{rate:g} ({format_number(loss)})" for rate, loss in pairs)
+    budget = f"{tuned['steps']:,} steps each, seed {tuned['seed']}, {format_duration(tuned['seconds'])} in total"
     return f"Learning rates tried, with the best validation loss: {losses}; {budget}."

@@ -4,34 +4,34 @@ import pandas as pd
 import streamlit as st
 
 from core.chem import molecules as chem
-from core.experiments import FineTune, Suspects
+from core.experiments import FineTune, LabelErrors
 from core.results.scores import Scores
-from pages.base.service import entry_of, product, service, submit
-from pages.base.text import plain
-from pages.widgets.frame import as_csv, command, exports
-from pages.widgets.job_panel import job_panel
-from pages.widgets.molecules import cards, pictures
-from pages.widgets.run_picker import Run, readable
+from pages.base.service import find_entry, get_service, load_product, submit
+from pages.base.text import escape_markdown
+from pages.widgets.frame import export_buttons, show_command, to_csv
+from pages.widgets.job_panel import show_job
+from pages.widgets.molecules import draw_images, show_cards
+from pages.widgets.run_picker import Run, read_spec
 
-SHOWN = 12
-FOUND_BY = {
+MAX_SHOWN = 12
+RANKING_NAMES = {
     "suspicion": "both distances together",
     "leave_one_out": "the leave-one-out residual",
     "opinion": "the baseline",
     "residual": "the plain residual",
     "removal": "ΔL if removed",
 }
-NEAR = 5  # molecules shown with a suspect
+NEIGHBOURS = 5  # molecules shown with a suspect
 
 
-def left_out(scores: Scores, unit: str) -> None:
+def show_leave_one_out(scores: Scores, unit: str) -> None:
     """Training molecules with the largest leave-one-out residuals, if these are known."""
     if "leave_one_out" in scores.training:
         with st.expander("Possible label errors in the training set", icon=":material/rule:"):
-            suspicious(scores.training, unit, "scores")
+            suspect_table(scores.training, unit, "scores")
 
 
-def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
+def suspect_table(training: pd.DataFrame, unit: str, key: str) -> None:
     """The training molecules with the largest leave-one-out residuals; one of them with its nearest neighbours."""
     st.markdown(
         "Leave-one-out residual: the distance between the label and the prediction of the model *without* this "
@@ -48,16 +48,16 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
         )
     far = training["suspicion"] if asked else training["leave_one_out"].abs()
     found = training.assign(without=training["label"] + training["leave_one_out"], far=far)
-    found = found.sort_values("far", ascending=False).head(SHOWN)
+    found = found.sort_values("far", ascending=False).head(MAX_SHOWN)
     columns = {
-        "structure": pictures(found["smiles"].tolist()),
+        "structure": draw_images(found["smiles"].tolist()),
         "label": found["label"],
         "prediction without it": found["without"],
         **({"baseline prediction": found["opinion"]} if asked else {}),
         "prediction": found["prediction"],
         "leverage": found["leverage"],
         "removal": found["removal"],
-        **({"planted": found["planted"]} if "planted" in found else {}),
+        **({"mislabelled": found["mislabelled"]} if "mislabelled" in found else {}),
         "smiles": found["smiles"],
     }
     number_format = st.column_config.NumberColumn(format="%.3g")
@@ -76,39 +76,39 @@ def suspicious(training: pd.DataFrame, unit: str, key: str) -> None:
             "leverage": st.column_config.NumberColumn(
                 format="%.2f", help="share of the fitted value that is due to its own label"
             ),
-            "planted": st.column_config.CheckboxColumn("swapped on purpose"),
+            "mislabelled": st.column_config.CheckboxColumn("swapped on purpose"),
             "removal": st.column_config.NumberColumn(
                 "ΔL if removed", format="%.3g", help="negative: the validation loss would decrease without it"
             ),
         },
     )
-    st.caption(plain(f"In {unit}. The export has every training molecule.") if unit else "")
+    st.caption(escape_markdown(f"In {unit}. The export has every training molecule.") if unit else "")
     picked = event.selection.rows if event else []
-    beside_like(training, found.index[picked[0] if picked else 0], unit)
+    show_neighbours(training, found.index[picked[0] if picked else 0], unit)
 
 
-def beside_like(training: pd.DataFrame, place: int, unit: str) -> None:
+def show_neighbours(training: pd.DataFrame, place: int, unit: str) -> None:
     """A suspect and its nearest training molecules: if these agree with each other, the suspect is the outlier."""
-    rows, similarity = chem.nearest([training["smiles"][place]], training["smiles"].tolist(), NEAR + 1)
-    near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != place][:NEAR]
+    rows, similarity = chem.nearest([training["smiles"][place]], training["smiles"].tolist(), NEIGHBOURS + 1)
+    near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != place][:NEIGHBOURS]
     st.caption("The chosen molecule (the first, if none is chosen) and its nearest training molecules")
     shown = training.iloc[[place, *(row for row, _ in near)]][["smiles", "label"]]
     notes = ["the suspect", *(f"similarity {value:.2f}" for _, value in near)]
-    cards(shown.assign(note=notes), unit)
+    show_cards(shown.assign(note=notes), unit)
 
 
-def suspects(run: Run) -> None:
+def show_label_errors(run: Run) -> None:
     """On the page of a model: the search for label errors, or its result."""
-    spec = readable(run)
+    spec = read_spec(run)
     if not isinstance(spec, FineTune) or len(run.entry.summary.get("tasks", ())) != 1:
         return
-    search = Suspects.of(spec)
-    entry, job = entry_of(search.key), service().line.job(search.key)
+    search = LabelErrors.of(spec)
+    entry, job = find_entry(search.key), get_service().queue.job(search.key)
     with st.expander(
-        "Possible label errors in the training set", icon=":material/rule:", expanded=bool(job and job.live)
+        "Possible label errors in the training set", icon=":material/rule:", expanded=bool(job and job.is_active)
     ):
         if entry is None:
-            if job is not None and job_panel(search.key) is not None and job.live:
+            if job is not None and show_job(search.key) is not None and job.is_active:
                 return
             st.caption(
                 "Compares each training label with the prediction of the model without that molecule (in closed form) "
@@ -119,12 +119,14 @@ def suspects(run: Run) -> None:
                 submit(search)
                 st.rerun()
             return
-        found = product(entry)
-        suspicious(found.table, (found.record.get("label_unit") or [""])[0], search.key)
+        found = load_product(entry)
+        suspect_table(found.table, (found.record.get("label_unit") or [""])[0], search.key)
         for name, value in found.record["detection"].items():
             st.caption(
-                f"Labels swapped on purpose are detected by {FOUND_BY[name]} with AUROC {value['auroc']:.2f} "
+                f"Labels swapped on purpose are detected by {RANKING_NAMES[name]} with AUROC {value['auroc']:.2f} "
                 f"({value['low']:.2f} to {value['high']:.2f})."
             )
-        exports(f"suspects-{search.key}", found.record, {"training molecules": lambda: as_csv(found.table)}, search.key)
-        command(search)
+        export_buttons(
+            f"suspects-{search.key}", found.record, {"training molecules": lambda: to_csv(found.table)}, search.key
+        )
+        show_command(search)

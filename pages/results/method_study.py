@@ -8,54 +8,54 @@ import streamlit as st
 from core.figures import arms as arm_figures
 from core.figures import base as figures
 from core.results.comparison import mean_and_sd, role_of
-from core.stats.formatting import beside_noise
+from core.stats.formatting import format_with_sd
 from core.stats.metrics import Metric, card_metrics, find_metric
-from pages.base.service import entry_of, product
-from pages.base.text import duration, loss_of, size
-from pages.results.comparison import arms_chart, difference_table, unit_of, words_of
-from pages.widgets.frame import as_csv, command, exports
-from pages.widgets.run_picker import Run, open_run, readable
+from pages.base.service import find_entry, load_product
+from pages.base.text import format_bytes, format_duration, loss_name
+from pages.results.comparison import arms_chart, difference_table, metric_unit, metric_words
+from pages.widgets.frame import export_buttons, show_command, to_csv
+from pages.widgets.run_picker import Run, open_run, read_spec
 
-COSTS = {  # by the name in an arm: the title of the axis
+COST_AXES = {  # by the name in an arm: the title of the axis
     "seconds": "training time, s",
     "backbone_trainable": "trainable weights of the backbone, without the head",
     "peak_memory": "peak memory, bytes",
     "trainable_bytes": "bytes to store, without the original backbone",
 }
-WIDTHS = {"method": 116, "trainable": 112, "in the backbone": 124}
+COLUMN_WIDTHS = {"method": 116, "trainable": 112, "in the backbone": 124}
 
 
 def methods_result(run: Run) -> None:
     """Everything a finished study of methods shows."""
-    made = product(run.entry)
+    made = load_product(run.entry)
     record = made.record
     arms = record["arms"]
     metric = arms_chart(run, record)
     table = cost_table(arms, metric, record.get("task_kind", "regression"))
-    wide = {name: st.column_config.TextColumn(width=width) for name, width in WIDTHS.items()}
+    wide = {name: st.column_config.TextColumn(width=width) for name, width in COLUMN_WIDTHS.items()}
     st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, their accuracy and cost")
     difference_table(run, record, record.get("unit", ""))
     st.subheader("Accuracy against cost", anchor=False)
-    known = [name for name in COSTS if any(_mean(arm.get(name)) for arm in arms)]
+    known = [name for name in COST_AXES if any(_mean(arm.get(name)) for arm in arms)]
     cost = st.segmented_control(
-        "Cost", known, default=known[0], format_func=lambda name: COSTS[name].split(",")[0], key=f"cost-{run.key}"
+        "Cost", known, default=known[0], format_func=lambda name: COST_AXES[name].split(",")[0], key=f"cost-{run.key}"
     )
-    figure = arm_figures.pareto(
+    figure = arm_figures.plot_pareto(
         arms,
         cost or known[0],
-        COSTS[cost or known[0]],
+        COST_AXES[cost or known[0]],
         metric,
-        unit_of(record, metric),
+        metric_unit(record, metric),
         record["reference"],
-        words_of(record, metric),
+        metric_words(record, metric),
     )
     st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
     st.caption("Dotted line: Pareto front (no other method is both cheaper and more accurate).")
-    curves(run, arms)
-    tables = {"predictions": lambda: as_csv(made.predictions), "methods": lambda: as_csv(table)}
-    exports(f"methods-{run.key}", run.entry.summary, tables, run.key)
-    if (spec := readable(run)) is not None:
-        command(spec)
+    learning_curves(run, arms)
+    tables = {"predictions": lambda: to_csv(made.predictions), "methods": lambda: to_csv(table)}
+    export_buttons(f"methods-{run.key}", run.entry.summary, tables, run.key)
+    if (spec := read_spec(run)) is not None:
+        show_command(spec)
 
 
 def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
@@ -68,34 +68,34 @@ def cost_table(arms: list[dict], metric: str, kind: str) -> pd.DataFrame:
 def _costs(arm: dict, metrics: Sequence[Metric]) -> dict[str, str]:
     return (
         {"method": arm["name"]}
-        | {one.name: beside_noise(*mean_and_sd(arm.get(one.key))) for one in metrics}
+        | {one.name: format_with_sd(*mean_and_sd(arm.get(one.key))) for one in metrics}
         | {
             "trainable": _share(arm.get("trainable"), arm.get("parameters")),
             "in the backbone": _share(arm.get("backbone_trainable"), arm.get("backbone_parameters")),
-            "time": duration(_mean(arm.get("seconds"))),
-            "memory": size(_mean(arm.get("peak_memory"))) if _mean(arm.get("peak_memory")) else "–",
-            "storage": size(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
+            "time": format_duration(_mean(arm.get("seconds"))),
+            "memory": format_bytes(_mean(arm.get("peak_memory"))) if _mean(arm.get("peak_memory")) else "–",
+            "storage": format_bytes(arm["trainable_bytes"]) if arm.get("trainable_bytes") else "–",
             "learning rate": f"{arm['learning_rate']:.1g}" if arm.get("learning_rate") else "–",
         }
         | ({"energy": f"{_mean(arm['energy']):.0f} J"} if _mean(arm.get("energy")) else {})
     )
 
 
-def curves(run: Run, arms: list[dict]) -> None:
+def learning_curves(run: Run, arms: list[dict]) -> None:
     """Learning curves of the networks with the first seed, where they are still in the library."""
     st.subheader("Learning curves", anchor=False)
     found = {}
     for arm in arms:
-        entry = entry_of(arm["fits"][0]) if arm["fits"] and role_of(arm) != "baseline" else None
+        entry = find_entry(arm["fits"][0]) if arm["fits"] and role_of(arm) != "baseline" else None
         if entry is not None:
-            found[arm["name"]] = (entry, product(entry))
+            found[arm["name"]] = (entry, load_product(entry))
     if not found:
         st.caption("The models of this comparison are no longer in the library.")
         return
     drawn = {name: fit.curve for name, (_, fit) in found.items()}
     of_all = [kind for _, fit in found.values() for kind in fit.record["kinds"]]
-    figure = figures.learning_curves(
-        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=loss_of(of_all)
+    figure = figures.plot_learning_curves(
+        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=loss_name(of_all)
     )
     st.plotly_chart(
         figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"

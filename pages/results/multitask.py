@@ -7,17 +7,17 @@ import streamlit as st
 
 from core.figures import base as figures
 from core.figures import multitask as mixture_figures
-from core.results.mixture_text import apart_by_size, by_factor, by_size, by_table, by_task
-from core.stats.metrics import averaged_metrics, called
-from pages.base.service import product
-from pages.base.text import device_name, duration, minus, plain, size
-from pages.widgets.frame import as_csv, command, exports, notes, verdict
-from pages.widgets.run_picker import Run, readable
+from core.results.mixture_text import factor_effects, size_differences, size_means, table_means, task_means
+from core.stats.metrics import averaged_metrics, metric_name
+from pages.base.service import load_product
+from pages.base.text import escape_markdown, format_bytes, format_device, format_duration, with_minus_signs
+from pages.widgets.frame import export_buttons, show_command, show_verdict, show_warnings, to_csv
+from pages.widgets.run_picker import Run, read_spec
 
 
-def trunk_result(run: Run) -> None:
+def multitask_result(run: Run) -> None:
     """A multitask model: the error on each table, the molecules that were left out of training, the cost."""
-    made = product(run.entry)
+    made = load_product(run.entry)
     record = made.record
     cards = record["members"]
     for column, (label, value) in zip(
@@ -26,18 +26,18 @@ def trunk_result(run: Run) -> None:
             ("Tables", f"{len(cards)}"),
             ("Training molecules", f"{sum(one['rows']['train'] for one in cards):,}"),
             ("Weights of the shared backbone", f"{record['backbone_parameters']:,}"),
-            ("Training time", duration(record["seconds"])),
+            ("Training time", format_duration(record["seconds"])),
         ),
         strict=True,
     ):
         column.metric(label, value)
     st.caption(
-        f"Seed {record['seed']}, {record['steps']:,} steps in {plain(record['precision'])} on "
-        f"{plain(device_name(record.get('device')))}. Mixing of tables: {record['mixing']}; weights of losses: "
+        f"Seed {record['seed']}, {record['steps']:,} steps in {escape_markdown(record['precision'])} on "
+        f"{escape_markdown(format_device(record.get('device')))}. Mixing of tables: {record['mixing']}; weights of losses: "
         f"{'learned from task uncertainty' if record['weighting'] == 'learned' else record['weighting']}.",
         help=f"Digest of the training data: {record['corpus']}",
     )
-    notes(record.get("warnings", []))
+    show_warnings(record.get("warnings", []))
     rows = [
         {"table": one["name"], "molecules": one["rows"]["train"], "labels": one["labels"], "tasks": len(one["tasks"])}
         | {
@@ -59,13 +59,15 @@ def trunk_result(run: Run) -> None:
     for one in cards:
         if one["unlearnable"]:
             st.caption(
-                plain(f"{one['name']}: {len(one['unlearnable'])} tasks have a single training label and are left out")
+                escape_markdown(
+                    f"{one['name']}: {len(one['unlearnable'])} tasks have a single training label and are left out"
+                )
             )
         for name, missing in one["means"]["test"]["undefined"].items():
             tasks = ", ".join(missing[:6]) + (" and others" if len(missing) > 6 else "")
             st.caption(
-                plain(
-                    f"{one['name']}: {called(name)} is undefined on the test set for {tasks}, which the mean leaves "
+                escape_markdown(
+                    f"{one['name']}: {metric_name(name)} is undefined on the test set for {tasks}, which the mean leaves "
                     "out."
                 )
             )
@@ -74,7 +76,7 @@ def trunk_result(run: Run) -> None:
     drawn = {
         name.removeprefix("loss: "): curve[["epoch", name]].rename(columns={name: "valid_loss"}) for name in losses
     }
-    st.plotly_chart(figures.learning_curves(drawn), key=f"curve-{run.key}", config=figures.CONFIG,
+    st.plotly_chart(figures.plot_learning_curves(drawn), key=f"curve-{run.key}", config=figures.CONFIG,
                     alt="Validation loss of each table by epoch")  # fmt: skip
     tasks, lost = st.tabs(["By task", "Left out of training"])
     with tasks:
@@ -108,20 +110,20 @@ def task_table(card: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mixture_study_result(run: Run) -> None:
+def together_or_alone_result(run: Run) -> None:
     """Tables alone and together: the verdict, the chart, the differences with intervals, the cost."""
     made, record = open_result(run)
     st.caption(f"Seeds {seeds_of(record)}; every table is tested on its own test set, the same in all arms.")
-    notes(failures(record, "arm", "member"))
+    show_warnings(describe_failures(record, "arm", "member"))
     known = [one.key for one in averaged_metrics() if any(row.get(one.key) for row in record["means"])]
-    metric = st.segmented_control("Metric", known, default=known[0], format_func=called, key=f"metric-{run.key}")
+    metric = st.segmented_control("Metric", known, default=known[0], format_func=metric_name, key=f"metric-{run.key}")
     metric = metric or known[0]
-    figure = mixture_figures.together(record["means"], metric, called(metric), record["published"])
+    figure = mixture_figures.plot_multitask_means(record["means"], metric, metric_name(metric), record["published"])
     st.plotly_chart(figure, key=f"together-{run.key}", config=figures.CONFIG, alt="Each table alone and together")
     if record["published"]:
-        st.caption(f"Hollow markers: published values. {plain(record['published'][0]['source'])}.")
+        st.caption(f"Hollow markers: published values. {escape_markdown(record['published'][0]['source'])}.")
     for name in dict.fromkeys(one["metric"] for one in record["differences"]):
-        st.plotly_chart(mixture_figures.differences(record["differences"], name), key=f"apart-{name}-{run.key}",
+        st.plotly_chart(mixture_figures.plot_differences(record["differences"], name), key=f"apart-{name}-{run.key}",
                         config=figures.CONFIG, alt=f"Differences of {name} with intervals")  # fmt: skip
     st.caption(
         "Controls: “as many steps” trains on the single table for as many optimiser steps as all tables together take; "
@@ -130,19 +132,19 @@ def mixture_study_result(run: Run) -> None:
     )
     tables, tasks = st.tabs(["By table", "By task"])
     with tables:
-        st.dataframe(by_table(record), hide_index=True, alt="Means with standard deviations")
+        st.dataframe(table_means(record), hide_index=True, alt="Means with standard deviations")
     with tasks:
         name = st.selectbox("Table", [one["name"] for one in record["members"]], key=f"member-{run.key}")
-        st.dataframe(by_task(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
+        st.dataframe(task_means(made.table, name), hide_index=True, alt=f"Every task of {name}, arm by arm")
     costs = [
         {
             "network": one["backbone"].removesuffix(" (random weights)"),
             "arm": one["arm"],
             "steps": f"{one['steps']:,}",
             "weights": f"{one['parameters']:,}",
-            "time per seed": duration(one["seconds"]),
-            "memory": size(one["peak_memory"]) if one["peak_memory"] else "–",
-            "device": device_name(one.get("device")),
+            "time per seed": format_duration(one["seconds"]),
+            "memory": format_bytes(one["peak_memory"]) if one["peak_memory"] else "–",
+            "device": format_device(one.get("device")),
         }
         for one in record["costs"]
     ]
@@ -158,7 +160,7 @@ def transfer_result(run: Run) -> None:
         "validation set has an eighth of the size of the training set.",
         help=f"Digest of the test set: {record['digests']['test']}",
     )
-    notes([*record["notes"], *failures(record, "arm", "size")])
+    show_warnings([*record["notes"], *describe_failures(record, "arm", "size")])
     points, methods = record["points"], record.get("methods", [])
     if len(methods) > 1:
         known = record["baselines"]
@@ -168,15 +170,15 @@ def transfer_result(run: Run) -> None:
         first = methods[0] if several else "all"
         by = st.segmented_control("Method", ["all", *methods], default=first, key=f"by-{run.key}") or "all"
         points = [one for one in points if by == "all" or one["arm"] in known or one["arm"].endswith(f", {by}")]
-    figure = mixture_figures.transfer(points, record["metric"], record["unit"], record["baselines"])
+    figure = mixture_figures.plot_transfer(points, record["metric"], record["unit"], record["baselines"])
     st.plotly_chart(
         figure, key=f"transfer-{run.key}", config=figures.CONFIG, alt="Test error by number of training molecules"
     )
     sizes, apart = st.tabs(["By size", "Differences"])
     with sizes:
-        st.dataframe(by_size(record), hide_index=True, alt="Mean and standard deviation of every arm and size")
+        st.dataframe(size_means(record), hide_index=True, alt="Mean and standard deviation of every arm and size")
     with apart:
-        shown = apart_by_size(record)
+        shown = size_differences(record)
         st.dataframe(shown, hide_index=True, alt=f"Differences of {record['metric']} between arms")
     close_result(run, "transfer", {"arms": made.table})
 
@@ -190,12 +192,12 @@ def ablation_result(run: Run) -> None:
         f"Seeds {seeds_of(record)}.",
         help=f"Digest of the test set: {record['digests']['test']}",
     )
-    notes(failures(record, "tables", "molecules"))
+    show_warnings(describe_failures(record, "tables", "molecules"))
     cells = [one for one in record["cells"] if one["families"]]
-    figure = mixture_figures.variety(cells, record["scratch"], record["metric"], record["unit"])
+    figure = mixture_figures.plot_ablation(cells, record["scratch"], record["metric"], record["unit"])
     st.plotly_chart(figure, key=f"variety-{run.key}", config=figures.CONFIG, alt="Error by tables and molecules")
     if sets := record.get("sets"):  # results of an earlier revision have none
-        figure = mixture_figures.by_sets(sets, record["scratch"], record["metric"], record["unit"])
+        figure = mixture_figures.plot_table_sets(sets, record["scratch"], record["metric"], record["unit"])
         st.plotly_chart(figure, key=f"sets-{run.key}", config=figures.CONFIG, alt="Error by set of tables")
     st.caption(
         "Intervals are over training runs, on the same test molecules. “One table more” keeps the number of molecules "
@@ -205,7 +207,7 @@ def ablation_result(run: Run) -> None:
         "over "
         "the combination."
     )
-    st.dataframe(by_factor(record), hide_index=True, alt="Effect of each factor on the error, with its interval")
+    st.dataframe(factor_effects(record), hide_index=True, alt="Effect of each factor on the error, with its interval")
     close_result(run, "variety", {"training runs": made.table})
 
 
@@ -218,12 +220,12 @@ def representation_result(run: Run) -> None:
     )
     asked = st.selectbox("Property", record["asked"], key=f"asked-{run.key}")
     rows = made.table.to_dict("records")
-    st.plotly_chart(mixture_figures.probes(rows, asked), key=f"probe-{run.key}", config=figures.CONFIG,
+    st.plotly_chart(mixture_figures.plot_probes(rows, asked), key=f"probe-{run.key}", config=figures.CONFIG,
                     alt=f"How well a probe reads {asked} from each layer")  # fmt: skip
     one, other = st.columns(2)
     first = one.selectbox("Layers of", record["trunks"], key=f"one-{run.key}")
     second = other.selectbox("Compared with layers of", record["trunks"], index=1, key=f"other-{run.key}")
-    st.plotly_chart(mixture_figures.likeness(record["alike"], first, second), key=f"cka-{run.key}",
+    st.plotly_chart(mixture_figures.plot_cka(record["alike"], first, second), key=f"cka-{run.key}",
                     config=figures.CONFIG, alt="Similarity of every two layers")  # fmt: skip
     st.caption("Linear CKA, unbiased: 1 means equal up to rotation and scale, 0 unrelated.")
     close_result(run, "representation", {"probes": made.table, "similarity": pd.DataFrame(record["alike"])})
@@ -231,24 +233,24 @@ def representation_result(run: Run) -> None:
 
 def open_result(run: Run) -> tuple[Any, dict[str, Any]]:
     """The product of a run and its record; its verdict is shown."""
-    made = product(run.entry)
-    verdict(minus(made.record["verdict"]))
+    made = load_product(run.entry)
+    show_verdict(with_minus_signs(made.record["verdict"]))
     return made, made.record
 
 
 def close_result(run: Run, name: str, tables: dict[str, pd.DataFrame]) -> None:
     """The exports and the command."""
-    data = {label: lambda table=table: as_csv(table) for label, table in tables.items()}
-    exports(f"{name}-{run.key}", run.entry.summary, data, run.key)
-    if (spec := readable(run)) is not None:
-        command(spec)
+    data = {label: lambda table=table: to_csv(table) for label, table in tables.items()}
+    export_buttons(f"{name}-{run.key}", run.entry.summary, data, run.key)
+    if (spec := read_spec(run)) is not None:
+        show_command(spec)
 
 
 def seeds_of(record: dict[str, Any]) -> str:
     return ", ".join(map(str, record["seeds"]))
 
 
-def failures(record: dict, *places: str) -> list[str]:
+def describe_failures(record: dict, *places: str) -> list[str]:
     """One sentence per training run that failed."""
     return [
         f"{', '.join(str(one[place] or 'all') for place in places)}, seed {one['seed']} failed: {one['reason']}"

@@ -7,17 +7,17 @@ import streamlit as st
 from core.chem import molecules as chem
 from core.figures import base as figures
 from core.figures import predictions as prediction_figures
-from core.results.predictions import Predicted, named
-from core.stats.formatting import bounds, noise_of, number
+from core.results.predictions import Predictions, column_name
+from core.stats.formatting import format_interval, format_number, sd_of_interval
 from core.stats.metrics import headline_metric
-from pages.base.service import product
-from pages.base.text import percent, plain
-from pages.widgets.frame import as_csv, command, exports, notes
-from pages.widgets.molecules import closely, pages_of_cards, pictures
-from pages.widgets.run_picker import Run, entry_of, readable
+from pages.base.service import load_product
+from pages.base.text import escape_markdown, format_percent
+from pages.widgets.frame import export_buttons, show_command, show_warnings, to_csv
+from pages.widgets.molecules import draw_images, show_molecule, show_paged_cards
+from pages.widgets.run_picker import Run, find_entry, read_spec
 
-MOST_ROWS = 400  # of the table that is shown; the export has all
-NAMES = ("id", "name", "title", "compound", "compound id", "compound_id", "molecule name", "cas")
+MAX_ROWS = 400  # of the table that is shown; the export has all
+NAME_COLUMNS = ("id", "name", "title", "compound", "compound id", "compound_id", "molecule name", "cas")
 ORDERS = {
     "Highest": ("prediction", False),
     "Lowest": ("prediction", True),
@@ -26,56 +26,56 @@ ORDERS = {
 }
 
 
-def predicted_result(run: Run) -> None:
+def predictions_result(run: Run) -> None:
     """Everything that finished predictions show."""
-    made: Predicted = product(run.entry)
+    made: Predictions = load_product(run.entry)
     record = made.record
     task = made.tasks[0] if len(made.tasks) == 1 else st.selectbox("Property", made.tasks, key=f"task-{run.key}")
     place = made.tasks.index(task)
     kind, unit = record["kinds"][place], record["unit"][place]
     table = made.of(task).reset_index(drop=True)
     table["half"] = (table["high"] - table["low"]) / 2
-    summary(record, task, place, kind, unit)
-    left_out(record["dropped"])
-    notes(record["warnings"])
-    explore(run, table, record, kind, unit)
-    drawn(run, table, kind, unit)
-    ranking(run, table)
+    show_summary(record, task, place, kind, unit)
+    show_left_out(record["dropped"])
+    show_warnings(record["warnings"])
+    show_charts(run, table, record, kind, unit)
+    show_ordered_cards(run, table, kind, unit)
+    show_table(run, table)
     if len(made.tasks) > 1:
-        every_task(run, made)
+        show_all_tasks(run, made)
     heading = (
         f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, model {record['fit']}"
     )
-    exports(f"predictions-{run.key}", record, {"predictions": lambda: as_csv(made.table, heading)}, run.key)
+    export_buttons(f"predictions-{run.key}", record, {"predictions": lambda: to_csv(made.table, heading)}, run.key)
     st.download_button(
         "Structures (SDF)",
-        data=lambda: structures(table, task),
+        data=lambda: to_sdf(table, task),
         file_name=f"molsway-predictions-{run.key}.sdf",
         mime="chemical/x-mdl-sdfile",
         key=f"sdf-{run.key}",
         on_click="ignore",
         icon=":material/download:",
     )
-    if (spec := readable(run)) is not None:
-        command(spec)
+    if (spec := read_spec(run)) is not None:
+        show_command(spec)
 
 
-def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
+def show_summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
     """How many molecules; the errors expected from the test set, and those of their own measured values."""
     kept, width = record["kept"][place], record["width"][place]
-    level, found = percent(record["level"]), record["metrics"].get(task)
-    test, of_unit = record["test"][task], f" {plain(unit)}" if unit else ""
+    level, found = format_percent(record["level"]), record["metrics"].get(task)
+    test, of_unit = record["test"][task], f" {escape_markdown(unit)}" if unit else ""
     with st.container(border=True):
         one, two, three, four = st.columns(4)
         one.metric("Molecules", f"{record['molecules']:,}")
         merged = f"; {record['merged']:,} duplicate rows" if record["merged"] else ""
         one.caption(f"{sum(record['known'].values()):,} are in the model’s own table{merged}")
         if width is not None and kind == "binary":
-            two.metric("Width of a probability range (median)", number(2 * width["median"]))
-            two.caption(f"from {number(2 * width['low'])} to {number(2 * width['high'])}")
+            two.metric("Width of a probability range (median)", format_number(2 * width["median"]))
+            two.caption(f"from {format_number(2 * width['low'])} to {format_number(2 * width['high'])}")
         elif width is not None:
-            two.metric(f"{level} interval (median)", f"± {number(width['median'])}{of_unit}")
-            two.caption(f"from ± {number(width['low'])} to ± {number(width['high'])}")
+            two.metric(f"{level} interval (median)", f"± {format_number(width['median'])}{of_unit}")
+            two.caption(f"from ± {format_number(width['low'])} to ± {format_number(width['high'])}")
         three.metric("No training neighbour", f"{record['remote']:,}")
         three.caption(
             f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
@@ -85,49 +85,51 @@ def summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
         if found and found.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{metric.name} on this table", number(found[name], noise_of(here)))
-            sure = f"95 %: {bounds(here)}; " if here else ""
+            four.metric(f"{metric.name} on this table", format_number(found[name], sd_of_interval(here)))
+            sure = f"95 %: {format_interval(here)}; " if here else ""
             four.caption(f"{sure}{metric.format_value(test.get(name), usual)} on the test set")
         else:
-            four.metric(f"{metric.name}, test set", number(test.get(name), noise_of(usual)))
-            sure = f"95 %: {bounds(usual)}; " if usual else ""
+            four.metric(f"{metric.name}, test set", format_number(test.get(name), sd_of_interval(usual)))
+            sure = f"95 %: {format_interval(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
     said = []
     if kept and kind == "binary":
         said.append(
             "Each range contains the calibrated probability (Venn–Abers, from the validation set). On the test set "
-            f"({kept['n']:,} molecules) the log loss is {number(kept['log_loss'])} without calibration and "
-            f"{number(kept['calibrated_log_loss'])} with it."
+            f"({kept['n']:,} molecules) the log loss is {format_number(kept['log_loss'])} without calibration and "
+            f"{format_number(kept['calibrated_log_loss'])} with it."
         )
     elif kept:
         said.append(
-            f"On the test set ({kept['n']:,} molecules) the intervals contain **{percent(kept['share'])}** of the "
+            f"On the test set ({kept['n']:,} molecules) the intervals contain **{format_percent(kept['share'])}** of the "
             "measured "
-            f"values ({percent(kept['low'])} to {percent(kept['high'])}); {level} is the nominal coverage."
+            f"values ({format_percent(kept['low'])} to {format_percent(kept['high'])}); {level} is the nominal coverage."
         )
     held = record["held"][place]
     if held and held["n"]:
         short = held["high"] < record["level"]
-        share = f":orange[**{percent(held['share'])}**]" if short else f"**{percent(held['share'])}**"
+        share = f":orange[**{format_percent(held['share'])}**]" if short else f"**{format_percent(held['share'])}**"
         said.append(
             f"On this table ({held['n']:,} measured values) they contain {share} "
-            f"({percent(held['low'])} to {percent(held['high'])})"
+            f"({format_percent(held['low'])} to {format_percent(held['high'])})"
             + (": these molecules, or their measurements, differ from the training data." if short else ".")
         )
     st.markdown(" ".join(said) or "The validation set is too small for prediction intervals.")
 
 
-def left_out(dropped: list[dict]) -> None:
+def show_left_out(dropped: list[dict]) -> None:
     """Rows without a valid molecule, with the reason."""
     if not dropped:
         return
     words = "1 row has" if len(dropped) == 1 else f"{len(dropped)} rows have"
     with st.expander(f"{words} no valid molecule and left out", icon=":material/info:", expanded=len(dropped) <= 3):
         for one in dropped:
-            st.markdown(f"- Row {one['row']:,}, {plain(one['smiles'][:80]) or 'empty'}: {plain(one['reason'])}")
+            st.markdown(
+                f"- Row {one['row']:,}, {escape_markdown(one['smiles'][:80]) or 'empty'}: {escape_markdown(one['reason'])}"
+            )
 
 
-def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -> None:
+def show_charts(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -> None:
     """The charts on the left, the chosen molecule on the right; a click chooses."""
     slot = f"picked-{run.key}"
     if slot not in st.session_state or st.session_state[slot] >= len(table):
@@ -147,12 +149,12 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
 
         picked = st.session_state[slot]
         if view == views[0]:
-            figure = prediction_figures.reach(table, unit, record["remote_below"], picked)
+            figure = prediction_figures.plot_applicability_domain(table, unit, record["remote_below"], picked)
         elif kind == "binary":
             known = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
-            figure = figures.labels(known, "prediction")
+            figure = figures.plot_label_histogram(known, "prediction")
         else:
-            figure = prediction_figures.against(table, unit, picked)
+            figure = prediction_figures.plot_labels_against_predictions(table, unit, picked)
         st.plotly_chart(
             figure,
             key=key,
@@ -161,39 +163,43 @@ def explore(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: str) -
             config=figures.CONFIG,
             alt=f"Predictions, {view}",
         )
-        bars = "" if len(table) <= prediction_figures.MOST_BARS else " Point at one to see its interval."
+        bars = "" if len(table) <= prediction_figures.MAX_BARS else " Point at one to see its interval."
         by_class = "Predicted probabilities of molecules measured as 0 and as 1."
         st.caption(by_class if view != views[0] and kind == "binary" else f"Click a molecule for details.{bars}")
     with right, st.container(border=True):
         row = {name: None if pd.isna(value) else value for name, value in table.iloc[picked].items()}
-        entry = entry_of(record["fit"])
-        row["said"] = sentences(row, record, kind, unit)
-        if (name := name_of(row)) is not None:
-            st.markdown(f"**{plain(name)}**")
-        closely(row, product(entry).table("train") if entry else None, unit)
+        entry = find_entry(record["fit"])
+        row["said"] = describe_prediction(row, record, kind, unit)
+        if (name := molecule_name(row)) is not None:
+            st.markdown(f"**{escape_markdown(name)}**")
+        show_molecule(row, load_product(entry).table("train") if entry else None, unit)
 
 
-def naming(table: pd.DataFrame) -> list[str]:
+def find_name_column(table: pd.DataFrame) -> list[str]:
     """The column with the names of molecules, if there is one."""
-    return [name for name in table if str(name).lower() in NAMES][:1]
+    return [name for name in table if str(name).lower() in NAME_COLUMNS][:1]
 
 
-def name_of(row: dict) -> str | None:
+def molecule_name(row: dict) -> str | None:
     """The name of a molecule in its own table, if a column has it."""
-    found = (row[name] for name in row if str(name).lower() in NAMES and row[name] not in (None, ""))
+    found = (row[name] for name in row if str(name).lower() in NAME_COLUMNS and row[name] not in (None, ""))
     return next(map(str, found), None)
 
 
-def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
+def describe_prediction(row: dict, record: dict, kind: str, unit: str) -> str:
     """The interval of one prediction, and what limits its reliability."""
     said = []
     if row["low"] is not None:
-        low, high, of_unit = number(row["low"]), number(row["high"]), f" {plain(unit)}" if unit else ""
-        level = percent(record["level"])
+        low, high, of_unit = (
+            format_number(row["low"]),
+            format_number(row["high"]),
+            f" {escape_markdown(unit)}" if unit else "",
+        )
+        level = format_percent(record["level"])
         binary = f"Calibrated probability: **{low} to {high}**."
         said.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
     if row.get("spread") is not None:
-        said.append(f"Standard deviation of the members: {number(row['spread'])}.")
+        said.append(f"Standard deviation of the members: {format_number(row['spread'])}.")
     if row["remote"]:
         said.append(":orange[No close training neighbour: the coverage of the interval is not guaranteed.]")
     if row["part"]:
@@ -204,11 +210,11 @@ def sentences(row: dict, record: dict, kind: str, unit: str) -> str:
         }
         said.append(f":orange[In the model’s own table: {words[row['part']]}.]")
     if row["caution"]:
-        said.append(plain(row["caution"]))
+        said.append(escape_markdown(row["caution"]))
     return " ".join(said)
 
 
-def drawn(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
+def show_ordered_cards(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
     """The molecules at the ends of an order, as cards."""
     order = st.segmented_control("Order", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
     column, ascending = ORDERS[order]
@@ -217,19 +223,26 @@ def drawn(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
               for low, high, half in shown[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
     text = [one if np.isfinite(half) else "" for one, half in zip(ranges, shown["half"], strict=True)]
     near = [f"similarity {value:.2f}" for value in shown["similarity"]]
-    names = [name_of(row) for row in shown.to_dict("records")]
+    names = [molecule_name(row) for row in shown.to_dict("records")]
     shown = shown.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
-    pages_of_cards(shown, f"cards-{run.key}-{order}", unit)
+    show_paged_cards(shown, f"cards-{run.key}-{order}", unit)
 
 
-def ranking(run: Run, table: pd.DataFrame) -> None:
+def show_table(run: Run, table: pd.DataFrame) -> None:
     """The highest predictions as a table with structures."""
     with st.expander("As a table", icon=":material/table:"):
-        order = table.sort_values("prediction", ascending=False, kind="stable").head(MOST_ROWS)
-        columns = ["structure", *naming(order), *(["label"] if "label" in order else []), "prediction", "low", "high"]
+        order = table.sort_values("prediction", ascending=False, kind="stable").head(MAX_ROWS)
+        columns = [
+            "structure",
+            *find_name_column(order),
+            *(["label"] if "label" in order else []),
+            "prediction",
+            "low",
+            "high",
+        ]
         columns += [*(["spread"] if "spread" in order else []), "similarity", "part", "smiles"]
         st.dataframe(
-            order.assign(structure=pictures(order["smiles"].tolist()))[columns],
+            order.assign(structure=draw_images(order["smiles"].tolist()))[columns],
             key=f"rows-{run.key}",
             hide_index=True,
             row_height=84,
@@ -247,24 +260,24 @@ def ranking(run: Run, table: pd.DataFrame) -> None:
                 )
             },
         )
-        st.caption(f"{min(MOST_ROWS, len(table)):,} of {len(table):,}; the export has all.")
+        st.caption(f"{min(MAX_ROWS, len(table)):,} of {len(table):,}; the export has all.")
 
 
-def side_by_side(made: Predicted) -> tuple[pd.DataFrame, list[str]]:
+def tasks_table(made: Predictions) -> tuple[pd.DataFrame, list[str]]:
     """The first rows with one column per task, which has its full name where another column has the short one."""
-    first = made.table.head(MOST_ROWS)
+    first = made.table.head(MAX_ROWS)
     after = ["similarity", "part", "smiles"]
-    long = [named("prediction", task, made.tasks) for task in made.tasks]
-    taken = {"structure", *naming(first), *after}
+    long = [column_name("prediction", task, made.tasks) for task in made.tasks]
+    taken = {"structure", *find_name_column(first), *after}
     short = [full if task in taken else task for full, task in zip(long, made.tasks, strict=True)]
-    return pd.concat([first[naming(first)], first[long].set_axis(short, axis=1), first[after]], axis=1), short
+    return pd.concat([first[find_name_column(first)], first[long].set_axis(short, axis=1), first[after]], axis=1), short
 
 
-def every_task(run: Run, made: Predicted) -> None:
+def show_all_tasks(run: Run, made: Predictions) -> None:
     """All tasks side by side, one row per molecule, in the order of the table."""
     with st.expander(f"All {len(made.tasks)} properties", icon=":material/grid_on:"):
-        shown, short = side_by_side(made)
-        shown.insert(0, "structure", pictures(shown["smiles"].tolist()))
+        shown, short = tasks_table(made)
+        shown.insert(0, "structure", draw_images(shown["smiles"].tolist()))
         numbers = {name: st.column_config.NumberColumn(format="%.3g") for name in (*short, "similarity")}
         st.dataframe(
             shown,
@@ -279,7 +292,7 @@ def every_task(run: Run, made: Predicted) -> None:
         st.caption(f"{len(shown):,} of {len(made.table):,}; the export has all, with intervals.")
 
 
-def structures(table: pd.DataFrame, task: str) -> bytes:
+def to_sdf(table: pd.DataFrame, task: str) -> bytes:
     """The molecules with their predictions as an SD file."""
     names = {"prediction": task, "low": f"{task} low", "high": f"{task} high", "similarity": "similarity"}
     return chem.as_sdf(

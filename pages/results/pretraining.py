@@ -3,11 +3,11 @@
 import streamlit as st
 
 from core.figures import base as figures
-from core.stats.formatting import number
-from pages.base.service import product
-from pages.base.text import headline
-from pages.widgets.frame import command, notes
-from pages.widgets.run_picker import Run, readable
+from core.stats.formatting import format_number
+from pages.base.service import load_product
+from pages.base.text import capitalise
+from pages.widgets.frame import show_command, show_warnings
+from pages.widgets.run_picker import Run, read_spec
 
 LOSSES = {  # of an adaptation, by its objective: what the axis says
     "masked tokens": "masked-token loss (nat)",
@@ -20,47 +20,47 @@ PRETRAINED = {"token_loss": "Token loss (nat)", "property_error": "Property erro
 
 def adapted_result(run: Run) -> None:
     """Everything a finished adaptation shows."""
-    made = product(run.entry)
+    made = load_product(run.entry)
     record = made.record
     shown = {label: name for name, label in ADAPTED.items() if record.get(name) is not None}
     for column, (label, name) in zip(st.columns(max(1, len(shown))), shown.items(), strict=False):
-        column.metric(label, number(record[name]))
-        column.caption(f"before {number(record.get(f'{name}_before'))}")
+        column.metric(label, format_number(record[name]))
+        column.caption(f"before {format_number(record.get(f'{name}_before'))}")
     if record.get("property_error") is not None:
         st.caption(
             f"Property error: mean squared error over {record.get('properties')} RDKit descriptors, standardised; "
             "predicting the mean scores about 1."
         )
-    notes(record.get("warnings", []))
+    show_warnings(record.get("warnings", []))
     axis = LOSSES.get(record.get("objective"), LOSSES["masked tokens"])
-    figure = figures.learning_curves({"": made.curve}, {"": record.get("best_epoch")}, axis)
-    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt=f"{headline(axis)} by epoch")
-    end(run)
+    figure = figures.plot_learning_curves({"": made.curve}, {"": record.get("best_epoch")}, axis)
+    st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt=f"{capitalise(axis)} by epoch")
+    show_next_step(run)
 
 
 def pretrained_result(run: Run) -> None:
     """Everything a finished pre-training shows."""
-    made = product(run.entry)
+    made = load_product(run.entry)
     record, corpus = made.record, made.record["corpus"]
     shown = {name: label for name, label in PRETRAINED.items() if name in record["held_out"]}
     for column, (name, label) in zip(st.columns(max(1, len(shown))), shown.items(), strict=False):
-        column.metric(f"{label}, held out", number(record["held_out"][name]))
-        column.caption(f"before {number(record['held_out_before'].get(name))}")
+        column.metric(f"{label}, held out", format_number(record["held_out"][name]))
+        column.caption(f"before {format_number(record['held_out_before'].get(name))}")
     st.caption(
         f"{corpus['molecules']:,} molecules, {record['rows']['held_out']:,} of them held out; "
-        f"{number(record['epochs'])} epochs. {corpus['left_out']['molecules']:,} molecules were left out beforehand. "
+        f"{format_number(record['epochs'])} epochs. {corpus['left_out']['molecules']:,} molecules were left out beforehand. "
         "Descriptors and labels are standardised; predicting the mean scores about 1."
     )
-    notes(record.get("warnings", []))
+    show_warnings(record.get("warnings", []))
     best = made.curve.loc[made.curve["step"] == record["best_step"], "epoch"]
-    figure = figures.learning_curves({"": made.curve}, {"": best.iloc[0] if len(best) else None}, "weighted loss")
+    figure = figures.plot_learning_curves({"": made.curve}, {"": best.iloc[0] if len(best) else None}, "weighted loss")
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Weighted loss by epoch")
     with st.expander("All recorded numbers"):
         st.json(record, expanded=1)
-    end(run)
+    show_next_step(run)
 
 
-def end(run: Run) -> None:
+def show_next_step(run: Run) -> None:
     st.caption("This backbone can now be chosen for fine-tuning.")
-    if (spec := readable(run)) is not None:
-        command(spec)
+    if (spec := read_spec(run)) is not None:
+        show_command(spec)

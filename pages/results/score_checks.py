@@ -6,27 +6,27 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.experiments import Influence, MeanInfluence, Select, Verify
+from core.experiments import LDS, Influence, SeedAverage, Select
 from core.figures import base as figures
-from core.influence.diagnostics import BEST, overlap
+from core.influence.diagnostics import TOP_SHARE, top_overlap
 from core.influence.solvers import Auto
 from core.results.comparison import Comparison
-from core.results.datamodel_check import Verification
+from core.results.datamodel_check import DatamodelCheck
 from core.results.scores import Scores
 from core.selection import Top
-from core.stats.formatting import number
+from core.stats.formatting import format_number
 from core.stats.metrics import spearman
-from pages.base.service import entry_of, product, submit
-from pages.base.text import duration, percent, plain
-from pages.widgets.frame import command
-from pages.widgets.job_panel import job_panel
-from pages.widgets.run_page import start
-from pages.widgets.run_picker import Run, readable, runs
+from pages.base.service import find_entry, load_product, submit
+from pages.base.text import escape_markdown, format_duration, format_percent
+from pages.widgets.frame import show_command
+from pages.widgets.job_panel import show_job
+from pages.widgets.run_page import submit_and_show
+from pages.widgets.run_picker import Run, list_runs, read_spec
 
-FEW = 1000  # candidates of a large pool that are scored again with all weights
+MAX_DETAILED = 1000  # candidates of a large pool that are scored again with all weights
 
 
-def reliability(scores: Scores) -> None:
+def show_reliability(scores: Scores) -> None:
     """What is known of the scores without training again, in a few numbers."""
     record, table = scores.record, scores.table
     known = int(table["delta_loss"].notna().sum())
@@ -35,9 +35,9 @@ def reliability(scores: Scores) -> None:
     if agreement.get("spearman") is not None:
         shown.append((
             f"{len(record['seeds'])} training seeds agree",
-            f"ρ {number(agreement['spearman'])}",
+            f"ρ {format_number(agreement['spearman'])}",
             "Mean Spearman correlation between the scores of two models that differ only by the seed; the lowest is "
-            f"{number(agreement['lowest'])}. On average {percent(agreement['overlap'])} of the most helpful tenth by "
+            f"{format_number(agreement['lowest'])}. On average {format_percent(agreement['overlap'])} of the most helpful tenth by "
             "one "
             "model are in the most helpful tenth by another.",
         ))  # fmt: skip
@@ -52,14 +52,14 @@ def reliability(scores: Scores) -> None:
         worst = min(stability.values(), key=lambda one: one["spearman"] or -1.0)
         shown.append((
             "Ranking stable to regularisation",
-            f"ρ {number(worst['spearman'])}",
+            f"ρ {format_number(worst['spearman'])}",
             "Spearman correlation with the scores at a third and at three times the damping, the lower of the two; "
-            f"{percent(worst['overlap'])} of the most helpful tenth stay in it.",
+            f"{format_percent(worst['overlap'])} of the most helpful tenth stay in it.",
         ))  # fmt: skip
     if "whole_step" in table:
         shown.append((
             "Agrees with the full update",
-            f"ρ {number(record['pairs_check']['spearman'])}",
+            f"ρ {format_number(record['pairs_check']['spearman'])}",
             "Spearman correlation of ΔL with the leave-one-in effect (a Newton step), which is not linearised in the "
             "weight of the molecule.",
         ))  # fmt: skip
@@ -74,15 +74,15 @@ def reliability(scores: Scores) -> None:
 
 def explain_gradient_similarity(run: Run, record: dict) -> None:
     """Why scores without curvature, or with the test set as target, are misleading."""
-    if (record.get("solver") or {}).get("kind") != "identity":
+    if (record.get("solver") or {}).get("kind") != "gradient-similarity":
         return
     points = [
         "**No curvature.** The score is the dot product of two gradients (TracIn, Pruthi et al. 2020, "
         "arXiv:2002.08484). The inverse Hessian of an influence function is left out: "
-        f"{percent(record['residual'])} of the linear system is unsolved, and directions that the training set already "
+        f"{format_percent(record['residual'])} of the linear system is unsolved, and directions that the training set already "
         "fixes count as much as unknown ones."
     ]
-    spec = readable(run)
+    spec = read_spec(run)
     if isinstance(spec, Influence) and spec.target == spec.fit.test:
         points.append(
             "**The target is the test set.** A selection that lowers the test loss cannot be tested on it: the test "
@@ -98,28 +98,28 @@ def explain_gradient_similarity(run: Run, record: dict) -> None:
         st.markdown("\n".join(f"{place}. {text}" for place, text in enumerate(points, 1)))
 
 
-def validation(run: Run) -> None:
+def show_validation(run: Run) -> None:
     """What training again says of these scores: with random halves of the pool, and with what they select."""
-    checks = [one for one in runs(Verification) if one.entry and run.key in one.entry.summary.get("scores", ())]
-    studies = [one for one in runs(Comparison) if one.entry and one.entry.summary.get("scores") == run.key]
+    checks = [one for one in list_runs(DatamodelCheck) if one.entry and run.key in one.entry.summary.get("scores", ())]
+    studies = [one for one in list_runs(Comparison) if one.entry and one.entry.summary.get("scores") == run.key]
     for check in checks[:1]:
-        st.markdown(f"**Tested by retraining.** {plain(check.entry.summary['verdict'])}")
-        retraining_result(check)
+        st.markdown(f"**Tested by retraining.** {escape_markdown(check.entry.summary['verdict'])}")
+        show_retraining(check)
     for study in studies[:1]:
-        st.markdown(f"**Selections compared.** {plain(study.entry.summary.get('verdict', ''))}")
+        st.markdown(f"**Selections compared.** {escape_markdown(study.entry.summary.get('verdict', ''))}")
         st.page_link("pages/views/compare.py", label="Open the comparison", icon=":material/compare_arrows:",
                      query_params={"run": study.key})  # fmt: skip
     if not checks:
         ask_retraining(run, bool(studies))
 
 
-def retraining_result(check: Run) -> None:
+def show_retraining(check: Run) -> None:
     """Predicted against measured changes of the validation loss, one point per retraining."""
-    made = product(check.entry)
+    made = load_product(check.entry)
     with st.expander("Predicted against measured effects of retraining", icon=":material/fact_check:"):
         ways = sorted(made.record["ways"], key=lambda one: -one["spearman"])
         name = st.selectbox("Predicted by", [one["name"] for one in ways], key=f"way-{check.key}")
-        figure = figures.foretold(made.table[name], made.table["measured"], made.record["unit"])
+        figure = figures.plot_predicted_vs_measured(made.table[name], made.table["measured"], made.record["unit"])
         st.plotly_chart(figure, key=f"told-{check.key}", config=figures.CONFIG, alt="Predicted and measured changes")
         shown = pd.DataFrame(ways)[["name", "spearman", "low", "high"]]
         st.dataframe(
@@ -132,18 +132,20 @@ def retraining_result(check: Run) -> None:
             f"Linear datamodelling score: the rank correlation over {made.record['subsets']} retrainings, each with a "
             f"different random subset of {made.record['members']} candidates, with a 95 % bootstrap interval."
         )
-        if (spec := readable(check)) is not None:
-            command(spec)
+        if (spec := read_spec(check)) is not None:
+            show_command(spec)
 
 
 def ask_retraining(run: Run, compared: bool) -> None:
     """Ask for the test by retraining, with an estimate of its cost; or show its job."""
-    spec = readable(run)
-    if not isinstance(spec, (Influence, MeanInfluence)):
+    spec = read_spec(run)
+    if not isinstance(spec, (Influence, SeedAverage)):
         return
-    waiting = [one for one in runs(Verification) if one.job and run.key in {part.key for part in one.spec.scores}]
+    waiting = [
+        one for one in list_runs(DatamodelCheck) if one.job and run.key in {part.key for part in one.spec.scores}
+    ]
     if waiting:
-        job_panel(waiting[0].key)
+        show_job(waiting[0].key)
         return
     title = (
         "Not tested with random subsets yet"
@@ -153,35 +155,37 @@ def ask_retraining(run: Run, compared: bool) -> None:
     with st.expander(title, icon=":material/fact_check:"):
         subsets = st.slider("Retrainings", 8, 128, 32, 8, key=f"subsets-{run.key}",
                             help="Each adds a different random half of the candidates to the training set")  # fmt: skip
-        fit = entry_of(spec.fit.key)
+        fit = find_entry(spec.fit.key)
         each = float((fit.summary if fit else {}).get("seconds") or 0.0)
         cost = (
-            f" Takes about {duration(each * (subsets + 1))}: training the model took {duration(each)}." if each else ""
+            f" Takes about {format_duration(each * (subsets + 1))}: training the model took {format_duration(each)}."
+            if each
+            else ""
         )
-        st.caption(plain(f"Only the predictions of the retrained models are saved.{cost}"))
-        check = Verify.of(spec, subsets)
+        st.caption(escape_markdown(f"Only the predictions of the retrained models are saved.{cost}"))
+        check = LDS.of(spec, subsets)
         if st.button("Test by retraining", key=f"verify-{run.key}", icon=":material/play_arrow:"):
             submit(check)
             st.rerun()
-        command(check)
+        show_command(check)
 
 
 def rescore_best(run: Run, scores: Scores) -> None:
     """Of a pool too large for all pairs of its molecules: score the best again, exactly and with full updates."""
-    spec, known = readable(run), int(scores.table["delta_loss"].notna().sum())
-    if "whole_step" in scores.table or known <= FEW or not isinstance(spec, Influence):
+    spec, known = read_spec(run), int(scores.table["delta_loss"].notna().sum())
+    if "whole_step" in scores.table or known <= MAX_DETAILED or not isinstance(spec, Influence):
         return
-    with st.expander(f"Score the best {FEW:,} in more detail", icon=":material/filter_alt:"):
+    with st.expander(f"Score the best {MAX_DETAILED:,} in more detail", icon=":material/filter_alt:"):
         st.caption(
             f"With {len(scores.table):,} candidates the effects of all pairs do not fit in memory. For the most "
             "helpful "
-            f"{FEW:,} they do: each then has an interval, a full update, and its effect on each validation molecule."
+            f"{MAX_DETAILED:,} they do: each then has an interval, a full update, and its effect on each validation molecule."
         )
-        best = Select(spec.pool, Top(count=FEW), spec)
+        best = Select(spec.pool, Top(count=MAX_DETAILED), spec)
         detailed = dataclasses.replace(spec, pool=best, solver=Auto(), scope="all")
         if st.button("Score these with all weights", key=f"closer-{run.key}", icon=":material/play_arrow:"):
-            start(detailed)
-        command(detailed)
+            submit_and_show(detailed)
+        show_command(detailed)
 
 
 def compare_scores(run: Run, scores: Scores) -> None:
@@ -189,7 +193,7 @@ def compare_scores(run: Run, scores: Scores) -> None:
     digest = (scores.record.get("digests") or {}).get("pool")
     others = [
         one
-        for one in runs(Scores)
+        for one in list_runs(Scores)
         if digest
         and one.entry
         and one.key != run.key
@@ -200,15 +204,15 @@ def compare_scores(run: Run, scores: Scores) -> None:
         return
     with st.expander("Compare with other scores of these candidates", icon=":material/difference:"):
         chosen = st.selectbox("Other scores", others, format_func=lambda one: one.label, key=f"beside-{run.key}")
-        one, two = (each.table["delta_loss"].to_numpy(float) for each in (scores, product(chosen.entry)))
+        one, two = (each.table["delta_loss"].to_numpy(float) for each in (scores, load_product(chosen.entry)))
         both = np.isfinite(one) & np.isfinite(two)
         if both.sum() < 3:
             st.info("Fewer than three molecules have both scores.")
             return
         st.markdown(
-            f"Spearman ρ **{number(spearman(one[both], two[both]))}** over {int(both.sum()):,} molecules. Of the most "
-            f"helpful tenth, **{percent(overlap(one[both], two[both], BEST))}** is shared; "
-            f"{percent(np.mean(np.sign(one[both]) == np.sign(two[both])))} of the molecules have the same sign."
+            f"Spearman ρ **{format_number(spearman(one[both], two[both]))}** over {int(both.sum()):,} molecules. Of the most "
+            f"helpful tenth, **{format_percent(top_overlap(one[both], two[both], TOP_SHARE))}** is shared; "
+            f"{format_percent(np.mean(np.sign(one[both]) == np.sign(two[both])))} of the molecules have the same sign."
         )
-        figure = figures.agreement(one, two, ("these", "the others"), str(scores.record.get("unit", "")))
+        figure = figures.plot_score_agreement(one, two, ("these", "the others"), str(scores.record.get("unit", "")))
         st.plotly_chart(figure, key=f"agree-{run.key}", config=figures.CONFIG, alt="ΔL of both scores")

@@ -7,43 +7,43 @@ import streamlit as st
 from core.chem.molecules import as_sdf
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
-from core.experiments import Landscape, Select
+from core.experiments import Projection, Select
 from core.figures import base as figures
 from core.figures import selection as choice_figures
-from core.selection.summary import overlap, spreads, told
-from core.stats.formatting import number
-from pages.base.service import entry_of, product, service, submit
-from pages.base.text import percent
-from pages.widgets.frame import as_csv, command, exports
-from pages.widgets.job_panel import job_panel
-from pages.widgets.molecules import pages_of_cards
-from pages.widgets.run_picker import Run, finished
+from core.selection.summary import compare_selections, descriptor_distributions, summarize_selection
+from core.stats.formatting import format_number
+from pages.base.service import find_entry, get_service, load_product, submit
+from pages.base.text import format_percent
+from pages.widgets.frame import export_buttons, show_command, to_csv
+from pages.widgets.job_panel import show_job
+from pages.widgets.molecules import show_paged_cards
+from pages.widgets.run_picker import Run, finished_runs
 
 
-def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:
+def selection_result(run: Run, spec: Select, fit: Spec | None) -> None:
     """Everything a finished selection shows; `fit`: the model whose training set it would extend, where known."""
-    kept: Dataset = product(run.entry)
-    pool = _table(spec.pool)
-    train = _table(fit.train) if fit is not None else None
+    kept: Dataset = load_product(run.entry)
+    pool = _find_table(spec.pool)
+    train = _find_table(fit.train) if fit is not None else None
     if pool is None:
         st.info("The pool is no longer in the library, so only the selected compounds are shown.")
     else:
-        rows = rows_of(kept, pool)
-        numbers(pool, rows, train)
+        rows = find_pool_rows(kept, pool)
+        show_numbers(pool, rows, train)
         if train is not None:
-            mapped(spec.pool, fit.train, rows)
-            histograms(kept, pool, train)
-        beside_others(run, spec, pool, rows)
+            show_map(spec.pool, fit.train, rows)
+            show_histograms(kept, pool, train)
+        compare_with_others(run, spec, pool, rows)
     st.subheader("Selected compounds", anchor=False)
     shown = pd.DataFrame({"smiles": kept.smiles})
     if kept.tasks:
         shown["label"] = kept.targets[:, 0]
-    if "planted" in kept.columns:
-        shown["planted"] = kept.columns["planted"]
-    pages_of_cards(shown, f"selected-{run.key}", kept.unit[0] if kept.tasks else "")
-    exports(f"selection-{run.key}", run.entry.summary, {"selected": lambda: as_csv(frame(kept))}, run.key)
+    if "mislabelled" in kept.columns:
+        shown["mislabelled"] = kept.columns["mislabelled"]
+    show_paged_cards(shown, f"selected-{run.key}", kept.unit[0] if kept.tasks else "")
+    export_buttons(f"selection-{run.key}", run.entry.summary, {"selected": lambda: to_csv(to_frame(kept))}, run.key)
     names = "".join(f"{smiles}\n" for smiles in kept.smiles)
-    others = {"SMI": (lambda: names.encode(), "text/plain"), "SDF": (lambda: sdf(kept), "chemical/x-mdl-sdfile")}
+    others = {"SMI": (lambda: names.encode(), "text/plain"), "SDF": (lambda: to_sdf(kept), "chemical/x-mdl-sdfile")}
     with st.container(horizontal=True):
         for what, (data, mime) in others.items():
             st.download_button(
@@ -55,15 +55,15 @@ def choice_result(run: Run, spec: Select, fit: Spec | None) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
-    command(spec)
+    show_command(spec)
 
 
-def _table(spec: Spec) -> Dataset | None:
-    entry = entry_of(spec.key)
-    return product(entry) if entry is not None else None
+def _find_table(spec: Spec) -> Dataset | None:
+    entry = find_entry(spec.key)
+    return load_product(entry) if entry is not None else None
 
 
-def rows_of(kept: Dataset, pool: Dataset) -> np.ndarray:
+def find_pool_rows(kept: Dataset, pool: Dataset) -> np.ndarray:
     """Rows of the pool in the order of selection; of a molecule that is there twice, one after the other."""
     places: dict[str, list[int]] = {}
     for row, smiles in enumerate(pool.smiles):
@@ -71,26 +71,28 @@ def rows_of(kept: Dataset, pool: Dataset) -> np.ndarray:
     return np.array([places[smiles].pop(0) for smiles in kept.smiles], int)
 
 
-def numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
+def show_numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
     """What the selection covers and adds, in a few numbers."""
     other = train.digest if train is not None else ""
-    found = _told(pool.digest, tuple(rows.tolist()), other, _pool=pool, _train=train)
+    found = _summarize(pool.digest, tuple(rows.tolist()), other, _pool=pool, _train=train)
     shown = [("Selected", f"{found['kept']:,} of {found['of']:,}", "Candidates of the pool")]
     if found["covered"] is not None:
         words = "Share of the other candidates with a selected or training molecule at Tanimoto similarity ≥ 0.5"
-        words += f"; with a training molecule alone {percent(found['covered_before'])}" if train is not None else ""
-        shown.append(("Pool covered", percent(found["covered"]), words))
+        words += (
+            f"; with a training molecule alone {format_percent(found['covered_before'])}" if train is not None else ""
+        )
+        shown.append(("Pool covered", format_percent(found["covered"]), words))
     if found["novel"] is not None:
         shown.append(
             (
                 "No training neighbour",
-                percent(found["novel"]),
+                format_percent(found["novel"]),
                 "Share of the selected without a training molecule at Tanimoto similarity ≥ 0.5",
             )
         )
     if found["likeness"] is not None:
         words = "Mean Tanimoto similarity of a selected molecule to its nearest selected one; lower is more diverse"
-        shown.append(("Mean similarity within", number(found["likeness"]), words))
+        shown.append(("Mean similarity within", format_number(found["likeness"]), words))
     scaffolds = f"{found['new_scaffolds']:,} of {found['scaffolds']:,}"
     shown.append(("New scaffolds", scaffolds, "Murcko scaffolds that the training set does not have"))
     for column, (name, value, help_) in zip(st.columns(len(shown)), shown, strict=True):
@@ -98,30 +100,32 @@ def numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
 
 
 @st.cache_data(show_spinner="Comparing molecules …", max_entries=64)
-def _told(digest: str, rows: tuple[int, ...], other: str, _pool: Dataset, _train: Dataset | None) -> dict:
-    return told(list(_pool.smiles), np.array(rows, int), list(_train.smiles) if _train is not None else [])
+def _summarize(digest: str, rows: tuple[int, ...], other: str, _pool: Dataset, _train: Dataset | None) -> dict:
+    return summarize_selection(
+        list(_pool.smiles), np.array(rows, int), list(_train.smiles) if _train is not None else []
+    )
 
 
-def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
+def show_map(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     """The map, computed on request: principal components or t-SNE."""
     way = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
                                format_func={"pca": "Principal components", "t-sne": "t-SNE"}.get) or "pca"  # fmt: skip
-    projection = Landscape(pool, train, way)
-    entry, job = entry_of(projection.key), service().line.job(projection.key)
+    projection = Projection(pool, train, way)
+    entry, job = find_entry(projection.key), get_service().queue.job(projection.key)
     if entry is None:
-        if job is not None and job_panel(projection.key) is not None and job.live:
+        if job is not None and show_job(projection.key) is not None and job.is_active:
             return
         if st.button("Compute the map", key=f"map-{projection.key}", icon=":material/map:"):
             submit(projection)
             st.rerun()
         return
-    found = product(entry)
-    figure = choice_figures.landscape(found.table, rows.tolist())
+    found = load_product(entry)
+    figure = choice_figures.plot_projection(found.table, rows.tolist())
     st.plotly_chart(
         figure, key=f"landscape-{projection.key}", config=figures.CONFIG, alt="Map of the pool and the training set"
     )
     said = "Neighbours are similar; distances between clusters have no meaning." if way == "t-sne" else (
-        f"The two components explain {percent(found.record['explained'])} of the variance of the fingerprints, so "
+        f"The two components explain {format_percent(found.record['explained'])} of the variance of the fingerprints, so "
         "near points may "
         "be dissimilar."
     )  # fmt: skip
@@ -131,13 +135,13 @@ def mapped(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     st.caption(f"{said} Drawn: {drawn}.")
 
 
-def histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
+def show_histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
     """Measured values and descriptors of the selection, the pool and the training set."""
     with st.expander("Measured values and descriptors compared with the training set", icon=":material/bar_chart:"):
         parts = {"training set": train, "pool": pool, "selected": kept}
         if kept.tasks and train.tasks == kept.tasks:
             values = {name: table.targets[:, 0] for name, table in parts.items()}
-            figure = figures.labels(values, kept.tasks[0], kept.unit[0])
+            figure = figures.plot_label_histogram(values, kept.tasks[0], kept.unit[0])
             st.plotly_chart(
                 figure,
                 key=f"labels-{kept.digest}",
@@ -145,8 +149,10 @@ def histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
                 alt="Measured values of training set, pool and selection",
             )
         digests = tuple(table.digest for table in parts.values())
-        for column, (name, values) in zip(st.columns(3), _spreads(digests, _parts=parts).items(), strict=True):
-            figure = figures.labels(values, name).update_layout(height=260)
+        for column, (name, values) in zip(
+            st.columns(3), _descriptor_distributions(digests, _parts=parts).items(), strict=True
+        ):
+            figure = figures.plot_label_histogram(values, name).update_layout(height=260)
             column.plotly_chart(
                 figure,
                 key=f"{name}-{kept.digest}",
@@ -156,16 +162,16 @@ def histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
 
 
 @st.cache_data(show_spinner="Counting descriptors …", max_entries=32)
-def _spreads(digests: tuple[str, ...], _parts: dict[str, Dataset]) -> dict[str, dict[str, np.ndarray]]:
-    return spreads({name: list(table.smiles) for name, table in _parts.items()})
+def _descriptor_distributions(digests: tuple[str, ...], _parts: dict[str, Dataset]) -> dict[str, dict[str, np.ndarray]]:
+    return descriptor_distributions({name: list(table.smiles) for name, table in _parts.items()})
 
 
-def beside_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
+def compare_with_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
     """The overlap with other selections from this pool."""
     found = []
-    for other, other_spec in finished(kind=Select.kind):
+    for other, other_spec in finished_runs(kind=Select.kind):
         if other.key != run.key and other_spec.pool.key == spec.pool.key:
-            shared = overlap(rows, rows_of(product(other.entry), pool))
+            shared = compare_selections(rows, find_pool_rows(load_product(other.entry), pool))
             found.append({"selection": other_spec.title, "size": other_spec.sampler.count, "shared": shared["both"],
                           "Jaccard": shared["jaccard"], "rank correlation": shared["spearman"]})  # fmt: skip
     if found:
@@ -181,13 +187,13 @@ def beside_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> No
             )
 
 
-def frame(table: Dataset) -> pd.DataFrame:
+def to_frame(table: Dataset) -> pd.DataFrame:
     """The selected molecules as a table: SMILES, labels, further columns."""
     labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
     return pd.DataFrame({"smiles": table.smiles, **labels, **table.columns})
 
 
-def sdf(table: Dataset) -> bytes:
+def to_sdf(table: Dataset) -> bytes:
     """The selected molecules with their labels, as an SD file."""
     labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
     return as_sdf(list(table.smiles), labels).encode()

@@ -11,21 +11,21 @@ from core.figures import base as figures
 from core.figures import labels as label_figures
 from core.stats import bootstrap
 from core.stats.differences import paired_difference
-from core.stats.formatting import noise_of
+from core.stats.formatting import sd_of_interval
 from core.stats.metrics import headline_metric, metrics_of
-from pages.base.service import product
-from pages.base.text import duration, loss_of, plain, signed
-from pages.forms.spec_form import settings_of
-from pages.widgets.frame import as_csv
-from pages.widgets.run_picker import Run, readable
+from pages.base.service import load_product
+from pages.base.text import escape_markdown, format_duration, format_signed, loss_name
+from pages.forms.spec_form import flatten_settings
+from pages.widgets.frame import to_csv
+from pages.widgets.run_picker import Run, read_spec
 
 
-def side_by_side(runs: list[Run]) -> None:
+def side_by_side_result(runs: list[Run]) -> None:
     """Two to six trained models; the first is the reference."""
-    fits = {run.key[:6]: product(run.entry) for run in runs}
-    specs = {run.key[:6]: readable(run) for run in runs}
-    kinds = {name: {"kind": spec.kind} | settings_of(spec) for name, spec in specs.items() if spec is not None}
-    table = settings_that_differ(kinds)
+    fits = {run.key[:6]: load_product(run.entry) for run in runs}
+    specs = {run.key[:6]: read_spec(run) for run in runs}
+    kinds = {name: {"kind": spec.kind} | flatten_settings(spec) for name, spec in specs.items() if spec is not None}
+    table = settings_table(kinds)
     st.subheader("Settings that differ", anchor=False)
     if len(table):
         st.dataframe(table, alt="Settings that differ between the models")
@@ -40,13 +40,13 @@ def side_by_side(runs: list[Run]) -> None:
     kind = first.record["kinds"][first.tasks.index(task)]
     unit = first.record["unit"][first.tasks.index(task)]
     same = len({fit.record["digests"]["test"] for fit in fits.values()}) == 1
-    st.subheader(f"Test metrics{f' ({plain(unit)})' if unit else ''}", anchor=False)
+    st.subheader(f"Test metrics{f' ({escape_markdown(unit)})' if unit else ''}", anchor=False)
     if not same:
         st.warning("The test sets differ. These metrics are of different molecules and cannot be compared.")
     found = metrics_table(fits, task, kind)
     if same:
         words = f"Δ {headline_metric(kind).name}, 95 % interval"
-        found.insert(0, words, differences(fits, task, kind))  # first: a wide table is cut on its right
+        found.insert(0, words, difference_column(fits, task, kind))  # first: a wide table is cut on its right
     st.dataframe(found, alt="Test metrics of the models")
     if same:
         st.caption(
@@ -58,26 +58,26 @@ def side_by_side(runs: list[Run]) -> None:
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
     if curves:
         of_all = [kind for fit in fits.values() for kind in fit.record["kinds"]]
-        figure = figures.learning_curves(curves, best, loss_of(of_all))
+        figure = figures.plot_learning_curves(curves, best, loss_name(of_all))
         st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
         mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
         column.caption(f"{name}: test set")
-        figure = label_figures.roc(mine) if kind == "binary" else label_figures.parity(mine, unit)
+        figure = label_figures.plot_roc(mine) if kind == "binary" else label_figures.plot_parity(mine, unit)
         figure.update_layout(height=290, showlegend=False, margin_t=8)
         column.plotly_chart(
             figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Predicted against measured of {name}"
         )
     st.download_button(
         "Metrics (CSV)",
-        data=lambda: as_csv(found.reset_index()),
+        data=lambda: to_csv(found.reset_index()),
         file_name="molsway-side-by-side.csv",
         icon=":material/download:",
         on_click="ignore",
     )
 
 
-def settings_that_differ(settings: dict[str, dict]) -> pd.DataFrame:
+def settings_table(settings: dict[str, dict]) -> pd.DataFrame:
     """Rows are settings, columns runs; only what is not the same in all of them."""
     names = list(dict.fromkeys(name for mine in settings.values() for name in mine))
     rows, other = {}, ()
@@ -101,12 +101,12 @@ def metrics_table(fits: dict, task: str, kind: str) -> pd.DataFrame:
             one.name: one.format_value(card.get(one.key), fit.interval(task, one.key)) for one in metrics_of(kind)
         } | {
             "trainable": f"{record['trainable']:,}" if record.get("trainable") else "–",
-            "time": duration(record.get("seconds")),
+            "time": format_duration(record.get("seconds")),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def differences(fits: dict, task: str, kind: str) -> list[str]:
+def difference_column(fits: dict, task: str, kind: str) -> list[str]:
     """The difference of each run's test RMSE, or AUROC, from the first one's, with its interval over molecules."""
 
     def column(fit: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -118,10 +118,14 @@ def differences(fits: dict, task: str, kind: str) -> list[str]:
     said = ["reference"]
     for fit in list(fits.values())[1:]:
         if kind == "binary":
-            mean, span = bootstrap.areas_apart(labels, column(fit)[1], base)
+            mean, span = bootstrap.compare_auroc(labels, column(fit)[1], base)
         else:
             found = paired_difference(labels, column(fit)[1][None], base[None])
             mean, span = found["mean"], (found["low"], found["high"])
-        noise = noise_of(span)
-        said.append("–" if span is None else f"{signed(mean, noise)} ({' to '.join(signed(x, noise) for x in span)})")
+        noise = sd_of_interval(span)
+        said.append(
+            "–"
+            if span is None
+            else f"{format_signed(mean, noise)} ({' to '.join(format_signed(x, noise) for x in span)})"
+        )
     return said

@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.data.dataset import Dataset
 from core.figures import base as figures
-from pages.base.text import plain
-from pages.widgets.frame import as_csv
-from pages.widgets.molecules import cards
+from pages.base.text import escape_markdown
+from pages.widgets.frame import to_csv
+from pages.widgets.molecules import show_cards
 
 
 def table_result(table: Dataset, key: str) -> None:
@@ -23,7 +23,7 @@ def table_result(table: Dataset, key: str) -> None:
     for column, (label, value) in zip(st.columns(len(counts)), counts.items(), strict=True):
         column.metric(label, f"{value:,}")
     for note in table.provenance.get("notes", []):
-        st.caption(f":material/info: {plain(note)}")
+        st.caption(f":material/info: {escape_markdown(note)}")
     values, sample, out, rows = st.tabs(
         ["Measured values", "Structures", f"Left out or merged ({len(dropped):,})", "Rows"]
     )
@@ -34,12 +34,12 @@ def table_result(table: Dataset, key: str) -> None:
         shown = pd.DataFrame({"smiles": table.smiles[picked]})
         if table.tasks:
             shown["label"] = table.targets[picked, 0]
-        cards(shown, table.unit[0] if table.tasks else "")
+        show_cards(shown, table.unit[0] if table.tasks else "")
     with out:
         if len(dropped):
             st.dataframe(dropped, hide_index=True, lazy=False, height=340, alt="Rows left out, with reasons")
             st.download_button(
-                "Left out (CSV)", lambda: as_csv(dropped), "molsway-left-out.csv", key=f"{key}-out", on_click="ignore"
+                "Left out (CSV)", lambda: to_csv(dropped), "molsway-left-out.csv", key=f"{key}-out", on_click="ignore"
             )
         else:
             st.caption("None: every row was read.")
@@ -58,8 +58,10 @@ def value_histogram(table: Dataset, key: str) -> None:
     task = table.tasks[0] if len(table.tasks) == 1 else st.selectbox("Property", table.tasks, key=f"{key}-task")
     place = table.tasks.index(task)
     values = table.targets[:, place]
-    figure = figures.labels({task: values}, task, table.unit[place])
+    figure = figures.plot_label_histogram({task: values}, task, table.unit[place])
     st.plotly_chart(figure, key=f"{key}-labels", config=figures.CONFIG, alt=f"Histogram of {task}")
     known = values[np.isfinite(values)]
     unit = table.unit[place] or "no unit given"
-    st.caption(f"{len(known):,} measured, {len(values) - len(known):,} missing · {table.kinds[place]} · {plain(unit)}")
+    st.caption(
+        f"{len(known):,} measured, {len(values) - len(known):,} missing · {table.kinds[place]} · {escape_markdown(unit)}"
+    )

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 import streamlit as st
 
 from core.engine.spec import BadInput, Spec
-from core.experiments import SelectionStudy, preset
-from core.models.random_weights import random_weights
+from core.experiments import SelectionStudy, build_preset
+from core.models.random_weights import with_random_weights
 from core.results.fit import Fit
-from pages.base.text import duration, plain
+from pages.base.text import escape_markdown, format_duration
 from pages.forms.spec_form import spec_form
-from pages.forms.tables import choose_fit, choose_pool, fit_recipe
+from pages.forms.tables import choose_fit, choose_pool, read_fit_spec
 from pages.results.comparison import study_result
-from pages.results.side_by_side import side_by_side
-from pages.widgets.frame import empty, head
-from pages.widgets.run_page import new_run, show_run, start
-from pages.widgets.run_picker import finished, runs
+from pages.results.side_by_side import side_by_side_result
+from pages.widgets.frame import show_empty, show_head
+from pages.widgets.run_page import new_run, show_run, submit_and_show
+from pages.widgets.run_picker import finished_runs, list_runs
 
 NAMED = ("count", "counts", "arms", "seeds", "baselines", "control")
 
@@ -27,7 +27,7 @@ def ask_study() -> Spec | None:
     with left:
         st.markdown("**What is trained again**")
         run = choose_fit("Trained model", "study-fit")
-        fit = fit_recipe(run) if run else None
+        fit = read_fit_spec(run) if run else None
         if fit is None:
             st.info("There is no fine-tuned model yet. Train one first, or run the demo.")
             return None
@@ -44,9 +44,9 @@ def ask_study() -> Spec | None:
             SimpleNamespace(control=control), () if control else ("control",),
         )  # fmt: skip
         if spec is not None:
-            repeats, seconds = (len(spec.rules) + spec.control) * len(spec.seeds), run.entry.seconds
-            st.caption(plain(
-                f"{repeats} training runs. One took {duration(seconds)}, so about {duration(repeats * seconds)} in all."
+            repeats, seconds = (len(spec.arm_settings) + spec.control) * len(spec.seeds), run.entry.seconds
+            st.caption(escape_markdown(
+                f"{repeats} training runs. One took {format_duration(seconds)}, so about {format_duration(repeats * seconds)} in all."
                 + (" Baselines take seconds." if spec.baselines else "")
             ))  # fmt: skip
         return spec
@@ -55,13 +55,13 @@ def ask_study() -> Spec | None:
 def has_random_weights(fit: Spec) -> bool:
     """Whether the model has pre-trained weights, so that random ones of the same shape are a control."""
     try:
-        return bool(random_weights(fit.backbone, 0))
+        return bool(with_random_weights(fit.backbone, 0))
     except BadInput:
         return False
 
 
 def show_studies() -> None:
-    new_run("New comparison", ask_study, "Run the comparison", str(len(runs(kind=SelectionStudy.kind))))
+    new_run("New comparison", ask_study, "Run the comparison", str(len(list_runs(kind=SelectionStudy.kind))))
     run = show_run(
         "Comparison",
         kind=SelectionStudy.kind,
@@ -73,13 +73,13 @@ def show_studies() -> None:
         ),
     )
     if run is None and st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
-        start(preset("demo"))
+        submit_and_show(build_preset("demo"))
 
 
 def show_models() -> None:
-    fits = {run.key: run for run, _ in finished(Fit)}
+    fits = {run.key: run for run, _ in finished_runs(Fit)}
     if len(fits) < 2:
-        empty(
+        show_empty(
             "Two trained models are needed",
             "Train twice, for example with two methods. Their settings and metrics are shown side by side here.",
         )
@@ -91,14 +91,14 @@ def show_models() -> None:
     )  # fmt: skip
     st.query_params["fits"] = ",".join(chosen)
     if len(chosen) > 1:
-        side_by_side([fits[key] for key in chosen])
+        side_by_side_result([fits[key] for key in chosen])
     else:
         st.caption("Choose at least two.")
 
 
 VIEWS = {"Comparisons": show_studies, "Models side by side": show_models}
 
-head(
+show_head(
     "Compare",
     "A difference counts when it is larger than the noise of repeating a run. “Not distinguishable” is a result.",
 )
@@ -107,4 +107,4 @@ view = st.segmented_control("View", list(VIEWS), default=first, key="view", labe
 try:
     VIEWS[view]()
 except BadInput as error:
-    st.error(plain(error), icon=":material/error:")
+    st.error(escape_markdown(error), icon=":material/error:")

@@ -6,17 +6,21 @@ from core.data.audit import Findings
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import Audit, Load
-from pages.base.service import keep, previewed, product
-from pages.base.text import plain
+from pages.base.service import load_product, make_and_save, preview_product
+from pages.base.text import escape_markdown
 from pages.forms import table_source
-from pages.forms.tables import known_tables
-from pages.results.audit import audited
+from pages.forms.tables import list_tables
+from pages.results.audit import show_audit
 from pages.results.table import table_result
-from pages.widgets.frame import command, empty, head
+from pages.widgets.frame import show_command, show_empty, show_head
 from pages.widgets.run_page import show_run
-from pages.widgets.run_picker import Run, readable, runs
+from pages.widgets.run_picker import Run, list_runs, read_spec
 
-SOURCES = {"Built in": table_source.bundled, "My file": table_source.uploaded, "MoleculeNet": table_source.hub}
+SOURCES = {
+    "Built in": table_source.choose_built_in,
+    "My file": table_source.upload_table,
+    "MoleculeNet": table_source.choose_moleculenet,
+}
 NO_TABLE = (
     "No table chosen yet",
     "Choose a file with one row per molecule: a column of SMILES and one or more columns of measured values.",
@@ -27,50 +31,50 @@ def show_new(source: str) -> None:
     """A table from a source: shown, audited and saved on request."""
     spec = SOURCES[source]()
     if spec is None:
-        empty(*NO_TABLE)
+        show_empty(*NO_TABLE)
         return
     try:
         with st.spinner("Reading molecules …"):
-            table = previewed(spec)
+            table = preview_product(spec)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return
     table_result(table, spec.key)
     ask_audit(spec)
     if st.button("Use this table", type="primary", icon=":material/check:"):
-        keep(spec)
+        make_and_save(spec)
         train_on(spec)
-    command(spec)
+    show_command(spec)
 
 
 def show_saved(run: Run) -> None:
     """A table of the library."""
-    spec = readable(run)
+    spec = read_spec(run)
     if spec is None:
         return
-    table_result(product(run.entry), run.key)
+    table_result(load_product(run.entry), run.key)
     ask_audit(spec)
     if spec.kind == Load.kind and st.button("Train on it", type="primary", icon=":material/model_training:"):
         train_on(spec)
-    command(spec)
+    show_command(spec)
 
 
-def show_audit(run: Run) -> None:
-    if (spec := readable(run)) is not None:
-        audited(spec)
+def show_run_audit(run: Run) -> None:
+    if (spec := read_spec(run)) is not None:
+        show_audit(spec)
 
 
 def ask_audit(spec: Spec[Dataset]) -> None:
     """The audit of a table, by itself or against others."""
     with st.expander("Audit: find errors in this table", icon=":material/fact_check:", key=f"audit-of-{spec.key}"):
-        others = {one.key: (words, one) for words, one in known_tables(labelled=False).values() if one.key != spec.key}
+        others = {one.key: (words, one) for words, one in list_tables(labelled=False).values() if one.key != spec.key}
         chosen = st.multiselect(
             "Compare with", list(others), format_func=lambda key: others[key][0], key=f"beside-{spec.key}",
             max_selections=3,
             help="Tables that it will be merged with or tested on: shared molecules, contradicting labels, and labels "
             "computed from theirs are reported",
         )  # fmt: skip
-        audited(Audit(spec, tuple(others[key][1] for key in chosen)))
+        show_audit(Audit(spec, tuple(others[key][1] for key in chosen)))
 
 
 def train_on(spec: Spec[Dataset]) -> None:
@@ -83,14 +87,14 @@ LIBRARY = {  # by what the page calls it: the product, the label of the box, how
     "Audits": (Findings, "Audit", show_audit, ("No audit yet", "Choose a table and audit it.")),
 }
 
-head(
+show_head(
     "Data",
     "Choose a table of molecules. Every row that cannot be used is listed with the reason.",
 )
-views = [*SOURCES, *(name for name, (cls, *_) in LIBRARY.items() if runs(cls))]
+views = [*SOURCES, *(name for name, (cls, *_) in LIBRARY.items() if list_runs(cls))]
 first = st.query_params.get("from", views[0])
 if "run" in st.query_params:
-    audit_keys = {run.key for run in runs(Findings)}
+    audit_keys = {run.key for run in list_runs(Findings)}
     first = "Audits" if st.query_params["run"] in audit_keys else "Saved tables"
 first = first if first in views else views[0]
 view = st.segmented_control("Source", views, default=first, key="source", label_visibility="collapsed") or first

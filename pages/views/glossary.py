@@ -4,12 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.widgets.frame import empty, head
+from pages.widgets.frame import show_empty, show_head
 
 TEXT = Path(__file__).parents[2] / "docs" / "glossary.md"
 
-head("Glossary", "The terms used on these pages, in the command line and in the documentation.")
+show_head("Glossary", "The terms used on these pages, in the command line and in the documentation.")
 if TEXT.is_file():
     st.markdown(TEXT.read_text(encoding="utf-8").removeprefix("# Glossary\n"))
 else:
-    empty("The glossary is not part of this installation", "It is docs/glossary.md in the repository.")
+    show_empty("The glossary is not part of this installation", "It is docs/glossary.md in the repository.")

@@ -2,25 +2,25 @@
 
 import streamlit as st
 
-from core.engine.form import form
+from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Spec
-from core.experiments import FineTune, Part, Study, of_methods
+from core.experiments import FineTune, Split, Study, build_method_arms
 from core.models.backbones import Pretrained
-from core.models.baselines import LEARNERS, SupportVectors
+from core.models.baselines import BASELINES, SupportVectors
 from core.models.methods import IA3, METHODS, BitFit, Full, Head, LoRA
-from pages.base.text import plain
-from pages.forms.spec_form import widget
-from pages.forms.tables import ADD_TABLE, choose_parts, choose_table, three_parts
+from pages.base.text import escape_markdown
+from pages.forms.spec_form import field_input
+from pages.forms.tables import ADD_TABLE, choose_split, choose_table, require_three_sets
 from pages.results.method_study import methods_result
-from pages.widgets.frame import head
+from pages.widgets.frame import show_head
 from pages.widgets.run_page import new_run, show_run
-from pages.widgets.run_picker import runs, starts
+from pages.widgets.run_picker import list_runs, trained_backbones
 
 COMMON = (Full, LoRA, IA3, BitFit)
 STARTS = {"Common methods and the head alone": (*COMMON, Head), "Common methods": COMMON}
 FIRST = next(iter(STARTS))
-STUDY = {field.name: field for field in form(Study)}
-FIT = {field.name: field for field in form(FineTune)}
+STUDY = {field.name: field for field in describe_fields(Study)}
+FIT = {field.name: field for field in describe_fields(FineTune)}
 
 
 def ask_study() -> Spec | None:
@@ -29,14 +29,14 @@ def ask_study() -> Spec | None:
     with left:
         st.markdown("**Data**")
         table = choose_table("Table", "methods-table", help=ADD_TABLE)
-        parts = choose_parts(table, "methods-split", Part(table))
+        parts = choose_split(table, "methods-split", Split(table))
     with right:
         st.markdown("**What is compared**")
-        given = three_parts(parts)
+        given = require_three_sets(parts)
         return ask_arms(given) if given is not None else None
 
 
-def ask_arms(given: dict[str, Part]) -> Spec | None:
+def ask_arms(given: dict[str, Split]) -> Spec | None:
     """Methods, baselines and seeds; nothing, and the reason, while the choice is wrong."""
     start = st.segmented_control("Start from", list(STARTS), default=FIRST, key="methods-preset") or FIRST
     chosen = st.multiselect(
@@ -47,12 +47,12 @@ def ask_arms(given: dict[str, Part]) -> Spec | None:
         key=f"methods-{start}",
         help="Each with its default settings. Other settings can be compared from the command line.",
     )
-    backbone = widget(FIT["backbone"], "methods-backbone", Pretrained(), starts())
+    backbone = field_input(FIT["backbone"], "methods-backbone", Pretrained(), trained_backbones())
     baselines = st.multiselect(
         "Baselines",
-        list(LEARNERS),
+        list(BASELINES),
         default=[SupportVectors.kind],
-        format_func=LEARNERS.name_of,
+        format_func=BASELINES.name_of,
         key="methods-learners",
         help="Classical models on descriptors or fingerprints",
     )
@@ -61,26 +61,28 @@ def ask_arms(given: dict[str, Part]) -> Spec | None:
                        help="Three short trials for each method, compared on the validation set")  # fmt: skip
     adapted = two.toggle("Adapted backbone too", value=False, key="methods-adapted",
                          help="Each method also starts from a backbone adapted to the training molecules")  # fmt: skip
-    seeds = widget(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
+    seeds = field_input(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
     methods = [METHODS[kind]() for kind in chosen]
     try:
         fit = FineTune(**given, backbone=backbone)
-        spec = Study(of_methods(fit, methods, tuned, adapted, [LEARNERS[kind]() for kind in baselines]), seeds=seeds)
+        spec = Study(
+            build_method_arms(fit, methods, tuned, adapted, [BASELINES[kind]() for kind in baselines]), seeds=seeds
+        )
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
     networks = len(chosen) * (1 + adapted)
     st.caption(f"{networks * len(spec.seeds)} training runs{f' and {3 * networks} short trials' if tuned else ''}.")
     return spec
 
 
-head(
+show_head(
     "Methods",
     "Train all weights, or only a few? Every method is trained on the same molecules with several seeds. Its accuracy "
     "is "
     "shown with its cost.",
 )
-count = len(runs(kind=Study.kind))
+count = len(list_runs(kind=Study.kind))
 new_run("New comparison of methods", ask_study, "Run the comparison", str(count), expanded=not count)
 show_run(
     "Comparison",

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.engine.spec import Spec
-from core.experiments import Ablation, MixtureStudy, Multitask, Represent, Transfer
-from pages.base.service import entry_of
+from core.experiments import Ablation, MixtureStudy, Multitask, Representation, Transfer
+from pages.base.service import find_entry
 from pages.forms.multitask import ask_ablation, ask_representation, ask_study, ask_training, ask_transfer
 from pages.results import multitask as results
-from pages.widgets.frame import head
+from pages.widgets.frame import show_head
 from pages.widgets.run_page import new_run, show_run
-from pages.widgets.run_picker import Run, runs
+from pages.widgets.run_picker import Run, list_runs
 
 
 class Question(NamedTuple):
@@ -26,11 +26,11 @@ class Question(NamedTuple):
 
 QUESTIONS = {  # by kind
     Multitask.kind: Question(
-        "Train a shared backbone", ask_training, results.trunk_result,
+        "Train a shared backbone", ask_training, results.multitask_result,
         "Choose tables. One network learns all of them; afterwards it can be used as a backbone.",
     ),
     MixtureStudy.kind: Question(
-        "Together or alone", ask_study, results.mixture_study_result,
+        "Together or alone", ask_study, results.together_or_alone_result,
         "Does a table gain from the others? Each table is also trained alone, with as many steps and with as many "
         "molecules, as controls.",
     ),
@@ -42,17 +42,17 @@ QUESTIONS = {  # by kind
         "More tables or compounds", ask_ablation, results.ablation_result,
         "What helps more: further tables, or further molecules? Each is varied with the other held fixed.",
     ),
-    Represent.kind: Question(
+    Representation.kind: Question(
         "Representation", ask_representation, results.representation_result,
         "Which layer encodes which property, and how similar are two backbones? Random weights are the control.",
     ),
 }  # fmt: skip
 
-head(
+show_head(
     "Multitask",
     "Several tables, one network: does learning them together help each table, or a small table afterwards?",
 )
-asked = entry_of(st.query_params.get("run", ""))
+asked = find_entry(st.query_params.get("run", ""))
 first = (
     asked.kind if asked is not None and asked.kind in QUESTIONS else st.session_state.get("question", Multitask.kind)
 )
@@ -62,6 +62,6 @@ if kind != first:
     st.session_state["question"] = kind
     st.query_params.pop("run", None)
 question = QUESTIONS[kind]
-count = len(runs(kind=kind))
+count = len(list_runs(kind=kind))
 new_run("New run", question.ask, "Run", f"{kind}-{count}", expanded=not count)
 show_run("Run", kind=kind, result=question.result, without=("No result yet", question.about))

@@ -4,13 +4,13 @@ import streamlit as st
 
 from core.engine.spec import BadInput
 from core.experiments import Predict
-from core.results.predictions import Predicted
-from pages.base.text import percent, plain
+from core.results.predictions import Predictions
+from pages.base.text import escape_markdown, format_percent
 from pages.forms.prediction import choose_labels, choose_molecules, choose_predictor
-from pages.results.predictions import predicted_result
-from pages.widgets.frame import head
+from pages.results.predictions import predictions_result
+from pages.widgets.frame import show_head
 from pages.widgets.run_page import new_run, show_run
-from pages.widgets.run_picker import runs
+from pages.widgets.run_picker import list_runs
 
 
 def ask_prediction() -> Predict | None:
@@ -25,7 +25,7 @@ def ask_prediction() -> Predict | None:
             "Prediction intervals",
             [0.5, 0.8, 0.9, 0.95],
             value=0.9,
-            format_func=percent,
+            format_func=format_percent,
             key="predict-level",
             help="The share of measured values that the intervals should contain, calibrated on the model’s validation "
             "set. It is guaranteed only for molecules exchangeable with that set.",
@@ -39,22 +39,22 @@ def ask_prediction() -> Predict | None:
     try:
         return Predict(chosen.spec, table, labels=labels, level=level)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return None
 
 
-head(
+show_head(
     "Predict",
     "Predictions for other molecules, each with an interval, and whether they look like the training distribution "
     "(applicability domain).",
 )
-count = len(runs(Predicted))
+count = len(list_runs(Predictions))
 asked = "fit" in st.query_params and "run" not in st.query_params
 new_run("New predictions", ask_prediction, "Predict", str(count), expanded=not count or asked)
 show_run(
     "Predictions",
-    Predicted,
-    result=predicted_result,
+    Predictions,
+    result=predictions_result,
     without=(
         "No predictions yet",
         "Choose a model, then paste a few SMILES or choose a table. Every prediction comes with an interval.",

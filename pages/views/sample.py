@@ -5,27 +5,29 @@ import dataclasses
 import streamlit as st
 
 from core.engine.spec import BadInput, Spec
-from core.experiments import FineTune, Join, Select
+from core.experiments import Concat, FineTune, Select
 from core.results.scores import Scores
 from core.selection import SAMPLERS
-from pages.base.service import entry_of, keep, submit
-from pages.base.text import plain
+from pages.base.service import find_entry, make_and_save, submit
+from pages.base.text import escape_markdown
 from pages.forms.spec_form import spec_form
-from pages.forms.tables import choose_fit, choose_pool, fit_recipe, no_model
-from pages.results.selection import choice_result
-from pages.widgets.frame import command, head
-from pages.widgets.run_page import new_run, show_run, start
-from pages.widgets.run_picker import Run, finished, go, open_run, readable, runs
+from pages.forms.tables import choose_fit, choose_pool, read_fit_spec, show_no_model
+from pages.results.selection import selection_result
+from pages.widgets.frame import show_command, show_head
+from pages.widgets.run_page import new_run, show_run, submit_and_show
+from pages.widgets.run_picker import Run, finished_runs, list_runs, open_run, read_spec, show_after_rerun
 
-WITHOUT_SCORES = ", ".join(SAMPLERS.name_of(kind) for kind in SAMPLERS if "scores" not in SAMPLERS.default(kind).needs)
+SCORE_FREE_SAMPLERS = ", ".join(
+    SAMPLERS.name_of(kind) for kind in SAMPLERS if "scores" not in SAMPLERS.default(kind).needs
+)
 
 
 def choose_scores(pool: Spec) -> Spec[Scores] | None:
     """Scores of this very pool, if there are any and they are wanted."""
-    scored = {run.key: (run, spec) for run, spec in finished(Scores) if spec.pool.key == pool.key}
+    scored = {run.key: (run, spec) for run, spec in finished_runs(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
         "Influence scores", ["", *scored], index=min(1, len(scored)), key=f"sample-scores-{pool.key[:6]}",
-        format_func=lambda key: scored[key][0].label if key else f"none, for {WITHOUT_SCORES}",
+        format_func=lambda key: scored[key][0].label if key else f"none, for {SCORE_FREE_SAMPLERS}",
         help="Strategies that rank by influence need scores of this pool; see the page Influence",
     )  # fmt: skip
     return scored[chosen][1] if chosen else None
@@ -37,7 +39,9 @@ def ask_selection() -> Select | None:
     with left:
         st.markdown("**Candidates**")
         run = choose_fit("Model whose training set would be extended", "sample-fit")
-        fit = fit_recipe(run) if run is not None else no_model()
+        if run is None:
+            show_no_model()
+        fit = None if run is None else read_fit_spec(run)
         if fit is None:
             return None
         pool = choose_pool(fit, "sample")
@@ -52,45 +56,45 @@ def ask_selection() -> Select | None:
 
 def select(spec: Select) -> None:
     """Select at once where the scores are there: it takes a moment, and the queue may be long."""
-    if spec.scores is not None and entry_of(spec.scores.key) is None:
-        start(spec)
+    if spec.scores is not None and find_entry(spec.scores.key) is None:
+        submit_and_show(spec)
         return
     try:
-        keep(spec)
+        make_and_save(spec)
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(escape_markdown(error), icon=":material/error:")
         return
-    go(spec.key)
+    show_after_rerun(spec.key)
 
 
 def base_model(run: Run, spec: Select) -> Spec | None:
     """The model whose training set the selection would extend: the one of the form, of the scores, or one chosen."""
     keys = [st.session_state.get(f"fit-of-{run.key}"), spec.scores.fit.key if spec.scores is not None else None]
-    for entry in (entry_of(key) for key in keys if key):
+    for entry in (find_entry(key) for key in keys if key):
         if entry is not None:
             return entry.spec
     other = choose_fit("Compare with the training set of", f"beside-{run.key}")
-    return fit_recipe(other) if other is not None else None
+    return read_fit_spec(other) if other is not None else None
 
 
 def show_selection(run: Run) -> None:
-    spec = readable(run)
+    spec = read_spec(run)
     if spec is None:
         return
     base = base_model(run, spec)
-    choice_result(run, spec, base)
+    selection_result(run, spec, base)
     if isinstance(base, FineTune):
-        again = dataclasses.replace(base, train=Join((base.train, spec)))
+        again = dataclasses.replace(base, train=Concat((base.train, spec)))
         if st.button("Train with these", type="primary", icon=":material/model_training:", key=f"train-{run.key}"):
             open_run(submit(again), again.kind)
-        command(again, "Command that trains with these")
+        show_command(again, "Command that trains with these")
 
 
-head(
+show_head(
     "Sample",
     "Select compounds from a pool by a strategy. Compare them with the training set before anything is trained.",
 )
-count = len(runs(kind=Select.kind))
+count = len(list_runs(kind=Select.kind))
 new_run("New selection", ask_selection, "Select", str(count), expanded=not count, act=select)
 show_run(
     "Selection",

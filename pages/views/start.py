@@ -3,27 +3,39 @@
 import streamlit as st
 
 from core.experiments import (
-    Computed,
-    Excerpt,
-    Few,
-    Join,
+    ComputedLabels,
+    Concat,
+    FileSample,
+    LabelNoise,
     Load,
-    Member,
+    MixtureTable,
     Molecules,
-    Part,
-    Plant,
     Select,
-    preset,
+    Split,
+    Subsample,
+    build_preset,
 )
-from core.experiments.studies.pool_checks import StudyPool
-from pages.base.machine import machine
-from pages.base.service import service, submit
-from pages.base.text import ago, headline, plain
-from pages.widgets.frame import STYLE, empty
-from pages.widgets.job_panel import chip
-from pages.widgets.run_picker import open_run, runs
+from core.experiments.studies.pool_checks import CheckedPool
+from pages.base.machine import describe_machine
+from pages.base.service import get_service, submit
+from pages.base.text import capitalise, escape_markdown, format_age
+from pages.widgets.frame import STYLE, show_empty
+from pages.widgets.job_panel import state_badge
+from pages.widgets.run_picker import list_runs, open_run
 
-STEPS = (Load, Molecules, Part, Join, Plant, Select, Few, Computed, Excerpt, Member, StudyPool)
+STEPS = (
+    Load,
+    Molecules,
+    Split,
+    Concat,
+    LabelNoise,
+    Select,
+    Subsample,
+    ComputedLabels,
+    FileSample,
+    MixtureTable,
+    CheckedPool,
+)
 ON_THE_WAY = {step.kind for step in STEPS}  # to something else: not listed
 
 st.html(STYLE)
@@ -36,10 +48,10 @@ st.markdown(
     "without "
     "it, and the difference is compared with the noise of repeated runs."
 )
-known = runs()
+known = list_runs()
 last = next((run for run in known if run.kind not in ON_THE_WAY), None)
-demo = preset("demo")
-done = service().store.has(demo)
+demo = build_preset("demo")
+done = get_service().store.has(demo)
 first, second, third = st.columns(3, border=True)
 with first:
     with st.container(height="stretch"):
@@ -66,24 +78,24 @@ with third:
     with st.container(height="stretch"):
         st.subheader("Open the last run", anchor=False)
         st.markdown(
-            plain(f"{headline(last.title)}, {ago(last.moment)}.")
+            escape_markdown(f"{capitalise(last.title)}, {format_age(last.moment)}.")
             if last
             else "None yet. Every run is saved and listed here."
         )
     if st.button("Open it", icon=":material/history:", width="stretch", disabled=last is None):
         open_run(last.key, last.kind)
 
-st.caption(":material/memory: " + " · ".join(plain(fact) for fact in machine()))
+st.caption(":material/memory: " + " · ".join(escape_markdown(fact) for fact in describe_machine()))
 st.subheader("Recent runs", anchor=False)
 recent = [run for run in known if run.kind not in ON_THE_WAY and not run.arm][:8]
 if not recent:
-    empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
+    show_empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
 for run in recent:
     state, title, metric, moment, door = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
     with state:
-        chip(run.state)
-    title.markdown(plain(headline(run.title)))
-    metric.caption(plain(run.entry.headline) if run.entry else "")
-    moment.caption(ago(run.moment))
+        state_badge(run.state)
+    title.markdown(escape_markdown(capitalise(run.title)))
+    metric.caption(escape_markdown(run.entry.headline) if run.entry else "")
+    moment.caption(format_age(run.moment))
     if door.button("Open", key=f"open-{run.key}", type="tertiary", icon=":material/arrow_forward:"):
         open_run(run.key, run.kind)

@@ -3,39 +3,39 @@
 import streamlit as st
 
 from core.engine.spec import Spec
-from core.experiments import Adapt, Baseline, Ensemble, FineTune, Part, Pretrain
+from core.experiments import Adapt, Baseline, Ensemble, FineTune, Pretrain, Split
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
-from pages.base.service import product
+from pages.base.service import load_product
 from pages.forms.spec_form import spec_form
-from pages.forms.tables import ADD_TABLE, choose_parts, choose_table, three_parts
+from pages.forms.tables import ADD_TABLE, choose_split, choose_table, require_three_sets
 from pages.results.fit import fit_result
 from pages.results.pretraining import adapted_result, pretrained_result
-from pages.widgets.frame import head
-from pages.widgets.run_page import new_run, show_run, start
-from pages.widgets.run_picker import Run, readable, runs, starts
+from pages.widgets.frame import show_head
+from pages.widgets.run_page import new_run, show_run, submit_and_show
+from pages.widgets.run_picker import Run, list_runs, read_spec, trained_backbones
 
 
 def ask_fine_tuning() -> Spec | None:
-    return ask_supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": starts()})
+    return ask_supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": trained_backbones()})
 
 
 def ask_baseline() -> Spec | None:
-    return ask_supervised(Baseline, ("learner", "seed"))
+    return ask_supervised(Baseline, ("baseline", "seed"))
 
 
 def ask_supervised(cls: type, named: tuple[str, ...], extra: dict | None = None) -> Spec | None:
     """The form of a training with labels: the table and its split on the left, the model on the right."""
     first = spec_to_change(cls)
-    split = first.train if first and isinstance(first.train, Part) else None
+    split = first.train if first and isinstance(first.train, Split) else None
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Data**")
         table = choose_table("Table", "train-table", help=ADD_TABLE, start=split.table if split else None)
-        parts = choose_parts(table, "split", split if split and split.table == table else None)
+        parts = choose_split(table, "split", split if split and split.table == table else None)
     with right:
         st.markdown("**Model and method**")
-        given = three_parts(parts)
+        given = require_three_sets(parts)
         return None if given is None else spec_form(cls, cls.kind, given, named, start=first, extra=extra)
 
 
@@ -46,7 +46,7 @@ def ask_adaptation() -> Spec | None:
         given = {"corpus": choose_table("Corpus", "corpus", labelled=False, help="Labels are not used")}
         help_ = "Then no test molecule has been seen when the backbone is fine-tuned on that table"
         if st.toggle("Leave out the test set of a table", value=True, help=help_):
-            parts = choose_parts(choose_table("Table", "leave-table"), "leave")
+            parts = choose_split(choose_table("Table", "leave-table"), "leave")
             given |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
     with right:
         st.markdown("**Model**")
@@ -71,7 +71,7 @@ def ask() -> Spec | None:
 
 def begin(spec: Spec) -> None:
     st.session_state.pop("again", None)
-    start(spec)
+    submit_and_show(spec)
 
 
 def spec_to_change(cls: type) -> Spec | None:
@@ -96,7 +96,7 @@ def ask_ensemble(spec: Spec) -> None:
         seeds = tuple(range(spec.seed, spec.seed + count))
         st.caption(f"Seeds {seeds[0]} to {seeds[-1]}. This model is the first member.")
         if st.button("Start", type="primary", icon=":material/play_arrow:", key=f"repeat-{spec.key}"):
-            start(Ensemble(spec, seeds))
+            submit_and_show(Ensemble(spec, seeds))
 
 
 def show_model(run: Run) -> None:
@@ -107,19 +107,19 @@ def show_model(run: Run) -> None:
             "Score candidates with it", type="primary", icon=":material/balance:"
         ):
             st.switch_page("pages/views/influence.py", query_params={"fit": run.key})
-        if isinstance(product(run.entry), Fit) and st.button("Predict with it", icon=":material/query_stats:"):
+        if isinstance(load_product(run.entry), Fit) and st.button("Predict with it", icon=":material/query_stats:"):
             st.switch_page("pages/views/predict.py", query_params={"fit": run.key})
-        if run.kind in CHANGEABLE and (spec := readable(run)) is not None:
+        if run.kind in CHANGEABLE and (spec := read_spec(run)) is not None:
             ask_ensemble(spec)
             st.button("Change and run again", icon=":material/edit:", on_click=change, args=(spec,))
 
 
-head(
+show_head(
     "Train",
     "Fine-tune a chemical language model on measured molecules, or fit a baseline that it has to beat. The test set is "
     "used only to report the error, never for training or selection.",
 )
-count = len(runs(Fit, Checkpoint))
+count = len(list_runs(Fit, Checkpoint))
 new_run("New run", ask, "Start", str(count), expanded=not count or spec_to_change(Spec) is not None, act=begin)
 show_run(
     "Run",

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.engine.spec import Spec, as_json
-from pages.base.text import plain
+from core.engine.spec import Spec, to_json
+from pages.base.text import escape_markdown
 
-MOST_NOTES = 6  # that are expanded at first; more would push the results off the page
+MAX_OPEN_WARNINGS = 6  # that are expanded at first; more would push the results off the page
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1280px; }
 [data-testid="stStatusWidget"] button { display: none; }
@@ -44,40 +44,40 @@ STYLE = """<style>
 </style>"""
 
 
-def head(title: str, about: str) -> None:
+def show_head(title: str, about: str) -> None:
     """The head of a page: its title, and one or two sentences on what it is for."""
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(about)
 
 
-def empty(title: str, about: str) -> None:
+def show_empty(title: str, about: str) -> None:
     """The empty state: what will be shown here, and how to get it."""
     st.html(f'<div class="ms-empty"><h4>{html.escape(title)}</h4><p>{html.escape(about)}</p></div>')
 
 
-def verdict(sentence: str) -> None:
+def show_verdict(sentence: str) -> None:
     st.html(f'<div class="ms-verdict">{html.escape(sentence)}</div>')
 
 
-def notes(sentences: list[str]) -> None:
+def show_warnings(sentences: list[str]) -> None:
     """Warnings that concern the numbers below."""
     if len(sentences) == 1:
-        st.warning(plain(sentences[0]), icon=":material/info:")
+        st.warning(escape_markdown(sentences[0]), icon=":material/info:")
     elif sentences:
         with st.expander(
             f"{len(sentences)} warnings about these results",
             icon=":material/info:",
-            expanded=len(sentences) <= MOST_NOTES,
+            expanded=len(sentences) <= MAX_OPEN_WARNINGS,
         ):
             for sentence in sentences:
-                st.markdown(f"- {plain(sentence)}")
+                st.markdown(f"- {escape_markdown(sentence)}")
 
 
-def command(spec: Spec, words: str = "Copy the command") -> None:
+def show_command(spec: Spec, words: str = "Copy the command") -> None:
     """The shell command of the same run."""
     with st.expander(words, icon=":material/terminal:"):
-        text = json.dumps(as_json(spec), ensure_ascii=False)
+        text = json.dumps(to_json(spec), ensure_ascii=False)
         st.caption(
             "Runs the same settings from a shell. The result has the same key and is saved in the same library, "
             "so nothing is computed twice."
@@ -85,7 +85,7 @@ def command(spec: Spec, words: str = "Copy the command") -> None:
         st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
 
 
-def safe(table: pd.DataFrame) -> pd.DataFrame:
+def neutralise_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """The same table, in which no text can start a formula in a spreadsheet; numbers stay numbers."""
 
     def tame(value: Any) -> Any:
@@ -99,15 +99,15 @@ def safe(table: pd.DataFrame) -> pd.DataFrame:
     return out.rename(columns=tame)
 
 
-def as_csv(table: pd.DataFrame, heading: str = "") -> bytes:
+def to_csv(table: pd.DataFrame, heading: str = "") -> bytes:
     """CSV (UTF-8) with formulas tamed; `heading` becomes comment lines in front."""
     text = io.StringIO()
     text.writelines(f"# {line}\n" for line in heading.splitlines())
-    safe(table).to_csv(text, index=False, quoting=csv.QUOTE_MINIMAL)
+    neutralise_formulas(table).to_csv(text, index=False, quoting=csv.QUOTE_MINIMAL)
     return text.getvalue().encode()
 
 
-def exports(name: str, summary: dict[str, Any], tables: dict[str, Callable[[], bytes]], key: str) -> None:
+def export_buttons(name: str, summary: dict[str, Any], tables: dict[str, Callable[[], bytes]], key: str) -> None:
     """Buttons that download tables (CSV, made when clicked) and the summary (JSON)."""
     with st.container(horizontal=True):
         for label, data in tables.items():

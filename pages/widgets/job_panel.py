@@ -9,40 +9,40 @@ import streamlit as st
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput
 from core.figures import base as figures
-from pages.base.service import service
-from pages.base.text import STATES, ago, duration, headline, plain
+from pages.base.service import get_service
+from pages.base.text import STATES, capitalise, escape_markdown, format_age, format_duration
 
-STALE = 90  # seconds without a report
+SILENT_SECONDS = 90  # seconds without a report
 
 
-def chip(state: str, cancelling: bool = False) -> None:
+def state_badge(state: str, cancelling: bool = False) -> None:
     """A state as word, icon and colour."""
     icon, colour, word = STATES[state]
     st.badge("stopping" if cancelling else word, icon=icon, color=colour)
 
 
-def job_panel(key: str) -> Job | None:
+def show_job(key: str) -> Job | None:
     """Show a job until it is done. The job, or nothing if it is not queued; a finished one is not drawn."""
-    job = service().line.job(key)
+    job = get_service().queue.job(key)
     if job is None or job.state == "done":
         return job
-    if job.live:
-        st.fragment(_live, run_every=1.0)(key)
+    if job.is_active:
+        st.fragment(_show_live, run_every=1.0)(key)
     else:
-        _ended(job)
+        _show_ended(job)
     return job
 
 
-def _live(key: str) -> None:
-    line = service().line
+def _show_live(key: str) -> None:
+    line = get_service().queue
     job = line.job(key)
-    if job is None or not job.live:
+    if job is None or not job.is_active:
         st.rerun()
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            chip(job.state, job.cancelling)
-            st.markdown(f"**{plain(headline(job.title))}**")
-        st.progress(min(job.fraction, 1.0), text=_sentence(job))
+            state_badge(job.state, job.cancelling)
+            st.markdown(f"**{escape_markdown(capitalise(job.title))}**")
+        st.progress(min(job.fraction, 1.0), text=_progress_text(job))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Stop",
@@ -54,29 +54,29 @@ def _live(key: str) -> None:
                 help="Stops at the next step. A checkpoint is saved, so the job can be resumed.",
             )
             if job.state == "running":
-                st.caption(f"running for {duration(time.time() - job.started)}")
-            if job.state == "running" and time.time() - job.heartbeat > STALE:
-                st.caption(f":orange[no progress report for {duration(time.time() - job.heartbeat)}]")
-        curve = live_curve(line.track(key))
+                st.caption(f"running for {format_duration(time.time() - job.started)}")
+            if job.state == "running" and time.time() - job.heartbeat > SILENT_SECONDS:
+                st.caption(f":orange[no progress report for {format_duration(time.time() - job.heartbeat)}]")
+        curve = learning_curve(line.track(key))
         if len(curve) > 1:
-            figure = figures.learning_curves({"": curve}).update_layout(height=230)
+            figure = figures.plot_learning_curves({"": curve}).update_layout(height=230)
             st.plotly_chart(figure, key=f"live-{key}", config=figures.CONFIG, alt="Loss so far by epoch")
 
 
-def _sentence(job: Job) -> str:
+def _progress_text(job: Job) -> str:
     if job.state == "waiting":
-        line, trouble = service().line, service().worker.trouble
+        line, trouble = get_service().queue, get_service().worker.trouble
         before = (line.position(job.key) or 0) + sum(other.state == "running" for other in line.jobs())
         if trouble and not before:
-            return plain(f"waiting: {trouble}")
+            return escape_markdown(f"waiting: {trouble}")
         return f"waiting; {before} ahead in the queue" if before else "waiting for the worker"
-    left = f" · about {duration(job.eta)} left" if job.eta is not None else ""
+    left = f" · about {format_duration(job.eta)} left" if job.eta is not None else ""
     part = job.numbers.get("title")
     what = f"{part}: {job.message}" if part and part != job.title else job.message
-    return f"{job.fraction:.0%} · {plain(what)}{left}"
+    return f"{job.fraction:.0%} · {escape_markdown(what)}{left}"
 
 
-def live_curve(points: list[dict]) -> pd.DataFrame:
+def learning_curve(points: list[dict]) -> pd.DataFrame:
     """Training and validation loss by epoch of the part that trains now, from what a job has reported."""
     told = [point["numbers"] for point in points if "epoch" in point["numbers"]]
     titles = [numbers.get("title") for numbers in told]
@@ -88,46 +88,46 @@ def live_curve(points: list[dict]) -> pd.DataFrame:
     return table[["epoch", *wanted]].dropna(subset=wanted, how="all").drop_duplicates("epoch", keep="last")
 
 
-def _ended(job: Job) -> None:
-    line = service().line
+def _show_ended(job: Job) -> None:
+    line = get_service().queue
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            chip(job.state)
-            st.markdown(f"**{plain(headline(job.title))}**")
-            st.caption(ago(job.ended))
+            state_badge(job.state)
+            st.markdown(f"**{escape_markdown(capitalise(job.title))}**")
+            st.caption(format_age(job.ended))
         if job.state == "failed":
-            st.error(plain(job.error), icon=":material/error:")
+            st.error(escape_markdown(job.error), icon=":material/error:")
         else:
             reached = f" at {job.fraction:.0%}" if job.fraction else ""
             st.info(f"It was {job.state}{reached}. Finished steps are saved; resuming continues from there.")
         with st.container(horizontal=True):
             if st.button("Resume", key=f"resume-{job.key}", icon=":material/replay:", type="primary"):
-                act(line.resume, job.key)
+                act_on_job(line.resume, job.key)
             if st.button("Remove", key=f"remove-{job.key}", icon=":material/delete:", help="Remove it from the queue"):
-                act(line.forget, job.key)
+                act_on_job(line.remove, job.key)
         if job.traceback:
             with st.expander("Details for a bug report"):
                 st.code(job.traceback, language="text")
 
 
-def act(what: Any, key: str) -> None:
+def act_on_job(what: Any, key: str) -> None:
     """Do something to a job and redraw the page; a message where it cannot be done."""
     try:
         what(key)
     except BadInput as error:
-        st.toast(plain(error), icon=":material/error:")
+        st.toast(escape_markdown(error), icon=":material/error:")
     else:
         st.rerun()
 
 
-def queue_chip() -> None:
+def show_queue_status() -> None:
     """In the sidebar: what is running now, live."""
-    alive = any(job.live for job in service().line.jobs())
-    st.fragment(_queue_chip, run_every=2.0 if alive else None)(alive)
+    alive = any(job.is_active for job in get_service().queue.jobs())
+    st.fragment(_show_queue_status, run_every=2.0 if alive else None)(alive)
 
 
-def _queue_chip(was_alive: bool) -> None:
-    jobs = [job for job in service().line.jobs() if job.live]
+def _show_queue_status(was_alive: bool) -> None:
+    jobs = [job for job in get_service().queue.jobs() if job.is_active]
     running = next((job for job in jobs if job.state == "running"), None)
     if was_alive and not jobs:
         st.rerun()
@@ -135,9 +135,10 @@ def _queue_chip(was_alive: bool) -> None:
         waiting = f"{len(jobs)} waiting" if jobs else "Nothing is running"
         st.caption(f":material/bedtime: {waiting}")
         return
-    left = f" · {duration(running.eta)} left" if running.eta is not None else ""
+    left = f" · {format_duration(running.eta)} left" if running.eta is not None else ""
     st.progress(
-        min(running.fraction, 1.0), text=f"**{plain(headline(running.title))}**  \n{running.fraction:.0%}{left}"
+        min(running.fraction, 1.0),
+        text=f"**{escape_markdown(capitalise(running.title))}**  \n{running.fraction:.0%}{left}",
     )
     if len(jobs) > 1:
         st.caption(f"{len(jobs) - 1} more waiting")

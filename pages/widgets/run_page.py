@@ -7,23 +7,23 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec
 from pages.base.service import submit
-from pages.base.text import plain
-from pages.widgets.frame import command, empty
-from pages.widgets.job_panel import job_panel
-from pages.widgets.run_picker import Run, go, pick
+from pages.base.text import escape_markdown
+from pages.widgets.frame import show_command, show_empty
+from pages.widgets.job_panel import show_job
+from pages.widgets.run_picker import Run, choose_run, show_after_rerun
 
 ERROR = ":material/error:"
 
 
-def start(spec: Spec) -> None:
+def submit_and_show(spec: Spec) -> None:
     """Submit a spec and show its run; what is wrong with it as a sentence."""
     try:
         key = submit(spec)
     except BadInput as error:
-        st.error(plain(error), icon=ERROR)
+        st.error(escape_markdown(error), icon=ERROR)
         return
     st.query_params.pop("fit", None)
-    go(key)
+    show_after_rerun(key)
 
 
 def new_run(
@@ -32,7 +32,7 @@ def new_run(
     action: str,
     slot: str,
     expanded: bool = False,
-    act: Callable[[Any], None] = start,
+    act: Callable[[Any], None] = submit_and_show,
 ) -> None:
     """A form in an expander; `action` is the button that hands the spec of the form to `act`.
 
@@ -43,7 +43,7 @@ def new_run(
         if st.button(action, type="primary", icon=":material/play_arrow:", disabled=spec is None) and spec is not None:
             act(spec)
         if spec is not None:
-            command(spec)
+            show_command(spec)
 
 
 def show_run(
@@ -57,14 +57,14 @@ def show_run(
 
     `without`: the title and the sentence of the empty state. Gives the run, or nothing where there is none.
     """
-    run = pick(label, *products, kind=kind)
+    run = choose_run(label, *products, kind=kind)
     if run is None:
-        empty(*without)
+        show_empty(*without)
     elif run.entry is None:
-        job_panel(run.key)
+        show_job(run.key)
     else:
         try:
             result(run)
         except BadInput as error:
-            st.error(plain(error), icon=ERROR)
+            st.error(escape_markdown(error), icon=ERROR)
     return run

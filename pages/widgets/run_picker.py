@@ -8,12 +8,12 @@ import streamlit as st
 
 from core.engine.former_names import current_kind
 from core.engine.job_queue import Job
-from core.engine.spec import BadInput, Spec, read_json
+from core.engine.spec import BadInput, Spec, read_spec_json
 from core.engine.store import Entry
 from core.models.backbones.checkpoint import Checkpoint
-from core.models.trunk import Trunk
-from pages.base.service import entry_of, service
-from pages.base.text import headline, plain
+from core.models.multitask_model import MultitaskModel
+from pages.base.service import find_entry, get_service
+from pages.base.text import capitalise, escape_markdown
 
 TRIAL = "learning-rate trial"
 
@@ -37,13 +37,13 @@ class Run:
     @property
     def spec(self) -> Spec:
         """The recipe. Raises `BadInput` where this version does not know it any more."""
-        return self.entry.spec if self.entry else read_json(self.job.spec)
+        return self.entry.spec if self.entry else read_spec_json(self.job.spec)
 
     @property
     def name(self) -> str:
         """The title; of a fit made for a study, what tells it from the others first."""
         if not self.arm:
-            return headline(self.title)
+            return capitalise(self.title)
         summary = self.entry.summary if self.entry else {}
         if self.arm == TRIAL:
             return f"Learning-rate trial, {summary.get('learning_rate') or 0:g}: {self.title}"
@@ -59,16 +59,16 @@ class Run:
         return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
 
 
-def runs(*products: type, kind: str = "") -> list[Run]:
+def list_runs(*products: type, kind: str = "") -> list[Run]:
     """Runs that yield one of these products, or those of one kind of spec, newest first; all if none is named."""
     kinds = {kind} if kind else {kind for kind, cls in Spec.kinds.items() if cls.product in products}
 
     def wanted(kind: str) -> bool:
         return not (products or kinds) or _present(kind) in kinds
 
-    jobs = {job.key: job for job in service().line.jobs() if wanted(job.kind)}
-    entries = [entry for entry in service().store.entries() if not entry.damaged]
-    arms = arms_of(entries)
+    jobs = {job.key: job for job in get_service().queue.jobs() if wanted(job.kind)}
+    entries = [entry for entry in get_service().store.entries() if not entry.damaged]
+    arms = map_arms(entries)
     found = [
         Run(e.key, _present(e.kind), e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
         for e in entries
@@ -78,7 +78,7 @@ def runs(*products: type, kind: str = "") -> list[Run]:
     return sorted(found, key=lambda run: run.moment, reverse=True)
 
 
-def arms_of(entries: list[Entry]) -> dict[str, str]:
+def map_arms(entries: list[Entry]) -> dict[str, str]:
     """The arm of a study that a fit was made for, by the fit's key; a fit that a study began from has none.
 
     What a tuning tried is a `TRIAL`, unless it is an arm too.
@@ -95,13 +95,15 @@ def arms_of(entries: list[Entry]) -> dict[str, str]:
     return found
 
 
-def pick(label: str, *products: type, kind: str = "") -> Run | None:
+def choose_run(label: str, *products: type, kind: str = "") -> Run | None:
     """A box to choose a run with, kept in the address and for this visit; nothing while there are none."""
-    found = {run.key: run for run in runs(*products, kind=kind)}
+    found = {run.key: run for run in list_runs(*products, kind=kind)}
     slot = f"last-run-{kind or '-'.join(product.__name__ for product in products)}"
     wanted = st.query_params.get("run")
     if wanted and wanted not in found and found:
-        st.warning(f"Run {plain(wanted[:16])} was deleted or is shown on another page. Showing the newest run instead.")
+        st.warning(
+            f"Run {escape_markdown(wanted[:16])} was deleted or is shown on another page. Showing the newest run instead."
+        )
         wanted = None
     wanted = wanted or st.session_state.get(slot)
     if not found:
@@ -118,19 +120,19 @@ def pick(label: str, *products: type, kind: str = "") -> Run | None:
     return found[key]
 
 
-def readable(run: Run) -> Spec | None:
+def read_spec(run: Run) -> Spec | None:
     """The recipe of a run, or a sentence on the page why it cannot be read."""
     try:
         return run.spec
     except BadInput as error:
-        st.warning(plain(error))
+        st.warning(escape_markdown(error))
         return None
 
 
-def finished(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
+def finished_runs(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
     """Finished runs with their recipes, without those that this version reads no more or makes otherwise."""
     found = []
-    for run in runs(*products, kind=kind):
+    for run in list_runs(*products, kind=kind):
         with contextlib.suppress(BadInput):
             if run.entry:
                 run.entry.check_current()
@@ -138,18 +140,21 @@ def finished(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
     return found
 
 
-def recipes(*products: type) -> dict[str, Spec]:
+def specs_by_label(*products: type) -> dict[str, Spec]:
     """Recipes of finished runs by their labels."""
-    return {run.label: spec for run, spec in finished(*products)}
+    return {run.label: spec for run, spec in finished_runs(*products)}
 
 
-def starts() -> dict[str, Spec]:
+def trained_backbones() -> dict[str, Spec]:
     """Backbones that were trained here, by their labels: adapted, pre-trained and shared ones."""
     words = {"multitask": "multitask", "pretrain": "pre-trained"}
-    return {f"{words.get(spec.kind, 'adapted')}: {label}": spec for label, spec in recipes(Checkpoint, Trunk).items()}
+    return {
+        f"{words.get(spec.kind, 'adapted')}: {label}": spec
+        for label, spec in specs_by_label(Checkpoint, MultitaskModel).items()
+    }
 
 
-def go(key: str) -> None:
+def show_after_rerun(key: str) -> None:
     """Show this run after the next drawing of the page."""
     st.query_params["run"] = key
     st.rerun()
@@ -161,9 +166,9 @@ def page_of(kind: str) -> str:
     return f"pages/views/{known.page}.py"
 
 
-def address_of(key: str, kind: str) -> tuple[str, str]:
+def locate_run(key: str, kind: str) -> tuple[str, str]:
     """The page that shows a run, and the key it is shown under: what belongs to another run is shown with that one."""
-    entry = entry_of(key)
+    entry = find_entry(key)
     with contextlib.suppress(BadInput):  # a run of another version, which only the list of runs shows
         spec = entry.spec if entry else None
         if spec is not None and spec.page_owner is not spec:
@@ -173,7 +178,7 @@ def address_of(key: str, kind: str) -> tuple[str, str]:
 
 def open_run(key: str, kind: str) -> None:
     """Switch to the page that shows this run."""
-    page, key = address_of(key, kind)
+    page, key = locate_run(key, kind)
     st.switch_page(page, query_params={"run": key})
 
 
@@ -191,14 +196,14 @@ def _moment(made: str) -> float:
 
 __all__ = [
     "Run",
-    "address_of",
-    "entry_of",
-    "finished",
-    "go",
+    "choose_run",
+    "find_entry",
+    "finished_runs",
+    "list_runs",
+    "locate_run",
     "open_run",
     "page_of",
-    "pick",
-    "readable",
-    "runs",
-    "starts",
+    "read_spec",
+    "show_after_rerun",
+    "trained_backbones",
 ]

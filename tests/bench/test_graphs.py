@@ -7,7 +7,7 @@ from torch_geometric.loader import DataLoader
 
 from core.bench import graphs
 from core.models.backbones import Gnn
-from core.models.backbones.gnn.featurize import several
+from core.models.backbones.gnn.featurize import get_graphs
 from core.models.predictor import Predictor
 
 
@@ -27,8 +27,8 @@ def test_the_plain_loop_reads_what_ours_reads() -> None:
     smiles = ["CCO", "c1ccccc1O", "[Na+].[Cl-]"]
     predictor = Predictor(Gnn()(), ["y"], ["regression"]).eval()
     model = predictor.backbone.model
-    batch = next(iter(DataLoader(graphs.data(several(smiles), np.zeros((3, 1))), 3)))
-    theirs, ours = graphs.as_written(model)(batch), predictor.backbone.embed(predictor.backbone.batch(smiles))
+    batch = next(iter(DataLoader(graphs.as_geometric_data(get_graphs(smiles), np.zeros((3, 1))), 3)))
+    theirs, ours = graphs.reference_forward(model)(batch), predictor.backbone.embed(predictor.backbone.batch(smiles))
     torch.testing.assert_close(theirs, ours)
     weights = dict(model.named_parameters())
     slopes = [torch.autograd.grad(found.square().sum(), list(weights.values())) for found in (theirs, ours)]

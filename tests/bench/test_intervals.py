@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.bench import cells, intervals, quality
-from core.bench.tables import Source
+from core.bench.public_tables import TableSource
 from core.engine.report import Report
 from core.engine.store import Store
 from core.models.baselines import RandomForest
@@ -14,9 +14,9 @@ from core.results.calibration import Calibration
 
 
 def test_it_measures_what_the_fits_say(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = {"hydration": Source("kcal/mol", source="bundled:hydration")}
+    few = {"hydration": TableSource("kcal/mol", source="bundled:hydration")}
     monkeypatch.setattr(cells, "TABLES", few)
-    arm = {"forest": quality.baseline(RandomForest(features="fingerprints", trees=5))}
+    arm = {"forest": quality.baseline_fit(RandomForest(features="fingerprints", trees=5))}
     monkeypatch.setattr(intervals, "ARMS", arm)
     store, said = Store(cache), []
     given = {"tables": ("hydration",), "splits": ("random", "scaffold"), "arms": tuple(arm), "seeds": (0, 1)}
@@ -25,12 +25,12 @@ def test_it_measures_what_the_fits_say(cache: Path, monkeypatch: pytest.MonkeyPa
     for row in rows:
         for one in row["seeds"]:
             fit = store.get(store.find(one["fit"]).spec)
-            assert one["held"] == pytest.approx(Calibration.of(fit).kept(fit)[0]["share"])
+            assert one["held"] == pytest.approx(Calibration.of(fit).test_coverage(fit)[0]["share"])
             labels, predictions, _ = fit.matrices("valid")
             errors = np.sort(np.abs(labels - predictions)[:, 0])
             far_out = errors[int(np.ceil(0.9 * (len(errors) + 1))) - 1]
             tested = np.abs(np.subtract(*fit.matrices("test")[:2]))[:, 0]
             assert one["plain_held"] == pytest.approx(np.mean(tested <= far_out), abs=0.05)  # but for the folds
             assert one["ratio"] == pytest.approx(one["score"] / one["plain_score"])
-    assert intervals.verdict(rows) in intervals.told(rows) and "of 2 cases" in intervals.verdict(rows)
-    assert intervals.answer(rows)["rows"] is rows
+    assert intervals.verdict(rows) in intervals.as_text(rows) and "of 2 cases" in intervals.verdict(rows)
+    assert intervals.as_json(rows)["rows"] is rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.bench import cells, quality
-from core.bench.tables import Source
+from core.bench.public_tables import TableSource
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
@@ -15,15 +15,15 @@ from core.models.backbones import Pretrained
 from core.models.baselines import RandomForest, SupportVectors
 
 ARMS = {
-    "support vectors": quality.baseline(SupportVectors(features="fingerprints")),
-    "random forest": quality.baseline(RandomForest(features="fingerprints", trees=5)),
+    "support vectors": quality.baseline_fit(SupportVectors(features="fingerprints")),
+    "random forest": quality.baseline_fit(RandomForest(features="fingerprints", trees=5)),
 }
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (cells, quality):
-        monkeypatch.setattr(module, "TABLES", {"hydration": Source("kcal/mol", source="bundled:hydration")})
+        monkeypatch.setattr(module, "TABLES", {"hydration": TableSource("kcal/mol", source="bundled:hydration")})
     monkeypatch.setattr(quality, "ARMS", ARMS)
 
 
@@ -70,10 +70,10 @@ def test_a_network_is_known_by_its_weights_and_not_by_their_name(
         raise Enough
 
     monkeypatch.setattr(cells, "make", seen)
-    monkeypatch.setattr(quality, "ARMS", {"full": quality.network})
+    monkeypatch.setattr(quality, "ARMS", {"full": quality.network_fit})
     with pytest.raises(Enough):
         measured(Store(cache), arms=("full",))
-    assert asked[0].backbone == Pretrained("molsway-mini").settled() and asked[0].backbone.digest
+    assert asked[0].backbone == Pretrained("molsway-mini").with_digests() and asked[0].backbone.digest
     other = Pretrained("elsewhere", digest="0" * 64)
     with pytest.raises(Enough):
         measured(Store(cache), arms=("full",), backbone=other)
@@ -93,7 +93,7 @@ def test_the_grid_has_a_line_for_each_split_and_a_column_for_each_arm() -> None:
         {"table": "ESOL", "split": "random", "arm": "random forest", "rmse": 0.7, "sd": None},
         {"table": "BACE", "split": "scaffold", "arm": "full", "rmse": 0.8, "sd": 0.1},
     ]
-    assert quality.grid(rows).splitlines() == [
+    assert quality.format_grid(rows).splitlines() == [
         "| table | split | full | random forest |",
         "| --- | --- | --- | --- |",
         "| ESOL (log10(mol/L)) | random | 0.612 ± 0.046 | 0.700 |",
@@ -106,7 +106,9 @@ def test_the_network_of_a_verdict_is_chosen_by_its_validation_error() -> None:
         return {"table": "T", "split": "random", "arm": arm, "valid_rmse": valid, "rmse": test, "baseline": baseline}
 
     networks = [row("lucky on test", 0.9, 0.5, False), row("chosen", 0.6, 0.7, False)]
-    (said,) = quality.verdicts([*networks, row("forest", 0.8, 0.65, True), row("vectors", 0.7, 0.8, True)])
+    (said,) = quality.compare_with_baselines(
+        [*networks, row("forest", 0.8, 0.65, True), row("vectors", 0.7, 0.8, True)]
+    )
     assert said == "T, random: chosen 0.700 is NOT below forest 0.650"
-    (said,) = quality.verdicts([*networks, row("vectors", 0.7, 0.8, True)])
+    (said,) = quality.compare_with_baselines([*networks, row("vectors", 0.7, 0.8, True)])
     assert said == "T, random: chosen 0.700 is below vectors 0.800"

@@ -11,6 +11,6 @@ def test_a_training_is_timed_beside_the_trainer_and_the_floor(monkeypatch):
     monkeypatch.setattr(training, "MOLECULES", 24)
     monkeypatch.setattr(training, "BATCH", 8)
     monkeypatch.setattr(training, "REPEATS", 1)
-    found = training.beside("molsway-tiny")
+    found = training.compare_with_trainer("molsway-tiny")
     assert found.pop("arithmetic") in ("float32", "bfloat16")
     assert len(found) == 5 and all(value > 0 for value in found.values())

@@ -8,14 +8,14 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors
 
 from core.chem import descriptors
-from core.chem.descriptors import REACH, Scaling
+from core.chem.descriptors import CLIP_SPREADS, Scaling
 from core.engine.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O"]
 
 
 def test_the_quick_list_is_the_whole_one_without_the_slow() -> None:
-    every, quick = descriptors.names(), descriptors.names(quick=True)
+    every, quick = descriptors.descriptor_names(), descriptors.descriptor_names(quick=True)
     assert list(every) == [name for name, _ in Descriptors.descList] and len(every) > 200
     assert [name for name in every if name in quick] == list(quick), "in RDKit's order"
     assert {name.split("_")[0] for name in set(every) - set(quick)} == {"qed", "SPS", "Ipc", "BCUT2D"}
@@ -23,15 +23,15 @@ def test_the_quick_list_is_the_whole_one_without_the_slow() -> None:
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_each_column_is_the_descriptor_it_is_called_after(quick: bool) -> None:
-    found, known = descriptors.measured(SMILES, quick), dict(Descriptors.descList)
-    assert found.dtype == np.float32 and found.shape == (4, len(descriptors.names(quick)))
-    for column, name in enumerate(descriptors.names(quick)):
+    found, known = descriptors.compute_descriptors(SMILES, quick), dict(Descriptors.descList)
+    assert found.dtype == np.float32 and found.shape == (4, len(descriptors.descriptor_names(quick)))
+    for column, name in enumerate(descriptors.descriptor_names(quick)):
         wanted = [known[name](Chem.MolFromSmiles(smiles)) for smiles in SMILES]
         np.testing.assert_allclose(found[:, column], np.float32(wanted), rtol=1e-6, err_msg=name)
 
 
 def test_what_is_undefined_or_infinite_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    ion = dict(zip(descriptors.names(), descriptors.measured(["[Na+]"])[0], strict=True))
+    ion = dict(zip(descriptors.descriptor_names(), descriptors.compute_descriptors(["[Na+]"])[0], strict=True))
     assert np.isnan(ion["MaxPartialCharge"]) or np.isfinite(ion["MaxPartialCharge"])
 
     def fails(molecule: Chem.Mol) -> float:
@@ -39,14 +39,14 @@ def test_what_is_undefined_or_infinite_is_a_gap(monkeypatch: pytest.MonkeyPatch)
 
     odd = [lambda molecule: float("inf"), fails, lambda molecule: 1e300, lambda molecule: 2.5]
     monkeypatch.setattr(descriptors, "_functions", lambda quick: odd)
-    row = descriptors.row(Chem.MolFromSmiles("CCO"))
+    row = descriptors.descriptor_row(Chem.MolFromSmiles("CCO"))
     assert np.isnan(row[:3]).all() and row[3] == 2.5
 
 
 def test_no_molecules_and_no_molecule() -> None:
-    assert descriptors.measured([], quick=True).shape == (0, len(descriptors.names(quick=True)))
+    assert descriptors.compute_descriptors([], quick=True).shape == (0, len(descriptors.descriptor_names(quick=True)))
     with pytest.raises(BadInput, match="no molecule"):
-        descriptors.measured(["CCO", "C1CC"])
+        descriptors.compute_descriptors(["CCO", "C1CC"])
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_columns_are_centred_and_an_outlier_does_no_harm(values: np.ndarray) -> 
     assert abs(scaling.centre[0] - 5) < 0.2 and abs(scaling.spread[0] - inner.std()) < 0.1, "winsorised"
     scaled = scaling(values, NAMES)
     assert scaled.dtype == np.float32 and scaled.shape == (1000, 2)
-    assert scaled[0, 0] == REACH and np.isnan(scaled[1, 0]), "held within reach; a gap stays one"
+    assert scaled[0, 0] == CLIP_SPREADS and np.isnan(scaled[1, 0]), "held within reach; a gap stays one"
     assert abs(np.nanmean(scaled[:, 0])) < 0.05 and abs(np.nanstd(scaled[2:, 0]) - 1) < 0.1
     np.testing.assert_allclose(scaled[2:, 0], (values[2:, 0] - scaling.centre[0]) / scaling.spread[0], rtol=1e-5)
 

@@ -20,7 +20,7 @@ TRAIN = ["CCO", "CCCO", "CCCCO", "c1ccccc1O", "CCN", "CCCN"]
     ],
 )
 def test_rows_are_what_they_are_said_to_be(columns: str, words: str) -> None:
-    features, rows = Features.fitted(columns, TRAIN)
+    features, rows = Features.fit_rows(columns, TRAIN)
     counted = features.descriptors
     assert (counted > 0) == (columns != "fingerprints")
     assert features.words == words.format(counted)
@@ -31,42 +31,42 @@ def test_rows_are_what_they_are_said_to_be(columns: str, words: str) -> None:
 
 
 def test_a_network_sees_counts_and_fewer_descriptors() -> None:
-    bits, counts = (Features.fitted("fingerprints", TRAIN, counted=counted)[1] for counted in (False, True))
+    bits, counts = (Features.fit_rows("fingerprints", TRAIN, counted=counted)[1] for counted in (False, True))
     assert ((bits > 0) == (counts > 0)).all() and set(np.unique(bits)) == {0.0, 1.0}
     chain = dict(zip(TRAIN, counts, strict=True))["CCCCO"]
     assert np.expm1(chain).max() == pytest.approx(3), "three carbons with two hydrogens"
-    features, rows = Features.fitted("both", TRAIN, quick=True, counted=True)
-    assert features.descriptors < Features.fitted("both", TRAIN)[0].descriptors
+    features, rows = Features.fit_rows("both", TRAIN, quick=True, counted=True)
+    assert features.descriptors < Features.fit_rows("both", TRAIN)[0].descriptors
     assert features.words.endswith("2,048 fingerprint counts")
     again = Features.from_json(features.to_json())
     np.testing.assert_array_equal(again(TRAIN), rows)
 
 
 def test_the_scaling_knows_the_training_molecules_alone() -> None:
-    features, rows = Features.fitted("descriptors", TRAIN)
+    features, rows = Features.fit_rows("descriptors", TRAIN)
     assert np.abs(rows.mean(0)).max() < 0.5, "centred on the training molecules"
     far = features(["C" * 60])
-    assert np.abs(far).max() == pytest.approx(properties.REACH) and np.isfinite(far).all()
-    other, _ = Features.fitted("descriptors", [*TRAIN, "C" * 60])
+    assert np.abs(far).max() == pytest.approx(properties.CLIP_SPREADS) and np.isfinite(far).all()
+    other, _ = Features.fit_rows("descriptors", [*TRAIN, "C" * 60])
     assert not np.array_equal(other(["CCO"])[:, :5], features(["CCO"])[:, :5])
 
 
 def test_what_is_undefined_stands_at_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, _ = Features.fitted("descriptors", TRAIN)
+    features, _ = Features.fit_rows("descriptors", TRAIN)
     monkeypatch.setattr(
         properties,
-        "measured",
-        lambda smiles, quick=False: np.full((len(smiles), len(properties.names())), np.nan, np.float32),
+        "compute_descriptors",
+        lambda smiles, quick=False: np.full((len(smiles), len(properties.descriptor_names())), np.nan, np.float32),
     )
     assert (features(["CCO"]) == 0).all()
 
 
 def test_alike_molecules_have_no_descriptor_to_learn_from() -> None:
     with pytest.raises(BadInput, match="no descriptor varies"):
-        Features.fitted("descriptors", ["CCO", "OCC"])
+        Features.fit_rows("descriptors", ["CCO", "OCC"])
 
 
 def test_computing_descriptors_can_be_cancelled() -> None:
     looks = iter(range(10))
     with pytest.raises(Cancelled):
-        Features.fitted("descriptors", ["CCO", "CCN"] * 200, Report(cancelled=lambda: next(looks) == 1))
+        Features.fit_rows("descriptors", ["CCO", "CCN"] * 200, Report(cancelled=lambda: next(looks) == 1))

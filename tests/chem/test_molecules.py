@@ -53,35 +53,37 @@ def test_reasons_do_not_mix_between_threads():
 
 
 def test_a_cxsmiles_tail_is_read():
-    assert chem.canonical("OCC |(0,0,;1,0,;2,0,)|") == "CCO"
+    assert chem.canonical_smiles("OCC |(0,0,;1,0,;2,0,)|") == "CCO"
 
 
 def test_respelled_is_the_same_molecule_in_other_orders():
     for smiles in (*DRUGS, "C/C=C/[C@H](N)O", "C[N+](C)(C)C.[Cl-]", "[13CH3]C%10CC%10"):
         molecule = chem.parse(smiles)
-        found = chem.respelled(molecule, 8, seed=5)
-        assert len(found) == 8 and {chem.canonical(one) for one in found} == {chem.canonical(smiles)}
-        assert found == chem.respelled(molecule, 8, seed=5) and found[:3] == chem.respelled(molecule, 3, seed=5)
+        found = chem.randomised_smiles(molecule, 8, seed=5)
+        assert len(found) == 8 and {chem.canonical_smiles(one) for one in found} == {chem.canonical_smiles(smiles)}
+        assert found == chem.randomised_smiles(molecule, 8, seed=5) and found[:3] == chem.randomised_smiles(
+            molecule, 3, seed=5
+        )
     drug = chem.parse(DRUGS[0])
-    assert chem.respelled(drug, 8, seed=5) != chem.respelled(drug, 8, seed=6)
-    assert len(set(chem.respelled(drug, 8, seed=5))) > 4 and chem.respelled(drug, 0, seed=5) == []
+    assert chem.randomised_smiles(drug, 8, seed=5) != chem.randomised_smiles(drug, 8, seed=6)
+    assert len(set(chem.randomised_smiles(drug, 8, seed=5))) > 4 and chem.randomised_smiles(drug, 0, seed=5) == []
     for seed in (0, 2**31 - 2, 2**31 - 1, 2**31 + 4):  # whatever was written before
-        assert chem.respelled(drug, 3, seed) == chem.respelled(drug, 3, seed)
+        assert chem.randomised_smiles(drug, 3, seed) == chem.randomised_smiles(drug, 3, seed)
 
 
 def test_a_very_long_molecule_is_written_and_read():
-    assert chem.canonical("C" * 300) == "C" * 300
+    assert chem.canonical_smiles("C" * 300) == "C" * 300
 
 
 def test_flat_key_is_the_same_for_all_stereoisomers_and_isotopes_and_stable():
     start = Chem.MolFromSmiles("CC(O)C(F)C=CC1CCC(C)CC1")
     isomers = [Chem.MolToSmiles(m) for m in EnumerateStereoisomers.EnumerateStereoisomers(start)]
     assert len(set(isomers)) > 8
-    keys = {chem.flat_key(smiles) for smiles in isomers}
+    keys = {chem.stereo_free_smiles(smiles) for smiles in isomers}
     assert len(keys) == 1
-    assert chem.flat_key(keys.copy().pop()) in keys
-    assert chem.flat_key("[2H]C([2H])([2H])O") == chem.flat_key("[13CH3]O") == "CO"
-    assert chem.flat_key("CCO") != chem.flat_key("CCN")
+    assert chem.stereo_free_smiles(keys.copy().pop()) in keys
+    assert chem.stereo_free_smiles("[2H]C([2H])([2H])O") == chem.stereo_free_smiles("[13CH3]O") == "CO"
+    assert chem.stereo_free_smiles("CCO") != chem.stereo_free_smiles("CCN")
 
 
 def test_scaffold():
@@ -105,7 +107,7 @@ def test_nearest_in_blocks_is_the_sorted_similarity(monkeypatch):
     others = [*DRUGS, "CCCO", "CCN", "Cc1ccccc1", "CCO", "OCCO"]
     full = chem.tanimoto(chem.fingerprints(DRUGS), chem.fingerprints(others))
     truth = np.argsort(-full, axis=1, kind="stable")[:, :4]
-    monkeypatch.setattr(chem, "BLOCK", 3)
+    monkeypatch.setattr(chem, "BLOCK_ROWS", 3)
     indices, similarities = chem.nearest(DRUGS, others, 4)
     np.testing.assert_array_equal(indices, truth)
     np.testing.assert_array_equal(similarities, np.take_along_axis(full, truth, 1))

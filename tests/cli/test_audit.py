@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.cli.parser import main
-from core.experiments import FineTune, Load, parts
+from core.experiments import FineTune, Load, split_table
 from core.models.backbones import Untrained
 
 
@@ -46,7 +46,7 @@ def test_a_table_is_audited_alone_and_beside_another(call: Any, table: Path, tmp
 
 
 def test_a_pool_is_audited_beside_the_parts_of_a_fit(call: Any, table: Path, tmp_path: Path) -> None:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=10, test=10)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=10, test=10)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=2, evaluations=1, batch_size=8)
     recipe = tmp_path / "fit.json"
     recipe.write_text(fit.text)

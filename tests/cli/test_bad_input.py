@@ -169,7 +169,7 @@ def test_a_latin_1_file_is_read_and_said_to_be_one(give: Any, cache: Path) -> No
 def nested(depth: int, source: str = "bundled:solubility") -> dict[str, Any]:
     tree: dict[str, Any] = {"kind": "load", "source": source}
     for _ in range(depth):
-        tree = {"kind": "plant", "table": tree}
+        tree = {"kind": "label-noise", "table": tree}
     return tree
 
 
@@ -181,20 +181,20 @@ RECIPES = {
     "a number": ("3", ("a recipe wants an object with a `kind`; got 3",)),
     "no kind": ({"source": "bundled:hydration"}, ("there is no recipe of kind None", "load")),
     "an unknown kind": ({"kind": "fine-tune"}, ("there is no recipe of kind 'fine-tune'", "finetune")),
-    "an unknown kind inside": ({"kind": "plant", "table": {"kind": "lode"}}, ("plant.table", "'lode'", "load")),
-    "another product": ({"kind": "plant", "table": {"kind": "adapt", "corpus": TABLE}}, ("yields a Dataset", "Checkpoint")),
+    "an unknown kind inside": ({"kind": "label-noise", "table": {"kind": "lode"}}, ("label-noise.table", "'lode'", "load")),
+    "another product": ({"kind": "label-noise", "table": {"kind": "adapt", "corpus": TABLE}}, ("yields a Dataset", "Checkpoint")),
     "a wrong type": ({"kind": "load", "source": 5}, ("load.source", "valid string", "got 5")),
-    "a wrong type inside": ({"kind": "part", "table": TABLE, "seed": "x"}, ("part.seed", "valid integer", "'x'")),
-    "a recipe as text": ({"kind": "part", "table": "solubility"}, ("part.table", "object with a `kind`", "'solubility'")),
+    "a wrong type inside": ({"kind": "split", "table": TABLE, "seed": "x"}, ("split.seed", "valid integer", "'x'")),
+    "a recipe as text": ({"kind": "split", "table": "solubility"}, ("split.table", "object with a `kind`", "'solubility'")),
     "deep": (nested(200), ("nested 201 levels deep", "the limit is 100", "run its inner specs first")),
-    "very deep": ('{"kind":"plant","table":' * 100_000, ("nested 100000 levels deep",)),
-    "NaN": ('{"kind": "plant", "table": {"kind": "load"}, "fraction": NaN}', ("plant.fraction", "finite")),
-    "a negative size": ({"kind": "part", "table": TABLE, "valid": -5}, ("part.valid", "greater than or equal to 0")),
-    "sizes over the table": ({"kind": "part", "table": TABLE, "valid": 5000}, ("642 rows are too few", "valid 5000", "each wants 1 or more")),
-    "shares over the table": ({"kind": "part", "table": TABLE, "valid": 0.6, "test": 0.6}, ("add up to 1 or more", "lower one")),
-    "half a molecule": ({"kind": "part", "table": TABLE, "valid": 10.5}, ("whole number of rows, got 10.5",)),
-    "an unknown part": ({"kind": "part", "table": TABLE, "part": "holdout"}, ("part.part", "'holdout'", "'train'")),
-    "a part of no size": ({"kind": "part", "table": TABLE, "part": "pool"}, ("'pool' has size 0", "give it a size")),
+    "very deep": ('{"kind":"label-noise","table":' * 100_000, ("nested 100000 levels deep",)),
+    "NaN": ('{"kind": "label-noise", "table": {"kind": "load"}, "fraction": NaN}', ("label-noise.fraction", "finite")),
+    "a negative size": ({"kind": "split", "table": TABLE, "valid": -5}, ("split.valid", "greater than or equal to 0")),
+    "sizes over the table": ({"kind": "split", "table": TABLE, "valid": 5000}, ("642 rows are too few", "valid 5000", "each wants 1 or more")),
+    "shares over the table": ({"kind": "split", "table": TABLE, "valid": 0.6, "test": 0.6}, ("add up to 1 or more", "lower one")),
+    "half a molecule": ({"kind": "split", "table": TABLE, "valid": 10.5}, ("whole number of rows, got 10.5",)),
+    "an unknown part": ({"kind": "split", "table": TABLE, "part": "holdout"}, ("split.part", "'holdout'", "'train'")),
+    "a part of no size": ({"kind": "split", "table": TABLE, "part": "pool"}, ("'pool' has size 0", "give it a size")),
     "a huge seed of weights": (
         {"kind": "adapt", "corpus": TABLE, "seed": 2**40}, ("adapt.seed", "less than or equal to 2147483647")
     ),
@@ -202,11 +202,11 @@ RECIPES = {
     "an absent file": ({"kind": "load", "source": "file:nowhere.csv"}, ("there is no file 'nowhere.csv'",)),
     "nobody's file": ({"kind": "load", "source": "file:~nobody-at-all/a.csv"}, ("there is no file '~nobody-at-all/a.csv'",)),
     "units that differ": (
-        {"kind": "join", "tables": [TABLE, TABLE | {"unit": "kJ/mol"}]},
+        {"kind": "concat", "tables": [TABLE, TABLE | {"unit": "kJ/mol"}]},
         ("the same units", "'kcal/mol'", "'kJ/mol'", "set `tasks` and `unit`"),
     ),
-    "no table to join": ({"kind": "join", "tables": []}, ("wants at least one table",)),
-    "wrong labels without labels": ({"kind": "plant", "table": {"kind": "load", "source": "bundled:drugs", "limit": 9}}, ("labelled rows is none",)),
+    "no table to join": ({"kind": "concat", "tables": []}, ("wants at least one table",)),
+    "wrong labels without labels": ({"kind": "label-noise", "table": {"kind": "load", "source": "bundled:drugs", "limit": 9}}, ("labelled rows is none",)),
 }  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def test_a_bracket_inside_a_text_is_no_level(run: Any) -> None:
 
 
 def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
-    said = run({"kind": "part", "table": TABLE, "seed": 10**40})
+    said = run({"kind": "split", "table": TABLE, "seed": 10**40})
     assert said.status == 0 and said.answer["summary"]["provenance"]["split"][0]["seed"] == 10**40
 
 
@@ -248,7 +248,7 @@ def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
     [
         (("run", "dmeo"), ("no spec can be read from dmeo", "a preset: demo, influence")),
         (("run", "."), ("no spec can be read from .",)),
-        (("run", "demo", "--seed", "-1"), ("part.seed", "greater than or equal to 0")),
+        (("run", "demo", "--seed", "-1"), ("split.seed", "greater than or equal to 0")),
         (("run", "demo", "--seed", "9" * 30), ("finetune.seed", "less than or equal to")),
         (("preset", "dmeo"), ("there is no preset 'dmeo'", "demo, influence")),
         (("export", "abc", "here"), ("abc begins the key of 0 products",)),

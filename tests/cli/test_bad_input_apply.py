@@ -9,8 +9,8 @@ import pytest
 
 from core.data import annotated_table
 from core.data.annotated_table import Annotation, annotate_table
-from core.engine.report import SILENT
-from core.experiments import FineTune, Influence, Load, parts
+from core.engine.report import SILENT_REPORT
+from core.experiments import FineTune, Influence, Load, split_table
 from core.models.backbones import Untrained
 from tests.cli.test_bad_input import Said, ask, check_refused
 
@@ -19,18 +19,18 @@ from tests.cli.test_bad_input import Said, ask, check_refused
 def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, str, str]:
     """A cache, the key of a fit of a binary task in it, and the key of its scores."""
     from core.engine.make import make
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.engine.store import Store
-    from core.experiments import settled
+    from core.experiments import import_files
 
     root = tmp_path_factory.mktemp("made")
     path = root / "acid.csv"
     path.write_text("smiles,oxygen\n" + "".join(f"{smiles},{int('O' in smiles)}\n" for smiles, _ in alcohols))
-    train, valid, test, pool = parts(Load(f"file:{path}"), seed=0, train=20, valid=10, pool=15, test=None)
+    train, valid, test, pool = split_table(Load(f"file:{path}"), seed=0, train=20, valid=10, pool=15, test=None)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=2, batch_size=8)
     store = Store(root / "cache")
-    scores = settled(Influence(fit=fit, pool=pool, target=valid), store.files)
-    make(scores, store, SILENT)
+    scores = import_files(Influence(fit=fit, pool=pool, target=valid), store.files)
+    make(scores, store, SILENT_REPORT)
     return root / "cache", scores.fit.key, scores.key
 
 
@@ -101,7 +101,7 @@ def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, mo
 
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         out = tmp_path / f"out{suffix}"
-        annotate_table(tmp_path / "t.csv", out, Annotation(lengths), SILENT)
+        annotate_table(tmp_path / "t.csv", out, Annotation(lengths), SILENT_REPORT)
         found = read(out)
         assert list(found["note"]) == list("abcdef")
         np.testing.assert_equal(found["length"].to_numpy(float), [np.nan, np.nan, 3, np.nan, np.nan, 2])

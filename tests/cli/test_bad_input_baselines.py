@@ -20,7 +20,7 @@ from tests.cli.test_bad_input_runs import tuned, whole
 def run(capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path) -> Any:
     def run(spec: Spec | dict) -> Said:
         path = tmp_path / "recipe.json"
-        path.write_text(json.dumps(recipes.as_json(spec)) if isinstance(spec, Spec) else json.dumps(spec))
+        path.write_text(json.dumps(recipes.to_json(spec)) if isinstance(spec, Spec) else json.dumps(spec))
         return ask(capsys, cache, "run", str(path))
 
     return run
@@ -33,22 +33,22 @@ def written(path: Path, text: str) -> Load:
 
 def test_what_a_baseline_is_not(run: Any, table: Path) -> None:
     train, valid, test, pool = whole(table)
-    tree = recipes.as_json(Baseline(train, valid, test))
-    check_refused(run(tree | {"learner": "perceptron"}), "no baseline of kind 'perceptron'", "gradient-boosting")
-    check_refused(run(tree | {"learner": {"kind": "random-forest", "trees": 0}}), "random-forest.trees", "got 0")
+    tree = recipes.to_json(Baseline(train, valid, test))
+    check_refused(run(tree | {"baseline": "perceptron"}), "no baseline of kind 'perceptron'", "gradient-boosting")
+    check_refused(run(tree | {"baseline": {"kind": "random-forest", "trees": 0}}), "random-forest.trees", "got 0")
     check_refused(
-        run(tree | {"learner": {"kind": "support-vectors", "features": "graphs"}}), "'fingerprints'", "'graphs'"
+        run(tree | {"baseline": {"kind": "support-vectors", "features": "graphs"}}), "'fingerprints'", "'graphs'"
     )
     check_refused(run(tree | {"epochs": 3}), "baseline.epochs", "is not a field of this recipe")
-    scored = {"kind": "influence", "fit": tree, "pool": recipes.as_json(pool), "target": recipes.as_json(valid)}
+    scored = {"kind": "influence", "fit": tree, "pool": recipes.to_json(pool), "target": recipes.to_json(valid)}
     check_refused(run(scored), "influence.fit: a baseline has no gradient", "give a fine-tuning")
-    study = {"kind": "selection-study", "fit": tree, "pool": recipes.as_json(pool)}
+    study = {"kind": "selection-study", "fit": tree, "pool": recipes.to_json(pool)}
     check_refused(run(study), "a baseline has no gradient", "give a fine-tuning")
 
 
 def test_a_study_names_what_is_wrong_with_its_baselines(run: Any, table: Path) -> None:
     train, valid, test, pool = whole(table)
-    tree = recipes.as_json(SelectionStudy(fit=tuned(train, valid, test), pool=pool))
+    tree = recipes.to_json(SelectionStudy(fit=tuned(train, valid, test), pool=pool))
     twice = [{"kind": "gradient-boosting", "trees": trees} for trees in (100, 200)]
     check_refused(
         run(tree | {"baselines": twice}), "`baselines` wants models that differ in their kind or in the features"
@@ -67,14 +67,14 @@ def test_labels_that_teach_nothing(run: Any, cache: Path, tmp_path: Path) -> Non
     check_refused(run(Baseline(few, few, few)), "2 molecules of either class", "3 with 0 and 1 with 1", "larger table")
     same = written(tmp_path / "same.csv", "smiles,y\nC[C@H](N)O,1.5\nC[C@@H](N)O,2.5\n")
     check_refused(run(Baseline(same, same, same)), "no descriptor varies over these molecules")
-    bits = Baseline(same, same, same, learner=SupportVectors(features="fingerprints"))
+    bits = Baseline(same, same, same, baseline=SupportVectors(features="fingerprints"))
     assert run(bits).status == 0
     assert not [path for path in left(cache) if "draft" in path]
 
 
 def test_too_few_molecules_for_a_tree_are_noted(run: Any, table: Path) -> None:
     train, valid, test, _ = whole(table)
-    said = run(Baseline(train, valid, test, learner=GradientBoosting(trees=5)))
+    said = run(Baseline(train, valid, test, baseline=GradientBoosting(trees=5)))
     assert said.status == 0
     assert any("the model predicts the mean of 'size'" in warning for warning in said.answer["summary"]["warnings"])
 
@@ -113,5 +113,5 @@ def test_the_schema_names_learners_and_baselines(capsys: pytest.CaptureFixture[s
     assert kinds["baseline"]["yields"] == "Fit" and kinds["baseline:random-forest"]["fields"]["trees"]["least"] == 1
     about = kinds["selection-study"]["fields"]["baselines"]
     assert about["type"] == "members of the family 'baseline'" and about["default"][0]["kind"] == "support-vectors"
-    assert kinds["baseline"]["fields"]["learner"]["type"] == "a member of the family 'baseline'"
-    assert recipes.read(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)
+    assert kinds["baseline"]["fields"]["baseline"]["type"] == "a member of the family 'baseline'"
+    assert recipes.read_spec(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)

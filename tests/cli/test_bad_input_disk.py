@@ -20,7 +20,7 @@ from core.cli import making
 from core.cli.parser import COMMANDS
 from core.engine.spec import Spec
 from core.engine.store import Store
-from core.experiments import Load, Part
+from core.experiments import Load, Split
 from core.results.fit import Fit
 from tests.cli.test_bad_input import Said, ask, check_refused, left
 from tests.cli.test_bad_input_runs import kinds, tuned, whole
@@ -39,7 +39,7 @@ def run(capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def split(table: Path) -> tuple[Part, ...]:
+def split(table: Path) -> tuple[Split, ...]:
     return whole(table)
 
 
@@ -69,7 +69,7 @@ def test_a_full_disk_loses_nothing(
     run: Any, cache: Path, split: tuple, where: Any, what: str | None, raises: Any
 ) -> None:
     """Wherever the disk says so: one line; what was there stays; with room the same command succeeds."""
-    assert run(Part(split[0].table, part="train", **split[0].sizes, seed=5)).status == 0
+    assert run(Split(split[0].table, part="train", **split[0].sizes, seed=5)).status == 0
     before = {entry.key for entry in Store(cache).entries()}
     fit = tuned(*split[:3])
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +119,7 @@ def test_control_c_stops_and_the_same_command_goes_on(run: Any, cache: Path, spl
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making.Bar, "__call__", pressed)
+        patch.setattr(making.ProgressBar, "__call__", pressed)
         said = run(fit)
     assert said.status == 1 and said.answer is None
     assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"

@@ -7,7 +7,7 @@ import pytest
 
 from core.engine.spec import Spec
 from core.engine.store import Store
-from core.experiments import FineTune, Influence, Join, Load, Part, Plant, Select, parts
+from core.experiments import Concat, FineTune, Influence, LabelNoise, Load, Select, Split, split_table
 from core.models.backbones import Pretrained, Untrained
 from core.selection import Top, Uniform
 from tests.cli.test_bad_input import Said, ask, check_refused, left
@@ -24,13 +24,13 @@ def run(capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def split(table: Path) -> tuple[Part, ...]:
+def split(table: Path) -> tuple[Split, ...]:
     return whole(table)
 
 
-def whole(table: Path) -> tuple[Part, ...]:
+def whole(table: Path) -> tuple[Split, ...]:
     """Parts of sixty alcohols: train, valid, test, pool."""
-    return parts(Load(f"file:{table}"), seed=0, train=20, valid=10, pool=15, test=None)
+    return split_table(Load(f"file:{table}"), seed=0, train=20, valid=10, pool=15, test=None)
 
 
 def tuned(train: Spec, valid: Spec, test: Spec, **fields: Any) -> FineTune:
@@ -50,7 +50,7 @@ def written(path: Path, text: str) -> Load:
 def test_one_row_is_too_few_to_split_and_enough_to_load(run: Any, cache: Path, tmp_path: Path) -> None:
     one = written(tmp_path / "one.csv", "smiles,y\nCCO,1\n")
     assert run(one).status == 0
-    check_refused(run(Part(one)), "1 rows are too few", "each wants 1 or more")
+    check_refused(run(Split(one)), "1 rows are too few", "each wants 1 or more")
     check_refused(run(tuned(one, one, one)), "the training part has 1 labels of 'y'", "at least 2 are needed")
     assert kinds(cache) == ["load"] and left(cache) == []
 
@@ -58,7 +58,7 @@ def test_one_row_is_too_few_to_split_and_enough_to_load(run: Any, cache: Path, t
 def test_labels_that_are_all_the_same_teach_nothing(run: Any, tmp_path: Path) -> None:
     flat = written(tmp_path / "flat.csv", "smiles,y\nCCO,1\nCCC,1\nCCN,1\n")
     check_refused(run(tuned(flat, flat, flat)), "every training label of 'y' is 1", "nothing to learn")
-    check_refused(run(Plant(flat, fraction=1.0)), "every label has the same value", "take another table")
+    check_refused(run(LabelNoise(flat, fraction=1.0)), "every label has the same value", "take another table")
 
 
 def test_a_molecule_of_300_characters_is_kept_noted_and_trained_on(run: Any, tmp_path: Path, alcohols: list) -> None:
@@ -99,7 +99,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     empty = Load(written(tmp_path / "empty.csv", "smiles,size\nCCCl,\nCCBr,\n").source, targets=("size",))
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
     check_refused(run(tuned(train, other, test)), "the validation part measures", "choose the same targets")
-    check_refused(run(Join((train, other))), "the same tasks", "'size'", "'logS'")
+    check_refused(run(Concat((train, other))), "the same tasks", "'size'", "'logS'")
     check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top ranks by influence and got no scores", "uniform")
 
 
@@ -108,7 +108,7 @@ def test_units_that_differ_are_said_and_never_joined(run: Any, split: tuple, tmp
     path = tmp_path / "pool.csv"
     path.write_text("smiles,size\nCCCl,1\nCCBr,2\nCCF,3\n")
     table = Load(train.table.source, unit="mm")
-    train, valid, test = (Part(table, part=part.part, **part.sizes) for part in (train, valid, test))
+    train, valid, test = (Split(table, part=part.part, **part.sizes) for part in (train, valid, test))
     pool = Load(f"file:{path}", unit="m")
     said = run(Influence(fit=tuned(train, valid, test), pool=pool, target=valid))
     assert said.status == 0
@@ -116,7 +116,7 @@ def test_units_that_differ_are_said_and_never_joined(run: Any, split: tuple, tmp
         "'size' is in m in the pool, in mm in the fit; nothing was converted" in w
         for w in said.answer["summary"]["warnings"]
     )
-    check_refused(run(Join((train, pool))), "the same units", "'mm'", "'m'")
+    check_refused(run(Concat((train, pool))), "the same units", "'mm'", "'m'")
 
 
 def test_more_molecules_than_the_pool_has(run: Any, cache: Path, split: tuple) -> None:

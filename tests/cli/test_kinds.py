@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from core.cli.kinds import kinds
-from core.engine.form import form
+from core.engine.form import describe_fields
 from core.experiments import SelectionStudy
 from core.experiments.studies.arms import ARMS
 from core.selection import SAMPLERS
@@ -30,7 +30,7 @@ def test_names_are_unique_in_their_family() -> None:
 
 def test_a_listed_sampler_is_a_choice_of_every_selection_study() -> None:
     choices = kinds(argparse.Namespace(kind="selection-study"))["selection-study"]["fields"]["arms"]["choices"]
-    (arms,) = (field for field in form(SelectionStudy) if field.name == "arms")
+    (arms,) = (field for field in describe_fields(SelectionStudy) if field.name == "arms")
     assert choices == list(ARMS) == list(arms.family)
     for kind, sampler in SAMPLERS.items():
         assert kind in choices or set(sampler.variants) & set(choices)

@@ -10,14 +10,14 @@ import pytest
 from core.cli.parser import main
 from core.engine import spec as recipes
 from core.engine.spec import Spec
-from core.experiments import FineTune, Influence, Load, parts
+from core.experiments import FineTune, Influence, Load, split_table
 from core.models.backbones import Untrained
 
 
 @pytest.fixture
 def study(table: Path) -> Influence:
     """A fit of the smallest model and its influence scores."""
-    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=20, valid=10, pool=15, test=None)
+    train, valid, test, pool = split_table(Load(f"file:{table}"), seed=0, train=20, valid=10, pool=15, test=None)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=2, batch_size=8)
     return Influence(fit=fit, pool=pool, target=valid)
 
@@ -66,11 +66,11 @@ def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, stud
     recipe.write_text(study.text)
     key = call("run", str(recipe))[1]["key"]
     status, made, _ = call("lds", key[:8], "--subsets", "4")
-    assert status == 0 and made["kind"] == "verify" and made["summary"]["scores"] == [key]
+    assert status == 0 and made["kind"] == "lds" and made["summary"]["scores"] == [key]
     assert made["summary"]["subsets"] == 4 and "over 4 retrainings" in made["summary"]["verdict"]
     fit = next(run["key"] for run in call("list")[1] if run["kind"] == "finetune")
     status, made, _ = call("label-errors", fit, "--show", "3")
-    assert status == 0 and made["kind"] == "suspects" and len(made["most_suspicious"]) == 3
+    assert status == 0 and made["kind"] == "label-errors" and len(made["most_suspicious"]) == 3
     suspicion = [one["suspicion"] for one in made["most_suspicious"]]
     assert suspicion == sorted(suspicion, reverse=True)
     assert {"row", "smiles", "label", "leverage", "opinion"} <= set(made["most_suspicious"][0])
@@ -97,7 +97,7 @@ def test_bad_input_is_one_clear_line(call: Any, arguments: tuple[str, ...], word
 
 
 def test_a_recipe_with_a_fault_names_the_place(call: Any, study: Influence, tmp_path: Path) -> None:
-    tree = recipes.as_json(study)
+    tree = recipes.to_json(study)
     tree["fit"]["epochs"] = "many"
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(tree))
@@ -137,16 +137,16 @@ def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
 
 def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
     _, tree, _ = call("preset", "demo", "--seed", "4")
-    assert recipes.read(tree).seeds == (400, 401, 402)
+    assert recipes.read_spec(tree).seeds == (400, 401, 402)
 
 
 def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None:
     _, tree, _ = call("preset", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
-    study = recipes.read(tree)
+    study = recipes.read_spec(tree)
     assert study.called == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
     load = study.arms[0].train.table
     assert (load.source, load.targets, load.unit) == (f"file:{table}", ("size",), "heavy atoms")
-    assert {arm.kind for arm in study.arms} == {"tune"}
+    assert {arm.kind for arm in study.arms} == {"learning-rate-search"}
     for arguments, words in (
         (("demo", "--table", str(table)), "the demo has a table of its own"),
         (("methods", "--unit", "logD"), "describe a --table"),
@@ -159,15 +159,15 @@ def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(c
     given = ("--table", str(table), "--target", "size", "--unit", "atoms")
     pooled = (*given, "--pool", "other.csv", "--pool-target", "Label")
     verified, study = (
-        recipes.read(call("preset", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
+        recipes.read_spec(call("preset", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
     )
     (scores,) = verified.scores
     assert (scores.pool.source, scores.pool.targets, scores.pool.tasks) == ("file:other.csv", ("Label",), ("size",))
     assert scores.pool.unit == scores.fit.train.table.unit == "atoms" and scores.target == scores.fit.valid
     assert study.scores().key == scores.key and scores.fit.seed == 200
-    aside = recipes.read(call("preset", "influence", *given)[1]).scores[0].pool
+    aside = recipes.read_spec(call("preset", "influence", *given)[1]).scores[0].pool
     assert (aside.part, aside.pool) == ("pool", 0.2)
-    demo, own = (recipes.read(call("preset", name)[1]) for name in ("demo", "influence"))
+    demo, own = (recipes.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
         (("methods", *pooled), "the preset 'methods' takes no pool; leave --pool out, or choose influence, sel"),
@@ -181,7 +181,7 @@ def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(c
 
 
 def test_a_study_of_adapting_has_each_method_twice(call: Any) -> None:
-    study = recipes.read(call("preset", "adaptation")[1])
+    study = recipes.read_spec(call("preset", "adaptation")[1])
     assert study.called == (
         "full, from molsway-mini", "LoRA, from molsway-mini",
         "full, from adapted molsway-mini", "LoRA, from adapted molsway-mini",

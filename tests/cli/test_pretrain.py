@@ -8,9 +8,9 @@ import pytest
 
 from core.cli.parser import main
 from core.engine import spec as recipes
-from core.experiments import Gather, Load, Pretrain
+from core.experiments import BuildCorpus, Load, Pretrain
 from core.models.backbones import Pretrained, Untrained, pretrained
-from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.untrained import UntrainedMolformer
 
 SHAPE = ("--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32", "--features", "4")
 SHORT = (*SHAPE, "--steps", "3", "--batch-size", "8", "--held-out", "8", "--randomised-smiles", "2")
@@ -44,10 +44,10 @@ def test_a_checkpoint_from_files_and_who_is_in_it(
     assert card["backbone"] == "nano" and card["steps"] == 3 and card["corpus"]["labels"] == 1
     assert json.loads((out / "card.json").read_text()) == card
     assert Pretrained(str(out))().width == 16
-    assert {run["kind"] for run in call("list")[1]} == {"pretrain", "gather", "load"}
+    assert {run["kind"] for run in call("list")[1]} == {"pretrain", "build-corpus", "load"}
     shown = call("show", made["key"][:8])[1]
     assert shown["summary"] == card and len(json.dumps(shown)) < 5000
-    gathered = next(run for run in call("list")[1] if run["kind"] == "gather")
+    gathered = next(run for run in call("list")[1] if run["kind"] == "build-corpus")
     about = call("show", gathered["key"])[1]["summary"]
     assert about["molecules"] == card["corpus"]["molecules"] and not {"scaling", "tasks", "kinds"} & set(about)
 
@@ -106,17 +106,17 @@ def test_the_recipe_alone(call: Any, cache: Path) -> None:
         ),
     )
     assert status == 0 and not list(cache.glob("*/*")), "nothing is made, the files need not be there"
-    assert recipes.read(tree) == Pretrain(
-        Gather(
+    assert recipes.read_spec(tree) == Pretrain(
+        BuildCorpus(
             files=("a.smi", "b.csv.gz"),
             labelled=(Load("file:t.csv"), Load("hub:bace")),
             leave_out=(Load("file:out.sdf"),),
             stereo=False,
-            spellings=5,
+            n_randomised_smiles=5,
             limit=7,
             seed=4,
         ),
-        Fresh(name="mine", seed=4),
+        UntrainedMolformer(name="mine", seed=4),
         masked=0.0,
         measured=2.5,
         share=0.3,
@@ -125,9 +125,11 @@ def test_the_recipe_alone(call: Any, cache: Path) -> None:
         seed=4,
     )
     plain = call("pretrain", "a.smi", "--print-spec")[1]
-    assert recipes.read(plain) == Pretrain(Gather(files=("a.smi",))), "what is not given is as the recipes have it"
+    assert recipes.read_spec(plain) == Pretrain(BuildCorpus(files=("a.smi",))), (
+        "what is not given is as the recipes have it"
+    )
     begun = call("pretrain", "a.smi", "--backbone", "molsway-mini", "--print-spec")[1]
-    assert recipes.read(begun).beginning == Pretrained("molsway-mini")
+    assert recipes.read_spec(begun).backbone == Pretrained("molsway-mini")
 
 
 def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, cache: Path, capsys: Any) -> None:
@@ -170,4 +172,4 @@ def test_a_full_folder_is_not_written_over_and_said_before_the_work(call: Any, s
 def test_a_corpus_that_is_too_small_says_so(call: Any, smi: Path) -> None:
     status, _, err = call("pretrain", smi, *SHAPE, "--steps", "3")
     assert status == 2 and "the corpus has 48 molecules, fewer than the 4,096 held out" in err
-    assert [run["kind"] for run in call("list")[1]] == ["gather"], "the corpus is kept for another try"
+    assert [run["kind"] for run in call("list")[1]] == ["build-corpus"], "the corpus is kept for another try"

@@ -3,7 +3,7 @@
 import pytest
 
 from core.cli import progress_bar
-from core.cli.progress_bar import Bar
+from core.cli.progress_bar import ProgressBar
 
 
 def test_a_log_gets_a_line_now_and_then_with_the_time_left(
@@ -11,7 +11,7 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_left(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress_bar.time, "monotonic", lambda: clock[0])
-    with Bar() as shown:
+    with ProgressBar() as shown:
         for second in range(31):  # 1 per cent a second
             clock[0] = float(second)
             shown(second / 100, f"step {second}", {"title": "a fit"})

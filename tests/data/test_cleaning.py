@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.data.cleaning import CleaningRules, TableContext, clean
+from core.data.cleaning import CleaningRules, TableContext, clean_table
 from core.engine.spec import BadInput
 
 
@@ -11,7 +11,7 @@ def reasons(table, what=None):
 
 
 def test_smiles_become_canonical_and_rows_keep_their_number():
-    made = clean(
+    made = clean_table(
         ["OCC", "XYZ", "", None, "C(N)C"],
         ["1", "2", "3", "4", "5"],
         ["y"],
@@ -31,7 +31,7 @@ def test_cells_that_are_no_number_are_left_out_by_name():
     smiles = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC", "CCCCCCC"]
     a = ["1", "nan", "inf", "abc", "", "2", "3"]
     b = ["1", "2", "3", "4", "", "5", "x"]
-    made = clean(smiles, np.array([a, b], object).T, ["a", "b"])
+    made = clean_table(smiles, np.array([a, b], object).T, ["a", "b"])
     assert list(made.columns["row"]) == [1, 2, 3, 4, 6, 7]
     np.testing.assert_array_equal(made.targets, [[1, 1], [np.nan, 2], [np.nan, 3], [np.nan, 4], [2, 5], [3, np.nan]])
     assert reasons(made, "label") == {
@@ -41,66 +41,66 @@ def test_cells_that_are_no_number_are_left_out_by_name():
         7: "b is text: 'x' is no number",
     }
     assert reasons(made, "molecule") == {5: "no label: every target is empty"}
-    alone = clean(smiles, a, ["a"])
+    alone = clean_table(smiles, a, ["a"])
     assert list(alone.columns["row"]) == [1, 6, 7]
     assert reasons(alone, "molecule")[2] == "no label: a is NaN" and reasons(alone)[3] == "no label: a is infinite"
 
 
 def test_a_column_of_text_is_refused():
     with pytest.raises(BadInput, match=r"column 'y' is text in 2 of its 3 filled cells \(row 1: 'abc' is no number\)"):
-        clean(["C", "CC", "CCC", "CCCC"], ["abc", "d", "1", ""], ["y"])
-    assert len(clean(["C", "CC", "CCC"], ["abc", "1", ""], ["y"])) == 1  # half is not most
+        clean_table(["C", "CC", "CCC", "CCCC"], ["abc", "d", "1", ""], ["y"])
+    assert len(clean_table(["C", "CC", "CCC"], ["abc", "1", ""], ["y"])) == 1  # half is not most
 
 
 def test_nothing_left_says_so():
     with pytest.raises(BadInput, match=r"none of 2 rows is left \(row 1: no molecule: syntax error"):
-        clean(["XX", ""], ["1", "2"], ["y"])
+        clean_table(["XX", ""], ["1", "2"], ["y"])
     with pytest.raises(BadInput, match="do not fit"):
-        clean(["C", "CC"], ["1"], ["y"])
+        clean_table(["C", "CC"], ["1"], ["y"])
 
 
 @pytest.mark.parametrize(
     ("rule", "label", "word"), [("median", 2.0, "median"), ("mean", 3.0, "mean"), ("first", 1.0, "first")]
 )
 def test_rows_of_one_molecule_become_one(rule, label, word):
-    made = clean(["CCO", "CC", "OCC", "C(O)C"], ["1", "9", "2", "6"], ["y"], rules=CleaningRules(rule))
+    made = clean_table(["CCO", "CC", "OCC", "C(O)C"], ["1", "9", "2", "6"], ["y"], rules=CleaningRules(rule))
     assert list(made.smiles) == ["CCO", "CC"] and made.targets[:, 0].tolist() == [label, 9]
     assert reasons(made, "merged") == {row: f"same molecule as row 1; {word} of 3 labels, spread 5" for row in (3, 4)}
 
 
 def test_drop_if_spread():
     smiles, labels = ["CCO", "OCC", "CC", "CC", "C"], ["1", "1.2", "3", "3", "4"]
-    made = clean(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread"))
+    made = clean_table(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread"))
     assert list(made.smiles) == ["CC", "C"]
     assert reasons(made, "molecule") == dict.fromkeys((1, 2), "labels differ by 0.2 in rows 1, 2")
     assert reasons(made, "merged") == {4: "same molecule as row 3; median of 2 labels, spread 0"}
-    lenient = clean(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread", 0.5))
+    lenient = clean_table(smiles, labels, ["y"], rules=CleaningRules("drop-if-spread", 0.5))
     assert lenient.targets[:, 0] == pytest.approx([1.1, 3, 4])
 
 
 def test_merging_fills_gaps_and_keeps_stereoisomers_apart():
-    made = clean(["CCO", "OCC"], [["1", ""], ["", "2"]], ["a", "b"])
+    made = clean_table(["CCO", "OCC"], [["1", ""], ["", "2"]], ["a", "b"])
     assert made.targets.tolist() == [[1, 2]]
-    assert len(clean(["C[C@H](N)O", "C[C@@H](N)O", "CC(N)O"], [1, 2, 3], ["y"])) == 3
+    assert len(clean_table(["C[C@H](N)O", "C[C@@H](N)O", "CC(N)O"], [1, 2, 3], ["y"])) == 3
 
 
 def test_zeros_and_ones_are_settled_by_majority():
     smiles = ["CCO", "OCC", "OCC", "CC", "CC", "C"]
-    made = clean(smiles, [0, 1, 1, 0, 1, 0], ["toxic"])
+    made = clean_table(smiles, [0, 1, 1, 0, 1, 0], ["toxic"])
     assert made.kinds == ("binary",) and made.targets[:, 0].tolist() == [1, 0]
     assert "equally often" in reasons(made, "molecule")[4]
-    two = clean(smiles, [[0, 5], [1, 5], [1, 5], [0, 6], [1, 6], [0, 7]], ["toxic", "y"])
+    two = clean_table(smiles, [[0, 5], [1, 5], [1, 5], [0, 6], [1, 6], [0, 7]], ["toxic", "y"])
     np.testing.assert_array_equal(two.targets, [[1, 5], [np.nan, 6], [0, 7]])
     assert "toxic" in reasons(two, "label")[4]
 
 
 def test_a_long_molecule_is_kept_and_noted():
-    made = clean(["C" * 300, "CC"], [1, 2], ["y"])
+    made = clean_table(["C" * 300, "CC"], [1, 2], ["y"])
     assert list(made.smiles) == ["C" * 300, "CC"]
     assert made.provenance["notes"] == ["1 SMILES have more than 200 characters, kept (rows 1)"]
 
 
 def test_a_corpus_has_no_tasks():
-    made = clean(["CCO", "OCC", "X", "C"])
+    made = clean_table(["CCO", "OCC", "X", "C"])
     assert list(made.smiles) == ["CCO", "C"] and made.targets.shape == (2, 0) and made.kinds == ()
     assert reasons(made, "merged") == {2: "same molecule as row 1"}

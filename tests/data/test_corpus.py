@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from core.data.corpus import ARRAYS, BYTES, Corpus, among, hashed, key, read_keys, write_keys
+from core.data.corpus import (
+    ARRAYS,
+    KEY_BYTES,
+    Corpus,
+    contains_molecules,
+    hash_name,
+    molecule_key,
+    read_keys,
+    write_keys,
+)
 from core.engine.spec import BadInput
 
 NAN = np.nan
@@ -40,15 +49,15 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
-    ids, mask = corpus.padded(np.array([2, 1, 0]), np.array([0, 1, 1]), (0, 1, 2))
+    ids, mask = corpus.pad_batch(np.array([2, 1, 0]), np.array([0, 1, 1]), (0, 1, 2))
     assert ids.dtype == mask.dtype == np.int64
     assert ids.tolist() == [[0, 7, 5, 5, 5, 6, 1, 2], [0, 5, 1, 2, 2, 2, 2, 2], [0, 6, 5, 5, 1, 2, 2, 2]]
     assert mask.tolist() == [[1] * 7 + [0], [1] * 3 + [0] * 5, [1] * 5 + [0] * 3]
-    assert corpus.padded(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
+    assert corpus.pad_batch(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
 
 
 def test_lengths_are_of_each_spelling_with_both_ends(corpus: Corpus) -> None:
-    assert len(corpus) == 3 and corpus.spellings == 2
+    assert len(corpus) == 3 and corpus.n_randomised_smiles == 2
     assert corpus.lengths().tolist() == [[5, 5], [3, 3], [7, 8]]
 
 
@@ -83,29 +92,29 @@ def test_it_is_saved_and_read_back_as_it_was(corpus: Corpus, tmp_path: Path) -> 
 
 
 def test_a_key_is_of_the_molecule_without_stereo_marks() -> None:
-    assert key("C[C@H](N)O") == key("C[C@@H](N)O") == key("OC(C)N") != key("OCCN")
-    assert key("CCO") == hashed("CCO") < 2**64
+    assert molecule_key("C[C@H](N)O") == molecule_key("C[C@@H](N)O") == molecule_key("OC(C)N") != molecule_key("OCCN")
+    assert molecule_key("CCO") == hash_name("CCO") < 2**64
 
 
 def test_keys_are_kept_sorted_once_each_and_shortened(tmp_path: Path) -> None:
     path = tmp_path / "keys.safetensors"
     numbers = [2**64 - 1, 5 << 40, 5 << 40, 1, (5 << 40) + 1]
     write_keys(numbers, path)
-    assert read_keys(path).tolist() == [0, 5 << 16, 2 ** (8 * BYTES) - 1]
+    assert read_keys(path).tolist() == [0, 5 << 16, 2 ** (8 * KEY_BYTES) - 1]
     assert path.stat().st_size < 200
 
 
 def test_who_is_among_them(tmp_path: Path) -> None:
     path = tmp_path / "keys.safetensors"
-    write_keys(map(key, ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1"]), path)
+    write_keys(map(molecule_key, ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1"]), path)
     keys = read_keys(path)
     asked = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
-    assert among(asked, keys).tolist() == [True, True, True, False, True, False]
-    assert among([], keys).shape == (0,)
+    assert contains_molecules(asked, keys).tolist() == [True, True, True, False, True, False]
+    assert contains_molecules([], keys).shape == (0,)
     write_keys([], path)
-    assert among(asked, read_keys(path)).tolist() == [False] * 6
+    assert contains_molecules(asked, read_keys(path)).tolist() == [False] * 6
     with pytest.raises(BadInput, match="no molecule"):
-        among(["C1CC"], keys)
+        contains_molecules(["C1CC"], keys)
 
 
 @pytest.mark.parametrize("content", ["absent", "noise", "other", "wide", "flat", "floats"])
@@ -114,9 +123,11 @@ def test_keys_that_cannot_be_read(tmp_path: Path, content: str) -> None:
     if content == "noise":
         path.write_bytes(b"\xff" * 100)
     elif content == "other":
-        save_file({"more": np.zeros((2, BYTES), np.uint8)}, path)
+        save_file({"more": np.zeros((2, KEY_BYTES), np.uint8)}, path)
     elif content != "absent":
-        shape, kind = {"wide": ((2, 8), np.uint8), "flat": ((10,), np.uint8), "floats": ((2, BYTES), float)}[content]
+        shape, kind = {"wide": ((2, 8), np.uint8), "flat": ((10,), np.uint8), "floats": ((2, KEY_BYTES), float)}[
+            content
+        ]
         save_file({"keys": np.zeros(shape, kind)}, path)
     with pytest.raises(BadInput, match="holds no readable list of molecules") as caught:
         read_keys(path)

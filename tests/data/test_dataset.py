@@ -4,20 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.cleaning import CleaningRules, TableContext, clean
-from core.data.dataset import Dataset, binary
+from core.data.cleaning import CleaningRules, TableContext, clean_table
+from core.data.dataset import Dataset, is_binary
 from core.engine.spec import BadInput
 
 
 @pytest.fixture
 def table():
-    return clean(
+    return clean_table(
         ["CCO", "OCC", "c1ccccc1", "CCN", "C/C=C/C", "Q"],
         [[1, 0, None], [2, 1, None], [3, 1, 0.5], [-0.5, None, None], [None, 0, 1], [1, 1, 1]],
         ["logS", "toxic", "z"],
         ["log10(mol/L)", "", ""],
         context=TableContext(
-            {"id": list("abcdef"), "planted": np.array([True, False, True, False, False, True])},
+            {"id": list("abcdef"), "mislabelled": np.array([True, False, True, False, False, True])},
             provenance={"source": "test"},
         ),
     )
@@ -38,7 +38,7 @@ def test_kept_and_read_again(table, tmp_path):
 
 
 def test_a_corpus_is_kept_too(tmp_path):
-    clean(["CCO"]).save(tmp_path)
+    clean_table(["CCO"]).save(tmp_path)
     assert Dataset.load(tmp_path).targets.shape == (1, 0)
 
 
@@ -62,8 +62,10 @@ def test_a_part_keeps_the_kinds_of_the_whole(table):
 
 
 def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
-    assert list(table.given()) == ["CCO", "c1ccccc1", "CCN", "C/C=C/C", "Q"]
-    assert sorted(clean(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], rules=CleaningRules("drop-if-spread")).given()) == [
+    assert list(table.source_smiles()) == ["CCO", "c1ccccc1", "CCN", "C/C=C/C", "Q"]
+    assert sorted(
+        clean_table(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], rules=CleaningRules("drop-if-spread")).source_smiles()
+    ) == [
         "CC",
         "CCO",
         "OCC",
@@ -94,5 +96,5 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_labels_are_of_classes_where_both_are_there_and_nothing_else() -> None:
-    assert binary(np.array([0.0, 1.0, np.nan]))
-    assert not binary(np.array([1.0, 1.0])) and not binary(np.array([0.0, 1.0, 0.5]))
+    assert is_binary(np.array([0.0, 1.0, np.nan]))
+    assert not is_binary(np.array([1.0, 1.0])) and not is_binary(np.array([0.0, 1.0, 0.5]))

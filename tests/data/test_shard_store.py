@@ -16,7 +16,7 @@ from pyarrow import parquet
 from core.data import annotated_table
 from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Cancelled, Report
+from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotated_table, "SHARD", 3)
 
 
-def run(table: Path, out: Path, columns: Any = None, report: Report = SILENT, **more: Any) -> dict[str, Any]:
+def run(table: Path, out: Path, columns: Any = None, report: Report = SILENT_REPORT, **more: Any) -> dict[str, Any]:
     more = {"check": checked, "product": "abc", "top": 4} | more
     return annotate_table(table, out, Annotation(columns or Counting(), ("y",), "structure", ["y"], **more), report)
 

@@ -15,9 +15,9 @@ import core.experiments  # noqa: F401  (makes every kind of recipe known)
 from core.engine.store import Store
 from core.results.comparison import Comparison
 from core.results.scores import Scores
-from core.stats.formatting import number
-from pages.base.text import minus, signed
-from tests.e2e.serving import Server, exceptions
+from core.stats.formatting import format_number
+from pages.base.text import format_signed, with_minus_signs
+from tests.e2e.server import Server, exceptions
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -79,11 +79,11 @@ def shows(page: Page, scores: Scores, row: int) -> None:
     panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
     expect(panel.get_by_test_id("stCode")).to_have_text(one["smiles"])
     expect(panel.get_by_test_id("stImage").get_by_role("img")).to_have_attribute("alt", f"Structure of {one['smiles']}")
-    expect(panel).to_contain_text(f"ΔL = {signed(one['delta_loss'])} {scores.record['unit']}")
-    label = "Swapped label" if one["planted"] else "Measured value"
+    expect(panel).to_contain_text(f"ΔL = {format_signed(one['delta_loss'])} {scores.record['unit']}")
+    label = "Swapped label" if one["mislabelled"] else "Measured value"
     for name, words in (("label", label), ("prediction", "Prediction")):
         metric = panel.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{re.escape(words)}(?! error)"))
-        expect(metric.get_by_test_id("stMetricValue")).to_have_text(number(one[name]))
+        expect(metric.get_by_test_id("stMetricValue")).to_have_text(format_number(one[name]))
     expect(panel).to_contain_text(f"In {scores.record['label_unit'][0]}")
 
 
@@ -124,7 +124,7 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     expect(verdict).to_be_visible(timeout=VERDICT)
     assert key in page.url
     found: Comparison = store.get(store.find(key).spec)
-    expect(verdict).to_have_text(minus(found.record["verdict"]))
+    expect(verdict).to_have_text(with_minus_signs(found.record["verdict"]))
     expect(chart(page, "Test metric of each arm, every seed a point")).to_be_visible()
     expect(chart(page, "Paired differences with 95 % intervals")).to_be_visible()
     for words, by in (("Ranked by ΔL", "delta_loss"), ("Ranked by |prediction error|", "residual")):
@@ -133,7 +133,7 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     assert exceptions(page) == []
 
     page.reload()
-    expect(page.locator(".ms-verdict")).to_have_text(minus(found.record["verdict"]))
+    expect(page.locator(".ms-verdict")).to_have_text(with_minus_signs(found.record["verdict"]))
     assert key in page.url
 
     visit(page, "Predict")
@@ -148,5 +148,5 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     for row in (1, 0, 1):
         press(page, drawn, POINT, row)
         expect(panel).to_contain_text(made["id"][row])
-        expect(panel).to_contain_text(f"{number(made['low'][row])} to {number(made['high'][row])}")
+        expect(panel).to_contain_text(f"{format_number(made['low'][row])} to {format_number(made['high'][row])}")
     assert exceptions(page) == []

@@ -11,12 +11,12 @@ import pytest
 from playwright.sync_api import Page, expect
 from safetensors import safe_open
 
-from core.engine.job_queue import Job, Line
-from core.engine.spec import as_json
+from core.engine.job_queue import Job, JobQueue
+from core.engine.spec import to_json
 from core.engine.store import Store
 from core.results.fit import Fit
-from tests.e2e.hurried import demo, fine_tuning
-from tests.e2e.serving import ROOT, Server
+from tests.e2e.server import ROOT, Server
+from tests.e2e.short_demo import demo, fine_tuning
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -27,16 +27,16 @@ RECIPE = fine_tuning(steps=120, evaluations=24)
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Fit:
     """The same recipe made from a shell, in one go."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "recipe.json").write_text(json.dumps(as_json(RECIPE)))
+    (folder / "recipe.json").write_text(json.dumps(to_json(RECIPE)))
     command = [sys.executable, "-m", "core", "run", str(folder / "recipe.json"), "--cache", str(folder / "cache")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ.copy())
     assert done.returncode == 0, done.stderr
     return Store(folder / "cache").get(RECIPE)
 
 
-def begun(server: Server, fraction: float) -> tuple[Line, list[dict]]:
+def begun(server: Server, fraction: float) -> tuple[JobQueue, list[dict]]:
     """Train until a checkpoint is written this far; the line, and the curve in that checkpoint."""
-    line = Line(server.cache)
+    line = JobQueue(server.cache)
     line.submit(RECIPE)
     path = Store(server.cache).scratch(RECIPE) / "checkpoint.safetensors"
 
@@ -54,7 +54,7 @@ def curve_of(path: Path) -> list[dict]:
         return json.loads(file.metadata()["progress"])["curve"]
 
 
-def goes_on(page: Page, line: Line) -> Job:
+def goes_on(page: Page, line: JobQueue) -> Job:
     """Press the button and wait for the end."""
     page.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
     until(lambda: line.job(RECIPE.key).state == "done", "the end of the training")
@@ -81,7 +81,7 @@ def test_a_killed_server_goes_on_to_the_same_numbers(server: Server, tab: Any, u
     server.start()
     page = tab(f"{server.url}/train?run={RECIPE.key}")
     expect(page.get_by_test_id("stMain").get_by_text("It was interrupted at")).to_be_visible()
-    line = Line(server.cache)
+    line = JobQueue(server.cache)
     job = goes_on(page, line)
     assert job.runs == 2
     same(server, undisturbed, known)
@@ -99,7 +99,7 @@ def test_stopped_late_nothing_is_lost(server: Server, tab: Any, undisturbed: Fit
 
 
 def test_two_tabs_and_double_clicks_make_one_job_that_stops_at_once(server: Server, tab: Any) -> None:
-    pages, key, line = [tab(server.url), tab(server.url)], demo().key, Line(server.cache)
+    pages, key, line = [tab(server.url), tab(server.url)], demo().key, JobQueue(server.cache)
     buttons = [page.get_by_role("button", name="Run the demo") for page in pages]
     for button in buttons:
         expect(button).to_be_enabled()

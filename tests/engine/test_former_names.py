@@ -10,7 +10,7 @@ from pydantic import Field
 from core.engine import former_names
 from core.engine.former_names import FORMER_FIELDS, FORMER_KINDS, list_renames
 from core.engine.product import NO_HEADLINE
-from core.engine.spec import BadInput, Family, Spec, as_json, read, settings
+from core.engine.spec import BadInput, Family, Spec, read_spec, settings, to_json
 from core.engine.store import Store
 from tests.engine.test_store import Words
 
@@ -49,10 +49,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
-    spec = read(FORMER)
-    assert spec == Draft("a", how=Mild(3)) and read(as_json(spec)) == spec
-    assert read(FORMER | {"before": FORMER}).before == spec
-    assert list_renames(FORMER | {"before": FORMER}, as_json(read(FORMER | {"before": FORMER}))) == [
+    spec = read_spec(FORMER)
+    assert spec == Draft("a", how=Mild(3)) and read_spec(to_json(spec)) == spec
+    assert read_spec(FORMER | {"before": FORMER}).before == spec
+    assert list_renames(FORMER | {"before": FORMER}, to_json(read_spec(FORMER | {"before": FORMER}))) == [
         "'test-sketch' is called 'test-draft' now",
         "'text' is called 'words' now",
         "'weak' is called 'mild' now",
@@ -62,7 +62,7 @@ def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
 
 def test_names_of_today_come_first() -> None:
     with pytest.raises(BadInput, match=r"test-draft\.text: is not a field of this recipe; it is called 'words' now"):
-        read({"kind": "test-draft", "words": "a", "text": "b"})
+        read_spec({"kind": "test-draft", "words": "a", "text": "b"})
     assert former_names.current_kind("test-draft", Spec.kinds) == "test-draft"
     assert former_names.current_kind("test-nothing", Spec.kinds) == "test-nothing"
     assert former_names.current_kind("test-sketch", ()) == "test-sketch"  # the new one is unknown too

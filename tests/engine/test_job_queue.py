@@ -5,25 +5,25 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.spec import BadInput
-from tests.counting import Count, Sum, process
+from tests.queue_specs import Count, Sum, start_process
 from tests.waiting import PATIENCE
 
 
 @pytest.fixture
 def line(tmp_path):
-    return Line(tmp_path / "cache")
+    return JobQueue(tmp_path / "cache")
 
 
 def test_what_is_made_already_is_done_at_once(line):
     line.store.put(Count(), Sum(3, []), 0.0)
     assert line.submit(Count()).state == "done"
-    assert line.take() is None
+    assert line.start_next() is None
 
 
 def test_submitting_from_eight_threads_and_two_lines_is_one_job(tmp_path, line):
-    lines, barrier = [line, Line(tmp_path / "cache")], threading.Barrier(8)
+    lines, barrier = [line, JobQueue(tmp_path / "cache")], threading.Barrier(8)
 
     def submit(number):
         barrier.wait()
@@ -32,16 +32,16 @@ def test_submitting_from_eight_threads_and_two_lines_is_one_job(tmp_path, line):
     with ThreadPoolExecutor(8) as pool:
         jobs = list(pool.map(submit, range(8)))
     assert all(job == jobs[0] for job in jobs)
-    assert line.take().key == Count(steps=9).key
-    assert line.take() is None
+    assert line.start_next().key == Count(steps=9).key
+    assert line.start_next() is None
 
 
 def test_submitting_from_two_processes_is_one_job(line):
     code = "[line.submit(Count(steps=n)) for n in range(1, 21)]; print(len(line.jobs()))"
-    others = [process(line.root, code) for _ in range(2)]
+    others = [start_process(line.root, code) for _ in range(2)]
     assert [other.wait(PATIENCE) for other in others] == [0, 0]
     taken = []
-    while job := line.take():
+    while job := line.start_next():
         taken.append(job.key)
     assert sorted(taken) == sorted(Count(steps=n).key for n in range(1, 21))
 
@@ -52,16 +52,16 @@ def test_waiting_jobs_keep_their_order_over_a_restart(tmp_path, line):
         line.submit(spec)
     assert line.cancel(specs[1].key).state == "cancelled"
     line.close()
-    line = Line(tmp_path / "cache")
+    line = JobQueue(tmp_path / "cache")
     assert [job.key for job in line.jobs()] == [spec.key for spec in reversed(specs)]
     assert [line.position(spec.key) for spec in specs] == [0, None, 1, 2]
-    assert line.take().key == specs[0].key and line.take().key == specs[2].key
+    assert line.start_next().key == specs[0].key and line.start_next().key == specs[2].key
     assert line.resume(specs[1].key).state == "waiting"
     assert [line.position(spec.key) for spec in specs] == [None, 1, None, 0]
 
 
 def test_what_is_no_key_or_no_job_is_refused(line):
-    for call in (line.cancel, line.resume, line.forget):
+    for call in (line.cancel, line.resume, line.remove):
         with pytest.raises(BadInput, match="no job with key"):
             call("0" * 16)
     for call in (line.cancel, line.job, line.track):
@@ -73,7 +73,7 @@ def test_what_is_no_key_or_no_job_is_refused(line):
 def test_a_live_job_is_not_forgotten(line):
     line.submit(Count())
     with pytest.raises(BadInput, match="has not ended; cancel it first"):
-        line.forget(Count().key)
+        line.remove(Count().key)
     line.cancel(Count().key)
-    line.forget(Count().key)
+    line.remove(Count().key)
     assert line.jobs() == []

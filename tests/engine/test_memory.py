@@ -8,7 +8,7 @@ import pytest
 
 from core.engine import memory
 
-pytestmark = pytest.mark.skipif(not memory.keep(), reason="the C library is not glibc")
+pytestmark = pytest.mark.skipif(not memory.keep_freed_memory(), reason="the C library is not glibc")
 MEBIBYTE = 1 << 20
 
 
@@ -31,13 +31,13 @@ def test_a_release_gives_back_what_nobody_holds() -> None:
     kept = held[-1]  # a piece at the end keeps those before it from being trimmed as the top of the heap
     del held
     before = psutil.Process().memory_info().rss
-    memory.release()
+    memory.release_memory()
     assert before - psutil.Process().memory_info().rss > 300 * MEBIBYTE
     assert kept.all()
 
 
 def test_what_is_free_shrinks_by_what_is_held() -> None:
-    before = memory.free()
+    before = memory.free_bytes()
     held = np.ones(512 * MEBIBYTE, np.uint8)
-    assert before - memory.free() > 256 * MEBIBYTE
+    assert before - memory.free_bytes() > 256 * MEBIBYTE
     assert len(held) and 0 < before < psutil.virtual_memory().total

@@ -12,9 +12,9 @@ import pytest
 from core.cli.parser import main
 from core.engine import process_pool
 from core.engine.make import make
-from core.engine.process_pool import Tree, together
-from core.engine.report import SILENT, Cancelled, Report
-from core.engine.spec import BadInput, Failed, Spec, settings
+from core.engine.process_pool import PartTree, make_parallel
+from core.engine.report import SILENT_REPORT, Cancelled, Report
+from core.engine.spec import BadInput, FailedPart, Spec, settings
 from core.engine.store import Store
 from tests.engine.test_store import Words
 
@@ -58,7 +58,7 @@ class Strict(Spec[Words]):
     words: tuple[Spec[Words], ...] = ()
 
     def make(self, report, words):
-        return Words("; ".join(f"({word.reason})" if isinstance(word, Failed) else word.text for word in words))
+        return Words("; ".join(f"({word.reason})" if isinstance(word, FailedPart) else word.text for word in words))
 
 
 @settings
@@ -75,8 +75,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(tmp_path / "cache")
 
 
-def helped(spec: Spec, store: Store, report: Report = SILENT, workers: int = 2) -> str:
-    return together(spec, store, report, workers, kinds="tests.engine.test_process_pool").text
+def helped(spec: Spec, store: Store, report: Report = SILENT_REPORT, workers: int = 2) -> str:
+    return make_parallel(spec, store, report, workers, kinds="tests.engine.test_process_pool").text
 
 
 def said(text: str) -> list[str]:
@@ -132,21 +132,21 @@ def test_cancelling_ends_the_processes(store: Store) -> None:
 
 def test_the_longest_way_goes_first_and_tolerance_is_seen(store: Store) -> None:
     inner, bad = Strict((Slow("a"),)), Told("bad")
-    tree = Tree.of(Strict((Lenient((bad, Told("c"))), inner, Told("b"))), store)
+    tree = PartTree.of(Strict((Lenient((bad, Told("c"))), inner, Told("b"))), store)
     assert list(tree.missing)[-1] == tree.root and tree.parts[inner.key] == {Slow("a").key}
-    way = tree.way()
+    way = tree.critical_path()
     assert way[Slow("a").key] == 7 and way[bad.key] == 3 and way[tree.root] == 1
-    assert not tree.fatal(bad.key) and tree.fatal(Slow("a").key)
-    make(Told("b"), store, SILENT)
-    assert Told("b").key not in Tree.of(Strict((inner, Told("b"))), store).missing
+    assert not tree.is_fatal(bad.key) and tree.is_fatal(Slow("a").key)
+    make(Told("b"), store, SILENT_REPORT)
+    assert Told("b").key not in PartTree.of(Strict((inner, Told("b"))), store).missing
 
 
 def test_a_study_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.experiments import Baseline, Load, Study, parts
+    from core.experiments import Baseline, Load, Study, split_table
     from core.models.baselines import RandomForest, SupportVectors
 
-    rows = parts(Load("bundled:hydration"), seed=0, train=60, valid=20, test=None)
-    study = Study(tuple(Baseline(*rows, learner=one) for one in (SupportVectors(), RandomForest())), seeds=(0, 1))
+    rows = split_table(Load("bundled:hydration"), seed=0, train=60, valid=20, test=None)
+    study = Study(tuple(Baseline(*rows, baseline=one) for one in (SupportVectors(), RandomForest())), seeds=(0, 1))
     (tmp_path / "study.json").write_text(study.text)
     monkeypatch.setattr(Baseline, "make", None)  # no training is made by this process
     given = ["run", str(tmp_path / "study.json"), "--cache", str(tmp_path / "cache"), "--json"]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from core.engine import spec as recipes
-from core.engine.form import form
+from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Family, Spec, settings
 
 
@@ -59,9 +59,9 @@ class Frame(Spec[Picture]):
 
 def test_json_and_back_is_the_same_recipe_and_key() -> None:
     frame = Frame(Pile((Source("a"), Source("ü"))), Slow(5), 0.5)
-    again = recipes.read_json(frame.text)
+    again = recipes.read_spec_json(frame.text)
     assert again == frame and again.key == frame.key and len(frame.key) == 16
-    assert recipes.read_json(json.dumps(json.loads(frame.text), indent=3)).key == frame.key
+    assert recipes.read_spec_json(json.dumps(json.loads(frame.text), indent=3)).key == frame.key
 
 
 def test_the_key_follows_every_field_and_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_parts_are_the_recipes_in_the_fields() -> None:
 )
 def test_a_fault_is_one_line_that_says_where(text: str, words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        recipes.read_json(text)
+        recipes.read_spec_json(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -131,17 +131,17 @@ def test_changed_rebuilds_only_what_changes() -> None:
         return Source("z") if spec == Source("a") else spec
 
     frame = Frame(Pile((Source("a"), Source("b"))), Slow(5))
-    assert recipes.changed(frame, renamed) == Frame(Pile((Source("z"), Source("b"))), Slow(5))
-    assert recipes.changed(frame, lambda spec: spec) is frame
+    assert recipes.map_specs(frame, renamed) == Frame(Pile((Source("z"), Source("b"))), Slow(5))
+    assert recipes.map_specs(frame, lambda spec: spec) is frame
 
 
 def test_the_form_knows_limits_defaults_and_families() -> None:
-    fields = {field.name: field for field in form(Frame)}
+    fields = {field.name: field for field in describe_fields(Frame)}
     assert fields["table"].product is Table and fields["under"].product is Picture
     assert fields["pace"].family is PACES and fields["pace"].default == Slow()
     assert fields["share"].least == 0 and fields["share"].most == 1
-    (pace,) = form(Slow)
-    assert fields["table"].many is False and form(Pile)[0].many is True
+    (pace,) = describe_fields(Slow)
+    assert fields["table"].many is False and describe_fields(Pile)[0].many is True
     assert (pace.least, pace.most, pace.help, pace.default) == (1, 9, "steps a second", 3)
 
 
@@ -154,12 +154,12 @@ class Race(Spec[Picture]):
 
 
 def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None:
-    (field,) = form(Race)
+    (field,) = describe_fields(Race)
     assert field.family is PACES and field.many and field.default == (Slow(),)
     race = Race((Slow(2), {"kind": "slow", "pace": 4}, "slow"))
-    assert race.paces == (Slow(2), Slow(4), Slow()) and recipes.read_json(race.text) == race
-    assert recipes.as_json(race)["paces"][1] == {"kind": "slow", "pace": 4}
-    assert recipes.read_json('{"kind": "test-race", "paces": []}').paces == ()
+    assert race.paces == (Slow(2), Slow(4), Slow()) and recipes.read_spec_json(race.text) == race
+    assert recipes.to_json(race)["paces"][1] == {"kind": "slow", "pace": 4}
+    assert recipes.read_spec_json('{"kind": "test-race", "paces": []}').paces == ()
     with pytest.raises(BadInput, match=r"test-race\.paces\.1: there is no pace of kind 'fast'; there are slow"):
         Race(paces=("slow", "fast"))
 

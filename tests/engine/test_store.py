@@ -15,9 +15,9 @@ import pytest
 
 from core.engine.files import StoreFull
 from core.engine.make import make
-from core.engine.report import SILENT, Cancelled, Report
+from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput, Spec, settings
-from core.engine.store import Damaged, Store
+from core.engine.store import DamagedRun, Store
 
 
 @dataclasses.dataclass
@@ -79,8 +79,8 @@ def store(tmp_path):
 def test_a_product_is_made_once_and_comes_back_as_it_was(store):
     spec = Say("hello")
     assert not store.has(spec)
-    assert make(spec, store, SILENT) == Words("hello")
-    assert make(spec, store, SILENT) == Words("hello")
+    assert make(spec, store, SILENT_REPORT) == Words("hello")
+    assert make(spec, store, SILENT_REPORT) == Words("hello")
     assert made == ["hello"]
     assert not (store.root / "scratch" / spec.key).exists()
     assert list((store.root / "drafts").iterdir()) == []
@@ -89,13 +89,13 @@ def test_a_product_is_made_once_and_comes_back_as_it_was(store):
 def test_parts_come_first_and_shared_ones_are_made_once(store):
     inner = Together(Say("a"), (Say("b"), Say("c")))
     spec = Together(inner, (Say("b"), inner), ((Say("c"), Say("d")),))
-    assert make(spec, store, SILENT).text == "a b c b a b c c d"
+    assert make(spec, store, SILENT_REPORT).text == "a b c b a b c c d"
     assert made == ["a", "b", "c", "a+b+c", "d", "a b c+b+a b c+c+d"]
 
 
 def test_fractions_rise_over_the_whole_tree_by_effort_of_what_is_missing(store):
     told = []
-    make(Say("b"), store, SILENT)  # no share: it is there
+    make(Say("b"), store, SILENT_REPORT)  # no share: it is there
     spec = Together(Say("a"), (Say("b"), Say("a")))  # missing: a (1) and the whole (3)
     make(spec, store, Report(tell=lambda fraction, message, numbers: told.append((fraction, message, numbers))))
     fractions = [fraction for fraction, _, _ in told]
@@ -117,7 +117,7 @@ def test_makers_get_scratch_and_files(store):
             seen.append((report.scratch, report.files, report.scratch.is_dir()))
             return Words("looked")
 
-    make(Look(), store, SILENT)
+    make(Look(), store, SILENT_REPORT)
     assert seen == [(store.root / "scratch" / Look().key, store.root / "files", True)]
 
 
@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_nothing_half_done(store, monkeypatch, error):
     with pytest.raises(
         StoreFull, match=r"the disk of .*cache is full: [\d,]+ MB free; .*--cache; nothing was lost"
     ) as told:
-        make(spec, store, SILENT)
+        make(spec, store, SILENT_REPORT)
     assert "\n" not in str(told.value) and isinstance(told.value, BadInput)
     assert not store.has(spec) and store.entries() == []
     assert list((store.root / "drafts").iterdir()) == []
@@ -204,12 +204,12 @@ def test_a_damaged_product_says_which_and_what_to_do(store, name, harm):
     spec = Say("hello")
     path = store.put(spec, Words("hello"), 0.0) / name
     path.unlink() if harm is None else path.write_text(harm)
-    with pytest.raises(Damaged, match=f"{spec.key} is damaged: .*delete {spec.key}.* make it again"):
-        make(spec, store, SILENT)
+    with pytest.raises(DamagedRun, match=f"{spec.key} is damaged: .*delete {spec.key}.* make it again"):
+        make(spec, store, SILENT_REPORT)
     assert len(store.entries()) == 1
     assert bool(store.entries()[0].damaged) == (name == "made.json")
     store.delete(spec.key)
-    assert make(spec, store, SILENT) == Words("hello")
+    assert make(spec, store, SILENT_REPORT) == Words("hello")
 
 
 def test_drafts_and_strangers_are_no_entries(store):
@@ -242,7 +242,7 @@ def test_find_by_the_beginning_of_a_key(store):
 @pytest.mark.parametrize("key", ["", "../..", "0123456789ABCDEF", "0123456789abcdef/..", "0123456789abcdef\n", None])
 def test_nothing_but_a_key_becomes_a_path(store, key, tmp_path):
     (store.root / "fit" / "0123456789abcdef").mkdir(parents=True)
-    for call in (store.folder, store.delete, store.forget, lambda key: store.export(key, tmp_path / "out")):
+    for call in (store.folder, store.delete, store.remove, lambda key: store.export(key, tmp_path / "out")):
         with pytest.raises(BadInput, match="a key is 16 digits"):
             call(key)
     assert (store.root / "fit" / "0123456789abcdef").is_dir() and not (tmp_path / "out").exists()

@@ -7,22 +7,22 @@ import pytest
 
 import core.experiments  # noqa: F401  (makes the kinds known)
 from core.engine.former_names import current_kind
-from core.engine.spec import Family, Spec, as_json, read
+from core.engine.spec import Family, Spec, read_spec, to_json
 from core.influence.solvers import SOLVERS
-from core.models.baselines import LEARNERS
+from core.models.baselines import BASELINES
 from core.models.methods import METHODS
 from core.selection import SAMPLERS
 
 FORMER = json.loads((Path(__file__).parents[1] / "golden" / "former_specs.json").read_text("utf-8"))
-FAMILIES = {"method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "baseline": LEARNERS}
+FAMILIES = {"method": METHODS, "solver": SOLVERS, "sampler": SAMPLERS, "baseline": BASELINES}
 MEMBERS = [(FAMILIES[noun], member) for noun, members in FORMER["members"].items() for member in members]
 
 
 @pytest.mark.parametrize("former", FORMER["specs"], ids=lambda former: former["kind"])
 def test_specs_are_read(former: dict) -> None:
-    spec = read(former)
+    spec = read_spec(former)
     assert spec.kind == current_kind(former["kind"], Spec.kinds)
-    assert read(as_json(spec)) == spec
+    assert read_spec(to_json(spec)) == spec
 
 
 @pytest.mark.parametrize(("family", "former"), MEMBERS, ids=lambda one: one.get("kind", "of"))

@@ -13,9 +13,9 @@ RNG = np.random.default_rng(0)
 def test_a_point_of_the_map_tells_its_row():
     n = 50
     table = pd.DataFrame({"smiles": ["C<b>"] * n, "label": RNG.normal(0, 1, n), "delta_loss": RNG.normal(0, 1, n)})
-    table["prediction"], table["planted"] = table["label"] + 1, np.arange(n) % 5 == 0
+    table["prediction"], table["mislabelled"] = table["label"] + 1, np.arange(n) % 5 == 0
     label = table["label"].to_numpy()
-    figure = figures.score_map(table, "log M", picked=7)
+    figure = figures.plot_score_map(table, "log M", picked=7)
     points = [trace for trace in figure.data if trace.type == "scattergl"]
     rows = np.concatenate([trace.customdata for trace in points])
     assert sorted(rows) == list(range(n))
@@ -35,7 +35,7 @@ def test_parity_draws_the_test_part_last():
             "prediction": [1.0, 2, 4],
         }
     )
-    figure = figures.parity(table, "log M")
+    figure = figures.plot_parity(table, "log M")
     assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
     assert figure.layout.xaxis.title.text == "label (log M)"
 
@@ -49,7 +49,7 @@ def two_classes(n: int = 90) -> pd.DataFrame:
 
 def test_two_classes_on_the_map_stand_aside_and_say_what_they_are():
     table = two_classes().assign(delta_loss=RNG.normal(0, 1, 90)).fillna({"label": 0.0})
-    figure = figures.score_map(table, picked=8)
+    figure = figures.plot_score_map(table, picked=8)
     points = next(trace for trace in figure.data if trace.type == "scattergl")
     assert len(set(points.x)) == 90 and (np.round(points.x) == table["label"][list(points.customdata)]).all()
     assert all(text.endswith(f"label {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
@@ -59,7 +59,7 @@ def test_two_classes_on_the_map_stand_aside_and_say_what_they_are():
 
 def test_the_area_of_a_curve_is_the_one_in_its_name():
     table = two_classes()
-    figure = figures.roc(table, {"test": (0.7, 0.9)})
+    figure = figures.plot_roc(table, {"test": (0.7, 0.9)})
     assert [trace.name and trace.name.split(":")[0] for trace in figure.data] == [None, "validation", "test"]
     for trace, part in zip(figure.data[1:], ("valid", "test"), strict=True):
         mine = table[(table["part"] == part) & table["label"].notna()]
@@ -69,13 +69,13 @@ def test_the_area_of_a_curve_is_the_one_in_its_name():
             part == "test"
         )
     one_class = table.assign(label=1.0)
-    assert len(figures.roc(one_class).data) == 1
+    assert len(figures.plot_roc(one_class).data) == 1
 
 
 def test_a_point_of_a_reliability_diagram_is_the_share_of_ones_of_its_molecules():
     table = two_classes(300)
     y, p = table["label"].to_numpy(float), table["prediction"].to_numpy(float)
-    points = figures.reliability(y, p).data[1]
+    points = figures.plot_reliability(y, p).data[1]
     assert len(points.x) == figures.BINS and sum(int(text.split()[0]) for text in points.text) == 270
     order = np.argsort(p[~np.isnan(y)], kind="stable")
     first = order[:27]
@@ -84,4 +84,7 @@ def test_a_point_of_a_reliability_diagram_is_the_share_of_ones_of_its_molecules(
     assert (np.array(points.y) + points.error_y.array <= 1).all() and (
         np.array(points.y) >= points.error_y.arrayminus
     ).all()
-    assert len(figures.reliability(y[:20], p[:20]).data[1].x) == 1 and len(figures.reliability(y[:0], p[:0]).data) == 1
+    assert (
+        len(figures.plot_reliability(y[:20], p[:20]).data[1].x) == 1
+        and len(figures.plot_reliability(y[:0], p[:0]).data) == 1
+    )

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from core.figures import predictions as prediction_figures
-from core.figures.predictions import MOST_BARS, against, pale, reach
+from core.figures.predictions import (
+    MAX_BARS,
+    lighten_colour,
+    plot_applicability_domain,
+    plot_labels_against_predictions,
+)
 
 
 def table(n: int = 40) -> pd.DataFrame:
@@ -31,8 +36,8 @@ def drawn(figure) -> list:
 def test_a_click_finds_the_molecule() -> None:
     some = table()
     for figure, x, rows in (
-        (reach(some, "logD", 0.3), "similarity", range(40)),
-        (against(some, "logD"), "label", np.flatnonzero(some["label"].notna())),
+        (plot_applicability_domain(some, "logD", 0.3), "similarity", range(40)),
+        (plot_labels_against_predictions(some, "logD"), "label", np.flatnonzero(some["label"].notna())),
     ):
         found = {}
         for trace in drawn(figure):
@@ -44,35 +49,43 @@ def test_a_click_finds_the_molecule() -> None:
 
 def test_what_is_far_and_what_is_missed_stands_out() -> None:
     some = table()
-    near, far = drawn(reach(some, "", 0.3))
+    near, far = drawn(plot_applicability_domain(some, "", 0.3))
     assert set(far.customdata) == set(np.flatnonzero(some["remote"])) and far.marker.symbol != near.marker.symbol
-    inside, outside = drawn(against(some, ""))
+    inside, outside = drawn(plot_labels_against_predictions(some, ""))
     missed = (some["label"] < some["low"]) | (some["label"] > some["high"])
     assert set(outside.customdata) == set(np.flatnonzero(missed)) and outside.name == f"outside: {missed.sum()}"
     assert (inside.marker.color, outside.marker.color) == ("#2E86DE", "#E67E22")
 
 
 def test_intervals_are_drawn_while_they_can_be_told_apart_and_are_always_said() -> None:
-    few, many = drawn(reach(table(), "", 0))[0], drawn(reach(table(MOST_BARS + 1), "", 0))[0]
+    few, many = (
+        drawn(plot_applicability_domain(table(), "", 0))[0],
+        drawn(plot_applicability_domain(table(MAX_BARS + 1), "", 0))[0],
+    )
     assert few.error_y.array is not None and many.error_y.array is None
     assert all(" to " in words for words in many.hovertext)
     without = table().assign(low=np.nan, high=np.nan)
-    assert drawn(reach(without, "", 0))[0].error_y.array is None and drawn(reach(without, "", 0))[0].hovertext[0] == ""
+    assert (
+        drawn(plot_applicability_domain(without, "", 0))[0].error_y.array is None
+        and drawn(plot_applicability_domain(without, "", 0))[0].hovertext[0] == ""
+    )
 
 
 def test_a_label_without_an_interval_is_not_said_to_lie_inside() -> None:
-    (only,) = drawn(against(table().assign(low=np.nan, high=np.nan), ""))
+    (only,) = drawn(plot_labels_against_predictions(table().assign(low=np.nan, high=np.nan), ""))
     assert only.name.startswith("without an interval") and len(only.customdata) == 30
 
 
 def test_the_picked_one_is_ringed() -> None:
     some = table()
-    ring = reach(some, "", 0.3, picked=7).data[-1]
+    ring = plot_applicability_domain(some, "", 0.3, picked=7).data[-1]
     assert (ring.x[0], ring.y[0]) == (some["similarity"][7], some["prediction"][7])
-    assert len(reach(some, "", 0.3, picked=None).data) == len(reach(some, "", 0.3, picked=99).data)
+    assert len(plot_applicability_domain(some, "", 0.3, picked=None).data) == len(
+        plot_applicability_domain(some, "", 0.3, picked=99).data
+    )
 
 
 @pytest.mark.parametrize("colour", [prediction_figures.HELPFUL, prediction_figures.HARMFUL])
 def test_a_pale_colour_is_the_same_colour(colour: str) -> None:
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    assert pale(colour) == f"rgba({red},{green},{blue},0.5)"
+    assert lighten_colour(colour) == f"rgba({red},{green},{blue},0.5)"

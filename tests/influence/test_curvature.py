@@ -8,13 +8,21 @@ import torch
 from torch.func import hessian, jacrev
 
 from core.influence.curvature import Curvature
-from core.influence.directional import Slopes, choose_step, directional, swept
+from core.influence.directional import DirectionalDerivative, choose_step, directional, score_smiles
 from core.influence.solvers.cg import CG
 from core.influence.solvers.solution import NotSolved
-from core.influence.view import bends, flatten, losses, target_gradient, unflatten, used, view
+from core.influence.view import (
+    drop_unused_weights,
+    flatten,
+    loss_derivatives,
+    parameter_view,
+    summed_loss,
+    target_gradient,
+    unflatten,
+)
 from core.models.predictor import Predictor
-from core.stats.temperature import temperatures
-from tests.stand_in import Given, dense, small_predictor, trained
+from core.stats.temperature import fit_temperatures
+from tests.small_models import IdentityBackbone, dense_matrix, small_predictor, train_predictor
 
 SMILES = [
     "CCO", "CCCO", "c1ccccc1", "CC(=O)O", "CCN", "CCCl", "C1CCCCC1", "CC(C)O", "CCOCC", "c1ccncc1", "CCS", "OCCO",
@@ -35,7 +43,7 @@ def labels(kinds: tuple[str, ...], seed: int = 0) -> np.ndarray:
 
 
 def batches(predictor, seen, targets, size=6):
-    scaled = predictor.scaled(targets)
+    scaled = predictor.scale_labels(targets)
     rows = [list(range(start, min(start + size, len(SMILES)))) for start in range(0, len(SMILES), size)]
     return [(seen.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
 
@@ -47,8 +55,8 @@ def test_products_are_those_of_the_dense_matrix(scope, kinds, form):
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
-    whole = view(predictor, scope)
-    seen = used(whole, batches(predictor, whole, targets)[0][0])
+    whole = parameter_view(predictor, scope)
+    seen = drop_unused_weights(whole, batches(predictor, whole, targets)[0][0])
     assert seen.d == whole.d - (5 if scope == "all" else 0)  # the idle weight is left out
     curvature = Curvature(seen, batches(predictor, seen, targets), 0.07, form)
     inputs, scaled = batches(predictor, seen, targets, len(SMILES))[0]
@@ -59,13 +67,13 @@ def test_products_are_those_of_the_dense_matrix(scope, kinds, form):
         return seen.predict(unflatten(vector, seen.params), inputs)
 
     if form == "hessian":
-        true = hessian(lambda vector: losses(outputs(vector), scaled, seen.binary))(theta) / cells
+        true = hessian(lambda vector: summed_loss(outputs(vector), scaled, seen.binary))(theta) / cells
     else:
         jacobian = jacrev(outputs)(theta)  # (b, t, d)
-        _, second = bends(outputs(theta), scaled, seen.binary)
+        _, second = loss_derivatives(outputs(theta), scaled, seen.binary)
         true = torch.einsum("btd,bt,bte->de", jacobian, second, jacobian) / cells
     true = true + 0.07 * torch.eye(len(theta), dtype=torch.float64)
-    assert torch.allclose(dense(curvature), true, atol=1e-10)
+    assert torch.allclose(dense_matrix(curvature), true, atol=1e-10)
 
 
 def test_the_loss_and_its_gradient_are_the_predictors():
@@ -73,14 +81,14 @@ def test_the_loss_and_its_gradient_are_the_predictors():
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
-    scaled, batch = predictor.scaled(targets), predictor.encode(SMILES)
+    scaled, batch = predictor.scale_labels(targets), predictor.encode(SMILES)
     predictor.loss(predictor(batch), scaled).backward()
     own = torch.cat([w.grad.reshape(-1) for name, w in predictor.named_parameters() if w.grad is not None])
-    whole = view(predictor, "all")
-    seen = used(whole, batch)
+    whole = parameter_view(predictor, "all")
+    seen = drop_unused_weights(whole, batch)
     assert torch.allclose(target_gradient(seen, batches(predictor, seen, targets)), own, atol=1e-12)
     outputs = predictor(batch)
-    assert float(losses(outputs, scaled, seen.binary)) == pytest.approx(
+    assert float(summed_loss(outputs, scaled, seen.binary)) == pytest.approx(
         float(predictor.cell_loss(outputs, scaled).sum())
     )
 
@@ -90,18 +98,18 @@ def test_at_the_best_temperature_the_gradient_is_that_of_the_cooled_loss():
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
-    seen, scaled = view(predictor, "last layer"), predictor.scaled(targets)
+    seen, scaled = parameter_view(predictor, "last layer"), predictor.scale_labels(targets)
     seen.params["weight"][1] *= 40.0  # very sure of its classes
     parts, known = batches(predictor, seen, targets), ~np.isnan(targets[:, 1])
 
     def heat(outputs: torch.Tensor) -> torch.Tensor:
         logits, flags = outputs[:, 1].numpy()[known], targets[known, 1]
-        return torch.tensor([1.0, temperatures(logits[None], flags)[0]])
+        return torch.tensor([1.0, fit_temperatures(logits[None], flags)[0]])
 
     def least(weights: torch.Tensor) -> float:
         with torch.no_grad():
             outputs = torch.cat([seen.predict(unflatten(weights, seen.params), inputs) for inputs, _ in parts])
-        return float(losses(outputs / heat(outputs), scaled, seen.binary)) / int((~np.isnan(targets)).sum())
+        return float(summed_loss(outputs / heat(outputs), scaled, seen.binary)) / int((~np.isnan(targets)).sum())
 
     weights = flatten(seen.params)
     with torch.no_grad():
@@ -116,7 +124,7 @@ def test_at_the_best_temperature_the_gradient_is_that_of_the_cooled_loss():
 def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
     predictor = small_predictor(double=True)
     predictor.fit_scaler(labels(("regression",)))
-    seen = view(predictor, "head")
+    seen = parameter_view(predictor, "head")
     curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6), 0.3)
     vector = flatten(seen.params)
     generator = torch.Generator().manual_seed(0)
@@ -132,9 +140,9 @@ def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
 def test_the_trace_estimate_is_near_the_trace():
     predictor = small_predictor(double=True)
     predictor.fit_scaler(labels(("regression",)))
-    seen = view(predictor, "head")
+    seen = parameter_view(predictor, "head")
     curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6))
-    true = float(dense(curvature).trace())
+    true = float(dense_matrix(curvature).trace())
     assert curvature.trace() == pytest.approx(true, rel=0.5)
     assert curvature.trace(passes=8000) == pytest.approx(true, rel=0.03)
 
@@ -142,15 +150,15 @@ def test_the_trace_estimate_is_near_the_trace():
 def test_a_product_gives_way_after_every_batch():
     predictor, calls = small_predictor(), []
     predictor.fit_scaler(labels(("regression",)))
-    seen = view(predictor, "head")
+    seen = parameter_view(predictor, "head")
     parts = batches(predictor, seen, labels(("regression",)), 6)
-    Curvature(seen, parts, pulse=lambda: calls.append(1)) @ flatten(seen.params)
+    Curvature(seen, parts, check_cancelled=lambda: calls.append(1)) @ flatten(seen.params)
     assert len(calls) == len(parts) == 4
 
 
 def test_a_table_without_labels_is_refused():
     predictor = small_predictor()
-    seen = view(predictor, "head")
+    seen = parameter_view(predictor, "head")
     empty = batches(predictor, seen, np.full((len(SMILES), 1), np.nan))
     with pytest.raises(NotSolved, match="no measured label"):
         Curvature(seen, empty)
@@ -163,8 +171,8 @@ def test_a_table_without_labels_is_refused():
 @pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
 def test_finite_differences_agree_with_forward_mode(route, scope, double):
     kinds = ("regression", "binary")
-    predictor = trained(small_predictor(kinds, double), SMILES, labels(kinds), 50)
-    seen = view(predictor, scope)
+    predictor = train_predictor(small_predictor(kinds, double), SMILES, labels(kinds), 50)
+    seen = parameter_view(predictor, scope)
     inputs = [part for part, _ in batches(predictor, seen, labels(kinds))]
     vector = (
         torch.randn(seen.d, generator=torch.Generator().manual_seed(0)).to(flatten(seen.params)) * 1e4
@@ -179,10 +187,10 @@ def test_finite_differences_agree_with_forward_mode(route, scope, double):
 
 def test_one_sweep_gives_outputs_slopes_and_features():
     predictor = small_predictor()
-    seen = view(predictor, "all")
+    seen = parameter_view(predictor, "all")
     vector = torch.randn(seen.d, generator=torch.Generator().manual_seed(0))
-    slopes = Slopes(seen, vector, 1e-3, "one-sided")
-    outputs, moved, features = swept(predictor, seen, slopes, SMILES, 7, True)
+    slopes = DirectionalDerivative(seen, vector, 1e-3, "one-sided")
+    outputs, moved, features = score_smiles(predictor, seen, slopes, SMILES, 7, True)
     with torch.no_grad():
         batch = predictor.encode(SMILES)
         assert np.allclose(outputs, predictor(batch), atol=1e-6)
@@ -192,7 +200,7 @@ def test_one_sweep_gives_outputs_slopes_and_features():
 
 def test_a_vector_that_moves_nothing_is_refused():
     predictor = small_predictor()
-    seen = view(predictor, "all")
+    seen = parameter_view(predictor, "all")
     still = {name: torch.zeros_like(value) for name, value in seen.params.items()}
     still["backbone.idle"] += 1
     with pytest.raises(NotSolved, match="no prediction changes"):
@@ -202,10 +210,10 @@ def test_a_vector_that_moves_nothing_is_refused():
 def test_a_copy_of_a_target_molecule_helps():
     """The sign: what adds weight to a molecule lowers the loss of the same molecule."""
     targets = labels(("regression",))
-    predictor = trained(small_predictor(double=True), SMILES[:10], targets[:10], 100)
-    whole = view(predictor, "all")
-    scaled = predictor.scaled(targets)
-    seen = used(whole, predictor.encode(SMILES))
+    predictor = train_predictor(small_predictor(double=True), SMILES[:10], targets[:10], 100)
+    whole = parameter_view(predictor, "all")
+    scaled = predictor.scale_labels(targets)
+    seen = drop_unused_weights(whole, predictor.encode(SMILES))
     curvature = Curvature(seen, [(predictor.encode(SMILES[:10]), scaled[:10])], 0.1)
     for row in range(10, 20):
         batch = predictor.encode([SMILES[row]])
@@ -223,8 +231,8 @@ def test_predicted_changes_are_those_of_really_adding_one_molecule():
     n, damping = 400, 0.05
     x, v, z, truth = draw(n, 4), draw(50, 4), draw(30, 4), draw(4, 1)
     y, t, u = (part @ truth + 0.3 * draw(len(part), 1) for part in (x, v, z))
-    predictor = Predictor(Given(8), ["task"], ["regression"]).double()
-    seen = view(predictor, "last layer")
+    predictor = Predictor(IdentityBackbone(8), ["task"], ["regression"]).double()
+    seen = parameter_view(predictor, "last layer")
     seen = dataclasses.replace(
         seen, params={"weight": seen.params["weight"]}, inputs=lambda batch: batch, features=lambda f: f
     )

@@ -13,12 +13,12 @@ def test_the_worse_check_decides(change: float, off: float | None, error: float)
 
 
 def test_running_out_of_memory_is_not_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.influence.view import view
+    from core.influence.view import parameter_view
     from core.models.backbones import Untrained
     from core.models.predictor import Predictor
 
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
-    seen = view(predictor, "last layer")
+    seen = parameter_view(predictor, "last layer")
     pilot = [seen.inputs(predictor.encode(["CCO", "c1ccccc1", "CCCCN"]))]
     slopes = directional._slopes
 

@@ -13,9 +13,9 @@ from core.influence.solvers.cg import CG
 from core.influence.solvers.exact import Exact
 from core.influence.solvers.lissa import LiSSA
 from core.influence.solvers.solution import NotSolved
-from core.influence.view import flatten, leaves_of, losses, pull, target_gradient, view
+from core.influence.view import flatten, parameter_view, require_grad, summed_loss, target_gradient, vjp
 from core.models.predictor import Predictor
-from tests.stand_in import Given, dense
+from tests.small_models import IdentityBackbone, dense_matrix
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "molformer"
 
@@ -24,10 +24,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "molformer"
 def golden():
     arrays, about = load_file(GOLDEN / "outputs.safetensors"), json.loads((GOLDEN / "meta.json").read_text())
     pooled, targets = arrays["pooled.f64"], arrays["influence.targets"][:, None]
-    predictor = Predictor(Given(64), ["task"], ["regression"]).double()
+    predictor = Predictor(IdentityBackbone(64), ["task"], ["regression"]).double()
     predictor.head.load_state_dict({k: v.double() for k, v in load_file(GOLDEN / "head.safetensors").items()})
     rows = about["influence"]
-    seen = view(predictor, "head")
+    seen = parameter_view(predictor, "head")
     parts = {name: (pooled[rows[f"{name}_rows"]], targets[rows[f"{name}_rows"]]) for name in ("train", "val", "ext")}
     assert torch.equal(flatten(seen.params), arrays["influence.theta"])
     return seen, parts, arrays, about
@@ -39,9 +39,12 @@ def close(found, true):
 
 def per_molecule(seen, part):
     """Gradient (b, d) of each molecule's squared error."""
-    leaves = leaves_of(seen.params)
+    leaves = require_grad(seen.params)
     return torch.stack(
-        [pull(losses(seen.predict(leaves, x[None]), y[None], seen.binary), leaves) for x, y in zip(*part, strict=True)]
+        [
+            vjp(summed_loss(seen.predict(leaves, x[None]), y[None], seen.binary), leaves)
+            for x, y in zip(*part, strict=True)
+        ]
     )
 
 
@@ -65,7 +68,7 @@ def test_golden_influence_by_the_exact_hessian(golden):
     v = arrays["influence.grad_val"]
     curvature = Curvature(seen, [parts["train"]], 0.1, "hessian")
     assert close(curvature @ v - 0.1 * v, arrays["influence.hvp_of_grad_val"])
-    matrix = dense(curvature)
+    matrix = dense_matrix(curvature)
     answer = torch.linalg.solve(matrix, v)
     assert close(answer, arrays["influence.ihvp"])
     influence = -arrays["influence.grad_ext"] @ answer

@@ -4,25 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from core.influence.lds import datamodelling, halves, retrained
+from core.influence.lds import datamodelling_score, random_subsets, retrain_many
 
 
 def test_subsets_are_random_halves() -> None:
-    members = halves(11, 200)
+    members = random_subsets(11, 200)
     assert members.shape == (200, 11) and (members.sum(1) == 6).all()
     assert np.abs(members.mean(0) - 6 / 11).max() < 0.12 and len(np.unique(members, axis=0)) > 100
-    assert (halves(11, 200) == members).all() and (halves(11, 200, seed=1) != members).any()
-    assert (halves(10, 3, share=0.2).sum(1) == 2).all()
+    assert (random_subsets(11, 200) == members).all() and (random_subsets(11, 200, seed=1) != members).any()
+    assert (random_subsets(10, 3, share=0.2).sum(1) == 2).all()
 
 
 def test_a_score_that_foretells_every_loss_has_one_and_noise_has_none() -> None:
     generator = np.random.default_rng(0)
     truth = generator.normal(size=150)
-    same = datamodelling(truth**3, truth)
+    same = datamodelling_score(truth**3, truth)
     assert same["spearman"] == pytest.approx(1) and same["low"] > 0.99
-    none = datamodelling(generator.normal(size=150), truth)
+    none = datamodelling_score(generator.normal(size=150), truth)
     assert none["low"] < 0 < none["high"] and abs(none["spearman"]) < 0.3
-    half = datamodelling(truth + generator.normal(size=150), truth)
+    half = datamodelling_score(truth + generator.normal(size=150), truth)
     assert half["low"] < half["spearman"] < half["high"] and 0.4 < half["spearman"] < 0.9
 
 
@@ -33,7 +33,7 @@ def test_many_trainings_at_once_are_those_of_one_at_a_time() -> None:
     weights = torch.ones(3, 20).double()
     weights[1, 5:9], weights[2, 15:] = 0, 0
     start = {name: value.detach().clone() for name, value in module.named_parameters()}
-    outputs = retrained(module, x, y, weights, 30, 1e-2)(x)
+    outputs = retrain_many(module, x, y, weights, 30, 1e-2)(x)
     assert outputs.shape == (3, 20)
     assert all(torch.equal(start[name], value) for name, value in module.named_parameters()), (
         "the start stays as it was"

@@ -10,31 +10,31 @@ import torch
 from torch.func import jacrev
 
 from core.influence.curvature import Curvature
-from core.influence.directional import Slopes, directional
+from core.influence.directional import DirectionalDerivative, directional
 from core.influence.solvers import CG, Dual, Exact, LiSSA
-from core.influence.view import View, flatten, target_gradient, unflatten, used, view
+from core.influence.view import ParameterView, drop_unused_weights, flatten, parameter_view, target_gradient, unflatten
 from core.models.backbones import Untrained
 from core.models.predictor import Predictor
 from tests.influence.test_curvature import SMILES, labels
-from tests.stand_in import small_predictor, trained
+from tests.small_models import small_predictor, train_predictor
 
 EXACT = {"cg": CG(tolerance=1e-11, steps=5000), "dual": Dual(tolerance=1e-11), "exact": Exact(tolerance=1e-11)}
 
 
-def split(predictor: Predictor, seen: View, targets: np.ndarray, count: int) -> list:
+def split(predictor: Predictor, seen: ParameterView, targets: np.ndarray, count: int) -> list:
     """All molecules in so many batches, of unequal sizes where they do not divide."""
-    scaled = predictor.scaled(targets)
+    scaled = predictor.scale_labels(targets)
     rows = np.array_split(np.arange(len(SMILES)), count)
     return [(seen.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
 
 
 @pytest.fixture(scope="module", params=[("regression",), ("regression", "binary")], ids=["one", "gaps"])
-def system(request: pytest.FixtureRequest) -> tuple[Predictor, View, np.ndarray]:
+def system(request: pytest.FixtureRequest) -> tuple[Predictor, ParameterView, np.ndarray]:
     """A trained stand-in in float64; with a second task a third of the cells has no label, so batches weigh unequally."""
     targets = labels(request.param)
-    predictor = trained(small_predictor(request.param, double=True), SMILES, targets, 60)
+    predictor = train_predictor(small_predictor(request.param, double=True), SMILES, targets, 60)
     predictor.zero_grad(set_to_none=True)
-    return predictor, view(predictor, "head"), targets
+    return predictor, parameter_view(predictor, "head"), targets
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -99,24 +99,27 @@ DRUGS = ["CC(=O)Oc1ccccc1C(=O)O", "CCO", "CN1C=NC2=C1C(=O)N(C)C(=O)N2C", "c1ccnc
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[Predictor, View, torch.Tensor]:
+def real() -> tuple[Predictor, ParameterView, torch.Tensor]:
     """A MoLFormer in float64 whose dropout is large, left in training mode, and a vector."""
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5).double()
-    predictor.backbone.thin(0.5)
+    predictor.backbone.set_dropout(0.5)
     generator = torch.Generator().manual_seed(0)
     for weight in predictor.parameters():
         weight.data += 0.02 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)  # no bias is zero
     predictor.train()
     assert not torch.equal(predictor(predictor.encode(DRUGS)), predictor(predictor.encode(DRUGS)))
-    seen = used(view(predictor, "all"), predictor.encode(DRUGS))
+    seen = drop_unused_weights(parameter_view(predictor, "all"), predictor.encode(DRUGS))
     vector = torch.randn(seen.d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return predictor, seen, vector / vector.norm()
 
 
-def everything(seen: View, vector: torch.Tensor, inputs: dict) -> list[torch.Tensor]:
+def everything(seen: ParameterView, vector: torch.Tensor, inputs: dict) -> list[torch.Tensor]:
     """Slopes by both kinds of route, gradient and product of the curvature."""
     targets = torch.linspace(-1, 1, len(DRUGS), dtype=torch.float64)[:, None]
-    ways = [Slopes(seen, vector, 1e-5, "central"), Slopes(seen, vector, 0.0, "forward-mode")]
+    ways = [
+        DirectionalDerivative(seen, vector, 1e-5, "central"),
+        DirectionalDerivative(seen, vector, 0.0, "forward-mode"),
+    ]
     return [
         *(way(inputs) for way in ways),
         target_gradient(seen, [(inputs, targets)]),
@@ -152,8 +155,8 @@ def test_the_kernels_of_the_products_change_rounding_only(real):
     found = []
     for enabled in (True, False):
         with torch.backends.mkldnn.flags(enabled=enabled):
-            found.append(Slopes(single, vector.float(), 0.0, "forward-mode")(inputs))
-    true = Slopes(seen, vector, 0.0, "forward-mode")(inputs)
+            found.append(DirectionalDerivative(single, vector.float(), 0.0, "forward-mode")(inputs))
+    true = DirectionalDerivative(seen, vector, 0.0, "forward-mode")(inputs)
     assert all(torch.allclose(slopes.double(), true, rtol=1e-3, atol=1e-5) for slopes in found)
 
 
@@ -164,5 +167,7 @@ def test_dropout_is_off_though_the_predictor_was_left_in_training_mode(real):
     first, second = (everything(seen, vector, inputs) for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
     predictor.train()
-    again = used(view(predictor, "all"), inputs)  # whoever takes a view has it in evaluation mode
+    again = drop_unused_weights(
+        parameter_view(predictor, "all"), inputs
+    )  # whoever takes a view has it in evaluation mode
     assert all(torch.equal(*pair) for pair in zip(everything(again, vector, inputs), first, strict=True))

@@ -10,7 +10,7 @@ import torch
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
-from core.experiments import FineTune, Load, parts, settled
+from core.experiments import FineTune, Load, import_files, split_table
 from core.models import embeddings
 from core.models.backbones import Untrained
 from core.models.backbones.molformer.backbone import Backbone
@@ -28,7 +28,7 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def fit(table: Path, store: Store) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     spec = FineTune(
         train,
         valid,
@@ -39,22 +39,22 @@ def fit(table: Path, store: Store) -> FineTune:
         batch_size=8,
         precision="float32",
     )
-    return settled(spec, store.files)
+    return import_files(spec, store.files)
 
 
 def test_what_stands_still_is_seen() -> None:
     for method, still in ((Head(), True), (BitFit(), False), (LoRA(), False), (Full(), False)):
         predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
-        predictor.backbone.thin(0.0)
+        predictor.backbone.set_dropout(0.0)
         method(predictor)
-        assert embeddings.stands_still(predictor) == still
-        predictor.backbone.thin(0.1)
-        assert not embeddings.stands_still(predictor)
+        assert embeddings.is_frozen(predictor) == still
+        predictor.backbone.set_dropout(0.1)
+        assert not embeddings.is_frozen(predictor)
 
 
 def test_embeddings_are_the_backbones_own_in_the_order_given() -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
-    found = embeddings.embeddings(predictor, SMILES, size=2)
+    found = embeddings.embed_molecules(predictor, SMILES, size=2)
     with torch.no_grad():
         for smiles, row in zip(SMILES, found, strict=True):
             assert torch.allclose(row, predictor.backbone.embed(predictor.backbone.batch([smiles]))[0], atol=1e-6)
@@ -64,7 +64,7 @@ def test_the_fit_is_the_one_that_reads_in_every_epoch(
     fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = make(fit, store, Report())
-    monkeypatch.setattr(embeddings, "MOST_BYTES", 0)
+    monkeypatch.setattr(embeddings, "MAX_BYTES", 0)
     again = fit.make(Report(), **{name: store.get(getattr(fit, name)) for name in PARTS})
     np.testing.assert_allclose(once.curve["valid_loss"], again.curve["valid_loss"], rtol=1e-4)
     np.testing.assert_allclose(once.predictions["prediction"], again.predictions["prediction"], rtol=1e-3, atol=1e-3)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from core.engine.spec import BadInput
 from core.models import export as portable
 from core.models.backbones import Pretrained, Untrained
-from core.models.method_check import put_to_work
+from core.models.method_check import apply_and_check
 from core.models.methods import METHODS, Full
 from core.models.predictor import Predictor
 
@@ -26,7 +26,7 @@ def predictor(backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: 
 
 def stirred(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: B008
     made = predictor(backbone)
-    put_to_work(method, made, SMILES)
+    apply_and_check(method, made, SMILES)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in made.parameters():
@@ -44,9 +44,9 @@ def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path)
     ours = stirred(method())
     if ours.adapter is None:
         with pytest.raises(BadInput, match="export it as merged"):
-            portable.adapter(ours, tmp_path, "a fit")
+            portable.export_adapter(ours, tmp_path, "a fit")
         return
-    portable.adapter(ours, tmp_path, "a fit")
+    portable.export_adapter(ours, tmp_path, "a fit")
     theirs = predictor()
     PeftModel.from_pretrained(theirs.backbone.model, str(tmp_path))
     batch = ours.encode(SMILES)
@@ -65,7 +65,7 @@ def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path)
 @grid
 def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: Any, tmp_path: Path) -> None:
     ours = stirred(method())
-    portable.merged(ours, tmp_path, "a fit")
+    portable.export_merged(ours, tmp_path, "a fit")
     theirs = Pretrained(str(tmp_path))()
     batch = ours.encode(SMILES)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: A
 @grid
 def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, tmp_path: Path) -> None:
     ours = stirred(method(), Pretrained(str(GOLDEN)))
-    portable.merged(ours, tmp_path, "a fit")
+    portable.export_merged(ours, tmp_path, "a fit")
     theirs, published = load_file(tmp_path / "model.safetensors"), load_file(GOLDEN / "model.safetensors")
     body = {name.removeprefix("molformer."): value for name, value in published.items() if "lm_head" not in name}
     assert {name: value.shape for name, value in theirs.items()} == {name: value.shape for name, value in body.items()}
@@ -87,7 +87,7 @@ def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, t
 def test_the_predictions_can_be_had_from_the_folder_alone(tmp_path: Path) -> None:
     """As its README says, with nothing of ours but the backbone."""
     ours = stirred(Full())
-    portable.merged(ours, tmp_path, "a fit")
+    portable.export_merged(ours, tmp_path, "a fit")
     kept, backbone = load_file(tmp_path / "head.safetensors"), Pretrained(str(tmp_path))()
     with torch.no_grad():
         x = backbone.embed(backbone.batch(SMILES))

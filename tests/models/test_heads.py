@@ -10,8 +10,8 @@ from torch import nn
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput
-from core.models.heads import Given, Head, Heads, load_heads
-from core.results.mixture import LEFT_OUT, Learning, Tables
+from core.models.heads import Head, HeadBatch, Heads, load_heads
+from core.results.mixture import LEFT_OUT, MixtureParts, TaskSettings
 
 
 class Mean(nn.Module):
@@ -30,14 +30,14 @@ class Mean(nn.Module):
         return torch.tanh(self.net(batch))
 
 
-def tables(name: str, targets: np.ndarray, **learned: object) -> Tables:
+def tables(name: str, targets: np.ndarray, **learned: object) -> MixtureParts:
     smiles = ["C" * n for n in range(1, len(targets) + 1)]
     table = Dataset(smiles, targets, tuple(f"{name}{k}" for k in range(targets.shape[1])))
-    return Tables(dict.fromkeys(("train", "valid", "test"), table), Learning(name, **learned),
+    return MixtureParts(dict.fromkeys(("train", "valid", "test"), table), TaskSettings(name, **learned),
                   pd.DataFrame(columns=list(LEFT_OUT)))  # fmt: skip
 
 
-def heads(*members: Tables, weighting: str = "equal") -> Heads:
+def heads(*members: MixtureParts, weighting: str = "equal") -> Heads:
     made = Heads(Mean(), members, weighting, dropout=0.0)
     for head in made.heads:
         head.net.double()
@@ -55,7 +55,8 @@ def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> No
     model = heads(tables("a", LABELS, loss=loss), tables("b", FLAGS))
     embedded = model.embed(["C", "CC", "CO", "N", "CCN"])
     given = [
-        Given(torch.arange(5), head.scaled(values)) for head, values in zip(model.heads, (LABELS, FLAGS), strict=True)
+        HeadBatch(torch.arange(5), head.scale_labels(values))
+        for head, values in zip(model.heads, (LABELS, FLAGS), strict=True)
     ]
     found = model.losses(embedded, given)
     cells = []
@@ -77,11 +78,11 @@ def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> No
 def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
     model = heads(tables("a", LABELS, loss="mse"), tables("b", FLAGS))
     none = torch.full((2, 1), torch.nan).double()
-    for absent in (None, Given(torch.arange(2), none)):
+    for absent in (None, HeadBatch(torch.arange(2), none)):
         model.zero_grad()
-        labels = model.heads[0].scaled(LABELS[[1, 3]])
+        labels = model.heads[0].scale_labels(LABELS[[1, 3]])
         embedded = model.embed(["C", "CC"])
-        losses = model.losses(embedded, [Given(torch.arange(2), labels), absent])
+        losses = model.losses(embedded, [HeadBatch(torch.arange(2), labels), absent])
         assert losses[1] is None
         model.total(losses, embedded[0]).backward()
         assert all(weight.grad is None or not weight.grad.any() for weight in model.heads[1].parameters())
@@ -95,9 +96,9 @@ def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
 
 def test_a_missing_cell_sends_no_gradient_to_its_task() -> None:
     model = heads(tables("a", LABELS))
-    labels = model.heads[0].scaled(np.array([[1.0, np.nan], [2.0, np.nan]]))
+    labels = model.heads[0].scale_labels(np.array([[1.0, np.nan], [2.0, np.nan]]))
     embedded = model.embed(["C", "N"])
-    model.total(model.losses(embedded, [Given(torch.arange(2), labels)]), embedded[0]).backward()
+    model.total(model.losses(embedded, [HeadBatch(torch.arange(2), labels)]), embedded[0]).backward()
     last = model.heads[0].net[-1]
     assert last.weight.grad[0].any() and not last.weight.grad[1].any() and not last.bias.grad[1]
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
@@ -117,10 +118,10 @@ def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[fl
 
 @pytest.mark.parametrize("scaler", ["standard", "robust", "none"])
 def test_scaled_labels_come_back(scaler: str) -> None:
-    head = Head(Learning("a", loss="mse", scaler=scaler), ("x", "y"), ("regression", "regression"), 4, 0.0)
+    head = Head(TaskSettings("a", loss="mse", scaler=scaler), ("x", "y"), ("regression", "regression"), 4, 0.0)
     values = np.concatenate([LABELS, [[800.0, 2.0]]])
     head.fit_scaler(values)
-    assert np.allclose(head.in_label_units(head.scaled(values)).numpy(), values, equal_nan=True, atol=1e-4)
+    assert np.allclose(head.to_label_units(head.scale_labels(values)).numpy(), values, equal_nan=True, atol=1e-4)
     own = values[~np.isnan(values[:, 0]), 0]
     low, high = np.quantile(own, [0.25, 0.75])
     wanted = {"standard": own.std(), "robust": (high - low) / 1.349, "none": 1.0}[scaler]
@@ -131,22 +132,22 @@ def test_scaled_labels_come_back(scaler: str) -> None:
 
 
 def test_binned_labels_are_classes_and_predictions_their_mean() -> None:
-    head = Head(Learning("a", loss="binned", bins=4), ("x",), ("regression",), 4, 0.0).double()
+    head = Head(TaskSettings("a", loss="binned", bins=4), ("x",), ("regression",), 4, 0.0).double()
     labels = np.arange(40.0)[:, None]
     head.fit_scaler(labels)
     outputs = torch.full((40, 1, 4), -50.0).double()
     outputs[torch.arange(40), 0, torch.arange(40) // 10] = 50.0
-    assert float(head.cells(outputs, head.scaled(labels)).max()) < 1e-9, "quantiles of ten labels each"
-    found = head.in_label_units(outputs).numpy()[:, 0]
+    assert float(head.cell_losses(outputs, head.scale_labels(labels)).max()) < 1e-9, "quantiles of ten labels each"
+    found = head.to_label_units(outputs).numpy()[:, 0]
     assert found == pytest.approx(np.repeat([4.5, 14.5, 24.5, 34.5], 10))
     even = torch.zeros(1, 1, 4).double()
-    assert float(head.in_label_units(even)) == pytest.approx(19.5)
-    assert float(head.cells(even, head.scaled(np.array([[3.0]])))) == pytest.approx(np.log(4))
-    assert float(head.cells(even, head.scaled(np.array([[np.nan]])))) == 0
+    assert float(head.to_label_units(even)) == pytest.approx(19.5)
+    assert float(head.cell_losses(even, head.scale_labels(np.array([[3.0]])))) == pytest.approx(np.log(4))
+    assert float(head.cell_losses(even, head.scale_labels(np.array([[np.nan]])))) == 0
 
 
 def test_a_task_without_two_different_labels_is_refused() -> None:
-    head = Head(Learning("mine"), ("x",), ("regression",), 4, 0.0)
+    head = Head(TaskSettings("mine"), ("x",), ("regression",), 4, 0.0)
     for values in ([[1.0], [1.0]], [[np.nan], [2.0]]):
         with pytest.raises(BadInput, match=r"mine: the training part has . labels of 'x', all alike"):
             head.fit_scaler(np.array(values))
@@ -165,5 +166,5 @@ def test_heads_are_kept_and_read_back(tmp_path: Path) -> None:
     again = load_heads(tmp_path, 4)
     given = torch.randn(3, 4)
     for mine, theirs in zip(model.heads, again, strict=True):
-        assert torch.equal(mine.in_label_units(mine(given)), theirs.in_label_units(theirs(given)))
+        assert torch.equal(mine.to_label_units(mine(given)), theirs.to_label_units(theirs(given)))
         assert mine.learning == theirs.learning and mine.tasks == theirs.tasks

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.models import matmul as multiplying
-from core.models.matmul import ROUNDED, as_torch_does, choose, error
+from core.models.matmul import ROUNDING_ERROR, choose_backend, default_backend, product_error
 
 ROOT = Path(__file__).parents[2]
 AMD = {"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}
@@ -29,20 +29,20 @@ def put_back() -> Iterator[None]:
     [{}, {"cpu_name": "Intel Xeon", "avx512_bf16": True}, AMD | {"amx_bf16": True}, AMD | {"avx512_bf16": False}],
 )
 def test_others_are_left_alone(able: dict[str, Any]) -> None:
-    assert choose(able) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
+    assert choose_backend(able) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
 def test_products_stay_exact_whichever_it_is() -> None:
-    assert error() < ROUNDED
-    assert choose() in ("MKL", "oneDNN") and error() < ROUNDED
+    assert product_error() < ROUNDING_ERROR
+    assert choose_backend() in ("MKL", "oneDNN") and product_error() < ROUNDING_ERROR
 
 
 def test_a_library_that_rounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiplying, "error", lambda: 1e-3)
-    assert choose(AMD) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
-    monkeypatch.setattr(multiplying, "error", lambda: 1e-6)
-    assert choose(AMD) == "oneDNN" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-    with as_torch_does():
+    monkeypatch.setattr(multiplying, "product_error", lambda: 1e-3)
+    assert choose_backend(AMD) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
+    monkeypatch.setattr(multiplying, "product_error", lambda: 1e-6)
+    assert choose_backend(AMD) == "oneDNN" and torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+    with default_backend():
         assert torch.backends.mkldnn.matmul.fp32_precision == "none"
     assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
 
@@ -50,7 +50,7 @@ def test_a_library_that_rounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> 
 def test_it_is_chosen_before_anything_is_multiplied() -> None:
     code = (
         "import torch\nmatmul = torch.backends.mkldnn.matmul\nfirst = matmul.fp32_precision\n"
-        "import core.models.predictor\nfound = matmul.fp32_precision\nprint(first, found, core.models.matmul.choose())"
+        "import core.models.predictor\nfound = matmul.fp32_precision\nprint(first, found, core.models.matmul.choose_backend())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert said.split() in (["none", "none", "MKL"], ["none", "bf16", "oneDNN"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.models.backbones import Untrained
-from core.models.method_check import Unproven, put_to_work
+from core.models.method_check import MethodCheckFailed, apply_and_check
 from core.models.methods import IA3, BitFit, Full, Head, LoRA
 from core.models.predictor import Predictor
 
@@ -25,8 +25,8 @@ class Faulty:
     def __init__(self, method: Any, fault: Any) -> None:
         self.method, self.fault = method, fault
 
-    def count(self, backbone: Any) -> int:
-        return self.method.count(backbone)
+    def count_trainable(self, backbone: Any) -> int:
+        return self.method.count_trainable(backbone)
 
     def __call__(self, predictor: Predictor) -> None:
         self.method(predictor)
@@ -70,14 +70,14 @@ def one_too_many(predictor: Predictor) -> None:
     ids=["frozen (IA)³", "a weight too many", "frozen head", "changed at once", "no gradient", "no gradient, full"],
 )
 def test_a_fault_is_found(method: Any, fault: Any, message: str) -> None:
-    with pytest.raises(Unproven, match=message):
-        put_to_work(Faulty(method, fault), predictor(), SMILES)
+    with pytest.raises(MethodCheckFailed, match=message):
+        apply_and_check(Faulty(method, fault), predictor(), SMILES)
 
 
 @pytest.mark.parametrize("method", [Full(), LoRA(), IA3()], ids=lambda method: method.kind)
 def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
     proven, plain = predictor(), predictor()
-    for one, apply in ((plain, method), (proven, lambda p: put_to_work(method, p, SMILES))):
+    for one, apply in ((plain, method), (proven, lambda p: apply_and_check(method, p, SMILES))):
         torch.manual_seed(3)
         apply(one)
     assert proven.state_dict().keys() == plain.state_dict().keys()
@@ -87,17 +87,19 @@ def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
 
 def test_a_frozen_weight_that_moves_is_found_afterwards() -> None:
     one = predictor()
-    proof = put_to_work(LoRA(), one, SMILES)
+    proof = apply_and_check(LoRA(), one, SMILES)
     assert proof.check(one)["tensors_with_gradient"] == 24 + 4
     with torch.no_grad():
         one.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
-    with pytest.raises(Unproven, match=r"1 frozen tensors have moved in training, 'backbone.model.LayerNorm.weight'"):
+    with pytest.raises(
+        MethodCheckFailed, match=r"1 frozen tensors have moved in training, 'backbone.model.LayerNorm.weight'"
+    ):
         proof.check(one)
 
 
 def test_a_redrawn_feature_map_is_found_afterwards() -> None:
     one = predictor()
-    proof = put_to_work(Full(), one, SMILES)
+    proof = apply_and_check(Full(), one, SMILES)
     one.backbone.model.draw_features(torch.Generator().manual_seed(9))
-    with pytest.raises(Unproven, match="3 frozen tensors have moved"):
+    with pytest.raises(MethodCheckFailed, match="3 frozen tensors have moved"):
         proof.check(one)

@@ -25,19 +25,19 @@ def predictor() -> Predictor:
 def test_the_scaler_is_that_of_the_measured_labels(predictor: Predictor) -> None:
     assert predictor.centre.tolist() == [4.0, 0.0] and predictor.spread[1] == 1.0
     assert float(predictor.spread[0]) == pytest.approx(np.std([1, 2, 4, 9]))
-    scaled = predictor.scaled(LABELS)
+    scaled = predictor.scale_labels(LABELS)
     assert torch.isnan(scaled[3, 0]) and float(scaled[2, 0]) == 0.0 and float(scaled[4, 1]) == 0.0
 
 
 def test_a_prediction_keeps_near_the_range_of_the_training_labels(predictor: Predictor, tmp_path: Path) -> None:
     far = torch.tensor([[-50.0, -3.0], [0.5, 0.0], [50.0, 3.0]])
-    assert abs(float(predictor.in_label_units(far)[2, 0])) > 100, "without a margin there is no limit"
-    predictor.fit_scaler(LABELS, margin=0.5)
+    assert abs(float(predictor.to_label_units(far)[2, 0])) > 100, "without a margin there is no limit"
+    predictor.fit_scaler(LABELS, clip_margin=0.5)
     spread = float(np.std([1, 2, 4, 9]))
     expected = [1 - 0.5 * spread, 4 + 0.5 * spread, 9 + 0.5 * spread]
     predictor.save(tmp_path)
     for made in (predictor, Predictor.load(tmp_path, "cpu")):
-        found = made.in_label_units(far)
+        found = made.to_label_units(far)
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
         np.testing.assert_allclose(found[:, 1], torch.sigmoid(far[:, 1]), rtol=1e-6)
     assert float(predictor.loss(far[2:], torch.tensor([[0.0, float("nan")]]))) == 2500, "the loss knows no limit"
@@ -77,7 +77,7 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(predictor: Predictor, tmp_pa
 
 @pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
 def test_features_stand_beside_the_embedding_and_are_kept(columns: str, tmp_path: Path) -> None:
-    features, rows = Features.fitted(columns, SMILES, quick=True, counted=True)
+    features, rows = Features.fit_rows(columns, SMILES, quick=True, counted=True)
     made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], features=features)
     made.fit_scaler(LABELS[:, :1])
     batch = made.encode(SMILES)
@@ -85,14 +85,14 @@ def test_features_stand_beside_the_embedding_and_are_kept(columns: str, tmp_path
     assert made.embed(batch).shape == (5, 128 + features.width) and made.last_features(batch).shape == (5, 64)
     whole = made.predict(SMILES)
     blind = made(batch | {"beside": torch.zeros_like(batch["beside"])})
-    assert not np.allclose(made.in_label_units(blind).detach().numpy(), whole)
+    assert not np.allclose(made.to_label_units(blind).detach().numpy(), whole)
     made.save(tmp_path)
     again = Predictor.load(tmp_path, "cpu")
     assert (again.predict(SMILES) == whole).all() and again.features.to_json() == features.to_json()
 
 
 def test_dropout_thins_a_fingerprint_and_nothing_else_beside() -> None:
-    features, rows = Features.fitted("both", SMILES, quick=True)
+    features, rows = Features.fit_rows("both", SMILES, quick=True)
     made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5, features=features)
     made.head.train().training, made.training = True, True  # the backbone stays as it is
     torch.manual_seed(0)
@@ -125,7 +125,7 @@ def test_large_labels_that_hardly_differ_are_told_apart() -> None:
     labels = np.array([[20230101.0], [20230102.0], [20230105.0]])
     made.fit_scaler(labels)
     expected = (labels - labels.mean()) / labels.std()
-    np.testing.assert_allclose(made.scaled(labels).numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(made.in_label_units(made.scaled(labels)).numpy(), labels, atol=1e-3)
+    np.testing.assert_allclose(made.scale_labels(labels).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.to_label_units(made.scale_labels(labels)).numpy(), labels, atol=1e-3)
     with pytest.raises(BadInput, match="smaller unit"):
         made.fit_scaler(np.array([[1e-46], [3e-46]]))

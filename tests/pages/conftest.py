@@ -8,11 +8,11 @@ import streamlit as st
 from filelock import FileLock
 from streamlit.testing.v1 import AppTest
 
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.engine.worker import Worker
-from tests.pages import every_kind, stage
+from tests.pages import every_kind, filled_store
 from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ STATES = ("empty", "running", "failed", "cancelled", "done")
 def full(tmp_path_factory):
     """A filled store, made once."""
     root = tmp_path_factory.mktemp("full")
-    stage.fill(root)
+    filled_store.fill_store(root)
     return root
 
 
@@ -45,7 +45,7 @@ def cache(request, tmp_path, full, monkeypatch):
     state = getattr(request, "param", "empty")
     root = full if state == "done" else tmp_path / "cache"
     if state not in ("empty", "done"):
-        stage.begun(root, state)
+        filled_store.queue_jobs(root, state)
     monkeypatch.setenv("MOLSWAY_CACHE", str(root))
     monkeypatch.setattr(Worker, "start", lambda self: self)
     monkeypatch.chdir(ROOT)
@@ -75,7 +75,7 @@ def open_page(cache):
         for key, value in query.items():
             at.query_params[key] = value
         at.switch_page(f"pages/views/{name}.py").run()
-        return checked(at)
+        return without_exception(at)
 
     return opened
 
@@ -84,16 +84,16 @@ def open_page(cache):
 def asked(monkeypatch) -> list[Spec]:
     """The specs that a page submits; they are not queued."""
     specs: list[Spec] = []
-    monkeypatch.setattr(Line, "submit", lambda self, spec: specs.append(spec) or SimpleNamespace(key=spec.key))
+    monkeypatch.setattr(JobQueue, "submit", lambda self, spec: specs.append(spec) or SimpleNamespace(key=spec.key))
     return specs
 
 
-def checked(at: AppTest) -> AppTest:
+def without_exception(at: AppTest) -> AppTest:
     assert not at.exception, [f"{error.message}\n{error.stack_trace}" for error in at.exception]
     return at
 
 
-def words(at: AppTest) -> str:
+def page_text(at: AppTest) -> str:
     """Everything a person reads on the page."""
     kinds = ("title", "subheader", "markdown", "caption", "error", "info", "warning", "success")
     found = [str(element.value) for kind in kinds for element in getattr(at, kind)]
@@ -105,7 +105,7 @@ def words(at: AppTest) -> str:
     return "\n".join(found)
 
 
-def button(at: AppTest, label: str):
+def find_button(at: AppTest, label: str):
     return next(one for one in at.button if one.label == label)
 
 
@@ -116,4 +116,4 @@ def find_box(at: AppTest, label: str):
 
 def text_and_tables(at: AppTest) -> str:
     """Everything a person reads on the page, tables too."""
-    return words(at) + "\n".join(table.value.to_string() for table in at.dataframe)
+    return page_text(at) + "\n".join(table.value.to_string() for table in at.dataframe)

@@ -17,55 +17,55 @@ from core.experiments import (
     Adapt,
     Audit,
     Baseline,
-    Computed,
+    BuildCorpus,
+    ComputedLabels,
+    Concat,
+    CorrectedTable,
     Ensemble,
-    Excerpt,
-    Few,
+    FileSample,
     FineTune,
-    Gather,
-    Join,
-    Landscape,
+    LabelErrors,
+    LabelNoise,
+    LearningRateSearch,
     Load,
-    MeanInfluence,
-    Member,
-    Mend,
     MixtureStudy,
+    MixtureTable,
     Molecules,
     Multitask,
-    Plant,
+    MultitaskHead,
     Predict,
     Pretrain,
-    Represent,
-    Retrain,
+    Projection,
+    Representation,
+    SeedAverage,
     Select,
-    Suspects,
+    Subsample,
+    SubsetRetraining,
     Transfer,
-    TrunkHead,
-    Tune,
-    mixture,
-    parts,
-    settled,
+    build_mixture,
+    import_files,
+    split_table,
 )
-from core.experiments.studies.pool_checks import StudyPool
+from core.experiments.studies.pool_checks import CheckedPool
 from core.models.backbones import Gnn
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.baselines import RandomForest
 from core.models.methods import Full, Head
-from core.results.datamodel_check import Retrained
-from core.results.label_errors import Suspicion, ask
+from core.results.datamodel_check import SubsetLosses
+from core.results.label_errors import LabelErrorTable, add_second_opinions
 from core.selection import Top
-from tests.pages import stage
+from tests.pages import filled_store
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
-AUDIT, SELECTED = Audit(stage.TABLE), Select(stage.POOL, Top(count=8), stage.SCORES)
+AUDIT, SELECTED = Audit(filled_store.TABLE), Select(filled_store.POOL, Top(count=8), filled_store.SCORES)
 
 
 def multitask_specs() -> dict[str, Spec]:
     """A spec for each question of the page Multitask, with the smallest of networks."""
     tables = {"solubility": Load("bundled:solubility", limit=120), "hydration": Load("bundled:hydration", limit=120)}
-    members = mixture([Member(*parts(table, seed=0), name=name) for name, table in tables.items()])
+    members = build_mixture([MixtureTable(*split_table(table, seed=0), name=name) for name, table in tables.items()])
     multi = Multitask(members, backbone=NETWORK, epochs=1, batch_size=32)
-    fit = FineTune(*parts(tables["hydration"], seed=0), backbone=NETWORK, features="none", steps=2, evaluations=1)
+    fit = FineTune(*split_table(tables["hydration"], seed=0), backbone=NETWORK, features="none", steps=2, evaluations=1)
     return {
         "trunk": multi,
         "study": MixtureStudy(multi, seeds=(0, 1)),
@@ -74,17 +74,20 @@ def multitask_specs() -> dict[str, Spec]:
         ),
         "ablation": Ablation(multi, fit, totals=(20, 40), columns=1, steps=2, seeds=(0, 1)),
         "predictions": Predict(
-            Baseline(*parts(Computed(tables["hydration"]), seed=0), RandomForest(features="fingerprints", trees=5)),
+            Baseline(
+                *split_table(ComputedLabels(tables["hydration"]), seed=0),
+                RandomForest(features="fingerprints", trees=5),
+            ),
             Load("bundled:solubility", limit=9),
         ),
-        "head": TrunkHead(multi, members[1]),
-        "represent": Represent((multi, NETWORK), names=("shared", "random"), table=tables["hydration"]),
+        "head": MultitaskHead(multi, members[1]),
+        "representation": Representation((multi, NETWORK), names=("shared", "random"), table=tables["hydration"]),
     }
 
 
 def fill_multitask(store: Store) -> dict[str, Spec]:
     """Make them in earnest; gives them as they are in the store."""
-    specs = {name: settled(spec, store.files) for name, spec in multitask_specs().items()}
+    specs = {name: import_files(spec, store.files) for name, spec in multitask_specs().items()}
     for spec in specs.values():
         make(spec, store, Report())
     return specs
@@ -97,7 +100,7 @@ def fill_rest(store: Store, scratch: Path) -> None:
     (files / "rows.csv").write_text("smiles,y\n" + "".join(f"{'C' * n}O,{n}\n" for n in range(1, 9)))
     (files / "pasted.smi").write_text("CCO ethanol\nCCC propane\n")
     for spec in small_specs(files):
-        make(settled(spec, store.files), store, Report(files=store.files))
+        make(import_files(spec, store.files), store, Report(files=store.files))
     for spec, product in by_hand(store, scratch):
         store.put(spec, product, 1.0)
 
@@ -107,33 +110,33 @@ def small_specs(files: Path) -> list[Spec]:
     return [
         AUDIT,
         Molecules(f"file:{files / 'pasted.smi'}"),
-        Excerpt(str(files / "rows.csv"), targets="y"),
-        Join((stage.TRAIN, stage.POOL)),
-        Plant(stage.POOL),
-        Few(stage.TABLE, size=20),
-        StudyPool(stage.POOL, stage.TRAIN, stage.TEST, count=20),
+        FileSample(str(files / "rows.csv"), targets="y"),
+        Concat((filled_store.TRAIN, filled_store.POOL)),
+        LabelNoise(filled_store.POOL),
+        Subsample(filled_store.TABLE, size=20),
+        CheckedPool(filled_store.POOL, filled_store.TRAIN, filled_store.TEST, count=20),
         SELECTED,
-        Landscape(stage.POOL, stage.TRAIN),
-        Ensemble(stage.BASELINE, seeds=(0, 1)),
+        Projection(filled_store.POOL, filled_store.TRAIN),
+        Ensemble(filled_store.BASELINE, seeds=(0, 1)),
     ]
 
 
 def by_hand(store: Store, scratch: Path) -> Iterator[tuple[Spec, Any]]:
     """Products that would take a training."""
-    scores, fit = store.get(stage.SCORES), store.get(stage.FIT)
-    average = MeanInfluence(stage.SCORES, (0, 1))
+    scores, fit = store.get(filled_store.SCORES), store.get(filled_store.FIT)
+    average = SeedAverage(filled_store.SCORES, (0, 1))
     yield average, average.make(Report(), members=(scores, scores))
-    yield Tune(stage.FIT), fit
-    yield Mend(stage.TABLE, AUDIT, ("same graph",)), store.get(stage.TABLE)
+    yield LearningRateSearch(filled_store.FIT), fit
+    yield CorrectedTable(filled_store.TABLE, AUDIT, ("same graph",)), store.get(filled_store.TABLE)
     training = scores.training.copy()
-    ask(training, training["label"].to_numpy()[:, None], ["y"])
-    yield Suspects.of(stage.FIT), Suspicion(training, {"label_unit": ["log10(mol/L)"], "detection": {}})
+    add_second_opinions(training, training["label"].to_numpy()[:, None], ["y"])
+    yield LabelErrors.of(filled_store.FIT), LabelErrorTable(training, {"label_unit": ["log10(mol/L)"], "detection": {}})
     rows = np.arange(24).reshape(4, 6) % 2 == 0
-    retrained = {"fit": stage.FIT.key, "base_loss": 1.0, "subsets": 3, "members": 3, "unit": "(log10(mol/L))²"}
-    retrain = Retrain(stage.FIT, stage.POOL, stage.VALID, subsets=4)
-    yield retrain, Retrained(rows, np.ones(4), np.ones((4, 2, 1)), retrained)
-    yield Adapt(stage.TABLE, epochs=2), checkpoint(scratch, {"objective": "both", "best_epoch": 2})
-    corpus = Gather(labelled=(stage.TABLE,))
+    retrained = {"fit": filled_store.FIT.key, "base_loss": 1.0, "subsets": 3, "members": 3, "unit": "(log10(mol/L))²"}
+    retrain = SubsetRetraining(filled_store.FIT, filled_store.POOL, filled_store.VALID, subsets=4)
+    yield retrain, SubsetLosses(rows, np.ones(4), np.ones((4, 2, 1)), retrained)
+    yield Adapt(filled_store.TABLE, epochs=2), checkpoint(scratch, {"objective": "both", "best_epoch": 2})
+    corpus = BuildCorpus(labelled=(filled_store.TABLE,))
     yield corpus, tiny_corpus(scratch)
     yield Pretrain(corpus), checkpoint(scratch, pretraining_record())
 

@@ -10,11 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from app import PAGES
 from core import experiments
-from core.engine.spec import Spec, as_json
+from core.engine.spec import Spec, to_json
 from core.engine.store import Store
 from pages.widgets import run_page, run_picker
-from pages.widgets.run_picker import address_of
-from tests.pages.conftest import ROOT, STATES, words
+from pages.widgets.run_picker import locate_run
+from tests.pages.conftest import ROOT, STATES, page_text
 from tests.pages.every_kind import fill_rest
 
 TITLES = {page.name: page.title for pages in PAGES.values() for page in pages}
@@ -31,7 +31,7 @@ def test_every_view_is_a_page():
 def test_a_page_opens_in_every_state(open_page, cache, page, request):
     state = request.node.callspec.params["cache"]
     at = open_page(page)
-    text = words(at)
+    text = page_text(at)
     assert at.title[0].value == ("Molsway" if page == "start" else TITLES[page])
     if page in WITH_JOBS:
         expected = {
@@ -67,7 +67,7 @@ def test_a_page_shows_a_real_product_of_every_kind(open_page, cache, complete, k
     monkeypatch.setenv("MOLSWAY_CACHE", str(complete.root))
     st.cache_resource.clear()
     entry = next(entry for entry in complete.entries() if entry.kind == kind)
-    page, key = address_of(entry.key, kind)
+    page, key = locate_run(entry.key, kind)
     at = open_page(Path(page).stem, run=key)
     assert at.title[0].value == TITLES[Path(page).stem]
     assert at.query_params["run"] in (key, [key])
@@ -82,19 +82,19 @@ def test_a_page_shows_every_kind_that_it_offers(open_page, cache, complete, page
 
     def recorded_pick(label: str, *products: type, kind: str = ""):
         offers.update({kind} if kind else {name for name, cls in Spec.kinds.items() if cls.product in products})
-        return run_picker.pick(label, *products, kind=kind)
+        return run_picker.choose_run(label, *products, kind=kind)
 
-    monkeypatch.setattr(run_page, "pick", recorded_pick)
+    monkeypatch.setattr(run_page, "choose_run", recorded_pick)
     monkeypatch.setenv("MOLSWAY_CACHE", str(complete.root))
     st.cache_resource.clear()
     open_page(page)
     offered = {entry.kind: entry.key for entry in complete.entries() if entry.kind in offers}
     for kind, key in offered.items():
-        if Path(address_of(key, kind)[0]).stem != page:
+        if Path(locate_run(key, kind)[0]).stem != page:
             assert open_page(page, run=key).query_params["run"] in (key, [key])
 
 
 def shows(at: AppTest, spec: Spec) -> bool:
     """Whether the page ends with the command that makes this very spec, which each result does."""
-    text = json.dumps(as_json(spec), ensure_ascii=False).replace("'", "'\"'\"'")
+    text = json.dumps(to_json(spec), ensure_ascii=False).replace("'", "'\"'\"'")
     return any(text in code.value for code in at.code)

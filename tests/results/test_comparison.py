@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.results.comparison import Comparison, differences, spread_of, verdict
+from core.results.comparison import Comparison, compute_differences, summarize_seeds, write_verdict
 
 
 def arms(gains: dict[str, float]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -23,12 +23,12 @@ def seeded(predictions: dict[str, np.ndarray]) -> dict[str, dict[int, np.ndarray
 
 
 def card(name: str, labels: np.ndarray, predictions: np.ndarray) -> dict:
-    return {"name": name, "rmse": spread_of([float(np.sqrt(np.mean((p - labels) ** 2))) for p in predictions])}
+    return {"name": name, "rmse": summarize_seeds([float(np.sqrt(np.mean((p - labels) ** 2))) for p in predictions])}
 
 
 def test_every_arm_stands_against_every_reference() -> None:
     labels, predictions = arms({"none": 0.0, "random": 0.0, "greedy": 0.4})
-    found = differences(labels, seeded(predictions), ("none", "random"), "rmse")
+    found = compute_differences(labels, seeded(predictions), ("none", "random"), "rmse")
     assert [(row["arm"], row["against"]) for row in found] == [
         ("random", "none"), ("greedy", "none"), ("none", "random"), ("greedy", "random"),
     ]  # fmt: skip
@@ -37,24 +37,24 @@ def test_every_arm_stands_against_every_reference() -> None:
 
 def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     labels, predictions = arms({"none": 0.0, "greedy": 0.4})
-    found = differences(labels, seeded(predictions), ("none",), "rmse")
+    found = compute_differences(labels, seeded(predictions), ("none",), "rmse")
     cards = [card(name, labels, values) for name, values in predictions.items()]
-    sentence = verdict(cards, found, "rmse", "logS")
+    sentence = write_verdict(cards, found, "rmse", "logS")
     assert (
         sentence.startswith("“greedy” has the lowest mean test error (RMSE 0.")
         and "better than “none” (−0." in sentence
     )
     one = {name: values[:1] for name, values in predictions.items()}
     cards = [card(name, labels, values) for name, values in one.items()]
-    assert "one seed says nothing" in verdict(
-        cards, differences(labels, seeded(one), ("none",), "rmse"), "rmse", "logS"
+    assert "one seed says nothing" in write_verdict(
+        cards, compute_differences(labels, seeded(one), ("none",), "rmse"), "rmse", "logS"
     )
 
 
 def test_a_reference_that_wins_is_said_to_have_won() -> None:
     labels, predictions = arms({"none": 0.4, "greedy": 0.0})
     cards = [card(name, labels, values) for name, values in predictions.items()]
-    sentence = verdict(cards, differences(labels, seeded(predictions), ("none",), "rmse"), "rmse", "")
+    sentence = write_verdict(cards, compute_differences(labels, seeded(predictions), ("none",), "rmse"), "rmse", "")
     assert "no other arm beat it; the nearest, “greedy”, is worse than “none” (+0." in sentence
 
 
@@ -64,7 +64,7 @@ def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], lis
     labels, predictions = arms(gains)
     predictions = {name: values[:seeds] for name, values in predictions.items()}
     cards = [card(name, labels, values) | {"role": roles.get(name, "baseline")} for name, values in predictions.items()]
-    return cards, differences(labels, seeded(predictions), ("none",), "rmse")
+    return cards, compute_differences(labels, seeded(predictions), ("none",), "rmse")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], lis
     ],
 )  # fmt: skip
 def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, of_control: str) -> None:
-    said = verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": gain, "random weights": gain}), "rmse", "logS")
+    said = write_verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": gain, "random weights": gain}), "rmse", "logS")
     first, *asides = said.split(". The network")
     assert first.startswith("“top” has the lowest mean test error of the rules (RMSE 0.") and "forest" not in first
     assert len(asides) == 1 and of_baseline in said and of_control in said
@@ -84,7 +84,7 @@ def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, 
 
 def test_baselines_with_one_outcome_share_a_sentence() -> None:
     gains = {"none": 0.0, "top": 0.2, "forest": 0.5, "vectors": -0.4, "boosting": 0.4}
-    said = verdict(*with_roles(gains), "rmse", "logS")
+    said = write_verdict(*with_roles(gains), "rmse", "logS")
     assert (
         "The network loses to 2 baselines: “forest” is better than “none” (" in said
         and "); “boosting” is better" in said
@@ -93,31 +93,31 @@ def test_baselines_with_one_outcome_share_a_sentence() -> None:
 
 
 def test_a_baseline_never_is_the_nearest_rule() -> None:
-    said = verdict(*with_roles({"none": 0.2, "top": 0.0, "forest": 0.15}), "rmse", "logS")
+    said = write_verdict(*with_roles({"none": 0.2, "top": 0.0, "forest": 0.15}), "rmse", "logS")
     assert said.startswith("“none” has the lowest") and "the nearest, “top”, is" in said
 
 
 def test_one_seed_draws_no_conclusion_about_a_baseline() -> None:
-    said = verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": 0.5}, seeds=1), "rmse", "logS")
+    said = write_verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": 0.5}, seeds=1), "rmse", "logS")
     assert "; “forest” has RMSE 0." in said and said.endswith("add seeds before believing it.") and "loses" not in said
 
 
 def test_a_model_without_chance_has_no_spread_to_show() -> None:
     cards, found = with_roles({"none": 0.0, "top": 0.2})
     cards[1]["rmse"]["sd"] = 0.0
-    assert "±" not in verdict(cards, found, "rmse", "logS").split(":")[0]
+    assert "±" not in write_verdict(cards, found, "rmse", "logS").split(":")[0]
 
 
 def test_a_missing_metric_is_not_averaged_in() -> None:
-    assert spread_of([1.0, None, 3.0])["mean"] == 2.0 and spread_of([None])["mean"] is None
-    assert spread_of([1.0])["sd"] is None
+    assert summarize_seeds([1.0, None, 3.0])["mean"] == 2.0 and summarize_seeds([None])["mean"] is None
+    assert summarize_seeds([1.0])["sd"] is None
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"arm": ["none"], "seed": [0], "row": [0], "smiles": ["C"], "label": [1.0], "prediction": [2.0]}
     )
-    picks = pd.DataFrame({"arm": ["top"], "seed": [0], "smiles": ["C"], "label": [1.0], "planted": [True]})
+    picks = pd.DataFrame({"arm": ["top"], "seed": [0], "smiles": ["C"], "label": [1.0], "mislabelled": [True]})
     Comparison({"verdict": "é"}, frame, picks).save(tmp_path)
     again = Comparison.load(tmp_path)
     assert again.record == {"verdict": "é"}
@@ -128,14 +128,14 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 def test_warnings_that_differ_in_their_numbers_alone_are_one() -> None:
     from types import SimpleNamespace
 
-    from core.results.comparison import warned
+    from core.results.comparison import collect_warnings
 
     def fit(*warnings: str) -> SimpleNamespace:
         return SimpleNamespace(record={"warnings": list(warnings)})
 
     roles = dict.fromkeys(("none", "all"), "selection") | {"support vectors": "baseline"}
     fits = [[fit("1 of 3360 held at -2.09 or 5.1")], [fit("3 of 3,660 held at -2.08 or 5.1", "4 shared")], [fit()]]
-    assert warned(roles, fits) == ["1 to 3 of 3360 to 3,660 held at -2.09 to -2.08 or 5.1", "“all”: 4 shared"]
+    assert collect_warnings(roles, fits) == ["1 to 3 of 3360 to 3,660 held at -2.09 to -2.08 or 5.1", "“all”: 4 shared"]
     many = {f"arm {number}": "selection" for number in range(9)}
-    (told,) = warned(many, [[fit("2 shared")] for _ in range(8)] + [[fit()]])
+    (told,) = collect_warnings(many, [[fit("2 shared")] for _ in range(8)] + [[fit()]])
     assert told == "“arm 0”, “arm 1”, “arm 2”, “arm 3” and 4 more: 2 shared"

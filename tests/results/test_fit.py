@@ -28,12 +28,12 @@ def learned(losses: list[float]) -> Fit:
     ],
 )
 def test_patience_that_would_have_been_enough(losses: list[float], wanted: tuple[int, float] | None) -> None:
-    assert learned(losses).enough_patience() == wanted
+    assert learned(losses).suggest_patience() == wanted
 
 
 def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
     """By the rule of a training: it goes on until as many looks in a row found nothing better."""
-    patience, seconds = learned(list(losses)).enough_patience()
+    patience, seconds = learned(list(losses)).suggest_patience()
     best, since, looked = np.inf, 0, 0
     while looked < len(losses) and since < patience:
         best, since = (losses[looked], 0) if losses[looked] < best else (best, since + 1)
@@ -42,4 +42,4 @@ def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2,
 
 
 def test_a_model_without_a_curve_has_no_patience() -> None:
-    assert Fit(pd.DataFrame(), pd.DataFrame(), {}, Path()).enough_patience() is None
+    assert Fit(pd.DataFrame(), pd.DataFrame(), {}, Path()).suggest_patience() is None

@@ -10,11 +10,11 @@ from core.data.dataset import Dataset
 from core.engine.product import NO_HEADLINE, headline_of
 from core.engine.spec import Spec
 from core.models.backbones.checkpoint import Checkpoint
-from core.models.trunk import Trunk
+from core.models.multitask_model import MultitaskModel
 from core.results.comparison import Comparison
-from core.results.datamodel_check import Retrained, Verification
+from core.results.datamodel_check import DatamodelCheck, SubsetLosses
 from core.results.fit import Fit
-from core.results.predictions import Predicted
+from core.results.predictions import Predictions
 from core.results.scores import Scores
 from core.results.tabular import MixtureComparison
 
@@ -39,18 +39,18 @@ def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
     [
         (Fit, FIT, "test RMSE 0.612 logM (+1 tasks)"),
         (Fit, FIT | {"intervals": {"logS": {"rmse": [0.5, 0.7]}}}, "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"),
-        (Trunk, {"members": CARDS}, "test MAE 0.341 sd, AUROC 0.832"),
-        (Trunk, {"members": [CARDS[1] | {"means_intervals": {"auroc": [0.79, 0.87]}}]},
+        (MultitaskModel, {"members": CARDS}, "test MAE 0.341 sd, AUROC 0.832"),
+        (MultitaskModel, {"members": [CARDS[1] | {"means_intervals": {"auroc": [0.79, 0.87]}}]},
          "test AUROC 0.832 (0.790 to 0.870)"),
         (MixtureComparison, {"members": CARDS}, "2 tables"),
         (Scores, {"members": ["a", "b"], "helpful": 3, "harmful": 4}, "3 help, 4 harm"),
         (Scores, {"helpful": 3, "harmful": 4, "converged": False}, "3 help, 4 harm, not converged"),
-        (Verification, {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24},
+        (DatamodelCheck, {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24},
          "ρ 0.640 with 24 retrainings"),
-        (Retrained, {"subsets": 1024}, "1,024 retrainings"),
+        (SubsetLosses, {"subsets": 1024}, "1,024 retrainings"),
         (Comparison, {"arms": ARMS}, "best arm: none, RMSE 0.600 ± 0.010"),
-        (Predicted, PREDICTED | {"width": [None]}, "5 molecules"),
-        (Predicted, PREDICTED | {"width": [{"median": 0.5}]}, "5 molecules, ± 0.500 logM"),
+        (Predictions, PREDICTED | {"width": [None]}, "5 molecules"),
+        (Predictions, PREDICTED | {"width": [{"median": 0.5}]}, "5 molecules, ± 0.500 logM"),
         (Findings, {"findings": [{"level": "note"}, {"level": "fault"}, {"level": "note"}]}, "1 fault, 2 notes"),
         (Checkpoint, {"held_out": {"token_loss": 0.5, "property_error": 0.25}}, "token loss 0.500, property error 0.250"),
         (Checkpoint, {"perplexity": 2.0, "property_error": 0.25}, "perplexity 2.00, property error 0.250"),
@@ -70,7 +70,7 @@ def test_the_headline_is_the_main_number(product: type, summary: dict, shown: st
         (Fit, {"tasks": ["a"], "unit": [""], "metrics": {"test": {"a": {"mae": 1.0}}}}),
         (Comparison, {"arms": []}),
         (Scores, {"helpful": None}),
-        (Verification, {"subsets": 3}),
+        (DatamodelCheck, {"subsets": 3}),
     ],
 )
 def test_a_summary_of_an_earlier_version_without_the_keys_has_none(product: type | None, summary: dict) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from core.results.mixture_text import by_table, by_task
+from core.results.mixture_text import table_means, task_means
 from core.results.tabular import MixtureComparison
 
 TASKS = pd.DataFrame(
@@ -31,7 +31,7 @@ RECORD = {
 
 
 def test_published_numbers_and_means_of_predictions_stand_below_as_such():
-    table = by_table(RECORD)
+    table = table_means(RECORD)
     assert table["arm"].tolist() == [
         "all together", "alone, as many steps", "all together, the mean of what the seeds predict", "published, alone"
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_published_numbers_and_means_of_predictions_stand_below_as_such():
 
 
 def test_every_task_has_a_row_an_arm_and_says_what_is_undefined():
-    table = by_task(TASKS, "zinc").set_index(["task", "arm"])
+    table = task_means(TASKS, "zinc").set_index(["task", "arm"])
     assert len(table) == 4 and table.loc[("SA", "all together"), "MAE in standard deviations"] == "0.210 ± 0.014"
     assert (table.loc["flag"].drop(columns="network") == "–").all().all()
 

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from core.engine.spec import BadInput
-from core.results.scores import Scores, benefits, detection, score_columns, unit_factor, unit_words
+from core.results.scores import (
+    Scores,
+    build_score_columns,
+    describe_unit,
+    evaluate_detection,
+    read_benefits,
+    unit_factor,
+)
 
 
 def test_columns_of_a_regression_task_are_in_label_units():
@@ -17,7 +24,7 @@ def test_columns_of_a_regression_task_are_in_label_units():
         np.array([[3.0], [3.5], [2.0]]),
         np.array([[0.5], [2.0], [1.0]]),
     )
-    table = score_columns(labels, predictions, slopes, ["logS"], ["regression"], np.array([2.5]), cells=10)
+    table = build_score_columns(labels, predictions, slopes, ["logS"], ["regression"], np.array([2.5]), cells=10)
     assert list(table) == ["label", "prediction", "residual", "slope", "influence", "delta_loss", "benefit"]
     assert np.allclose(table["influence"][:2], [-2 * 2 * 0.5, -2 * -0.5 * 2.0])
     assert np.allclose(table["delta_loss"][:2], [-0.2, 0.2]) and np.allclose(table["benefit"][:2], [0.2, -0.2])
@@ -28,15 +35,17 @@ def test_several_tasks_add_up_over_measured_cells():
     labels = np.array([[1.0, 1.0], [np.nan, 0.0]])
     predictions, slopes = np.array([[2.0, 0.8], [5.0, 0.3]]), np.array([[3.0, 2.0], [1.0, 4.0]])
     spread = np.array([2.0, 1.0])
-    table = score_columns(labels, predictions, slopes, ["a", "b"], ["regression", "binary"], spread, 4)
+    table = build_score_columns(labels, predictions, slopes, ["a", "b"], ["regression", "binary"], spread, 4)
     first = -(2 * 1.0 / 4 * 3.0 + (0.8 - 1) * 2.0)
     assert np.allclose(table["influence"], [first, -0.3 * 4.0])
     assert {"label:a", "prediction:b", "residual:a", "slope:b"} <= set(table)
 
 
 def test_the_unit_is_said_in_words():
-    assert unit_words(["regression"], ["logS"]) == "(logS)²" and unit_words(["regression"], [""]) == "label units²"
-    assert unit_words(["binary"], [""]) == "nat (cross-entropy)"
+    assert (
+        describe_unit(["regression"], ["logS"]) == "(logS)²" and describe_unit(["regression"], [""]) == "label units²"
+    )
+    assert describe_unit(["binary"], [""]) == "nat (cross-entropy)"
     assert (
         unit_factor(["regression"], np.array([3.0])) == 9 and unit_factor(["regression"] * 2, np.array([3.0, 1.0])) == 1
     )
@@ -81,10 +90,10 @@ def test_the_summary_is_small_and_plain():
 
 def test_scores_that_are_no_order_are_refused():
     with pytest.raises(BadInput, match="1 of 3 scores are not finite"):
-        benefits(made([0.1, np.nan, 0.2]))
+        read_benefits(made([0.1, np.nan, 0.2]))
     with pytest.raises(BadInput, match=r"all 3 scores are -0\.1"):
-        benefits(made([0.1, 0.1, 0.1]))
-    assert (benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
+        read_benefits(made([0.1, 0.1, 0.1]))
+    assert (read_benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
 
 
 def test_planted_labels_are_found_by_harm_and_by_residual():
@@ -92,10 +101,10 @@ def test_planted_labels_are_found_by_harm_and_by_residual():
     planted = np.arange(200) < 40
     scores = made(list(generator.normal(size=200)), planted=list(planted))
     scores.table["residual"] = generator.normal(size=200) * np.where(planted, -8, 1)  # large either way
-    found = detection(scores.table)
+    found = evaluate_detection(scores.table)
     assert found["residual"]["auroc"] > 0.85 and 0.35 < found["delta_loss"]["auroc"] < 0.65
     for entry in found.values():
         assert entry["low"] < entry["auroc"] < entry["high"]
     scores.table["delta_loss"] = planted.astype(float)
-    assert detection(scores.table)["delta_loss"]["auroc"] == 1.0  # more harmful is more suspicious
-    assert detection(made([0.1, 0.2]).table) == {}
+    assert evaluate_detection(scores.table)["delta_loss"]["auroc"] == 1.0  # more harmful is more suspicious
+    assert evaluate_detection(made([0.1, 0.2]).table) == {}

@@ -9,22 +9,22 @@ import pytest
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput
-from core.influence.forward_selection import cross_fitted, followed, greedy
-from core.influence.linearized import tangent_of
-from core.influence.ridge import LastLayer, Standard
+from core.influence.forward_selection import cross_fit, losses_along, select_greedily
+from core.influence.linearized import linearized_model
+from core.influence.ridge import RidgeLastLayer, Standardizer
 from core.results.scores import Scores
 from core.selection import SAMPLERS
-from core.selection.checks import shared_out
-from core.selection.coverage import Cover
-from core.selection.greedy import Greedy, described
-from core.selection.informative import Informative
+from core.selection.checks import allocate
+from core.selection.coverage import Coverage
+from core.selection.greedy import Greedy, clipped_descriptors
+from core.selection.informative import InformationGain
 from core.selection.kmeans import KMeans
 from core.selection.maxmin import MaxMin
-from core.selection.mmr import Varied
+from core.selection.mmr import MMR
 from core.selection.stratified import Stratified
 from core.selection.threshold import Threshold
 from core.selection.top import Top
-from core.selection.uncertain import Uncertain
+from core.selection.uncertain import Uncertainty
 from core.selection.uniform import Uniform
 
 SIZES = {"train": 25, "target": 20}
@@ -82,8 +82,8 @@ VARIANTS = [
     KMeans(within="random", equal=True),
     MaxMin(space="descriptors"),
     MaxMin(space="last layer"),
-    Cover(by="scaffold"),
-    Uncertain(by="fits"),
+    Coverage(by="scaffold"),
+    Uncertainty(by="fits"),
     Greedy(features="all weights"),
 ]
 
@@ -180,7 +180,7 @@ def test_titles_say_which_settings_differ():
     assert KMeans(clusters=10, seed=3, equal=True).title == "k-means (clusters 10, equal)"
     assert Greedy(features="all weights").title == "greedy, all weights"
     assert Greedy(damping=0.5, features="last layer").title == "greedy (features last layer, damping 0.5)"
-    assert (Top(worst=True).title, Uniform(seed=4).title, Varied().title) == ("bottom", "random", "MMR")
+    assert (Top(worst=True).title, Uniform(seed=4).title, MMR().title) == ("bottom", "random", "MMR")
 
 
 def test_only_greedy_checks_its_selection_on_other_molecules():
@@ -189,7 +189,7 @@ def test_only_greedy_checks_its_selection_on_other_molecules():
     assert checked == {"greedy"}
 
 
-@pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), Varied(count=3), Stratified(count=3, within="benefit"),
+@pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), MMR(count=3), Stratified(count=3, within="benefit"),
                                      KMeans(count=3, within="benefit")], ids=str)  # fmt: skip
 def test_scores_that_are_no_numbers_are_refused(sampler):
     pool, scores = pool_and_scores()
@@ -241,7 +241,7 @@ def test_a_price_makes_a_cheap_help_better_than_a_dear_one():
     ],
 )
 def test_what_rounding_leaves_is_shared_out(sizes, count, equal, given):
-    assert shared_out(sizes, count, equal).tolist() == given
+    assert allocate(sizes, count, equal).tolist() == given
 
 
 def test_strata_are_low_medium_and_high_labels_in_proportion():
@@ -305,9 +305,9 @@ def test_every_cluster_gives_its_share(three: Dataset):
 
 
 def test_covers_and_far_ones_reach_every_sort(three: Dataset):
-    for sampler in (Cover(count=3, distance=0.8), MaxMin(count=3)):
+    for sampler in (Coverage(count=3, distance=0.8), MaxMin(count=3)):
         assert set(kinds_of(three, sampler(three))) == {"ring", "acid", "chain"}, sampler
-    first = Cover(count=2, by="scaffold")(three)
+    first = Coverage(count=2, by="scaffold")(three)
     assert kinds_of(three, first)[0] == "ring" and kinds_of(three, first)[1] != "ring"
 
 
@@ -315,8 +315,8 @@ def test_varied_weighs_benefit_against_likeness(three: Dataset):
     benefit = np.where(np.arange(21) < 12, 1.0, 0.5) + 0.001 * np.arange(21)
     scores = Scores(pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit}), np.zeros(1))
     top = Top(count=4)(three, scores)
-    assert set(Varied(count=4, weight=1.0)(three, scores)) == set(top)
-    far = Varied(count=4, weight=0.3)(three, scores)
+    assert set(MMR(count=4, weight=1.0)(three, scores)) == set(top)
+    far = MMR(count=4, weight=0.3)(three, scores)
     assert apart(three, far) > apart(three, top) + 0.1 and far[0] == top[0]
     assert benefit[far].sum() < benefit[top].sum()
 
@@ -324,13 +324,13 @@ def test_varied_weighs_benefit_against_likeness(three: Dataset):
 def test_the_least_sure_are_taken_by_what_is_known():
     pool, scores = pool_and_scores()
     for by, name in (("leverage", "leverage"), ("fits", "prediction_sd")):
-        rows = Uncertain(count=4, by=by)(pool, scores)
+        rows = Uncertainty(count=4, by=by)(pool, scores)
         assert list(rows) == list(np.argsort(-scores.table[name].to_numpy())[:4])
     bare = dataclasses.replace(scores, table=scores.table.drop(columns=["leverage", "prediction_sd"]))
     with pytest.raises(BadInput, match="by its leverage; score by the dual"):
-        Uncertain(count=4)(pool, bare)
+        Uncertainty(count=4)(pool, bare)
     with pytest.raises(BadInput, match="score by several fits"):
-        Uncertain(count=4, by="fits")(pool, bare)
+        Uncertainty(count=4, by="fits")(pool, bare)
 
 
 def test_uniform_is_nested_and_its_seed_decides():
@@ -373,7 +373,7 @@ def test_greedy_refuses_what_it_cannot_use():
     with pytest.raises(BadInput, match="keep no features"):
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
     bare = dataclasses.replace(scores, tangent={})
-    for sampler in (Greedy(count=3, features="all weights"), Informative(count=3)):
+    for sampler in (Greedy(count=3, features="all weights"), InformationGain(count=3)):
         with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
             sampler(pool, bare)
     scores.last_layer["pool"][3, 0] = np.nan
@@ -383,7 +383,7 @@ def test_greedy_refuses_what_it_cannot_use():
 
 def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
     train = np.array(["CCO", "CCCO", "c1ccccc1O", "CC(C)O"], object)
-    found = described(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
+    found = clipped_descriptors(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
     assert found["train"].shape[1] == found["pool"].shape[1] > 100
     assert np.isfinite(found["pool"]).all()
     assert (found["pool"] <= found["train"].max(0)).all() and (found["pool"] >= found["train"].min(0)).all()
@@ -392,17 +392,19 @@ def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
 
 def test_greedy_follows_its_features():
     pool, scores = pool_and_scores()
-    tangent = tangent_of(scores.tangent, scores.record)
-    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(greedy(tangent, 5)[0])
+    tangent = linearized_model(scores.tangent, scores.record)
+    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(select_greedily(tangent, 5)[0])
     by_layer, by_descriptors = (
         Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
     )
-    assert list(by_layer) == list(greedy(LastLayer(scores.last_layer, 20.0), 5)[0]) != list(by_descriptors)
+    assert (
+        list(by_layer) == list(select_greedily(RidgeLastLayer(scores.last_layer, 20.0), 5)[0]) != list(by_descriptors)
+    )
 
 
 def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
     """Mean target loss after really fitting the last layer again with these rows of the pool."""
-    standard, total, cells = Standard.of(arrays["train"]), 0.0, 0
+    standard, total, cells = Standardizer.of(arrays["train"]), 0.0, 0
     for task in range(arrays["train_labels"].shape[1]):
         x = np.vstack([standard(arrays["train"]), standard(arrays["pool"])[rows]])
         y = np.concatenate([arrays["train_labels"][:, task], arrays["pool_labels"][rows, task]])
@@ -424,7 +426,7 @@ def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
         generator = np.random.default_rng(5)
         for part in ("train", "target", "pool"):
             arrays[f"{part}_labels"][generator.random(arrays[f"{part}_labels"].shape) < 0.3] = np.nan
-    rows, losses = greedy(LastLayer(arrays, 2.0), 8)
+    rows, losses = select_greedily(RidgeLastLayer(arrays, 2.0), 8)
     for step in range(9):
         assert losses[step] == pytest.approx(refitted(arrays, list(rows[:step]), 2.0), rel=1e-6)
     for step in range(8):
@@ -435,10 +437,10 @@ def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
 
 def test_changes_stay_exact_after_many_steps():
     _, scores = pool_and_scores()
-    model = LastLayer(scores.last_layer, 2.0)
+    model = RidgeLastLayer(scores.last_layer, 2.0)
     for row in range(20):
         model.add(row)
-    before, change, cells = model.error(), model.change(), model.many
+    before, change, cells = model.error(), model.change(), model.n_cells
     for row in (20, 25, 29):
         assert (before + change[row]) / cells == pytest.approx(
             refitted(scores.last_layer, [*range(20), row], 2.0), rel=1e-6
@@ -448,21 +450,21 @@ def test_changes_stay_exact_after_many_steps():
 def test_greedy_stops_when_nothing_helps_any_more():
     _, scores = pool_and_scores()
     scores.last_layer["pool_labels"] = scores.last_layer["pool_labels"] + 50  # every label far off
-    rows, losses = greedy(LastLayer(scores.last_layer, 2.0), 30, stop_when_worse=True)
+    rows, losses = select_greedily(RidgeLastLayer(scores.last_layer, 2.0), 30, stop_when_worse=True)
     assert len(rows) < 5 and (np.diff(losses) < 0).all()
 
 
 def test_half_of_the_target_chooses_and_the_other_half_decides_how_many():
     pool, scores = pool_and_scores()
     arrays = scores.last_layer
-    found = cross_fitted(lambda rows: LastLayer(arrays, 2.0, rows), 20, 30)
-    assert len(found.chosen_by) == len(found.other) == 31 and (np.diff(found.chosen_by[:5]) < 0).all()
-    assert found.chosen_by[0] == pytest.approx(found.other[0]), "before any is taken, each half is both"
-    assert found.chosen_by.min() < found.other.min(), "a choice flatters the molecules it is made by"
+    found = cross_fit(lambda rows: RidgeLastLayer(arrays, 2.0, rows), 20, 30)
+    assert len(found.selecting_half) == len(found.other) == 31 and (np.diff(found.selecting_half[:5]) < 0).all()
+    assert found.selecting_half[0] == pytest.approx(found.other[0]), "before any is taken, each half is both"
+    assert found.selecting_half.min() < found.other.min(), "a choice flatters the molecules it is made by"
     sampler = Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")
     if found.best:
         assert len(sampler(pool, scores)) == found.best < 30
-    kept = followed(LastLayer(arrays, 2.0), sampler(pool, scores)) if found.best else None
+    kept = losses_along(RidgeLastLayer(arrays, 2.0), sampler(pool, scores)) if found.best else None
     assert kept is None or kept[-1] < kept[0]
     arrays["pool_labels"] = arrays["pool_labels"] + 50
     with pytest.raises(BadInput, match="no molecule of the pool lowers"):
@@ -473,12 +475,12 @@ def test_molecules_that_do_not_count_change_nothing():
     _, scores = pool_and_scores(tasks=2)
     arrays, some = scores.last_layer, np.array([3, 4, 11])
     fewer = arrays | {name: arrays[name][some] for name in ("target", "target_labels")}
-    assert np.allclose(LastLayer(arrays, 2.0, some).change(), LastLayer(fewer, 2.0).change())
-    assert LastLayer(arrays, 2.0, some).many == 6
+    assert np.allclose(RidgeLastLayer(arrays, 2.0, some).change(), RidgeLastLayer(fewer, 2.0).change())
+    assert RidgeLastLayer(arrays, 2.0, some).n_cells == 6
 
 
 def test_features_that_are_constant_in_training_are_left_out():
-    standard = Standard.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    standard = Standardizer.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
     assert np.allclose(standard(np.array([[2.0, 9.0]])), [[0.0, 1.0]])
 
 
@@ -501,17 +503,17 @@ def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
         train, target, pool, test = np.split(generator.permutation(len(y)), [200, 320, 500])
         labels, wrong = y[pool].copy(), generator.permutation(len(pool))[: len(pool) // 5]
         labels[wrong] = labels[np.roll(wrong, 1)]
-        standard = Standard.of(x[train])
+        standard = Standardizer.of(x[train])
         scaled = np.clip((x - standard.centre) / np.where(np.isfinite(standard.spread), standard.spread, 1), -5, 5)
         arrays = {"train": scaled[train], "target": scaled[target], "pool": scaled[pool]}
         arrays |= {"train_labels": y[train, None], "target_labels": y[target, None], "pool_labels": labels[:, None]}
-        layer = LastLayer(arrays, 20.0).layers[0]
+        layer = RidgeLastLayer(arrays, 20.0).layers[0]
         first_order = -2 * layer.r * (layer.x @ (layer.inverse @ (layer.v.T @ layer.e)))
         kept = {
             "none": [],
             "random": range(60),
             "top": np.argsort(first_order)[:60],
-            "greedy": greedy(LastLayer(arrays, 20.0), 60)[0],
+            "greedy": select_greedily(RidgeLastLayer(arrays, 20.0), 60)[0],
         }
         judge = arrays | {"target": scaled[test], "target_labels": y[test, None]}
         errors.append({arm: refitted(judge, list(rows), 20.0) ** 0.5 for arm, rows in kept.items()})

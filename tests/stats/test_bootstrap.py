@@ -18,12 +18,12 @@ def table(kind: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("kind", ["regression", "binary"])
 def test_a_drawing_has_the_metrics_of_the_rows_it_names(kind: str, n: int) -> None:
     y, p = table(kind, n, n)
-    (counts,) = bootstrap.drawings(n, 100, seed=0)
+    (counts,) = bootstrap.draw_counts(n, 100, seed=0)
     assert (counts.sum(1) == n).all() and len(counts) == 100
-    found = bootstrap.weighted(kind, y, p, counts)
+    found = bootstrap.compute_weighted_metrics(kind, y, p, counts)
     assert set(found) == {one.key for one in metrics.metrics_of(kind)}
     for drawing, row in enumerate(counts.astype(int)):
-        wanted = metrics.measure(kind, np.repeat(y, row), np.repeat(p, row))
+        wanted = metrics.compute_metrics(kind, np.repeat(y, row), np.repeat(p, row))
         for name, value in found.items():
             if wanted[name] is None:
                 assert not np.isfinite(value[drawing])
@@ -33,21 +33,23 @@ def test_a_drawing_has_the_metrics_of_the_rows_it_names(kind: str, n: int) -> No
 
 def test_far_from_zero_no_digit_is_lost() -> None:
     y, p = table("regression", 60, 0)
-    (counts,) = bootstrap.drawings(60, 50, seed=0)
-    near, far = (bootstrap.weighted("regression", y + shift, p + shift, counts) for shift in (0.0, 1e6))
+    (counts,) = bootstrap.draw_counts(60, 50, seed=0)
+    near, far = (bootstrap.compute_weighted_metrics("regression", y + shift, p + shift, counts) for shift in (0.0, 1e6))
     for name in near:
         assert far[name] == pytest.approx(near[name], rel=1e-5)
-    constant = bootstrap.weighted("regression", y, np.full(60, 1e6 + 0.1), counts)
+    constant = bootstrap.compute_weighted_metrics("regression", y, np.full(60, 1e6 + 0.1), counts)
     assert np.isnan(constant["pearson"]).all() and np.isnan(constant["spearman"]).all()
 
 
 @pytest.mark.parametrize(("kind", "name"), [("regression", "mae"), ("regression", "spearman"), ("binary", "auroc")])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(kind: str, name: str) -> None:
-    truth = metrics.measure(kind, *table(kind, 200_000, 1))[name]
+    truth = metrics.compute_metrics(kind, *table(kind, 200_000, 1))[name]
     held = 0
     for seed in range(200):
         y, p = table(kind, 100, seed + 10)
-        ((low, high),) = [one[name] for one in bootstrap.intervals(["a"], [kind], y[:, None], p[:, None]).values()]
+        ((low, high),) = [
+            one[name] for one in bootstrap.compute_intervals(["a"], [kind], y[:, None], p[:, None]).values()
+        ]
         held += low <= truth <= high
     assert 0.89 <= held / 200 <= 0.99
 
@@ -55,18 +57,18 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(kind: str, name: st
 def test_every_task_has_the_same_molecules_and_gaps_do_not_count() -> None:
     y, p = table("regression", 40, 3)
     labels = np.column_stack([y, y, np.where(np.arange(40) < 25, y, np.nan)])
-    first, second, part = bootstrap.values(["regression"] * 3, labels, np.column_stack([p, p, p]), draws=50)
+    first, second, part = bootstrap.resample_metrics(["regression"] * 3, labels, np.column_stack([p, p, p]), draws=50)
     assert (first["mae"] == second["mae"]).all() and (first["mae"] != part["mae"]).any()
-    (counts,) = bootstrap.drawings(40, 50, seed=0)
-    alone = bootstrap.weighted("regression", y[:25], p[:25], counts[:, :25])
+    (counts,) = bootstrap.draw_counts(40, 50, seed=0)
+    alone = bootstrap.compute_weighted_metrics("regression", y[:25], p[:25], counts[:, :25])
     assert part["rmse"] == pytest.approx(alone["rmse"])
 
 
 def test_atoms_are_drawn_with_their_molecule() -> None:
     y, p = table("regression", 26, 4)
     molecule = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 1, 2, 3, 4, 1])
-    (found,) = bootstrap.values(["regression"], y[:, None], p[:, None], molecule, draws=60)
-    (counts,) = bootstrap.drawings(10, 60, seed=0)
+    (found,) = bootstrap.resample_metrics(["regression"], y[:, None], p[:, None], molecule, draws=60)
+    (counts,) = bootstrap.draw_counts(10, 60, seed=0)
     for drawing, row in enumerate(counts.astype(int)):
         rows = np.repeat(np.arange(26), row[molecule])
         assert found["mae"][drawing] == pytest.approx(np.abs(y - p)[rows].mean())
@@ -75,36 +77,42 @@ def test_atoms_are_drawn_with_their_molecule() -> None:
 def test_blocks_draw_what_one_block_would(monkeypatch: pytest.MonkeyPatch) -> None:
     y, p = table("binary", 30, 5)
     given = ["a"], ["binary"], y[:, None], p[:, None]
-    whole = bootstrap.intervals(*given)
-    monkeypatch.setattr(bootstrap, "BLOCK", 7 * 30)
-    assert {name: pytest.approx(span) for name, span in whole["a"].items()} == bootstrap.intervals(*given)["a"]
+    whole = bootstrap.compute_intervals(*given)
+    monkeypatch.setattr(bootstrap, "MAX_COUNTS", 7 * 30)
+    assert {name: pytest.approx(span) for name, span in whole["a"].items()} == bootstrap.compute_intervals(*given)["a"]
 
 
 def test_few_labels_have_no_interval() -> None:
     y, p = table("regression", 12, 6)
     labels = np.column_stack([np.where(np.arange(12) < 9, y, np.nan), np.where(np.arange(12) < 10, y, np.nan)])
-    nine, ten = bootstrap.intervals(["nine", "ten"], ["regression"] * 2, labels, np.column_stack([p, p])).values()
+    nine, ten = bootstrap.compute_intervals(
+        ["nine", "ten"], ["regression"] * 2, labels, np.column_stack([p, p])
+    ).values()
     assert nine == {} and set(ten) == {one.key for one in metrics.metrics_of("regression")}
-    (drawn,) = bootstrap.values(["regression"], y[:, None], p[:, None], np.arange(12) // 2)  # twelve atoms of six
-    assert bootstrap.known(drawn) == {}
+    (drawn,) = bootstrap.resample_metrics(
+        ["regression"], y[:, None], p[:, None], np.arange(12) // 2
+    )  # twelve atoms of six
+    assert bootstrap.keep_defined_intervals(drawn) == {}
 
 
 def test_what_is_seldom_defined_has_no_interval() -> None:
     y, p = np.append(np.zeros(9), 1.0), np.linspace(0, 1, 10)  # a third of the drawings have no one
-    found = bootstrap.intervals(["a", "b"], ["binary", "regression"], np.column_stack([y, y]), np.column_stack([p, p]))
+    found = bootstrap.compute_intervals(
+        ["a", "b"], ["binary", "regression"], np.column_stack([y, y]), np.column_stack([p, p])
+    )
     assert set(found["a"]) == {"accuracy", "log_loss"} and "rmse" in found["b"]
-    nothing = bootstrap.intervals(["a"], ["regression"], np.full((4, 1), np.nan), np.zeros((4, 1)))
+    nothing = bootstrap.compute_intervals(["a"], ["regression"], np.full((4, 1), np.nan), np.zeros((4, 1)))
     assert nothing == {"a": {}}
-    assert bootstrap.intervals(["a"], ["binary"], np.zeros((0, 1)), np.zeros((0, 1))) == {"a": {}}
-    assert bootstrap.intervals([], [], np.zeros((5, 0)), np.zeros((5, 0))) == {}
+    assert bootstrap.compute_intervals(["a"], ["binary"], np.zeros((0, 1)), np.zeros((0, 1))) == {"a": {}}
+    assert bootstrap.compute_intervals([], [], np.zeros((5, 0)), np.zeros((5, 0))) == {}
 
 
 def test_a_difference_of_areas_is_drawn_in_pairs() -> None:
     y, p = table("binary", 120, 7)
     noise = np.random.default_rng(8).normal(0, 0.02, 120)
-    apart, (low, high) = bootstrap.areas_apart(y, p + noise, p)
+    apart, (low, high) = bootstrap.compare_auroc(y, p + noise, p)
     assert apart == pytest.approx(metrics.auroc(y > 0.5, p + noise) - metrics.auroc(y > 0.5, p)) and low < apart < high
-    alone = bootstrap.intervals(["a"], ["binary"], y[:, None], p[:, None])["a"]["auroc"]
+    alone = bootstrap.compute_intervals(["a"], ["binary"], y[:, None], p[:, None])["a"]["auroc"]
     assert high - low < (alone[1] - alone[0]) / 3  # what both have in common is no noise
-    assert bootstrap.areas_apart(y, p, p) == (0.0, (0.0, 0.0))
-    assert bootstrap.areas_apart(np.ones(120), p, p) == (None, None)
+    assert bootstrap.compare_auroc(y, p, p) == (0.0, (0.0, 0.0))
+    assert bootstrap.compare_auroc(np.ones(120), p, p) == (None, None)

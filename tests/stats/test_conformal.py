@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.stats.conformal import FEWEST, Intervals, share, venn_abers
+from core.stats.conformal import MIN_ERRORS, ConformalIntervals, estimate_share, venn_abers
 
 
 def hard(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,15 +20,15 @@ def test_they_hold_as_many_as_they_promise(n: int, level: float) -> None:
     for seed in range(150):
         errors, signs = hard(n, seed)
         new, where = hard(200, 10_000 + seed)
-        shares.append(np.mean(new <= Intervals.of(errors, signs, level).half(where)))
+        shares.append(np.mean(new <= ConformalIntervals.of(errors, signs, level).half_width(where)))
     assert level - 0.025 < np.mean(shares) < level + 0.04
 
 
 def test_they_hold_as_many_where_it_is_hard() -> None:
     errors, signs = hard(1000, 0)
     new, where = hard(5000, 1)
-    one_width = Intervals.of(errors, signs[:, :0], 0.9).half(where[:, :0])
-    half = Intervals.of(errors, signs, 0.9).half(where)
+    one_width = ConformalIntervals.of(errors, signs[:, :0], 0.9).half_width(where[:, :0])
+    half = ConformalIntervals.of(errors, signs, 0.9).half_width(where)
     difficult = where[:, 0] > 2 / 3
     assert np.ptp(one_width) == 0 and np.mean(new[difficult] <= one_width[difficult]) < 0.82
     assert 0.84 < np.mean(new[difficult] <= half[difficult]) < 0.94
@@ -40,29 +40,31 @@ def test_a_sign_that_says_nothing_costs_little() -> None:
     widths = []
     for _ in range(60):
         errors, signs = np.abs(random.normal(size=100)), random.normal(size=(100, 2))
-        plain = Intervals.of(errors, signs[:, :0], 0.9).half(np.zeros((1, 0)))[0]
-        widths.append(Intervals.of(errors, signs, 0.9).half(random.normal(size=(300, 2))).mean() / plain)
+        plain = ConformalIntervals.of(errors, signs[:, :0], 0.9).half_width(np.zeros((1, 0)))[0]
+        widths.append(ConformalIntervals.of(errors, signs, 0.9).half_width(random.normal(size=(300, 2))).mean() / plain)
     assert np.mean(widths) < 1.08
 
 
 def test_beyond_what_was_seen_the_width_stays() -> None:
     errors, signs = hard(200, 5)
-    found = Intervals.of(errors, signs, 0.9)
+    found = ConformalIntervals.of(errors, signs, 0.9)
     edge = np.array([[signs[:, 0].max(), signs[0, 1]]])
     beyond = np.array([[100.0, signs[0, 1]]])
-    assert found.half(beyond) == pytest.approx(found.half(edge)) and found.half(edge)[0] > np.median(found.half(signs))
+    assert found.half_width(beyond) == pytest.approx(found.half_width(edge)) and found.half_width(edge)[0] > np.median(
+        found.half_width(signs)
+    )
 
 
 def test_what_is_too_few_is_none() -> None:
-    errors, signs = hard(FEWEST, 0)
-    assert Intervals.of(errors, signs, 0.9) is not None
-    assert Intervals.of(errors[1:], signs[1:], 0.9) is None
-    assert Intervals.of(errors, signs, 0.99) is None  # of 20 errors none is the hundredth
+    errors, signs = hard(MIN_ERRORS, 0)
+    assert ConformalIntervals.of(errors, signs, 0.9) is not None
+    assert ConformalIntervals.of(errors[1:], signs[1:], 0.9) is None
+    assert ConformalIntervals.of(errors, signs, 0.99) is None  # of 20 errors none is the hundredth
 
 
 def test_errors_of_nothing_and_signs_that_are_all_the_same_do_no_harm() -> None:
-    found = Intervals.of(np.zeros(50), np.ones((50, 2)), 0.9)
-    assert found is not None and found.half(np.ones((3, 2))).tolist() == [0, 0, 0]
+    found = ConformalIntervals.of(np.zeros(50), np.ones((50, 2)), 0.9)
+    assert found is not None and found.half_width(np.ones((3, 2))).tolist() == [0, 0, 0]
 
 
 def test_a_probability_lies_between_two_numbers() -> None:
@@ -93,7 +95,7 @@ def test_what_lies_in_one_gap_is_told_once_and_as_by_hand() -> None:
 
 
 def test_a_share_has_wilsons_interval() -> None:
-    found = share(np.array([True] * 9 + [False]))
+    found = estimate_share(np.array([True] * 9 + [False]))
     assert (found["n"], found["share"]) == (10, 0.9)
     assert found["low"] == pytest.approx(0.5958, abs=1e-4) and found["high"] == pytest.approx(0.9821, abs=1e-4)
-    assert share(np.zeros(0, bool))["share"] is None
+    assert estimate_share(np.zeros(0, bool))["share"] is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.stats.formatting import beside_noise, bounds, within
+from core.stats.formatting import format_interval, format_with_interval, format_with_sd
 
 
 @pytest.mark.parametrize(
@@ -12,10 +12,13 @@ from core.stats.formatting import beside_noise, bounds, within
      (0.669077, 1.4e-16, "0.669")],
 )  # fmt: skip
 def test_a_number_has_the_places_that_its_noise_leaves(value, noise, shown):
-    assert beside_noise(value, noise) == shown
+    assert format_with_sd(value, noise) == shown
 
 
 def test_an_interval_has_the_places_that_its_width_deserves():
-    assert within(0.61234, (0.5512, 0.6612)) == "0.612 (0.551 to 0.661)"
-    assert within(1.0, (-0.3, 1.7)) == "1.00 (−0.30 to 1.70)" and bounds((2.0, 2.0)) == "2.00 to 2.00"
-    assert within(0.61234, None) == "0.612" and within(None, None) == "–"
+    assert format_with_interval(0.61234, (0.5512, 0.6612)) == "0.612 (0.551 to 0.661)"
+    assert (
+        format_with_interval(1.0, (-0.3, 1.7)) == "1.00 (−0.30 to 1.70)"
+        and format_interval((2.0, 2.0)) == "2.00 to 2.00"
+    )
+    assert format_with_interval(0.61234, None) == "0.612" and format_with_interval(None, None) == "–"

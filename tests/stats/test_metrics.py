@@ -14,7 +14,7 @@ def test_regression_metrics_agree_with_scikit_learn_and_skip_gaps() -> None:
     y = np.round(generator.normal(size=60), 1)
     p = y + generator.normal(size=60)
     gaps = np.concatenate([y, [np.nan, np.nan]])
-    found = metrics.measure("regression", gaps, np.concatenate([p, [50.0, -50.0]]))
+    found = metrics.compute_metrics("regression", gaps, np.concatenate([p, [50.0, -50.0]]))
     assert found["n"] == 60
     assert found["mse"] == pytest.approx(reference.mean_squared_error(y, p))
     assert found["rmse"] == pytest.approx(reference.mean_squared_error(y, p) ** 0.5)
@@ -28,25 +28,25 @@ def test_binary_metrics_agree_with_scikit_learn_with_ties() -> None:
     generator = np.random.default_rng(1)
     y = (generator.random(80) < 0.3).astype(float)
     p = np.round(np.clip(0.3 * y + 0.6 * generator.random(80), 0, 1), 1)
-    found = metrics.measure("binary", y, p)
+    found = metrics.compute_metrics("binary", y, p)
     assert found["auroc"] == pytest.approx(reference.roc_auc_score(y, p))
     assert found["average_precision"] == pytest.approx(reference.average_precision_score(y, p))
     assert found["accuracy"] == pytest.approx(np.mean((p > 0.5) == y))
 
 
 def test_an_undefined_metric_is_none_not_a_number() -> None:
-    assert metrics.measure("regression", np.array([1.0, 1.0]), np.array([1.0, 2.0]))["r2"] is None
-    assert metrics.measure("regression", np.array([1.0, 2.0]), np.array([3.0, 3.0]))["spearman"] is None
-    assert metrics.measure("binary", np.ones(3), np.array([0.2, 0.3, 0.4]))["auroc"] is None
+    assert metrics.compute_metrics("regression", np.array([1.0, 1.0]), np.array([1.0, 2.0]))["r2"] is None
+    assert metrics.compute_metrics("regression", np.array([1.0, 2.0]), np.array([3.0, 3.0]))["spearman"] is None
+    assert metrics.compute_metrics("binary", np.ones(3), np.array([0.2, 0.3, 0.4]))["auroc"] is None
     nothing = dict.fromkeys(one.key for one in metrics.metrics_of("regression")) | {"n": 0}
-    assert metrics.measure("regression", np.array([np.nan]), np.array([3.0])) == nothing
+    assert metrics.compute_metrics("regression", np.array([np.nan]), np.array([3.0])) == nothing
 
 
 def test_the_interval_of_an_auroc_holds_it() -> None:
     generator = np.random.default_rng(2)
     flags = np.arange(100) < 25
     score = generator.normal(size=100) + flags
-    value, low, high = bootstrap.auroc_interval(flags, score)
+    value, low, high = bootstrap.compute_auroc_interval(flags, score)
     assert low < value < high and low > 0.55 and high < 0.95
 
 
@@ -78,5 +78,5 @@ def test_one_test_molecule_tells_no_difference() -> None:
 
 def test_metrics_have_the_names_that_readers_know() -> None:
     assert [one.name for one in metrics.averaged_metrics(2)][:2] == ["MAE in standard deviations", "R²"]
-    assert metrics.called("rmse") == "RMSE" and metrics.called("auroc", "binary") == "AUROC"
-    assert metrics.called("rmse", "binary") == "root Brier score"
+    assert metrics.metric_name("rmse") == "RMSE" and metrics.metric_name("auroc", "binary") == "AUROC"
+    assert metrics.metric_name("rmse", "binary") == "root Brier score"

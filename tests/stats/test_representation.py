@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.stats.representation import cka, probe
+from core.stats.representation import linear_cka, probe_representation
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(200, 10)) * np.linspace(3, 0.3, 10)
@@ -11,40 +11,44 @@ X = GENERATOR.normal(size=(200, 10)) * np.linspace(3, 0.3, 10)
 
 def test_likeness_ignores_rotation_scale_and_place() -> None:
     turn, _ = np.linalg.qr(GENERATOR.normal(size=(10, 10)))
-    assert cka(X, X) == pytest.approx(1) and cka(X, 5 * X @ turn + 3) == pytest.approx(1)
+    assert linear_cka(X, X) == pytest.approx(1) and linear_cka(X, 5 * X @ turn + 3) == pytest.approx(1)
     other = np.concatenate([X, GENERATOR.normal(size=(200, 5))], 1)
-    assert cka(X, other) == pytest.approx(cka(other, X)) and 0.5 < cka(X, other) < 1
+    assert linear_cka(X, other) == pytest.approx(linear_cka(other, X)) and 0.5 < linear_cka(X, other) < 1
 
 
 def test_unrelated_embeddings_of_few_molecules_are_not_alike() -> None:
-    found = [cka(GENERATOR.normal(size=(30, 200)), GENERATOR.normal(size=(30, 150))) for _ in range(40)]
+    found = [linear_cka(GENERATOR.normal(size=(30, 200)), GENERATOR.normal(size=(30, 150))) for _ in range(40)]
     assert abs(np.mean(found)) < 3 * np.std(found) / 40**0.5 + 0.01, "the biased estimate would be about 0.8"
-    assert np.isnan(cka(np.ones((30, 3)), X[:30])) and np.isnan(cka(X[:3], X[:3]))
+    assert np.isnan(linear_cka(np.ones((30, 3)), X[:30])) and np.isnan(linear_cka(X[:3], X[:3]))
 
 
 def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
     wide = np.concatenate([X, GENERATOR.normal(size=(200, 300))], 1)
     labels = X[:, 0] - 2 * X[:, 9] + GENERATOR.normal(size=200) * 0.1
-    clean = probe(X, labels, "regression")
+    clean = probe_representation(X, labels, "regression")
     assert (
-        clean["mean"] > 0.99 and clean["sd"] < 0.01 and probe(X + 0.0 * labels[:, None], labels, "regression") == clean
+        clean["mean"] > 0.99
+        and clean["sd"] < 0.01
+        and probe_representation(X + 0.0 * labels[:, None], labels, "regression") == clean
     )
-    assert 0.5 < probe(wide, labels, "regression")["mean"] < clean["mean"], "the strength is chosen, not overfitted"
-    nothing = probe(X, GENERATOR.normal(size=200), "regression")
+    assert 0.5 < probe_representation(wide, labels, "regression")["mean"] < clean["mean"], (
+        "the strength is chosen, not overfitted"
+    )
+    nothing = probe_representation(X, GENERATOR.normal(size=200), "regression")
     assert nothing["mean"] < 0.1
     flags = (X[:, 0] > 0).astype(float)
-    assert probe(X, flags, "binary")["mean"] > 0.97
+    assert probe_representation(X, flags, "binary")["mean"] > 0.97
 
 
 def test_gaps_are_left_out_and_constants_are_undefined() -> None:
     labels = X[:, 0].copy()
     labels[::3] = np.nan
-    assert probe(X, labels, "regression")["mean"] > 0.99
-    assert probe(X, np.ones(200), "regression") == {"mean": None, "sd": None}
+    assert probe_representation(X, labels, "regression")["mean"] > 0.99
+    assert probe_representation(X, np.ones(200), "regression") == {"mean": None, "sd": None}
 
 
 def test_the_strength_is_that_of_leaving_one_out() -> None:
-    from core.stats.representation import STRENGTHS, _ridge
+    from core.stats.representation import RIDGE_PENALTIES, _ridge
 
     x, y = X[:40], X[:40, 0] + GENERATOR.normal(size=40)
     z = (x - x.mean(0)) / x.std(0)
@@ -58,6 +62,6 @@ def test_the_strength_is_that_of_leaving_one_out() -> None:
             errors.append((y[row] - y.mean() - z[row] @ weights) ** 2)
         return float(np.mean(errors))
 
-    best = min(STRENGTHS, key=left_out)
+    best = min(RIDGE_PENALTIES, key=left_out)
     weights = np.linalg.solve(z.T @ z + best * np.eye(10), z.T @ (y - y.mean()))
     assert np.corrcoef(_ridge(x, y, x), y.mean() + z @ weights)[0, 1] > 0.9999

@@ -8,37 +8,37 @@ import pytest
 import torch
 from torch import nn
 
-from core.engine.report import SILENT
+from core.engine.report import SILENT_REPORT
 from core.models.backbones import Untrained
 from core.models.devices import best_device
 from core.models.methods import METHODS, Full, Head
 from core.models.predictor import Predictor
 from core.training import cuda_graphs
-from core.training.cuda_graphs import Lesson, Passes
+from core.training.cuda_graphs import StepRunner, TrainStep
 from core.training.loop import Progress, train
 from core.training.optimisation import Plan
-from core.training.pretraining_loss import Batch, Objective
+from core.training.pretraining_loss import Batch, PretrainingLoss
 
 SMILES = ["C" * n + end for n in range(1, 25) for end in ("O", "N", "c1ccccc1", "C(=O)O")]
 LABELS = np.array([[len(smiles) % 7 - 3.0] for smiles in SMILES])
 PLAN = Plan(
-    epochs=6, steps=None, evaluations=1, batch_size=16, learning_rate=1e-3, weight_decay=0.01, warm_up=0.1, clip=1.0,
-    patience=0, precision="float32", seed=0, averaging=0.9,
+    epochs=6, steps=None, evaluations=1, batch_size=16, learning_rate=1e-3, weight_decay=0.01, warmup=0.1, clip=1.0,
+    patience=0, precision="float32", seed=0, ema_decay=0.9,
 )  # fmt: skip
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[Passes]:
-    """Every `Passes` that is made."""
-    found: list[Passes] = []
-    begin = Passes.__init__
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[StepRunner]:
+    """Every `StepRunner` that is made."""
+    found: list[StepRunner] = []
+    begin = StepRunner.__init__
 
-    def noted(self: Passes, *given: Any, **more: Any) -> None:
+    def noted(self: StepRunner, *given: Any, **more: Any) -> None:
         begin(self, *given, **more)
         found.append(self)
 
-    monkeypatch.setattr(Passes, "__init__", noted)
+    monkeypatch.setattr(StepRunner, "__init__", noted)
     return found
 
 
@@ -53,7 +53,7 @@ def made(method: Any) -> Predictor:
 
 
 def learned(predictor: Predictor, plan: Plan = PLAN, steady: bool = True, asking: bool = False) -> Progress:
-    labels = predictor.scaled(LABELS)
+    labels = predictor.scale_labels(LABELS)
 
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
         return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
@@ -69,7 +69,7 @@ def learned(predictor: Predictor, plan: Plan = PLAN, steady: bool = True, asking
         return {"valid_loss": predictor.loss(outputs, labels).item()}
 
     lengths = predictor.backbone.lengths(SMILES)[:, None]
-    return train(predictor, lengths, Lesson(lay, loss, steady), torch.no_grad()(look), plan, SILENT)
+    return train(predictor, lengths, TrainStep(lay, loss, steady), torch.no_grad()(look), plan, SILENT_REPORT)
 
 
 def assert_alike(one: nn.Module, other: nn.Module) -> None:
@@ -79,8 +79,8 @@ def assert_alike(one: nn.Module, other: nn.Module) -> None:
 
 def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
     net = nn.Linear(3, 1)
-    lesson = Lesson(lambda *_: {}, lambda batch: (net(batch["x"]) ** 2).mean(), steady=False)
-    passes = Passes(lesson, list(net.parameters()), "float32")
+    lesson = TrainStep(lambda *_: {}, lambda batch: (net(batch["x"]) ** 2).mean(), is_steady=False)
+    passes = StepRunner(lesson, list(net.parameters()), "float32")
     for k in range(2):  # the second forgets the first
         batch = {"x": torch.randn(4, 3)}
         loss = passes(batch)
@@ -92,11 +92,11 @@ def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
         assert all(weight.grad is None for weight in net.parameters())
 
 
-def test_nothing_is_recorded_without_cuda(monkeypatch: pytest.MonkeyPatch, counted: list[Passes]) -> None:
+def test_nothing_is_recorded_without_cuda(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     if torch.cuda.is_available():
         pytest.skip("CUDA is here")
     learned(made(Full()))
-    assert not counted[0].records and not counted[0].replayed and not counted[0].refused
+    assert not counted[0].captures and not counted[0].n_replays and not counted[0].refusal
 
 
 class Played:
@@ -104,7 +104,7 @@ class Played:
 
     broken = False
 
-    def __init__(self, graph: Any, passes: Passes, batch: dict[str, torch.Tensor]) -> None:
+    def __init__(self, graph: Any, passes: StepRunner, batch: dict[str, torch.Tensor]) -> None:
         if self.broken:
             raise RuntimeError("operation not permitted\nmore of it")
         self.passes, self.batch = passes, {name: value.clone() for name, value in batch.items()}
@@ -112,24 +112,24 @@ class Played:
     def __call__(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         for name, value in batch.items():
             self.batch[name].copy_(value)
-        return self.passes.worked(self.batch).detach()
+        return self.passes.compute_loss(self.batch).detach()
 
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> type[Played]:
     """Passes are recorded by a stand-in for CUDA; returned is the recording's class."""
-    begin = Passes.__init__
+    begin = StepRunner.__init__
 
-    def recording(self: Passes, lesson: Lesson, *given: Any) -> None:
+    def recording(self: StepRunner, lesson: TrainStep, *given: Any) -> None:
         begin(self, lesson, *given)
-        self.records = lesson.steady
+        self.captures = lesson.is_steady
 
     class Mine(Played):
         pass
 
-    monkeypatch.setattr(Passes, "__init__", recording)
-    monkeypatch.setattr(cuda_graphs, "Recording", Mine)
-    monkeypatch.setattr(cuda_graphs, "BROKEN", [])
+    monkeypatch.setattr(StepRunner, "__init__", recording)
+    monkeypatch.setattr(cuda_graphs, "CapturedGraph", Mine)
+    monkeypatch.setattr(cuda_graphs, "FAILED_GRAPHS", [])
     for name, value in {
         "memory_allocated": lambda device: 0,
         "memory_reserved": lambda device: 0,
@@ -141,123 +141,125 @@ def played(monkeypatch: pytest.MonkeyPatch) -> type[Played]:
         "default_generators": [torch.default_generator],
     }.items():
         monkeypatch.setattr(torch.cuda, name, value, raising=False)
-    monkeypatch.setattr(cuda_graphs, "freed", lambda generator, state: generator.set_state(state))
+    monkeypatch.setattr(cuda_graphs, "restore_generator", lambda generator, state: generator.set_state(state))
     return Mine
 
 
-def trained(count: list[Passes], plan: Plan = PLAN, steady: bool = True) -> tuple[Passes, Predictor, Progress]:
+def trained(count: list[StepRunner], plan: Plan = PLAN, steady: bool = True) -> tuple[StepRunner, Predictor, Progress]:
     predictor = made(Full())
     progress = learned(predictor, plan, steady)
     return count[-1], predictor, progress
 
 
-def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(counted: list[Passes], played: type[Played]) -> None:
+def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(
+    counted: list[StepRunner], played: type[Played]
+) -> None:
     passes, replayed, progress = trained(counted)
-    steps = PLAN.looks(len(SMILES))[-1]
-    assert passes.replayed == steps - len(passes.held) > 0 and progress.warnings == []
-    assert not passes.recordings and all(weight.grad is None for weight in replayed.parameters())
-    _, worked, _ = trained(counted, steady=False)
-    assert counted[1].replayed == 0
+    steps = PLAN.evaluation_steps(len(SMILES))[-1]
+    assert passes.n_replays == steps - len(passes.pass_bytes) > 0 and progress.warnings == []
+    assert not passes.graphs and all(weight.grad is None for weight in replayed.parameters())
+    _, worked, _ = trained(counted, is_steady=False)
+    assert counted[1].n_replays == 0
     for one, other in zip(replayed.parameters(), worked.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
-    counted: list[Passes], played: type[Played]
+    counted: list[StepRunner], played: type[Played]
 ) -> None:
     played.broken = True
     passes, refused, progress = trained(counted)
-    assert passes.replayed == 0 and not passes.records and len(cuda_graphs.BROKEN) == 1
+    assert passes.n_replays == 0 and not passes.captures and len(cuda_graphs.FAILED_GRAPHS) == 1
     assert progress.warnings == [
         "its steps could not be recorded and replayed, so they took longer: operation not permitted"
     ]
-    _, worked, _ = trained(counted, steady=False)
+    _, worked, _ = trained(counted, is_steady=False)
     for one, other in zip(refused.parameters(), worked.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_recordings_are_few_and_want_memory(
-    counted: list[Passes], played: type[Played], monkeypatch: pytest.MonkeyPatch
+    counted: list[StepRunner], played: type[Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_graphs, "MOST", 1)
+    monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 1)
     passes, *_ = trained(counted)
-    assert 0 < passes.replayed < PLAN.looks(len(SMILES))[-1] - len(passes.held)
+    assert 0 < passes.n_replays < PLAN.evaluation_steps(len(SMILES))[-1] - len(passes.pass_bytes)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
     passes, *_ = trained(counted)
-    assert passes.replayed == 0 and passes.refused == ""
+    assert passes.n_replays == 0 and passes.refusal == ""
 
 
 @on_cuda
 @pytest.mark.parametrize("kind", sorted(METHODS))
-def test_every_method_ends_with_the_same_weights(kind: str, counted: list[Passes]) -> None:
+def test_every_method_ends_with_the_same_weights(kind: str, counted: list[StepRunner]) -> None:
     if not getattr(METHODS[kind], "steady", True):
         pytest.skip(f"{METHODS[kind].name} is never recorded")
     replayed, worked = (made(METHODS[kind]()) for _ in range(2))
     progress = learned(replayed)
-    learned(worked, steady=False)
-    assert counted[0].refused == "" and progress.warnings == []
-    assert counted[0].replayed > 20 and counted[1].replayed == 0
+    learned(worked, is_steady=False)
+    assert counted[0].refusal == "" and progress.warnings == []
+    assert counted[0].n_replays > 20 and counted[1].n_replays == 0
     assert_alike(replayed, worked)
-    assert not counted[0].recordings and all(weight.grad is None for weight in replayed.parameters())
+    assert not counted[0].graphs and all(weight.grad is None for weight in replayed.parameters())
 
 
 @on_cuda
-def test_half_the_precision_is_replayed_too(counted: list[Passes]) -> None:
+def test_half_the_precision_is_replayed_too(counted: list[StepRunner]) -> None:
     replayed, worked = made(Full()), made(Full())
     plan = replace(PLAN, precision="bfloat16")
     learned(replayed, plan)
-    learned(worked, plan, steady=False)
-    assert counted[0].replayed > 20
+    learned(worked, plan, is_steady=False)
+    assert counted[0].n_replays > 20
     for one, other in zip(replayed.parameters(), worked.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0.05, atol=1e-3)
 
 
 @on_cuda
-def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[Passes]) -> None:
+def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[StepRunner]) -> None:
     refused, worked, after = made(Full()), made(Full()), made(Full())
     progress = learned(refused, asking=True)
-    learned(worked, steady=False)
-    assert "could not be recorded and replayed" in progress.warnings[0] and counted[0].replayed == 0
+    learned(worked, is_steady=False)
+    assert "could not be recorded and replayed" in progress.warnings[0] and counted[0].n_replays == 0
     assert_alike(refused, worked)
     learned(after)  # and the next one is recorded as if nothing had been
-    assert counted[2].replayed > 20 and counted[2].refused == ""
+    assert counted[2].n_replays > 20 and counted[2].refusal == ""
     assert_alike(after, worked)
 
 
 @on_cuda
-def test_no_recording_where_memory_is_short(monkeypatch: pytest.MonkeyPatch, counted: list[Passes]) -> None:
+def test_no_recording_where_memory_is_short(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (-(10**12), 8 * 10**10))
     learned(made(Full()))
-    assert counted[0].records and counted[0].replayed == 0 and counted[0].refused == ""
+    assert counted[0].captures and counted[0].n_replays == 0 and counted[0].refusal == ""
 
 
 @on_cuda
-def test_recordings_are_few(monkeypatch: pytest.MonkeyPatch, counted: list[Passes]) -> None:
+def test_recordings_are_few(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     held: set[int] = set()
-    end = Passes.end
-    monkeypatch.setattr(Passes, "end", lambda self: (held.update(map(id, self.recordings.values())), end(self))[1])
-    monkeypatch.setattr(cuda_graphs, "MOST", 1)
+    end = StepRunner.end
+    monkeypatch.setattr(StepRunner, "end", lambda self: (held.update(map(id, self.graphs.values())), end(self))[1])
+    monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 1)
     learned(made(Head()))
-    assert counted[0].replayed > 0 and len(held) == 1
+    assert counted[0].n_replays > 0 and len(held) == 1
 
 
 @on_cuda
-def test_hidden_tokens_and_properties_are_replayed(counted: list[Passes]) -> None:
+def test_hidden_tokens_and_properties_are_replayed(counted: list[StepRunner]) -> None:
     wanted = torch.randn(len(SMILES), 5, generator=torch.Generator().manual_seed(0)).to(best_device())
 
-    def adapted(steady: bool) -> Objective:
+    def adapted(steady: bool) -> PretrainingLoss:
         body = Untrained("molsway-tiny")(mlm_head=True).to(best_device()).requires_grad_(True)
-        objective = Objective(body.model, body.tokenizer, properties=5)
+        objective = PretrainingLoss(body.model, body.tokenizer, properties=5)
 
         def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
             batch = body.batch([SMILES[row] for row in rows])
             generator = torch.Generator().manual_seed(step)
-            return objective.hide(Batch(batch["input_ids"], batch["attention_mask"], generator, wanted[rows]))
+            return objective.hide_tokens(Batch(batch["input_ids"], batch["attention_mask"], generator, wanted[rows]))
 
-        lesson = Lesson(lay, lambda batch: objective(batch).total, steady)
-        train(objective, body.lengths(SMILES)[:, None], lesson, lambda: {"valid_loss": 0.0}, PLAN, SILENT)
+        lesson = TrainStep(lay, lambda batch: objective(batch).total, steady)
+        train(objective, body.lengths(SMILES)[:, None], lesson, lambda: {"valid_loss": 0.0}, PLAN, SILENT_REPORT)
         return objective
 
     replayed, worked = adapted(True), adapted(False)
-    assert counted[0].replayed > 10 and counted[0].refused == ""
+    assert counted[0].n_replays > 10 and counted[0].refusal == ""
     assert_alike(replayed, worked)

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from core.engine.report import SILENT, Cancelled, Report
+from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.training import loop as training
-from core.training.cuda_graphs import Lesson
+from core.training.cuda_graphs import TrainStep
 from core.training.loop import train
 from core.training.optimisation import Plan
 
 PLAN = Plan(
-    epochs=6, steps=None, evaluations=5, batch_size=8, learning_rate=0.01, weight_decay=0.01, warm_up=0.1,
+    epochs=6, steps=None, evaluations=5, batch_size=8, learning_rate=0.01, weight_decay=0.01, warmup=0.1,
     clip=1.0, patience=0, precision="float32", seed=3,
 )  # fmt: skip
 
@@ -34,43 +34,50 @@ class Toy:
         self.lengths = np.stack([np.arange(37) % 7, np.arange(37) % 5], 1)
 
     @property
-    def lesson(self) -> Lesson:
-        return Lesson(
+    def step(self) -> TrainStep:
+        return TrainStep(
             lambda rows, spellings, step: {"x": self.x[rows], "y": self.y[rows]},
             lambda batch: ((self.net(batch["x"]) - batch["y"]) ** 2).mean(),
-            steady=True,
+            is_steady=True,
         )
 
-    def look(self) -> dict[str, float]:
+    def evaluations_done(self) -> dict[str, float]:
         with torch.no_grad():
             return {"valid_loss": float(((self.net(self.x) - self.y) ** 2).mean())}
 
-    def run(self, plan: Plan = PLAN, report: Report = SILENT) -> training.Progress:
-        return train(self.net, self.lengths, self.lesson, self.look, plan, report)
+    def run(self, plan: Plan = PLAN, report: Report = SILENT_REPORT) -> training.Progress:
+        return train(self.net, self.lengths, self.step, self.evaluations_done, plan, report)
 
 
 def test_it_learns_and_keeps_the_best() -> None:
     toy = Toy()
-    before = toy.look()["valid_loss"]
+    before = toy.evaluations_done()["valid_loss"]
     progress = toy.run(replace(PLAN, epochs=30))
     losses = [point["valid_loss"] for point in progress.curve]
     assert progress.best == min(losses) < 0.5 * before
-    assert toy.look()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
+    assert toy.evaluations_done()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
 
 
 def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
     lengths = Toy().lengths
-    rows = [row for _, batch, _ in training._batches(lengths, PLAN, 0, 5) for row in batch]
+    rows = [row for _, batch, _ in training._iterate_batches(lengths, PLAN, 0, 5) for row in batch]
     assert sorted(rows) == list(range(37))
-    steps = [step for step, *_ in training._batches(lengths, PLAN, 3, 12)]
+    steps = [step for step, *_ in training._iterate_batches(lengths, PLAN, 3, 12)]
     assert steps == list(range(3, 12))
-    assert replace(PLAN, steps=23).looks(37) == [5, 10, 14, 19, 23] and PLAN.looks(37) == [5, 10, 15, 20, 25, 30]
+    assert replace(PLAN, steps=23).evaluation_steps(37) == [5, 10, 14, 19, 23] and PLAN.evaluation_steps(37) == [
+        5,
+        10,
+        15,
+        20,
+        25,
+        30,
+    ]
 
 
 def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() -> None:
     lengths = np.random.default_rng(0).integers(1, 40, size=(128, 3))
     plan = replace(PLAN, batch_size=4)
-    epochs = [list(training._batches(lengths, plan, 32 * k, 32 * k + 32)) for k in (0, 1)]
+    epochs = [list(training._iterate_batches(lengths, plan, 32 * k, 32 * k + 32)) for k in (0, 1)]
     drawn = [np.empty(128, int), np.empty(128, int)]
     for epoch, spelled in zip(epochs, drawn, strict=True):
         for _, rows, spellings in epoch:
@@ -82,7 +89,7 @@ def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() ->
 def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
     net = Toy().net
     moving = dict(net.named_parameters())
-    optimiser = training._optimiser(moving, replace(PLAN, scales=(("3.", 5.0),), weight_decay=0.1))
+    optimiser = training._build_optimiser(moving, replace(PLAN, rate_factors=(("3.", 5.0),), weight_decay=0.1))
     found = {
         name: (group["scale"], group["weight_decay"])
         for group in optimiser.param_groups
@@ -93,7 +100,7 @@ def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
     slow, fast = Toy(), Toy()
     before = slow.net[3].weight.detach().clone()
     slow.run(replace(PLAN, steps=1, evaluations=1))
-    fast.run(replace(PLAN, steps=1, evaluations=1, scales=(("3.", 5.0),)))
+    fast.run(replace(PLAN, steps=1, evaluations=1, rate_factors=(("3.", 5.0),)))
     assert torch.equal(slow.net[0].weight, fast.net[0].weight)
     steps = [(toy.net[3].weight.detach() - before).abs().mean().item() for toy in (slow, fast)]
     assert steps[1] == pytest.approx(5 * steps[0], rel=0.01)
@@ -116,7 +123,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     torch.manual_seed(99)
     again = Toy()
     resumed = again.run(plan, Report(scratch=tmp_path))
-    assert resumed.look == expected.look and resumed.best == expected.best
+    assert resumed.evaluations_done == expected.evaluations_done and resumed.best == expected.best
     for one, two in zip(resumed.curve, expected.curve, strict=True):
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
     assert all(
@@ -136,7 +143,7 @@ def test_cancelling_takes_one_step() -> None:
 
 def test_patience_stops_early() -> None:
     progress = Toy().run(replace(PLAN, epochs=400, patience=2, learning_rate=0.3))
-    assert progress.look < 400 and progress.look - progress.best_look == 2
+    assert progress.evaluations_done < 400 and progress.evaluations_done - progress.best_evaluation == 2
 
 
 def test_a_diverged_loss_is_an_error_with_advice() -> None:
@@ -153,18 +160,18 @@ def test_a_frozen_weight_does_not_move() -> None:
     toy.run()
     assert torch.equal(before, toy.net[0].weight)
     numbers = {"parameters": 97, "trainable": 17, "trainable_share": 17 / 97, "trainable_bytes": 68}
-    assert training.cost(toy.net) == numbers
+    assert training.count_parameters(toy.net) == numbers
 
 
 def test_a_checkpoint_cut_short_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
-    assert Toy().run(PLAN, Report(scratch=tmp_path)).look == 6
+    assert Toy().run(PLAN, Report(scratch=tmp_path)).evaluations_done == 6
 
 
 def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     toy, seen = Toy(), []
     mean = {name: weight.detach().clone() for name, weight in toy.net.named_parameters()}
-    real = training._follow
+    real = training._update_average
 
     def follow(average: dict, moving: dict, decay: float, step: int) -> None:
         share = 1 - min(0.9, (step + 1) / (step + 10))
@@ -176,8 +183,8 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pyte
         seen.append({name: weight.detach().clone() for name, weight in toy.net.named_parameters()})
         return {"valid_loss": 1.0 / len(seen)}
 
-    monkeypatch.setattr(training, "_follow", follow)
-    train(toy.net, toy.lengths, toy.lesson, look, replace(PLAN, averaging=0.9), SILENT)
+    monkeypatch.setattr(training, "_update_average", follow)
+    train(toy.net, toy.lengths, toy.step, look, replace(PLAN, ema_decay=0.9), SILENT_REPORT)
     for name, weight in toy.net.named_parameters():
         assert torch.equal(weight, seen[-1][name])
         torch.testing.assert_close(weight.detach(), mean[name])
@@ -186,7 +193,7 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pyte
 @pytest.mark.parametrize("after", [2, 4])
 def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    plan = replace(PLAN, averaging=0.9)
+    plan = replace(PLAN, ema_decay=0.9)
     whole = Toy()
     expected = whole.run(plan)
     broken, looks = Toy(), []
@@ -195,9 +202,9 @@ def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
         looks.append(1)
         if len(looks) > after:
             raise Cancelled
-        return Toy.look(broken)
+        return Toy.evaluations_done(broken)
 
-    broken.look = stop
+    broken.evaluations_done = stop
     with pytest.raises(Cancelled):
         broken.run(plan, Report(scratch=tmp_path))
     again = Toy()
@@ -209,7 +216,7 @@ def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_automatic_precision_is_the_faster_one_that_a_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
     for able, first in (({"amx_bf16": True, "avx512_bf16": True}, 256), ({"avx512_bf16": True}, 768), ({}, math.inf)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        chosen = {width: training.arithmetic("auto", "cpu", width) for width in (128, 256, 768)}
+        chosen = {width: training.resolve_precision("auto", "cpu", width) for width in (128, 256, 768)}
         assert chosen == {width: "bfloat16" if width >= first else "float32" for width in chosen}
-        assert training.arithmetic("auto", "cuda", 128) == "bfloat16"
-        assert training.arithmetic("bfloat16", "cpu", 128) == "bfloat16"
+        assert training.resolve_precision("auto", "cuda", 128) == "bfloat16"
+        assert training.resolve_precision("bfloat16", "cpu", 128) == "bfloat16"

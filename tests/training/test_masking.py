@@ -2,7 +2,7 @@
 
 import torch
 
-from core.training.masking import IGNORED, corrupt, guess_loss
+from core.training.masking import IGNORED, hide_tokens, masked_token_loss
 
 WORDS = torch.arange(4, 40)
 
@@ -15,7 +15,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
     ids, special = batch()
-    corrupted, labels = corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(0))
+    corrupted, labels = hide_tokens(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(0))
     hidden = labels != IGNORED
     assert not (hidden & special).any() and torch.equal(corrupted[~hidden], ids[~hidden])
     assert torch.equal(labels[hidden], ids[hidden])
@@ -29,16 +29,16 @@ def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
 
 def test_every_molecule_has_something_to_guess() -> None:
     ids, special = batch()
-    _, labels = corrupt(ids, special, 3, WORDS, 0.001, torch.Generator().manual_seed(0))
+    _, labels = hide_tokens(ids, special, 3, WORDS, 0.001, torch.Generator().manual_seed(0))
     assert ((labels != IGNORED).sum(1) >= 1).all()
 
 
 def test_the_same_generator_hides_the_same() -> None:
     ids, special = batch()
-    one, two = (corrupt(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
+    one, two = (hide_tokens(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
 
 
 def test_the_loss_counts_hidden_tokens_only() -> None:
     logits, labels = torch.zeros(1, 4, 5), torch.tensor([[IGNORED, 2, IGNORED, IGNORED]])
-    assert torch.isclose(guess_loss(logits, labels), torch.log(torch.tensor(5.0)))
+    assert torch.isclose(masked_token_loss(logits, labels), torch.log(torch.tensor(5.0)))

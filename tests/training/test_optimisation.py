@@ -5,21 +5,24 @@ from typing import Any
 
 import pytest
 
-from core.engine.form import form
-from core.engine.spec import BadInput, as_json
-from core.experiments import Adapt, FineTune, Gather, Load, Member, Multitask, Pretrain, parts
+from core.engine.form import describe_fields
+from core.engine.spec import BadInput, to_json
+from core.experiments import Adapt, BuildCorpus, FineTune, Load, MixtureTable, Multitask, Pretrain, split_table
 
 SHARED = {"batch_size": 32, "learning_rate": None, "precision": "auto", "seed": 0}
-SCHEDULED = SHARED | {"steps": None, "evaluations": 20, "weight_decay": 0.01, "warm_up": 0.1}
-SUPERVISED = SCHEDULED | {"clip": 1.0, "patience": 0, "averaging": 0.995}
-TABLES = parts(Load("bundled:solubility"))
+SCHEDULED = SHARED | {"steps": None, "evaluations": 20, "weight_decay": 0.01, "warmup": 0.1}
+SUPERVISED = SCHEDULED | {"clip": 1.0, "patience": 0, "ema_decay": 0.995}
+TABLES = split_table(Load("bundled:solubility"))
 SPECS = {
     "adapt": (Adapt(TABLES[0]), SHARED | {"epochs": 10, "patience": 0}),
     "finetune": (FineTune(*TABLES), SUPERVISED | {"epochs": None}),
-    "multitask": (Multitask((Member(*TABLES),)), SUPERVISED | {"epochs": 30, "batch_size": 128, "learning_rate": 1e-3}),
+    "multitask": (
+        Multitask((MixtureTable(*TABLES),)),
+        SUPERVISED | {"epochs": 30, "batch_size": 128, "learning_rate": 1e-3},
+    ),
     "pretrain": (
-        Pretrain(Gather(files=("a.smi",))),
-        SCHEDULED | {"steps": 8000, "evaluations": 40, "batch_size": 128, "learning_rate": 1e-3, "warm_up": 0.05},
+        Pretrain(BuildCorpus(files=("a.smi",))),
+        SCHEDULED | {"steps": 8000, "evaluations": 40, "batch_size": 128, "learning_rate": 1e-3, "warmup": 0.05},
     ),
 }
 
@@ -27,7 +30,7 @@ SPECS = {
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_recipe_holds_the_settings_of_its_optimiser_and_no_others(kind: str) -> None:
     spec, settings = SPECS[kind]
-    fields = as_json(spec)
+    fields = to_json(spec)
     assert {name: fields[name] for name in settings} == settings
     assert not (set(SUPERVISED) | {"epochs"}) - set(settings) & set(fields)
 
@@ -35,7 +38,7 @@ def test_a_recipe_holds_the_settings_of_its_optimiser_and_no_others(kind: str) -
 @pytest.mark.parametrize("kind", SPECS)
 def test_they_are_keyword_only_and_come_last_in_a_form(kind: str) -> None:
     spec, _ = SPECS[kind]
-    names = [field.name for field in form(type(spec))]
+    names = [field.name for field in describe_fields(type(spec))]
     assert names == list(inspect.signature(type(spec)).parameters)
     kinds = {name: one.kind for name, one in inspect.signature(type(spec)).parameters.items()}
     assert all(kinds[name] is inspect.Parameter.KEYWORD_ONLY for name in SHARED)
@@ -47,9 +50,9 @@ def test_they_are_keyword_only_and_come_last_in_a_form(kind: str) -> None:
     ("kind", "wanted"),
     [
         ("adapt", {"epochs": 10, "steps": None, "learning_rate": 5e-4, "clip": 1.0, "weight_decay": 0.01}),
-        ("finetune", {"epochs": 100, "steps": None, "learning_rate": 3e-4, "averaging": 0.995}),
+        ("finetune", {"epochs": 100, "steps": None, "learning_rate": 3e-4, "ema_decay": 0.995}),
         ("multitask", {"epochs": 30, "evaluations": 30, "learning_rate": 1e-3, "patience": 0}),
-        ("pretrain", {"epochs": 1, "steps": 8000, "evaluations": 40, "averaging": 0.0, "patience": 0}),
+        ("pretrain", {"epochs": 1, "steps": 8000, "evaluations": 40, "ema_decay": 0.0, "patience": 0}),
     ],
 )
 def test_a_plan_has_the_advice_where_nothing_is_asked_for(kind: str, wanted: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ import torch
 
 from core.engine.spec import BadInput
 from core.models.backbones import Untrained
-from core.training.masking import IGNORED, guess_loss
-from core.training.pretraining_loss import Batch, Objective
+from core.training.masking import IGNORED, masked_token_loss
+from core.training.pretraining_loss import Batch, PretrainingLoss
 
 SMILES = ["CCO", "c1ccccc1C(=O)N", "CC(C)CCl", "C#N", "OCC(N)C(=O)O", "CCCCCCCC", "c1ccncc1", "CS(=O)C"]
 NAN = float("nan")
@@ -17,11 +17,11 @@ def seeded(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def made(**settings) -> tuple[Objective, torch.Tensor, torch.Tensor]:
+def made(**settings) -> tuple[PretrainingLoss, torch.Tensor, torch.Tensor]:
     """An objective over molsway-tiny, and the ids and mask of the eight molecules."""
     body = Untrained("molsway-tiny")(mlm_head=True)
     batch = body.batch(SMILES)
-    return Objective(body.model, body.tokenizer, **settings).eval(), batch["input_ids"], batch["attention_mask"]
+    return PretrainingLoss(body.model, body.tokenizer, **settings).eval(), batch["input_ids"], batch["attention_mask"]
 
 
 def targets(columns: int, seed: int = 0) -> torch.Tensor:
@@ -32,9 +32,9 @@ def targets(columns: int, seed: int = 0) -> torch.Tensor:
 
 def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
     objective, ids, mask = made()
-    losses = objective(objective.hide(Batch(ids, mask, seeded())))
-    seen, guesses = objective.corrupted(ids, seeded())
-    whole = guess_loss(objective.model.mlm_logits(seen, mask), guesses)
+    losses = objective(objective.hide_tokens(Batch(ids, mask, seeded())))
+    seen, guesses = objective.hide_in_some(ids, seeded())
+    whole = masked_token_loss(objective.model.mlm_logits(seen, mask), guesses)
     assert torch.allclose(losses.masked, whole, rtol=1e-6) and torch.equal(losses.total, losses.masked)
     gathered = torch.autograd.grad(losses.total, objective.model.LayerNorm.weight)[0]
     torch.testing.assert_close(gathered, torch.autograd.grad(whole, objective.model.LayerNorm.weight)[0])
@@ -43,7 +43,7 @@ def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
 def test_properties_are_squared_errors_of_the_known_cells_against_numpy() -> None:
     objective, ids, mask = made(properties=5, masked=0.0, described=2.0)
     wanted = targets(5)
-    losses = objective(objective.hide(Batch(ids, mask, seeded(), wanted)))
+    losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted)))
     with torch.no_grad():
         pooled = objective.model.pool(objective.model(ids, mask), mask).numpy().astype(float)  # nothing is hidden
     weight, bias = (value.detach().numpy().astype(float) for value in objective.property_head.parameters())
@@ -63,7 +63,7 @@ def test_labels_of_two_kinds_against_numpy() -> None:
     objective, ids, mask = made(labels=("binary", "regression", "binary"), masked=0.0, measured=1.0)
     wanted = targets(3)
     wanted[:, [0, 2]] = torch.where(wanted[:, [0, 2]].isnan(), NAN, (wanted[:, [0, 2]] > 0).float())
-    losses = objective(objective.hide(Batch(ids, mask, seeded(), labels=wanted)))
+    losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), labels=wanted)))
     with torch.no_grad():
         z = objective.label_head(objective.model.pool(objective.model(ids, mask), mask)).numpy().astype(float)
     y = wanted.numpy()
@@ -71,14 +71,17 @@ def test_labels_of_two_kinds_against_numpy() -> None:
     cells = -(y * np.log(chance) + (1 - y) * np.log(1 - chance))
     cells[:, 1] = (z[:, 1] - y[:, 1]) ** 2
     assert losses.measured.item() == pytest.approx(np.nanmean(cells), rel=1e-5)
-    assert objective(objective.hide(Batch(ids, mask, seeded(), labels=torch.full_like(wanted, NAN)))).total.item() == 0
+    assert (
+        objective(objective.hide_tokens(Batch(ids, mask, seeded(), labels=torch.full_like(wanted, NAN)))).total.item()
+        == 0
+    )
 
 
 def test_a_gap_has_no_say_and_no_gradient() -> None:
     objective, ids, mask = made(properties=4, labels=("binary", "regression"), measured=1.0)
     wanted, labels = targets(4), targets(2, seed=5).clamp(0, 1)
     wanted[:, 1], labels[:, 0] = NAN, NAN
-    first = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
+    first = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted, labels)))
     first.total.backward()
     kept = {name: weight.grad.clone() for name, weight in objective.named_parameters()}
     assert all(grad.isfinite().all() for grad in kept.values())
@@ -87,7 +90,7 @@ def test_a_gap_has_no_say_and_no_gradient() -> None:
     with torch.no_grad():  # what would be said of an unknown cell may be anything
         objective.property_head.bias[1] += 1000
         objective.label_head.bias[0] -= 1000
-    second = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
+    second = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted, labels)))
     second.total.backward()
     assert torch.equal(first.total, second.total)
     assert all(torch.equal(weight.grad, kept[name]) for name, weight in objective.named_parameters())
@@ -96,7 +99,7 @@ def test_a_gap_has_no_say_and_no_gradient() -> None:
 def test_the_gradient_reaches_backbone_and_heads() -> None:
     objective, ids, mask = made(properties=3, labels=("regression",), measured=0.5)
     objective.train()
-    losses = objective(objective.hide(Batch(ids, mask, seeded(), targets(3), targets(1))))
+    losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), targets(3), targets(1))))
     losses.total.backward()
     untouched = [n for n, weight in objective.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert not untouched
@@ -107,24 +110,24 @@ def test_the_gradient_reaches_backbone_and_heads() -> None:
 def test_a_share_of_the_molecules_goes_in_whole() -> None:
     objective, ids, _ = made(properties=2, share=0.5, whole=0.3)
     many = ids[[0, 1, 2, 4, 5, 6, 7]].repeat(30, 1)
-    seen, guesses = objective.corrupted(many, seeded())
+    seen, guesses = objective.hide_in_some(many, seeded())
     spared = (guesses == IGNORED).all(1)
     assert spared.sum() in (62, 63, 64) and torch.equal(seen[spared], many[spared])  # 0.3 × 210, up or down by chance
-    every, all_guesses = objective.corrupted(many, seeded(), whole=0.0)
+    every, all_guesses = objective.hide_in_some(many, seeded(), whole=0.0)
     assert torch.equal(every[~spared], seen[~spared]) and torch.equal(all_guesses[~spared], guesses[~spared])
     assert (all_guesses != IGNORED).any(1).all()
-    counts = [(objective.corrupted(ids[:1], seeded(n))[1] == IGNORED).all().item() for n in range(400)]
+    counts = [(objective.hide_in_some(ids[:1], seeded(n))[1] == IGNORED).all().item() for n in range(400)]
     assert 0.2 < np.mean(counts) < 0.4  # right on average for a batch of one, too
 
 
 def test_without_a_head_nothing_is_spared() -> None:
     objective, ids, _ = made(whole=0.9)
-    assert (objective.corrupted(ids, seeded())[1] != IGNORED).any(1).all()
+    assert (objective.hide_in_some(ids, seeded())[1] != IGNORED).any(1).all()
 
 
 def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:
     objective, ids, mask = made(properties=2, whole=1.0)
-    losses = objective(objective.hide(Batch(ids, mask, seeded(), targets(2))))
+    losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), targets(2))))
     assert losses.masked.item() == 0 and losses.total == losses.described
     losses.total.backward()
 
@@ -141,9 +144,9 @@ def test_held_out_numbers_do_not_depend_on_what_else_is_learned() -> None:
 def test_losses_are_float32_under_autocast() -> None:
     objective, ids, mask = made(properties=3, labels=("binary", "regression"), measured=1.0)
     wanted, labels = targets(3), targets(2).clamp(0, 1)
-    exact = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
+    exact = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted, labels)))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = objective(objective.hide(Batch(ids, mask, seeded(), wanted, labels)))
+        rough = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted, labels)))
     rough.total.backward()
     for one, other in zip(rough, exact, strict=True):
         assert one.dtype == torch.float32 and torch.allclose(one, other, rtol=0.03)
@@ -156,8 +159,8 @@ def test_what_cannot_be_learned_is_refused() -> None:
         made(labels=("ordinal",))
     objective, ids, mask = made(masked=0.0, properties=3)
     with pytest.raises(BadInput, match="give it `properties`"):
-        objective(objective.hide(Batch(ids, mask, seeded())))
+        objective(objective.hide_tokens(Batch(ids, mask, seeded())))
     body = Untrained("molsway-tiny")(mlm_head=False)
     with pytest.raises(BadInput, match="no masked-LM head"):
-        Objective(body.model, body.tokenizer)
-    Objective(body.model, body.tokenizer, properties=3, masked=0.0)
+        PretrainingLoss(body.model, body.tokenizer)
+    PretrainingLoss(body.model, body.tokenizer, properties=3, masked=0.0)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from core.data.audit.findings import FIXES, Finding, Findings, ordered
-from core.data.audit.single_table import alone
-from core.data.audit.two_tables import Embedding, beside
+from core.data.audit.findings import FIXES, Finding, Findings, sort_by_level
+from core.data.audit.single_table import audit_single_table
+from core.data.audit.two_tables import Embedding, audit_against_tables
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 
 __all__ = ["FIXES", "Embedding", "Finding", "Findings", "audit"]
 
@@ -14,7 +14,7 @@ __all__ = ["FIXES", "Embedding", "Finding", "Findings", "audit"]
 def audit(
     table: Dataset,
     others: Mapping[str, Dataset] | None = None,
-    report: Report = SILENT,
+    report: Report = SILENT_REPORT,
     embedding: Embedding | None = None,
 ) -> Findings:
     """Everything found of a table, by itself and beside `others` by name, of which "valid" and "test" judge.
@@ -24,13 +24,13 @@ def audit(
     """
     others = dict(others or {})
     share = 0.4 if others else 1.0
-    found = alone(table, report.part(0, share))
+    found = audit_single_table(table, report.part(0, share))
     if others:
-        found += beside(table, others, report.part(share, 1), embedding)
+        found += audit_against_tables(table, others, report.part(share, 1), embedding)
     record = {
         "rows": len(table),
         "digest": table.digest,
         "tasks": list(table.tasks),
         "others": {name: {"rows": len(one), "digest": one.digest} for name, one in others.items()},
     }
-    return Findings(ordered(found), record)
+    return Findings(sort_by_level(found), record)

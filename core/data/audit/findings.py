@@ -30,22 +30,22 @@ class Finding:
 
     kind: str
     level: Literal["fault", "caution", "note"]
-    said: str
-    means: str
+    statement: str
+    consequence: str
     fix: str = ""
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     others: dict[str, np.ndarray] = field(default_factory=dict)
     groups: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     numbers: dict[str, Any] = field(default_factory=dict)
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON, rows counted only."""
         held = {name: len(rows) for name, rows in self.others.items()}
         return {
             "kind": self.kind,
             "level": self.level,
-            "said": self.said,
-            "means": self.means,
+            "said": self.statement,
+            "means": self.consequence,
             "fix": self.fix,
             "rows": len(self.rows),
             "others": held,
@@ -62,20 +62,20 @@ class Findings:
 
     headline_keys: ClassVar[tuple[str, ...]] = ("findings",)
 
-    each: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     record: dict[str, Any]
 
     def of(self, kind: str) -> Finding:
         """The finding of a kind. Raises `BadInput` where there is none."""
-        for one in self.each:
+        for one in self.findings:
             if one.kind == kind:
                 return one
         raise BadInput(
-            f"the audit has no finding {kind!r}; it has {', '.join(one.kind for one in self.each) or 'none'}"
+            f"the audit has no finding {kind!r}; it has {', '.join(one.kind for one in self.findings) or 'none'}"
         )
 
     def summary(self) -> dict[str, Any]:
-        return {**self.record, "findings": [one.plain() for one in self.each]}
+        return {**self.record, "findings": [one.as_json() for one in self.findings]}
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
@@ -86,7 +86,7 @@ class Findings:
     def rows(self) -> pd.DataFrame:
         """A row for each place that a finding names: kind, table ("" the audited one), row, group."""
         parts = []
-        for one in self.each:
+        for one in self.findings:
             groups = one.groups if len(one.groups) else np.full(len(one.rows), -1)
             parts.append(pd.DataFrame({"kind": one.kind, "table": "", "row": one.rows, "group": groups}))
             for name, rows in one.others.items():
@@ -113,8 +113,8 @@ class Findings:
                 Finding(
                     kind=one["kind"],
                     level=one["level"],
-                    said=one["said"],
-                    means=one["means"],
+                    statement=one["said"],
+                    consequence=one["means"],
                     fix=one["fix"],
                     numbers=one["numbers"],
                     rows=own["row"].to_numpy(int),
@@ -129,17 +129,17 @@ LEVELS = ("fault", "caution", "note")
 PARTS = ("train", "valid", "test")
 
 
-def ordered(found: list[Finding]) -> tuple[Finding, ...]:
+def sort_by_level(found: list[Finding]) -> tuple[Finding, ...]:
     """The gravest first, else as they were found."""
     return tuple(sorted(found, key=lambda one: LEVELS.index(one.level)))
 
 
-def called(name: str) -> str:
+def table_name(name: str) -> str:
     """A table beside the audited one, in a sentence."""
     return f"the {name} part" if name in PARTS else name
 
 
-def shared_tasks(table: Dataset, other: Dataset) -> list[tuple[int, int]]:
+def match_tasks(table: Dataset, other: Dataset) -> list[tuple[int, int]]:
     """Columns of the same task; of two tables with one target each, those."""
     found = [(table.tasks.index(task), place) for place, task in enumerate(other.tasks) if task in table.tasks]
     return found or ([(0, 0)] if len(table.tasks) == len(other.tasks) == 1 else [])

@@ -5,22 +5,22 @@ from collections import Counter
 import numpy as np
 
 from core.chem import molecules as chem
-from core.data.audit.computed_labels import resolution
+from core.data.audit.computed_labels import label_resolution
 from core.data.audit.findings import Finding
 from core.data.dataset import Dataset
 from core.engine import parallel
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 
-FAR = 6.0  # robust standard deviations from the middle beyond which a label stands out
-PILED = 0.02  # share of the labels at their highest or lowest value that looks like the end of a scale
-HEAVY = 100  # atoms beyond which a molecule is no small one
+OUTLIER_SD = 6.0  # robust standard deviations from the middle beyond which a label stands out
+CEILING_SHARE = 0.02  # share of the labels at their highest or lowest value that looks like the end of a scale
+MAX_HEAVY_ATOMS = 100  # atoms beyond which a molecule is no small one
 SAMPLE, AMONG = 2000, 10_000  # molecules whose neighbours are looked at, and among which these are
 DECADES = (3.0, 6.0)  # log10 of milli to micro and of milli to nano: what a mistaken prefix moves a logarithm by
 
 
-def alone(table: Dataset, report: Report = SILENT) -> list[Finding]:
+def audit_single_table(table: Dataset, report: Report = SILENT_REPORT) -> list[Finding]:
     """Findings of one table, its molecules first, then each target."""
-    found = [*_left_out(table), *_molecules(table, report.part(0, 0.5)), *_twins(table, report.part(0.5, 0.7))]
+    found = [*_left_out(table), *_molecules(table, report.part(0, 0.5)), *_stereoisomers(table, report.part(0.5, 0.7))]
     for task in range(len(table.tasks)):
         found += _labels(table, task)
         found += _mixed_units(table, task, report.part(0.7, 1))
@@ -64,15 +64,17 @@ def _molecules(table: Dataset, report: Report) -> list[Finding]:
             report(row / len(table), f"looking at molecules, {row:,} of {len(table):,}")
         if "." in smiles:
             several.append(row)
-        if not any(plainly in smiles for plainly in ("CC", "c1", "C(", "C1")) and bare_of_carbon(smiles):
+        if not any(plainly in smiles for plainly in ("CC", "c1", "C(", "C1")) and lacks_carbon(smiles):
             bare.append(row)
-        if len(smiles) > HEAVY and chem.parse(smiles).GetNumHeavyAtoms() > HEAVY:
+        if len(smiles) > MAX_HEAVY_ATOMS and chem.parse(smiles).GetNumHeavyAtoms() > MAX_HEAVY_ATOMS:
             heavy.append(row)
     found = []
     if several:
         parents = [max(table.smiles[row].split("."), key=len) for row in several]
-        known = Counter([*(smiles for smiles in table.smiles if "." not in smiles), *map(chem.canonical, parents)])
-        twice = sum(known[chem.canonical(parent)] > 1 for parent in parents)
+        known = Counter(
+            [*(smiles for smiles in table.smiles if "." not in smiles), *map(chem.canonical_smiles, parents)]
+        )
+        twice = sum(known[chem.canonical_smiles(parent)] > 1 for parent in parents)
         again = f"; {twice:,} are another row’s molecule once the smaller components are gone" if twice else ""
         found.append(
             Finding(
@@ -88,7 +90,7 @@ def _molecules(table: Dataset, report: Report) -> list[Finding]:
         )
     for kind, rows, words in (
         ("no carbon", bare, "have no carbon"),
-        ("very large", heavy, f"have more than {HEAVY} heavy atoms"),
+        ("very large", heavy, f"have more than {MAX_HEAVY_ATOMS} heavy atoms"),
     ):
         if rows:
             found.append(
@@ -105,15 +107,15 @@ def _molecules(table: Dataset, report: Report) -> list[Finding]:
     return found
 
 
-def bare_of_carbon(smiles: str) -> bool:
+def lacks_carbon(smiles: str) -> bool:
     """Whether a molecule has no carbon atom."""
     return all(atom.GetAtomicNum() != 6 for atom in chem.parse(smiles).GetAtoms())
 
 
-def _twins(table: Dataset, report: Report) -> list[Finding]:
+def _stereoisomers(table: Dataset, report: Report) -> list[Finding]:
     """Molecules that are one graph but for their stereo marks."""
     groups: dict[str, list[int]] = {}
-    for row, key in enumerate(flat_keys(table.smiles, report)):
+    for row, key in enumerate(stereo_free_keys(table.smiles, report)):
         groups.setdefault(key, []).append(row)
     twins = [rows for rows in groups.values() if len(rows) > 1]
     if not twins:
@@ -159,7 +161,7 @@ def _labels(table: Dataset, task: int) -> list[Finding]:
     if not len(labels):
         said, numbers = f"{name}: none of {missing:,} molecules has a label", {"measured": 0, "missing": missing}
         return [Finding(f"labels: {name}", "caution", said, "Nothing can be learned of it here.", numbers=numbers)]
-    step = resolution(labels)
+    step = label_resolution(labels)
     middle, spread = np.median(labels), 1.4826 * np.median(np.abs(labels - np.median(labels)))
     found.append(
         Finding(
@@ -179,7 +181,7 @@ def _labels(table: Dataset, task: int) -> list[Finding]:
     for end, value in (("lowest", labels.min()), ("highest", labels.max())):
         piled = known[labels == value]
         share = len(piled) / len(labels)
-        if len(piled) >= 10 and share > PILED and len(np.unique(labels)) > 20:
+        if len(piled) >= 10 and share > CEILING_SHARE and len(np.unique(labels)) > 20:
             found.append(
                 Finding(
                     f"end of the scale: {name}, {end}",
@@ -192,14 +194,14 @@ def _labels(table: Dataset, task: int) -> list[Finding]:
                     numbers={"rows": len(piled), "value": float(value)},
                 )
             )
-    far = known[np.abs(labels - middle) > FAR * spread] if spread > 0 and len(labels) >= 20 else known[:0]
+    far = known[np.abs(labels - middle) > OUTLIER_SD * spread] if spread > 0 and len(labels) >= 20 else known[:0]
     if len(far):
         worst = far[np.argmax(np.abs(values[far] - middle))]
         found.append(
             Finding(
                 f"far out: {name}",
                 "caution",
-                f"{len(far):,} labels of {name} are more than {FAR:g} robust standard deviations from the middle, "
+                f"{len(far):,} labels of {name} are more than {OUTLIER_SD:g} robust standard deviations from the middle, "
                 f"{middle:.3g}{unit}; the farthest is {values[worst]:.4g} ({table.smiles[worst][:60]})",
                 "A squared error listens to them most. Look at them before they teach.",
                 "drop",
@@ -259,8 +261,12 @@ def _mixed_units(table: Dataset, task: int, report: Report) -> list[Finding]:
     return found
 
 
-def flat_keys(smiles: np.ndarray, report: Report = SILENT) -> list[str]:
+def stereo_free_keys(smiles: np.ndarray, report: Report = SILENT_REPORT) -> list[str]:
     """`chem.flat_key` of canonical SMILES; one without stereo marks and isotopes is its own."""
     marked = [text for text in smiles if chem.MARKED.search(text)]
-    flat = dict(zip(marked, parallel.each(chem.flat_key, marked, report, "looking for stereo twins"), strict=True))
+    flat = dict(
+        zip(
+            marked, parallel.map_texts(chem.stereo_free_smiles, marked, report, "looking for stereo twins"), strict=True
+        )
+    )
     return [flat.get(text, text) for text in smiles]

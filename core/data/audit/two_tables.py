@@ -7,23 +7,25 @@ import numpy as np
 
 from core.chem import descriptors as properties
 from core.chem import molecules as chem
-from core.data.audit.findings import Finding, called, shared_tasks
-from core.data.audit.label_origin import origin
-from core.data.audit.single_table import flat_keys
+from core.data.audit.findings import Finding, match_tasks, table_name
+from core.data.audit.label_origin import find_label_origin
+from core.data.audit.single_table import stereo_free_keys
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 
-ALIKE = 0.95  # Tanimoto similarity from which two molecules are near-copies
-NEAR = 2000  # molecules of the pool whose neighbours are looked at
-OTHERS = 20_000  # molecules of a table among which they are
-RINGS = 10_000  # molecules of a table whose scaffolds are compared
-LOOKED = 1000  # molecules of either table that are told apart
-TELLING = ("HeavyAtomCount", "MolLogP", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds", "RingCount",
+NEAR_COPY_SIMILARITY = 0.95  # Tanimoto similarity from which two molecules are near-copies
+MAX_QUERIES = 2000  # molecules of the pool whose neighbours are looked at
+MAX_REFERENCES = 20_000  # molecules of a table among which they are
+MAX_SCAFFOLDS = 10_000  # molecules of a table whose scaffolds are compared
+MAX_SHIFT_ROWS = 1000  # molecules of either table that are told apart
+SHIFT_DESCRIPTORS = ("HeavyAtomCount", "MolLogP", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds", "RingCount",
            "FractionCSP3", "NumAromaticRings", "NumHeteroatoms", "MolMR", "NumAliphaticRings")  # fmt: skip
-APART = 0.8  # AUROC from which two tables are of other molecules
-TIMES = 3.0  # of the noise of measuring: how far two labels of a molecule have to be apart to contradict each other
-GUESSED = 0.2  # of the labels' standard deviation: that noise, where nothing tells it
-HELD = ("valid", "test")  # parts that judge
+SHIFT_AUROC = 0.8  # AUROC from which two tables are of other molecules
+CONTRADICTION_FACTOR = (
+    3.0  # of the noise of measuring: how far two labels of a molecule have to be apart to contradict each other
+)
+DEFAULT_NOISE_SHARE = 0.2  # of the labels' standard deviation: that noise, where nothing tells it
+HELD_OUT_PARTS = ("valid", "test")  # parts that judge
 
 
 class Embedding(NamedTuple):
@@ -33,13 +35,13 @@ class Embedding(NamedTuple):
     name: str
 
 
-def beside(
-    pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT, embedding: Embedding | None = None
+def audit_against_tables(
+    pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT_REPORT, embedding: Embedding | None = None
 ) -> list[Finding]:
     """Findings of a pool and each table beside it, by name; "valid" and "test" are parts that judge."""
     found = []
-    mine = flat_keys(pool.smiles)
-    found += origin(pool, others, report.part(0, 0.3))
+    mine = stereo_free_keys(pool.smiles)
+    found += find_label_origin(pool, others, report.part(0, 0.3))
     for place, (name, table) in enumerate(others.items()):
         part = report.part(0.3 + 0.7 * place / len(others), 0.3 + 0.7 * (place + 1) / len(others))
         found += _shared(pool, mine, name, table)
@@ -52,7 +54,7 @@ def beside(
 def _shared(pool: Dataset, mine: list[str], name: str, table: Dataset) -> list[Finding]:
     """The same molecules, the same graphs, and labels of them that contradict each other."""
     found, names = [], {smiles: row for row, smiles in enumerate(table.smiles)}
-    theirs = flat_keys(table.smiles)
+    theirs = stereo_free_keys(table.smiles)
     graphs: dict[str, list[int]] = {}
     for row, key in enumerate(theirs):
         graphs.setdefault(key, []).append(row)
@@ -66,14 +68,14 @@ def _shared(pool: Dataset, mine: list[str], name: str, table: Dataset) -> list[F
         if not pairs:
             continue
         rows, places = (np.unique(ends) for ends in zip(*pairs, strict=True))
-        told, numbers = _apart(pool, table, pairs)
+        told, numbers = _describe_gaps(pool, table, pairs)
         found.append(
             Finding(
                 f"{kind}: {name}",
-                "fault" if name in HELD else "caution",
-                f"{len(rows):,} of {len(pool):,} {words} {called(name)}{told}",
+                "fault" if name in HELD_OUT_PARTS else "caution",
+                f"{len(rows):,} of {len(pool):,} {words} {table_name(name)}{told}",
                 "Adding them shows the model what it is judged by: the error falls, and says nothing."
-                if name in HELD
+                if name in HELD_OUT_PARTS
                 else "They add no molecule, only a second label.",
                 "drop",
                 rows,
@@ -84,7 +86,7 @@ def _shared(pool: Dataset, mine: list[str], name: str, table: Dataset) -> list[F
     return found + _contradictions(pool, table, [*same, *alike], name)
 
 
-def _apart(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> tuple[str, dict[str, Any]]:
+def _describe_gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> tuple[str, dict[str, Any]]:
     """How far the labels of shared molecules are apart, by the first task both have."""
     gaps = _gaps(pool, table, pairs)
     if gaps is None or not np.isfinite(gaps).any():
@@ -95,7 +97,7 @@ def _apart(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> tuple
 
 
 def _gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> np.ndarray | None:
-    both = shared_tasks(pool, table)
+    both = match_tasks(pool, table)
     if not both or not pairs:
         return None
     (one, other), (rows, places) = both[0], np.array(pairs).T
@@ -106,9 +108,9 @@ def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]],
     gaps = _gaps(pool, table, pairs)
     if gaps is None or not np.isfinite(gaps).any():
         return []
-    task, place = shared_tasks(pool, table)[0]
-    noise, whence = noise_of(table, place)
-    wide = np.flatnonzero(np.abs(np.nan_to_num(gaps)) > TIMES * noise)
+    task, place = match_tasks(pool, table)[0]
+    noise, whence = measurement_noise(table, place)
+    wide = np.flatnonzero(np.abs(np.nan_to_num(gaps)) > CONTRADICTION_FACTOR * noise)
     if not len(wide):
         return []
     worst = wide[np.argmax(np.abs(gaps[wide]))]
@@ -119,39 +121,39 @@ def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]],
         Finding(
             f"contradiction: {name}",
             "fault",
-            f"{len(rows):,} molecules have labels here and in {called(name)} that are more than {TIMES * noise:.2g}"
-            f"{_in(unit)} apart ({TIMES:g} times {whence}); the widest gap is {abs(gaps[worst]):.2f}: "
+            f"{len(rows):,} molecules have labels here and in {table_name(name)} that are more than {CONTRADICTION_FACTOR * noise:.2g}"
+            f"{_unit_suffix(unit)} apart ({CONTRADICTION_FACTOR:g} times {whence}); the widest gap is {abs(gaps[worst]):.2f}: "
             f"{pool.targets[row, task]:.3g} here, {table.targets[other, place]:.3g} there, {pool.smiles[row][:60]}",
             "One of the two is wrong, or they were not measured alike.",
             "drop",
             rows,
             {name: places},
-            numbers={"rows": len(rows), "limit": TIMES * noise, "widest_gap": float(abs(gaps[worst]))},
+            numbers={"rows": len(rows), "limit": CONTRADICTION_FACTOR * noise, "widest_gap": float(abs(gaps[worst]))},
         )
     ]
 
 
-def noise_of(table: Dataset, task: int) -> tuple[float, str]:
+def measurement_noise(table: Dataset, task: int) -> tuple[float, str]:
     """How far two measurements of one molecule are apart, as a standard deviation, and where that is known from."""
     told = (table.provenance.get("replicates") or {}).get(table.tasks[task])
     if told and told["molecules"] >= 5 and told["sd"] > 0:
         return float(told["sd"]), "the noise of its repeated measurements"
-    return GUESSED * float(np.nanstd(table.targets[:, task])), "a fifth of the labels’ standard deviation"
+    return DEFAULT_NOISE_SHARE * float(np.nanstd(table.targets[:, task])), "a fifth of the labels’ standard deviation"
 
 
 def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, report: Report) -> list[Finding]:
     """Molecules of another graph that hardly differ, and how near the pool is to the table."""
     generator = np.random.default_rng(0)
-    rows = np.sort(generator.permutation(len(pool))[:NEAR])
-    places = np.sort(generator.permutation(len(table))[:OTHERS])
-    report(0, f"looking for near-copies in {called(name)}")
+    rows = np.sort(generator.permutation(len(pool))[:MAX_QUERIES])
+    places = np.sort(generator.permutation(len(table))[:MAX_REFERENCES])
+    report(0, f"looking for near-copies in {table_name(name)}")
     near, similar = chem.nearest(list(pool.smiles[rows]), list(table.smiles[places]), 2)
-    theirs = flat_keys(table.smiles[places])
+    theirs = stereo_free_keys(table.smiles[places])
     copies, of, best = [], [], []
     for row, ends, values in zip(rows, near, similar, strict=True):
         others = [(value, end) for value, end in zip(values, ends, strict=True) if theirs[end] != mine[row]]
         best.append(float(max(values)))
-        if others and max(others)[0] >= ALIKE:
+        if others and max(others)[0] >= NEAR_COPY_SIMILARITY:
             copies.append(row)
             of.append(places[max(others)[1]])
     sampled = "" if len(rows) == len(pool) else f" looked at (a sample of {len(pool):,})"
@@ -159,7 +161,7 @@ def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, repo
         Finding(
             f"nearness: {name}",
             "note",
-            f"half of the {len(rows):,} molecules{sampled} have a neighbour in {called(name)} with a Tanimoto "
+            f"half of the {len(rows):,} molecules{sampled} have a neighbour in {table_name(name)} with a Tanimoto "
             f"similarity of {np.median(best):.2f} or more; a tenth, of {np.quantile(best, 0.9):.2f} or more",
             "What is near is known already; what is far can teach more, or nothing that is asked.",
             numbers={"median": float(np.median(best)), "tenth": float(np.quantile(best, 0.9))},
@@ -170,10 +172,12 @@ def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, repo
             Finding(
                 f"near-copies: {name}",
                 "caution",
-                f"{len(copies):,} of {len(rows):,}{sampled} have a near-copy in {called(name)} (Tanimoto {ALIKE:g} or "
+                f"{len(copies):,} of {len(rows):,}{sampled} have a near-copy in {table_name(name)} (Tanimoto {NEAR_COPY_SIMILARITY:g} or "
                 "more, another graph)",
-                "Nearly the same as training on what judges." if name in HELD else "They add little that is new.",
-                "drop" if name in HELD else "",
+                "Nearly the same as training on what judges."
+                if name in HELD_OUT_PARTS
+                else "They add little that is new.",
+                "drop" if name in HELD_OUT_PARTS else "",
                 np.array(copies),
                 {name: np.unique(of)},
                 numbers={"rows": len(copies)},
@@ -185,8 +189,10 @@ def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, repo
 def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Finding]:
     report(0, "comparing scaffolds")
     generator = np.random.default_rng(0)
-    rows = np.sort(generator.permutation(len(pool))[:NEAR])
-    known = {chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:RINGS])]} - {""}
+    rows = np.sort(generator.permutation(len(pool))[:MAX_QUERIES])
+    known = {chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:MAX_SCAFFOLDS])]} - {
+        ""
+    }
     mine = [chem.scaffold(one) for one in pool.smiles[rows]]
     ringed = [one for one in mine if one]
     if not ringed:
@@ -196,7 +202,7 @@ def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list
         Finding(
             f"scaffolds: {name}",
             "note",
-            f"{shared:.0%} of the molecules with rings have a scaffold that {called(name)} has too "
+            f"{shared:.0%} of the molecules with rings have a scaffold that {table_name(name)} has too "
             f"({len(set(ringed)):,} scaffolds in {len(ringed):,} molecules)",
             "A model does better on scaffolds that it knows; a random split hides that, a split by scaffold shows it.",
             numbers={"share": shared},
@@ -211,30 +217,31 @@ def _shift(
     from scipy.stats import ks_2samp
 
     generator = np.random.default_rng(0)
-    samples = [np.sort(generator.permutation(len(one))[:LOOKED]) for one in (pool, table)]
+    samples = [np.sort(generator.permutation(len(one))[:MAX_SHIFT_ROWS]) for one in (pool, table)]
     if min(map(len, samples)) < 20:
         return []
-    report(0, f"comparing descriptors with {called(name)}")
+    report(0, f"comparing descriptors with {table_name(name)}")
     mine, theirs = (
-        properties.some(list(one.smiles[rows]), TELLING) for one, rows in zip((pool, table), samples, strict=True)
+        properties.compute_named_descriptors(list(one.smiles[rows]), SHIFT_DESCRIPTORS)
+        for one, rows in zip((pool, table), samples, strict=True)
     )
     values, flags = np.concatenate([mine, theirs]), np.repeat([True, False], [len(mine), len(theirs)])
-    told = _told_apart(values, flags, squares=True)
-    columns = ((one, *(each[:, place] for each in (mine, theirs))) for place, one in enumerate(TELLING))
+    told = _domain_auroc(values, flags, squares=True)
+    columns = ((one, *(each[:, place] for each in (mine, theirs))) for place, one in enumerate(SHIFT_DESCRIPTORS))
     gaps = {one: float(ks_2samp(a, b, nan_policy="omit").statistic) for one, a, b in columns}
     widest = max(gaps, key=gaps.get)
     said = (
-        f"by twelve descriptors a molecule of the pool is told from one of {called(name)} with AUROC {told:.2f} (0.5: "
+        f"by twelve descriptors a molecule of the pool is told from one of {table_name(name)} with AUROC {told:.2f} (0.5: "
         f"alike); they differ most in {widest} (Kolmogorov–Smirnov {gaps[widest]:.2f}), in size by "
         f"{gaps['HeavyAtomCount']:.2f}"
     )
     numbers: dict[str, Any] = {"auroc": told, "ks": gaps}
     if embedding is not None:
-        report(0.5, f"comparing embeddings with {called(name)}")
+        report(0.5, f"comparing embeddings with {table_name(name)}")
         seen = [embedding.of(list(one.smiles[rows])) for one, rows in zip((pool, table), samples, strict=True)]
-        numbers["auroc_embedding"] = _told_apart(np.concatenate(seen), flags)
+        numbers["auroc_embedding"] = _domain_auroc(np.concatenate(seen), flags)
         said += f", and by the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
-    for one, other in shared_tasks(pool, table)[:1]:
+    for one, other in match_tasks(pool, table)[:1]:
         labels, known = (values[~np.isnan(values)] for values in (pool.targets[:, one], table.targets[:, other]))
         if len(labels) > 1 and len(known) > 1:
             numbers["ks_label"] = float(ks_2samp(labels, known).statistic)
@@ -246,7 +253,7 @@ def _shift(
         Finding(
             f"shift: {name}",
             "caution"
-            if max(told, numbers.get("auroc_embedding", 0)) > APART or numbers.get("ks_label", 0) > 0.3
+            if max(told, numbers.get("auroc_embedding", 0)) > SHIFT_AUROC or numbers.get("ks_label", 0) > 0.3
             else "note",
             said,
             "What helps on molecules like the pool’s may not help on those that are tested.",
@@ -255,7 +262,7 @@ def _shift(
     ]
 
 
-def _told_apart(values: np.ndarray, flags: np.ndarray, squares: bool = False) -> float:
+def _domain_auroc(values: np.ndarray, flags: np.ndarray, squares: bool = False) -> float:
     """AUROC, on folds left out, with which a logistic regression tells the rows (n, p) that are flagged; 0.5: not."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -270,5 +277,5 @@ def _told_apart(values: np.ndarray, flags: np.ndarray, squares: bool = False) ->
     return float(auroc(flags, chance) or 0.5)
 
 
-def _in(unit: str) -> str:
+def _unit_suffix(unit: str) -> str:
     return f" {unit}" if unit else ""

@@ -3,24 +3,24 @@
 A cell of a text file stays text. Nothing is found out silently: what is worth saying is in `RawTable.notes`.
 """
 
-from core.data.readers.columns import guess_smiles, guess_targets, numbers
-from core.data.readers.files import MOST_BYTES, MOST_COLUMNS, MOST_ROWS, import_file, parted, suffix_of
+from core.data.readers.columns import guess_smiles, guess_targets, parse_numbers
+from core.data.readers.files import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, import_file, split_sheet, table_suffix
 from core.data.readers.long_table import LongTable, read_long_table
-from core.data.readers.raw_table import RawTable, peek, read_table
+from core.data.readers.raw_table import RawTable, peek_table, read_table
 
 __all__ = [
-    "MOST_BYTES",
-    "MOST_COLUMNS",
-    "MOST_ROWS",
+    "MAX_BYTES",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
     "LongTable",
     "RawTable",
     "guess_smiles",
     "guess_targets",
     "import_file",
-    "numbers",
-    "parted",
-    "peek",
+    "parse_numbers",
+    "peek_table",
     "read_long_table",
     "read_table",
-    "suffix_of",
+    "split_sheet",
+    "table_suffix",
 ]

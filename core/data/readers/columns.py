@@ -14,14 +14,14 @@ NOT_A_NUMBER = {"nan", "+nan", "-nan", "#n/a", "#num!", "#value!", "#div/0!"}
 TRUTH = {"true": 1.0, "false": 0.0}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 COMMA = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
-WORDS = {  # in the name of a column that was measured
+MEASUREMENT_WORDS = {  # in the name of a column that was measured
     *("exp", "expt", "experimental", "measured", "label", "labels", "target", "targets", "y", "value", "response"),
     *("activity", "pic50", "pki", "pec50", "logs", "logd", "sol", "solubility"),
 }
 COMPUTED = {"pred", "predicted", "prediction", "calc", "calculated", "computed"}
 IDENTITY = {"id", "ids", "idx", "index", "cid", "sid", "row", "cas", "rn", "key", "seed", "fold", "split", "unnamed"}
-SAMPLE = 20
-MOST = 1e30  # of a label: models calculate in single precision, where squares and sums have to fit
+SAMPLE_CELLS = 20
+MAX_LABEL = 1e30  # of a label: models calculate in single precision, where squares and sums have to fit
 
 
 def guess_smiles(frame: pd.DataFrame) -> str | None:
@@ -48,15 +48,15 @@ def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, 
     for name in frame.columns:
         if name == smiles or _words(name) & IDENTITY:
             continue
-        values, _, text = numbers(frame[name])
+        values, _, text = parse_numbers(frame[name])
         measured = values[~np.isnan(values)]
         if len(measured) and len(text) <= len(measured) and not _counts_up(measured):
             found.append(name)
-    named = [name for name in found if _words(name) & WORDS and not _words(name) & COMPUTED]
+    named = [name for name in found if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
     return tuple(named or found)
 
 
-def numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
+def parse_numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
     """The numbers in a column, NaN elsewhere (n,); place → what is wrong with a cell; and the places that hold text.
 
     Empty cells and words for them (NA, null, -, ?) are only unmeasured. NaN and infinity written as text,
@@ -81,19 +81,19 @@ def numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], li
         if np.isfinite(number):
             values[place] = number
         elif cell not in EMPTY:
-            faults[place] = _fault(cell)
+            faults[place] = _explain_bad_cell(cell)
             text.extend([place] * faults[place].startswith("is text"))
     return _possible(values, faults), faults, text
 
 
 def _possible(values: np.ndarray, faults: dict[int, str]) -> np.ndarray:
     """The values without those that no measurement has, which are named in `faults`."""
-    beyond = np.abs(values) > MOST  # NaN is not
-    faults |= {int(place): f"is {values[place]:g}, beyond ±{MOST:g}" for place in np.flatnonzero(beyond)}
+    beyond = np.abs(values) > MAX_LABEL  # NaN is not
+    faults |= {int(place): f"is {values[place]:g}, beyond ±{MAX_LABEL:g}" for place in np.flatnonzero(beyond)}
     return np.where(beyond, np.nan, values)
 
 
-def comma_counts(column: pd.Series) -> np.ndarray:
+def count_decimal_commas(column: pd.Series) -> np.ndarray:
     """Cells of a text column: with a decimal comma, with a decimal point, numbers without a point, filled; int (4,).
 
     They add up over the shards of a long table.
@@ -111,7 +111,7 @@ def has_decimal_commas(counts: np.ndarray) -> bool:
     return bool(commas and not points and 2 * numbers >= filled)
 
 
-def with_points(column: pd.Series) -> pd.Series:
+def replace_decimal_commas(column: pd.Series) -> pd.Series:
     """The same text column with decimal points for its decimal commas."""
     return column.mask(column.str.strip().str.fullmatch(COMMA), column.str.strip().str.replace(",", ".", regex=False))
 
@@ -122,7 +122,7 @@ def _plain(cell: object) -> str:
     return str(cell).strip().lower().replace("\N{MINUS SIGN}", "-")
 
 
-def _fault(cell: str) -> str:
+def _explain_bad_cell(cell: str) -> str:
     if cell in NOT_A_NUMBER:
         return "is NaN"
     if cell.lstrip("+-") in ("inf", "infinity") or NUMBER.fullmatch(cell):
@@ -138,7 +138,11 @@ def _words(name: object) -> set[str]:
 
 def _sample(column: pd.Series) -> list[str]:
     filled = [cell for cell in column if isinstance(cell, str) and cell.strip()]
-    return [filled[place] for place in np.unique(np.linspace(0, len(filled) - 1, SAMPLE).astype(int))] if filled else []
+    return (
+        [filled[place] for place in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
+        if filled
+        else []
+    )
 
 
 def is_smiles(cell: str) -> bool:

@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.readers.columns import NUMBER, comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
-from core.data.readers.files import MOST_COLUMNS
+from core.data.readers.columns import (
+    NUMBER,
+    count_decimal_commas,
+    guess_smiles,
+    has_decimal_commas,
+    is_smiles,
+    replace_decimal_commas,
+)
+from core.data.readers.files import MAX_COLUMNS
 from core.engine.spec import BadInput
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-NONE = "\x1f"  # what cuts the cells of a single column: a sign that no table has
-LOOK = 200  # lines from which the delimiter is found
-MOST_CELL = 1 << 24  # bytes of a row
+NO_DELIMITER = "\x1f"  # what cuts the cells of a single column: a sign that no table has
+HEADER_LINES = 200  # lines from which the delimiter is found
+MAX_ROW_BYTES = 1 << 24  # bytes of a row
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Header:
 
     file: str
     line: str
-    before: int  # blank lines before it
+    blank_lines_before: int  # blank lines before it
     names: list[str]
     delimiter: str
     notes: list[str]
@@ -38,19 +45,19 @@ class Header:
         text = text.strip("\n") + "\n"
         lines = _first_lines(text)
         delimiter = _delimiter(lines)
-        names, notes = header(_cells(lines[0], delimiter), file, lines[0])
+        names, notes = parse_header(_cells(lines[0], delimiter), file, lines[0])
         if len(lines) == 1:
             raise BadInput(f"{file!r} has a header and no rows; it wants at least one molecule")
         return cls(file, text.partition("\n")[0], before, names, delimiter, notes)
 
 
-class Findings:
-    """What the rows of a table are like, found out a shard at a time; `settled` says at the end what is wrong."""
+class RowChecks:
+    """What the rows of a table are like, found out a shard at a time; `decimal_comma_columns` says at the end what is wrong."""
 
     def __init__(self, header: Header) -> None:
         self.header, self.rows, self.smiles = header, 0, None
-        self.quotes = header.line.count('"')
-        self.runs_over = False  # whether the last row goes over several lines
+        self.n_quotes = header.line.count('"')
+        self.last_row_spans_lines = False  # whether the last row goes over several lines
         self.faults: dict[str, BadInput] = {}  # the first misfit, the first row that two delimiters cut
         self.commas: dict[str, np.ndarray] = {}
 
@@ -58,7 +65,7 @@ class Findings:
         """The next rows, whole ones, as a frame of str cells. Raises `BadInput` where they are no table at all."""
         head = self.header
         frame, misfit = read_rows(text, head)
-        first = head.before + 2 + self.rows  # line of the first of these rows, if none goes over several
+        first = head.blank_lines_before + 2 + self.rows  # line of the first of these rows, if none goes over several
         if misfit is not None:
             line = first + (misfit.number or 1) - 1
             self.faults.setdefault("misfit", _misfit(head.file, misfit.text, line, head.delimiter, len(head.names)))
@@ -71,15 +78,15 @@ class Findings:
                 fault = _misfit(head.file, cells.iloc[place], first + place, head.delimiter, len(head.names))
                 self.faults.setdefault("glued", fault)
         for name in head.names if head.delimiter not in ("", ",") else ():
-            self.commas[name] = self.commas.get(name, 0) + comma_counts(frame[name])
+            self.commas[name] = self.commas.get(name, 0) + count_decimal_commas(frame[name])
         self.rows += len(frame)
-        self.quotes += text.count('"')
-        self.runs_over = len(frame) > 0 and frame.iloc[-1].str.contains("\n").any()
+        self.n_quotes += text.count('"')
+        self.last_row_spans_lines = len(frame) > 0 and frame.iloc[-1].str.contains("\n").any()
         return frame
 
-    def settled(self) -> list[str]:
+    def decimal_comma_columns(self) -> list[str]:
         """The columns with decimal commas, once all rows are here. Raises `BadInput` naming the line at fault."""
-        if self.quotes % 2 and self.runs_over:
+        if self.n_quotes % 2 and self.last_row_spans_lines:
             raise BadInput(
                 f"{self.header.file!r}: a quote is left open: its last cell runs over several lines; close or remove it"
             )
@@ -89,14 +96,14 @@ class Findings:
         return [name for name, counts in self.commas.items() if has_decimal_commas(counts)]
 
 
-def delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
+def parse_delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
     """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the line at fault."""
     head = Header.of(text, name)
-    found = Findings(head)
+    found = RowChecks(head)
     frame = found.add(text.strip("\n").partition("\n")[2] + "\n")
     notes = head.notes
-    for column in found.settled():
-        frame[column] = with_points(frame[column])
+    for column in found.decimal_comma_columns():
+        frame[column] = replace_decimal_commas(frame[column])
         notes.append(f"decimal commas in {column!r} read as points")
     return frame, head.delimiter, notes
 
@@ -115,9 +122,9 @@ def read_rows(text: str, head: Header) -> tuple[pd.DataFrame, Any]:
     try:
         table = arrow.read_csv(
             io.BytesIO(text.encode()),
-            arrow.ReadOptions(use_threads=False, block_size=MOST_CELL, column_names=head.names),
+            arrow.ReadOptions(use_threads=False, block_size=MAX_ROW_BYTES, column_names=head.names),
             arrow.ParseOptions(
-                delimiter=head.delimiter or NONE,
+                delimiter=head.delimiter or NO_DELIMITER,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=misfit,
@@ -157,7 +164,7 @@ def _delimiter(lines: list[str]) -> str:
 
 def _first_lines(text: str) -> list[str]:
     end = 0
-    for _ in range(LOOK):
+    for _ in range(HEADER_LINES):
         end = text.find("\n", end) + 1
         if not end:
             return [line for line in text.split("\n") if line.strip()]
@@ -166,16 +173,16 @@ def _first_lines(text: str) -> list[str]:
 
 def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=delimiter or NONE))
+        return next(csv.reader([line], delimiter=delimiter or NO_DELIMITER))
     except csv.Error:
         most = csv.field_size_limit()
         raise BadInput(f"a cell has more than {most:,} characters ({line[:40]!r} …); is this a table?") from None
 
 
-def header(cells: list[str], file: str, line: str) -> tuple[list[str], list[str]]:
+def parse_header(cells: list[str], file: str, line: str) -> tuple[list[str], list[str]]:
     """Column names that are there and differ, with notes on those that were not so. Raises `BadInput` for data."""
-    if len(cells) > MOST_COLUMNS:
-        raise BadInput(f"{file!r} has {len(cells):,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
+    if len(cells) > MAX_COLUMNS:
+        raise BadInput(f"{file!r} has {len(cells):,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
     names: list[str] = []
     notes = []
     for place, cell in enumerate(cells, 1):

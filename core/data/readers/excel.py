@@ -14,9 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.readers.columns import comma_counts, guess_smiles, has_decimal_commas, is_smiles, with_points
-from core.data.readers.delimited import LOOK, header
-from core.data.readers.files import MOST_BYTES, MOST_ROWS, parted
+from core.data.readers.columns import (
+    count_decimal_commas,
+    guess_smiles,
+    has_decimal_commas,
+    is_smiles,
+    replace_decimal_commas,
+)
+from core.data.readers.delimited import HEADER_LINES, parse_header
+from core.data.readers.files import MAX_BYTES, MAX_ROWS, split_sheet
 from core.engine.spec import BadInput
 
 warnings.filterwarnings("ignore", module="openpyxl")  # of charts and validation rules, which are not read anyway
@@ -29,7 +35,7 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
     first, or one that speaks of SMILES and has no molecule above it.
     Raises `BadInput` for what is no workbook, is locked, or has no such sheet.
     """
-    file, wanted = parted(path)
+    file, wanted = split_sheet(path)
     name = file.name
     _check(file)
     try:
@@ -78,9 +84,9 @@ def _check(file: Path) -> None:
         size, names = 0, []
     if "xl/workbook.xml" not in names:
         raise BadInput(f"{file.name!r} is no workbook that can be read; copy it again, or save its sheet as CSV")
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise BadInput(
-            f"{file.name!r} unpacks to {size / 1e6:,.0f} MB; up to {MOST_BYTES / 1e6:,.0f} are read: "
+            f"{file.name!r} unpacks to {size / 1e6:,.0f} MB; up to {MAX_BYTES / 1e6:,.0f} are read: "
             "save its sheet as Parquet or CSV"
         )
 
@@ -88,7 +94,7 @@ def _check(file: Path) -> None:
 def _rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
     """The cells of a sheet, row by row; a row ends with its last cell."""
     sheet.reset_dimensions()  # what the file says of its size is often wrong
-    return islice(sheet.iter_rows(values_only=True), MOST_ROWS + LOOK)
+    return islice(sheet.iter_rows(values_only=True), MAX_ROWS + HEADER_LINES)
 
 
 def _is_filled(row: tuple[Any, ...]) -> bool:
@@ -97,7 +103,7 @@ def _is_filled(row: tuple[Any, ...]) -> bool:
 
 def _has_molecules(sheet: Any, name: str) -> bool:
     try:
-        return guess_smiles(_table(_rows(sheet), name, sheet.title, LOOK)[0]) is not None
+        return guess_smiles(_table(_rows(sheet), name, sheet.title, HEADER_LINES)[0]) is not None
     except BadInput:  # notes, a cover, a chart's numbers
         return False
 
@@ -105,11 +111,11 @@ def _has_molecules(sheet: Any, name: str) -> bool:
 def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | None) -> tuple[pd.DataFrame, list[str]]:
     """The rows below the header as a frame, and notes."""
     where = f"{name}#{title}"
-    first = [[_text(cell) for cell in row] for row in islice(rows, LOOK)]
+    first = [[_text(cell) for cell in row] for row in islice(rows, HEADER_LINES)]
     counts = [sum(map(bool, row)) for row in first]
     wide = [place for place, count in enumerate(counts) if 2 * count >= max(counts) > 0]
     if not wide:
-        raise BadInput(f"{where!r} has nothing in its first {LOOK} rows; put the header line first")
+        raise BadInput(f"{where!r} has nothing in its first {HEADER_LINES} rows; put the header line first")
     possible = takewhile(lambda place: not any(len(cell) > 2 and is_smiles(cell) for cell in first[place]), wide)
     begin = next((place for place in possible if any("smiles" in cell.lower() for cell in first[place])), wide[0])
     cells = first[begin]
@@ -118,15 +124,15 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
         taken.pop()
     used = sorted({place for row in (cells, *taken) for place, cell in enumerate(row) if cell})
     full = [[row[place] if place < len(row) else "" for place in used] for row in (cells, *taken)]
-    names, notes = header(full[0], where, " ".join(cells))
+    names, notes = parse_header(full[0], where, " ".join(cells))
     if not taken:
         raise BadInput(f"{where!r} has a header and no rows; it wants at least one molecule")
     frame = pd.DataFrame(full[1:], columns=names, dtype=object).head(most)
     if above := [" ".join(filter(None, row)) for row in first[:begin] if any(row)]:
         notes.append(f"above the header: {' / '.join(above):.200}, which was left out")
     for column in names:
-        if has_decimal_commas(comma_counts(frame[column])):
-            frame[column] = with_points(frame[column])
+        if has_decimal_commas(count_decimal_commas(frame[column])):
+            frame[column] = replace_decimal_commas(frame[column])
             notes.append(f"decimal commas in {column!r} read as points")
     return frame, notes
 

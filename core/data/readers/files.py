@@ -13,12 +13,12 @@ from pathlib import Path
 
 from core.engine.spec import BadInput
 
-MOST_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
-MOST_ROWS = 2_000_000
-MOST_COLUMNS = 5_000
+MAX_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
+MAX_ROWS = 2_000_000
+MAX_COLUMNS = 5_000
 PEEK_BYTES = 1_000_000
 BLOCK = 1_000_000  # bytes of a text table read at a time
-HEAD = 2000  # bytes from which the encoding is guessed
+ENCODING_BYTES = 2000  # bytes from which the encoding is guessed
 
 KINDS = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), "csv"),
@@ -41,19 +41,19 @@ MAGIC = {
 }
 
 
-def suffix_of(name: str) -> str:
+def table_suffix(name: str) -> str:
     """The suffix that says how a file is read, `.csv.gz` and the like. Raises `BadInput` for one that is not read."""
-    lower = parted(name)[0].name.lower()
+    lower = split_sheet(name)[0].name.lower()
     bare = lower.removesuffix(".gz")
     suffix = Path(bare).suffix
     if suffix in EXCEL or suffix in ARCHIVES:
-        raise _other(name, suffix)
+        raise _unsupported_format(name, suffix)
     if suffix not in KINDS or (bare != lower and KINDS[suffix] in ("parquet", "workbook")):
         raise BadInput(f"{name!r} is no table that is read; its name should end in one of {' '.join(KINDS)}")
     return suffix + lower.removeprefix(bare)
 
 
-def parted(name: Path | str) -> tuple[Path, str]:
+def split_sheet(name: Path | str) -> tuple[Path, str]:
     """The file, and the sheet of a workbook where one is named after it: `book.xlsx#sheet`."""
     found = SHEET.fullmatch(str(name))
     return (Path(found[1]), found[2]) if found else (Path(name), "")
@@ -65,11 +65,11 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
     `source` is a path or the bytes of the file; a sheet named after a workbook stays part of its name. The same bytes
     again leave the copy that is there alone.
     """
-    suffix = suffix_of(name)
+    suffix = table_suffix(name)
     if isinstance(source, bytes):
         data = source
     else:
-        source = parted(source)[0]
+        source = split_sheet(source)[0]
         if not source.is_file():
             raise BadInput(f"there is no file {str(source)!r}; check the path")
         check_size(source)
@@ -77,7 +77,7 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
             data = source.read_bytes()
         except PermissionError:
             raise BadInput(f"the file {str(source)!r} may not be read; change its permissions or copy it") from None
-    if len(data) > MOST_BYTES:
+    if len(data) > MAX_BYTES:
         raise _too_large(name, len(data))
     if not data:
         raise BadInput(f"{name!r} is empty (0 bytes); it wants a table")
@@ -95,13 +95,13 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
-    return label(name), digest
+    return display_name(name), digest
 
 
-def label(name: str) -> str:
+def display_name(name: str) -> str:
     """What a file is called from then on: no folders, nothing that cannot be printed, at most 100 characters."""
     if found := SHEET.fullmatch(name):
-        return f"{label(found[1])}#{_printable(found[2])[:100]}"
+        return f"{display_name(found[1])}#{_printable(found[2])[:100]}"
     bare = _printable(name.replace("\\", "/").rpartition("/")[2])
     return bare if len(bare) <= 100 else bare[:80] + "…" + bare[-19:]
 
@@ -111,11 +111,11 @@ def _printable(name: str) -> str:
 
 
 def check_size(path: Path) -> None:
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise _too_large(path.name, path.stat().st_size)
 
 
-def blocks(path: Path) -> Iterator[bytes]:
+def read_blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a text table, gzipped or not, a megabyte at a time. Raises `BadInput` for archives and damage."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -124,9 +124,9 @@ def blocks(path: Path) -> Iterator[bytes]:
             data = file.read(BLOCK)
             for magic, suffix in MAGIC.items():  # whatever the name says
                 if data.startswith(magic):
-                    raise _other(path.name, ".xlsx" if b"xl/" in data else suffix)
+                    raise _unsupported_format(path.name, ".xlsx" if b"xl/" in data else suffix)
             if data[257:262] == b"ustar":
-                raise _other(path.name, ".tar")
+                raise _unsupported_format(path.name, ".tar")
             while data:
                 yield data
                 data = file.read(BLOCK)
@@ -134,23 +134,21 @@ def blocks(path: Path) -> Iterator[bytes]:
         raise BadInput(f"{path.name!r} cannot be unpacked ({error}); it is damaged: copy it again") from None
 
 
-def unpacked(path: Path, most: int | None = None) -> tuple[bytes, bool]:
+def unpack(path: Path, most: int | None = None) -> tuple[bytes, bool]:
     """The bytes of a text table, gzipped or not, at most `most` of them; and whether they are all."""
-    limit = MOST_BYTES if most is None else most
+    limit = MAX_BYTES if most is None else most
     parts, size = [], 0
-    for block in blocks(path):
+    for block in read_blocks(path):
         parts.append(block)
         size += len(block)
         if size > limit:
             break
     if most is None and size > limit:
-        raise BadInput(
-            f"{path.name!r} unpacks to more than {MOST_BYTES / 1e6:,.0f} MB; split it, or save it as Parquet"
-        )
+        raise BadInput(f"{path.name!r} unpacks to more than {MAX_BYTES / 1e6:,.0f} MB; split it, or save it as Parquet")
     return b"".join(parts)[:limit], size <= limit
 
 
-def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
+def decode_text(data: bytes, name: str, whole: bool) -> tuple[str, str]:
     """The text with plain line ends, without its last line where that may be cut; and the encoding."""
     if _is_blank(data):
         raise _empty(name)
@@ -173,23 +171,23 @@ def decoded(data: bytes, name: str, whole: bool) -> tuple[str, str]:
     raise _no_text(name, tries)
 
 
-def texts(path: Path, encoding: str) -> Iterator[str]:
-    """The text that `decoded` gives of a whole file, a piece at a time. Raises UnicodeDecodeError."""
+def read_text_pieces(path: Path, encoding: str) -> Iterator[str]:
+    """The text that `decode_text` gives of a whole file, a piece at a time. Raises UnicodeDecodeError."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    for block in blocks(path):
+    for block in read_blocks(path):
         yield decoder.decode(block)
     yield decoder.decode(b"", final=True)
 
 
-def encoding_of(path: Path) -> str:
-    """The encoding that `decoded` finds, of a file of any length. Raises `BadInput`."""
-    if all(map(_is_blank, blocks(path))):
+def detect_encoding(path: Path) -> str:
+    """The encoding that `decode_text` finds, of a file of any length. Raises `BadInput`."""
+    if all(map(_is_blank, read_blocks(path))):
         raise _empty(path.name)
-    tries = _encodings(unpacked(path, HEAD)[0])
+    tries = _encodings(unpack(path, ENCODING_BYTES)[0])
     for encoding in tries:
         filled = False
         try:
-            for text in texts(path, encoding):
+            for text in read_text_pieces(path, encoding):
                 if "\0" in text:
                     raise _no_text(path.name, tries)
                 filled = filled or bool(text.strip())
@@ -207,7 +205,7 @@ def _is_blank(data: bytes) -> bool:
 
 def _encodings(data: bytes) -> tuple[str, ...]:
     """What a text that begins with these bytes may be in, likeliest first."""
-    head = data[:HEAD]
+    head = data[:ENCODING_BYTES]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if data.startswith(codecs.BOM_UTF8):
         return ("utf-8-sig",)
@@ -226,7 +224,7 @@ def _no_text(name: str, tries: tuple[str, ...]) -> BadInput:
     return BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
 
 
-def _other(name: str, suffix: str) -> BadInput:
+def _unsupported_format(name: str, suffix: str) -> BadInput:
     """What to say of a file that is a workbook or an archive, whatever it is called."""
     if suffix == ".xlsx":
         return BadInput(f"{name!r} is a workbook, whatever its name says; call it .xlsx, or save its sheet as CSV")
@@ -237,5 +235,5 @@ def _other(name: str, suffix: str) -> BadInput:
 
 def _too_large(name: str, size: int) -> BadInput:
     return BadInput(
-        f"{name!r} has {size / 1e6:,.0f} MB; up to {MOST_BYTES / 1e6:,.0f} are read: split it, or save it as Parquet"
+        f"{name!r} has {size / 1e6:,.0f} MB; up to {MAX_BYTES / 1e6:,.0f} are read: split it, or save it as Parquet"
     )

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.data.readers.columns import with_points
-from core.data.readers.delimited import LOOK, MOST_CELL, NONE, Findings, Header, read_rows
-from core.data.readers.files import MOST_COLUMNS, encoding_of, parted, texts
-from core.data.readers.raw_table import kind_of, parquet_file, read_table, with_text
-from core.data.readers.smiles_stream import digest
-from core.engine.report import SILENT, Report
+from core.data.readers.columns import replace_decimal_commas
+from core.data.readers.delimited import HEADER_LINES, MAX_ROW_BYTES, NO_DELIMITER, Header, RowChecks, read_rows
+from core.data.readers.files import MAX_COLUMNS, detect_encoding, read_text_pieces, split_sheet
+from core.data.readers.raw_table import detect_kind, fill_text_columns, parquet_file, read_table
+from core.data.readers.smiles_stream import file_digest
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
     import pyarrow
 
 Shards = Iterator[pd.DataFrame]
-WHOLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+INTEGER_TYPES = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class LongTable:
     """A table of any length, of which every line has been looked at once and none is kept.
 
     `shards(k)` yields frames of `size` rows, the last of what is left, from the k-th on (from 0); `first` is the
-    0th, from which the column of the SMILES is to be guessed. `digest`: sha256 of the file's bytes, and its sheet.
+    0th, from which the column of the SMILES is to be guessed. `file_digest`: sha256 of the file's bytes, and its sheet.
     """
 
     name: str
@@ -50,11 +50,11 @@ class LongTable:
     shards: Callable[[int], Shards]
 
 
-def read_long_table(path: Path, size: int, report: Report = SILENT) -> LongTable:
+def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT) -> LongTable:
     """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
-    read = {"csv": _delimited, "parquet": _parquet}.get(kind_of(path), _whole)
-    file, sheet = parted(path)
-    stamp, found = _stamp(file), digest(file) + f"#{sheet}" * bool(sheet)
+    read = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
+    file, sheet = split_sheet(path)
+    stamp, found = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
     rows, shards = read(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
 
     def steady(start: int = 0) -> Shards:
@@ -66,8 +66,8 @@ def read_long_table(path: Path, size: int, report: Report = SILENT) -> LongTable
     first = next(steady(), None)
     if first is None:
         raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
-    if first.shape[1] > MOST_COLUMNS:
-        raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MOST_COLUMNS:,} are read: leave some out")
+    if first.shape[1] > MAX_COLUMNS:
+        raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
     return LongTable(path.name, found, size, rows, first, steady)
 
 
@@ -100,7 +100,7 @@ def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, C
 
     def shards(start: int) -> Shards:
         for table in islice(tables(), start, None):
-            yield with_text(exact(table))
+            yield fill_text_columns(to_exact_frame(table))
 
     rows = 0
     for table in tables():
@@ -109,37 +109,37 @@ def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, C
     return rows, shards
 
 
-def exact(table: "pyarrow.Table") -> pd.DataFrame:
+def to_exact_frame(table: "pyarrow.Table") -> pd.DataFrame:
     """An Arrow table as a frame, with whole numbers and truth values that stay what they are where some are missing."""
     import pyarrow
 
-    kept = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in WHOLE}
+    kept = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in INTEGER_TYPES}
     kept[pyarrow.bool_()] = pd.BooleanDtype()
     return table.to_pandas(ignore_metadata=True, types_mapper=kept.get)
 
 
 def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
-    encoding = encoding_of(path)
+    encoding = detect_encoding(path)
 
     def lines() -> Iterator[str]:
-        return _lines(texts(path, encoding), path.name)
+        return _lines(read_text_pieces(path, encoding), path.name)
 
     before = sum(1 for _ in takewhile(operator.not_, lines()))
-    header = Header.of("\n" * before + "\n".join(islice(_inner(lines()), LOOK)), path.name)
+    header = Header.of("\n" * before + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
 
     def pieces() -> Iterator[str]:
-        return records(islice(_inner(lines()), 1, None), header.delimiter, size, path.name)
+        return split_records(islice(_strip_blank_lines(lines()), 1, None), header.delimiter, size, path.name)
 
-    found = Findings(header)
+    found = RowChecks(header)
     for piece in pieces():
         found.add(piece)
         tell(found.rows)
-    points = found.settled()
+    points = found.decimal_comma_columns()
 
     def shards(start: int) -> Shards:
         for piece in islice(pieces(), start, None):
             frame, _ = read_rows(piece, header)
-            yield frame.assign(**{name: with_points(frame[name]) for name in points})
+            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in points})
 
     return found.rows, shards
 
@@ -149,13 +149,13 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
     for piece in pieces:
         *whole, rest = (rest + piece).split("\n")
         yield from whole
-        if len(rest) > MOST_CELL:
-            raise _endless(name)
+        if len(rest) > MAX_ROW_BYTES:
+            raise _row_too_long(name)
     if rest:
         yield rest
 
 
-def _inner(lines: Iterator[str]) -> Iterator[str]:
+def _strip_blank_lines(lines: Iterator[str]) -> Iterator[str]:
     """The lines without the blank ones before the first and after the last that is not."""
     blank = 0
     begun = False
@@ -168,13 +168,13 @@ def _inner(lines: Iterator[str]) -> Iterator[str]:
             blank += 1
 
 
-def records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Iterator[str]:
+def split_records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Iterator[str]:
     """Texts of `size` rows each, the last of what is left; a row goes on where a quoted cell holds a line end.
 
     A quote opens a cell at its beginning only, and two of them inside stand for one, as for whoever reads the rows.
     Raises `BadInput` for a row of more than 16 MB.
     """
-    mark = re.escape(delimiter or NONE)
+    mark = re.escape(delimiter or NO_DELIMITER)
     rest = rf"[^{mark}]*+(?:{mark}(?:\"(?:[^\"]++|\"\")*+\"|(?!\"))[^{mark}]*+)*+"
     closed = re.compile(rf"(?:\"(?:[^\"]++|\"\")*+\"|(?!\")){rest}")  # a line that opens no cell without closing it
     closing = re.compile(rf"(?:[^\"]++|\"\")*+\"{rest}")  # the same of one that begins within a cell
@@ -186,8 +186,8 @@ def records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Itera
         if '"' in line:
             within = not (closing if within else closed).fullmatch(line)
         length = length + len(line) if within else 0
-        if length > MOST_CELL:
-            raise _endless(name)
+        if length > MAX_ROW_BYTES:
+            raise _row_too_long(name)
         count += not within
         if count == size and not within:
             yield "\n".join(held) + "\n"
@@ -196,5 +196,7 @@ def records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Itera
         yield "\n".join(held) + "\n"
 
 
-def _endless(name: str) -> BadInput:
-    return BadInput(f"{name!r} has a row of more than {MOST_CELL:,} characters; is a quote left open, is this a table?")
+def _row_too_long(name: str) -> BadInput:
+    return BadInput(
+        f"{name!r} has a row of more than {MAX_ROW_BYTES:,} characters; is a quote left open, is this a table?"
+    )

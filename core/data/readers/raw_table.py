@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from core.chem import molecules as chem
-from core.data.readers.delimited import delimited
+from core.data.readers.delimited import parse_delimited
 from core.data.readers.excel import read_workbook
 from core.data.readers.files import (
     KINDS,
-    MOST_BYTES,
-    MOST_COLUMNS,
-    MOST_ROWS,
+    MAX_BYTES,
+    MAX_COLUMNS,
+    MAX_ROWS,
     PEEK_BYTES,
     check_size,
-    decoded,
-    parted,
-    suffix_of,
-    unpacked,
+    decode_text,
+    split_sheet,
+    table_suffix,
+    unpack,
 )
 from core.engine.spec import BadInput
 
@@ -46,7 +46,7 @@ class RawTable:
     reasons: dict[int, str] = field(default_factory=dict)  # place in the frame: why its SD record is no molecule
 
 
-def peek(path: Path | str, rows: int = 20) -> RawTable:
+def peek_table(path: Path | str, rows: int = 20) -> RawTable:
     """The first rows, for a preview: a megabyte is read, not the file. Raises `BadInput` as `read_table` does."""
     return read_table(path, rows)
 
@@ -58,20 +58,20 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
     do not fit the header, archives, and more than 200 MB (unpacked), 2 million rows or 5,000 columns.
     """
     path = Path(path)
-    kind = kind_of(path)
-    check_size(parted(path)[0])
+    kind = detect_kind(path)
+    check_size(split_sheet(path)[0])
     if kind == "parquet":
         table = _parquet(path, rows)
     elif kind == "workbook":
         frame, sheet, sheets, notes = read_workbook(path, rows)
         table = RawTable(frame, sheet=sheet, sheets=sheets, notes=tuple(notes))
     else:
-        data, whole = unpacked(path, None if rows is None else PEEK_BYTES)
-        text, encoding = decoded(data, path.name, whole)
+        data, whole = unpack(path, None if rows is None else PEEK_BYTES)
+        text, encoding = decode_text(data, path.name, whole)
         if kind == "csv":
             while not whole and text.count('"') % 2:  # the cut went through a quoted cell that runs over lines
                 text = text[: text.rfind("\n", 0, -1) + 1]
-            frame, delimiter, notes = delimited(text, path.name)
+            frame, delimiter, notes = parse_delimited(text, path.name)
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:
             table = _smi(text) if kind == "smi" else _sdf(text, whole)
@@ -80,18 +80,18 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
     height, width = table.frame.shape
     if not height:
         raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
-    if height > MOST_ROWS or width > MOST_COLUMNS:
+    if height > MAX_ROWS or width > MAX_COLUMNS:
         raise BadInput(
             f"{path.name!r} has {height:,} rows and {width:,} columns; "
-            f"up to {MOST_ROWS:,} and {MOST_COLUMNS:,} are read: split it"
+            f"up to {MAX_ROWS:,} and {MAX_COLUMNS:,} are read: split it"
         )
     return replace(table, kind=kind, frame=table.frame if rows is None else table.frame.head(rows))
 
 
-def kind_of(path: Path) -> str:
+def detect_kind(path: Path) -> str:
     """csv, smi, sdf, parquet or workbook, by the name. Raises `BadInput` for a file that is missing or no table."""
-    suffix = suffix_of(path.name)
-    if not parted(path)[0].is_file():
+    suffix = table_suffix(path.name)
+    if not split_sheet(path)[0].is_file():
         raise BadInput(f"there is no file {str(path)!r}; check the path")
     return KINDS[suffix.removesuffix(".gz")]
 
@@ -117,12 +117,12 @@ def _sdf(text: str, whole: bool) -> RawTable:
     if not whole:
         text = text[: text.rfind("$$$$\n") + 5]
     rows, reasons = [], {}
-    for place, molecule in enumerate(chem.records(text)):
+    for place, molecule in enumerate(chem.read_sdf_records(text)):
         if isinstance(molecule, str):
             reasons[place] = molecule
             rows.append({"smiles": ""})
             continue
-        row = {"smiles": chem.written(molecule)}
+        row = {"smiles": chem.write_smiles(molecule)}
         if molecule.HasProp("_Name") and molecule.GetProp("_Name").strip():
             row["name"] = molecule.GetProp("_Name").strip()
         for name in molecule.GetPropNames():
@@ -138,17 +138,17 @@ def _parquet(path: Path, rows: int | None) -> RawTable:
 
     with parquet_file(path) as (file, plain):
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
-        if file.metadata.num_rows > MOST_ROWS or size > 10 * MOST_BYTES:
+        if file.metadata.num_rows > MAX_ROWS or size > 10 * MAX_BYTES:
             raise BadInput(
                 f"{path.name!r} has {file.metadata.num_rows:,} rows, {size / 1e6:,.0f} MB unpacked; "
-                f"up to {MOST_ROWS:,} and {MOST_BYTES / 1e5:,.0f} are read: split it"
+                f"up to {MAX_ROWS:,} and {MAX_BYTES / 1e5:,.0f} are read: split it"
             )
         if rows is None:
             table = file.read(columns=plain)
         else:
             batch = next(file.iter_batches(rows, columns=plain), None)
             table = pyarrow.Table.from_batches([batch] if batch else [], schema=None if batch else file.schema_arrow)
-        frame = with_text(table.to_pandas(ignore_metadata=True))
+        frame = fill_text_columns(table.to_pandas(ignore_metadata=True))
     left = len(file.schema_arrow) - len(plain)
     return RawTable(frame, notes=(f"{left} columns of lists or structures left out",) if left else ())
 
@@ -168,7 +168,7 @@ def parquet_file(path: Path) -> "Iterator[tuple[ParquetFile, list[str]]]":
         raise BadInput(f"{path.name!r} is no Parquet file that can be read: {str(error)[:200]}") from None
 
 
-def with_text(frame: pd.DataFrame) -> pd.DataFrame:
+def fill_text_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """The same frame, in which every column that holds no numbers holds text, "" where it is empty."""
     for name in frame.columns:
         if not (pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name])):

@@ -14,11 +14,11 @@ import pandas as pd
 from core.data.readers.columns import guess_smiles
 from core.engine.spec import BadInput
 
-LOOK = 200  # rows from which the column of the SMILES is found
+HEADER_ROWS = 200  # rows from which the column of the SMILES is found
 SUFFIXES = (".smi", ".txt", ".csv", ".tsv", ".parquet")
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """sha256 of a file in hex. Raises `BadInput` where it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -27,7 +27,7 @@ def digest(path: Path) -> str:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give the path of a SMILES file") from None
 
 
-def kind_of(path: Path) -> tuple[str, bool]:
+def stream_kind(path: Path) -> tuple[str, bool]:
     """How a file is read, by its suffix, and whether it is gzipped. Raises `BadInput`."""
     packed = path.suffix.lower() == ".gz"
     suffix = path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
@@ -36,13 +36,13 @@ def kind_of(path: Path) -> tuple[str, bool]:
     return suffix, packed
 
 
-def stream(path: Path) -> Iterator[str]:
+def stream_smiles(path: Path) -> Iterator[str]:
     """The SMILES of a file in order, as written; empty cells are passed over. Raises `BadInput`.
 
     A `.smi` or `.txt` file has one SMILES a line, what follows a blank is a name; a table has a header line. Text is
     UTF-8; bytes that are not, as in a name that was written elsewhere, do no harm outside a SMILES.
     """
-    suffix, packed = kind_of(path)
+    suffix, packed = stream_kind(path)
     try:
         if suffix == ".parquet":
             yield from _parquet(path)
@@ -67,7 +67,7 @@ def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
     delimiter = "\t" if suffix == ".tsv" else ";" if ";" in top and "," not in top else ","
     rows = csv.reader(chain([top], lines), delimiter=delimiter)
     header = next(rows, [])
-    first = list(islice(rows, LOOK))
+    first = list(islice(rows, HEADER_ROWS))
     column = _column(pd.DataFrame([row for row in first if len(row) == len(header)], columns=header), name)
     for row in chain(first, rows):
         if len(row) > column and row[column].strip():
@@ -79,7 +79,7 @@ def _parquet(path: Path) -> Iterator[str]:
 
     try:
         file = parquet.ParquetFile(path)
-        start = next(file.iter_batches(LOOK)).to_pandas()
+        start = next(file.iter_batches(HEADER_ROWS)).to_pandas()
         column = start.columns[_column(start, path.name)]
         for batch in file.iter_batches(columns=[column]):
             yield from (text for text in batch.column(0).to_pylist() if text)

@@ -9,7 +9,7 @@ from core.data.audit import Embedding, Finding, Findings, audit
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.data.split import Part
+from core.experiments.data.split import Split
 from core.models.backbones import BACKBONES, Pretrained
 
 
@@ -42,7 +42,7 @@ class Audit(Spec[Findings]):
     @property
     def names(self) -> tuple[str, ...]:
         """What the others are called: train, valid, test and pool parts by that, others by their title."""
-        return tuple(one.part if isinstance(one, Part) else one.title.removeprefix("load ") for one in self.others)
+        return tuple(one.part if isinstance(one, Split) else one.title.removeprefix("load ") for one in self.others)
 
     @property
     def title(self) -> str:
@@ -55,21 +55,21 @@ class Audit(Spec[Findings]):
     def embedding(self) -> Embedding:
         """By the backbone as it is, on the best device there is."""
         from core.models.devices import best_device
-        from core.models.embeddings import embedded
+        from core.models.embeddings import embed_by_backbone
 
         body = self.backbone().to(best_device())
-        return Embedding(lambda smiles: embedded(body, smiles).cpu().numpy(), body.name)
+        return Embedding(lambda smiles: embed_by_backbone(body, smiles).cpu().numpy(), body.name)
 
 
 @settings
-class Mend(Spec[Dataset]):
+class CorrectedTable(Spec[Dataset]):
     """A table without what an audit has found.
 
     Of the audited table the rows of the named findings go; stereo twins are made one row with the median of their
     labels, if that finding is named. Of a table beside it the rows that a finding holds out go.
     """
 
-    kind: ClassVar[str] = "mend"
+    kind: ClassVar[str] = "corrected-table"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
@@ -93,7 +93,7 @@ class Mend(Spec[Dataset]):
             raise BadInput("the audit is not of this table, nor was it beside it; audit it first")
         gone, targets = np.zeros(len(table), bool), table.targets.copy()
         for one in map(audit.of, self.findings):
-            _apply(one, own, names, gone, targets)
+            _apply_finding(one, own, names, gone, targets)
         if gone.all():
             raise BadInput(f"no row is left without {', '.join(self.findings)}; mend fewer of them")
         left = Dataset(
@@ -109,16 +109,16 @@ class Mend(Spec[Dataset]):
         return left.take(~gone, mended=mended)
 
 
-def _apply(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets: np.ndarray) -> None:
+def _apply_finding(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets: np.ndarray) -> None:
     """Mark the rows that go, and set the labels that are merged. Raises `BadInput` where nothing can be done."""
     if not one.fix:
-        raise BadInput(f"nothing can be mended of {one.kind!r}: {one.said}")
+        raise BadInput(f"nothing can be mended of {one.kind!r}: {one.statement}")
     if not own:
         for name in names:
             gone[one.others.get(name, np.zeros(0, int))] = True
         return
     if one.fix == "hold out":
-        raise BadInput(f"{one.kind!r} is mended in the table beside this one: {one.means}")
+        raise BadInput(f"{one.kind!r} is mended in the table beside this one: {one.consequence}")
     if one.fix == "drop":
         gone[one.rows] = True
         return
@@ -129,6 +129,6 @@ def _apply(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets:
         gone[rest] = True
 
 
-def beside_parts(pool: Spec[Dataset], fit: Spec) -> Audit:
+def audit_against_parts(pool: Spec[Dataset], fit: Spec) -> Audit:
     """The audit of a pool beside the parts of a fit's recipe."""
     return Audit(pool, tuple(fit.split_parts.values()))

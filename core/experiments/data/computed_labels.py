@@ -11,14 +11,14 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 
-KNOWN = dict(Descriptors.descList)
+DESCRIPTORS = dict(Descriptors.descList)
 
 
 @settings
-class Computed(Spec[Dataset]):
+class ComputedLabels(Spec[Dataset]):
     """A table's molecules with computed properties in place of what was measured of them."""
 
-    kind: ClassVar[str] = "computed"
+    kind: ClassVar[str] = "computed-labels"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.1
 
@@ -28,7 +28,7 @@ class Computed(Spec[Dataset]):
     )
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.properties if name not in KNOWN]
+        unknown = [name for name in self.properties if name not in DESCRIPTORS]
         if unknown or not self.properties:
             raise BadInput(
                 f"`properties` wants names of RDKit's descriptors such as MolLogP or TPSA; got {unknown or 'none'}"
@@ -44,11 +44,15 @@ class Computed(Spec[Dataset]):
             if row % 200 == 0:
                 report(row / len(table), f"computed properties of {row:,} of {len(table):,} molecules")
             molecule = chem.parse(smiles)
-            values[row] = [KNOWN[name](molecule) for name in self.properties]
+            values[row] = [DESCRIPTORS[name](molecule) for name in self.properties]
         values[~np.isfinite(values)] = np.nan
         return Dataset(
             smiles=table.smiles,
             targets=values,
             tasks=self.properties,
-            provenance={**table.provenance, "kinds": ["regression"] * len(self.properties), "computed": "by RDKit"},
+            provenance={
+                **table.provenance,
+                "kinds": ["regression"] * len(self.properties),
+                "computed": "by RDKit",
+            },
         )

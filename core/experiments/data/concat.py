@@ -13,13 +13,13 @@ from core.engine.spec import BadInput, Spec, settings
 
 
 @settings
-class Join(Spec[Dataset]):
+class Concat(Spec[Dataset]):
     """Tables one after the other, every row kept in its order.
 
     The tasks and their units have to be the same. A molecule that is in two tables stays twice.
     """
 
-    kind: ClassVar[str] = "join"
+    kind: ClassVar[str] = "concat"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
@@ -38,13 +38,13 @@ class Join(Spec[Dataset]):
 
     def make(self, report: Report, tables: tuple[Dataset, ...]) -> Dataset:
         report(0, "joining tables")
-        return joined(tables)
+        return concatenate(tables)
 
 
-def joined(tables: tuple[Dataset, ...]) -> Dataset:
+def concatenate(tables: tuple[Dataset, ...]) -> Dataset:
     """Rows of several tables one after another. Raises `BadInput` where their tasks or units differ."""
     first = tables[0]
-    check_alike(tables)
+    check_same_tasks(tables)
     kinds = {table.kinds for table in tables}
     names = list(dict.fromkeys(name for table in tables for name in table.columns))
     seen = Counter(smiles for table in tables for smiles in set(table.smiles))
@@ -63,15 +63,15 @@ def joined(tables: tuple[Dataset, ...]) -> Dataset:
     )
 
 
-def check_alike(tables: tuple[Dataset, ...]) -> None:
+def check_same_tasks(tables: tuple[Dataset, ...]) -> None:
     """Raises `BadInput` unless all tables have the same tasks in the same units."""
     first = tables[0]
     for place, table in enumerate(tables[1:], 2):
         for what, one, other in (("tasks", first.tasks, table.tasks), ("units", first.unit, table.unit)):
             if one != other:
                 raise BadInput(
-                    f"joined tables want the same {what}: the first has {_listed(one)}, table {place} has "
-                    f"{_listed(other)}; set `tasks` and `unit` where they are loaded"
+                    f"joined tables want the same {what}: the first has {_join_words(one)}, table {place} has "
+                    f"{_join_words(other)}; set `tasks` and `unit` where they are loaded"
                 )
 
 
@@ -91,5 +91,5 @@ def _values(table: Dataset, name: str, tables: tuple[Dataset, ...]) -> np.ndarra
     return empty if values is None else values.astype(str).astype(object)
 
 
-def _listed(words: tuple[str, ...]) -> str:
+def _join_words(words: tuple[str, ...]) -> str:
     return ", ".join(repr(word) for word in words) or "none"

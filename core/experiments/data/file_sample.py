@@ -11,25 +11,25 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from core.data.cleaning import TableContext, clean
+from core.data.cleaning import TableContext, clean_table
 from core.data.dataset import Dataset
 from core.data.readers import guess_smiles, read_long_table
-from core.data.readers.smiles_stream import digest
+from core.data.readers.smiles_stream import file_digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 
-SHARD = 5000  # rows that are in memory at a time
+ROWS_IN_MEMORY = 5000  # rows that are in memory at a time
 
 
 @settings
-class Excerpt(Spec[Dataset]):
+class FileSample(Spec[Dataset]):
     """So many rows of a CSV or Parquet file of any length, or of several, read a shard at a time where they lie.
 
-    They are not copied into the cache; `digest` is of their bytes, and is looked at again when they are read. Columns
+    They are not copied into the cache; `file_digest` is of their bytes, and is looked at again when they are read. Columns
     of lists, such as labels of atoms, are passed over.
     """
 
-    kind: ClassVar[str] = "excerpt"
+    kind: ClassVar[str] = "file-sample"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 1.0
 
@@ -54,22 +54,24 @@ class Excerpt(Spec[Dataset]):
             raise BadInput(f"there is no file {self.path}; give the path of a CSV or Parquet file, or a pattern with *")
         return found
 
-    def settled(self) -> "Excerpt":
+    def with_digests(self) -> "FileSample":
         """The same with the digest of its files: a recipe then follows the bytes."""
         if self.digest:
             return self
-        whole = hashlib.sha256("".join(digest(one) for one in self.files).encode())
+        whole = hashlib.sha256("".join(file_digest(one) for one in self.files).encode())
         return dataclasses.replace(self, path=str(Path(self.path).expanduser().resolve()), digest=whole.hexdigest())
 
     def make(self, report: Report) -> Dataset:
         files, frames = self.files, []
         tables = [
-            read_long_table(one, SHARD, report.part(0.3 * place / len(files), 0.3 * (place + 1) / len(files)))
+            read_long_table(one, ROWS_IN_MEMORY, report.part(0.3 * place / len(files), 0.3 * (place + 1) / len(files)))
             for place, one in enumerate(files)
         ]
         whole = hashlib.sha256("".join(one.digest for one in tables).encode()).hexdigest()
         if self.digest and whole != self.digest:
-            raise BadInput(f"{self.path} has changed since this recipe was made; leave `digest` empty to read it anew")
+            raise BadInput(
+                f"{self.path} has changed since this recipe was made; leave `file_digest` empty to read it anew"
+            )
         total = sum(one.rows for one in tables)
         wanted = np.sort(np.random.default_rng([self.seed, 15]).permutation(total)[: self.rows])
         smiles = self.smiles or guess_smiles(tables[0].first.astype(str)) or ""
@@ -89,7 +91,7 @@ class Excerpt(Spec[Dataset]):
                 first += len(frame)
                 report(0.3 + 0.4 * first / total, f"drawing rows, {first:,} of {total:,}")
         drawn = pd.concat(frames, ignore_index=True)
-        return clean(
+        return clean_table(
             [str(one) for one in drawn[smiles]],
             drawn[names].astype(object).where(drawn[names].notna(), ""),
             names,

@@ -11,7 +11,7 @@ from core.engine.spec import BadInput, Spec, settings
 
 
 @settings
-class Plant(Spec[Dataset]):
+class LabelNoise(Spec[Dataset]):
     """A table in which a known share of the labels is wrong.
 
     The labels of randomly chosen molecules are handed round among them, so that none keeps its own value where that is
@@ -19,7 +19,7 @@ class Plant(Spec[Dataset]):
     `measured:<task>` keeps the true one.
     """
 
-    kind: ClassVar[str] = "plant"
+    kind: ClassVar[str] = "label-noise"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
@@ -44,7 +44,7 @@ class Plant(Spec[Dataset]):
         targets = table.targets.copy()
         for column in range(len(table.tasks)):
             rows = chosen[~np.isnan(table.targets[chosen, column])]
-            targets[rows, column] = _handed_round(table.targets[:, column], rows, random)
+            targets[rows, column] = _rotate_labels(table.targets[:, column], rows, random)
         truth = {f"measured:{task}": values for task, values in zip(table.tasks, table.targets.T, strict=True)}
         truth |= {name: values for name, values in table.columns.items() if name in truth}  # planted before
         true = np.column_stack([truth[f"measured:{task}"] for task in table.tasks])
@@ -56,17 +56,17 @@ class Plant(Spec[Dataset]):
             targets=targets,
             tasks=table.tasks,
             unit=table.unit,
-            columns={**table.columns, **truth, "planted": planted},
+            columns={**table.columns, **truth, "mislabelled": planted},
             dropped=table.dropped,
             provenance={
                 **table.provenance,
                 "kinds": list(table.kinds),
-                "planted": {"fraction": self.fraction, "seed": self.seed, "rows": int(planted.sum())},
+                "mislabelled": {"fraction": self.fraction, "seed": self.seed, "rows": int(planted.sum())},
             },
         )
 
 
-def _handed_round(values: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _rotate_labels(values: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """New values for `rows`: a permutation of their own in which none keeps its value, where there is one.
 
     A fixed point is swapped with a row for which the swap mends it and spoils nothing. Where one value is too common

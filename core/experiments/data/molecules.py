@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from core.engine.spec import fields_of, settings
+from core.engine.spec import iterate_fields, settings
 from core.experiments.data.load import Load
 
 
@@ -16,4 +16,4 @@ class Molecules(Load):
     @classmethod
     def of(cls, table: Load) -> "Molecules":
         """The same table, with its rows that have no label."""
-        return cls(**dict(fields_of(table)))
+        return cls(**dict(iterate_fields(table)))

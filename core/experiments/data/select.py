@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.data.dataset import Dataset
 from core.engine.report import Report
-from core.engine.spec import BadInput, Spec, as_json, settings
+from core.engine.spec import BadInput, Spec, settings, to_json
 from core.results.scores import Scores
 from core.selection import SAMPLERS, Uniform
 
@@ -42,7 +42,7 @@ class Select(Spec[Dataset]):
         report(0, f"selecting by {self.sampler.title}")
         rows = self.sampler(pool, scores)
         about: dict[str, Any] = {
-            "sampler": as_json(self.sampler),
+            "sampler": to_json(self.sampler),
             "scores": self.scores.key if self.scores else None,
             "pool": pool.digest,
             "kept": len(rows),
@@ -55,7 +55,7 @@ class Select(Spec[Dataset]):
             report(0.5, "checking the selection on target molecules held out of it")
             if (found := self.sampler.cross_fit(pool, scores)) is not None:
                 about["promise"] = {
-                    "chosen_by": [float(found.chosen_by[0]), float(found.chosen_by[-1])],
+                    "chosen_by": [float(found.selecting_half[0]), float(found.selecting_half[-1])],
                     "other": [float(found.other[0]), float(found.other[-1])],
                     "optimism": found.optimism,
                     "best_count": found.best,

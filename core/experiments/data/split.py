@@ -11,14 +11,14 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 
-Name = Literal["train", "valid", "test", "pool"]
-Rule = Literal["random", "scaffold", "label"]
-NAMES: tuple[Name, ...] = ("train", "valid", "test", "pool")
+PartName = Literal["train", "valid", "test", "pool"]
+SplitRule = Literal["random", "scaffold", "label"]
+NAMES: tuple[PartName, ...] = ("train", "valid", "test", "pool")
 STRATA = 10
 
 
 @settings
-class Part(Spec[Dataset]):
+class Split(Spec[Dataset]):
     """One part of a split table.
 
     Stereoisomers (one graph, whatever its stereo marks) are never in two parts. `random` shuffles; `scaffold` keeps
@@ -28,13 +28,13 @@ class Part(Spec[Dataset]):
     `random` and `label` the test part depends on its own size and the seed alone, not on the other sizes.
     """
 
-    kind: ClassVar[str] = "part"
+    kind: ClassVar[str] = "split"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.1
 
     table: Spec[Dataset] = Field(description="the table that is split")
-    part: Name = Field("train", description="the part that is wanted")
-    by: Rule = Field("random", description="how molecules are put into parts")
+    part: PartName = Field("train", description="the part that is wanted")
+    by: SplitRule = Field("random", description="how molecules are put into parts")
     train: float | None = Field(None, ge=0, description="share (below 1) or rows (from 1); empty: the rest, 0: none")
     valid: float | None = Field(0.1, ge=0, description="share (below 1) or rows (from 1); empty: the rest, 0: none")
     test: float | None = Field(0.1, ge=0, description="share (below 1) or rows (from 1); empty: the rest, 0: none")
@@ -42,7 +42,7 @@ class Part(Spec[Dataset]):
     seed: int = Field(0, ge=0, description="shuffles; with scaffolds it only settles ties")
 
     @model_validator(mode="after")
-    def _one_rest(self) -> "Part":
+    def _one_rest(self) -> "Split":
         sizes = self.sizes
         if sum(size is None for size in sizes.values()) != 1:
             given = ", ".join(f"{name}={size}" for name, size in sizes.items())
@@ -66,25 +66,27 @@ class Part(Spec[Dataset]):
 
     def make(self, report: Report, table: Dataset) -> Dataset:
         report(0, f"splitting {len(table):,} molecules by {self.by}")
-        made = split(table, self.by, self.sizes, self.seed, report)
+        made = split_rows(table, self.by, self.sizes, self.seed, report)
         note = {"by": self.by, "seed": self.seed, "part": self.part, "of": table.digest, "sizes": self.sizes}
         note["rows"] = {name: len(rows) for name, rows in made.items()}
         return table.take(made[self.part], split=[*table.provenance.get("split", []), note])
 
 
-def parts(table: Spec[Dataset], by: Rule = "random", seed: int = 0, **sizes: float | None) -> tuple[Part, ...]:
-    """The recipes of the parts: train, valid, test, and the pool where it has a size. Sizes as in `Part`."""
-    whole = Part(table, by=by, seed=seed, part=_any_part(sizes), **sizes)
-    return tuple(Part(table, part=name, by=by, seed=seed, **sizes) for name in NAMES if whole.sizes[name] != 0)
+def split_table(
+    table: Spec[Dataset], by: SplitRule = "random", seed: int = 0, **sizes: float | None
+) -> tuple[Split, ...]:
+    """The recipes of the parts: train, valid, test, and the pool where it has a size. Sizes as in `Split`."""
+    whole = Split(table, by=by, seed=seed, part=_default_part(sizes), **sizes)
+    return tuple(Split(table, part=name, by=by, seed=seed, **sizes) for name in NAMES if whole.sizes[name] != 0)
 
 
-def split(
-    table: Dataset, by: Rule, sizes: dict[str, float | None], seed: int, report: Callable[..., None]
+def split_rows(
+    table: Dataset, by: SplitRule, sizes: dict[str, float | None], seed: int, report: Callable[..., None]
 ) -> dict[str, np.ndarray]:
     """Ascending rows of every part; each row in exactly one. Raises `BadInput` where a part would be empty."""
     counts = _counts(len(table), sizes)
     order = np.random.default_rng(seed)
-    key = chem.scaffold if by == "scaffold" else chem.flat_key
+    key = chem.scaffold if by == "scaffold" else chem.stereo_free_smiles
     found: dict[str, list[int]] = {}
     for row, smiles in enumerate(table.smiles):
         if row % 500 == 0:
@@ -93,9 +95,9 @@ def split(
     groups = [np.array(rows) for rows in found.values()]
     groups = [groups[place] for place in order.permutation(len(groups))]
     if by == "scaffold":
-        made = _largest_first(groups, counts)
+        made = _fill_largest_first(groups, counts)
     else:
-        made = _one_by_one(_stratified(groups, table, order) if by == "label" else groups, counts, sizes)
+        made = _fill_in_order(_fill_by_strata(groups, table, order) if by == "label" else groups, counts, sizes)
     for name, wanted in counts.items():
         if wanted and not len(made[name]):
             raise BadInput(
@@ -118,7 +120,7 @@ def _counts(n: int, sizes: dict[str, float | None]) -> dict[str, int]:
     return {name: counts.get(name, left) for name in NAMES}
 
 
-def _one_by_one(
+def _fill_in_order(
     groups: list[np.ndarray], counts: dict[str, int], sizes: dict[str, float | None]
 ) -> dict[str, np.ndarray]:
     """Fill test, valid, pool and train in turn from the groups in order; the part without a size gets the rest."""
@@ -140,7 +142,7 @@ def _one_by_one(
     return {name: made.get(name, _rows(groups)) for name in NAMES}
 
 
-def _largest_first(groups: list[np.ndarray], counts: dict[str, int]) -> dict[str, np.ndarray]:
+def _fill_largest_first(groups: list[np.ndarray], counts: dict[str, int]) -> dict[str, np.ndarray]:
     """Each group, largest first, into the first of train, pool, valid, test that has room, else where most is left."""
     taken: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     room = {name: counts[name] for name in ("train", "pool", "valid", "test") if counts[name]}
@@ -151,7 +153,7 @@ def _largest_first(groups: list[np.ndarray], counts: dict[str, int]) -> dict[str
     return {name: _rows(taken[name]) for name in NAMES}
 
 
-def _stratified(groups: list[np.ndarray], table: Dataset, order: np.random.Generator) -> list[np.ndarray]:
+def _fill_by_strata(groups: list[np.ndarray], table: Dataset, order: np.random.Generator) -> list[np.ndarray]:
     """The groups in an order of which every stretch has the label's spread: strata of like labels, dealt in turn."""
     if not table.tasks or np.isnan(table.targets).all():
         raise BadInput("a split by label wants a measured target, this table has none; split at random or by scaffold")
@@ -171,5 +173,5 @@ def _rows(groups: list[np.ndarray]) -> np.ndarray:
     return np.sort(np.concatenate(groups)) if groups else np.zeros(0, int)
 
 
-def _any_part(sizes: dict[str, float | None]) -> Name:
+def _default_part(sizes: dict[str, float | None]) -> PartName:
     return next((name for name in NAMES if sizes.get(name, 1) != 0), "train")

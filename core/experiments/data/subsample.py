@@ -11,13 +11,13 @@ from core.engine.spec import BadInput, Spec, settings
 
 
 @settings
-class Few(Spec[Dataset]):
+class Subsample(Spec[Dataset]):
     """So many rows and tasks of a table, drawn; with one seed fewer are among the more.
 
     Which tasks are drawn depends on their names and the seed alone, so that the parts of a table keep the same.
     """
 
-    kind: ClassVar[str] = "few"
+    kind: ClassVar[str] = "subsample"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
@@ -33,16 +33,16 @@ class Few(Spec[Dataset]):
 
     def make(self, report: Report, table: Dataset) -> Dataset:
         if self.columns:
-            table = self.fewer(table)
+            table = self.draw_rows(table)
         measured = np.flatnonzero(~np.isnan(table.targets).all(1)) if table.tasks else np.arange(len(table))
         if len(measured) < self.size and not self.lenient:
             raise BadInput(f"the {self.table.title} has {len(measured):,} measured rows, {self.size:,} are asked for")
         order = np.random.default_rng([self.seed, 11]).permutation(measured)
         return table.take(np.sort(order[: self.size or len(measured)]))
 
-    def fewer(self, table: Dataset) -> Dataset:
+    def draw_rows(self, table: Dataset) -> Dataset:
         """The table with some of its tasks. Raises `BadInput` where it has not so many."""
         if len(table.tasks) < self.columns:
             raise BadInput(f"the {self.table.title} has {len(table.tasks)} tasks, {self.columns} are asked for")
         kept = np.sort(np.random.default_rng([self.seed, 12]).permutation(len(table.tasks))[: self.columns])
-        return table.only(kept)
+        return table.select_tasks(kept)

@@ -11,8 +11,8 @@ from core.data.annotated_table import BEGUN, Annotation, annotate_table, list_na
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
-from core.experiments.influence.seed_average import MeanInfluence, mean_of
-from core.models.ensemble import Committee, load, spread
+from core.experiments.influence.seed_average import SeedAverage, average_tables
+from core.models.ensemble import EnsembleModel, load_model, member_spread
 
 
 def predict_file(
@@ -28,14 +28,16 @@ def predict_file(
     if not 0.5 <= level <= 0.99:
         raise BadInput(f"--level wants a share from 0.5 to 0.99, such as 0.9; got {level:g}")
     fit = store.get(spec)
-    model = functools.cache(lambda: load(fit.folder / "predictor", report.part(0, BEGUN)))  # once the table is seen
+    model = functools.cache(
+        lambda: load_model(fit.folder / "predictor", report.part(0, BEGUN))
+    )  # once the table is seen
     calibration = functools.cache(lambda: Calibration.of(fit, level, report.part(BEGUN, BEGUN)))
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
         places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
-        values, apart = predictions(model(), list(molecules), within)
-        near = calibration().near(list(molecules))
-        low, high = calibration().bounds(values, near, apart)
+        values, apart = predict_molecules(model(), list(molecules), within)
+        near = calibration().find_nearest(list(molecules))
+        low, high = calibration().interval_bounds(values, near, apart)
         found = named("predicted", values) | named("low", low) | named("high", high)
         found |= {} if apart is None else named("spread", apart)
         found["similarity"] = near.similarity.astype(float)
@@ -49,17 +51,17 @@ def predict_file(
         fit.tasks,
         smiles,
         check=lambda molecules: model().check(molecules),
-        product=product_of(store, spec) | {"level": level},
+        product=name_products(store, spec) | {"level": level},
     )
     return annotate_table(table, out, annotation, report)
 
 
-def predictions(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
+def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
     """Predictions (n, t), and of an ensemble how far its members are apart (n, t)."""
-    if not isinstance(model, Committee):
+    if not isinstance(model, EnsembleModel):
         return model.predict(smiles, report=report), None
-    each = model.each(smiles, report)
-    return each.mean(0), spread(each)
+    each = model.predict_each(smiles, report)
+    return each.mean(0), member_spread(each)
 
 
 def score_file(
@@ -70,20 +72,20 @@ def score_file(
     The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row. Of scores that
     are the mean of several fits', all are means, and `delta_loss_sd` is the standard deviation over the fits.
     """
-    from core.influence.scoring import check_labels, scorer
+    from core.influence.scoring import check_labels, make_scorer
 
-    members = spec.members if isinstance(spec, MeanInfluence) else (spec,)
+    members = spec.members if isinstance(spec, SeedAverage) else (spec,)
     known = [(store.get(one), store.get(one.fit)) for one in members]
     fit = known[0][1]
-    each = functools.cache(lambda: [scorer(*one) for one in known])  # once the table is seen
+    each = functools.cache(lambda: [make_scorer(*one) for one in known])  # once the table is seen
 
     def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
         shares = [within.part(place / len(known), (place + 1) / len(known)) for place in range(len(known))]
         tables = [score(chunk, share) for score, share in zip(each(), shares, strict=True)]
-        found = mean_of(tables)
+        found = average_tables(tables)
         if len(tables) > 1:
             found["delta_loss_sd"] = np.std([one["delta_loss"] for one in tables], axis=0, ddof=1)
-        return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "planted")}
+        return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "mislabelled")}
 
     if top < 0:
         raise BadInput(f"--top wants a number of molecules, 0 or more, got {top}")
@@ -100,12 +102,12 @@ def score_file(
         check_labels=(lambda labelled: check_labels(fit, labelled, "table"))
         if "binary" in fit.record["kinds"]
         else None,
-        product=product_of(store, *members, *(one.fit for one in members)),
+        product=name_products(store, *members, *(one.fit for one in members)),
         top=top,
     )
     return annotate_table(table, out, annotation, report)
 
 
-def product_of(store: Any, *specs: Spec) -> dict[str, str]:
+def name_products(store: Any, *specs: Spec) -> dict[str, str]:
     """Keys, and when what lies under them was made: made again it may predict otherwise."""
     return {spec.key: store.find(spec.key).made for spec in specs}

@@ -14,27 +14,27 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.data.load import Load
 from core.experiments.data.molecules import Molecules
-from core.experiments.inference.apply import predictions
+from core.experiments.inference.apply import predict_molecules
 from core.influence.scoring import check_labels
-from core.models.ensemble import load
+from core.models.ensemble import load_model
 from core.results.calibration import Calibration
-from core.results.fit import PARTS, Fit, score_card
-from core.results.predictions import OF_A_TASK, Predicted, named
+from core.results.fit import PARTS, Fit, compute_task_metrics
+from core.results.predictions import TASK_COLUMNS, Predictions, column_name
 from core.stats import bootstrap
-from core.stats.conformal import FEWEST, share
+from core.stats.conformal import MIN_ERRORS, estimate_share
 
-MOST_LOST = 50  # rows that are named in the record; the table itself has all
-NEW = ""  # of a molecule that no part of the fit's table has
-WORDS = {"train": "training part", "valid": "validation part", "test": "test part"}
+MAX_LISTED = 50  # rows that are named in the record; the table itself has all
+UNSEEN = ""  # of a molecule that no part of the fit's table has
+PART_NAMES = {"train": "training part", "valid": "validation part", "test": "test part"}
 
 
 @settings
-class Predict(Spec[Predicted]):
+class Predict(Spec[Predictions]):
     """What does a finished model say of other molecules, and how far may it be off?
 
     Intervals are conformal: as wide as the fit's errors on its validation part ask for, wider for molecules far from
     the training part and, of an ensemble, where its members disagree. The test part tells how many of its labels they
-    hold. Where the molecules are of another kind than these, they promise nothing: see `remote`.
+    hold. Where the molecules are of another kind than these, they promise nothing: see `remote_threshold`.
     """
 
     kind: ClassVar[str] = "predict"
@@ -60,15 +60,15 @@ class Predict(Spec[Predicted]):
     def title(self) -> str:
         return f"predictions of {self.table.title.removeprefix('load ')} by {self.fit.title}"
 
-    def make(self, report: Report, fit: Fit, table: Dataset) -> Predicted:
-        labels_of(fit, table, self.labels)  # before anything takes long
+    def make(self, report: Report, fit: Fit, table: Dataset) -> Predictions:
+        read_labels(fit, table, self.labels)  # before anything takes long
         smiles = list(map(str, table.smiles))
         report(0, "loading the model")
-        model = load(fit.folder / "predictor", report.part(0, 0.05))
-        values, apart = predictions(model, smiles, report.part(0.05, 0.8))
-        return self.beside(fit, table, values, apart, model.check(smiles), report.part(0.8, 1))
+        model = load_model(fit.folder / "predictor", report.part(0, 0.05))
+        values, apart = predict_molecules(model, smiles, report.part(0.05, 0.8))
+        return self.add_context(fit, table, values, apart, model.check(smiles), report.part(0.8, 1))
 
-    def beside(
+    def add_context(
         self,
         fit: Fit,
         table: Dataset,
@@ -76,34 +76,34 @@ class Predict(Spec[Predicted]):
         apart: np.ndarray | None,
         faults: Sequence[tuple[int, str]],
         report: Report,
-    ) -> Predicted:
+    ) -> Predictions:
         """Predictions (n, t) beside all that tells how far to believe them.
 
         `apart` (n, t): how far the members of an ensemble are apart; `faults`: what the model has against some rows.
         """
         smiles, tasks = list(map(str, table.smiles)), fit.tasks
-        measured, warnings = labels_of(fit, table, self.labels)
+        measured, warnings = read_labels(fit, table, self.labels)
         calibration = Calibration.of(fit, self.level, report.part(0, 0.4))
-        kept = calibration.kept(fit, report.part(0.4, 0.6))
-        near = calibration.near(smiles, report.part(0.6, 1))
-        low, high = calibration.bounds(values, near, apart)
+        kept = calibration.test_coverage(fit, report.part(0.4, 0.6))
+        near = calibration.find_nearest(smiles, report.part(0.6, 1))
+        low, high = calibration.interval_bounds(values, near, apart)
         columns: dict[str, Any] = {"smiles": smiles}
         for place, task in enumerate(tasks):
             given = {"label": measured, "prediction": values, "low": low, "high": high, "spread": apart}
             for name, found in given.items():
                 if found is not None and not (name == "label" and np.isnan(found[:, place]).all()):
-                    columns[named(name, task, tasks)] = found[:, place]
-        part = np.array(places(fit, smiles), object)
-        new = part == NEW
+                    columns[column_name(name, task, tasks)] = found[:, place]
+        part = np.array(find_parts(fit, smiles), object)
+        new = part == UNSEEN
         columns |= {
             "similarity": near.similarity.astype(float),
             "nearest": np.array(calibration.train, object)[near.nearest],
-            "remote": near.similarity < calibration.remote,
+            "remote": near.similarity < calibration.remote_threshold,
             "part": part,
-            "caution": cautions(faults, len(smiles)),
+            "caution": list_cautions(faults, len(smiles)),
         }
-        warnings += told(self.level, calibration, columns)
-        ours = {named(name, task, tasks) for name in OF_A_TASK for task in tasks}
+        warnings += describe_predictions(self.level, calibration, columns)
+        ours = {column_name(name, task, tasks) for name in TASK_COLUMNS for task in tasks}
         for name, given in table.columns.items():
             columns[free_column_name(name, {*columns, *ours})] = given
         record = {
@@ -116,28 +116,28 @@ class Predict(Spec[Predicted]):
             "level": self.level,
             "calibrated_on": [None if one is None else one.n for one in calibration.intervals],
             "kept": kept,
-            "width": [width(low[:, k], high[:, k]) for k in range(len(tasks))],
-            "remote_below": calibration.remote,
+            "width": [measure_width(low[:, k], high[:, k]) for k in range(len(tasks))],
+            "remote_below": calibration.remote_threshold,
             "remote": int(columns["remote"].sum()),
             "known": {name: int((part == name).sum()) for name in PARTS},
             "test": fit.metrics["test"],
             "test_intervals": fit.record.get("intervals", {}),
-            **errors(fit, measured[new], values[new]),
+            **measure_errors(fit, measured[new], values[new]),
             "held": [
-                held(measured[new, k], low[new, k], high[new, k]) if kind != "binary" else None
+                measure_coverage(measured[new, k], low[new, k], high[new, k]) if kind != "binary" else None
                 for k, kind in enumerate(fit.record["kinds"])
             ],
             "digests": {"table": table.digest, **fit.record["digests"]},
             "seed": fit.record.get("seed"),
             "device": fit.record.get("device"),
-            "dropped": lost(table),
+            "dropped": list_dropped_rows(table),
             "merged": int((table.dropped["what"] == "merged").sum()),
             "warnings": warnings,
         }
-        return Predicted(pd.DataFrame(columns), record)
+        return Predictions(pd.DataFrame(columns), record)
 
 
-def labels_of(fit: Fit, table: Dataset, wanted: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def read_labels(fit: Fit, table: Dataset, wanted: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """What a table measures of the fit's tasks (n, t), NaN where nothing, and what has to be said of it.
 
     Raises `BadInput` for columns that it lacks.
@@ -160,21 +160,21 @@ def labels_of(fit: Fit, table: Dataset, wanted: Sequence[str]) -> tuple[np.ndarr
     return found, warnings
 
 
-def places(fit: Fit, smiles: Sequence[str]) -> list[str]:
+def find_parts(fit: Fit, smiles: Sequence[str]) -> list[str]:
     """The part of the fit's table that has each molecule, stereo marks left aside; "" for one that is new."""
     known: dict[str, str] = {}
     for part in ("test", "valid", "train"):
-        known |= dict.fromkeys((chem.flat_key(str(one)) for one in fit.matrices(part)[2]), part)
-    return [known.get(chem.flat_key(one), NEW) for one in smiles]
+        known |= dict.fromkeys((chem.stereo_free_smiles(str(one)) for one in fit.matrices(part)[2]), part)
+    return [known.get(chem.stereo_free_smiles(one), UNSEEN) for one in smiles]
 
 
-def lost(table: Dataset) -> list[dict[str, Any]]:
+def list_dropped_rows(table: Dataset) -> list[dict[str, Any]]:
     """Rows of the table that are no molecule, the first fifty: row, smiles, reason."""
-    rows = table.dropped[table.dropped["what"] == "molecule"][["row", "smiles", "reason"]].head(MOST_LOST)
+    rows = table.dropped[table.dropped["what"] == "molecule"][["row", "smiles", "reason"]].head(MAX_LISTED)
     return [{"row": int(row), "smiles": str(smiles), "reason": str(reason)} for row, smiles, reason in rows.to_numpy()]
 
 
-def cautions(faults: Sequence[tuple[int, str]], n: int) -> list[str]:
+def list_cautions(faults: Sequence[tuple[int, str]], n: int) -> list[str]:
     """What the model has against each of n molecules."""
     found: list[list[str]] = [[] for _ in range(n)]
     for row, fault in faults:
@@ -182,21 +182,21 @@ def cautions(faults: Sequence[tuple[int, str]], n: int) -> list[str]:
     return ["; ".join(one) for one in found]
 
 
-def held(labels: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
+def measure_coverage(labels: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
     """The share of labels (n,) that lie in their intervals, over those that have one."""
     known = ~np.isnan(labels) & ~np.isnan(low)
-    return share(((low <= labels) & (labels <= high))[known])
+    return estimate_share(((low <= labels) & (labels <= high))[known])
 
 
-def errors(fit: Fit, labels: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+def measure_errors(fit: Fit, labels: np.ndarray, values: np.ndarray) -> dict[str, Any]:
     """Of each task with labels (n, t) the metrics over molecules that the fit has not seen, and their intervals."""
     mine = np.flatnonzero(~np.isnan(labels).all(0))
     tasks, kinds = ([each[place] for place in mine] for each in (fit.tasks, fit.record["kinds"]))
     given = tasks, kinds, labels[:, mine], values[:, mine]
-    return {"metrics": score_card(*given), "intervals": bootstrap.intervals(*given)}
+    return {"metrics": compute_task_metrics(*given), "intervals": bootstrap.compute_intervals(*given)}
 
 
-def width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
+def measure_width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
     """Half the width of the narrowest tenth, the middle and the widest tenth of the intervals; None without any."""
     half = (high - low)[~np.isnan(low)] / 2
     if not len(half):
@@ -204,12 +204,12 @@ def width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
     return dict(zip(("low", "median", "high"), map(float, np.quantile(half, [0.1, 0.5, 0.9])), strict=True))
 
 
-def told(level: float, calibration: Calibration, columns: dict[str, Any]) -> list[str]:
+def describe_predictions(level: float, calibration: Calibration, columns: dict[str, Any]) -> list[str]:
     """What a reader has to know before believing the predictions."""
     found = []
     n, remote = len(columns["smiles"]), int(columns["remote"].sum())
-    if known := int((columns["part"] != NEW).sum()):
-        counts = {name: int((columns["part"] == part).sum()) for part, name in WORDS.items()}
+    if known := int((columns["part"] != UNSEEN).sum()):
+        counts = {name: int((columns["part"] == part).sum()) for part, name in PART_NAMES.items()}
         by_part = ", ".join(f"{count} in the {name}" for name, count in counts.items() if count)
         found.append(
             f"{known} of {n} molecules, stereo marks left aside, are of the fit's own table ({by_part}): what it says "
@@ -218,14 +218,14 @@ def told(level: float, calibration: Calibration, columns: dict[str, Any]) -> lis
     if remote > max(2, 0.15 * n):
         found.append(
             f"{remote} of {n} molecules are further from the training part than 95 % of the validation part is "
-            f"(similarity below {calibration.remote:.2f}); intervals promise nothing of molecules of another kind"
+            f"(similarity below {calibration.remote_threshold:.2f}); intervals promise nothing of molecules of another kind"
         )
     without = [
         task for task, (kind, one) in enumerate(zip(calibration.kinds, calibration.intervals, strict=True))
         if kind != "binary" and one is None
     ]  # fmt: skip
     if without:
-        needed = max(FEWEST, int(np.ceil(level / (1 - level))))
+        needed = max(MIN_ERRORS, int(np.ceil(level / (1 - level))))
         found.append(f"no intervals: the validation part has fewer than {needed} labels, which this level wants")
     if cautions := sum(map(bool, columns["caution"])):
         found.append(f"{cautions} of {n} molecules are unlike what the backbone was pre-trained on; see `caution`")

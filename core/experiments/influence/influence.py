@@ -9,24 +9,32 @@ from pydantic import Field, field_validator
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
-from core.influence.diagnostics import leave_one_out, linear, stability, whole_steps
-from core.influence.linearized import Part
-from core.influence.scope import check_gradient, moved
-from core.influence.scoring import check_scores, check_tables, check_use, for_tasks, score_table, scored_rows, scorer
+from core.influence.diagnostics import add_full_updates, add_leave_one_out, damping_stability, linearized_arrays
+from core.influence.linearized import OutputsAndLabels
+from core.influence.scope import check_gradient, weights_in_scope
+from core.influence.scoring import (
+    check_scores,
+    check_tables,
+    check_use,
+    make_scorer,
+    score_dataset,
+    score_rows,
+    with_tasks,
+)
 from core.influence.solvers import SOLVERS, Auto
 from core.results.fit import Fit
-from core.results.scores import CONVENTION, Scores, detection, unit_factor, unit_words
-from core.training.checks import unreadable
+from core.results.scores import CONVENTION, Scores, describe_unit, evaluate_detection, unit_factor
+from core.training.checks import describe_unreadable
 
 if TYPE_CHECKING:
     from core.influence.directional import Step
-    from core.influence.view import View
+    from core.influence.view import ParameterView
     from core.models.predictor import Predictor
 
-__all__ = ["Influence", "score_table", "scorer"]
+__all__ = ["Influence", "make_scorer", "score_dataset"]
 
-PILOT = 96  # molecules on which the step is set
-FEATURES_AT_MOST = 100_000  # molecules of a pool whose features are kept for greedy selection
+PILOT_ROWS = 96  # molecules on which the step is set
+MAX_FEATURE_ROWS = 100_000  # molecules of a pool whose features are kept for greedy selection
 
 
 @settings
@@ -73,7 +81,7 @@ class Influence(Spec[Scores]):
 
     @field_validator("fit")
     @classmethod
-    def _followed(cls, fit: Spec[Fit]) -> Spec[Fit]:
+    def _require_gradient(cls, fit: Spec[Fit]) -> Spec[Fit]:
         check_gradient(fit)
         return fit
 
@@ -81,68 +89,68 @@ class Influence(Spec[Scores]):
     def title(self) -> str:
         return f"influence of {self.pool.title} by {self.solver.name}, {self.scope} weights"
 
-    def early(self) -> dict[str, Spec]:
+    def cheap_parts(self) -> dict[str, Spec]:
         train = self.fit.split_parts.get("train")
         return {} if train is None else {"train": train, "pool": self.pool, "target": self.target}
 
-    def foresee(self, train: Dataset, pool: Dataset, target: Dataset) -> None:
+    def validate_early(self, train: Dataset, pool: Dataset, target: Dataset) -> None:
         """Raises `BadInput` where the tables cannot be used together: before the training that is needed for it."""
         check_use(train.tasks, train, pool, target)
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
-        from core.influence.directional import Slopes, choose_step
-        from core.influence.linear_system import NEIGHBOURS, solved, split
-        from core.influence.view import view
+        from core.influence.directional import DirectionalDerivative, choose_step
+        from core.influence.linear_system import OTHER_DAMPINGS, solve_system, split_rows
+        from core.influence.view import parameter_view
         from core.models.predictor import Predictor
 
         began = time.monotonic()
         train, digest = fit.table("train"), pool.digest
-        pool = for_tasks(fit, pool)
+        pool = with_tasks(fit, pool)
         parts = {"train": train, "target": target, "pool": pool}
         warnings = check_tables(fit, train, pool, target)
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
-        warnings += unreadable(predictor.backbone, {"pool": pool})
-        seen = view(predictor, self.scope, moved(self.scope, predictor, fit))
-        seen, arrays, record = solved(self, predictor, seen, parts, report.part(0, 0.7))
-        pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT]
+        warnings += describe_unreadable(predictor.backbone, {"pool": pool})
+        seen = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
+        seen, arrays, record = solve_system(self, predictor, seen, parts, report.part(0, 0.7))
+        pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT_ROWS]
         inputs = [
             seen.inputs(predictor.encode([pool.smiles[row] for row in rows]))
-            for rows in split(pilot, min(32, self.batch_size))
+            for rows in split_rows(pilot, min(32, self.batch_size))
         ]
         step = choose_step(seen, arrays["vector"], inputs, self.route)
-        slopes = Slopes(seen, arrays["vector"], step.size, step.route)
-        keep = len(pool) <= FEATURES_AT_MOST
+        slopes = DirectionalDerivative(seen, arrays["vector"], step.size, step.route)
+        keep = len(pool) <= MAX_FEATURE_ROWS
         swept = {}
         for name, (start, stop) in {"pool": (0.7, 0.9), "train": (0.9, 0.94), "target": (0.94, 0.96)}.items():
             part = report.part(start, stop, phase=f"scoring the {name}")
             given = (parts[name], record["cells_train"], self.batch_size, keep, part)
-            swept[name] = scored_rows(predictor, seen, slopes, *given)
+            swept[name] = score_rows(predictor, seen, slopes, *given)
         table, training = swept["pool"].table, swept["train"].table
         check_scores(table)
-        labels = {name: predictor.scaled(part.targets).double().cpu().numpy() for name, part in parts.items()}
-        record |= self._about(fit, train, pool, target, predictor, seen, step)
+        labels = {name: predictor.scale_labels(part.targets).double().cpu().numpy() for name, part in parts.items()}
+        record |= self._record(fit, train, pool, target, predictor, seen, step)
         record["digests"]["pool"] = digest
-        record["stability"] = stability(
-            record, {name: arrays[name] for name in NEIGHBOURS if name in arrays}, slopes, predictor, pool, table,
+        record["stability"] = damping_stability(
+            record, {name: arrays[name] for name in OTHER_DAMPINGS if name in arrays}, slopes, predictor, pool, table,
             report.part(0.96, 0.99, phase="other dampings"),
         )  # fmt: skip
         tangent = {}
         if "pairs" in arrays:
             held = {name: value.double().cpu().numpy() for name, value in arrays.items()}
-            shown = {name: Part(swept[name].outputs, labels[name]) for name in parts}
-            tangent = linear(held, shown, record)
-            record["pairs_check"] = whole_steps(table, tangent, record, self.seed)
-        leave_one_out(training, arrays.get("leverage"), record, predictor)
+            shown = {name: OutputsAndLabels(swept[name].outputs, labels[name]) for name in parts}
+            tangent = linearized_arrays(held, shown, record)
+            record["pairs_check"] = add_full_updates(table, tangent, record, self.seed)
+        add_leave_one_out(training, arrays.get("leverage"), record, predictor)
         kept = {}
         for name in swept if keep else ():
             kept |= {name: swept[name].features, f"{name}_labels": labels[name]}
         record["warnings"] = [*warnings, *record["warnings"], *step.warnings]
         if not keep:
             record["warnings"].append(
-                f"the pool has more than {FEATURES_AT_MOST:,} rows: no features kept, no greedy choice"
+                f"the pool has more than {MAX_FEATURE_ROWS:,} rows: no features kept, no greedy choice"
             )
-        record["detection"] = detection(table, self.seed)
+        record["detection"] = evaluate_detection(table, self.seed)
         record["seconds_in_all"] = time.monotonic() - began
         return Scores(
             table,
@@ -154,19 +162,19 @@ class Influence(Spec[Scores]):
             tangent,
         )
 
-    def _about(
+    def _record(
         self,
         fit: Fit,
         train: Dataset,
         pool: Dataset,
         target: Dataset,
         predictor: "Predictor",
-        seen: "View",
+        seen: "ParameterView",
         step: "Step",
     ) -> dict[str, Any]:
         kinds, spread = tuple(predictor.kinds), predictor.spread.double().cpu().numpy()
         return {
-            "unit": unit_words(kinds, fit.record["unit"]),
+            "unit": describe_unit(kinds, fit.record["unit"]),
             "unit_factor": unit_factor(kinds, spread),
             "convention": CONVENTION,
             "tasks": list(fit.tasks),

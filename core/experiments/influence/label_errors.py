@@ -9,21 +9,21 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.influence.diagnostics import leave_one_out
-from core.influence.scope import check_gradient, moved
-from core.influence.scoring import scored_rows
+from core.influence.diagnostics import add_leave_one_out
+from core.influence.scope import check_gradient, weights_in_scope
+from core.influence.scoring import score_rows
 from core.influence.solvers import SOLVERS, Auto, Dual
-from core.models.baseline import out_of_fold
-from core.models.baselines import LEARNERS, SupportVectors
+from core.models.baseline_model import predict_out_of_fold
+from core.models.baselines import BASELINES, SupportVectors
 from core.results.fit import Fit
-from core.results.label_errors import Suspicion, ask, found
-from core.results.scores import unit_factor, unit_words
+from core.results.label_errors import LabelErrorTable, add_second_opinions, evaluate_detection
+from core.results.scores import describe_unit, unit_factor
 
 FOLDS = 10  # of the second opinion
 
 
 @settings
-class Suspects(Spec[Suspicion]):
+class LabelErrors(Spec[LabelErrorTable]):
     """Which labels of the training part look wrong: the residual of each molecule in the model without it.
 
     In closed form, r / (1 − h) with the leverage h from the dual (Cook & Weisberg 1982): nothing is trained again. The
@@ -33,7 +33,7 @@ class Suspects(Spec[Suspicion]):
     molecule like no other. Beside it what the target loss would do without each.
     """
 
-    kind: ClassVar[str] = "suspects"
+    kind: ClassVar[str] = "label-errors"
     page: ClassVar[str] = "train"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 3.0
@@ -50,7 +50,7 @@ class Suspects(Spec[Suspicion]):
         default=None, gt=0, description="added to the curvature; empty: the mean of its eigenvalues that are not zero"
     )
     scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
-    opinion: Annotated[Any, LEARNERS] = Field(
+    opinion: Annotated[Any, BASELINES] = Field(
         default=SupportVectors(penalty=3.0),  # smoother than the baseline: some of the labels are thought to be wrong
         description="the model without a network that is asked beside it",
     )
@@ -63,7 +63,7 @@ class Suspects(Spec[Suspicion]):
             raise BadInput(f"{self.solver.kind} tells no leverages; take auto or dual")
 
     @classmethod
-    def of(cls, fit: Any) -> "Suspects":
+    def of(cls, fit: Any) -> "LabelErrors":
         """The training part of a fine-tuning, by its validation part."""
         return cls(fit, fit.train, fit.valid)
 
@@ -75,10 +75,10 @@ class Suspects(Spec[Suspicion]):
     def page_owner(self) -> Spec:
         return self.fit
 
-    def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> Suspicion:
-        from core.influence.directional import Slopes, choose_step
-        from core.influence.linear_system import solved
-        from core.influence.view import view
+    def make(self, report: Report, fit: Fit, train: Dataset, target: Dataset) -> LabelErrorTable:
+        from core.influence.directional import DirectionalDerivative, choose_step
+        from core.influence.linear_system import solve_system
+        from core.influence.view import parameter_view
         from core.models.predictor import Predictor
 
         began = time.monotonic()
@@ -93,29 +93,33 @@ class Suspects(Spec[Suspicion]):
             )
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
-        seen = view(predictor, self.scope, moved(self.scope, predictor, fit))
-        seen, arrays, record = solved(self, predictor, seen, {"train": learned, "target": target}, report.part(0, 0.8))
+        seen = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
+        seen, arrays, record = solve_system(
+            self, predictor, seen, {"train": learned, "target": target}, report.part(0, 0.8)
+        )
         rows = np.random.default_rng(self.seed).permutation(len(learned))[:96]
         inputs = [seen.inputs(predictor.encode([learned.smiles[row] for row in rows]))]
         step = choose_step(seen, arrays["vector"], inputs)
-        slopes = Slopes(seen, arrays["vector"], step.size, step.route)
+        slopes = DirectionalDerivative(seen, arrays["vector"], step.size, step.route)
         part = report.part(0.8, 0.9, phase="looking at the training part")
         given = (learned, record["cells_train"], self.batch_size, False, part)
-        table = scored_rows(predictor, seen, slopes, *given).table
+        table = score_rows(predictor, seen, slopes, *given).table
         kinds, spread = tuple(predictor.kinds), predictor.spread.double().cpu().numpy()
-        record |= {"tasks": list(fit.tasks), "kinds": list(kinds), "unit": unit_words(kinds, fit.record["unit"])}
+        record |= {"tasks": list(fit.tasks), "kinds": list(kinds), "unit": describe_unit(kinds, fit.record["unit"])}
         record |= {"unit_factor": unit_factor(kinds, spread), "label_unit": list(fit.record["unit"])}
-        leave_one_out(table, arrays["leverage"], record, predictor)
-        ask(table, out_of_fold(self.opinion, train, FOLDS, self.seed, report.part(0.9, 1.0)), fit.tasks)
-        if "planted" in train.columns:
-            table["planted"] = np.asarray(train.columns["planted"], bool)
+        add_leave_one_out(table, arrays["leverage"], record, predictor)
+        add_second_opinions(
+            table, predict_out_of_fold(self.opinion, train, FOLDS, self.seed, report.part(0.9, 1.0)), fit.tasks
+        )
+        if "mislabelled" in train.columns:
+            table["mislabelled"] = np.asarray(train.columns["mislabelled"], bool)
         record |= {
             "fit": self.fit.key,
             "digests": {"train": fit.record["digests"]["train"], "target": target.digest},
             "rows": len(table),
             "opinion": self.opinion.name,
-            "detection": found(table, self.seed),
+            "detection": evaluate_detection(table, self.seed),
             "warnings": [*record["warnings"], *step.warnings],
             "seconds_in_all": time.monotonic() - began,
         }
-        return Suspicion(table, record)
+        return LabelErrorTable(table, record)

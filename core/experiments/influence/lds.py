@@ -9,16 +9,16 @@ from pydantic import Field
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence.influence import Influence
-from core.experiments.influence.seed_average import MeanInfluence
-from core.experiments.influence.subset_retraining import Retrain
-from core.influence.lds import datamodelling
-from core.influence.linearized import tangent_of
-from core.results.datamodel_check import Retrained, Verification
+from core.experiments.influence.seed_average import SeedAverage
+from core.experiments.influence.subset_retraining import SubsetRetraining
+from core.influence.lds import datamodelling_score
+from core.influence.linearized import linearized_model
+from core.results.datamodel_check import DatamodelCheck, SubsetLosses
 from core.results.scores import Scores
 
 
 @settings
-class Verify(Spec[Verification]):
+class LDS(Spec[DatamodelCheck]):
     """Whether scores foretell what training again does: the linear datamodelling score of each way to predict it.
 
     A subset's predicted change of the target loss is the sum of its members' scores: to first order, by whole steps,
@@ -27,11 +27,11 @@ class Verify(Spec[Verification]):
     2303.14186). Below zero or near it, the ranking is worth nothing for this fit.
     """
 
-    kind: ClassVar[str] = "verify"
+    kind: ClassVar[str] = "lds"
     page: ClassVar[str] = "influence"
     effort: ClassVar[float] = 0.1
 
-    retrained: Spec[Retrained] = Field(description="trainings with random subsets of the pool")
+    retrained: Spec[SubsetLosses] = Field(description="trainings with random subsets of the pool")
     scores: tuple[Spec[Scores], ...] = Field(description="scores of the same pool by the same fit, by one or more ways")
 
     def __post_init__(self) -> None:
@@ -43,9 +43,9 @@ class Verify(Spec[Verification]):
                     raise BadInput(f"the scores are of another {name} than the retrainings; give both the same")
 
     @classmethod
-    def of(cls, scores: Influence | MeanInfluence, subsets: int = 32, seed: int = 0) -> "Verify":
+    def of(cls, scores: Influence | SeedAverage, subsets: int = 32, seed: int = 0) -> "LDS":
         """The verification of one scoring."""
-        retrained = Retrain(scores.fit, scores.pool, scores.target, subsets=subsets, seed=seed)
+        retrained = SubsetRetraining(scores.fit, scores.pool, scores.target, subsets=subsets, seed=seed)
         return cls(retrained, (scores,))
 
     @property
@@ -56,7 +56,7 @@ class Verify(Spec[Verification]):
     def page_owner(self) -> Spec:
         return self.scores[0]
 
-    def make(self, report: Report, retrained: Retrained, scores: tuple[Scores, ...]) -> Verification:
+    def make(self, report: Report, retrained: SubsetLosses, scores: tuple[Scores, ...]) -> DatamodelCheck:
         report(0, "comparing scores with retrainings")
         members, base = retrained.members, retrained.record["base_loss"]
         measured = retrained.losses - base
@@ -67,14 +67,14 @@ class Verify(Spec[Verification]):
             if "whole_step" in found.table:
                 predicted["whole steps"] = members @ np.nan_to_num(found.table["whole_step"].to_numpy(float))
             if found.tangent:
-                predicted["whole steps together"] = together(found, members)
+                predicted["whole steps together"] = subset_predictions(found, members)
             fits = len(found.record.get("members", ()))
             for way, values in predicted.items():
                 name = f"{way}, {solver}, {recipe.scope} weights" + (f", mean of {fits} fits" if fits else "")
                 name += f" ({recipe.key[:6]})" if name in columns else ""
                 columns[name] = values
                 ways.append({"name": name, "way": way, "solver": solver, "scope": recipe.scope, "scores": recipe.key})
-                ways[-1] |= datamodelling(values, measured, self.retrained.seed)
+                ways[-1] |= datamodelling_score(values, measured, self.retrained.seed)
         best = max(ways, key=lambda one: one["spearman"])
         record = {
             "ways": ways,
@@ -87,17 +87,17 @@ class Verify(Spec[Verification]):
             "digests": retrained.record["digests"],
             "verdict": verdict(best, len(measured)),
         }
-        return Verification(pd.DataFrame(columns), record)
+        return DatamodelCheck(pd.DataFrame(columns), record)
 
 
-def together(scores: Scores, members: np.ndarray) -> np.ndarray:
+def subset_predictions(scores: Scores, members: np.ndarray) -> np.ndarray:
     """(K,) change of the mean target loss, in its unit, if all members of a subset are taken up in one step."""
     found = []
     for mine in members:
-        tangent = tangent_of(scores.tangent, scores.record)
+        tangent = linearized_model(scores.tangent, scores.record)
         before = tangent.error()
-        tangent.take(np.flatnonzero(mine))
-        found.append((tangent.error() - before) / tangent.many)
+        tangent.add_rows(np.flatnonzero(mine))
+        found.append((tangent.error() - before) / tangent.n_cells)
     return scores.record["unit_factor"] * np.array(found)
 
 

@@ -11,16 +11,16 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.experiments.influence.influence import Influence
-from core.influence.diagnostics import BEST, overlap
+from core.influence.diagnostics import TOP_SHARE, top_overlap
 from core.results.fit import Fit
-from core.results.scores import Scores, detection
+from core.results.scores import Scores, evaluate_detection
 from core.stats.metrics import spearman
 
-ENDS = ("delta_loss", "whole_step")  # columns with an interval
+INTERVAL_COLUMNS = ("delta_loss", "whole_step")  # columns with an interval
 
 
 @settings
-class MeanInfluence(Spec[Scores]):
+class SeedAverage(Spec[Scores]):
     """The same scores by the fit made again with several seeds: their mean, and how far the fits agree.
 
     Head, batches and dropout are drawn anew, and with them the order of the scores changes (Basu et al. 2021, arXiv
@@ -28,7 +28,7 @@ class MeanInfluence(Spec[Scores]):
     over models). An interval knows both chances, of the fit and of which molecules happen to be in the target.
     """
 
-    kind: ClassVar[str] = "mean-influence"
+    kind: ClassVar[str] = "seed-average"
     page: ClassVar[str] = "influence"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.1
@@ -80,16 +80,16 @@ class MeanInfluence(Spec[Scores]):
     def make(self, report: Report, members: tuple[Scores, ...]) -> Scores:
         report(0, "taking the mean")
         first, records = members[0], [one.record for one in members]
-        table = mean_of([one.table for one in members])
+        table = average_tables([one.table for one in members])
         deltas = np.stack([one.table["delta_loss"].to_numpy(float) for one in members])  # (m, n)
         table["delta_loss_sd"] = deltas.std(0, ddof=1)
         for name in [one for one in table if str(one).split(":")[0] == "prediction"]:
             each = np.stack([one.table[name].to_numpy(float) for one in members])
             table[str(name).replace("prediction", "prediction_sd", 1)] = each.std(0, ddof=1)
         clear = {}
-        for name in ENDS:
+        for name in INTERVAL_COLUMNS:
             if name in table:
-                low, high = both_chances([one.table for one in members], name)
+                low, high = combined_interval([one.table for one in members], name)
                 table[f"{name}_low"], table[f"{name}_high"] = low, high
                 clear[f"{name}_clear"] = int(((low > 0) | (high < 0)).sum())
         record = first.record | {
@@ -97,29 +97,31 @@ class MeanInfluence(Spec[Scores]):
                 {"seed": seed, "scores": spec.key} for seed, spec in zip(self.seeds, self.members, strict=True)
             ],
             "seeds": list(self.seeds),
-            "agreement": agreement(deltas),
+            "agreement": seed_agreement(deltas),
             "residual": max(one["residual"] for one in records),
             "converged": all(one["converged"] for one in records),
             "seconds": sum(one["seconds"] for one in records),
             "stability": _worst([one.get("stability") or {} for one in records]),
             "pairs_check": clear,
-            "detection": detection(table),
+            "detection": evaluate_detection(table),
             "warnings": list(dict.fromkeys(warning for one in records for warning in one["warnings"])),
         }
         if "whole_step" in table:
             known = table["delta_loss"].notna()
-            record["pairs_check"]["spearman"] = spearman(*(table[name][known].to_numpy(float) for name in ENDS))
+            record["pairs_check"]["spearman"] = spearman(
+                *(table[name][known].to_numpy(float) for name in INTERVAL_COLUMNS)
+            )
         return Scores(
             table,
             np.zeros(0),  # each fit has a vector of its own
             first.last_layer,
             record,
-            mean_of([one.training for one in members]),
-            mean_of([one.target for one in members]),
+            average_tables([one.training for one in members]),
+            average_tables([one.target for one in members]),
         )
 
 
-def mean_of(tables: list[pd.DataFrame]) -> pd.DataFrame:
+def average_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Measured columns averaged over tables of the same rows; all else as in the first."""
     found = tables[0].copy()
     for name in found:
@@ -128,7 +130,7 @@ def mean_of(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return found
 
 
-def both_chances(tables: list[pd.DataFrame], name: str) -> np.ndarray:
+def combined_interval(tables: list[pd.DataFrame], name: str) -> np.ndarray:
     """(2, n) the 95 % interval of a column's mean over m fits.
 
     Half of it, squared: Student's over the fits, and, where each has an interval over the target's molecules, which all
@@ -145,7 +147,7 @@ def both_chances(tables: list[pd.DataFrame], name: str) -> np.ndarray:
     return np.stack([values.mean(0) - np.sqrt(half), values.mean(0) + np.sqrt(half)])
 
 
-def agreement(deltas: np.ndarray) -> dict[str, float | int | None]:
+def seed_agreement(deltas: np.ndarray) -> dict[str, float | int | None]:
     """Over pairs of m fits' scores (m, n): Spearman's correlation, mean and lowest; overlap of the best tenth."""
     known = deltas[:, np.isfinite(deltas).all(0)]
     pairs = [(one, other) for place, one in enumerate(known) for other in known[place + 1 :]]
@@ -155,7 +157,7 @@ def agreement(deltas: np.ndarray) -> dict[str, float | int | None]:
     return {
         "spearman": float(np.mean(orders)),
         "lowest": float(min(orders)),
-        "overlap": float(np.mean([overlap(one, other, BEST) for one, other in pairs])),
+        "overlap": float(np.mean([top_overlap(one, other, TOP_SHARE) for one, other in pairs])),
         "molecules": known.shape[1],
     }
 

@@ -10,26 +10,26 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.data.concat import joined
-from core.influence.lds import halves
+from core.experiments.data.concat import concatenate
+from core.influence.lds import random_subsets
 from core.influence.scope import check_gradient
-from core.results.datamodel_check import Retrained
+from core.results.datamodel_check import SubsetLosses
 from core.results.fit import Fit
 from core.stats.metrics import CLIP
-from core.stats.temperature import entropies, temperatures
+from core.stats.temperature import cross_entropies, fit_temperatures
 
-REPORTED = 8  # molecules of the test part that a retraining goes through the motions with
-STALE = 1  # raised when what a training leaves in the scratch folder changes
+MAX_TEST_ROWS = 8  # molecules of the test part that a retraining goes through the motions with
+SCRATCH_REVISION = 1  # raised when what a training leaves in the scratch folder changes
 
 
 @settings
-class Retrain(Spec[Retrained]):
+class SubsetRetraining(Spec[SubsetLosses]):
     """Train again and again, each time with another random subset of a pool, by the very recipe and seed of a fit.
 
     Nothing is kept of the networks but what they predict for the target. Once without any of the pool.
     """
 
-    kind: ClassVar[str] = "retrain"
+    kind: ClassVar[str] = "subset-retraining"
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 30.0
 
@@ -51,7 +51,7 @@ class Retrain(Spec[Retrained]):
         own = {name: value for name, value in self.fit.parts().items() if isinstance(value, Spec)}
         return {"pool": self.pool, "target": self.target, **own}
 
-    def make(self, report: Report, pool: Dataset, target: Dataset, train: Dataset, **parts: Any) -> Retrained:
+    def make(self, report: Report, pool: Dataset, target: Dataset, train: Dataset, **parts: Any) -> SubsetLosses:
         from core.models.predictor import Predictor
 
         if pool.tasks != train.tasks or target.tasks != train.tasks:
@@ -60,14 +60,14 @@ class Retrain(Spec[Retrained]):
             )
         began, scratch = time.monotonic(), report.folder()
         if "test" in parts:  # whose predictions would be thrown away
-            parts["test"] = parts["test"].take(np.flatnonzero(~np.isnan(parts["test"].targets).all(1))[:REPORTED])
+            parts["test"] = parts["test"].take(np.flatnonzero(~np.isnan(parts["test"].targets).all(1))[:MAX_TEST_ROWS])
         members = np.concatenate(
-            [np.zeros((1, len(pool)), bool), halves(len(pool), self.subsets, self.share, self.seed)]
+            [np.zeros((1, len(pool)), bool), random_subsets(len(pool), self.subsets, self.share, self.seed)]
         )
         spread = np.nanstd(train.targets, axis=0)
         found, done = [], 0
         for number, mine in enumerate(members):
-            kept = scratch / f"predictions-{STALE}-{number}.npy"
+            kept = scratch / f"predictions-{SCRATCH_REVISION}-{number}.npy"
             if not kept.exists():
                 words = f"retraining {number} of {self.subsets}"
                 folder = scratch / "fit"
@@ -75,7 +75,7 @@ class Retrain(Spec[Retrained]):
                 folder.mkdir(parents=True)
                 part = report.part(number / len(members), (number + 1) / len(members), folder, retraining=number)
                 part(0, words)
-                table = joined((train, pool.take(np.flatnonzero(mine)))) if mine.any() else train
+                table = concatenate((train, pool.take(np.flatnonzero(mine)))) if mine.any() else train
                 fit = self.fit.make(part, train=table, **parts)
                 predictions = Predictor.load(fit.folder / "predictor").predict(list(target.smiles))
                 draft = kept.with_suffix(".draft.npy")
@@ -85,7 +85,7 @@ class Retrain(Spec[Retrained]):
                 done += 1
             found.append(np.load(kept, allow_pickle=False))
         predictions = np.stack(found)
-        losses = np.array([loss(target.targets, one, train.kinds, spread) for one in predictions])
+        losses = np.array([target_loss(target.targets, one, train.kinds, spread) for one in predictions])
         record = {
             "fit": self.fit.key,
             "base_loss": float(losses[0]),
@@ -98,10 +98,10 @@ class Retrain(Spec[Retrained]):
             "trained_now": done,
             "seed": self.seed,
         }
-        return Retrained(members[1:], losses[1:], predictions[1:], record)
+        return SubsetLosses(members[1:], losses[1:], predictions[1:], record)
 
 
-def loss(labels: np.ndarray, predictions: np.ndarray, kinds: tuple[str, ...], spread: np.ndarray) -> float:
+def target_loss(labels: np.ndarray, predictions: np.ndarray, kinds: tuple[str, ...], spread: np.ndarray) -> float:
     """Mean over the measured cells, in the unit of scores: label units² of a single regression task.
 
     Otherwise each regression task in units of its spread, each binary one in nat, at the temperature that fits it best.
@@ -113,5 +113,5 @@ def loss(labels: np.ndarray, predictions: np.ndarray, kinds: tuple[str, ...], sp
         known = ~np.isnan(labels[:, task])
         chance = np.clip(predictions[known, task], CLIP, 1 - CLIP)
         logits, flags = np.log(chance / (1 - chance)), labels[known, task]
-        cells[known, task] = entropies(logits / temperatures(logits[None], flags), flags)
+        cells[known, task] = cross_entropies(logits / fit_temperatures(logits[None], flags), flags)
     return float(np.nanmean(np.where(np.isnan(labels), np.nan, cells)))

@@ -9,20 +9,20 @@ import pandas as pd
 from pydantic import Field
 
 from core.engine.report import Report
-from core.engine.spec import BadInput, Failed, Spec, settings
-from core.experiments.data.subsample import Few
-from core.experiments.multitask.member import Member
-from core.experiments.multitask.train import Multitask
+from core.engine.spec import BadInput, FailedPart, Spec, settings
+from core.experiments.data.subsample import Subsample
+from core.experiments.multitask.mixture_table import MixtureTable
+from core.experiments.multitask.multitask import Multitask
 from core.experiments.training.finetune import FineTune
-from core.models.trunk import Trunk
+from core.models.multitask_model import MultitaskModel
 from core.results.fit import PARTS, Fit
-from core.results.tabular import Ablated
-from core.stats.factorial import blended, effects
-from core.stats.metrics import called
+from core.results.tabular import AblationTable
+from core.stats.factorial import estimate_blend_effects, estimate_effects
+from core.stats.metrics import metric_name
 
 
 @settings
-class Ablation(Spec[Ablated]):
+class Ablation(Spec[AblationTable]):
     """Is it the variety of tasks that helps, or the number of molecules? Both are varied, each at a fixed other.
 
     A trunk learns so many molecules in all, of one table or shared out evenly among two or more, with as many tasks of
@@ -37,7 +37,7 @@ class Ablation(Spec[Ablated]):
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
-    multi: Spec[Trunk] = Field(description="the training of the trunks: its tables, network and rates")
+    multi: Spec[MultitaskModel] = Field(description="the training of the trunks: its tables, network and rates")
     fit: Spec[Fit] = Field(description="the fine-tuning of each trunk, whose test error is told")
     totals: tuple[int, ...] = Field(default=(1000, 2000, 4000), description="molecules of a trunk, over its tables")
     columns: int = Field(default=3, ge=1, description="tasks of each table, drawn")
@@ -47,7 +47,7 @@ class Ablation(Spec[Ablated]):
     def __post_init__(self) -> None:
         if not isinstance(self.multi, Multitask) or len(self.multi.members) < 2:
             raise BadInput("`multi` wants a multitask recipe with at least two members")
-        if not all(isinstance(one, Member) and not one.atoms for one in self.multi.members):
+        if not all(isinstance(one, MixtureTable) and not one.atoms for one in self.multi.members):
             raise BadInput("`multi` wants members that are tables with labels of molecules")
         if not isinstance(self.fit, FineTune):
             raise BadInput("`fit` wants a recipe of kind 'finetune'")
@@ -71,15 +71,15 @@ class Ablation(Spec[Ablated]):
         for seed, total in itertools.product(self.seeds, self.totals):
             for count in range(1, len(members) + 1):
                 for some in itertools.combinations(members, count):
-                    few = tuple(self._fewer(one, total // count, seed) for one in some)
+                    few = tuple(self._subsample(one, total // count, seed) for one in some)
                     spec = dataclasses.replace(self.multi, members=few, steps=self.steps, evaluations=5)
                     found[tuple(one.called for one in some), total, seed] = spec.with_seed(seed)
         return found
 
-    def _fewer(self, member: Member, size: int, seed: int) -> Member:
+    def _subsample(self, member: MixtureTable, size: int, seed: int) -> MixtureTable:
         """A table with so many molecules to learn from, and so many tasks."""
         tables = {
-            name: Few(getattr(member, name), size if name == "train" else 0, self.columns, seed) for name in PARTS
+            name: Subsample(getattr(member, name), size if name == "train" else 0, self.columns, seed) for name in PARTS
         }
         return dataclasses.replace(member, **tables, name=member.called)
 
@@ -97,7 +97,7 @@ class Ablation(Spec[Ablated]):
     def parts(self) -> dict[str, tuple[Spec[Fit], ...]]:
         return {"fits": tuple(self.runs.values())}
 
-    def make(self, report: Report, fits: tuple[Fit | Failed, ...]) -> Ablated:
+    def make(self, report: Report, fits: tuple[Fit | FailedPart, ...]) -> AblationTable:
         rows, failed, sets = [], [], []
         first = next((one for one in fits if isinstance(one, Fit)), None)
         if first is None:
@@ -106,30 +106,30 @@ class Ablation(Spec[Ablated]):
         metric = "log_loss" if kind == "binary" else "rmse"
         for (names, total, seed), one in zip(self.runs, fits, strict=True):
             about = {"tables": ", ".join(names), "families": len(names), "molecules": total, "seed": seed}
-            if isinstance(one, Failed):
+            if isinstance(one, FailedPart):
                 failed.append(about | {"reason": one.reason})
             else:
                 rows.append(about | {"error": one.metrics["test"][task][metric]})
                 sets.append(frozenset(names))
         table = pd.DataFrame(rows)
-        cells = means(table, ["families", "molecules"])
+        cells = average_by(table, ["families", "molecules"])
         trained = table["families"].to_numpy() > 0
         sets = [one for one in sets if one]
         error, seed = table["error"].to_numpy()[trained], table["seed"].to_numpy()[trained]
         molecules = table["molecules"].to_numpy()[trained]
         size = {"molecules": np.log2(molecules.astype(float))}
-        found = effects(error, size | {"families": np.array([float(len(one)) for one in sets])}, seed)
+        found = estimate_effects(error, size | {"families": np.array([float(len(one)) for one in sets])}, seed)
         members = [one.called for one in self.multi.members]
         present = {name: np.array([float(name in one) for one in sets]) for name in members}
-        own = effects(error, size | present, seed)
-        blends = blended(error, sets, list(zip(molecules.tolist(), seed.tolist(), strict=True)))
+        own = estimate_effects(error, size | present, seed)
+        blends = estimate_blend_effects(error, sets, list(zip(molecules.tolist(), seed.tolist(), strict=True)))
         record = {
             "task": task,
             "unit": unit,
             "metric": metric,
             "cells": cells,
             "scratch": next((one for one in cells if one["families"] == 0), None),
-            "sets": means(table[trained], ["tables", "families"]),
+            "sets": average_by(table[trained], ["tables", "families"]),
             "effects": found,
             "presence": {name: own[name] for name in members},
             "blended": blends,
@@ -145,12 +145,12 @@ class Ablation(Spec[Ablated]):
                 for (names, total, seed), one in self.trunks.items()
             },
             "digests": {"test": first.record["digests"]["test"]},
-            "verdict": verdict(found, {name: own[name] for name in members}, blends, metric, unit),
+            "verdict": summarize_ablation(found, {name: own[name] for name in members}, blends, metric, unit),
         }
-        return Ablated(table, record)
+        return AblationTable(table, record)
 
 
-def means(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
+def average_by(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     """Mean and standard deviation of the error over the trainings that have the same of `by`."""
     return [
         dict(zip(by, (one.item() if isinstance(one, np.generic) else one for one in about), strict=True))
@@ -159,7 +159,7 @@ def means(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def verdict(
+def summarize_ablation(
     found: dict[str, dict[str, float]],
     presence: dict[str, dict[str, float]],
     blends: dict[str, dict[str, float]],
@@ -180,7 +180,9 @@ def verdict(
     }
     apart = ("helps", "harms", "makes no difference beyond the noise")
     varied = {name: one for name, one in found.items() if np.isfinite(one["low"])}
-    said = [f"{words[name]} {told(one, *apart)} ({size(one, called(metric) + ' ')})" for name, one in varied.items()]
+    said = [
+        f"{words[name]} {told(one, *apart)} ({size(one, metric_name(metric) + ' ')})" for name, one in varied.items()
+    ]
     known = {name: one for name, one in presence.items() if np.isfinite(one["low"])}
     telling = [name for name, one in known.items() if one["high"] < 0 or one["low"] > 0]
     level = [name for name in known if name not in telling]

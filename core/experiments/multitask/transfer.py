@@ -9,23 +9,23 @@ import pandas as pd
 from pydantic import Field
 
 from core.engine.report import Report
-from core.engine.spec import BadInput, Failed, Spec, fields_of, settings
-from core.experiments.data.split import Part
-from core.experiments.data.subsample import Few
-from core.experiments.multitask.train import Multitask
+from core.engine.spec import BadInput, FailedPart, Spec, iterate_fields, settings
+from core.experiments.data.split import Split
+from core.experiments.data.subsample import Subsample
+from core.experiments.multitask.multitask import Multitask
 from core.experiments.training.baseline import Baseline
-from core.experiments.training.finetune import STARTS, FineTune
+from core.experiments.training.finetune import BACKBONES_OR_CHECKPOINTS, FineTune
 from core.models.backbones import Gnn
-from core.models.baselines import LEARNERS, SupportVectors
+from core.models.baselines import BASELINES, SupportVectors
 from core.models.methods import METHODS, Full
-from core.results.comparison import spread_of
+from core.results.comparison import summarize_seeds
 from core.results.fit import PARTS, Fit
 from core.results.tabular import TransferCurve
 from core.stats.differences import paired_difference
 from core.stats.metrics import find_metric, headline_metric
 
-CHOSEN = 8  # training molecules to one that chooses the epoch; both have been measured
-LEAST = 10  # of those that choose
+TRAIN_PER_VALID = 8  # training molecules to one that chooses the epoch; both have been measured
+MIN_VALID = 10  # of those that choose
 
 
 @settings
@@ -45,12 +45,12 @@ class Transfer(Spec[TransferCurve]):
     effort: ClassVar[float] = 0.5
 
     fit: Spec[Fit] = Field(description="the fine-tuning that is repeated: its parts, length and rates")
-    starts: tuple[Annotated[Any, STARTS], ...] = Field(
+    starts: tuple[Annotated[Any, BACKBONES_OR_CHECKPOINTS], ...] = Field(
         default=(Gnn(),), description="models to begin from, the reference first"
     )
     names: tuple[str, ...] = Field(default=(), description="what the starts are called; empty: as themselves")
     methods: tuple[Annotated[Any, METHODS], ...] = Field(default=(Full(),), description="which weights move")
-    learners: tuple[Annotated[Any, LEARNERS], ...] = Field(
+    baselines: tuple[Annotated[Any, BASELINES], ...] = Field(
         default=(SupportVectors(),), description="models without a network, beside them"
     )
     sizes: tuple[int, ...] = Field(default=(50, 100, 200, 420, 1000), description="molecules to learn from")
@@ -59,7 +59,7 @@ class Transfer(Spec[TransferCurve]):
         default=500, ge=1, description="optimiser steps of every size at least, where `fit` has epochs: more passes"
     )
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, heads and batches")
-    anew: bool = Field(default=False, description="train each trunk anew for every seed, at its price")
+    retrain_backbones: bool = Field(default=False, description="train each trunk anew for every seed, at its price")
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, FineTune):
@@ -75,7 +75,7 @@ class Transfer(Spec[TransferCurve]):
 
     @property
     def title(self) -> str:
-        by = self.fit.train.by if isinstance(self.fit.train, Part) else "random"
+        by = self.fit.train.by if isinstance(self.fit.train, Split) else "random"
         split = "" if by == "random" else f" by {by}"
         features = self.fit.features.replace("both", "descriptors and fingerprints")
         beside = "" if features == "none" else f", {features} beside"
@@ -98,13 +98,13 @@ class Transfer(Spec[TransferCurve]):
             for seed in self.seeds:
                 tables = {name: getattr(self.fit, name) for name in PARTS}
                 if size:
-                    tables["train"] = Few(self.fit.train, size, seed=seed)
-                    tables["valid"] = Few(self.fit.valid, max(LEAST, size // CHOSEN), seed=seed)
+                    tables["train"] = Subsample(self.fit.train, size, seed=seed)
+                    tables["valid"] = Subsample(self.fit.valid, max(MIN_VALID, size // TRAIN_PER_VALID), seed=seed)
                 for name, start in zip(self.called, self.starts, strict=True):
                     for method in self.methods:
-                        found[self._arm(name, method), size, seed] = self._alike(start, method, tables, seed)
-                for learner in self.learners:
-                    found[learner.name, size, seed] = Baseline(**tables, learner=learner, seed=seed)
+                        found[self._arm(name, method), size, seed] = self._build_finetuning(start, method, tables, seed)
+                for learner in self.baselines:
+                    found[learner.name, size, seed] = Baseline(**tables, baseline=learner, seed=seed)
         return found
 
     @property
@@ -118,7 +118,7 @@ class Transfer(Spec[TransferCurve]):
         return found
 
     @property
-    def told(self) -> list[str]:
+    def reported_arms(self) -> list[str]:
         """The arms that the verdict tells of: every start by the first method; of a single start every method."""
         methods = self.methods if len(self.starts) == 1 else self.methods[:1]
         return [self._arm(name, method) for name in self.called for method in methods]
@@ -126,27 +126,27 @@ class Transfer(Spec[TransferCurve]):
     def _arm(self, name: str, method: Any) -> str:
         return name if len(self.methods) == 1 else f"{name}, {method.name}"
 
-    def _alike(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
+    def _build_finetuning(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
         """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk where that is asked for."""
         begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
-        if self.anew and isinstance(start, Multitask):
+        if self.retrain_backbones and isinstance(start, Multitask):
             begin = start.with_seed(seed)
         epochs = self.fit.epochs
-        if epochs and isinstance(tables["train"], Few):
+        if epochs and isinstance(tables["train"], Subsample):
             epochs = max(epochs, math.ceil(self.least / math.ceil(tables["train"].size / self.fit.batch_size)))
         return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed, epochs=epochs)
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(self.runs.values())}
 
-    def make(self, report: Report, fits: tuple[Fit | Failed, ...]) -> TransferCurve:
+    def make(self, report: Report, fits: tuple[Fit | FailedPart, ...]) -> TransferCurve:
         runs = dict(zip(self.runs, fits, strict=True))
         failed = [
             {"arm": arm, "size": size, "seed": seed, "reason": run.reason}
             for (arm, size, seed), run in runs.items()
-            if isinstance(run, Failed)
+            if isinstance(run, FailedPart)
         ]
-        made = {place: run for place, run in runs.items() if not isinstance(run, Failed)}
+        made = {place: run for place, run in runs.items() if not isinstance(run, FailedPart)}
         if len({arm for arm, _, _ in made}) < 2:
             raise BadInput(f"nothing can be compared: {failed[0]['reason'] if failed else 'there is one arm alone'}")
         first = next(iter(made.values()))
@@ -160,34 +160,36 @@ class Transfer(Spec[TransferCurve]):
         points = []
         for (arm, size), mine in table.groupby(["arm", "size"], sort=False):
             points.append({"arm": arm, "size": int(size), "rows": int(mine["rows"].iloc[0]),
-                           **{name: spread_of([None if pd.isna(value) else float(value) for value in mine[name]])
+                           **{name: summarize_seeds([None if pd.isna(value) else float(value) for value in mine[name]])
                               for name in (main, "mae", "r2", "spearman") if name in mine}})  # fmt: skip
         differences = self.differences(made, report)
         record = {
             "task": task,
             "unit": unit,
             "metric": main,
-            "baselines": [learner.name for learner in self.learners],
+            "baselines": [learner.name for learner in self.baselines],
             "reference": self.arms[0],
             "methods": [method.name for method in self.methods],
             "points": points,
             "differences": differences,
             "failed": failed,
-            "notes": [*self.learned_before(), *self.trained_once(), *cautions(made)],
+            "notes": [*self.learned_before(), *self.trained_once(), *collect_cautions(made)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
-            "verdict": verdict(points, differences, self.told, [one.name for one in self.learners], main, unit),
+            "verdict": summarize_transfer(
+                points, differences, self.reported_arms, [one.name for one in self.baselines], main, unit
+            ),
         }
         return TransferCurve(table, record)
 
     def learned_before(self) -> list[str]:
         """Sentences about starts that have learned from the very table: few molecules of it are not few for them."""
-        own = sources(self.fit.train)
+        own = find_sources(self.fit.train)
         return [
             f"“{name}” has learned from the same table: what it is worth for a table that it has not seen is not told"
             for name, start in zip(self.called, self.starts, strict=True)
-            if isinstance(start, Spec) and own & sources(start)
+            if isinstance(start, Spec) and own & find_sources(start)
         ]
 
     def trained_once(self) -> list[str]:
@@ -195,7 +197,7 @@ class Transfer(Spec[TransferCurve]):
         once = [
             f"“{name}”"
             for name, start in zip(self.called, self.starts, strict=True)
-            if isinstance(start, Spec) and not (self.anew and isinstance(start, Multitask))
+            if isinstance(start, Spec) and not (self.retrain_backbones and isinstance(start, Multitask))
         ]
         said = "was trained once" if len(once) == 1 else "were trained once each"
         words = f"{', '.join(once)} {said}: the intervals know the noise of fine-tuning again, not of training a trunk"
@@ -219,21 +221,28 @@ class Transfer(Spec[TransferCurve]):
         return found
 
 
-ASIDE = ("valid", "test", "valids", "tests", "as_long_as", "leave_out")  # fields that name what is not learned from
+NOT_LEARNED_FROM = (
+    "valid",
+    "test",
+    "valids",
+    "tests",
+    "as_long_as",
+    "leave_out",
+)  # fields that name what is not learned from
 
 
-def sources(spec: Any) -> set[str]:
+def find_sources(spec: Any) -> set[str]:
     """Keys of the tables that a recipe learns from: not of those that it is judged by, or only kept clear of."""
     if isinstance(spec, tuple):
-        return set().union(*(sources(one) for one in spec))
+        return set().union(*(find_sources(one) for one in spec))
     if not dataclasses.is_dataclass(spec):
         return set()
     if isinstance(spec, Spec) and spec.kind == "load":
         return {spec.key}
-    return set().union(*(sources(value) for name, value in fields_of(spec) if name not in ASIDE))
+    return set().union(*(find_sources(value) for name, value in iterate_fields(spec) if name not in NOT_LEARNED_FROM))
 
 
-def cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
+def collect_cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
     """What the fits say that the curve has to say too, once an arm: numbers flatter, or little was learned."""
     found = {
         f"“{arm}”: {words}": None
@@ -244,7 +253,7 @@ def cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
     return list(found)
 
 
-def verdict(
+def summarize_transfer(
     points: list[dict[str, Any]],
     differences: list[dict[str, Any]],
     told: list[str],
@@ -252,7 +261,7 @@ def verdict(
     metric: str,
     unit: str,
 ) -> str:
-    """What the curve says of the arms `told`, the reference first: where one beats another, and who beats all."""
+    """What the curve says of the arms `reported_arms`, the reference first: where one beats another, and who beats all."""
     said, pairs = [], {}
     for row in differences:
         if row["arm"] in told:

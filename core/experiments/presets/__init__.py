@@ -6,25 +6,25 @@ from typing import Any
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
-from core.experiments.data.label_noise import Plant
+from core.experiments.data.label_noise import LabelNoise
 from core.experiments.data.load import Load
-from core.experiments.data.split import parts
+from core.experiments.data.split import split_table
 from core.experiments.influence.influence import Influence
-from core.experiments.influence.lds import Verify
-from core.experiments.multitask.together_vs_alone import MixtureStudy
+from core.experiments.influence.lds import LDS
+from core.experiments.multitask.mixture_study import MixtureStudy
 from core.experiments.presets import mixtures
 from core.experiments.studies.selection import SelectionStudy
 from core.experiments.studies.study import Study
 from core.experiments.training.adapt import Adapt
 from core.experiments.training.baseline import Baseline
 from core.experiments.training.finetune import FineTune
-from core.experiments.training.lr_search import Tune
+from core.experiments.training.lr_search import LearningRateSearch
 from core.models.backbones import Pretrained
 from core.models.methods import IA3, BitFit, Full, Head, LoRA
 from core.results.fit import PARTS, Fit
 
-STEPS = 300  # of a training that is repeated for each half of a pool
-LONGER = 150  # of the demo's, where swapped labels should matter: sixty steps leave most of them unlearned
+RETRAINING_STEPS = 300  # of a training that is repeated for each half of a pool
+NOISY_STEPS = 150  # of the demo's, where swapped labels should matter: sixty steps leave most of them unlearned
 
 
 def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
@@ -36,31 +36,31 @@ def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
     """
     if table is not None:
         raise BadInput("the demo has a table of its own; leave --table out, or take another preset")
-    fit, pool = _demo(seed)
+    fit, pool = _demo_tables(seed)
     return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
 
 
-def _demo(seed: int) -> tuple[FineTune, Spec[Dataset]]:
-    train, valid, test, pool = parts(
+def _demo_tables(seed: int) -> tuple[FineTune, Spec[Dataset]]:
+    train, valid, test, pool = split_table(
         Load("bundled:solubility"), by="random", seed=seed, train=300, valid=200, pool=300, test=None
     )
     fit = FineTune(
         train,
         valid,
         test,
-        backbone=Pretrained("molsway-mini").settled(),
+        backbone=Pretrained("molsway-mini").with_digests(),
         steps=60,
         evaluations=4,
         batch_size=32,
         seed=100 * seed,
     )
-    return fit, Plant(pool, fraction=0.2, seed=seed)
+    return fit, LabelNoise(pool, fraction=0.2, seed=seed)
 
 
 COMMON_METHODS = (Full(), LoRA(), IA3(), BitFit())
 
 
-def of_methods(
+def build_method_arms(
     fit: FineTune, methods: Sequence[Any], tuned: bool = True, adapted: bool = False, learners: Sequence[Any] = ()
 ) -> tuple[Spec[Fit], ...]:
     """Arms of a study: a fine-tuning by each method, and baselines.
@@ -74,29 +74,29 @@ def of_methods(
     networks = [dataclasses.replace(fit, method=method, backbone=start) for start in starts for method in methods]
     tables = {name: getattr(fit, name) for name in PARTS}
     return (
-        *(Tune(network) if tuned else network for network in networks),
-        *(Baseline(**tables, learner=learner) for learner in learners),
+        *(LearningRateSearch(network) if tuned else network for network in networks),
+        *(Baseline(**tables, baseline=learner) for learner in learners),
     )
 
 
 def methods(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     """Full fine-tuning, LoRA (rank 8), (IA)³, BitFit and the head alone; three seeds, tuned learning rates."""
-    return Study(of_methods(_fit(seed, table), (*COMMON_METHODS, Head())))
+    return Study(build_method_arms(_default_fit(seed, table), (*COMMON_METHODS, Head())))
 
 
 def four_methods(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     """Full fine-tuning, LoRA (rank 8), (IA)³ and BitFit; three seeds, tuned learning rates."""
-    return Study(of_methods(_fit(seed, table), COMMON_METHODS))
+    return Study(build_method_arms(_default_fit(seed, table), COMMON_METHODS))
 
 
 def adaptation(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     """Whether continued pre-training on the training molecules helps first, for full fine-tuning and for LoRA."""
-    return Study(of_methods(_fit(seed, table), (Full(), LoRA()), tuned=False, adapted=True))
+    return Study(build_method_arms(_default_fit(seed, table), (Full(), LoRA()), tuned=False, adapted=True))
 
 
 def objectives(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     """Continued pre-training by masked tokens, computed properties (arXiv:2503.03360), both, or not at all."""
-    fit = _fit(seed, table)
+    fit = _default_fit(seed, table)
     adapted = [
         Adapt(fit.train, leave_out=fit.test, backbone=fit.backbone, objective=objective)
         for objective in ("masked tokens", "properties", "both")
@@ -105,24 +105,24 @@ def objectives(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
     return Study(arms, names=("not adapted", "by masked tokens", "by properties", "by both"))
 
 
-def _fit(seed: int, table: Spec[Dataset] | None) -> FineTune:
+def _default_fit(seed: int, table: Spec[Dataset] | None) -> FineTune:
     """A fine-tuning with the defaults; a tenth of the table for validation, a tenth for the test."""
-    rows = parts(table or Load("bundled:solubility"), by="random", seed=seed, train=None, valid=0.1, test=0.1)
-    return FineTune(*rows, backbone=Pretrained("molsway-mini").settled())
+    rows = split_table(table or Load("bundled:solubility"), by="random", seed=seed, train=None, valid=0.1, test=0.1)
+    return FineTune(*rows, backbone=Pretrained("molsway-mini").with_digests())
 
 
-def influence(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> Verify:
+def influence(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> LDS:
     """Influence scores of a pool, checked by retraining with 32 random halves of it.
 
     Without --table the demo's scores; without --pool a fifth of the table.
     """
-    fit, pool = _beside(seed, table, pool)
-    return Verify.of(Influence(fit, pool, fit.valid), seed=seed)
+    fit, pool = _fit_and_pool(seed, table, pool)
+    return LDS.of(Influence(fit, pool, fit.valid), seed=seed)
 
 
 def selection(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Dataset] | None = None) -> SelectionStudy:
     """Six strategies to select a hundred molecules of a pool, three seeds: the demo's study, on your tables."""
-    fit, pool = _beside(seed, table, pool)
+    fit, pool = _fit_and_pool(seed, table, pool)
     return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
 
 
@@ -133,7 +133,7 @@ def selection_sizes(
 
     Best and worst are by influence on the validation loss. None and all of the pool for comparison; five seeds.
     """
-    fit, pool = _beside(seed, table, pool, steps=LONGER)
+    fit, pool = _fit_and_pool(seed, table, pool, steps=NOISY_STEPS)
     arms = ("none", "all", "random", "top", "bottom", "greedy")
     seeds = tuple(100 * seed + number for number in range(5))
     return SelectionStudy(fit=fit, pool=pool, count=20, counts=(50, 70, 100), arms=arms, seeds=seeds)
@@ -144,25 +144,25 @@ def diversity(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Data
 
     A hundred random ones and none for comparison; the same pool and the same test molecules.
     """
-    fit, pool = _beside(seed, table, pool, steps=LONGER)
+    fit, pool = _fit_and_pool(seed, table, pool, steps=NOISY_STEPS)
     arms = ("stratified", "kmeans", "random", "none")
     seeds = tuple(100 * seed + number for number in range(10))
     return SelectionStudy(fit=fit, pool=pool, count=100, arms=arms, seeds=seeds)
 
 
-def _beside(
+def _fit_and_pool(
     seed: int, table: Spec[Dataset] | None, pool: Spec[Dataset] | None, steps: int = 60
 ) -> tuple[FineTune, Spec[Dataset]]:
     """A short fine-tuning and its pool: the demo's, with this number of steps, without tables of one's own."""
     if table is None and pool is None:
-        fit, pool = _demo(seed)
+        fit, pool = _demo_tables(seed)
         return dataclasses.replace(fit, steps=steps), pool
     if table is None:
         raise BadInput("a pool needs the table that it would be added to; name that with --table")
     sizes = {"train": None, "valid": 0.1, "test": 0.1} | ({"pool": 0.2} if pool is None else {})
-    train, valid, test, *rest = parts(table, by="random", seed=seed, **sizes)
-    backbone = Pretrained("molsway-mini").settled()
-    fit = FineTune(train, valid, test, backbone=backbone, steps=STEPS, evaluations=6, seed=100 * seed)
+    train, valid, test, *rest = split_table(table, by="random", seed=seed, **sizes)
+    backbone = Pretrained("molsway-mini").with_digests()
+    fit = FineTune(train, valid, test, backbone=backbone, steps=RETRAINING_STEPS, evaluations=6, seed=100 * seed)
     return fit, pool or rest[0]
 
 
@@ -174,33 +174,33 @@ def mixture(seed: int = 0) -> MixtureStudy:
 def toymix(seed: int = 0, data: str = "") -> MixtureStudy:
     """ToyMix (QM9, Tox21, ZINC12k) with GCN, GIN and GINE, multitask against each table alone; hours on two cores."""
     if not data:
-        raise BadInput(f"toymix needs --data, a folder with its files; download them from {mixtures.ADDRESS}")
-    return mixtures.of_toymix(data, seed)
+        raise BadInput(f"toymix needs --data, a folder with its files; download them from {mixtures.TOYMIX_ADDRESS}")
+    return mixtures.toymix_study(data, seed)
 
 
 def largemix(seed: int = 0, data: str = "") -> Spec:
     """A shared backbone for LargeMix and UltraLarge: ten thousand molecules of each table whose files are in --data."""
     if not data:
         raise BadInput("largemix needs --data, a folder with files of LargeMix or UltraLarge")
-    return mixtures.of_large(data, seed)
+    return mixtures.largemix_model(data, seed)
 
 
 def transfer(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
     """Transfer from backbones trained on ToyMix to your table, by its number of training molecules; random split."""
-    return mixtures.of_transfer(*_for_table(table, data, "transfer"), "random", seed)
+    return mixtures.transfer_study(*_require_table_and_data(table, data, "transfer"), "random", seed)
 
 
 def transfer_scaffold(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
     """The same as transfer with a scaffold split, from the same backbones."""
-    return mixtures.of_transfer(*_for_table(table, data, "transfer-scaffold"), "scaffold", seed)
+    return mixtures.transfer_study(*_require_table_and_data(table, data, "transfer-scaffold"), "scaffold", seed)
 
 
 def variety(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
     """Whether more tables or more molecules in training on ToyMix lower the error on your table."""
-    return mixtures.of_variety(*_for_table(table, data, "variety"), seed)
+    return mixtures.table_ablation(*_require_table_and_data(table, data, "variety"), seed)
 
 
-def _for_table(table: Spec[Dataset] | None, data: str, name: str) -> tuple[Spec[Dataset], str]:
+def _require_table_and_data(table: Spec[Dataset] | None, data: str, name: str) -> tuple[Spec[Dataset], str]:
     if table is None or not data:
         raise BadInput(f"{name} needs --table, the small table, and --data, a folder with the files of ToyMix")
     return table, data
@@ -225,12 +225,12 @@ PRESETS: dict[str, Callable[..., Spec]] = {
 }
 
 RENAMED = {"report": "four-methods", "report-selection": "selection-sizes", "report-diversity": "diversity"}
-POOLED = (influence, selection, selection_sizes, diversity)  # take a pool of one's own
-OF_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # take a folder of files
-OWN = (mixture, toymix, largemix)  # have tables of their own
+TAKES_POOL = (influence, selection, selection_sizes, diversity)  # take a pool of one's own
+READS_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # take a folder of files
+HAS_OWN_TABLES = (mixture, toymix, largemix)  # have tables of their own
 
 
-def preset(
+def build_preset(
     name: str,
     seed: int = 0,
     table: Spec[Dataset] | None = None,
@@ -242,13 +242,13 @@ def preset(
         raise BadInput(f"the preset {name!r} is now called {RENAMED[name]!r}")
     if name not in PRESETS:
         raise BadInput(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    if pool is not None and PRESETS[name] not in POOLED:
-        able = ", ".join(one for one, build in PRESETS.items() if build in POOLED)
+    if pool is not None and PRESETS[name] not in TAKES_POOL:
+        able = ", ".join(one for one, build in PRESETS.items() if build in TAKES_POOL)
         raise BadInput(f"the preset {name!r} takes no pool; leave --pool out, or choose {able}")
-    if data and PRESETS[name] not in OF_FILES:
-        able = ", ".join(one for one, build in PRESETS.items() if build in OF_FILES)
+    if data and PRESETS[name] not in READS_FILES:
+        able = ", ".join(one for one, build in PRESETS.items() if build in READS_FILES)
         raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or choose {able}")
-    if table is not None and PRESETS[name] in OWN:
+    if table is not None and PRESETS[name] in HAS_OWN_TABLES:
         raise BadInput(f"the preset {name!r} has tables of its own; leave --table out, or change its spec")
     given = {"table": table, "pool": pool, "data": data or None}
     return PRESETS[name](seed, **{what: one for what, one in given.items() if one is not None})

@@ -6,15 +6,15 @@ from typing import Any
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
-from core.experiments.data.computed_labels import Computed
-from core.experiments.data.file_sample import Excerpt
+from core.experiments.data.computed_labels import ComputedLabels
+from core.experiments.data.file_sample import FileSample
 from core.experiments.data.load import Load
-from core.experiments.data.split import parts
-from core.experiments.data.subsample import Few
+from core.experiments.data.split import split_table
+from core.experiments.data.subsample import Subsample
 from core.experiments.multitask.ablation import Ablation
-from core.experiments.multitask.member import Member, mixture
-from core.experiments.multitask.together_vs_alone import MixtureStudy
-from core.experiments.multitask.train import Multitask
+from core.experiments.multitask.mixture_study import MixtureStudy
+from core.experiments.multitask.mixture_table import MixtureTable, build_mixture
+from core.experiments.multitask.multitask import Multitask
 from core.experiments.multitask.transfer import Transfer
 from core.experiments.training.finetune import FineTune
 from core.models.backbones import Gnn
@@ -45,20 +45,20 @@ TOYMIX: dict[str, dict[str, Any]] = {  # Beaini et al. 2023, arXiv 2310.04292
         "learned": {"hidden": 32},
     },
 }
-LARGE: dict[str, dict[str, Any]] = {  # LargeMix and UltraLarge, their graph-level labels
+LARGEMIX: dict[str, dict[str, Any]] = {  # LargeMix and UltraLarge, their graph-level labels
     "l1000_vcap": {"file": "LINCS_L1000_VCAP_0-4.csv.gz", "smiles": "SMILES", "targets": "geneID-*", "loss": "binned"},
     "l1000_mcf7": {"file": "LINCS_L1000_MCF7_0-4.csv.gz", "smiles": "SMILES", "targets": "geneID-*", "loss": "binned"},
     "pcba_1328": {"file": "PCBA_1328_1564k.parquet", "smiles": "SMILES", "targets": "assayID-*"},
     "pcqm4m_g25": {"file": "PCQM4M_G25_N4.parquet", "smiles": "ordered_smiles", "targets": "graph_*"},
     "pm6_83m_g62": {"file": "pm6_processed_*.parquet", "smiles": "ordered_smiles", "targets": "graph_*"},
 }
-ADDRESS = "https://storage.valencelabs.com/graphium/datasets/neurips_2023/Small-dataset/"
-LAYERS = ("gcn", "gin", "gine")
+TOYMIX_ADDRESS = "https://storage.valencelabs.com/graphium/datasets/neurips_2023/Small-dataset/"
+LAYER_TYPES = ("gcn", "gin", "gine")
 
 
 def toymix(
     folder: str, seed: int = 0, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()
-) -> tuple[Member, ...]:
+) -> tuple[MixtureTable, ...]:
     """QM9, Tox21 and ZINC12k, from a folder that holds their files, each split at random 80 : 10 : 10.
 
     Raises `BadInput` where a file is not there.
@@ -68,37 +68,37 @@ def toymix(
         there = [Path(folder) / file for file in about["files"] if (Path(folder) / file).is_file()]
         if not there:
             raise BadInput(
-                f"{folder} has no file of {name} ({' or '.join(about['files'])}); ToyMix's files lie at {ADDRESS}"
+                f"{folder} has no file of {name} ({' or '.join(about['files'])}); ToyMix's files lie at {TOYMIX_ADDRESS}"
             )
         table = Load(f"file:{there[0]}", smiles=about["smiles"], targets=about["targets"])
-        found.append(Member(*parts(table, seed=seed), name=name, **about["learned"]))
-    return mixture(found, beside)
+        found.append(MixtureTable(*split_table(table, seed=seed), name=name, **about["learned"]))
+    return build_mixture(found, beside)
 
 
-def large(folder: str, rows: int, seed: int = 0) -> tuple[Member, ...]:
+def read_largemix(folder: str, rows: int, seed: int = 0) -> tuple[MixtureTable, ...]:
     """So many molecules of each table of LargeMix and UltraLarge whose files are in a folder, drawn, split at random.
 
     Labels of atoms are not read. Raises `BadInput` where none of the files is there.
     """
     found = []
-    for name, about in LARGE.items():
+    for name, about in LARGEMIX.items():
         if list(Path(folder).glob(about["file"])):
-            table = Excerpt(str(Path(folder) / about["file"]), about["targets"], about["smiles"], rows, seed)
-            found.append(Member(*parts(table, seed=seed), name=name, loss=about.get("loss", "mae")))
+            table = FileSample(str(Path(folder) / about["file"]), about["targets"], about["smiles"], rows, seed)
+            found.append(MixtureTable(*split_table(table, seed=seed), name=name, loss=about.get("loss", "mae")))
     if not found:
-        names = ", ".join(about["file"] for about in LARGE.values())
+        names = ", ".join(about["file"] for about in LARGEMIX.values())
         raise BadInput(f"{folder} has none of the files of LargeMix and UltraLarge ({names})")
-    return mixture(found)
+    return build_mixture(found)
 
 
-def at_hand(seed: int = 0) -> tuple[Member, ...]:
+def bundled_mixture(seed: int = 0) -> tuple[MixtureTable, ...]:
     """Two measured tables that come with the installation, and computed properties of drug molecules beside them."""
-    drugs = Computed(Load("bundled:drugs", limit=800))
-    return mixture(
+    drugs = ComputedLabels(Load("bundled:drugs", limit=800))
+    return build_mixture(
         (
-            Member(*parts(Load("bundled:solubility"), seed=seed), name="solubility"),
-            Member(*parts(Load("bundled:hydration"), seed=seed), name="hydration"),
-            Member(*parts(drugs, seed=seed), name="computed"),
+            MixtureTable(*split_table(Load("bundled:solubility"), seed=seed), name="solubility"),
+            MixtureTable(*split_table(Load("bundled:hydration"), seed=seed), name="hydration"),
+            MixtureTable(*split_table(drugs, seed=seed), name="computed"),
         )
     )
 
@@ -106,27 +106,27 @@ def at_hand(seed: int = 0) -> tuple[Member, ...]:
 def demo(seed: int = 0) -> MixtureStudy:
     """Solubility, hydration free energy and computed properties, together and each alone: minutes on two cores."""
     backbone = Gnn(width=48, depth=3)
-    multi = Multitask(at_hand(seed), backbone=backbone, epochs=8, batch_size=64, learning_rate=3e-3)
-    return MixtureStudy(multi, controls=("steps", "molecules"), seeds=seeds(seed))
+    multi = Multitask(bundled_mixture(seed), backbone=backbone, epochs=8, batch_size=64, learning_rate=3e-3)
+    return MixtureStudy(multi, controls=("steps", "molecules"), seeds=three_seeds(seed))
 
 
-def of_toymix(folder: str, seed: int = 0, epochs: int = 8) -> MixtureStudy:
+def toymix_study(folder: str, seed: int = 0, epochs: int = 8) -> MixtureStudy:
     """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
     multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
-    return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYERS), seeds=seeds(seed))
+    return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYER_TYPES), seeds=three_seeds(seed))
 
 
-def beside(table: Spec[Dataset], seed: int) -> dict[str, tuple[Spec[Dataset], ...]]:
+def split_both_ways(table: Spec[Dataset], seed: int) -> dict[str, tuple[Spec[Dataset], ...]]:
     """A small table by both splits: (train, valid, test) each."""
-    return {by: parts(table, by=by, seed=seed) for by in ("random", "scaffold")}
+    return {by: split_table(table, by=by, seed=seed) for by in ("random", "scaffold")}
 
 
-def clear_of(table: Spec[Dataset], folder: str, seed: int) -> tuple[Member, ...]:
+def toymix_without(table: Spec[Dataset], folder: str, seed: int) -> tuple[MixtureTable, ...]:
     """ToyMix that learns from no molecule that either split of a small table is chosen or tested by."""
-    return toymix(folder, seed, tuple(split[1:] for split in beside(table, seed).values()))
+    return toymix(folder, seed, tuple(split[1:] for split in split_both_ways(table, seed).values()))
 
 
-def fitted(
+def transfer_fit(
     train: Spec[Dataset],
     valid: Spec[Dataset],
     test: Spec[Dataset],
@@ -142,18 +142,18 @@ def fitted(
     """
     rate = 1e-3 if isinstance(network, Gnn) else None  # a transformer's is the method's advice
     return FineTune(
-        train, valid, test, backbone=network, features=features, epochs=epochs, learning_rate=rate, head_rate=1.0,
+        train, valid, test, backbone=network, features=features, epochs=epochs, learning_rate=rate, head_lr_multiplier=1.0,
         dropout=0.1,
     )  # fmt: skip
 
 
-def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int = 0) -> Transfer:
+def transfer_study(table: Spec[Dataset], folder: str, by: str = "random", seed: int = 0) -> Transfer:
     """What trunks of ToyMix are worth for a small table: of all, of all but ZINC, and of Tox21 alone.
 
     ZINC's logP is kin to the question of many a table. All take as many optimiser steps, and are trained anew for every
     seed. Beside them random weights and models without a network.
     """
-    members = clear_of(table, folder, seed)
+    members = toymix_without(table, folder, seed)
     multi = Multitask(members, as_long_as=members, epochs=8)
     starts = {
         "random weights": Gnn(),
@@ -162,26 +162,29 @@ def of_transfer(table: Spec[Dataset], folder: str, by: str = "random", seed: int
         "QM9, Tox21 and ZINC": multi,
     }
     return Transfer(
-        fitted(*beside(table, seed)[by], Gnn()), starts=tuple(starts.values()), names=tuple(starts),
-        methods=(Full(), Head()), learners=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000),
-        seeds=seeds(seed), anew=True,
+        transfer_fit(*split_both_ways(table, seed)[by], Gnn()), starts=tuple(starts.values()), names=tuple(starts),
+        methods=(Full(), Head()), baselines=(SupportVectors(), RandomForest()), sizes=(50, 100, 200, 420, 1000),
+        seeds=three_seeds(seed), retrain_backbones=True,
     )  # fmt: skip
 
 
-def of_variety(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
+def table_ablation(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
     """Trunks of one, two or three tables of ToyMix with 1,000 to 4,000 molecules in all, for 420 of a small table."""
-    fit = fitted(*beside(table, seed)["random"], Gnn())
+    fit = transfer_fit(*split_both_ways(table, seed)["random"], Gnn())
     few = {
-        name: Few(getattr(fit, name), size, seed=seed, lenient=True) for name, size in (("train", 420), ("valid", 52))
+        name: Subsample(getattr(fit, name), size, seed=seed, lenient=True)
+        for name, size in (("train", 420), ("valid", 52))
     }
     fit = dataclasses.replace(fit, **few)
-    return Ablation(Multitask(clear_of(table, folder, seed)), fit, steps=500, seeds=seeds(seed))
+    return Ablation(Multitask(toymix_without(table, folder, seed)), fit, steps=500, seeds=three_seeds(seed))
 
 
-def of_large(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:
+def largemix_model(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:
     """LargeMix and UltraLarge, ten thousand molecules of each table that is there, by a wider GINE."""
-    return Multitask(large(folder, rows, seed), backbone=Gnn(width=256), epochs=epochs, batch_size=256, seed=seed)
+    return Multitask(
+        read_largemix(folder, rows, seed), backbone=Gnn(width=256), epochs=epochs, batch_size=256, seed=seed
+    )
 
 
-def seeds(seed: int) -> tuple[int, ...]:
+def three_seeds(seed: int) -> tuple[int, ...]:
     return tuple(100 * seed + number for number in range(3))

@@ -9,11 +9,11 @@ from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.data.concat import check_alike
+from core.experiments.data.concat import check_same_tasks
 
 
 @settings
-class StudyPool(Spec[Dataset]):
+class CheckedPool(Spec[Dataset]):
     """The pool of a study, looked at beside the fit's parts before anything is trained."""
 
     kind: ClassVar[str] = "study-pool"
@@ -27,7 +27,7 @@ class StudyPool(Spec[Dataset]):
 
     def make(self, report: Report, pool: Dataset, train: Dataset, test: Dataset) -> Dataset:
         """The pool as it is. Raises `BadInput` where a study of it could not end, or would prove nothing."""
-        check_alike((train, pool))
+        check_same_tasks((train, pool))
         labelled = int((~np.isnan(pool.targets).all(1)).sum())
         if self.count > labelled:
             raise BadInput(
@@ -39,8 +39,8 @@ class StudyPool(Spec[Dataset]):
             raise BadInput(
                 f"the test part has {measured} labels of {train.tasks[0]!r}, at least 2 are needed to tell a difference"
             )
-        tested = {chem.flat_key(smiles) for smiles in test.smiles}
-        shared = sum(chem.flat_key(smiles) in tested for smiles in pool.smiles)
+        tested = {chem.stereo_free_smiles(smiles) for smiles in test.smiles}
+        shared = sum(chem.stereo_free_smiles(smiles) in tested for smiles in pool.smiles)
         if 2 * shared > len(pool):
             raise BadInput(
                 f"{shared} of {len(pool)} pool molecules are test molecules (stereo marks aside): training on them "

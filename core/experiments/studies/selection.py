@@ -10,21 +10,28 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.data.concat import Join
+from core.experiments.data.concat import Concat
 from core.experiments.data.select import Select
 from core.experiments.influence.influence import Influence
 from core.experiments.studies.arms import ARMS, WHOLE, Arm, sampler_of, title_of
-from core.experiments.studies.pool_checks import StudyPool
+from core.experiments.studies.pool_checks import CheckedPool
 from core.experiments.training.baseline import Baseline
 from core.influence.scope import check_gradient
 from core.influence.solvers import SOLVERS, Auto
-from core.models.baselines import LEARNERS, SupportVectors
-from core.models.random_weights import check_read, random_weights
-from core.results.comparison import PICKS, Comparison, compared, unequal_work, verdict, warned
+from core.models.baselines import BASELINES, SupportVectors
+from core.models.random_weights import check_pretrained, with_random_weights
+from core.results.comparison import (
+    PICK_COLUMNS,
+    Comparison,
+    collect_warnings,
+    compare_arms,
+    describe_unequal_work,
+    write_verdict,
+)
 from core.results.fit import PARTS, Fit
 from core.results.scores import Scores
 
-CONTROL = "random weights"  # the arm of that name
+CONTROL_ARM = "random weights"  # the arm of that name
 
 
 @settings
@@ -54,7 +61,7 @@ class SelectionStudy(Spec[Comparison]):
         default=("none", "all", "random", "top", "bottom", "greedy"),
         description="selection strategies to compare, the reference first: none or all of the pool, or a sampler",
     )
-    baselines: tuple[Annotated[Any, LEARNERS], ...] = Field(
+    baselines: tuple[Annotated[Any, BASELINES], ...] = Field(
         default=(SupportVectors(),),
         description="baselines without a network, trained on the model's own training part",
     )
@@ -87,13 +94,13 @@ class SelectionStudy(Spec[Comparison]):
         if min(self.counts, default=1) < 1:
             raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
         check_gradient(self.fit)
-        if len(self.learners) < len(self.baselines):
+        if len(self.baselines_by_name) < len(self.baselines):
             raise BadInput(
                 "`baselines` wants models that differ in their kind or in the features they see, got "
                 f"{[f'{learner.kind} of {learner.features}' for learner in self.baselines]}"
             )
         if self.control:
-            check_read(getattr(self.fit, "backbone", None))
+            check_pretrained(getattr(self.fit, "backbone", None))
         for seed in self.seeds:
             dataclasses.replace(self.fit, seed=seed)  # a seed that it refuses is refused here
 
@@ -120,12 +127,12 @@ class SelectionStudy(Spec[Comparison]):
         return strategies
 
     @property
-    def rules(self) -> dict[str, tuple[str, int | None]]:
+    def arm_settings(self) -> dict[str, tuple[str, int | None]]:
         """`strategies` with the arm's title, the same for all sizes."""
         return {name: (title_of(arm), size) for name, (arm, size) in self.strategies.items()}
 
     @property
-    def learners(self) -> dict[str, Any]:
+    def baselines_by_name(self) -> dict[str, Any]:
         """The baselines by the names of their arms; what they see is told where two are of one kind."""
         kinds = [learner.kind for learner in self.baselines]
         return {
@@ -136,15 +143,15 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def roles(self) -> dict[str, str]:
         """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
-        rules, others = dict.fromkeys(self.rules, "selection"), dict.fromkeys(self.learners, "baseline")
-        return rules | others | ({CONTROL: "control"} if self.control else {})
+        rules, others = dict.fromkeys(self.arm_settings, "selection"), dict.fromkeys(self.baselines_by_name, "baseline")
+        return rules | others | ({CONTROL_ARM: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
-        count = max(self.sizes) if self.chosen else 1
+        count = max(self.sizes) if self.selecting_arms else 1
         return {
-            "pool": StudyPool(pool=self.pool, train=self.fit.train, test=self.fit.test, count=count),
+            "pool": CheckedPool(pool=self.pool, train=self.fit.train, test=self.fit.test, count=count),
             "scores": self.scores(),
-            "picks": tuple(tuple(self.pick(arm, seed) for seed in self.seeds) for arm in self.chosen),
+            "picks": tuple(tuple(self.select(arm, seed) for seed in self.seeds) for arm in self.selecting_arms),
             "fits": tuple(tuple(self.refit(arm, seed) for seed in self.seeds) for arm in self.roles),
         }
 
@@ -160,26 +167,26 @@ class SelectionStudy(Spec[Comparison]):
         )
 
     @property
-    def chosen(self) -> list[str]:
+    def selecting_arms(self) -> list[str]:
         """The arms that select, by name."""
         return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
 
-    def pick(self, name: str, seed: int) -> Spec[Dataset]:
+    def select(self, name: str, seed: int) -> Spec[Dataset]:
         """What an arm selects from the pool; a sampler that draws does so by the seed."""
         sampler = sampler_of(*self.strategies[name], seed)
         return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
         """The training of an arm with one seed."""
-        if arm in self.learners:
+        if arm in self.baselines_by_name:
             tables = {name: getattr(self.fit, name) for name in PARTS}
-            return Baseline(**tables, learner=self.learners[arm], seed=seed)
-        if arm == CONTROL:
-            return dataclasses.replace(self.fit, backbone=random_weights(self.fit.backbone, seed), seed=seed)
+            return Baseline(**tables, baseline=self.baselines_by_name[arm], seed=seed)
+        if arm == CONTROL_ARM:
+            return dataclasses.replace(self.fit, backbone=with_random_weights(self.fit.backbone, seed), seed=seed)
         if arm == "none":
             return dataclasses.replace(self.fit, seed=seed)
-        added = self.pool if arm == "all" else self.pick(arm, seed)
-        return dataclasses.replace(self.fit, train=Join((self.fit.train, added)), seed=seed)
+        added = self.pool if arm == "all" else self.select(arm, seed)
+        return dataclasses.replace(self.fit, train=Concat((self.fit.train, added)), seed=seed)
 
     def make(
         self,
@@ -191,23 +198,25 @@ class SelectionStudy(Spec[Comparison]):
     ) -> Comparison:
         keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
         alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
-        rules = self.rules
+        rules = self.arm_settings
         drawn = [name for name, (arm, _) in rules.items() if arm == "random"]
         whole = ["all"] if len(self.sizes) > 1 else []  # how little of the pool does as well as all of it
         references = dict.fromkeys(name for name in (next(iter(rules)), *drawn, *alike, *whole) if name in rules)
-        record, predictions = compared(self.roles, fits, keys, self.seeds, tuple(references))
+        record, predictions = compare_arms(self.roles, fits, keys, self.seeds, tuple(references))
         if len(self.sizes) > 1:
-            record["differences"] = [row for row in record["differences"] if _alike(rules, row)]
-            record["enough"] = enough(record["differences"], rules)
+            record["differences"] = [row for row in record["differences"] if _same_size(rules, row)]
+            record["enough"] = smallest_sufficient(record["differences"], rules)
         picked = self.table(picks)
         for arm in record["arms"]:
             if arm["name"] in rules:
                 arm["rule"], arm["kept"] = rules[arm["name"]]
             mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
-            arm["planted"] = int(mine["planted"].sum()) if len(mine) and "planted" in pool.columns else None
+            arm["mislabelled"] = int(mine["mislabelled"].sum()) if len(mine) and "mislabelled" in pool.columns else None
         record |= {
             "detection": scores.record.get("detection"),
-            "verdict": verdict(record["arms"], record["differences"], "rmse", record["unit"], kind=record["task_kind"]),
+            "verdict": write_verdict(
+                record["arms"], record["differences"], "rmse", record["unit"], kind=record["task_kind"]
+            ),
             "count": self.count,
             "sizes": list(self.sizes),
             "pool": {"rows": len(pool), "digest": pool.digest},
@@ -220,9 +229,9 @@ class SelectionStudy(Spec[Comparison]):
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The selected molecules of every arm, as rows."""
         rows = []
-        for arm, mine in zip(self.chosen, picks, strict=True):
+        for arm, mine in zip(self.selecting_arms, picks, strict=True):
             for seed, kept in zip(self.seeds, mine, strict=True):
-                planted = kept.columns.get("planted", np.zeros(len(kept), bool))
+                planted = kept.columns.get("mislabelled", np.zeros(len(kept), bool))
                 rows.append(
                     pd.DataFrame(
                         {
@@ -230,33 +239,33 @@ class SelectionStudy(Spec[Comparison]):
                             "seed": seed,
                             "smiles": kept.smiles,
                             "label": kept.targets[:, 0],
-                            "planted": planted,
+                            "mislabelled": planted,
                         }
                     )
                 )
-        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICKS)
+        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICK_COLUMNS)
 
     def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
         """What a reader has to know before believing the numbers."""
-        found = [*scores.record.get("warnings", []), *unequal_work(self.roles, fits)]
+        found = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
             found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        many = (len(self.rules) - 1) * (2 if "random" in self.arms else 1)
+        many = (len(self.arm_settings) - 1) * (2 if "random" in self.arms else 1)
         if len(self.sizes) > 1:
             found.append(
                 f"some {many} differences are shown: of 95 % intervals one in twenty leaves zero out where there is "
                 "nothing; a single one that does, among its like, is no finding"
             )
-        return found + warned(self.roles, fits)
+        return found + collect_warnings(self.roles, fits)
 
 
-def _alike(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
+def _same_size(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
     """Whether a difference is one to show: from random molecules, only that of arms that keep as many."""
     rule, size = rules.get(row["against"], ("", None))
     return rule != "random" or rules.get(row["arm"], ("", None))[1] == size
 
 
-def enough(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
+def smallest_sufficient(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
     """Of each rule the fewest molecules with which it, and with any more, is not worse than the whole pool."""
     verdicts: dict[str, dict[int, str]] = {}
     for row in found:

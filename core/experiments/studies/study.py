@@ -7,10 +7,18 @@ import pandas as pd
 from pydantic import Field
 
 from core.engine.report import Report
-from core.engine.spec import BadInput, Failed, Spec, settings
+from core.engine.spec import BadInput, FailedPart, Spec, settings
 from core.experiments.training.baseline import Baseline
 from core.models.backbones import Gnn, Untrained
-from core.results.comparison import PICKS, Comparison, compared, role_of, unequal_work, verdict, warned
+from core.results.comparison import (
+    PICK_COLUMNS,
+    Comparison,
+    collect_warnings,
+    compare_arms,
+    describe_unequal_work,
+    role_of,
+    write_verdict,
+)
 from core.results.fit import Fit
 
 
@@ -46,18 +54,18 @@ class Study(Spec[Comparison]):
                 raise BadInput("the arms have different test parts; what they reach there could not be compared")
         if self.names and len(self.names) != len(self.arms):
             raise BadInput(f"`names` wants one name an arm or none, got {len(self.names)} for {len(self.arms)} arms")
-        if len(set(self.called)) < len(self.arms) or not all(self.called):
-            raise BadInput(f"the arms want different `names`, they are called {', '.join(self.called)}")
+        if len(set(self.arm_names)) < len(self.arms) or not all(self.arm_names):
+            raise BadInput(f"the arms want different `names`, they are called {', '.join(self.arm_names)}")
         self.parts()  # a seed that an arm refuses is refused here
 
     @property
     def title(self) -> str:
-        return f"study of {', '.join(self.called)} on {self.arms[0].train.title}, {len(self.seeds)} seeds"
+        return f"study of {', '.join(self.arm_names)} on {self.arms[0].train.title}, {len(self.seeds)} seeds"
 
     @property
-    def called(self) -> tuple[str, ...]:
+    def arm_names(self) -> tuple[str, ...]:
         """The arms' names."""
-        return self.names or _apart([_words(arm) for arm in self.arms])
+        return self.names or _distinct_names([_name_parts(arm) for arm in self.arms])
 
     @property
     def roles(self) -> dict[str, str]:
@@ -72,21 +80,21 @@ class Study(Spec[Comparison]):
                 return "baseline"
             return "control" if read and isinstance(arm.backbone, Untrained) else "selection"
 
-        found = {name: role(arm) for name, arm in zip(self.called, self.arms, strict=True)}
+        found = {name: role(arm) for name, arm in zip(self.arm_names, self.arms, strict=True)}
         return found if "selection" in found.values() else dict.fromkeys(found, "selection")
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(tuple(arm.with_seed(seed) for seed in self.seeds) for arm in self.arms)}
 
-    def make(self, report: Report, fits: tuple[tuple[Fit | Failed, ...], ...]) -> Comparison:
+    def make(self, report: Report, fits: tuple[tuple[Fit | FailedPart, ...], ...]) -> Comparison:
         failed = [
             {"arm": name, "seed": seed, "reason": fit.reason}
-            for name, mine in zip(self.called, fits, strict=True)
+            for name, mine in zip(self.arm_names, fits, strict=True)
             for seed, fit in zip(self.seeds, mine, strict=True)
-            if isinstance(fit, Failed)
+            if isinstance(fit, FailedPart)
         ]
-        made = [[None if isinstance(fit, Failed) else fit for fit in mine] for mine in fits]
-        there = [name for name, mine in zip(self.called, made, strict=True) if any(mine)]
+        made = [[None if isinstance(fit, FailedPart) else fit for fit in mine] for mine in fits]
+        there = [name for name, mine in zip(self.arm_names, made, strict=True) if any(mine)]
         if len(there) < 2:
             reasons = dict.fromkeys(f"“{one['arm']}”: {one['reason']}" for one in failed)
             raise BadInput(f"{len(there)} of {len(fits)} arms could be made, two are needed; {'; '.join(reasons)}")
@@ -96,19 +104,19 @@ class Study(Spec[Comparison]):
         networks = [name for name in there if roles[name] == "selection"]
         reference = networks[0]
         keys = [[spec.key for spec in mine] for mine in self.parts()["fits"]]
-        record, predictions = compared(roles, made, keys, self.seeds, networks)
-        for arm, spec in zip(self.called, self.arms, strict=True):
+        record, predictions = compare_arms(roles, made, keys, self.seeds, networks)
+        for arm, spec in zip(self.arm_names, self.arms, strict=True):
             for card in record["arms"]:
                 if card["name"] == arm:
-                    card["method"] = _words(spec)[0]
+                    card["method"] = _name_parts(spec)[0]
         against = [row for row in record["differences"] if row["against"] == reference]
-        said = verdict(record["arms"], against, "rmse", record["unit"], "networks", record["task_kind"])
+        said = write_verdict(record["arms"], against, "rmse", record["unit"], "networks", record["task_kind"])
         record |= {
-            "verdict": " ".join(filter(None, (said, thrift(record["arms"], record["differences"])))),
+            "verdict": " ".join(filter(None, (said, fewest_weights_sentence(record["arms"], record["differences"])))),
             "failed": failed,
             "notes": self.notes(made, failed, record),
         }
-        return Comparison(record, predictions, pd.DataFrame(columns=PICKS))
+        return Comparison(record, predictions, pd.DataFrame(columns=PICK_COLUMNS))
 
     def notes(self, fits: list[list[Fit | None]], failed: list[dict[str, Any]], record: dict[str, Any]) -> list[str]:
         """What a reader has to know before believing the numbers."""
@@ -126,10 +134,10 @@ class Study(Spec[Comparison]):
                 f"{many} differences stand against “{record['reference']}”, each with a 95 % interval of its own: of "
                 "twenty without any substance one looks real"
             )
-        return found + unequal_work(self.roles, fits) + warned(self.roles, fits)
+        return found + describe_unequal_work(self.roles, fits) + collect_warnings(self.roles, fits)
 
 
-def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]) -> str:
+def fewest_weights_sentence(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]) -> str:
     """A sentence on the network with the fewest trainable weights of those that cannot be told from the best one."""
     networks = [arm for arm in arms if role_of(arm) == "selection" and arm["trainable"]]
     if len(networks) < 2:
@@ -145,15 +153,15 @@ def thrift(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]
     return f"“{least['name']}” trains {trains} and cannot be told from “{best['name']}”."
 
 
-def _words(arm: Spec[Fit]) -> list[str]:
+def _name_parts(arm: Spec[Fit]) -> list[str]:
     """What there is to call an arm by, the most telling first."""
     if isinstance(arm, Baseline):
-        return [arm.learner.name, f"of {arm.learner.features}"]
+        return [arm.baseline.name, f"of {arm.baseline.features}"]
     words = [arm.method.name, f"from {arm.backbone.called}"]
-    return [*words, "tuned"] if arm.kind == "tune" else words
+    return [*words, "tuned"] if arm.kind == "learning-rate-search" else words
 
 
-def _apart(words: Sequence[list[str]]) -> tuple[str, ...]:
+def _distinct_names(words: Sequence[list[str]]) -> tuple[str, ...]:
     """Names of as few words as tell the arms apart; a number where none does."""
     for count in range(1, max(map(len, words)) + 1):
         names = [", ".join(mine[:count]) for mine in words]

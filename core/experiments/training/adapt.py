@@ -8,13 +8,13 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import Spec, settings
-from core.experiments.training.finetune import STARTS
+from core.experiments.training.finetune import BACKBONES_OR_CHECKPOINTS
 from core.models.backbones import Pretrained
 from core.models.backbones.checkpoint import Checkpoint
 from core.training.optimisation import Optimisation, Patience, Plan
 
-ADVICE = 5e-4  # learning rate at a width of 256
-TITLES = {
+ADVISED_RATE = 5e-4  # learning rate at a width of 256
+OBJECTIVE_TITLES = {
     "masked tokens": "masked-language adaptation",
     "properties": "adaptation by properties",
     "both": "adaptation by masked tokens and properties",
@@ -43,7 +43,9 @@ class Adapt(Optimisation, Spec[Checkpoint]):
     leave_out: Spec[Dataset] | None = Field(
         default=None, description="molecules never to read: the test part, unless you want its SMILES seen"
     )
-    backbone: Annotated[Any, STARTS] = Field(default=Pretrained(), description="the model to begin from")
+    backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(
+        default=Pretrained(), description="the model to begin from"
+    )
     objective: Literal["masked tokens", "properties", "both"] = Field(
         default="both",
         description="what is learned. masked tokens: guess hidden tokens of the SMILES; properties: predict some 200 "
@@ -57,7 +59,7 @@ class Adapt(Optimisation, Spec[Checkpoint]):
 
     @property
     def title(self) -> str:
-        return f"{TITLES[self.objective]} of {self.backbone.called} to {self.corpus.title}, seed {self.seed}"
+        return f"{OBJECTIVE_TITLES[self.objective]} of {self.backbone.called} to {self.corpus.title}, seed {self.seed}"
 
     @property
     def called(self) -> str:
@@ -76,5 +78,5 @@ class Adapt(Optimisation, Spec[Checkpoint]):
 
     def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
         """With a learning rate that follows the width, where none is asked for."""
-        rate = self.learning_rate or ADVICE * 256 / width
+        rate = self.learning_rate or ADVISED_RATE * 256 / width
         return super().build_plan(n, width, precision, **({"learning_rate": rate} | own))

@@ -11,13 +11,20 @@ from pydantic import Field
 from core.data.dataset import Dataset
 from core.engine.meter import Meter
 from core.engine.report import Report
-from core.engine.spec import Spec, as_json, settings
-from core.models.baseline import Learned
-from core.models.baselines import LEARNERS, SupportVectors
-from core.results.fit import PARTS, Fit, judged, tabulate
-from core.training.checks import check_parts, faults, overlaps
+from core.engine.spec import Spec, settings, to_json
+from core.models.baseline_model import BaselineModel
+from core.models.baselines import BASELINES, SupportVectors
+from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
+from core.training.checks import check_parts, constant_predictions, find_overlaps
 
-CURVE = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")  # of a fine-tuning; here without rows
+CURVE_COLUMNS = (
+    "step",
+    "epoch",
+    "seconds",
+    "learning_rate",
+    "train_loss",
+    "valid_loss",
+)  # of a fine-tuning; here without rows
 
 
 @settings
@@ -36,12 +43,12 @@ class Baseline(Spec[Fit]):
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that only report: a baseline has no epoch to choose")
     test: Spec[Dataset] = Field(description="molecules that only report")
-    learner: Annotated[Any, LEARNERS] = Field(default=SupportVectors(), description="the model without a network")
+    baseline: Annotated[Any, BASELINES] = Field(default=SupportVectors(), description="the model without a network")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of what is drawn by chance")
 
     @property
     def title(self) -> str:
-        return f"{self.learner.name} baseline on {self.train.title}, seed {self.seed}"
+        return f"{self.baseline.name} baseline on {self.train.title}, seed {self.seed}"
 
     @property
     def split_parts(self) -> dict[str, Spec]:
@@ -50,21 +57,21 @@ class Baseline(Spec[Fit]):
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
-        warnings = overlaps(train, valid, test)
+        warnings = find_overlaps(train, valid, test)
         began, meter = time.monotonic(), Meter()
-        learned = Learned.of(self.learner, train, self.seed, report.part(0, 0.7))
+        learned = BaselineModel.fit(self.baseline, train, self.seed, report.part(0, 0.7))
         seconds, taken = time.monotonic() - began, meter.reading()
         found = {}
         for place, (name, table) in enumerate(parts.items()):
             found[name] = learned.predict(list(table.smiles), report.part(0.7 + 0.1 * place, 0.8 + 0.1 * place))
-        warnings += [*drawn(self.learner, train), *faults(train, valid, found["valid"])]
+        warnings += [*describe_subsampling(self.baseline, train), *constant_predictions(train, valid, found["valid"])]
         record = {
-            **judged(parts, found),
+            **evaluate_parts(parts, found),
             "seed": self.seed,
             "backbone": None,
             "features": learned.features.words,
             "beside": None,
-            "method": as_json(self.learner),
+            "method": to_json(self.baseline),
             "trainable": None,
             "parameters": None,
             "trainable_share": None,
@@ -85,14 +92,14 @@ class Baseline(Spec[Fit]):
             "device": platform.processor() or "cpu",
             "warnings": warnings,
         }
-        curve = pd.DataFrame({name: np.empty(0) for name in CURVE})
-        predictions = pd.concat([tabulate(name, parts[name], found[name]) for name in PARTS], ignore_index=True)
+        curve = pd.DataFrame({name: np.empty(0) for name in CURVE_COLUMNS})
+        predictions = pd.concat([prediction_table(name, parts[name], found[name]) for name in PARTS], ignore_index=True)
         folder = report.folder()
         learned.save(folder / "predictor", list(test.smiles))
         return Fit(curve, predictions, record, folder)
 
 
-def drawn(learner: Any, train: Dataset) -> list[str]:
+def describe_subsampling(learner: Any, train: Dataset) -> list[str]:
     """A sentence for each task of which a learner took but a draw of the labels."""
     if learner.most is None:
         return []

@@ -10,15 +10,15 @@ from pydantic import Field
 
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.models.ensemble import gather, spread
-from core.results.fit import PARTS, Fit, judged, tabulate
+from core.models.ensemble import collect_members, member_spread
+from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
 from core.stats.metrics import spearman
 
-ADDED = (  # over the members
+SUMMED_FIELDS = (  # over the members
     *("trainable", "parameters", "trainable_bytes", "backbone_trainable", "backbone_parameters"),
     *("seconds", "steps", "energy"),
 )
-LIKE_THE_FIRST = ("backbone", "features", "beside", "method", "trainable_share", "learning_rate", "precision", "device")
+COPIED_FIELDS = ("backbone", "features", "beside", "method", "trainable_share", "learning_rate", "precision", "device")
 
 
 @settings
@@ -59,14 +59,14 @@ class Ensemble(Spec[Fit]):
         parts = {name: first.table(name) for name in PARTS}
         each = {name: np.stack([fit.matrices(name)[1] for fit in fits]) for name in PARTS}  # (m, n, t) of each part
         means = {name: values.mean(0) for name, values in each.items()}
-        apart = {name: spread(values) for name, values in each.items()}
-        tables = [tabulate(name, parts[name], means[name]).assign(spread=apart[name].ravel()) for name in PARTS]
+        apart = {name: member_spread(values) for name, values in each.items()}
+        tables = [prediction_table(name, parts[name], means[name]).assign(spread=apart[name].ravel()) for name in PARTS]
         warnings = list(dict.fromkeys(warning for record in records for warning in record["warnings"]))
         if not any(values.any() for values in apart.values()):
             warnings.append("the members are all the same: nothing in this recipe is drawn by chance, one would do")
         record = {
-            **judged(parts, means),
-            **{name: records[0][name] for name in LIKE_THE_FIRST if name in records[0]},
+            **evaluate_parts(parts, means),
+            **{name: records[0][name] for name in COPIED_FIELDS if name in records[0]},
             "seed": None,
             "forms": [],
             "members": [
@@ -74,20 +74,22 @@ class Ensemble(Spec[Fit]):
                 for seed, spec, fit in zip(self.seeds, self.parts()["fits"], fits, strict=True)
             ],
             "apart": {
-                task: told(apart["test"][:, place], parts["test"].targets[:, place] - means["test"][:, place])
+                task: spread_diagnostics(
+                    apart["test"][:, place], parts["test"].targets[:, place] - means["test"][:, place]
+                )
                 for place, task in enumerate(first.tasks)
             },
-            **{name: _sum(record.get(name) for record in records) for name in ADDED},
+            **{name: _sum(record.get(name) for record in records) for name in SUMMED_FIELDS},
             **dict.fromkeys(("best_epoch", "best_step", "seconds_to_best", "seconds_per_epoch", "proof")),
             "peak_memory": max((record["peak_memory"] or 0 for record in records), default=0) or None,
             "warnings": warnings,
         }
         folder = report.folder()
-        gather([fit.folder / "predictor" for fit in fits], folder / "predictor")
+        collect_members([fit.folder / "predictor" for fit in fits], folder / "predictor")
         return Fit(first.curve.iloc[:0], pd.concat(tables, ignore_index=True), record, folder)
 
 
-def told(apart: np.ndarray, errors: np.ndarray) -> dict[str, float | None]:
+def spread_diagnostics(apart: np.ndarray, errors: np.ndarray) -> dict[str, float | None]:
     """Of one task of the test part: the members' mean spread (n,), and whether it tells the errors (n,) of their mean.
 
     `spearman`: rank correlation of spread and |error| over the molecules with a label; None where one is constant.

@@ -16,8 +16,8 @@ from core.models.methods import METHODS, Full
 from core.results.fit import Fit
 from core.training.optimisation import Plan, SupervisedOptimisation
 
-EPOCHS, STEPS = 10, 1000  # what a training has at least, unless told
-STARTS = Family("backbone", *BACKBONES.values(), product=Checkpoint, name="kind_name")
+MIN_EPOCHS, MIN_STEPS = 10, 1000  # what a training has at least, unless told
+BACKBONES_OR_CHECKPOINTS = Family("backbone", *BACKBONES.values(), product=Checkpoint, name="kind_name")
 
 
 @settings
@@ -37,15 +37,17 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
     train: Spec[Dataset] = Field(description="molecules to learn from")
     valid: Spec[Dataset] = Field(description="molecules that choose the best epoch")
     test: Spec[Dataset] = Field(description="molecules that only report")
-    backbone: Annotated[Any, STARTS] = Field(default=Pretrained(), description="the model to begin from")
+    backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(
+        default=Pretrained(), description="the model to begin from"
+    )
     method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
     epochs: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description=f"passes over the training part; by default {EPOCHS}, or as many as make {STEPS:,} steps",
+        description=f"passes over the training part; by default {MIN_EPOCHS}, or as many as make {MIN_STEPS:,} steps",
     )
-    head_rate: float | None = Field(
+    head_lr_multiplier: float | None = Field(
         default=None, gt=0, le=100, description="learning rate of the head, times the backbone's; by default the advice"
     )
     dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout in the head, and of the fingerprint")
@@ -54,10 +56,10 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
         default="both",
         description="what the head reads beside the embedding: RDKit's descriptors, the fingerprint, or both",
     )
-    spellings: int = Field(
+    n_randomised_smiles: int = Field(
         default=5, ge=1, le=64, description="ways each training molecule is written, one drawn each time it is read"
     )
-    margin: float = Field(
+    clip_margin: float = Field(
         default=0.5,
         ge=0,
         description="how far outside the range of the training labels a prediction may lie, in spreads of the labels",
@@ -86,15 +88,15 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
         return finetune(self, report, {"train": train, "valid": valid, "test": test}, backbone or self.backbone)
 
     def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
-        """With as many epochs as make `STEPS` steps, and the advice of the method, where nothing else is asked for."""
+        """With as many epochs as make `MIN_STEPS` steps, and the advice of the method, where nothing else is asked for."""
         advice = {
-            "epochs": self.epochs or max(EPOCHS, math.ceil(STEPS / math.ceil(n / self.batch_size))),
-            "learning_rate": self.learning_rate or advised(self.method, width),
-            "scales": (("head.", self.head_rate or self.method.head_rate),),
+            "epochs": self.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n / self.batch_size))),
+            "learning_rate": self.learning_rate or advised_rate(self.method, width),
+            "rate_factors": (("head.", self.head_lr_multiplier or self.method.head_lr_multiplier),),
         }
         return super().build_plan(n, width, precision, **(advice | own))
 
 
-def advised(method: Any, width: int) -> float:
+def advised_rate(method: Any, width: int) -> float:
     """The learning rate that a method advises for a backbone of this width."""
-    return method.rate * 256 / width
+    return method.advised_rate * 256 / width

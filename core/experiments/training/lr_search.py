@@ -7,17 +7,17 @@ from pydantic import Field
 
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.training.finetune import FineTune, advised
-from core.models.random_weights import width_of
+from core.experiments.training.finetune import FineTune, advised_rate
+from core.models.random_weights import find_width
 from core.results.fit import Fit
 
-EDGE = (
+EDGE_WARNING = (
     "the best of the learning rates tried, {rate:g}, is the {end}; the true best may lie beyond: give other `factors`"
 )
 
 
 @settings
-class Tune(Spec[Fit]):
+class LearningRateSearch(Spec[Fit]):
     """A fine-tuning at the learning rate that did best in short trials; their number and length are the budget.
 
     One rate for all would decide between methods: what an adapter of a thousand weights wants is far too much for all
@@ -26,7 +26,7 @@ class Tune(Spec[Fit]):
     study share them.
     """
 
-    kind: ClassVar[str] = "tune"
+    kind: ClassVar[str] = "learning-rate-search"
     page: ClassVar[str] = "train"
     effort: ClassVar[float] = 10.0
     has_gradient: ClassVar[bool] = True
@@ -67,16 +67,16 @@ class Tune(Spec[Fit]):
         """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
         middle = self.fit.learning_rate
         if middle is None:
-            width = width_of(self.fit.backbone)
+            width = find_width(self.fit.backbone)
             if width is None:
                 raise BadInput(
                     f"the width of {self.fit.backbone.called} is not known, so no learning rate is advised; give the "
                     "fit a `learning_rate` to begin from"
                 )
-            middle = advised(self.fit.method, width)
+            middle = advised_rate(self.fit.method, width)
         return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
 
-    def with_seed(self, seed: int) -> "Tune":
+    def with_seed(self, seed: int) -> "LearningRateSearch":
         """The same with everything drawn anew but the trials."""
         return dataclasses.replace(self, fit=self.fit.with_seed(seed))
 
@@ -97,7 +97,9 @@ class Tune(Spec[Fit]):
         fit = dataclasses.replace(self.fit, learning_rate=self.rates[best]).make(report, **parts)
         warnings = list(fit.record["warnings"])
         if best in (0, len(losses) - 1):
-            warnings.append(EDGE.format(rate=self.rates[best], end="lowest" if best == 0 else "highest"))
+            warnings.append(
+                EDGE_WARNING.format(advised_rate=self.rates[best], end="lowest" if best == 0 else "highest")
+            )
         tuned = {
             "learning_rates": list(self.rates),
             "valid_losses": losses,

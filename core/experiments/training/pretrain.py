@@ -11,10 +11,10 @@ from core.engine.report import Report
 from core.engine.spec import BadInput, Family, Spec, settings
 from core.models.backbones import Pretrained
 from core.models.backbones.checkpoint import Checkpoint
-from core.models.backbones.molformer.untrained import Fresh
-from core.training.optimisation import BatchSize, LearningRate, Plan, ScheduledOptimisation, Steps, WarmUp
+from core.models.backbones.molformer.untrained import UntrainedMolformer
+from core.training.optimisation import BatchSize, LearningRate, Plan, ScheduledOptimisation, Steps, Warmup
 
-BEGINNINGS = Family("beginning", Fresh, Pretrained, product=Checkpoint, name="kind_name")
+INITIAL_BACKBONES = Family("beginning", UntrainedMolformer, Pretrained, product=Checkpoint, name="kind_name")
 
 
 @settings
@@ -34,7 +34,9 @@ class Pretrain(ScheduledOptimisation, Spec[Checkpoint]):
     repeatable: ClassVar[bool] = True
 
     corpus: Spec[Corpus] = Field(description="molecules to read, with what is known of them")
-    beginning: Annotated[Any, BEGINNINGS] = Field(default=Fresh(), description="a shape, or a model to go on from")
+    backbone: Annotated[Any, INITIAL_BACKBONES] = Field(
+        default=UntrainedMolformer(), description="a shape, or a model to go on from"
+    )
     masked: float = Field(default=1.0, ge=0, le=100, description="weight of guessing hidden tokens; 0: not asked")
     described: float = Field(default=2.0, ge=0, le=100, description="weight of telling descriptors; 0: not asked")
     measured: float = Field(default=0.2, ge=0, le=100, description="weight of telling measured labels; 0: not asked")
@@ -49,7 +51,7 @@ class Pretrain(ScheduledOptimisation, Spec[Checkpoint]):
     evaluations: Annotated[int, Field(ge=1, le=1000, description="looks at the molecules that are held out")] = 40
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 1e-3
-    warm_up: WarmUp = 0.05
+    warmup: Warmup = 0.05
 
     def __post_init__(self) -> None:
         if not self.masked + self.described + self.measured:
@@ -61,12 +63,12 @@ class Pretrain(ScheduledOptimisation, Spec[Checkpoint]):
 
     @property
     def called(self) -> str:
-        return self.beginning.called
+        return self.backbone.called
 
     def make(self, report: Report, corpus: Corpus, beginning: Callable[..., Any] | None = None) -> Checkpoint:
         from core.training.pretraining import pretrain
 
-        return pretrain(self, report, corpus, beginning or self.beginning)
+        return pretrain(self, report, corpus, beginning or self.backbone)
 
     def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
         """With no more evaluations than steps."""

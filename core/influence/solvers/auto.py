@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
 from core.influence.solvers.cg import CG
 from core.influence.solvers.dual import Dual
@@ -14,7 +14,7 @@ from core.influence.solvers.solution import Matrix, Solution
 if TYPE_CHECKING:
     from torch import Tensor
 
-PRECONDITIONER = 1024  # training cells: of 3,360 they bring 60 steps or more down to 8
+PRECONDITIONER_CELLS = 1024  # training cells: of 3,360 they bring 60 steps or more down to 8
 
 
 @settings
@@ -32,13 +32,13 @@ class Auto:
         default=8192, ge=1, le=65_536, description="labelled training values up to which the dual solver is used"
     )
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
-        solver = self.chosen(curvature)
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
+        solver = self.choose_solver(curvature)
         found = solver(curvature, vector, report)
         return replace(found, numbers={**found.numbers, "chosen": solver.kind})
 
-    def chosen(self, curvature: Matrix) -> "Dual | CG":
+    def choose_solver(self, curvature: Matrix) -> "Dual | CG":
         newton = curvature.form == "gauss-newton" and curvature.damping > 0
         if newton and curvature.cells <= self.most:
             return Dual(most=self.most)
-        return CG(preconditioner=PRECONDITIONER if curvature.damping > 0 else 0)
+        return CG(preconditioner=PRECONDITIONER_CELLS if curvature.damping > 0 else 0)

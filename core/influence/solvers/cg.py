@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.influence.solvers.preconditioner import preconditioner
-from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite
+from core.influence.solvers.preconditioner import build_preconditioner
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, indefinite_error, norm_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +38,14 @@ class CG:
         default=0, ge=0, le=8192, description="labelled training values of the preconditioner; 0: none"
     )
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
         import torch
 
-        began, size = time.monotonic(), checked(vector)
+        began, size = time.monotonic(), norm_of(vector)
         enough = max(self.tolerance, torch.finfo(vector.dtype).eps)
         x, r, warnings = vector * 0, vector.clone(), []
         share = 0.2 if self.preconditioner else 0.0
-        near, told = self._near(curvature, report.part(0, share)), report.part(share, 1)
+        near, told = self._preconditioner(curvature, report.part(0, share)), report.part(share, 1)
         p = near(r).clone()
         rho = float(r @ p)
         best, best_residual, true, last_restart = x, math.inf, None, math.inf
@@ -61,7 +61,7 @@ class CG:
                 )
                 break
             if bend <= 0:
-                raise indefinite(
+                raise indefinite_error(
                     curvature, vector, f"conjugate gradients met {bend / float(p @ p):.4g} at step {step + 1}"
                 )
             step += 1
@@ -71,7 +71,7 @@ class CG:
             history.append((step, now))
             if now < best_residual:
                 best, best_residual, true = x, now, None
-            told(self._done(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
+            told(self._progress(now, step), f"solving, step {step}, residual {now:.2g}", step=step, residual=now)
             if now <= enough:
                 r = vector - curvature @ x
                 products += 1
@@ -100,12 +100,12 @@ class CG:
             )
         return Solution(best, true, step, time.monotonic() - began, converged, history, tuple(warnings))
 
-    def _near(self, curvature: Matrix, report: Report) -> "Callable[[Tensor], Tensor]":
+    def _preconditioner(self, curvature: Matrix, report: Report) -> "Callable[[Tensor], Tensor]":
         """r → something near (curvature)⁻¹ r, or r itself."""
         if not self.preconditioner:
             return lambda r: r
-        return preconditioner(curvature, self.preconditioner, report)
+        return build_preconditioner(curvature, self.preconditioner, report)
 
-    def _done(self, residual: float, step: int) -> float:
+    def _progress(self, residual: float, step: int) -> float:
         """Share of the way: in digits of the residual or in steps, whichever is further."""
         return max(step / self.steps, min(1.0, math.log(max(residual, 1e-30)) / math.log(self.tolerance)))

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
 from core.influence.solvers.gram_spectrum import Spectrum
-from core.influence.solvers.solution import Matrix, NotSolved, Rows, Solution, checked, edges, residual_of
+from core.influence.solvers.solution import Matrix, NotSolved, Rows, Solution, extreme_eigenvalues, norm_of, residual_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-REFINED = 3  # times at most that what rounding has left is solved for again
+MAX_REFINEMENTS = 3  # times at most that what rounding has left is solved for again
 
 
 @settings
@@ -39,11 +39,11 @@ class Dual:
         description="largest exact problem: labelled training values, at most; 8 bytes of memory for each pair",
     )
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
         import torch
 
         began = time.monotonic()
-        checked(vector)
+        norm_of(vector)
         rows, damping = self._rows(curvature), curvature.damping
         gram = rows.gram(report.part(0, 0.8))
         if not torch.isfinite(gram).all():
@@ -58,19 +58,24 @@ class Dual:
             if other == damping and triangle is not None:
                 inner = torch.cholesky_solve(along[:, None], triangle)[:, 0]
             else:
-                inner = spectrum.solved(along, other)
-            return (given.double() - rows.pulled(inner).double()) / other
+                inner = spectrum.solve(along, other)
+            return (given.double() - rows.transpose_times(inner).double()) / other
 
         answer = inverse(vector)
         history, best = [(0, 1.0)], (math.inf, answer)
-        for step in range(1, REFINED + 2):
+        for step in range(1, MAX_REFINEMENTS + 2):
             residual = residual_of(curvature, answer.to(vector), vector)
             history.append((step, residual))
-            report(0.8 + 0.2 * step / (REFINED + 1), f"solved, residual {residual:.2g}", step=step, residual=residual)
+            report(
+                0.8 + 0.2 * step / (MAX_REFINEMENTS + 1),
+                f"solved, residual {residual:.2g}",
+                step=step,
+                residual=residual,
+            )
             better = residual < best[0]
             if better:
                 best = (residual, answer)
-            if residual <= self.tolerance or not better or step > REFINED:
+            if residual <= self.tolerance or not better or step > MAX_REFINEMENTS:
                 break
             answer = answer + inverse(vector - curvature @ answer.to(vector))
         residual, answer = best
@@ -79,8 +84,8 @@ class Dual:
         history[-1] = (history[-1][0], residual)
         converged = residual <= self.tolerance
         warnings = () if converged else (f"rounding leaves a residual of {residual:.2g}; raise `damping`",)
-        highest = edges(spectrum.own, spectrum.own[0])[1] + damping
-        numbers = {"cells": len(rows), "highest": highest, "trace": float(spectrum.own.trace())}
+        highest = extreme_eigenvalues(spectrum.gram, spectrum.gram[0])[1] + damping
+        numbers = {"cells": len(rows), "highest": highest, "trace": float(spectrum.gram.trace())}
         return Solution(
             answer.to(vector),
             residual,
@@ -90,7 +95,7 @@ class Dual:
             history,
             warnings,
             numbers,
-            again=lambda other: inverse(vector, other).to(vector),
+            at_damping=lambda other: inverse(vector, other).to(vector),
             spectrum=spectrum,
         )
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.influence.solvers.solution import Matrix, NotSolved, Solution, bent, checked, residual_of
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, negative_eigenvalue_error, norm_of, residual_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOLD = 16  # products between two words on how far it is
+REPORT_EVERY = 16  # products between two words on how far it is
 
 
 @settings
@@ -31,11 +31,11 @@ class Exact:
     )
     tolerance: float = Field(default=1e-3, gt=0, lt=1, description="largest relative residual that counts as solved")
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
         import torch
 
         began, d = time.monotonic(), vector.numel()
-        checked(vector)
+        norm_of(vector)
         if d > self.most:
             raise NotSolved(
                 f"{d:,} weights are thought to move, and the exact solver takes {self.most:,} at most; choose the "
@@ -46,14 +46,14 @@ class Exact:
             unit = torch.zeros_like(vector)
             unit[column] = 1
             matrix[column] = (curvature @ unit).double().cpu()
-            if column % TOLD == 0:
+            if column % REPORT_EVERY == 0:
                 report(0.95 * column / d, f"column {column:,} of {d:,} of the curvature", step=column)
         if not torch.isfinite(matrix).all():
             raise NotSolved("the curvature gives numbers that are not finite; look for NaN weights, or raise `damping`")
         values, basis = torch.linalg.eigh((matrix + matrix.T) / 2)
         lowest, highest = float(values[0]), float(values[-1])
         if lowest <= 0:
-            raise bent(lowest, highest, "of the whole matrix")
+            raise negative_eigenvalue_error(lowest, highest, "of the whole matrix")
         along = basis.T @ vector.double().cpu()
 
         def at(more: float) -> "Tensor":
@@ -74,5 +74,5 @@ class Exact:
             [(0, 1.0), (d, residual)],
             warnings,
             numbers,
-            again=lambda damping: at(damping - curvature.damping),
+            at_damping=lambda damping: at(damping - curvature.damping),
         )

@@ -4,16 +4,16 @@ import math
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, norm_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @settings
-class Identity:
+class GradientSimilarity:
     """Gradient similarity: no curvature is inverted; a control, not an influence function.
 
     Scores are inner products of two gradients (TracIn at the last checkpoint; Pruthi et al. 2020, arXiv 2002.08484);
@@ -21,12 +21,12 @@ class Identity:
     residual says how much of the curvature is left out.
     """
 
-    kind: ClassVar[str] = "identity"
+    kind: ClassVar[str] = "gradient-similarity"
     name: ClassVar[str] = "gradient similarity"
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
         began = time.monotonic()
-        size = checked(vector)
+        size = norm_of(vector)
         product = curvature @ vector
         bend = float(vector @ product)
         if not math.isfinite(bend):

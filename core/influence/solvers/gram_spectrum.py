@@ -19,9 +19,9 @@ class Spectrum:
     are found when something first asks for them, one solution does without.
     """
 
-    own: "Tensor"
-    across: "Tensor"
-    beside: "Tensor"
+    gram: "Tensor"
+    cross_gram: "Tensor"
+    further_gram: "Tensor"
 
     @classmethod
     def of(cls, gram: "Tensor", n: int) -> "Spectrum":
@@ -33,7 +33,7 @@ class Spectrum:
     def _eigen(self) -> "tuple[Tensor, Tensor]":
         import torch
 
-        values, basis = torch.linalg.eigh(self.own)
+        values, basis = torch.linalg.eigh(self.gram)
         return values.clamp(min=0), basis  # rounding alone makes them negative
 
     @property
@@ -50,12 +50,12 @@ class Spectrum:
         """Cholesky's triangle (n, n) of AAᵀ + λ; None where rounding has left an eigenvalue below −λ."""
         import torch
 
-        shifted = self.own.clone()
+        shifted = self.gram.clone()
         shifted.diagonal().add_(damping)
         triangle, failed = torch.linalg.cholesky_ex(shifted)
         return None if int(failed) else triangle
 
-    def solved(self, given: "Tensor", damping: float) -> "Tensor":
+    def solve(self, given: "Tensor", damping: float) -> "Tensor":
         """(AAᵀ + λ)⁻¹ of a vector (n,)."""
         return self.basis @ ((self.basis.T @ given) / (self.values + damping))
 
@@ -63,7 +63,7 @@ class Spectrum:
         """Diagonal (n,) of A C⁻¹ Aᵀ: how much of each own cell's fitted value comes from its own label."""
         return (self.basis**2) @ (self.values / (self.values + damping))
 
-    def matched(self, loss_left_out: "Callable[[Tensor], float]", goal: float) -> float:
+    def match_damping(self, loss_left_out: "Callable[[Tensor], float]", goal: float) -> float:
         """The damping at which the mean loss of cells left out, which falls with it, is `goal`.
 
         `loss_left_out`: of the leverages (n,). Where it cannot be as high or as low, the nearest end of fifteen powers
@@ -79,11 +79,11 @@ class Spectrum:
                 high = half
         return math.exp((low + high) / 2)
 
-    def reach(self, damping: float) -> "Tensor":
+    def train_cross_kernel(self, damping: float) -> "Tensor":
         """B C⁻¹ Aᵀ (k, n): what the own cells' gradients do to the further cells' outputs."""
-        return ((self.across @ self.basis) / (self.values + damping)) @ self.basis.T
+        return ((self.cross_gram @ self.basis) / (self.values + damping)) @ self.basis.T
 
-    def pairs(self, damping: float) -> "Tensor":
+    def cross_kernel(self, damping: float) -> "Tensor":
         """B C⁻¹ Bᵀ (k, k): what a unit of gradient at one further cell does to another's output."""
-        along = (self.across @ self.basis) / (self.values + damping).sqrt()
-        return (self.beside - along @ along.T) / damping
+        along = (self.cross_gram @ self.basis) / (self.values + damping).sqrt()
+        return (self.further_gram - along @ along.T) / damping

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.influence.solvers.solution import Matrix, NotSolved, Solution, checked, indefinite, residual_of
+from core.influence.solvers.solution import Matrix, NotSolved, Solution, indefinite_error, norm_of, residual_of
 
 if TYPE_CHECKING:
     import torch
@@ -50,22 +50,24 @@ class LiSSA:
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the mini-batches")
 
-    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT) -> Solution:
+    def __call__(self, curvature: Matrix, vector: "Tensor", report: Report = SILENT_REPORT) -> Solution:
         import torch
 
         began, warnings = time.monotonic(), []
-        checked(vector)
+        norm_of(vector)
         generator = torch.Generator().manual_seed(self.seed)
         scale = self.scale or worst_scale(curvature, vector, generator, report.part(0, 0.05))
         for attempt in range(RESTARTS + 1):
             try:
-                answers, length, averaged, history = self._all(
+                answers, length, averaged, history = self._average_runs(
                     curvature, vector, scale, generator, report.part(0.05, 1)
                 )
                 break
             except _Diverged as trouble:
                 if attempt == RESTARTS:
-                    raise indefinite(curvature, vector, f"the series grew at scale {scale:.4g}, {trouble}") from None
+                    raise indefinite_error(
+                        curvature, vector, f"the series grew at scale {scale:.4g}, {trouble}"
+                    ) from None
                 warnings.append(f"the series grew at scale {scale:.4g} ({trouble}); started again with twice the scale")
                 scale *= 2
         stacked = torch.stack(answers)
@@ -93,26 +95,26 @@ class LiSSA:
             numbers,
         )
 
-    def _all(
+    def _average_runs(
         self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
     ) -> tuple[list["Tensor"], int, bool, list[tuple[int, float]]]:
         """Every series; the first decides how long they are and whether they are averaged."""
         share = 0.9 if self.repeats > 1 else 1.0
-        first, length, averaged, history = self._first(curvature, vector, scale, generator, report.part(0, share))
+        first, length, averaged, history = self._first_run(curvature, vector, scale, generator, report.part(0, share))
         answers = [first]
         for repeat in range(2, self.repeats + 1):
             part = report.part(share, share + 0.1 * (repeat - 1) / (self.repeats - 1), repeat=repeat)
-            h, mean = self._walk(curvature, vector, vector, scale, generator, 0, length, part)
+            h, mean = self._iterate(curvature, vector, vector, scale, generator, 0, length, part)
             answers.append((mean if averaged else h) / scale)
         return answers, length, averaged, history
 
-    def _first(
+    def _first_run(
         self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
     ) -> tuple["Tensor", int, bool, list[tuple[int, float]]]:
         """The first series, looked at after a quarter, a half and all of it."""
         h, at, history = vector, 0, [(0, 1.0)]
         for stop in sorted({max(1, self.depth // 4), max(1, self.depth // 2), self.depth}):
-            h, mean = self._walk(curvature, vector, h, scale, generator, at, stop, report)
+            h, mean = self._iterate(curvature, vector, h, scale, generator, at, stop, report)
             at = stop
             found = [(residual_of(curvature, h / scale, vector), False, h / scale)] if not self.average else []
             if self.average:
@@ -128,7 +130,7 @@ class LiSSA:
                 break
         return answer, at, averaged, history
 
-    def _walk(
+    def _iterate(
         self,
         curvature: Matrix,
         vector: "Tensor",
@@ -153,7 +155,9 @@ class LiSSA:
         return h, total / max(count, 1)
 
 
-def worst_scale(curvature: Matrix, vector: "Tensor", generator: "torch.Generator", report: Report = SILENT) -> float:
+def worst_scale(
+    curvature: Matrix, vector: "Tensor", generator: "torch.Generator", report: Report = SILENT_REPORT
+) -> float:
     """1.1 × the largest |eigenvalue| among several mini-batches, by power iteration.
 
     That of the whole curvature would not be safe: the worst mini-batch had up to three times as much.

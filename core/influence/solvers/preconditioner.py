@@ -9,10 +9,10 @@ from core.influence.solvers.solution import Matrix, NotSolved
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIFTED = 3.0  # of the damping: lifts the directions that the cells left out would bend; two to five are as good
+DAMPING_FACTOR = 3.0  # of the damping: lifts the directions that the cells left out would bend; two to five are as good
 
 
-def preconditioner(curvature: Matrix, cells: int, report: Report) -> "Callable[[Tensor], Tensor]":
+def build_preconditioner(curvature: Matrix, cells: int, report: Report) -> "Callable[[Tensor], Tensor]":
     """r → (BᵀB + μI)⁻¹ r with the Gauss-Newton rows B of some `cells`, μ three times the damping.
 
     By the Gram matrix of these cells alone (Woodbury, 1950), which costs cells² × weights multiplications once, and for
@@ -22,8 +22,10 @@ def preconditioner(curvature: Matrix, cells: int, report: Report) -> "Callable[[
     import torch
 
     if not curvature.damping > 0:
-        raise NotSolved("the preconditioner divides by the damping; give one above 0, or set `preconditioner` to 0")
-    rows, lifted = curvature.part(cells).rows(), LIFTED * curvature.damping
+        raise NotSolved(
+            "the preconditioner divides by the damping; give one above 0, or set `build_preconditioner` to 0"
+        )
+    rows, lifted = curvature.part(cells).rows(), DAMPING_FACTOR * curvature.damping
     gram = rows.gram(report)
     gram.diagonal().add_(lifted)
     triangle, failed = torch.linalg.cholesky_ex(gram)
@@ -32,6 +34,6 @@ def preconditioner(curvature: Matrix, cells: int, report: Report) -> "Callable[[
 
     def inverse(given: "Tensor") -> "Tensor":
         inner = torch.cholesky_solve(rows.times(given).double()[:, None], triangle)[:, 0]
-        return ((given.double() - rows.pulled(inner).double()) / lifted).to(given)
+        return ((given.double() - rows.transpose_times(inner).double()) / lifted).to(given)
 
     return inverse

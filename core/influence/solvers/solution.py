@@ -50,7 +50,7 @@ class Rows(Protocol):
 
     def times(self, vector: "Tensor") -> "Tensor": ...
 
-    def pulled(self, weights: "Tensor") -> "Tensor": ...
+    def transpose_times(self, weights: "Tensor") -> "Tensor": ...
 
     def gram(self, report: Report) -> "Tensor": ...
 
@@ -61,7 +61,7 @@ class Solution:
 
     `answer` (d,); `residual` = ‖v − C answer‖ / ‖v‖, recomputed with the whole curvature, not read off a recursion;
     `history`: (step, residual) as the solver saw it; `numbers`: what the solver found, such as LiSSA's `scale`.
-    `again(damping)`: the answer (d,) at another damping, where that costs next to nothing; `spectrum`: what the dual
+    `at_damping(damping)`: the answer (d,) at another damping, where that costs next to nothing; `spectrum`: what the dual
     knows of single cells.
     """
 
@@ -73,11 +73,11 @@ class Solution:
     history: list[tuple[int, float]]
     warnings: tuple[str, ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)
-    again: "Callable[[float], Tensor] | None" = None
+    at_damping: "Callable[[float], Tensor] | None" = None
     spectrum: "Spectrum | None" = None
 
 
-def checked(vector: "Tensor") -> float:
+def norm_of(vector: "Tensor") -> float:
     """Norm of a right-hand side. Raises `NotSolved` where it is zero or not finite."""
     size = float(vector.norm())
     if not math.isfinite(size):
@@ -92,7 +92,7 @@ def residual_of(curvature: Matrix, answer: "Tensor", vector: "Tensor") -> float:
     return float((vector - curvature @ answer).norm() / vector.norm())
 
 
-def edges(curvature: Matrix, like: "Tensor", steps: int = 40, seed: int = 0) -> tuple[float, float]:
+def extreme_eigenvalues(curvature: Matrix, like: "Tensor", steps: int = 40, seed: int = 0) -> tuple[float, float]:
     """Lowest and highest eigenvalue of a symmetric matrix, by Lanczos without reorthogonalisation.
 
     Both lie inside the true range: the lowest is never below the true one. Costs one product a step and three vectors;
@@ -121,19 +121,19 @@ def edges(curvature: Matrix, like: "Tensor", steps: int = 40, seed: int = 0) -> 
     return float(values[0]), float(values[-1])
 
 
-def indefinite(curvature: Matrix, vector: "Tensor", seen: str) -> NotSolved:
+def indefinite_error(curvature: Matrix, vector: "Tensor", seen: str) -> NotSolved:
     """The refusal of a matrix that bends downwards somewhere, with its lowest eigenvalue."""
-    lowest, highest = edges(curvature, vector)
+    lowest, highest = extreme_eigenvalues(curvature, vector)
     if lowest > 0:
         return NotSolved(
             f"{seen}, though the whole curvature is positive ({lowest:.4g} to {highest:.4g}): single mini-batches bend "
             "far more; leave `scale` empty, raise it, or use cg"
         )
-    return bent(lowest, highest, seen)
+    return negative_eigenvalue_error(lowest, highest, seen)
 
 
-def bent(lowest: float, highest: float, seen: str) -> NotSolved:
-    """The refusal itself; `seen`: how it came out."""
+def negative_eigenvalue_error(lowest: float, highest: float, seen: str) -> NotSolved:
+    """The refusal itself; `view`: how it came out."""
     return NotSolved(
         f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({seen}), so its inverse "
         f"means nothing here; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton curvature"

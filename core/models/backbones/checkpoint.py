@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from core.stats.formatting import number
+from core.stats.formatting import format_number
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-CARD = "card.json"  # beside pre-trained weights: what they have read, how, and how well
-KEYS = "corpus_keys.safetensors"  # and which molecules that were
+CARD_FILE = "card.json"  # beside pre-trained weights: what they have read, how, and how well
+KEYS_FILE = "corpus_keys.safetensors"  # and which molecules that were
 
-HELD_OUT = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
-ADAPTED = {"perplexity": "perplexity", "property_error": "property error"}
+HELD_OUT_LABELS = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
+ADAPTATION_LABELS = {"perplexity": "perplexity", "property_error": "property error"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class Checkpoint:
     folder: Path
 
     def __call__(self, mlm_head: bool = False) -> "nn.Module":
-        from core.models.backbones import load
+        from core.models.backbones import load_backbone
 
-        return load(self.folder / "backbone", mlm_head)
+        return load_backbone(self.folder / "backbone", mlm_head)
 
     def summary(self) -> dict[str, Any]:
         return self.record
@@ -47,9 +47,11 @@ class Checkpoint:
     def headline(summary: Mapping[str, Any]) -> str:
         """The losses on what was held out: those of the objectives that it was trained by."""
         if isinstance(losses := summary.get("held_out"), Mapping):  # of a pre-training
-            return ", ".join(f"{word} {number(losses[name])}" for name, word in HELD_OUT.items() if name in losses)
-        found = {word: summary.get(name) for name, word in ADAPTED.items()}
-        return ", ".join(f"{word} {number(value)}" for word, value in found.items() if value is not None)
+            return ", ".join(
+                f"{word} {format_number(losses[name])}" for name, word in HELD_OUT_LABELS.items() if name in losses
+            )
+        found = {word: summary.get(name) for name, word in ADAPTATION_LABELS.items()}
+        return ", ".join(f"{word} {format_number(value)}" for word, value in found.items() if value is not None)
 
     def save(self, folder: Path) -> None:
         self.curve.to_parquet(folder / "curve.parquet")

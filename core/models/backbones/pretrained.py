@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from core.engine.spec import BadInput, settings
-from core.models.backbones.molformer.config import GRAPHS, SIZES, read_config
-from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.backbones.molformer.config import GRAPH_MODEL_TYPE, SIZES, read_config
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
 from core.models.backbones.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -58,26 +58,30 @@ class Pretrained(BackboneSpec):
         return folder if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES) else None
 
     @property
-    def here(self) -> Path | None:
+    def local_folder(self) -> Path | None:
         """The folder of its files, the user's own or one that came with the installation, if there is one."""
         shipped = CHECKPOINTS / self.name
         return self.folder or (shipped if (shipped / "config.json").is_file() else None)
 
-    def settled(self) -> "Pretrained":
+    def with_digests(self) -> "Pretrained":
         """The same with the digest of its files: a recipe then follows the weights, not what they are called."""
-        return self if self.digest or self.here is None else dataclasses.replace(self, digest=content(self.here))
+        return (
+            self
+            if self.digest or self.local_folder is None
+            else dataclasses.replace(self, digest=content_digest(self.local_folder))
+        )
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
-        if self.here is not None and self.digest and content(self.here) != self.digest:
+        if self.local_folder is not None and self.digest and content_digest(self.local_folder) != self.digest:
             raise BadInput(
                 f"the backbone {self.name} is not the one of this recipe any more (its files have changed); leave "
                 "`digest` empty to use it as it is now"
             )
         if self.folder is not None:
-            return load(self.folder, mlm_head)
-        if self.here is not None:
-            folder = self.here
+            return load_backbone(self.folder, mlm_head)
+        if self.local_folder is not None:
+            folder = self.local_folder
             if self.name == "molformer-xl":
                 check_published(folder / "model.safetensors")
         elif self.name == "molformer-xl":
@@ -91,7 +95,7 @@ class Pretrained(BackboneSpec):
             raise BadInput(
                 f"there is no backbone {self.name!r}: it is neither a folder nor one of molsway-mini, molformer-xl"
             )
-        return load(folder, mlm_head, name=self.name)
+        return load_backbone(folder, mlm_head, name=self.name)
 
 
 @settings
@@ -114,14 +118,14 @@ class Untrained(BackboneSpec):
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode, with a fixed vocabulary, since there is no corpus to take one from."""
         from core.models.backbones.molformer.backbone import Backbone
-        from core.models.backbones.molformer.model import untrained
+        from core.models.backbones.molformer.model import build_untrained
         from core.models.backbones.molformer.tokenizer import MolformerTokenizer
 
-        model = untrained(SIZES[self.name], self.seed, mlm_head)
-        return Backbone(model, MolformerTokenizer.of(FIXED), self.called)
+        model = build_untrained(SIZES[self.name], self.seed, mlm_head)
+        return Backbone(model, MolformerTokenizer.from_vocabulary(FIXED_VOCABULARY), self.called)
 
 
-def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":
+def load_backbone(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":
     """A saved backbone, float32 on the CPU, in evaluation mode; raises `BadInput` for anything that does not fit.
 
     It is called `name`, or as it was when saved, or like its folder. The masked-LM head is left behind unless asked
@@ -132,7 +136,7 @@ def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) ->
         raise BadInput(f"{folder} is a file; give the folder that holds {', '.join(FILES)}")
     about = read_config(folder)
     name = str(name or about.get("name") or folder.resolve().name)
-    if about.get("model_type") == GRAPHS:
+    if about.get("model_type") == GRAPH_MODEL_TYPE:
         from core.models.backbones.gnn.backbone import GraphBackbone
 
         if mlm_head:
@@ -145,7 +149,7 @@ def load(folder: Path | str, mlm_head: bool = False, name: str | None = None) ->
     return Backbone.load(folder, name, mlm_head)
 
 
-def content(folder: Path) -> str:
+def content_digest(folder: Path) -> str:
     """sha256 in hex over the files of a saved backbone; one that is absent counts as empty."""
     whole = hashlib.sha256()
     for name in FILES:
@@ -181,11 +185,11 @@ def download(fetch: Callable[..., str] | None = None) -> Path:
 
 def check_published(path: Path) -> None:
     """Raises `BadInput` unless this is the published file, byte for byte."""
-    from core.models.backbones.weights import digest
+    from core.models.backbones.weights import file_digest
 
     if not path.is_file():
         raise BadInput(f"{path.parent} has no {path.name}; put the published one there ({BYTES:,} bytes)")
-    found = digest(path)
+    found = file_digest(path)
     if found != DIGEST:
         raise BadInput(
             f"{path} ({path.stat().st_size:,} bytes, sha256 {found}) is not the published model.safetensors "

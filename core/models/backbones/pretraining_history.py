@@ -7,104 +7,108 @@ from typing import Any
 
 import numpy as np
 
-from core.data.corpus import BYTES, among, key, read_keys, write_keys
-from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
+from core.data.corpus import KEY_BYTES, contains_molecules, molecule_key, read_keys, write_keys
+from core.models.backbones.checkpoint import CARD_FILE, KEYS_FILE, Checkpoint
 from core.models.backbones.pretrained import Pretrained
 
-TOLD = ("backbone", "recipe", "objective", "steps")  # of an earlier card, in the card of who went on from there
-TOLD_OF_CORPUS = ("digest", "molecules", "left_out", "labels", "recipe")
+CARD_FIELDS = ("backbone", "recipe", "objective", "steps")  # of an earlier card, in the card of who went on from there
+CORPUS_CARD_FIELDS = ("digest", "molecules", "left_out", "labels", "recipe")
 
 
-def place(start: Any) -> Path | None:
+def checkpoint_folder(start: Any) -> Path | None:
     """The folder of the weights that a `Pretrained` or a made `Checkpoint` stands for; None where there is none."""
     if isinstance(start, Checkpoint):
         return start.folder / "backbone"
-    return start.here if isinstance(start, Pretrained) else None
+    return start.local_folder if isinstance(start, Pretrained) else None
 
 
-def card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> dict[str, Any]:
     """What a pre-training wrote beside its weights; {} where it wrote nothing, or nothing that can be read."""
     try:
-        found = json.loads((folder / CARD).read_text("utf-8"))
+        found = json.loads((folder / CARD_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def keys_read(folder: Path) -> np.ndarray | None:
+def load_short_keys(folder: Path) -> np.ndarray | None:
     """Shortened keys uint64 (n,), sorted, of the molecules a checkpoint has read; None where it lists none.
 
     Raises `BadInput` where the list is damaged.
     """
-    return read_keys(folder / KEYS) if (folder / KEYS).is_file() else None
+    return read_keys(folder / KEYS_FILE) if (folder / KEYS_FILE).is_file() else None
 
 
-def full_keys(folder: Path) -> np.ndarray:
+def load_full_keys(folder: Path) -> np.ndarray:
     """The same in the form that `write_keys` takes, uint64 (n,); none where there is no list."""
-    keys = keys_read(folder)
-    return np.empty(0, np.uint64) if keys is None else keys << np.uint64(8 * (8 - BYTES))
+    keys = load_short_keys(folder)
+    return np.empty(0, np.uint64) if keys is None else keys << np.uint64(8 * (8 - KEY_BYTES))
 
 
-def lineage(folder: Path) -> list[dict[str, Any]]:
+def list_ancestors(folder: Path) -> list[dict[str, Any]]:
     """What a checkpoint has read, newest first, in short: for the card of one that goes on from it."""
-    found = card(folder)
+    found = read_card(folder)
     if not found:
         return []
-    corpus = {name: found.get("corpus", {}).get(name) for name in TOLD_OF_CORPUS}
-    return [{name: found.get(name) for name in TOLD} | {"corpus": corpus}, *found.get("before", ())]
+    corpus = {name: found.get("corpus", {}).get(name) for name in CORPUS_CARD_FIELDS}
+    return [{name: found.get(name) for name in CARD_FIELDS} | {"corpus": corpus}, *found.get("before", ())]
 
 
-def note(folder: Path, recipe: str, name: str, smiles: Sequence[str], digest: str, start: Any, labels: int = 0) -> None:
+def write_history(
+    folder: Path, recipe: str, name: str, smiles: Sequence[str], digest: str, start: Any, labels: int = 0
+) -> None:
     """Write beside weights in `folder` that they have read `smiles`, and what `start` had read.
 
     `labels`: columns of measured labels that they learned with them.
     """
-    origin = place(start)
+    origin = checkpoint_folder(start)
     corpus = {"digest": digest, "molecules": len(smiles), "labels": labels}
     told = {"backbone": name, "recipe": recipe, "objective": {"measured": 1.0} if labels else {}, "corpus": corpus}
-    told["before"] = lineage(origin) if origin else []
-    (folder / CARD).write_text(json.dumps(told, indent=1))
-    earlier = full_keys(origin) if origin else np.empty(0, np.uint64)
-    write_keys(np.concatenate([np.array([key(one) for one in smiles], np.uint64), earlier]), folder / KEYS)
+    told["before"] = list_ancestors(origin) if origin else []
+    (folder / CARD_FILE).write_text(json.dumps(told, indent=1))
+    earlier = load_full_keys(origin) if origin else np.empty(0, np.uint64)
+    write_keys(
+        np.concatenate([np.array([molecule_key(one) for one in smiles], np.uint64), earlier]), folder / KEYS_FILE
+    )
 
 
-def read_before(folder: Path, smiles: Sequence[str]) -> int | None:
+def count_read(folder: Path, smiles: Sequence[str]) -> int | None:
     """How many molecules, stereo marks aside, the checkpoint in `folder` has read; None where it lists none.
 
     One in two million molecules is counted by mistake. Raises `BadInput` for a SMILES that is none.
     """
-    keys = keys_read(folder)
-    return None if keys is None else int(among(smiles, keys).sum())
+    keys = load_short_keys(folder)
+    return None if keys is None else int(contains_molecules(smiles, keys).sum())
 
 
-def labels_learned(folder: Path) -> int:
+def count_label_columns(folder: Path) -> int:
     """Columns of measured labels that the checkpoint in `folder` learned, as its card says; 0 where none is known.
 
     A corpus that was gone on with has the columns it had.
     """
-    found = card(folder)
+    found = read_card(folder)
     columns: dict[str, int] = {}
     for number, one in enumerate((found, *found.get("before", ()))):
         corpus = str(one.get("corpus", {}).get("digest") or number)
-        columns[corpus] = max(columns.get(corpus, 0), _labels(one))
+        columns[corpus] = max(columns.get(corpus, 0), _card_labels(one))
     return sum(columns.values())
 
 
-def _labels(found: dict[str, Any]) -> int:
+def _card_labels(found: dict[str, Any]) -> int:
     weighed = found.get("objective", {}).get("measured", 0)
     return int(found.get("corpus", {}).get("labels", 0)) if weighed else 0
 
 
-def told(folder: Path, part: str, smiles: Sequence[str]) -> str | None:
+def overlap_note(folder: Path, part: str, smiles: Sequence[str]) -> str | None:
     """A sentence where the checkpoint has read molecules of a `part` ("test", "validation"); None where it has not.
 
     Having read a SMILES gives no label away; having learned measured labels may, if they are of a kindred quantity.
     """
-    count = read_before(folder, smiles)
+    count = count_read(folder, smiles)
     if not count:
         return None
     said = f"{count:,} of {len(smiles):,} {part} molecules were read when this backbone was pre-trained"
-    labels = labels_learned(folder)
+    labels = count_label_columns(folder)
     if labels:
         return (
             f"{said}, which learned {labels:,} columns of measured labels: if one of them is what is asked for here, "

@@ -18,7 +18,7 @@ class BackboneSpec:
         """Its name in titles and tables."""
         raise NotImplementedError
 
-    def settled(self) -> Self:
+    def with_digests(self) -> Self:
         """The same with the digest of its files, where it reads any."""
         return self
 

@@ -1,8 +1,8 @@
-"""Learners: models without a network, called as `learner(features, labels, kind, seed, report)` to give a function."""
+"""Learners: models without a network, called as `baseline(features, labels, kind, seed, report)` to give a function."""
 
 from core.engine.spec import Family
 from core.models.baselines.gradient_boosting import GradientBoosting
 from core.models.baselines.random_forest import RandomForest
 from core.models.baselines.support_vectors import SupportVectors
 
-LEARNERS = Family("baseline", SupportVectors, GradientBoosting, RandomForest)
+BASELINES = Family("baseline", SupportVectors, GradientBoosting, RandomForest)

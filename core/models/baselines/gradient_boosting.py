@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from core.chem.features import Columns
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.models.baselines.forest_growth import grown
+from core.models.baselines.forest_growth import fit_in_slices
 
 
 @settings
@@ -31,7 +31,7 @@ class GradientBoosting:
     share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that each split considers")
 
     def __call__(
-        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT
+        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT_REPORT
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -42,5 +42,7 @@ class GradientBoosting:
             early_stopping=False,
             random_state=seed,
         )
-        grown(model, "max_iter", self.trees, features, labels.astype(int) if kind == "binary" else labels, report)
+        fit_in_slices(
+            model, "max_iter", self.trees, features, labels.astype(int) if kind == "binary" else labels, report
+        )
         return lambda rows: model.predict_proba(rows)[:, 1] if kind == "binary" else model.predict(rows)

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from core.chem.features import Columns
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import settings
-from core.models.baselines.forest_growth import grown
+from core.models.baselines.forest_growth import fit_in_slices
 
 
 @settings
@@ -28,11 +28,13 @@ class RandomForest:
     share: float = Field(default=0.3, gt=0, le=1, description="share of the columns that each split considers")
 
     def __call__(
-        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT
+        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT_REPORT
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
         chosen = RandomForestClassifier if kind == "binary" else RandomForestRegressor
         model = chosen(max_features=self.share, random_state=seed)
-        grown(model, "n_estimators", self.trees, features, labels.astype(int) if kind == "binary" else labels, report)
+        fit_in_slices(
+            model, "n_estimators", self.trees, features, labels.astype(int) if kind == "binary" else labels, report
+        )
         return lambda rows: model.predict_proba(rows)[:, 1] if kind == "binary" else model.predict(rows)

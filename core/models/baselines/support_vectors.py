@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from core.chem.features import Columns
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput, settings
 
 FOLDS = 5  # of the calibration of probabilities
@@ -35,7 +35,7 @@ class SupportVectors:
     most: int = Field(default=10_000, ge=10, description="training molecules, at most; of more, a random sample")
 
     def __call__(
-        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT
+        self, features: np.ndarray, labels: np.ndarray, kind: str, seed: int, report: Report = SILENT_REPORT
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.model_selection import StratifiedKFold

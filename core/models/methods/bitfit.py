@@ -18,8 +18,8 @@ class BitFit(Method):
 
     kind: ClassVar[str] = "bitfit"
     name: ClassVar[str] = "BitFit"
-    rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 0.3  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 0.3  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)
@@ -27,7 +27,7 @@ class BitFit(Method):
             weight.requires_grad_(name.endswith(".bias"))
         predictor.head.requires_grad_(True)
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: one for each output of a layer with a bias."""
         places = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
         sizes = ("out_features", "out_channels", "normalized_shape")

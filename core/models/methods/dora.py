@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from core.engine.spec import settings
 from core.models.methods.lora import LoRA
-from core.models.methods.target_modules import shapes
+from core.models.methods.target_modules import matrix_shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +23,6 @@ class DoRA(LoRA):
     name: ClassVar[str] = "DoRA"
     use_dora: ClassVar[bool] = True
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: r (in + out) + out per matrix."""
-        return super().count(backbone) + sum(b for _, b in shapes(backbone, self.targets))
+        return super().count_trainable(backbone) + sum(b for _, b in matrix_shapes(backbone, self.targets))

@@ -7,7 +7,7 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import OWN, Target, pattern, shapes
+from core.models.methods.target_modules import TARGETS_HELP, TargetModule, matrix_shapes, path_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,34 +23,36 @@ class FourierFT(Method):
 
     kind: ClassVar[str] = "fourierft"
     name: ClassVar[str] = "FourierFT"
-    rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 0.1  # and for the head's, times this
     is_steady: ClassVar[bool] = False  # `peft` copies the frequencies from the CPU at every pass
 
-    waves: int = Field(default=256, ge=1, le=1_000_000, description="Fourier coefficients per weight matrix")
+    coefficients: int = Field(default=256, ge=1, le=1_000_000, description="Fourier coefficients per weight matrix")
     scale: float = Field(default=100.0, gt=0, description="factor by which the update is multiplied")
-    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+    targets: tuple[TargetModule, ...] = Field(default=(), description=TARGETS_HELP)
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the frequencies")
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import FourierFTConfig
 
-        smallest = min(a * b for a, b in shapes(backbone, self.targets))
-        if self.waves > smallest:
-            raise BadInput(f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.waves}")
+        smallest = min(a * b for a, b in matrix_shapes(backbone, self.targets))
+        if self.coefficients > smallest:
+            raise BadInput(
+                f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.coefficients}"
+            )
         return FourierFTConfig(
-            n_frequency=self.waves,
+            n_frequency=self.coefficients,
             scaling=self.scale,
             random_loc_seed=self.seed,
             init_weights=True,  # coefficients of 0
-            target_modules=pattern(backbone, self.targets),
-            **peft_adapters.WORDS,
+            target_modules=path_pattern(backbone, self.targets),
+            **peft_adapters.PEFT_SETTINGS,
         )
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: the coefficients."""
-        return self.waves * len(shapes(backbone, self.targets))
+        return self.coefficients * len(matrix_shapes(backbone, self.targets))

@@ -15,13 +15,13 @@ class Full(Method):
 
     kind: ClassVar[str] = "full"
     name: ClassVar[str] = "full"
-    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
         """Mark the trainable weights; the masked-LM head is no part of a prediction and stays as it is."""
         predictor.requires_grad_(True)
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: all."""
         return sum(weight.numel() for weight in backbone.parameters())

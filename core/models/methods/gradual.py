@@ -21,22 +21,22 @@ class Gradual(Method):
 
     kind: ClassVar[str] = "gradual"
     name: ClassVar[str] = "gradual unfreezing"
-    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
 
     until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(True)
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: all."""
         return sum(weight.numel() for weight in backbone.parameters())
 
     def first_steps(self, predictor: "nn.Module") -> tuple[tuple[str, float], ...]:
         """All weights move by `until`, those next to the head first."""
         backbone = predictor.backbone
-        stages = {id(module): 1 for module in (backbone.after, *backbone.after.children())}
+        stages = {id(module): 1 for module in (backbone.final_modules, *backbone.final_modules.children())}
         stages |= {id(layer): 1 + place for place, layer in enumerate(reversed(list(backbone.layers)))}
         last = backbone.depth + 1
         found = [("head.", 0.0)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import pattern, shapes
+from core.models.methods.target_modules import matrix_shapes, path_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,21 +24,21 @@ class IA3(Method):
 
     kind: ClassVar[str] = "ia3"
     name: ClassVar[str] = "(IA)³"
-    rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 0.1  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 0.1  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import IA3Config
 
         return IA3Config(
-            target_modules=pattern(backbone, OUTPUTS + INPUTS),
-            feedforward_modules=pattern(backbone, INPUTS),
-            **peft_adapters.WORDS,
+            target_modules=path_pattern(backbone, OUTPUTS + INPUTS),
+            feedforward_modules=path_pattern(backbone, INPUTS),
+            **peft_adapters.PEFT_SETTINGS,
         )
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: one per output of key and value, one per input of the last matrix."""
-        return sum(b for _, b in shapes(backbone, OUTPUTS)) + sum(a for a, _ in shapes(backbone, INPUTS))
+        return sum(b for _, b in matrix_shapes(backbone, OUTPUTS)) + sum(a for a, _ in matrix_shapes(backbone, INPUTS))

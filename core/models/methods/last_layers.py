@@ -18,24 +18,24 @@ class LastLayers(Method):
 
     kind: ClassVar[str] = "last-layers"
     name: ClassVar[str] = "last layers"
-    rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
 
     layers: int = Field(default=2, ge=1, le=1000, description="number of layers to train, from the top")
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)
-        for part in (*self.parts(predictor.backbone), predictor.head):
+        for part in (*self.trained_modules(predictor.backbone), predictor.head):
             part.requires_grad_(True)
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: those of the layers and of what follows them."""
-        return sum(weight.numel() for part in self.parts(backbone) for weight in part.parameters())
+        return sum(weight.numel() for part in self.trained_modules(backbone) for weight in part.parameters())
 
-    def parts(self, backbone: "nn.Module") -> "Iterator[nn.Module]":
+    def trained_modules(self, backbone: "nn.Module") -> "Iterator[nn.Module]":
         if self.layers > backbone.depth:
             raise BadInput(
                 f"last-layers wants at most {backbone.depth} layers of {backbone.name}, got {self.layers}; "
                 "lower `layers`, or take the method `full`"
             )
-        yield from (*backbone.layers[-self.layers :], backbone.after)
+        yield from (*backbone.layers[-self.layers :], backbone.final_modules)

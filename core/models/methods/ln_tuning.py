@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import modules, pattern
+from core.models.methods.target_modules import path_pattern, target_modules
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-PLACE = ("layer norm",)
+TARGETS = ("layer norm",)
 
 
 @settings
@@ -23,17 +23,17 @@ class LayerNorms(Method):
 
     kind: ClassVar[str] = "ln-tuning"
     name: ClassVar[str] = "layer-norm"
-    rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 0.3  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 0.3  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import LNTuningConfig
 
-        return LNTuningConfig(target_modules=pattern(backbone, PLACE), **peft_adapters.WORDS)
+        return LNTuningConfig(target_modules=path_pattern(backbone, TARGETS), **peft_adapters.PEFT_SETTINGS)
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: a gain and a bias per output of a layer norm."""
-        return sum(2 * norm.normalized_shape[0] for norm in modules(backbone, PLACE))
+        return sum(2 * norm.normalized_shape[0] for norm in target_modules(backbone, TARGETS))

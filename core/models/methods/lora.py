@@ -7,7 +7,7 @@ from pydantic import Field
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import OWN, Target, pattern, shapes
+from core.models.methods.target_modules import TARGETS_HELP, TargetModule, matrix_shapes, path_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,17 +22,17 @@ class LoRA(Method):
 
     kind: ClassVar[str] = "lora"
     name: ClassVar[str] = "LoRA"
-    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
     use_dora: ClassVar[bool] = False  # whether row norms are learned separately
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of the update")
     alpha: int = Field(default=16, ge=1, le=4096, description="α: the update is multiplied by α/r")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input of A")
-    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+    targets: tuple[TargetModule, ...] = Field(default=(), description=TARGETS_HELP)
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import LoraConfig
@@ -42,10 +42,10 @@ class LoRA(Method):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             use_dora=self.use_dora,
-            target_modules=pattern(backbone, self.targets),
-            **peft_adapters.WORDS,
+            target_modules=path_pattern(backbone, self.targets),
+            **peft_adapters.PEFT_SETTINGS,
         )
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: r (in + out) per matrix."""
-        return sum(self.rank * (a + b) for a, b in shapes(backbone, self.targets))
+        return sum(self.rank * (a + b) for a, b in matrix_shapes(backbone, self.targets))

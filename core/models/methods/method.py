@@ -14,14 +14,14 @@ class Method:
 
     kind: ClassVar[str]
     name: ClassVar[str]  # as the literature writes it
-    rate: ClassVar[float]  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float]  # and for the head's, times this
+    advised_rate: ClassVar[float]  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float]  # and for the head's, times this
     is_steady: ClassVar[bool] = True  # whether a training step can be recorded on CUDA (`core.training.cuda_graphs`)
 
     def __call__(self, predictor: "nn.Module") -> None:
         raise NotImplementedError
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Weights of the backbone that move, by a formula."""
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from core.engine.spec import settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import OWN, Target, pattern, shapes
+from core.models.methods.target_modules import TARGETS_HELP, TargetModule, matrix_shapes, path_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,15 +22,15 @@ class MiSS(Method):
 
     kind: ClassVar[str] = "miss"
     name: ClassVar[str] = "MiSS"
-    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 1.0  # and for the head's, times this
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of the update")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input")
-    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+    targets: tuple[TargetModule, ...] = Field(default=(), description=TARGETS_HELP)
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import MissConfig
@@ -38,10 +38,10 @@ class MiSS(Method):
         return MissConfig(
             r=self.rank,
             miss_dropout=self.dropout,
-            target_modules=pattern(backbone, self.targets),
-            **peft_adapters.WORDS,
+            target_modules=path_pattern(backbone, self.targets),
+            **peft_adapters.PEFT_SETTINGS,
         )
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: r per output of a matrix."""
-        return sum(self.rank * b for _, b in shapes(backbone, self.targets))
+        return sum(self.rank * b for _, b in matrix_shapes(backbone, self.targets))

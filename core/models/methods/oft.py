@@ -7,7 +7,7 @@ from pydantic import Field
 from core.engine.spec import BadInput, settings
 from core.models.methods import peft_adapters
 from core.models.methods.method import Method
-from core.models.methods.target_modules import OWN, Target, pattern, shapes
+from core.models.methods.target_modules import TARGETS_HELP, TargetModule, matrix_shapes, path_pattern
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,25 +22,27 @@ class OFT(Method):
 
     kind: ClassVar[str] = "oft"
     name: ClassVar[str] = "OFT"
-    rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_rate: ClassVar[float] = 1.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
+    head_lr_multiplier: ClassVar[float] = 1.0  # and for the head's, times this
 
     block: int = Field(default=16, ge=2, le=1024, description="size of a rotated block; divides the width")
-    targets: tuple[Target, ...] = Field(default=(), description=OWN)
+    targets: tuple[TargetModule, ...] = Field(default=(), description=TARGETS_HELP)
 
     def __call__(self, predictor: "nn.Module") -> None:
-        peft_adapters.put(predictor, self.config(predictor.backbone), self)
+        peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)
 
     def config(self, backbone: "nn.Module") -> Any:
         from peft import OFTConfig
 
-        for width in {a for a, _ in shapes(backbone, self.targets)}:
+        for width in {a for a, _ in matrix_shapes(backbone, self.targets)}:
             if width % self.block:
                 raise BadInput(f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix of {width}")
         return OFTConfig(
-            oft_block_size=self.block, target_modules=pattern(backbone, self.targets), **peft_adapters.WORDS
+            oft_block_size=self.block,
+            target_modules=path_pattern(backbone, self.targets),
+            **peft_adapters.PEFT_SETTINGS,
         )
 
-    def count(self, backbone: "nn.Module") -> int:
+    def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: (block - 1) / 2 per input of a matrix."""
-        return sum(a * (self.block - 1) // 2 for a, _ in shapes(backbone, self.targets))
+        return sum(a * (self.block - 1) // 2 for a, _ in matrix_shapes(backbone, self.targets))

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-BASE = ".base_layer."  # in the path of what an adapted module was before
-WORDS = {"task_type": "FEATURE_EXTRACTION"}  # a backbone gives embeddings; the head is ours
+BASE_LAYER = ".base_layer."  # in the path of what an adapted module was before
+PEFT_SETTINGS = {"task_type": "FEATURE_EXTRACTION"}  # a backbone gives embeddings; the head is ours
 
 
-def put(predictor: "nn.Module", config: Any, method: Any) -> None:
+def insert_adapter(predictor: "nn.Module", config: Any, method: Any) -> None:
     """Freeze the backbone, put the adapter of a `peft` configuration into it, and let it and the head move."""
     predictor.requires_grad_(False)
-    wrapped(predictor.backbone, config)
+    wrap_with_peft(predictor.backbone, config)
     predictor.adapter = method
     predictor.head.requires_grad_(True)
 
 
-def wrapped(backbone: "nn.Module", config: Any) -> Any:
+def wrap_with_peft(backbone: "nn.Module", config: Any) -> Any:
     """The `PeftModel` around a backbone's model, which is changed in place."""
     from peft import get_peft_model
 
@@ -29,41 +29,41 @@ def wrapped(backbone: "nn.Module", config: Any) -> Any:
         return get_peft_model(backbone.model, config)
 
 
-def adapted(backbone: "nn.Module") -> "Iterator[tuple[str, nn.Module]]":
+def adapted_modules(backbone: "nn.Module") -> "Iterator[tuple[str, nn.Module]]":
     """Modules that an adapter has taken the place of, with their paths."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return ((path, module) for path, module in backbone.named_modules() if isinstance(module, BaseTunerLayer))
 
 
-def weights(backbone: "nn.Module") -> "dict[str, Tensor]":
+def adapter_weights(backbone: "nn.Module") -> "dict[str, Tensor]":
     """An adapter's tensors by name; none where there is no adapter. What several modules share is there once."""
     found, seen = {}, set()
-    for path, module in adapted(backbone):
+    for path, module in adapted_modules(backbone):
         for name, value in module.state_dict(prefix=f"{path}.").items():
             place = (value.data_ptr(), tuple(value.shape)) if value.device.type != "meta" else name
-            if BASE not in name and place not in seen:
+            if BASE_LAYER not in name and place not in seen:
                 found[name] = value
                 seen.add(place)
     return found
 
 
-def without(backbone: "nn.Module") -> "nn.Module":
+def copy_without_adapter(backbone: "nn.Module") -> "nn.Module":
     """A copy of the backbone as it was before an adapter was put into it."""
-    return _bare(copy.deepcopy(backbone))
+    return _remove_adapters(copy.deepcopy(backbone))
 
 
-def merged(backbone: "nn.Module") -> "nn.Module":
+def copy_with_adapter_merged(backbone: "nn.Module") -> "nn.Module":
     """A copy of the backbone whose own weights do what it does with its adapter, to rounding."""
     whole = copy.deepcopy(backbone)
-    for _, module in adapted(whole):
+    for _, module in adapted_modules(whole):
         module.merge()
-    return _bare(whole)
+    return _remove_adapters(whole)
 
 
-def _bare(backbone: "nn.Module") -> "nn.Module":
+def _remove_adapters(backbone: "nn.Module") -> "nn.Module":
     """The backbone with every adapted module replaced by what it was around."""
-    for path, module in list(adapted(backbone)):
+    for path, module in list(adapted_modules(backbone)):
         parent, _, child = path.rpartition(".")
         setattr(backbone.get_submodule(parent), child, module.get_base_layer())
     if hasattr(backbone.model, "peft_config"):  # `peft` hangs it on the model of whoever calls it

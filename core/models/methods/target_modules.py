@@ -9,35 +9,35 @@ from core.engine.spec import BadInput
 if TYPE_CHECKING:
     from torch import nn
 
-Target = Literal[
+TargetModule = Literal[
     "query", "key", "value", "attention output", "feed-forward in", "feed-forward out", "message in", "message out"
 ]
-OWN = "weight matrices to adapt; empty: the backbone's default, those of attention or of message passing"
+TARGETS_HELP = "weight matrices to adapt; empty: the backbone's default, those of attention or of message passing"
 
 
-def pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
+def path_pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
     """A regular expression that fits the whole path of every module at these places of a backbone, and no other.
 
     A suffix would not do: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. No place stands for
     those that the backbone names itself. Raises `BadInput` where it has no such place.
     """
-    places = tuple(places) or backbone.adapted
-    if absent := [place for place in places if place not in backbone.places]:
+    places = tuple(places) or backbone.default_targets
+    if absent := [place for place in places if place not in backbone.target_patterns]:
         raise BadInput(
-            f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.places))}"
+            f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.target_patterns))}"
         )
-    found = "|".join(f"(?:{backbone.places[place]})" for place in places)
+    found = "|".join(f"(?:{backbone.target_patterns[place]})" for place in places)
     if not any(re.fullmatch(found, path) for path, _ in backbone.model.named_modules()):
         raise BadInput(f"{backbone.name} has nothing at {', '.join(map(repr, places))}; take another method, or `full`")
     return found
 
 
-def modules(backbone: "nn.Module", places: Sequence[str]) -> Iterator["nn.Module"]:
+def target_modules(backbone: "nn.Module", places: Sequence[str]) -> Iterator["nn.Module"]:
     """The modules at these places, bottom to top."""
-    wanted = re.compile(pattern(backbone, places))
+    wanted = re.compile(path_pattern(backbone, places))
     return (module for path, module in backbone.model.named_modules() if wanted.fullmatch(path))
 
 
-def shapes(backbone: "nn.Module", places: Sequence[str]) -> list[tuple[int, int]]:
+def matrix_shapes(backbone: "nn.Module", places: Sequence[str]) -> list[tuple[int, int]]:
     """Numbers that enter and leave each of the matrices at these places."""
-    return [(module.in_features, module.out_features) for module in modules(backbone, places)]
+    return [(module.in_features, module.out_features) for module in target_modules(backbone, places)]

@@ -8,15 +8,15 @@ import pytest
 
 from core.chem import descriptors
 from core.chem import molecules as chem
-from core.data.audit.computed_labels import coincidences, found, resolution, rules
-from core.engine.report import SILENT, Report
-from core.experiments import Load, settled
+from core.data.audit.computed_labels import choose_rule, count_coincidences, label_resolution, try_rules
+from core.engine.report import SILENT_REPORT, Report
+from core.experiments import Load, import_files
 
 Table = tuple[np.ndarray, np.ndarray]
 
 
 def read(source: str, target: str = "") -> Table:
-    made = Load(source, targets=(target,) if target else ()).make(SILENT)
+    made = Load(source, targets=(target,) if target else ()).make(SILENT_REPORT)
     return made.smiles, made.targets[:, 0]
 
 
@@ -44,7 +44,9 @@ def by_euclid(pool: Table, table: Table, count: int) -> np.ndarray:
 
 
 def logp(pool: Table, table: Table) -> np.ndarray:
-    return descriptors.measured(list(pool[0]))[:, descriptors.names().index("MolLogP")].astype(float)
+    return descriptors.compute_descriptors(list(pool[0]))[:, descriptors.descriptor_names().index("MolLogP")].astype(
+        float
+    )
 
 
 def taught(pool: Table, table: Table) -> np.ndarray:
@@ -73,29 +75,29 @@ def test_a_rule_is_found_and_named(
     solubility: tuple[Table, Table], computed: Callable[[Table, Table], np.ndarray], words: str
 ) -> None:
     pool, table = solubility
-    guilty = found(rules(pool[0], computed(pool, table), *table))
-    assert guilty is not None and words in guilty.words
+    guilty = choose_rule(try_rules(pool[0], computed(pool, table), *table))
+    assert guilty is not None and words in guilty.description
     if "nearest" in words:
-        assert 0 < len(guilty.feeding) < len(table[0]), "the rows that feed it"
+        assert 0 < len(guilty.source_rows) < len(table[0]), "the rows that feed it"
 
 
 def test_ties_at_the_last_neighbour_are_settled_either_way(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
-    guilty = found(rules(pool[0], by_euclid(pool, table, 2), *table))
+    guilty = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
     assert guilty is not None and guilty.matches == guilty.of > 20
-    assert guilty.tied > 20 and guilty.tied_matches > 0.9 * guilty.tied
+    assert guilty.ties > 20 and guilty.tie_matches > 0.9 * guilty.ties
 
 
 @pytest.mark.parametrize("rounded", [6, 2, 1])
 def test_measured_labels_are_not_accused(solubility: tuple[Table, Table], rounded: int) -> None:
     pool, table = ((smiles, labels.round(rounded)) for smiles, labels in solubility)
-    tried = rules(*pool, *table)
-    assert len(tried) > 40 and found(tried) is None
+    tried = try_rules(*pool, *table)
+    assert len(tried) > 40 and choose_rule(tried) is None
 
 
 def test_another_measured_table_is_not_accused() -> None:
     pool, table = halved(read("bundled:hydration"), 150, seed=3)
-    assert found(rules(*pool, *table)) is None
+    assert choose_rule(try_rules(*pool, *table)) is None
 
 
 def test_a_narrow_series_is_not_accused(solubility: tuple[Table, Table]) -> None:
@@ -103,41 +105,51 @@ def test_a_narrow_series_is_not_accused(solubility: tuple[Table, Table]) -> None
     smiles, labels = (np.concatenate(parts) for parts in zip(*solubility, strict=True))
     narrow = (labels > -2.6) & (labels < -2.0)
     assert narrow.sum() > 60
-    assert found(rules(smiles[narrow], labels[narrow], smiles[~narrow], labels[~narrow])) is None
+    assert choose_rule(try_rules(smiles[narrow], labels[narrow], smiles[~narrow], labels[~narrow])) is None
 
 
 def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
     def table(file: str, target: str) -> Table:
-        made = settled(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(Report(files=tmp_path))
+        made = import_files(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(
+            Report(files=tmp_path)
+        )
         return made.smiles, made.targets[:, 0]
 
     lipophilicity = table("Lipophilicity.csv", "exp")
-    guilty = found(rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
-    assert guilty is not None and "5 nearest" in guilty.words and "Euclidean distance of Morgan bits" in guilty.words
-    assert guilty.matches == guilty.of >= 140 and guilty.tied_matches == guilty.tied > 100
+    guilty = choose_rule(try_rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
+    assert (
+        guilty is not None
+        and "5 nearest" in guilty.description
+        and "Euclidean distance of Morgan bits" in guilty.description
+    )
+    assert guilty.matches == guilty.of >= 140 and guilty.tie_matches == guilty.ties > 100
     measured, rest = halved(lipophilicity, 300)
-    assert found(rules(*measured, *rest)) is None
+    assert choose_rule(try_rules(*measured, *rest)) is None
     soluble = "measured log solubility in mols per litre"
-    assert found(rules(*table("delaney-processed.csv", soluble), *read("bundled:solubility"))) is None
+    assert choose_rule(try_rules(*table("delaney-processed.csv", soluble), *read("bundled:solubility"))) is None
     series = halved(table("bace.csv.gz", "pIC50"), 300)
-    assert found(rules(*series[0], *series[1])) is None
+    assert choose_rule(try_rules(*series[0], *series[1])) is None
     computed = table("delaney-processed.csv", "ESOL predicted log solubility in mols per litre")
-    formula = found(rules(*halved(computed, 400)[0], *halved(table("delaney-processed.csv", soluble), 400)[1]))
-    assert formula is not None and "formula" in formula.words
+    formula = choose_rule(
+        try_rules(*halved(computed, 400)[0], *halved(table("delaney-processed.csv", soluble), 400)[1])
+    )
+    assert formula is not None and "formula" in formula.description
 
 
 def test_labels_too_few_or_too_coarse_say_nothing(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
-    assert rules(pool[0][:8], pool[1][:8], *table) == []
-    assert rules(pool[0], np.round(pool[1] / 5) * 5, *table) == []
-    assert rules(table[0], table[1], *table) == [], "every molecule is in both"
+    assert try_rules(pool[0][:8], pool[1][:8], *table) == []
+    assert try_rules(pool[0], np.round(pool[1] / 5) * 5, *table) == []
+    assert try_rules(table[0], table[1], *table) == [], "every molecule is in both"
 
 
 def test_rounding_and_coincidence() -> None:
-    assert resolution(np.array([1.25, 3.0])) == pytest.approx(0.01) and resolution(np.array([2.0, 7.0])) == 1
+    assert (
+        label_resolution(np.array([1.25, 3.0])) == pytest.approx(0.01) and label_resolution(np.array([2.0, 7.0])) == 1
+    )
     random = np.random.default_rng(0)
     labels = random.normal(size=1000).round(3)
-    matches, chance = coincidences(labels, labels)
+    matches, chance = count_coincidences(labels, labels)
     assert matches == 1000 and chance < 0.01
-    matches, chance = coincidences(labels, random.normal(size=1000))
+    matches, chance = count_coincidences(labels, random.normal(size=1000))
     assert matches < 10 and abs(matches / 1000 - chance) < 0.005

@@ -10,13 +10,13 @@ from typing import Any
 import openpyxl
 import pytest
 
-from core.data.readers import import_file, parted, peek, read_table
-from core.data.readers.files import MOST_BYTES
+from core.data.readers import import_file, peek_table, read_table, split_sheet
+from core.data.readers.files import MAX_BYTES
 from core.data.readers.long_table import read_long_table
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Load, settled
+from core.experiments import Load, import_files
 
 MOLECULES = [["SMILES", "logS"], ["CCO", -0.5], ["CCN", 1], ["c1ccccc1", 2.25]]
 Sheets = dict[str, list[list[Any]]]
@@ -54,7 +54,7 @@ def test_a_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
         "bound": [">5", ""],
     }
     assert (found.kind, found.sheet, found.sheets, found.notes) == ("workbook", "S", ("S",), ())
-    assert peek(path, 1).frame.equals(found.frame.head(1))
+    assert peek_table(path, 1).frame.equals(found.frame.head(1))
 
 
 def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[..., Path]) -> None:
@@ -162,7 +162,7 @@ def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", "")
         with archive.open("xl/worksheets/sheet1.xml", "w") as part:
-            for _ in range(MOST_BYTES // 10_000_000 + 1):
+            for _ in range(MAX_BYTES // 10_000_000 + 1):
                 part.write(bytes(10_000_000))
     assert path.stat().st_size < 1_000_000
     with pytest.raises(BadInput, match=r"unpacks to 210 MB; up to 200 are read"):
@@ -181,12 +181,12 @@ def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_sheet_is_named_after_its_file(name: str, file: str, sheet: str) -> None:
-    assert parted(name) == (Path(file), sheet)
+    assert split_sheet(name) == (Path(file), sheet)
 
 
 def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], tmp_path: Path) -> None:
     path, files = book({"A": MOLECULES, "B": MOLECULES[:3]}), Store(tmp_path / "cache").files
-    first, second, plain = (settled(Load(f"file:{path}{sheet}"), files) for sheet in ("#A", "#B", ""))
+    first, second, plain = (import_files(Load(f"file:{path}{sheet}"), files) for sheet in ("#A", "#B", ""))
     assert (first.source, second.source, plain.source) == ("file:book.xlsx#A", "file:book.xlsx#B", "file:book.xlsx")
     assert first.digest == second.digest and first.key != second.key and len(list(files.iterdir())) == 1
     made = [spec.make(Report(files=files)) for spec in (first, second, plain)]
@@ -196,7 +196,7 @@ def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], 
     assert [said in table.provenance["notes"] for table in made] == [False, False, True]
     assert import_file(path, "../x\x1b/b\nc.xlsx#d\x1be", files)[0] == "b_c.xlsx#d_e"
     with pytest.raises(BadInput, match=r"'book.xlsx' has no sheet 'C'"):
-        settled(Load(f"file:{path}#C"), files).make(Report(files=files))
+        import_files(Load(f"file:{path}#C"), files).make(Report(files=files))
 
 
 def test_a_long_table_is_of_one_sheet(book: Callable[..., Path]) -> None:

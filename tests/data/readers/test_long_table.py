@@ -14,7 +14,7 @@ from core.data.readers import files, read_long_table, read_table
 from core.data.readers import long_table as shards
 from core.data.readers import raw_table as reading
 from core.data.readers.delimited import Header, read_rows
-from core.data.readers.long_table import records
+from core.data.readers.long_table import split_records
 from core.engine.spec import BadInput
 from tests.cli.test_bad_input import FILES
 
@@ -103,7 +103,7 @@ def test_a_quoted_cell_is_never_cut() -> None:
     for _ in range(600):
         columns, size = rng.choice([1, 2, 3]), rng.randint(1, 4)
         text = "".join(rng.choices(['"', ",", "\n", "a", "b", '""', ',"', '"\n'], k=rng.randint(1, 30)))
-        lines = list(shards._inner(iter(text.split("\n"))))
+        lines = list(shards._strip_blank_lines(iter(text.split("\n"))))
         if not lines:
             continue
         header = Header("f", "", 0, [f"c{k}" for k in range(columns)], "," if columns > 1 else "", [])
@@ -112,7 +112,7 @@ def test_a_quoted_cell_is_never_cut() -> None:
         except BadInput:
             continue
         found, first = [], None
-        for piece in records(lines, header.delimiter, size, "f"):
+        for piece in split_records(lines, header.delimiter, size, "f"):
             frame, wrong = read_rows(piece, header)
             if wrong and not first:
                 first = (len(found) + wrong.number, wrong.text)
@@ -154,9 +154,9 @@ def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
 
 
 def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 100)
-    monkeypatch.setattr(reading, "MOST_BYTES", 1)
-    monkeypatch.setattr(reading, "MOST_ROWS", 10)
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    monkeypatch.setattr(reading, "MAX_BYTES", 1)
+    monkeypatch.setattr(reading, "MAX_ROWS", 10)
     text = "smiles,y\n" + "CCO,1\n" * 50
     pd.DataFrame({"smiles": ["CCO"] * 50}).to_parquet(tmp_path / "a.parquet")
     for path in (
@@ -175,13 +175,13 @@ def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(files, "BLOCK", 100)
     table = read_long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
     taken = []
-    blocks = files.blocks
-    monkeypatch.setattr(files, "blocks", lambda path: (taken.append(1) or block for block in blocks(path)))
+    blocks = files.read_blocks
+    monkeypatch.setattr(files, "read_blocks", lambda path: (taken.append(1) or block for block in blocks(path)))
     assert len(next(table.shards())) == 20 and 0 < len(taken) < 5
 
 
 def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "MOST_CELL", 1000)
+    monkeypatch.setattr(shards, "MAX_ROW_BYTES", 1000)
     for text in ('smiles,y\nCCO,"1\n' + "C,2\n" * 500, "smiles,y\nCCO,1\n" + "C" * 2000):
         with pytest.raises(BadInput, match="a row of more than 1,000 characters; is a quote left open"):
             read_long_table(written(tmp_path, "a.csv", text), 10)

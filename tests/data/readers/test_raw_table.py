@@ -8,7 +8,15 @@ import pytest
 from rdkit import Chem
 
 from core.data import readers
-from core.data.readers import guess_smiles, guess_targets, import_file, numbers, peek, read_table, suffix_of
+from core.data.readers import (
+    guess_smiles,
+    guess_targets,
+    import_file,
+    parse_numbers,
+    peek_table,
+    read_table,
+    table_suffix,
+)
 from core.engine.spec import BadInput
 
 
@@ -45,7 +53,7 @@ def test_quoted_cells_may_hold_delimiters_and_line_ends(written):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_the_encoding_is_found(written, encoding):
     path = written("smiles,name,logS (µmol)\nCCO,é—è,1\nCCN,ü,2\n".encode(encoding))
-    for found in (read_table(path), peek(path)):
+    for found in (read_table(path), peek_table(path)):
         assert found.encoding == encoding
         assert list(found.frame.columns) == ["smiles", "name", "logS (µmol)"]
         assert list(found.frame["name"]) == ["é—è", "ü"]
@@ -115,19 +123,19 @@ def test_limits(written, monkeypatch):
     path = written("smiles,y\n" + "CCO,1\n" * 50)
     packed = written(gzip.compress(path.read_bytes()), "table.csv.gz")
     assert len(read_table(packed).frame) == 50
-    monkeypatch.setattr(files, "MOST_BYTES", 200)
+    monkeypatch.setattr(files, "MAX_BYTES", 200)
     assert packed.stat().st_size < 200
     for each in (path, packed):
         with pytest.raises(BadInput, match="MB"):
             read_table(each)
     with pytest.raises(BadInput, match="MB"):
         import_file(path.read_bytes(), "table.csv", path.parent / "files")
-    monkeypatch.setattr(files, "MOST_BYTES", 10_000)
-    monkeypatch.setattr(reading, "MOST_ROWS", 49)
+    monkeypatch.setattr(files, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(reading, "MAX_ROWS", 49)
     with pytest.raises(BadInput, match="50 rows"):
         read_table(path)
     wide = written("smiles," + ",".join(f"c{k}" for k in range(5000)) + "\nCCO" + "," * 5000 + "\n", "wide.csv")
-    monkeypatch.setattr(files, "MOST_BYTES", 200_000_000)
+    monkeypatch.setattr(files, "MAX_BYTES", 200_000_000)
     with pytest.raises(BadInput, match="5,001 columns"):
         read_table(wide)
 
@@ -170,7 +178,7 @@ def test_sdf(written):
     assert list(found.frame["name"]) == ["ethanol", "", "alanine"]
     assert found.frame["smiles (field)"][0] == "wrong"
     assert list(found.reasons) == [1] and found.reasons[1]
-    assert len(peek(path, 1).frame) == 1
+    assert len(peek_table(path, 1).frame) == 1
 
 
 def test_parquet_keeps_numbers(tmp_path):
@@ -179,7 +187,7 @@ def test_parquet_keeps_numbers(tmp_path):
     found = read_table(path)
     assert list(found.frame["smiles"]) == ["CCO", ""] and found.frame["y"].dtype == float
     assert "many" not in found.frame and len(found.notes) == 1
-    assert len(peek(path, 1).frame) == 1
+    assert len(peek_table(path, 1).frame) == 1
 
 
 def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
@@ -190,7 +198,7 @@ def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
         (gzip.compress(text.encode()), "a.csv.gz"),
         (text.encode("utf-16"), "b.csv"),
     ):
-        found = peek(written(content, name), 5)
+        found = peek_table(written(content, name), 5)
         assert len(found.frame) == 5 and set(found.frame["name"]) == {"é"}
 
 
@@ -228,7 +236,7 @@ def test_a_column_that_counts_up_is_no_target():
 
 def test_numbers_names_what_is_none():
     cells = ["1", " 2.5 ", "1e3", "−3", "true", "", "NA", None, "NaN", "inf", "1e999", "abc", ">10", "1,5", "1_000"]
-    values, faults, text = numbers(cells)
+    values, faults, text = parse_numbers(cells)
     np.testing.assert_array_equal(values, [1, 2.5, 1000, -3, 1] + [np.nan] * 10)
     assert text == [11, 12, 13, 14]
     assert {place: why for place, why in faults.items() if place not in text} == {
@@ -237,7 +245,7 @@ def test_numbers_names_what_is_none():
         10: "is infinite",
     }
     assert "no number" in faults[11] and "bound" in faults[12]
-    values, faults, text = numbers(np.array([1.0, np.inf, np.nan]))
+    values, faults, text = parse_numbers(np.array([1.0, np.inf, np.nan]))
     assert values[0] == 1 and np.isnan(values[1:]).all() and faults == {1: "is infinite"} and text == []
 
 
@@ -260,7 +268,7 @@ def test_import_keeps_one_private_copy_by_digest(tmp_path, written):
         import_file(b"", "a.csv", files)
     with pytest.raises(BadInput, match="no file"):
         import_file(tmp_path / "none.csv", "none.csv", files)
-    assert suffix_of("x.SMI.GZ") == ".smi.gz"
+    assert table_suffix("x.SMI.GZ") == ".smi.gz"
 
 
 @pytest.mark.parametrize(

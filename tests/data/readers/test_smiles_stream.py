@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from core.data.readers import smiles_stream
-from core.data.readers.smiles_stream import digest, stream
+from core.data.readers.smiles_stream import file_digest, stream_smiles
 from core.engine.spec import BadInput
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O"]
@@ -35,20 +35,20 @@ def test_each_kind_of_text_file(tmp_path: Path, name: str, text: str | bytes, pa
     data = text if isinstance(text, bytes) else text.encode()
     path = tmp_path / (f"{name}.gz" if packed else name)
     path.write_bytes(gzip.compress(data) if packed else data)
-    assert list(stream(path)) == SMILES
+    assert list(stream_smiles(path)) == SMILES
 
 
 def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pd.DataFrame({"y": range(6), "smiles": [*SMILES, None, ""]}).to_parquet(path)
-    assert list(stream(path)) == SMILES
+    assert list(stream_smiles(path)) == SMILES
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.smi", ""), ("a.txt", "\n \n"), ("a.smi.gz", "")])
 def test_an_empty_list_yields_nothing(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
-    assert list(stream(path)) == []
+    assert list(stream_smiles(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_says_what_would_do(tmp_path: Path, name: str, data:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(BadInput, match=words) as caught:
-        list(stream(path))
+        list(stream_smiles(path))
     assert "\n" not in str(caught.value)
 
 
@@ -83,11 +83,11 @@ def test_a_parquet_file_without_rows_or_molecules(tmp_path: Path) -> None:
     for frame in (pd.DataFrame({"smiles": pd.Series([], dtype=str)}), pd.DataFrame({"y": [1.0, 2.0]})):
         frame.to_parquet(path)
         with pytest.raises(BadInput, match=r"a\.parquet"):
-            list(stream(path))
+            list(stream_smiles(path))
 
 
 def test_an_absent_file(tmp_path: Path) -> None:
-    for read in (digest, lambda path: next(stream(path))):
+    for read in (file_digest, lambda path: next(stream_smiles(path))):
         with pytest.raises(BadInput, match=r"cannot be read.*No such file"):
             read(tmp_path / "no.smi")
 
@@ -111,12 +111,12 @@ def test_a_long_file_is_read_no_further_than_asked(suffix: str, head: int) -> No
 
 def test_a_long_parquet_file_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.parquet"
-    monkeypatch.setattr(smiles_stream, "LOOK", 20)
+    monkeypatch.setattr(smiles_stream, "HEADER_ROWS", 20)
     pd.DataFrame({"smiles": ["CCO"] * 1000 + ["CCN"]}).to_parquet(path, row_group_size=100)
-    assert list(stream(path)) == ["CCO"] * 1000 + ["CCN"]
+    assert list(stream_smiles(path)) == ["CCO"] * 1000 + ["CCN"]
 
 
 def test_the_digest_is_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.smi"
     path.write_bytes(b"CCO\n")
-    assert digest(path) == hashlib.sha256(b"CCO\n").hexdigest()
+    assert file_digest(path) == hashlib.sha256(b"CCO\n").hexdigest()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.readers import import_file, peek
+from core.data.readers import import_file, peek_table
 from core.engine.spec import BadInput
 from core.experiments import Load
 
@@ -32,7 +32,7 @@ def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, called: str) -
     ]
     spec = Load(f"file:{bare}", digest=digest)
     assert len(spec.key) == 16 and spec.title.isprintable()
-    assert peek(files / f"{digest}.csv").frame.shape == (2, 2)
+    assert peek_table(files / f"{digest}.csv").frame.shape == (2, 2)
 
 
 def test_a_name_without_end_is_cut_and_keeps_its_suffix(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     with pytest.raises(BadInput, match=words) as told:
-        peek(path)
+        peek_table(path)
     assert "\n" not in str(told.value)
 
 
@@ -75,4 +75,4 @@ def test_a_preview_that_ends_inside_a_quoted_cell(tmp_path: Path) -> None:
     note = "line\n" * 40
     path.write_text("smiles,y,note\n" + "".join(f'CCO,{k},"{note}"\n' for k in range(6000)))
     assert path.stat().st_size > 1_000_000
-    assert len(peek(path).frame) == 20
+    assert len(peek_table(path).frame) == 20

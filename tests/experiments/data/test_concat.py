@@ -1,21 +1,23 @@
 import numpy as np
 import pytest
 
-from core.data.cleaning import TableContext, clean
+from core.data.cleaning import TableContext, clean_table
 from core.data.dataset import Dataset
-from core.engine.report import SILENT
+from core.engine.report import SILENT_REPORT
 from core.engine.spec import BadInput
-from core.experiments.data.concat import Join
-from core.experiments.data.label_noise import Plant
+from core.experiments.data.concat import Concat
+from core.experiments.data.label_noise import LabelNoise
 from core.experiments.data.load import Load
 
-A = clean(["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", context=TableContext({"id": ["a", "b", "c"], "n": [1, 2, 3]}))
+A = clean_table(
+    ["CCO", "CC", "Q"], [1, 2, 3], ["y"], "mg", context=TableContext({"id": ["a", "b", "c"], "n": [1, 2, 3]})
+)
 WEIGHED = {"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]}
-B = clean(["CCN", "CCO"], [4, 5], ["y"], "mg", context=TableContext(WEIGHED))
+B = clean_table(["CCN", "CCO"], [4, 5], ["y"], "mg", context=TableContext(WEIGHED))
 
 
 def join(*tables):
-    return Join(tuple(Load() for _ in tables)).make(SILENT, tables=tables)
+    return Concat(tuple(Load() for _ in tables)).make(SILENT_REPORT, tables=tables)
 
 
 def test_rows_keep_their_order_and_columns_are_united():
@@ -33,27 +35,27 @@ def test_rows_keep_their_order_and_columns_are_united():
 
 
 def test_what_was_planted_stays_known(tmp_path):
-    big = clean(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
-    planted = Plant(Load(), fraction=0.5).make(SILENT, table=big)
+    big = clean_table(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
+    planted = LabelNoise(Load(), fraction=0.5).make(SILENT_REPORT, table=big)
     made = join(A, planted)
-    assert made.columns["planted"].dtype == bool and made.columns["planted"].sum() == 10
+    assert made.columns["mislabelled"].dtype == bool and made.columns["mislabelled"].sum() == 10
     assert made.columns["measured:y"].tolist() == [1, 2, *range(20)]
     made.save(tmp_path)
-    assert Dataset.load(tmp_path).columns["planted"].sum() == 10
+    assert Dataset.load(tmp_path).columns["mislabelled"].sum() == 10
 
 
 def test_other_tasks_or_units_are_refused():
     with pytest.raises(BadInput, match="same tasks: the first has 'y', table 2 has 'z'"):
-        join(A, clean(["C"], [1], ["z"], "mg"))
+        join(A, clean_table(["C"], [1], ["z"], "mg"))
     with pytest.raises(BadInput, match="same units: the first has 'mg', table 3 has ''"):
-        join(A, B, clean(["C"], [1], ["y"]))
+        join(A, B, clean_table(["C"], [1], ["y"]))
     with pytest.raises(BadInput, match="at least one table"):
-        Join(())
+        Concat(())
 
 
 def test_one_class_more_or_less():
     positive = Dataset(["C"], [1.0], ("y",), ("mg",))
     assert join(A.take([0]), positive).kinds == ("regression",)
-    binary = clean(["C", "CC"], [0, 1], ["y"])
+    binary = clean_table(["C", "CC"], [0, 1], ["y"])
     assert join(binary.take([0]), binary.take([0])).kinds == ("binary",)
     assert join(A).digest == A.digest

@@ -11,9 +11,9 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Excerpt, Multitask, settled
+from core.experiments import FileSample, Multitask, import_files
 from core.experiments.data import file_sample
-from core.experiments.presets.mixtures import large, of_large
+from core.experiments.presets.mixtures import largemix_model, read_largemix
 from core.models.backbones import Gnn
 
 
@@ -34,7 +34,7 @@ def written(folder: Path) -> Path:
     for part in (1, 2):
         mine = smiles[part - 1 :: 2]
         frame = pd.DataFrame(
-            {"ordered_smiles": mine, "graph_energy": [float(len(chem.canonical(one))) for one in mine]}
+            {"ordered_smiles": mine, "graph_energy": [float(len(chem.canonical_smiles(one))) for one in mine]}
         )
         frame["graph_gap"] = generator.normal(size=len(mine))
         frame["node_charge"] = [[0.1] * len(one) for one in mine]
@@ -43,40 +43,42 @@ def written(folder: Path) -> Path:
 
 
 def test_rows_are_drawn_over_all_files_a_shard_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_sample, "SHARD", 7)
+    monkeypatch.setattr(file_sample, "ROWS_IN_MEMORY", 7)
     folder, store = written(tmp_path), Store(tmp_path / "cache")
-    spec = settled(Excerpt(str(folder / "pm6_processed_*.parquet"), "graph_*", "ordered_smiles", rows=40), store.files)
+    spec = import_files(
+        FileSample(str(folder / "pm6_processed_*.parquet"), "graph_*", "ordered_smiles", rows=40), store.files
+    )
     made = make(spec, store, Report())
     assert 30 < len(made) <= 40 and made.tasks == ("graph_energy", "graph_gap"), "lists, of atoms, are passed over"
     assert all(len(smiles) == energy for smiles, energy in zip(made.smiles, made.targets[:, 0], strict=True))
     assert made.provenance["rows"] == 144 and made.columns["row"].max() > 72, "of the second file too"
-    other = settled(Excerpt(spec.path, "graph_*", "ordered_smiles", rows=40, seed=1), store.files)
+    other = import_files(FileSample(spec.path, "graph_*", "ordered_smiles", rows=40, seed=1), store.files)
     assert set(make(other, store, Report()).smiles) != set(made.smiles)
-    assert len(make(settled(Excerpt(spec.path, "graph_*", rows=1000), store.files), store, Report())) > 100
+    assert len(make(import_files(FileSample(spec.path, "graph_*", rows=1000), store.files), store, Report())) > 100
 
 
 def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     folder, store = written(tmp_path), Store(tmp_path / "cache")
     with pytest.raises(BadInput, match="there is no file"):
-        settled(Excerpt(str(tmp_path / "none*.csv"), "a*"), store.files)
+        import_files(FileSample(str(tmp_path / "none*.csv"), "a*"), store.files)
     parquet = folder / "PCBA_1328_1564k.parquet"
     with pytest.raises(BadInput, match=r"or none like 'gene\*'"):
-        make(settled(Excerpt(str(parquet), "gene*"), store.files), store, Report())
-    spec = settled(Excerpt(str(parquet), "assayID-*"), store.files)
+        make(import_files(FileSample(str(parquet), "gene*"), store.files), store, Report())
+    spec = import_files(FileSample(str(parquet), "assayID-*"), store.files)
     pd.read_parquet(parquet).head(100).to_parquet(parquet)
     with pytest.raises(BadInput, match="has changed since this recipe was made"):
         make(spec, store, Report())
     with pytest.raises(BadInput, match="none of the files of LargeMix"):
-        large(str(tmp_path / "cache"), 10)
+        read_largemix(str(tmp_path / "cache"), 10)
 
 
 def test_the_files_that_are_there_are_a_mixture(tmp_path: Path) -> None:
     folder, store = written(tmp_path), Store(tmp_path / "cache")
-    members = large(str(folder), rows=120)
+    members = read_largemix(str(folder), rows=120)
     assert [one.name for one in members] == ["l1000_vcap", "pcba_1328", "pm6_83m_g62"]
     network = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
-    spec = settled(Multitask(members, backbone=network, epochs=1, batch_size=32), store.files)
+    spec = import_files(Multitask(members, backbone=network, epochs=1, batch_size=32), store.files)
     cards = {one["name"]: one for one in make(spec, store, Report()).record["members"]}
     assert cards["pcba_1328"]["unlearnable"] == ["assayID-5"] and len(cards["pcba_1328"]["tasks"]) == 5
     assert cards["pcba_1328"]["means"]["test"]["auroc"] is not None and cards["l1000_vcap"]["loss"] == "binned"
-    assert of_large(str(folder)).backbone.width == 256
+    assert largemix_model(str(folder)).backbone.width == 256

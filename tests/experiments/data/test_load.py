@@ -6,10 +6,10 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from core.data.dataset import Dataset
-from core.engine.report import SILENT, Report
-from core.engine.spec import BadInput, read_json
-from core.experiments.data.concat import Join
-from core.experiments.data.load import HUB, Load, settled
+from core.engine.report import SILENT_REPORT, Report
+from core.engine.spec import BadInput, read_spec_json
+from core.experiments.data.concat import Concat
+from core.experiments.data.load import HUB, Load, import_files
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def load(tmp_path):
     def load(content, name="table.csv", **fields):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return settled(Load(f"file:{path}", **fields), files).make(Report(files=files))
+        return import_files(Load(f"file:{path}", **fields), files).make(Report(files=files))
 
     return load
 
 
 def test_solubility_is_bundled():
-    made = Load().make(SILENT)
+    made = Load().make(SILENT_REPORT)
     assert made.provenance["rows_read"] == 1282 and len(made) == 1274
     assert (made.dropped["what"] == "merged").sum() == 8
     assert made.tasks == ("logS",) and made.unit == ("log10(mol/L)",) and made.kinds == ("regression",)
@@ -37,13 +37,13 @@ def test_solubility_is_bundled():
 
 
 def test_hydration_is_bundled():
-    made = Load("bundled:hydration").make(SILENT)
+    made = Load("bundled:hydration").make(SILENT_REPORT)
     assert len(made) == 642 and made.unit == ("kcal/mol",) and made.targets.min() < -20
     assert made.tasks == ("hydration free energy",)
 
 
 def test_drugs_are_bundled_without_labels():
-    made = Load("bundled:Drugs").make(SILENT)
+    made = Load("bundled:Drugs").make(SILENT_REPORT)
     assert len(made) > 2500 and made.targets.shape == (len(made), 0)
     assert "no column of labels: molecules only" in made.provenance["notes"]
 
@@ -115,7 +115,7 @@ def test_an_sd_record_that_is_none_says_why(load):
 def test_further_columns_are_kept_up_to_a_number(load):
     wide = "smiles,y,planted," + ",".join(f"c{k}" for k in range(40)) + "\nCCO,1,yes" + ",x" * 40 + "\n"
     made = load(wide, targets=("y",))
-    assert len(made.columns) == 31 and "planted" not in made.columns
+    assert len(made.columns) == 31 and "mislabelled" not in made.columns
     assert made.provenance["notes"] == ["11 further columns are not kept"]
 
 
@@ -123,30 +123,30 @@ def test_settling_names_files_by_their_bytes(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("smiles,y\nCCO,1\n")
     files = tmp_path / "files"
-    spec = Join((Load(f"file:{path}"), Load("bundled:solubility")))
-    done = settled(spec, files)
+    spec = Concat((Load(f"file:{path}"), Load("bundled:solubility")))
+    done = import_files(spec, files)
     one, other = done.tables
     assert one.source == "file:mine.csv" and one.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert other == spec.tables[1] and settled(done, files) is done
-    assert read_json(done.text) == done
+    assert other == spec.tables[1] and import_files(done, files) is done
+    assert read_spec_json(done.text) == done
     (tmp_path / "b").mkdir()
     moved = path.rename(tmp_path / "b" / "mine.csv")
-    assert settled(Load(f"file:{moved}"), files).key == one.key
+    assert import_files(Load(f"file:{moved}"), files).key == one.key
     moved.write_text("smiles,y\nCCO,2\n")
-    assert settled(Load(f"file:{moved}"), files).key != one.key
+    assert import_files(Load(f"file:{moved}"), files).key != one.key
 
 
 def test_what_is_wrong_with_an_import_is_said(tmp_path):
     files = tmp_path / "files"
     with pytest.raises(BadInput, match=r"there is no file .*none.csv"):
-        settled(Load(f"file:{tmp_path}/none.csv"), files)
+        import_files(Load(f"file:{tmp_path}/none.csv"), files)
     with pytest.raises(BadInput, match="not imported yet"):
         Load("file:a.csv").make(Report(files=files))
     with pytest.raises(BadInput, match="not there any more"):
         Load("file:a.csv", digest="0" * 64).make(Report(files=files))
     path = tmp_path / "a.csv"
     path.write_text("smiles,y\nCCO,1\n")
-    spec = settled(Load(f"file:{path}"), files)
+    spec = import_files(Load(f"file:{path}"), files)
     (files / f"{spec.digest}.csv").write_text("smiles,y\nCCO,9\n")
     with pytest.raises(BadInput, match="has changed"):
         spec.make(Report(files=files))
@@ -183,11 +183,11 @@ def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
         return str(folder / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    made = Load("hub:Lipophilicity", hub_revision="main").make(SILENT)
+    made = Load("hub:Lipophilicity", hub_revision="main").make(SILENT_REPORT)
     assert asked == [("scikit-fingerprints/MoleculeNet_Lipophilicity", "dataset", "main")]
     assert made.tasks == ("Lipophilicity",) and made.unit == ("logD at pH 7.4",) and len(made) == 2
     assert made.provenance["revision"] == commit
-    assert Load("hub:tox21").make(SILENT).tasks == ("NR-AR", "SR-p53")
+    assert Load("hub:tox21").make(SILENT_REPORT).tasks == ("NR-AR", "SR-p53")
     assert set(HUB) == {
         "esol",
         "freesolv",
@@ -215,12 +215,12 @@ def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
     with pytest.raises(
         BadInput, match=r"hub:esol is not in the cache and the hub cannot be reached .*file:esol.csv"
     ) as caught:
-        Load("hub:esol").make(SILENT)
+        Load("hub:esol").make(SILENT_REPORT)
     assert "\n" not in str(caught.value)
 
 
 def test_lipophilicity_has_4200_molecules(shared_data, tmp_path):
-    spec = settled(Load(f"file:{shared_data / 'Lipophilicity.csv'}", unit="logD at pH 7.4"), tmp_path)
+    spec = import_files(Load(f"file:{shared_data / 'Lipophilicity.csv'}", unit="logD at pH 7.4"), tmp_path)
     made = spec.make(Report(files=tmp_path))
     assert len(made) == made.provenance["rows_read"] == 4200 and len(made.dropped) == 0
     assert made.targets.mean() == pytest.approx(2.186, abs=1e-3)
@@ -230,7 +230,7 @@ def test_lipophilicity_has_4200_molecules(shared_data, tmp_path):
 
 
 def test_clintox_lists_what_it_loses(shared_data, tmp_path):
-    made = settled(Load(f"file:{shared_data / 'clintox.csv.gz'}"), tmp_path).make(Report(files=tmp_path))
+    made = import_files(Load(f"file:{shared_data / 'clintox.csv.gz'}"), tmp_path).make(Report(files=tmp_path))
     lost = made.dropped[made.dropped["what"] == "molecule"]
     assert lost["reason"].str.startswith("no molecule").sum() == 4
     assert (made.dropped["what"] == "merged").sum() == 19

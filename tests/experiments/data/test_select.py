@@ -8,16 +8,16 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.engine.report import Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.experiments.data.load import Load
 from core.experiments.data.select import Select
-from core.experiments.data.split import parts
+from core.experiments.data.split import split_table
 from core.experiments.influence.influence import Influence
 from core.experiments.training.finetune import FineTune
 from core.results.scores import Scores
 from core.selection import SAMPLERS, Greedy, KMeans, Top, Uniform
 
-TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
+TRAIN, VALID, TEST, POOL = split_table(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 SCORES = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID)
 
 
@@ -61,6 +61,6 @@ def test_scores_of_another_pool_are_refused(pool):
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_the_recipe_survives_json_and_names_its_parts(kind):
     recipe = Select(POOL, SAMPLERS[kind](count=4), SCORES)
-    assert read_json(recipe.text).key == recipe.key
+    assert read_spec_json(recipe.text).key == recipe.key
     assert set(recipe.parts()) == {"pool", "scores"} and set(Select(POOL).parts()) == {"pool"}
     assert recipe.title == f"4 of the pool by {recipe.sampler.title}"

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from core.chem import molecules as chem
-from core.data.cleaning import clean
+from core.data.cleaning import clean_table
 from core.data.dataset import Dataset
-from core.engine.report import SILENT
-from core.engine.spec import BadInput, read_json
+from core.engine.report import SILENT_REPORT
+from core.engine.spec import BadInput, read_spec_json
 from core.experiments.data.load import Load
-from core.experiments.data.split import NAMES, Part, parts, split
+from core.experiments.data.split import NAMES, Split, split_rows, split_table
 
 RULES = ("random", "scaffold", "label")
 SIZES = {"train": None, "valid": 0.1, "test": 0.2, "pool": 7}
@@ -21,103 +21,103 @@ def table():
     rings = ["c1ccccc1" + "C" * n + ring for ring in rings for n in range(1, 11)]
     stereo = [f"C[C@{mark}H](F){'C' * n}O" for n in range(1, 11) for mark in ("", "@")]
     smiles = chains + rings + stereo
-    return clean(smiles, np.random.default_rng(0).normal(size=len(smiles)), ["y"])
+    return clean_table(smiles, np.random.default_rng(0).normal(size=len(smiles)), ["y"])
 
 
 @pytest.mark.parametrize("by", RULES)
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_is_in_exactly_one_part_and_stereoisomers_stay_together(table, by, seed):
-    made = split(table, by, SIZES, seed, SILENT)
+    made = split_rows(table, by, SIZES, seed, SILENT_REPORT)
     assert sorted(np.concatenate([made[name] for name in NAMES])) == list(range(120))
     assert {name: len(rows) for name, rows in made.items()} == {"train": 77, "valid": 12, "test": 24, "pool": 7}
-    keys = [{chem.flat_key(table.smiles[row]) for row in made[name]} for name in NAMES]
+    keys = [{chem.stereo_free_smiles(table.smiles[row]) for row in made[name]} for name in NAMES]
     assert sum(map(len, keys)) == len(set.union(*keys)) == 110
     if by == "scaffold":
         cores = [{chem.scaffold(table.smiles[row]) for row in made[name]} for name in ("train", "valid", "test")]
-        again = split(table, by, SIZES, seed, SILENT)
+        again = split_rows(table, by, SIZES, seed, SILENT_REPORT)
         assert all((made[name] == again[name]).all() for name in NAMES)
         assert "" in cores[0] and "" not in cores[1] | cores[2]  # 70 chains, the largest group
 
 
 @pytest.mark.parametrize("by", ["random", "label"])
 def test_the_test_part_stays_when_other_sizes_change(table, by):
-    one = split(table, by, SIZES, 3, SILENT)["test"]
-    other = split(table, by, {"train": 40, "valid": 20, "test": 0.2, "pool": None}, 3, SILENT)["test"]
+    one = split_rows(table, by, SIZES, 3, SILENT_REPORT)["test"]
+    other = split_rows(table, by, {"train": 40, "valid": 20, "test": 0.2, "pool": None}, 3, SILENT_REPORT)["test"]
     assert (one == other).all()
-    assert not np.array_equal(one, split(table, by, SIZES, 4, SILENT)["test"])
+    assert not np.array_equal(one, split_rows(table, by, SIZES, 4, SILENT_REPORT)["test"])
 
 
 def test_scaffolds_stay_whole():
     smiles = [
         ring + "C" * n for ring in ("c1ccccc1", "C1CCCCC1", "c1ccncc1", "c1ccoc1", "C1CC1", "C1CCC1") for n in range(10)
     ]
-    table = clean(smiles, range(60), ["y"])
-    made = split(table, "scaffold", {"train": None, "valid": 10, "test": 10, "pool": 10}, 0, SILENT)
+    table = clean_table(smiles, range(60), ["y"])
+    made = split_rows(table, "scaffold", {"train": None, "valid": 10, "test": 10, "pool": 10}, 0, SILENT_REPORT)
     cores = {name: {chem.scaffold(table.smiles[row]) for row in rows} for name, rows in made.items()}
     assert {name: len(found) for name, found in cores.items()} == {"train": 3, "valid": 1, "test": 1, "pool": 1}
-    other = split(table, "scaffold", {"train": None, "valid": 10, "test": 10, "pool": 10}, 1, SILENT)
+    other = split_rows(table, "scaffold", {"train": None, "valid": 10, "test": 10, "pool": 10}, 1, SILENT_REPORT)
     assert any((made[name] != other[name]).any() for name in ("valid", "test", "pool"))  # the seed settles ties
 
 
 def test_a_scaffold_larger_than_every_part_takes_the_largest():
     smiles = ["C" * n for n in range(1, 41)] + ["c1ccccc1" + "C" * n + "C1CCC1" for n in range(20)]
-    table = clean(smiles, range(60), ["y"])
-    made = split(table, "scaffold", {"train": 30, "valid": 10, "test": None, "pool": 0}, 0, SILENT)
+    table = clean_table(smiles, range(60), ["y"])
+    made = split_rows(table, "scaffold", {"train": 30, "valid": 10, "test": None, "pool": 0}, 0, SILENT_REPORT)
     assert {name: len(rows) for name, rows in made.items()} == {"train": 40, "valid": 10, "test": 10, "pool": 0}
 
 
 def test_counts_are_exact_by_swapping_groups():
     pairs = [f"C[C@{mark}H](F){'C' * n}O" for n in range(1, 11) for mark in ("", "@")]
     triples = [f"C[C{mark}H](F){'C' * n}N".replace("[CH]", "C") for n in range(1, 11) for mark in ("", "@", "@@")]
-    table = clean(pairs + triples, range(50), ["y"])
+    table = clean_table(pairs + triples, range(50), ["y"])
     for seed in range(20):
-        made = split(table, "random", {"train": None, "valid": 5, "test": 5, "pool": 0}, seed, SILENT)
+        made = split_rows(table, "random", {"train": None, "valid": 5, "test": 5, "pool": 0}, seed, SILENT_REPORT)
         assert (len(made["test"]), len(made["valid"]), len(made["train"])) == (5, 5, 40)
 
 
 def test_by_label_every_part_has_the_spread_of_the_whole():
     smiles = ["C" * n + "O" for n in range(1, 201)]
     labels = np.random.default_rng(1).normal(size=200) ** 3
-    table = clean(smiles, labels, ["y"])
+    table = clean_table(smiles, labels, ["y"])
     tenths = np.quantile(labels, np.arange(1, 10) / 10)
     for seed in range(5):
-        made = split(table, "label", {"train": None, "valid": 20, "test": 40, "pool": 0}, seed, SILENT)
+        made = split_rows(table, "label", {"train": None, "valid": 20, "test": 40, "pool": 0}, seed, SILENT_REPORT)
         for name, each in (("valid", 2), ("test", 4)):
             counts = np.bincount(np.searchsorted(tenths, labels[made[name]]), minlength=10)
             assert abs(counts - each).max() <= 1
-    binary = clean(smiles, (np.arange(200) % 10 == 0).astype(float), ["y"])
-    made = split(binary, "label", {"train": None, "valid": 20, "test": 20, "pool": 0}, 0, SILENT)
+    binary = clean_table(smiles, (np.arange(200) % 10 == 0).astype(float), ["y"])
+    made = split_rows(binary, "label", {"train": None, "valid": 20, "test": 20, "pool": 0}, 0, SILENT_REPORT)
     assert {binary.targets[made[name], 0].sum() for name in ("valid", "test")} == {2}
 
 
 def test_by_label_with_gaps_and_without_labels(table):
     targets = np.column_stack([np.full(120, np.nan), np.where(np.arange(120) % 2, np.arange(120.0), np.nan)])
     gaps = Dataset(table.smiles, targets, ("a", "b"))
-    made = split(gaps, "label", SIZES, 0, SILENT)
+    made = split_rows(gaps, "label", SIZES, 0, SILENT_REPORT)
     assert sum(map(len, made.values())) == 120
     assert 8 <= (~np.isnan(targets[made["test"], 1])).sum() <= 16
     with pytest.raises(BadInput, match="measured target"):
-        split(clean(list(table.smiles)), "label", SIZES, 0, SILENT)
+        split_rows(clean_table(list(table.smiles)), "label", SIZES, 0, SILENT_REPORT)
 
 
 def test_a_part_is_made_from_its_recipe(table):
-    spec = Part(Load(), part="valid", seed=5)
-    made = spec.make(SILENT, table=table)
+    spec = Split(Load(), part="valid", seed=5)
+    made = spec.make(SILENT_REPORT, table=table)
     assert len(made) == 12 and made.tasks == ("y",)
     assert list(made.smiles) == [table.smiles[row - 1] for row in made.columns["row"]]
     (note,) = made.provenance["split"]
     assert note.pop("rows") == {"train": 96, "valid": 12, "test": 12, "pool": 0}
     assert note.pop("sizes") == {"train": None, "valid": 0.1, "test": 0.1, "pool": 0}
     assert note == {"by": "random", "seed": 5, "part": "valid", "of": table.digest}
-    again = Part(spec, part="test", valid=0).make(SILENT, table=made)
+    again = Split(spec, part="test", valid=0).make(SILENT_REPORT, table=made)
     assert len(again.provenance["split"]) == 2 and len(again) == 1
-    assert read_json(spec.text) == spec
+    assert read_spec_json(spec.text) == spec
 
 
 def test_parts_names_three_or_four():
-    train, valid, test = parts(Load(), seed=2)
+    train, valid, test = split_table(Load(), seed=2)
     assert [one.part for one in (train, valid, test)] == ["train", "valid", "test"] and test.seed == 2
-    four = parts(Load(), by="scaffold", train=300, valid=200, pool=300, test=None)
+    four = split_table(Load(), by="scaffold", train=300, valid=200, pool=300, test=None)
     assert [one.part for one in four] == ["train", "valid", "test", "pool"]
     assert {one.by for one in four} == {"scaffold"} and len({one.key for one in four}) == 4
 
@@ -136,7 +136,7 @@ def test_parts_names_three_or_four():
 )
 def test_sizes_are_checked_where_they_are_given(fields, reason):
     with pytest.raises(BadInput, match=reason):
-        Part(Load(), **fields)
+        Split(Load(), **fields)
 
 
 @pytest.mark.parametrize(
@@ -149,24 +149,26 @@ def test_sizes_are_checked_where_they_are_given(fields, reason):
     ],
 )
 def test_too_few_rows_say_what_the_sizes_gave(rows, sizes, reason):
-    table = clean(["C" * n for n in range(1, rows + 1)], range(rows), ["y"])
+    table = clean_table(["C" * n for n in range(1, rows + 1)], range(rows), ["y"])
     with pytest.raises(BadInput, match=reason):
-        Part(Load(), part="train", **sizes).make(SILENT, table=table)
+        Split(Load(), part="train", **sizes).make(SILENT_REPORT, table=table)
 
 
 def test_groups_too_large_for_a_part_say_so():
-    table = clean(["C[C@H](N)O", "C[C@@H](N)O", "C[C@H](N)F", "C[C@@H](N)F"], range(4), ["y"])
+    table = clean_table(["C[C@H](N)O", "C[C@@H](N)O", "C[C@H](N)F", "C[C@@H](N)F"], range(4), ["y"])
     with pytest.raises(BadInput, match="belong together"):
-        Part(Load(), part="test", valid=1, test=1).make(SILENT, table=table)
+        Split(Load(), part="test", valid=1, test=1).make(SILENT_REPORT, table=table)
 
 
 def test_no_leak_in_lipophilicity(shared_data):
     from core.data.readers import read_table
 
     frame = read_table(shared_data / "Lipophilicity.csv").frame
-    table = clean(frame["smiles"], frame[["exp"]], ["exp"])
+    table = clean_table(frame["smiles"], frame[["exp"]], ["exp"])
     for by in RULES:
-        made = split(table, by, {"train": None, "valid": 0.1, "test": 0.1, "pool": 0}, 0, SILENT)
+        made = split_rows(table, by, {"train": None, "valid": 0.1, "test": 0.1, "pool": 0}, 0, SILENT_REPORT)
         assert {name: len(rows) for name, rows in made.items()} == {"train": 3360, "valid": 420, "test": 420, "pool": 0}
-        keys = [{chem.flat_key(table.smiles[row]) for row in made[name]} for name in ("train", "valid", "test")]
+        keys = [
+            {chem.stereo_free_smiles(table.smiles[row]) for row in made[name]} for name in ("train", "valid", "test")
+        ]
         assert sum(map(len, keys)) == len(set.union(*keys)) == 4200 - 98

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.cli.progress_bar import Bar
+from core.cli.progress_bar import ProgressBar
 from core.data import annotated_table
 from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
 from core.engine.make import make
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import FineTune, Influence, Load, parts, settled
+from core.experiments import FineTune, Influence, Load, import_files, split_table
 from core.models.backbones import Untrained
 from core.models.predictor import Predictor
 from tests.cli.test_bad_input import ask, check_refused
@@ -60,13 +60,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path
     """A cache, and in it what `predict` and `score` apply."""
     root = tmp_path_factory.mktemp("made")
     (root / "size.csv").write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
-    rows = parts(Load(f"file:{root / 'size.csv'}"), seed=0, train=20, valid=10, pool=15, test=None)
+    rows = split_table(Load(f"file:{root / 'size.csv'}"), seed=0, train=20, valid=10, pool=15, test=None)
     train, valid, test, pool = rows
     few = {"steps": 6, "evaluations": 2, "batch_size": 8, "features": "none"}
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), **few)
     store = Store(root / "cache")
-    scores = settled(Influence(fit=fit, pool=pool, target=valid), store.files)
-    make(scores, store, SILENT)
+    scores = import_files(Influence(fit=fit, pool=pool, target=valid), store.files)
+    make(scores, store, SILENT_REPORT)
     return root / "cache", {"predict": scores.fit.key, "score": scores.key}
 
 
@@ -115,7 +115,7 @@ def test_the_same_command_goes_on_after_control_c(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bar, "__call__", pressed)
+        patch.setattr(ProgressBar, "__call__", pressed)
         said = ask(capsys, cache, *arguments, str(out))
     assert said.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
     assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"

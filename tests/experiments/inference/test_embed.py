@@ -12,22 +12,22 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import FineTune, Load, parts, settled
-from core.experiments.inference.embed import embed_file, predict_trunk_file
+from core.experiments import FineTune, Load, import_files, split_table
+from core.experiments.inference.embed import embed_file, predict_multitask_file
 from core.models.predictor import Predictor
 from tests.cli.test_bad_input import ask, check_refused
-from tests.experiments.multitask.test_train import SMALL, small
+from tests.experiments.multitask.test_multitask import SMALL, small
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, str]]:
     store = Store(tmp_path_factory.mktemp("embedded"))
-    train, valid, test, _ = parts(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
+    train, valid, test, _ = split_table(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
     recipes = {
         "trunk": small(epochs=1),
         "fit": FineTune(train, valid, test, backbone=SMALL, features="none", steps=3, evaluations=1),
     }
-    recipes = {name: settled(one, store.files) for name, one in recipes.items()}
+    recipes = {name: import_files(one, store.files) for name, one in recipes.items()}
     for one in recipes.values():
         make(one, store, Report())
     return store, {name: one.key for name, one in recipes.items()}
@@ -53,7 +53,7 @@ def test_embeddings_are_those_of_the_backbone_of_a_run(kept: tuple, table: Path,
         assert answer["rows"] == 4 and answer["unusable"] == 1 and list(found["name"]) == list("abcd")
         values = found[[f"embedding_{number}" for number in range(12)]].to_numpy(float)
         with torch.no_grad():
-            wanted = body.embed(body.batch([chem.canonical("CCO"), "c1ccccc1"])).numpy()
+            wanted = body.embed(body.batch([chem.canonical_smiles("CCO"), "c1ccccc1"])).numpy()
         assert np.isnan(values[1]).all() and np.allclose(values[[0, 2]], wanted, atol=1e-5)
         assert np.array_equal(values[0], values[3])
 
@@ -70,7 +70,7 @@ def test_the_heads_of_a_trunk_predict(kept: tuple, table: Path, tmp_path: Path) 
     known = made.predictions[made.predictions["part"] == "test"].groupby("member").head(3)
     mine = tmp_path / "known.csv"
     known[["smiles"]].to_csv(mine, index=False)
-    predict_trunk_file(store, spec, mine, tmp_path / "out.csv", Report())
+    predict_multitask_file(store, spec, mine, tmp_path / "out.csv", Report())
     found = pd.read_csv(tmp_path / "out.csv")
     for place, row in enumerate(known.itertuples()):
         assert found[f"{row.member}: {row.task}_predicted"][place] == pytest.approx(row.prediction, abs=1e-4)

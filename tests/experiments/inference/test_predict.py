@@ -10,13 +10,13 @@ import pytest
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Baseline, Ensemble, Load, Predict, parts, settled
+from core.experiments import Baseline, Ensemble, Load, Predict, import_files, split_table
 from core.experiments.inference.apply import predict_file
 from core.models.baselines import RandomForest
 from core.results.calibration import Calibration
-from core.results.predictions import Predicted
+from core.results.predictions import Predictions
 
 OTHER = "id,smiles,measured,unit free\n" + "".join(
     f"m{n},{smiles},{label},{n}\n"
@@ -30,8 +30,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Stor
     root = tmp_path_factory.mktemp("predict")
     (root / "size.csv").write_text("smiles,size\n" + "".join(f"{one},{size}\n" for one, size in alcohols))
     store = Store(root / "cache")
-    train, valid, test = parts(Load(f"file:{root / 'size.csv'}", unit="atoms"), seed=0, train=None, valid=24, test=10)
-    spec = settled(Baseline(train, valid, test, learner=RandomForest(features="descriptors", trees=30)), store.files)
+    train, valid, test = split_table(
+        Load(f"file:{root / 'size.csv'}", unit="atoms"), seed=0, train=None, valid=24, test=10
+    )
+    spec = import_files(
+        Baseline(train, valid, test, baseline=RandomForest(features="descriptors", trees=30)), store.files
+    )
     make(spec, store, Report())
     return store, spec
 
@@ -43,9 +47,9 @@ def other(tmp_path: Path) -> Path:
     return path
 
 
-def predicted(store: Store, fit: Baseline, table: Path, **more) -> Predicted:
+def predicted(store: Store, fit: Baseline, table: Path, **more) -> Predictions:
     targets = {"targets": ("measured",)} if "labels" in more else {}
-    return make(settled(Predict(fit, Load(f"file:{table}", **targets), **more), store.files), store, Report())
+    return make(import_files(Predict(fit, Load(f"file:{table}", **targets), **more), store.files), store, Report())
 
 
 def test_every_molecule_has_an_interval_and_what_is_like_it(made: tuple[Store, Baseline], other: Path) -> None:
@@ -68,11 +72,11 @@ def test_every_molecule_has_an_interval_and_what_is_like_it(made: tuple[Store, B
     low, high = record["test_intervals"]["size"]["rmse"]
     assert low < record["test"]["size"]["rmse"] < high
     assert any("1 of 4 molecules" in said and "no forecast" in said for said in record["warnings"])
-    again = store.get(settled(read_json(read_text(store, found)), store.files))
+    again = store.get(import_files(read_spec_json(read_text(store, found)), store.files))
     pd.testing.assert_frame_equal(again.table, table)
 
 
-def read_text(store: Store, found: Predicted) -> str:
+def read_text(store: Store, found: Predictions) -> str:
     entry = next(one for one in store.entries() if one.kind == "predict")
     assert entry.summary == found.record
     return entry.spec.text
@@ -101,9 +105,9 @@ def test_an_ensemble_is_surer_where_its_members_agree(made: tuple[Store, Baselin
     table = found.table
     assert (table["spread"] > 0).all() and found.record["seed"] is None
     calibration = Calibration.of(make(whole, store, Report()))
-    near, values = calibration.near(list(table["smiles"])), table[["prediction"]].to_numpy()
+    near, values = calibration.find_nearest(list(table["smiles"])), table[["prediction"]].to_numpy()
     apart = np.full((4, 1), float(table["spread"].min()))
-    low, high = calibration.bounds(values, near, apart)
+    low, high = calibration.interval_bounds(values, near, apart)
     assert calibration.intervals[0].slopes[2] > 0
     wide, narrow = table["high"] - table["low"], (high - low)[:, 0]
     assert (wide >= narrow * (1 - 1e-9)).all() and (wide > narrow * 1.01).any()
@@ -129,14 +133,16 @@ def test_a_probability_comes_with_a_range_and_several_tasks_have_their_own_colum
     (tmp_path / "two.csv").write_text("smiles,size,large\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
     store = Store(tmp_path / "cache")
     table = Load(f"file:{tmp_path / 'two.csv'}", targets=("size", "large"))
-    train, valid, test = parts(table, seed=0, train=None, valid=22, test=10)
-    fit = settled(Baseline(train, valid, test, learner=RandomForest(features="descriptors", trees=30)), store.files)
-    found = make(settled(Predict(fit, table), store.files), store, Report())
+    train, valid, test = split_table(table, seed=0, train=None, valid=22, test=10)
+    fit = import_files(
+        Baseline(train, valid, test, baseline=RandomForest(features="descriptors", trees=30)), store.files
+    )
+    found = make(import_files(Predict(fit, table), store.files), store, Report())
     large, size = found.of("large"), found.of("size")
     assert large["prediction"].between(0, 1).all() and (large["low"] <= large["high"]).all()
     assert large["low"].min() >= 0 and large["high"].max() <= 1
     assert (size["high"] > size["prediction"]).all() and "prediction: size" in found.table
-    half = make(settled(Predict(fit, table, labels=("size", "")), store.files), store, Report())
+    half = make(import_files(Predict(fit, table, labels=("size", "")), store.files), store, Report())
     assert "label" in half.of("size") and "label" not in half.of("large")
     assert "prediction: large" not in size and {"similarity", "part"} <= set(size)
     assert found.record["held"][1] is None and found.record["kept"][1]["n"] == 10
@@ -178,7 +184,7 @@ def test_units_that_differ_are_said(made: tuple[Store, Baseline], alcohols: list
     store, fit = made
     path = tmp_path / "sizes.csv"
     path.write_text("smiles,size\nCCCCCCCCCCCCCCO,12\nCCCCCCBr,6\n")
-    spec = settled(Predict(fit, Load(f"file:{path}", unit="nm")), store.files)
+    spec = import_files(Predict(fit, Load(f"file:{path}", unit="nm")), store.files)
     found = make(spec, store, Report())
     assert any("'size' is in nm in the table" in said for said in found.record["warnings"])
     assert found.record["metrics"]["size"]["n"] == 2  # columns of the same name are compared unasked
@@ -190,6 +196,6 @@ def test_labels_of_a_binary_task_are_checked(made: tuple[Store, Baseline]) -> No
     record = one.record | {"kinds": ["binary"]}
     table = Dataset(np.array(["CCO"], object), np.array([[3.0]]), ("size",))
     with pytest.raises(BadInput, match="other than 0 and 1"):
-        Predict(fit, fit.test).beside(
+        Predict(fit, fit.test).add_context(
             dataclasses.replace(one, record=record), table, np.zeros((1, 1)), None, [], Report()
         )

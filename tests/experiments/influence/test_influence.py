@@ -11,8 +11,8 @@ from core.data.dataset import Dataset
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
 from core.experiments.data.load import Load
-from core.experiments.data.split import parts
-from core.experiments.influence.influence import Influence, score_table
+from core.experiments.data.split import split_table
+from core.experiments.influence.influence import Influence, score_dataset
 from core.experiments.training.finetune import FineTune
 from core.influence import directional, linear_system
 from core.influence.curvature import Curvature
@@ -20,13 +20,13 @@ from core.influence.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.influence.solvers.solution import NotSolved
 from core.models import backbones
 from core.models.predictor import Predictor
-from core.results.fit import PARTS, Fit, tabulate
+from core.results.fit import PARTS, Fit, prediction_table
 from core.results.scores import Scores
-from core.selection import Greedy, Informative, Top
-from core.stats.temperature import temperatures
-from tests.stand_in import load_letters, small_predictor, trained
+from core.selection import Greedy, InformationGain, Top
+from core.stats.temperature import fit_temperatures
+from tests.small_models import load_letters, small_predictor, train_predictor
 
-TRAIN, VALID, TEST, POOL = parts(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
+TRAIN, VALID, TEST, POOL = split_table(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
 RECIPE = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, batch_size=16)
 
 
@@ -49,18 +49,18 @@ def tables(tasks: int = 1, binary: bool = False) -> dict[str, Dataset]:
     labels = found["pool"].targets.copy()
     if not binary:
         labels[planted, 0] += 60
-    found["pool"] = dataclasses.replace(found["pool"], targets=labels, columns={"planted": planted})
+    found["pool"] = dataclasses.replace(found["pool"], targets=labels, columns={"mislabelled": planted})
     return found
 
 
 def fitted(found: dict[str, Dataset], folder) -> Fit:
     """A trained stand-in, as `FineTune` leaves it."""
     train = found["train"]
-    predictor = trained(small_predictor(train.kinds), list(train.smiles), train.targets, 200)
+    predictor = train_predictor(small_predictor(train.kinds), list(train.smiles), train.targets, 200)
     predictor.tasks = train.tasks
     predictor.save(folder / "predictor")
     predictions = pd.concat(
-        [tabulate(name, found[name], predictor.predict(list(found[name].smiles))) for name in PARTS]
+        [prediction_table(name, found[name], predictor.predict(list(found[name].smiles))) for name in PARTS]
     )
     record = {
         "tasks": list(train.tasks),
@@ -75,7 +75,7 @@ def fitted(found: dict[str, Dataset], folder) -> Fit:
 
 @pytest.fixture(autouse=True)
 def letters(monkeypatch):
-    monkeypatch.setattr(backbones, "load", load_letters)
+    monkeypatch.setattr(backbones, "load_backbone", load_letters)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_leaving_a_training_molecule_out_is_what_the_last_layer_says_fitted_with
     found = tables()
     fit = fitted(found, tmp_path)
     predictor = Predictor.load(tmp_path / "predictor").double()
-    scaled = predictor.scaled(found["train"].targets)
+    scaled = predictor.scale_labels(found["train"].targets)
     last, damping = predictor.head[-1], 0.3
     with torch.no_grad():
         batch = predictor.encode(list(found["train"].smiles))
@@ -180,14 +180,14 @@ def test_leaving_a_training_molecule_out_is_what_the_last_layer_says_fitted_with
     taken = torch.cat(
         [x, torch.cat([predictor.last_features(predictor.encode([found["pool"].smiles[3]])), torch.ones(1, 1)], 1)]
     )
-    labels = torch.cat([scaled, predictor.scaled(found["pool"].targets[3:4])])
+    labels = torch.cat([scaled, predictor.scale_labels(found["pool"].targets[3:4])])
     a = 2 * taken.T @ taken / 40 + damping * torch.eye(x.shape[1])
     more = torch.linalg.solve(a, 2 * taken.T @ labels / 40)
     more, whole = more.detach(), whole.detach()
     aims = predictor.encode(list(found["valid"].smiles))
     seen, goals = (
         torch.cat([predictor.last_features(aims), torch.ones(15, 1)], 1),
-        predictor.scaled(found["valid"].targets),
+        predictor.scale_labels(found["valid"].targets),
     )
     true = (
         float(((seen.detach() @ more - goals) ** 2).mean() - ((seen.detach() @ whole - goals) ** 2).mean()) * spread**2
@@ -210,7 +210,7 @@ def test_a_pool_without_labels_is_told_what_measuring_would_tell(study, columns)
     assert np.allclose(table["information"], labelled.table["information"], rtol=1e-4)
     assert table["information"].between(0, 1).all() and scores.record["digests"]["pool"] == bare.digest
     assert any("no molecule of the pool has a label" in text for text in scores.record["warnings"])
-    kept = Informative(count=5)(bare, scores)
+    kept = InformationGain(count=5)(bare, scores)
     assert kept[0] == table["information"].argmax() and len(set(kept.tolist())) == 5
     with pytest.raises(BadInput, match="choose by what measuring them would tell"):
         Top(count=3)(bare, scores)
@@ -313,15 +313,17 @@ def test_one_system_is_solved_however_many_batches_the_pool_has(study, monkeypat
     monkeypatch.setattr(Curvature, "__matmul__", lambda self, vector: products.append(1) or multiply(self, vector))
     monkeypatch.setattr(linear_system, "target_gradient", lambda *given: gradients.append(1) or gradient(*given))
     recipe, counts, batches = dataclasses.replace(RECIPE, batch_size=4, damping=0.5), [], []
-    sweeps = directional.Slopes.__call__
-    monkeypatch.setattr(directional.Slopes, "__call__", lambda self, *given: batches.append(1) or sweeps(self, *given))
+    sweeps = directional.DirectionalDerivative.__call__
+    monkeypatch.setattr(
+        directional.DirectionalDerivative, "__call__", lambda self, *given: batches.append(1) or sweeps(self, *given)
+    )
     for rows in (4, len(found["pool"])):
         products.clear(), batches.clear()
         scores = recipe.make(Report(), fit, found["pool"].take(np.arange(rows)), found["valid"])
         counts.append((len(products), len(batches)))
     assert counts[0][0] == counts[1][0] > 0 and counts[0][1] < counts[1][1] and len(gradients) == 2
     products.clear()
-    score_table(scores, fit, found["test"])
+    score_dataset(scores, fit, found["test"])
     assert not products and len(gradients) == 2
 
 
@@ -344,7 +346,7 @@ def test_gaps_and_binary_tasks(shape, tmp_path):
     else:
         assert scores.table["prediction"].between(0, 1).all() and scores.record["unit"] == "nat (cross-entropy)"
         logits = scores.tangent["target_outputs"][:, 0]
-        (heat,) = temperatures(logits[None], found["valid"].targets[:, 0])
+        (heat,) = fit_temperatures(logits[None], found["valid"].targets[:, 0])
         assert scores.record["temperatures"] == pytest.approx([heat], rel=1e-3)
         sure = [said for said in scores.record["warnings"] if "too sure of its classes" in said]
         assert len(sure) == (heat > 1.25)
@@ -355,13 +357,13 @@ def test_gaps_and_binary_tasks(shape, tmp_path):
 def test_a_further_table_is_scored_with_the_kept_vector(study):
     found, fit = study
     scores = scored(RECIPE, study)
-    again = score_table(scores, fit, found["pool"])
+    again = score_dataset(scores, fit, found["pool"])
     assert np.allclose(again["delta_loss"], scores.table["delta_loss"], rtol=1e-3, atol=1e-4)
     bare = dataclasses.replace(found["test"], targets=np.full((len(found["test"]), 1), np.nan))
-    table = score_table(scores, fit, bare)
+    table = score_dataset(scores, fit, bare)
     assert table["delta_loss"].isna().all() and table["slope"].notna().all()
     with pytest.raises(BadInput, match="the table measures"):
-        score_table(scores, fit, dataclasses.replace(bare, tasks=("other",)))
+        score_dataset(scores, fit, dataclasses.replace(bare, tasks=("other",)))
 
 
 def test_an_interrupted_run_does_not_solve_again(study, tmp_path):
@@ -452,4 +454,4 @@ def test_settings_are_checked_where_they_enter():
     for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
         with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
             Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
-    assert set(SOLVERS) == {"auto", "cg", "lissa", "dual", "exact", "identity"}
+    assert set(SOLVERS) == {"auto", "cg", "lissa", "dual", "exact", "gradient-similarity"}

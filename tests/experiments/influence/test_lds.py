@@ -9,18 +9,18 @@ import pytest
 
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import FineTune, Influence, Load, Retrain, Verify, parts, settled
-from core.experiments.influence.subset_retraining import loss
+from core.experiments import LDS, FineTune, Influence, Load, SubsetRetraining, import_files, split_table
+from core.experiments.influence.subset_retraining import target_loss
 from core.experiments.training.finetune import FineTune as Recipe
-from core.influence.solvers import Identity
+from core.influence.solvers import GradientSimilarity
 from core.models.backbones import Untrained
 from core.models.methods import Head
 
 
 def scoring(table: Path, **changes: Any) -> Influence:
-    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
+    train, valid, test, pool = split_table(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), method=Head(), steps=12, batch_size=8)
     return Influence(fit, pool, valid, scope="head", **changes)
 
@@ -40,8 +40,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_scores_are_put_to_the_test_of_retraining(table: Path, cache: Path, trainings: list[int]) -> None:
     store = Store(cache)
-    first, plain = (settled(scoring(table, **change), store.files) for change in ({}, {"solver": Identity()}))
-    verify = dataclasses.replace(Verify.of(first, subsets=6), scores=(first, plain))
+    first, plain = (
+        import_files(scoring(table, **change), store.files) for change in ({}, {"solver": GradientSimilarity()})
+    )
+    verify = dataclasses.replace(LDS.of(first, subsets=6), scores=(first, plain))
     found = make(verify, store, Report())
     record = found.summary()
     assert sorted(trainings) == [18, 18] + [28] * 6, "the fit itself, once without the pool, six halves of it"
@@ -63,15 +65,15 @@ def test_scores_are_put_to_the_test_of_retraining(table: Path, cache: Path, trai
     assert retrained.record["base_loss"] == pytest.approx(float(((labels - predictions) ** 2).mean()), rel=1e-5)
     one = ((labels - retrained.predictions[3]) ** 2).mean() - retrained.record["base_loss"]
     assert found.table["measured"][3] == pytest.approx(float(one))
-    assert read_json(verify.text).key == verify.key
+    assert read_spec_json(verify.text).key == verify.key
 
 
 def test_an_interrupted_retraining_goes_on_where_it_stopped(
     table: Path, cache: Path, trainings: list[int], tmp_path: Path
 ) -> None:
     store = Store(cache)
-    scores = settled(scoring(table), store.files)
-    recipe = Retrain(scores.fit, scores.pool, scores.target, subsets=5)
+    scores = import_files(scoring(table), store.files)
+    recipe = SubsetRetraining(scores.fit, scores.pool, scores.target, subsets=5)
     whole = make(recipe, store, Report())
     loaded = {name: store.get(spec) for name, spec in recipe.parts().items()}
     del trainings[:]
@@ -93,18 +95,18 @@ def test_an_interrupted_retraining_goes_on_where_it_stopped(
 
 def test_scores_of_something_else_are_refused(table: Path) -> None:
     scores = scoring(table)
-    retrained = Verify.of(scores).retrained
+    retrained = LDS.of(scores).retrained
     with pytest.raises(BadInput, match="at least one recipe of scores, all different"):
-        Verify(retrained, (scores, scores))
+        LDS(retrained, (scores, scores))
     other = dataclasses.replace(scores, fit=dataclasses.replace(scores.fit, seed=1))
     with pytest.raises(BadInput, match="the scores are of another fit than the retrainings"):
-        Verify(retrained, (other,))
+        LDS(retrained, (other,))
 
 
 def test_the_loss_is_that_of_the_scores() -> None:
     labels, predictions = np.array([[1.0, 1.0], [np.nan, 0.0]]), np.array([[3.0, 0.8], [9.0, 0.4]])
-    assert loss(labels[:, :1], predictions[:, :1], ("regression",), np.array([2.0])) == pytest.approx(4)
-    both = loss(labels, predictions, ("regression", "binary"), np.array([2.0, 0.5]))
+    assert target_loss(labels[:, :1], predictions[:, :1], ("regression",), np.array([2.0])) == pytest.approx(4)
+    both = target_loss(labels, predictions, ("regression", "binary"), np.array([2.0, 0.5]))
     assert both == pytest.approx((1 - np.log(0.8) - np.log(0.6)) / 3)  # all right: no temperature does better than 1
 
 
@@ -113,4 +115,4 @@ def test_the_loss_of_a_class_is_at_its_best_temperature() -> None:
     sure = np.full((4, 1), 0.999)  # of four of which three are so
     share = np.array([0.75])
     wanted = -(3 * np.log(share) + np.log(1 - share))[0] / 4
-    assert loss(flags, sure, ("binary",), np.ones(1)) == pytest.approx(wanted)
+    assert target_loss(flags, sure, ("binary",), np.ones(1)) == pytest.approx(wanted)

@@ -10,17 +10,17 @@ import pytest
 from core.cli.parser import main
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Influence, MeanInfluence, Select, Verify, settled
-from core.experiments.influence.seed_average import agreement, both_chances
+from core.experiments import LDS, Influence, SeedAverage, Select, import_files
+from core.experiments.influence.seed_average import combined_interval, seed_agreement
 from core.influence.solvers import CG, Dual
 from core.selection import Greedy, Top
 from tests.experiments.influence.test_lds import scoring
 
 
-def recipe(table: Path, store: Store, **changes: object) -> MeanInfluence:
-    return settled(MeanInfluence(scoring(table, **changes), seeds=(0, 4)), store.files)
+def recipe(table: Path, store: Store, **changes: object) -> SeedAverage:
+    return import_files(SeedAverage(scoring(table, **changes), seeds=(0, 4)), store.files)
 
 
 def test_the_mean_of_two_fits_is_that_of_their_scores(table: Path, cache: Path, tmp_path: Path) -> None:
@@ -43,13 +43,13 @@ def test_the_mean_of_two_fits_is_that_of_their_scores(table: Path, cache: Path, 
     assert told["agreement"]["spearman"] == told["agreement"]["lowest"] <= 1
     assert told["residual"] == max(one.record["residual"], other.record["residual"])
     assert told["pairs_check"]["delta_loss_clear"] <= len(found.table)
-    assert read_json(spec.text) == spec
+    assert read_spec_json(spec.text) == spec
     rows = make(Select(spec.pool, Top(count=3), spec), store, Report())
     assert set(rows.smiles) == set(found.table.nsmallest(3, "delta_loss")["smiles"])
     with pytest.raises(BadInput, match="know no pairs"):
         make(Select(spec.pool, Greedy(count=3, features="all weights"), spec), store, Report())
 
-    verified = make(Verify.of(spec, subsets=4), store, Report())
+    verified = make(LDS.of(spec, subsets=4), store, Report())
     assert [way["name"] for way in verified.record["ways"]] == [
         "first order, dual, head weights, mean of 2 fits", "whole steps, dual, head weights, mean of 2 fits",
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def test_an_interval_grows_with_either_chance() -> None:
         return [pd.DataFrame({"x": one, "x_low": one - wide, "x_high": one + wide}) for one in values]
 
     def half(apart: float, wide: float) -> float:
-        low, high = both_chances(tables(apart, wide), "x")
+        low, high = combined_interval(tables(apart, wide), "x")
         assert np.allclose((low + high) / 2, [1, 2])
         return float((high - low)[0] / 2)
 
@@ -86,21 +86,21 @@ def test_an_interval_grows_with_either_chance() -> None:
 
 def test_agreement_is_over_pairs_of_fits() -> None:
     order = np.arange(20.0)
-    found = agreement(np.stack([order, order * 2, -order]))
+    found = seed_agreement(np.stack([order, order * 2, -order]))
     assert found["spearman"] == pytest.approx(-1 / 3) and found["lowest"] == -1 and found["molecules"] == 20
     assert found["overlap"] == pytest.approx(1 / 3)
-    assert agreement(np.full((2, 5), np.nan))["spearman"] is None
+    assert seed_agreement(np.full((2, 5), np.nan))["spearman"] is None
 
 
 def test_what_cannot_be_repeated_is_refused(table: Path) -> None:
     scores = scoring(table)
     with pytest.raises(BadInput, match="at least two seeds, all different"):
-        MeanInfluence(scores, seeds=(1, 1))
+        SeedAverage(scores, seeds=(1, 1))
     with pytest.raises(BadInput, match="wants an influence of a fine-tuning"):
-        MeanInfluence(MeanInfluence(scores))
-    assert isinstance(MeanInfluence(scores).members[0], Influence)
+        SeedAverage(SeedAverage(scores))
+    assert isinstance(SeedAverage(scores).members[0], Influence)
     drawn = dataclasses.replace(scores, fit=dataclasses.replace(scores.fit, seed=7))
-    first, second = MeanInfluence(drawn, seeds=(7, 8)).members
+    first, second = SeedAverage(drawn, seeds=(7, 8)).members
     assert first == drawn and second.fit.backbone.seed == 8, "random weights are drawn anew too"
     with pytest.raises(BadInput, match="seed"):
-        MeanInfluence(dataclasses.replace(scores), seeds=(0, -1))
+        SeedAverage(dataclasses.replace(scores), seeds=(0, -1))

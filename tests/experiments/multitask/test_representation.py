@@ -5,11 +5,11 @@ import torch
 
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Load, Represent, preset, settled
+from core.experiments import Load, Representation, build_preset, import_files
 from core.models.backbones import Gnn, Untrained
-from tests.experiments.multitask.test_train import SMALL, small
+from tests.experiments.multitask.test_multitask import SMALL, small
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1"]
 
@@ -34,11 +34,11 @@ def test_every_layer_of_a_backbone_is_the_mean_over_its_atoms_or_tokens() -> Non
 
 def test_trunks_are_asked_and_compared(tmp_path) -> None:
     store = Store(tmp_path)
-    recipe = Represent(
+    recipe = Representation(
         (small(epochs=2), SMALL, Untrained("molsway-tiny")), names=("trunk", "random", "transformer"),
         table=Load("bundled:hydration", limit=80), properties=("MolLogP", "RingCount"), molecules=60,
     )  # fmt: skip
-    recipe = settled(recipe, store.files)
+    recipe = import_files(recipe, store.files)
     assert [type(one).__name__ for one in recipe.parts()["made"]] == ["Multitask"]
     made = make(recipe, store, Report())
     layers = made.record["layers"]
@@ -49,21 +49,23 @@ def test_trunks_are_asked_and_compared(tmp_path) -> None:
     own = [row for row in made.record["alike"] if row["one"] == row["other"] and row["layer"] == row["other_layer"]]
     assert len(own) == sum(layers.values()) and all(row["cka"] == pytest.approx(1) for row in own)
     assert len({(row["one"], row["other"]) for row in made.record["alike"]}) == 6
-    assert "best read" in made.record["verdict"] and read_json(recipe.text).key == recipe.key
+    assert "best read" in made.record["verdict"] and read_spec_json(recipe.text).key == recipe.key
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path) -> None:
     table = Load("bundled:hydration", limit=15)
     with pytest.raises(BadInput, match="two models at least"):
-        Represent((SMALL,), table=table)
+        Representation((SMALL,), table=table)
     with pytest.raises(BadInput, match="different `names`"):
-        Represent((SMALL, Gnn(width=12, depth=2, walk=4, eigenvectors=2, seed=1)), table=table)
+        Representation((SMALL, Gnn(width=12, depth=2, walk=4, eigenvectors=2, seed=1)), table=table)
     store = Store(tmp_path)
     with pytest.raises(BadInput, match="20 at least"):
-        make(settled(Represent((SMALL, Untrained("molsway-tiny")), table=table), store.files), store, Report())
+        make(
+            import_files(Representation((SMALL, Untrained("molsway-tiny")), table=table), store.files), store, Report()
+        )
 
 
 def test_adapting_by_properties_stands_beside_adapting_by_tokens() -> None:
-    spec = preset("objectives")
+    spec = build_preset("objectives")
     assert spec.called == ("not adapted", "by masked tokens", "by properties", "by both")
     assert len({arm.backbone.epochs for arm in spec.arms[1:]}) == 1

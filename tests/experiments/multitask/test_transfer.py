@@ -7,16 +7,16 @@ import pytest
 
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import BadInput, read_json
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Ablation, Few, FineTune, Load, Transfer, parts, settled
-from core.experiments.multitask.ablation import verdict
-from core.experiments.multitask.transfer import sources
+from core.experiments import Ablation, FineTune, Load, Subsample, Transfer, import_files, split_table
+from core.experiments.multitask.ablation import summarize_ablation
+from core.experiments.multitask.transfer import find_sources
 from core.models.backbones import Gnn
 from core.models.methods import Full, Gradual, Head
-from core.results.mixture_text import by_size
-from core.stats.formatting import beside_noise
-from tests.experiments.multitask.test_train import SMALL, Given, small
+from core.results.mixture_text import size_means
+from core.stats.formatting import format_with_sd
+from tests.experiments.multitask.test_multitask import SMALL, Given, small
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def fit(**changes: object) -> FineTune:
-    train, valid, test, _ = parts(Load("bundled:hydration"), seed=3, train=60, valid=20, pool=20, test=None)
+    train, valid, test, _ = split_table(Load("bundled:hydration"), seed=3, train=60, valid=20, pool=20, test=None)
     return FineTune(
         train, valid, test, **{"backbone": SMALL, "features": "none", "steps": 4, "evaluations": 1} | changes
     )
@@ -33,15 +33,15 @@ def fit(**changes: object) -> FineTune:
 
 def test_fewer_rows_are_among_the_more_and_parts_keep_the_same_tasks(store: Store) -> None:
     table = Given(tuple("C" * n for n in range(1, 30)))
-    made = {size: set(make(Few(table, size, seed=2), store, Report()).smiles) for size in (3, 10)}
+    made = {size: set(make(Subsample(table, size, seed=2), store, Report()).smiles) for size in (3, 10)}
     assert made[3] < made[10] and len(made[3]) == 3
-    assert set(make(Few(table, 3, seed=3), store, Report()).smiles) != made[3]
-    assert len(make(Few(table), store, Report())) == 29
+    assert set(make(Subsample(table, 3, seed=3), store, Report()).smiles) != made[3]
+    assert len(make(Subsample(table), store, Report())) == 29
     with pytest.raises(BadInput, match="has 29 measured rows, 40 are asked for"):
-        make(Few(table, 40), store, Report())
-    assert len(make(Few(table, 40, lenient=True), store, Report())) == 29
+        make(Subsample(table, 40), store, Report())
+    assert len(make(Subsample(table, 40, lenient=True), store, Report())) == 29
     with pytest.raises(BadInput, match="has 1 tasks, 2 are asked for"):
-        make(Few(table, 3, columns=2), store, Report())
+        make(Subsample(table, 3, columns=2), store, Report())
 
 
 def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
@@ -49,7 +49,7 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
         fit(), starts=(SMALL, small(epochs=1)), names=("random", "trunk"), methods=(Full(), Head(), Gradual()),
         sizes=(20, 40), seeds=(0, 1),
     )  # fmt: skip
-    recipe = settled(recipe, store.files)
+    recipe = import_files(recipe, store.files)
     assert len(recipe.runs) == 3 * 2 * (2 * 3 + 1) and recipe.arms[0] == "random, full"
     for size in (20, 40, 0):
         tables = {
@@ -69,24 +69,24 @@ def test_every_start_learns_the_same_few_molecules(store: Store) -> None:
         assert row["mean"] == pytest.approx(np.subtract(ours, theirs).mean(), rel=1e-6)
     assert "“trunk, full” against “random, full”" in made.record["verdict"] and "head" not in made.record["verdict"]
     alone = dataclasses.replace(recipe, starts=recipe.starts[:1], names=("random",))
-    assert alone.told == ["random, full", "random, head", "random, gradual unfreezing"]
+    assert alone.reported_arms == ["random, full", "random, head", "random, gradual unfreezing"]
     beside = dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, features="both"))
     assert beside.title == recipe.title.replace(", 2 seeds", ", descriptors and fingerprints beside, 2 seeds")
-    assert read_json(recipe.text).key == recipe.key
+    assert read_spec_json(recipe.text).key == recipe.key
     random = [run.backbone.seed for (arm, _, _), run in recipe.runs.items() if arm == "random, full"]
     assert set(random) == {0, 1}, "random weights are drawn anew"
     assert any("“trunk” was trained once: the intervals know" in words for words in made.record["notes"])
-    sizes = by_size(made.record).set_index("arm")
+    sizes = size_means(made.record).set_index("arm")
     assert list(sizes) == ["20", "40", "60"] and list(sizes.index) == list(recipe.arms)
     told = points["trunk, head", 40]["rmse"]
-    assert sizes.loc["trunk, head", "40"] == beside_noise(told["mean"], told["sd"])
+    assert sizes.loc["trunk, head", "40"] == format_with_sd(told["mean"], told["sd"])
     assert made.record["verdict"] in made.text() and "differences" in made.text()
 
 
 def test_a_trunk_is_trained_anew_where_that_noise_is_asked_for() -> None:
     recipe = Transfer(fit(), starts=(SMALL, small(epochs=1)), names=("random", "trunk"), sizes=(20,), seeds=(0, 1))
-    anew = dataclasses.replace(recipe, anew=True)
-    trunks = {one.anew: {run.backbone.key for (arm, _, _), run in one.runs.items() if arm == "trunk"}
+    anew = dataclasses.replace(recipe, retrain_backbones=True)
+    trunks = {one.retrain_backbones: {run.backbone.key for (arm, _, _), run in one.runs.items() if arm == "trunk"}
               for one in (recipe, anew)}  # fmt: skip
     assert len(trunks[False]) == 1 and len(trunks[True]) == 2 and trunks[False] < trunks[True]
     assert recipe.trained_once() and not anew.trained_once()
@@ -110,15 +110,18 @@ def test_a_table_that_is_only_kept_clear_of_was_not_learned_from() -> None:
     own, other = trunk.members[0].train, Load("bundled:drugs")
     kept_clear = dataclasses.replace(trunk.members[0], tests=(other,), valids=(other,))
     clear = dataclasses.replace(trunk, members=(kept_clear, *trunk.members[1:]))
-    assert other.key not in sources(clear) and sources(clear) == sources(trunk) >= sources(own) != set()
-    assert sources(dataclasses.replace(trunk, as_long_as=(dataclasses.replace(kept_clear, train=other),))) == sources(
-        trunk
+    assert (
+        other.key not in find_sources(clear)
+        and find_sources(clear) == find_sources(trunk) >= find_sources(own) != set()
     )
+    assert find_sources(
+        dataclasses.replace(trunk, as_long_as=(dataclasses.replace(kept_clear, train=other),))
+    ) == find_sources(trunk)
 
 
 def test_variety_and_number_are_told_apart(store: Store) -> None:
     multi = small(batch_size=16)
-    recipe = settled(Ablation(multi, fit(), totals=(16, 48), columns=1, steps=3, seeds=(0, 1)), store.files)
+    recipe = import_files(Ablation(multi, fit(), totals=(16, 48), columns=1, steps=3, seeds=(0, 1)), store.files)
     assert len(recipe.trunks) == 2 * 2 * 3 and len(recipe.runs) == 2 * 2 * 3 + 2
     for (names, total, _), trunk in recipe.trunks.items():
         assert sum(one.train.size for one in trunk.members) == total and len(trunk.members) == len(names)
@@ -143,7 +146,7 @@ def test_variety_and_number_are_told_apart(store: Store) -> None:
 
 def test_the_verdict_names_the_table_that_does_it() -> None:
     better, level, worse = ({"mean": m, "low": m - 0.01, "high": m + 0.01} for m in (-0.05, 0.0, 0.02))
-    said = verdict(
+    said = summarize_ablation(
         {"molecules": level, "families": better},
         {"zinc": better, "qm9": level},
         {"all": better, "best": worse},

@@ -10,27 +10,38 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, FineTune, Gather, Load, Plant, Pretrain, SelectionStudy, parts, preset, settled
+from core.experiments import (
+    Adapt,
+    BuildCorpus,
+    FineTune,
+    LabelNoise,
+    Load,
+    Pretrain,
+    SelectionStudy,
+    build_preset,
+    import_files,
+    split_table,
+)
 from core.experiments.studies.arms import ARMS, FORMER
-from core.experiments.studies.selection import enough
+from core.experiments.studies.selection import smallest_sufficient
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
-from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.untrained import UntrainedMolformer
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
 from core.selection import SAMPLERS, Top
 
 
 def study(table: Path, **fields: object) -> SelectionStudy:
-    train, valid, test, pool = parts(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
+    train, valid, test, pool = split_table(Load(f"file:{table}"), seed=0, train=18, valid=10, pool=20, test=None)
     fit = FineTune(
         train, valid, test, backbone=Untrained("molsway-tiny"), steps=12, evaluations=3, batch_size=8, seed=5
     )
-    return SelectionStudy(fit=fit, pool=Plant(pool, fraction=0.3), **{"count": 6, "seeds": (5, 6)} | fields)
+    return SelectionStudy(fit=fit, pool=LabelNoise(pool, fraction=0.3), **{"count": 6, "seeds": (5, 6)} | fields)
 
 
 def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: Path) -> None:
     store = Store(cache)
-    spec = settled(study(table), store.files)
+    spec = import_files(study(table), store.files)
     found = make(spec, store, Report())
     record = found.summary()
     arms = {arm["name"]: arm for arm in record["arms"]}
@@ -60,7 +71,7 @@ def test_several_numbers_of_molecules_make_a_curve(table: Path, cache: Path) -> 
     store = Store(cache)
     spec = study(table, arms=("none", "all", "random", "top"), counts=(3, 10), baselines=())
     assert spec.sizes == (3, 6, 10)
-    found = make(settled(spec, store.files), store, Report())
+    found = make(import_files(spec, store.files), store, Report())
     record = found.summary()
     names = [f"{rule} {size}" for rule in ("random", "top") for size in (3, 6, 10)]
     arms = {arm["name"]: arm for arm in record["arms"]}
@@ -93,7 +104,7 @@ def test_how_few_are_enough_is_told_from_the_differences_to_all() -> None:
         {"arm": "none", "against": "all", "verdict": "worse"},
         {"arm": "top 20", "against": "none", "verdict": "worse"},
     ]
-    assert enough(rows, rules) == {"top": 50, "greedy": 20}
+    assert smallest_sufficient(rows, rules) == {"top": 50, "greedy": 20}
 
 
 VARIANTS = [word for sampler in SAMPLERS.values() for word in sampler.variants]
@@ -114,9 +125,9 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     assert (fewer != fewer_again) == fewer.sampler.uses_seed
     assert (fewer.scores is not None) == ("scores" in fewer.sampler.needs)
     title = fewer.sampler.title
-    assert spec.rules == {"none": ("none", None), f"{title} 3": (title, 3), f"{title} 6": (title, 6)}
+    assert spec.arm_settings == {"none": ("none", None), f"{title} 3": (title, 3), f"{title} 6": (title, 6)}
     assert ARMS.describe(title)
-    again = recipes.read_json(spec.text)
+    again = recipes.read_spec_json(spec.text)
     assert again == spec and again.key == spec.key
 
 
@@ -138,8 +149,8 @@ def test_an_arm_has_one_word_however_it_is_given(table: Path, arm: object, word:
 
 def test_two_settings_of_one_sampler_are_two_arms(table: Path) -> None:
     spec = study(table, arms=("greedy", {"kind": "greedy", "damping": 5}, {"kind": "greedy", "features": "last layer"}))
-    assert list(spec.rules) == ["greedy", "greedy (damping 5)", "greedy (features last layer)"]
-    assert [spec.pick(name, 0).sampler.damping for name in spec.rules] == [20, 5, 20]
+    assert list(spec.arm_settings) == ["greedy", "greedy (damping 5)", "greedy (features last layer)"]
+    assert [spec.select(name, 0).sampler.damping for name in spec.arm_settings] == [20, 5, 20]
 
 
 def test_every_former_word_names_one_that_is_there() -> None:
@@ -151,7 +162,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
 
     spec = study(table, arms=("none", "all"), seeds=(5,))
     spec = dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, steps=None, epochs=1))
-    record = make(settled(spec, store.files), store, Report()).summary()
+    record = make(import_files(spec, store.files), store, Report()).summary()
     assert any("unequal work" in note for note in record["notes"])
     assert "one seed says nothing" in record["verdict"]
 
@@ -183,12 +194,12 @@ def test_a_study_that_proves_nothing_is_refused(table: Path, fields: dict, words
 def test_more_molecules_than_the_pool_has_are_refused(table: Path, cache: Path) -> None:
     store = Store(cache)
     with pytest.raises(BadInput, match="21"):
-        make(settled(study(table, count=21), store.files), store, Report())
+        make(import_files(study(table, count=21), store.files), store, Report())
 
 
 def test_its_text_gives_it_back(table: Path) -> None:
     spec = study(table)
-    assert recipes.read_json(spec.text) == spec
+    assert recipes.read_spec_json(spec.text) == spec
 
 
 def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, cache: Path) -> None:
@@ -200,7 +211,7 @@ def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, c
     ):
         other = dataclasses.replace(spec, pool=pool, count=6 if pool is spec.fit.test else 60)
         with pytest.raises(BadInput, match=words):
-            make(settled(other, store.files), store, Report())
+            make(import_files(other, store.files), store, Report())
     assert not any(entry.kind == "finetune" for entry in store.entries())
 
 
@@ -247,7 +258,7 @@ def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path,
         RandomForest(trees=3),
     )
     spec = started(bare(study(table), baselines=baselines), Pretrained("molsway-tiny"))
-    spec = settled(dataclasses.replace(spec, control=True), store.files)
+    spec = import_files(dataclasses.replace(spec, control=True), store.files)
     found = make(spec, store, Report())
     arms = {arm["name"]: arm for arm in found.record["arms"]}
     names = ["support vectors of descriptors", "support vectors of fingerprints", "gradient boosting", "random forest"]
@@ -276,7 +287,7 @@ def test_a_study_needs_neither_baselines_nor_control(table: Path) -> None:
 def test_baselines_stand_against_none_whatever_the_reference(table: Path, cache: Path) -> None:
     store = Store(cache)
     spec = bare(study(table), arms=("random", "none"), baselines=(SupportVectors(features="fingerprints"),))
-    record = make(settled(spec, store.files), store, Report()).record
+    record = make(import_files(spec, store.files), store, Report()).record
     assert {row["against"] for row in record["differences"] if row["arm"] == "support vectors"} == {"random", "none"}
     assert record["reference"] == "random"
     assert any(
@@ -290,18 +301,18 @@ def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Pa
     tiny, adapted = Untrained("molsway-tiny", seed=4), Adapt(fit.train, backbone=Untrained("molsway-tiny", seed=1))
     folder = Pretrained(str(shipped))
     for read in (Pretrained("molsway-tiny"), folder, adapted, Adapt(fit.train, backbone=folder)):
-        assert random_weights.random_weights(read, 4) == tiny
-    assert random_weights.random_weights(Pretrained("molformer-xl"), 0) == Untrained("molformer-xl", seed=0)
-    mini = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(seed=3))
-    assert random_weights.random_weights(mini, 2) == Untrained("molsway-mini", seed=2)
-    odd = Pretrain(Gather(files=("corpus.smi",)), beginning=Fresh(depth=2))
+        assert random_weights.with_random_weights(read, 4) == tiny
+    assert random_weights.with_random_weights(Pretrained("molformer-xl"), 0) == Untrained("molformer-xl", seed=0)
+    mini = Pretrain(BuildCorpus(files=("corpus.smi",)), backbone=UntrainedMolformer(seed=3))
+    assert random_weights.with_random_weights(mini, 2) == Untrained("molsway-mini", seed=2)
+    odd = Pretrain(BuildCorpus(files=("corpus.smi",)), backbone=UntrainedMolformer(depth=2))
     with pytest.raises(
         BadInput, match="they come as molsway-mini, molsway-tiny, molformer-xl only; leave `control` out"
     ):
-        random_weights.random_weights(odd, 2)
+        random_weights.with_random_weights(odd, 2)
 
 
 def test_each_part_goes_to_any_depth():
-    study = preset("demo")
-    keys = {spec.key for spec in study.each_part()}
+    study = build_preset("demo")
+    keys = {spec.key for spec in study.iterate_parts()}
     assert study.fit.key in keys and study.scores().key in keys

@@ -12,8 +12,8 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, Baseline, FineTune, Load, Study, Tune, parts, settled
-from core.experiments.studies.study import thrift
+from core.experiments import Adapt, Baseline, FineTune, LearningRateSearch, Load, Study, import_files, split_table
+from core.experiments.studies.study import fewest_weights_sentence
 from core.models.backbones import Pretrained, Untrained
 from core.models.baselines import RandomForest, SupportVectors
 from core.models.methods import IA3, OFT, BitFit, Full, Head, LoRA
@@ -26,9 +26,9 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def fit(table: Path, store: Store) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=2, batch_size=8)
-    return settled(spec, store.files)
+    return import_files(spec, store.files)
 
 
 def of(fit: FineTune, *methods: Any) -> tuple[FineTune, ...]:
@@ -36,7 +36,7 @@ def of(fit: FineTune, *methods: Any) -> tuple[FineTune, ...]:
 
 
 def test_arms_stand_beside_the_first_on_the_same_molecules(fit: FineTune, store: Store) -> None:
-    baseline = Baseline(fit.train, fit.valid, fit.test, learner=RandomForest(trees=3))
+    baseline = Baseline(fit.train, fit.valid, fit.test, baseline=RandomForest(trees=3))
     spec = Study((*of(fit, Full(), LoRA(), IA3()), baseline), seeds=(0, 1))
     found = make(spec, store, Report())
     record, arms = found.record, {arm["name"]: arm for arm in found.record["arms"]}
@@ -103,7 +103,7 @@ def test_fewer_than_two_arms_are_no_study(fit: FineTune, store: Store) -> None:
 
 def test_one_network_beside_baselines_and_baselines_alone_are_studies_too(fit: FineTune, store: Store) -> None:
     forest, vectors = (
-        Baseline(fit.train, fit.valid, fit.test, learner=learner)
+        Baseline(fit.train, fit.valid, fit.test, baseline=learner)
         for learner in (RandomForest(trees=3), SupportVectors())
     )
     said = make(Study((fit, forest), seeds=(0, 1)), store, Report()).record["verdict"]
@@ -128,12 +128,15 @@ def test_everything_drawn_by_chance_is_drawn_anew_with_a_seed(fit: FineTune) -> 
 def test_arms_are_called_by_what_tells_them_apart(fit: FineTune) -> None:
     read = dataclasses.replace(fit, backbone=Pretrained("molsway-mini"))
     adapted = dataclasses.replace(read, backbone=Adapt(fit.train))
-    assert Study(of(fit, Full(), BitFit())).called == ("full", "BitFit")
-    assert Study((read, adapted)).called == ("full, from molsway-mini", "full, from adapted molsway-mini")
-    assert Study((read, dataclasses.replace(read, dropout=0.1))).called == (
+    assert Study(of(fit, Full(), BitFit())).arm_names == ("full", "BitFit")
+    assert Study((read, adapted)).arm_names == ("full, from molsway-mini", "full, from adapted molsway-mini")
+    assert Study((read, dataclasses.replace(read, dropout=0.1))).arm_names == (
         "full, from molsway-mini (1)", "full, from molsway-mini (2)",
     )  # fmt: skip
-    assert Study((read, Tune(read))).called == ("full, from molsway-mini", "full, from molsway-mini, tuned")
+    assert Study((read, LearningRateSearch(read))).arm_names == (
+        "full, from molsway-mini",
+        "full, from molsway-mini, tuned",
+    )
     assert list(Study((read, fit)).roles.values()) == ["selection", "control"]
     assert list(Study(of(fit, Full(), LoRA())).roles.values()) == ["selection", "selection"]
 
@@ -164,18 +167,18 @@ def test_the_thriftiest_that_cannot_be_told_from_the_best_is_named() -> None:
 
     arms = [arm("full", 0.5, 1000), arm("LoRA", 0.51, 50), arm("(IA)³", 0.52, 5), arm("forest", 0.4, 0, "baseline")]
     level, worse = "not distinguishable", "worse"
-    assert thrift(arms, [row("LoRA", level), row("(IA)³", level)]) == (
+    assert fewest_weights_sentence(arms, [row("LoRA", level), row("(IA)³", level)]) == (
         "“(IA)³” trains 0.5 % of the backbone beside the head and cannot be told from “full”."
     )
     alone = [*arms, arm("head", 0.53, 1) | {"backbone_trainable": 0}]
-    assert "“head” trains the head alone and" in thrift(alone, [row("head", level)])
-    assert "“LoRA” trains 5 %" in thrift(arms, [row("LoRA", level), row("(IA)³", worse)])
-    assert thrift(arms, [row("LoRA", worse), row("(IA)³", worse)]) == (
+    assert "“head” trains the head alone and" in fewest_weights_sentence(alone, [row("head", level)])
+    assert "“LoRA” trains 5 %" in fewest_weights_sentence(arms, [row("LoRA", level), row("(IA)³", worse)])
+    assert fewest_weights_sentence(arms, [row("LoRA", worse), row("(IA)³", worse)]) == (
         "None that trains fewer weights than “full” (100 % of the backbone) is level with it."
     )
-    assert thrift(arms[:1], []) == ""
+    assert fewest_weights_sentence(arms[:1], []) == ""
 
 
 def test_its_text_gives_it_back(fit: FineTune) -> None:
-    spec = Study((fit, Tune(fit), Baseline(fit.train, fit.valid, fit.test, learner=SupportVectors())))
-    assert recipes.read_json(spec.text) == spec
+    spec = Study((fit, LearningRateSearch(fit), Baseline(fit.train, fit.valid, fit.test, baseline=SupportVectors())))
+    assert recipes.read_spec_json(spec.text) == spec

@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 
 from core.chem import descriptors
 from core.engine.make import make
-from core.engine.report import SILENT, Cancelled, Report
+from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, FineTune, Load, parts, settled
+from core.experiments import Adapt, FineTune, Load, import_files, split_table
 from core.models.backbones import Untrained, pretraining_history
 from core.training import loop
-from core.training.adaptation import DESCRIBED_AT_ONCE, choose_molecules, described_both
+from core.training.adaptation import DESCRIPTOR_CHUNK, choose_molecules, scale_descriptors
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def recipe(table: Path, store: Store) -> Adapt:
-    train, _, test = parts(Load(f"file:{table}"), seed=0, valid=12, test=12)
+    train, _, test = split_table(Load(f"file:{table}"), seed=0, valid=12, test=12)
     spec = Adapt(corpus=train, leave_out=test, backbone=Untrained("molsway-tiny"), epochs=12, batch_size=8)
-    return settled(spec, store.files)
+    return import_files(spec, store.files)
 
 
 def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store, table: Path) -> None:
@@ -35,9 +35,9 @@ def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store
     assert adapted.record["valid_loss"] < 0.8 * adapted.record["valid_loss_before"]
     assert adapted.record["backbone"] == "molsway-tiny (random weights)"
     assert adapted().name == "adapted molsway-tiny (random weights)"
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, valid=12, test=12)
     spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, features="none")
-    spec = settled(spec, store.files)
+    spec = import_files(spec, store.files)
     assert spec.parts()["backbone"] == recipe
     fit = make(spec, store, Report())
     assert fit.record["backbone"].startswith("adapted ") and fit.record["parameters"] < adapted.record["parameters"]
@@ -45,15 +45,15 @@ def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store
 
 def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, store: Store, table: Path) -> None:
     adapted = make(recipe, store, Report())
-    asked = FineTune(*parts(Load(f"file:{table}"), valid=12, test=12), backbone=recipe, epochs=1, batch_size=8)
-    asked = settled(asked, store.files)
+    asked = FineTune(*split_table(Load(f"file:{table}"), valid=12, test=12), backbone=recipe, epochs=1, batch_size=8)
+    asked = import_files(asked, store.files)
     train, test = (make(part, store, Report()) for part in (asked.train, asked.test))
     folder = adapted.folder / "backbone"
     assert (
-        pretraining_history.read_before(folder, train.smiles) == len(train)
-        and pretraining_history.read_before(folder, test.smiles) == 0
+        pretraining_history.count_read(folder, train.smiles) == len(train)
+        and pretraining_history.count_read(folder, test.smiles) == 0
     )
-    assert pretraining_history.card(folder)["recipe"] == recipe.key
+    assert pretraining_history.read_card(folder)["recipe"] == recipe.key
     fit = make(asked, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, features="none")
@@ -110,20 +110,20 @@ def test_the_property_head_is_not_kept_and_properties_alone_leave_the_token_head
 
 def test_the_scale_of_properties_is_of_the_molecules_learned_from() -> None:
     learn, valid = ["CCO", "CCCO", "CCCCO", "c1ccccc1O"], ["CCCCCCCCCCCCCCCCCCCC", "CCN"]
-    wanted, held_out = described_both(learn, valid, SILENT)
-    names = descriptors.names(quick=True)
-    scaling = descriptors.Scaling.of(descriptors.measured(learn, quick=True), names)
-    np.testing.assert_array_equal(wanted, scaling(descriptors.measured(learn, quick=True), names))
-    np.testing.assert_array_equal(held_out, scaling(descriptors.measured(valid, quick=True), names))
+    wanted, held_out = scale_descriptors(learn, valid, SILENT_REPORT)
+    names = descriptors.descriptor_names(quick=True)
+    scaling = descriptors.Scaling.of(descriptors.compute_descriptors(learn, quick=True), names)
+    np.testing.assert_array_equal(wanted, scaling(descriptors.compute_descriptors(learn, quick=True), names))
+    np.testing.assert_array_equal(held_out, scaling(descriptors.compute_descriptors(valid, quick=True), names))
 
 
 def test_computing_properties_says_how_far_it_is_and_can_be_cancelled() -> None:
-    smiles, told = ["CO", "CN", "CS"] * DESCRIBED_AT_ONCE + ["CO"], []
-    described_both(smiles, ["CCO"], Report(tell=lambda fraction, message, numbers: told.append(message)))
+    smiles, told = ["CO", "CN", "CS"] * DESCRIPTOR_CHUNK + ["CO"], []
+    scale_descriptors(smiles, ["CCO"], Report(tell=lambda fraction, message, numbers: told.append(message)))
     assert told[1] == "computed properties of 64 of 194 molecules" and len(told) == 4
     looks = iter(range(10))
     with pytest.raises(Cancelled):
-        described_both(smiles, ["CCO"], Report(cancelled=lambda: next(looks) == 2))
+        scale_descriptors(smiles, ["CCO"], Report(cancelled=lambda: next(looks) == 2))
 
 
 def test_an_interrupted_adaptation_ends_as_an_undisturbed_one(

@@ -13,10 +13,10 @@ from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Baseline, FineTune, Influence, Load, Part, SelectionStudy, parts, settled
+from core.experiments import Baseline, FineTune, Influence, Load, SelectionStudy, Split, import_files, split_table
 from core.experiments.inference.apply import predict_file
 from core.models.backbones import Untrained
-from core.models.baseline import Learned
+from core.models.baseline_model import BaselineModel
 from core.models.baselines import SupportVectors
 from core.results.fit import PARTS, Fit
 
@@ -28,8 +28,8 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def ready(table: Path, store: Store) -> Baseline:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
-    return settled(Baseline(train, valid, test, seed=1), store.files)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    return import_files(Baseline(train, valid, test, seed=1), store.files)
 
 
 def test_it_learns_and_keeps_all_that_a_reader_needs(ready: Baseline, store: Store) -> None:
@@ -38,10 +38,12 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: Baseline, store: Sto
     assert card["r2"] > 0.8 and card["n"] == 12
     labels, predictions, smiles = fit.matrices("test")
     assert card["rmse"] == pytest.approx(float(np.sqrt(np.mean((labels - predictions) ** 2))))
-    np.testing.assert_allclose(Learned.load(fit.folder / "predictor").predict(list(smiles)), predictions, atol=1e-9)
+    np.testing.assert_allclose(
+        BaselineModel.load(fit.folder / "predictor").predict(list(smiles)), predictions, atol=1e-9
+    )
     record = fit.record
     assert record["rows"] == {"train": 36, "valid": 12, "test": 12} and set(record["digests"]) == set(PARTS)
-    assert record["method"] == recipes.as_json(SupportVectors()) and record["features"].endswith(" descriptors")
+    assert record["method"] == recipes.to_json(SupportVectors()) and record["features"].endswith(" descriptors")
     nothing = (
         "backbone",
         "trainable",
@@ -79,8 +81,8 @@ def test_labels_of_the_other_parts_have_no_say(ready: Baseline, store: Store) ->
 def test_a_binary_task_gets_probabilities(store: Store, tmp_path: Path, alcohols: list) -> None:
     path = tmp_path / "acid.csv"
     path.write_text("smiles,oxygen\n" + "".join(f"{smiles},{int('O' in smiles)}\n" for smiles, _ in alcohols))
-    train, valid, test = parts(Load(f"file:{path}"), seed=0, valid=12, test=12)
-    fit = make(settled(Baseline(train, valid, test), store.files), store, Report())
+    train, valid, test = split_table(Load(f"file:{path}"), seed=0, valid=12, test=12)
+    fit = make(import_files(Baseline(train, valid, test), store.files), store, Report())
     assert fit.record["kinds"] == ["binary"] and fit.metrics["test"]["oxygen"]["auroc"] > 0.9
     assert fit.predictions["prediction"].between(0, 1).all()
 
@@ -114,19 +116,19 @@ def test_nothing_is_scored_with_a_baseline(ready: Baseline) -> None:
 
 
 def test_its_text_gives_it_back(ready: Baseline) -> None:
-    assert recipes.read_json(ready.text) == ready
+    assert recipes.read_spec_json(ready.text) == ready
     with pytest.raises(BadInput, match="no baseline of kind 'perceptron'; there are support-vectors"):
-        dataclasses.replace(ready, learner="perceptron")
+        dataclasses.replace(ready, baseline="perceptron")
 
 
 def test_molecules_it_has_learned_from_are_pointed_out(ready: Baseline, store: Store) -> None:
-    assert isinstance(ready.train, Part)
+    assert isinstance(ready.train, Split)
     fit = make(dataclasses.replace(ready, valid=ready.train), store, Report())
     assert any("36 of 36 validation molecules are also in the training part" in said for said in fit.record["warnings"])
 
 
 def test_a_draw_of_the_labels_is_noted(ready: Baseline, store: Store) -> None:
-    fit = make(dataclasses.replace(ready, learner=SupportVectors(features="fingerprints", most=20)), store, Report())
+    fit = make(dataclasses.replace(ready, baseline=SupportVectors(features="fingerprints", most=20)), store, Report())
     (said,) = fit.record["warnings"]
     assert said == "support vectors learned from a draw of 20 of 36 labels of 'size'; raise `most` to use all"
 

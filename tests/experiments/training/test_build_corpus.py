@@ -12,14 +12,14 @@ import pytest
 from core.chem import descriptors
 from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
-from core.data.corpus import ARRAYS, Corpus, key
+from core.data.corpus import ARRAYS, Corpus, molecule_key
 from core.engine.make import make
-from core.engine.report import SILENT, Cancelled, Report
-from core.engine.spec import BadInput, read_json
+from core.engine.report import SILENT_REPORT, Cancelled, Report
+from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Gather, Load, settled
+from core.experiments import BuildCorpus, Load, import_files
 from core.experiments.training import build_corpus
-from core.models.backbones.molformer.vocabulary import TOKEN
+from core.models.backbones.molformer.vocabulary import TOKEN_REGEX
 
 FIRST = ["CCO ethanol", "OCC again", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "rubbish", "C" * 40, "C1CC"]
 SECOND = [
@@ -43,8 +43,8 @@ def files(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def recipe(files: tuple[str, ...]) -> Gather:
-    return Gather(files=files, longest=30, least=2)
+def recipe(files: tuple[str, ...]) -> BuildCorpus:
+    return BuildCorpus(files=files, longest=30, least=2)
 
 
 def table(folder: Path, name: str, text: str) -> Load:
@@ -55,30 +55,30 @@ def table(folder: Path, name: str, text: str) -> Load:
 @pytest.fixture
 def made(tmp_path: Path) -> Any:
     store = Store(tmp_path / "cache")
-    return lambda recipe: make(settled(recipe, store.files), store, Report())
+    return lambda recipe: make(import_files(recipe, store.files), store, Report())
 
 
 def spelled(corpus: Corpus) -> list[list[str]]:
     """The spellings of each molecule, put together from its tokens again."""
     starts, tokens = corpus.arrays["starts"], corpus.arrays["tokens"]
     texts = ["".join(corpus.vocabulary[t] for t in tokens[a:b]) for a, b in itertools.pairwise(starts)]
-    return [texts[k : k + corpus.spellings] for k in range(0, len(texts), corpus.spellings)]
+    return [texts[k : k + corpus.n_randomised_smiles] for k in range(0, len(texts), corpus.n_randomised_smiles)]
 
 
-def test_each_molecule_is_taken_once_and_every_line_accounted_for(recipe: Gather, made: Any) -> None:
+def test_each_molecule_is_taken_once_and_every_line_accounted_for(recipe: BuildCorpus, made: Any) -> None:
     corpus = made(recipe)
     taken = dict.fromkeys(
         ["CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "CCN", "[13CH4]", "CC(N)C(=O)O"]
-        + [chem.canonical(one) for one in (*SECOND[5:], *DRUGS)]
+        + [chem.canonical_smiles(one) for one in (*SECOND[5:], *DRUGS)]
     )
     assert corpus.molecules["smiles"].tolist() == list(taken), "in the order of the files"
     assert corpus.record["lines"] == {"taken": 13, "repeated": 2, "no molecule": 3, "too long": 1}
     assert sum(corpus.record["lines"].values()) == len(FIRST) + len(SECOND) + len(DRUGS)
-    assert corpus.molecules["key"].tolist() == [key(smiles) for smiles in taken]
+    assert corpus.molecules["key"].tolist() == [molecule_key(smiles) for smiles in taken]
     assert len(corpus) == corpus.record["molecules"] == 13
 
 
-def test_without_stereo_marks_isomers_are_one_molecule(recipe: Gather, made: Any) -> None:
+def test_without_stereo_marks_isomers_are_one_molecule(recipe: BuildCorpus, made: Any) -> None:
     corpus = made(dataclasses.replace(recipe, stereo=False))
     smiles = corpus.molecules["smiles"].tolist()
     assert (
@@ -87,7 +87,7 @@ def test_without_stereo_marks_isomers_are_one_molecule(recipe: Gather, made: Any
     assert corpus.record["lines"]["repeated"] == 4
 
 
-def test_left_out_molecules_are_not_there_nor_their_isomers(recipe: Gather, made: Any, tmp_path: Path) -> None:
+def test_left_out_molecules_are_not_there_nor_their_isomers(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
     out = table(tmp_path, "test.csv", "smiles,y\nC[C@H](N)C(O)=O,1\nOCC,2\nO=C(C)Oc1ccccc1C(=O)O,3\n")
     corpus = made(dataclasses.replace(recipe, leave_out=(out,)))
     gone = {"CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC(=O)Oc1ccccc1C(=O)O"}
@@ -97,7 +97,7 @@ def test_left_out_molecules_are_not_there_nor_their_isomers(recipe: Gather, made
     assert corpus.record["digest"] != made(recipe).record["digest"]
 
 
-def test_a_molecule_without_a_good_label_is_left_out_too(recipe: Gather, made: Any, tmp_path: Path) -> None:
+def test_a_molecule_without_a_good_label_is_left_out_too(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
     text = "smiles,y\nOCC,\nO=C(C)Oc1ccccc1C(=O)O,none\nnot a molecule,5\nCCCCCCCCCN,3\nCCCCCCCCCO,1\n"
     out = table(tmp_path, "test.csv", text)
     corpus = made(dataclasses.replace(recipe, leave_out=(out,)))
@@ -105,39 +105,39 @@ def test_a_molecule_without_a_good_label_is_left_out_too(recipe: Gather, made: A
     assert corpus.record["left_out"]["molecules"] == 4
 
 
-def test_each_spelling_is_the_same_molecule_and_the_first_its_name(recipe: Gather, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, spellings=4, least=1))
+def test_each_spelling_is_the_same_molecule_and_the_first_its_name(recipe: BuildCorpus, made: Any) -> None:
+    corpus = made(dataclasses.replace(recipe, n_randomised_smiles=4, least=1))
     for name, texts in zip(corpus.molecules["smiles"], spelled(corpus), strict=True):
         assert texts[0] == name and len(texts) == 4
-        assert {chem.canonical(text) for text in texts} == {name}
+        assert {chem.canonical_smiles(text) for text in texts} == {name}
     assert sum(len(set(texts)) > 1 for texts in spelled(corpus)) > 6
-    assert corpus.lengths()[:, 0].tolist() == [len(TOKEN.findall(one)) + 2 for one in corpus.molecules["smiles"]]
+    assert corpus.lengths()[:, 0].tolist() == [len(TOKEN_REGEX.findall(one)) + 2 for one in corpus.molecules["smiles"]]
     assert corpus.record["unknown_tokens"] == 0
 
 
-def test_only_rare_bracket_atoms_are_unknown_words(recipe: Gather, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, spellings=1))
-    counts = Counter(token for name in corpus.molecules["smiles"] for token in TOKEN.findall(name))
+def test_only_rare_bracket_atoms_are_unknown_words(recipe: BuildCorpus, made: Any) -> None:
+    corpus = made(dataclasses.replace(recipe, n_randomised_smiles=1))
+    counts = Counter(token for name in corpus.molecules["smiles"] for token in TOKEN_REGEX.findall(name))
     rare = {token for token, n in counts.items() if len(token) > 2 and n < 2}
     assert rare and not rare & set(corpus.vocabulary) and {"[C@H]", "[C@@H]"} <= set(corpus.vocabulary)
     lost = 0
     for name, (text,) in zip(corpus.molecules["smiles"], spelled(corpus), strict=True):
-        wanted = "".join("<unk>" if token in rare else token for token in TOKEN.findall(name))
+        wanted = "".join("<unk>" if token in rare else token for token in TOKEN_REGEX.findall(name))
         assert text == wanted
         lost += wanted.count("<unk>")
     assert corpus.record["unknown_tokens"] == lost > 0
 
 
-def test_descriptors_are_those_of_the_molecule_scaled(recipe: Gather, made: Any) -> None:
+def test_descriptors_are_those_of_the_molecule_scaled(recipe: BuildCorpus, made: Any) -> None:
     corpus = made(recipe)
-    names, found = descriptors.names(quick=True), corpus.arrays["properties"]
-    values = descriptors.measured(corpus.molecules["smiles"].tolist(), quick=True)
+    names, found = descriptors.descriptor_names(quick=True), corpus.arrays["properties"]
+    values = descriptors.compute_descriptors(corpus.molecules["smiles"].tolist(), quick=True)
     scaling = Scaling.of(values, names)
     assert corpus.scaling.names == scaling.names and found.dtype == np.float16
     np.testing.assert_array_equal(found, scaling(values, names).astype(np.float16))
 
 
-def test_labels_land_on_their_molecules_scaled_with_gaps_left(recipe: Gather, made: Any, tmp_path: Path) -> None:
+def test_labels_land_on_their_molecules_scaled_with_gaps_left(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
     one = table(tmp_path, "one.csv", "smiles,exp,active\nCCN,1,0\nOCC,3,1\nCCCO,5,\nc1ccccc1,,1\n")
     one = dataclasses.replace(one, targets=("exp", "active"))
     two = table(tmp_path, "two.csv", "smiles,exp\nc1ccccc1,7\nCCCCN,9\n[nH]1cccc1,7\n")
@@ -157,12 +157,12 @@ def test_labels_land_on_their_molecules_scaled_with_gaps_left(recipe: Gather, ma
 
 def test_without_stereo_a_label_stays_with_the_flat_molecule(made: Any, tmp_path: Path) -> None:
     one = table(tmp_path, "one.csv", "smiles,exp\nC[C@H](N)C(=O)O,1\nCCO,3\n")
-    corpus = made(Gather(labelled=(one,), stereo=False, least=1))
+    corpus = made(BuildCorpus(labelled=(one,), stereo=False, least=1))
     assert corpus.molecules["smiles"].tolist() == ["CC(N)C(=O)O", "CCO"]
     np.testing.assert_allclose(corpus.labels(np.arange(2)), [[-1], [1]], atol=0.02)
 
 
-def test_the_limit_is_of_each_file(recipe: Gather, made: Any) -> None:
+def test_the_limit_is_of_each_file(recipe: BuildCorpus, made: Any) -> None:
     corpus = made(dataclasses.replace(recipe, limit=2))
     assert corpus.molecules["smiles"].tolist() == ["CCO", "c1ccccc1", "CCN"]
 
@@ -174,28 +174,30 @@ def same(one: Corpus, other: Corpus) -> None:
         np.testing.assert_array_equal(one.arrays[name], other.arrays[name], err_msg=name)
 
 
-def test_the_seed_decides_the_spellings_and_nothing_else(recipe: Gather) -> None:
-    one, two, other = (dataclasses.replace(recipe, seed=seed).make(SILENT) for seed in (0, 0, 1))
+def test_the_seed_decides_the_spellings_and_nothing_else(recipe: BuildCorpus) -> None:
+    one, two, other = (dataclasses.replace(recipe, seed=seed).make(SILENT_REPORT) for seed in (0, 0, 1))
     same(one, two)
     assert not np.array_equal(one.arrays["tokens"], other.arrays["tokens"])
     assert one.record["digest"] == other.record["digest"] and one.molecules.equals(other.molecules)
 
 
-def test_a_recipe_is_of_the_bytes_of_its_files(recipe: Gather, made: Any, files: tuple[str, ...]) -> None:
-    settled_ = recipe.settled()
-    assert [len(digest) for digest in settled_.digests] == [64, 64] and settled_.settled() == settled_
-    assert read_json(settled_.text) == settled_ and made(recipe).record["files"][1]["sha256"] == settled_.digests[1]
+def test_a_recipe_is_of_the_bytes_of_its_files(recipe: BuildCorpus, made: Any, files: tuple[str, ...]) -> None:
+    settled_ = recipe.with_digests()
+    assert [len(digest) for digest in settled_.digests] == [64, 64] and settled_.with_digests() == settled_
+    assert (
+        read_spec_json(settled_.text) == settled_ and made(recipe).record["files"][1]["sha256"] == settled_.digests[1]
+    )
     Path(files[1]).write_text("CCO\n")
-    assert recipe.settled().key != settled_.key
+    assert recipe.with_digests().key != settled_.key
     with pytest.raises(BadInput, match=r"second.txt has changed .*leave `digests` empty"):
-        settled_.make(SILENT)
+        settled_.make(SILENT_REPORT)
 
 
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_stopped_in_the_middle_it_goes_on_to_the_same_corpus(
-    recipe: Gather, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    recipe: BuildCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(build_corpus, "BLOCK", 4)
+    monkeypatch.setattr(build_corpus, "BLOCK_LINES", 4)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir()
     torn.mkdir()
@@ -206,17 +208,21 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_corpus(
     kept = sorted(path.name for path in (torn / "blocks").glob("*.json"))
     assert len(kept) < 5
     described = []
-    real = build_corpus.described
-    monkeypatch.setattr(build_corpus, "described", lambda names, *rest: described.extend(names) or real(names, *rest))
+    real = build_corpus.describe_molecules
+    monkeypatch.setattr(
+        build_corpus, "describe_molecules", lambda names, *rest: described.extend(names) or real(names, *rest)
+    )
     resumed = recipe.make(Report(scratch=torn))
     same(resumed, expected)
     assert len(kept) == 0 or len(described) < len(expected), "finished blocks are not done again"
 
 
-def test_work_is_shared_out_over_processes_to_the_same_end(recipe: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = recipe.make(SILENT)
-    monkeypatch.setattr(build_corpus, "CHUNK", 3)
-    same(recipe.make(SILENT), expected)
+def test_work_is_shared_out_over_processes_to_the_same_end(
+    recipe: BuildCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = recipe.make(SILENT_REPORT)
+    monkeypatch.setattr(build_corpus, "CHUNK_MOLECULES", 3)
+    same(recipe.make(SILENT_REPORT), expected)
 
 
 @pytest.mark.parametrize(
@@ -230,17 +236,17 @@ def test_work_is_shared_out_over_processes_to_the_same_end(recipe: Gather, monke
 )
 def test_a_recipe_that_cannot_be_made_is_refused_at_once(fields: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        Gather(**fields)
+        BuildCorpus(**fields)
 
 
 def test_it_is_called_after_what_it_is_of() -> None:
-    assert Gather(files=("a.smi",)).title == "corpus of 1 file"
-    assert Gather(files=("a.smi", "b.smi"), labelled=(Load(),)).title == "corpus of 2 files and 1 labelled table"
+    assert BuildCorpus(files=("a.smi",)).title == "corpus of 1 file"
+    assert BuildCorpus(files=("a.smi", "b.smi"), labelled=(Load(),)).title == "corpus of 2 files and 1 labelled table"
 
 
 def test_files_without_a_molecule_and_absent_ones(made: Any, tmp_path: Path) -> None:
     (tmp_path / "a.smi").write_text("rubbish\n" * 3)
     with pytest.raises(BadInput, match=r"no molecule is left of 3 lines .*give another file"):
-        made(Gather(files=(str(tmp_path / "a.smi"),)))
+        made(BuildCorpus(files=(str(tmp_path / "a.smi"),)))
     with pytest.raises(BadInput, match="cannot be read"):
-        made(Gather(files=(str(tmp_path / "b.smi"),)))
+        made(BuildCorpus(files=(str(tmp_path / "b.smi"),)))

@@ -10,14 +10,14 @@ import pytest
 
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import BadInput, as_json, read_json
+from core.engine.spec import BadInput, read_spec_json, to_json
 from core.engine.store import Store
-from core.experiments import Baseline, Ensemble, FineTune, Influence, Load, parts, settled
+from core.experiments import Baseline, Ensemble, FineTune, Influence, Load, import_files, split_table
 from core.experiments.inference.apply import predict_file
-from core.experiments.training.ensemble import told
+from core.experiments.training.ensemble import spread_diagnostics
 from core.models.backbones import Untrained
 from core.models.baselines import RandomForest, SupportVectors
-from core.models.ensemble import Committee, load
+from core.models.ensemble import EnsembleModel, load_model
 from core.results.fit import PARTS
 
 FOREST = RandomForest(trees=3)
@@ -30,8 +30,8 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def ready(table: Path, store: Store) -> Ensemble:
-    rows = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
-    return settled(Ensemble(Baseline(*rows, learner=FOREST), seeds=(4, 0, 7)), store.files)
+    rows = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    return import_files(Ensemble(Baseline(*rows, baseline=FOREST), seeds=(4, 0, 7)), store.files)
 
 
 def test_it_predicts_the_mean_of_its_members_and_says_how_far_they_are_apart(ready: Ensemble, store: Store) -> None:
@@ -67,8 +67,8 @@ def test_networks_of_several_seeds_are_kept_as_they_are(ready: Ensemble, store: 
     network = FineTune(**rows, backbone=Untrained("molsway-tiny"), epochs=1)
     fit = make(Ensemble(network, seeds=(0, 1)), store, Report())
     _, found, smiles = fit.matrices("test")
-    model = load(fit.folder / "predictor")
-    assert isinstance(model, Committee) and len(model.members) == 2
+    model = load_model(fit.folder / "predictor")
+    assert isinstance(model, EnsembleModel) and len(model.members) == 2
     np.testing.assert_allclose(model.predict(list(smiles)), found, atol=1e-5)
     assert model.check(["C[Si](C)(C)C", "CC"]) == model.members[1].check(["C[Si](C)(C)C", "CC"])
     one = store.get(dataclasses.replace(network, seed=1)).record
@@ -88,7 +88,7 @@ def test_a_file_gets_the_mean_and_the_spread(ready: Ensemble, store: Store, tabl
 
 def test_a_learner_without_chance_is_told_so(ready: Ensemble, store: Store) -> None:
     fit = make(
-        dataclasses.replace(ready, fit=dataclasses.replace(ready.fit, learner=SupportVectors())), store, Report()
+        dataclasses.replace(ready, fit=dataclasses.replace(ready.fit, baseline=SupportVectors())), store, Report()
     )
     assert any("the members are all the same" in warning for warning in fit.record["warnings"])
     assert fit.record["apart"]["size"] == {"spread": 0.0, "spearman": None}
@@ -96,13 +96,18 @@ def test_a_learner_without_chance_is_told_so(ready: Ensemble, store: Store) -> N
 
 def test_what_the_spread_tells_of_the_errors() -> None:
     apart = np.array([0.1, 0.2, 0.3, 0.4, 9.0])
-    assert told(apart, np.array([-1.0, 2, -3, 4, np.nan])) == {"spread": 2.0, "spearman": pytest.approx(1)}
-    assert told(apart, np.full(5, np.nan))["spearman"] is None
-    assert told(apart, np.ones(5))["spearman"] is None
+    assert spread_diagnostics(apart, np.array([-1.0, 2, -3, 4, np.nan])) == {
+        "spread": 2.0,
+        "spearman": pytest.approx(1),
+    }
+    assert spread_diagnostics(apart, np.full(5, np.nan))["spearman"] is None
+    assert spread_diagnostics(apart, np.ones(5))["spearman"] is None
 
 
 def test_a_recipe_of_it_is_read_again(ready: Ensemble) -> None:
-    assert read_json(json.dumps(as_json(ready))).key == ready.key != dataclasses.replace(ready, seeds=(0, 4, 7)).key
+    assert (
+        read_spec_json(json.dumps(to_json(ready))).key == ready.key != dataclasses.replace(ready, seeds=(0, 4, 7)).key
+    )
 
 
 def test_what_cannot_be_repeated_is_refused(ready: Ensemble) -> None:
@@ -121,4 +126,4 @@ def test_a_folder_that_was_harmed_is_named(ready: Ensemble, store: Store) -> Non
     fit = make(ready, store, Report())
     (fit.folder / "predictor" / "committee.json").write_text("{")
     with pytest.raises(BadInput, match=r"no readable ensemble .* delete the run and make it again"):
-        load(fit.folder / "predictor")
+        load_model(fit.folder / "predictor")

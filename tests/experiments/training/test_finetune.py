@@ -13,20 +13,20 @@ from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, FineTune, Gather, Load, Pretrain, parts, settled
+from core.experiments import Adapt, BuildCorpus, FineTune, Load, Pretrain, import_files, split_table
 from core.models.backbones import Pretrained, Untrained
-from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.untrained import UntrainedMolformer
 from core.models.methods import Head, LoRA
 from core.models.predictor import Predictor
 from core.results.fit import Fit
 from core.training import loop
-from core.training.checks import check_parts, faults, hardly_learned, held, overlaps
+from core.training.checks import check_parts, clipped_predictions, constant_predictions, find_overlaps, underfit_tasks
 from core.training.session import randomise_smiles
 
 
 @pytest.fixture
 def recipe(table: Path) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     return FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), epochs=25, batch_size=8, seed=1)
 
 
@@ -37,7 +37,7 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def ready(recipe: FineTune, store: Store) -> FineTune:
-    return settled(recipe, store.files)
+    return import_files(recipe, store.files)
 
 
 def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Store) -> None:
@@ -119,15 +119,15 @@ def test_what_cannot_be_learnt_is_refused(train: Dataset, valid: Dataset, words:
 
 def test_shared_molecules_are_counted_stereo_aside() -> None:
     train = dataset([1.0, 2.0], ["C[C@H](N)C(=O)O", "CCO"])
-    assert overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
+    assert find_overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
         "1 of 1 validation molecules are also in the training part; its numbers flatter"
     ]
 
 
 def test_a_model_that_predicts_the_mean_is_called_out() -> None:
     train = dataset([1.0, 5.0, 9.0])
-    assert "predicts the mean of 'y'" in faults(train, train, np.array([[5.0], [5.01], [5.0]]))[0]
-    assert faults(train, train, train.targets) == []
+    assert "predicts the mean of 'y'" in constant_predictions(train, train, np.array([[5.0], [5.01], [5.0]]))[0]
+    assert constant_predictions(train, train, train.targets) == []
 
 
 def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, store: Store) -> None:
@@ -136,7 +136,7 @@ def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, st
     said = [words for words in still.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
     assert len(said) == 1 and "R² is below 0.1" in said[0] and "`steps`" in said[0]
     learned = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
-    (toxic,) = hardly_learned(tuple(learned), ("regression", "binary", "binary"), learned)
+    (toxic,) = underfit_tasks(tuple(learned), ("regression", "binary", "binary"), learned)
     assert "'toxic'" in toxic and "AUROC is below 0.6" in toxic
 
 
@@ -148,9 +148,9 @@ def test_several_tasks_with_gaps_and_a_binary_one(
         f"{s},{'' if n % 3 == 0 else y},{'' if n % 4 == 0 else int('O' in s)}\n" for n, (s, y) in enumerate(alcohols)
     ]
     path.write_text("smiles,size,oxygen\n" + "".join(rows))
-    train, valid, test = parts(Load(f"file:{path}", targets=("size", "oxygen")), valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{path}", targets=("size", "oxygen")), valid=12, test=12)
     spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), epochs=20, batch_size=8)
-    fit = make(settled(spec, store.files), store, Report())
+    fit = make(import_files(spec, store.files), store, Report())
     assert fit.record["kinds"] == ["regression", "binary"]
     assert fit.metrics["train"]["oxygen"]["auroc"] > 0.9 and fit.metrics["train"]["size"]["r2"] > 0.3
     assert fit.metrics["test"]["size"]["n"] < 12
@@ -166,15 +166,15 @@ def test_units_and_kinds_have_to_agree_between_parts() -> None:
 
 def test_predictions_that_are_held_at_the_margin_are_counted() -> None:
     made = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
-    made.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), margin=0.5)
+    made.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), clip_margin=0.5)
     inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
-    assert held(made, {"valid": inside}) == []
-    (said,) = held(made, {"valid": inside, "test": outside})
+    assert clipped_predictions(made, {"valid": inside}) == []
+    (said,) = clipped_predictions(made, {"valid": inside, "test": outside})
     assert said.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
 
 
 def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: Store) -> None:
-    fit = make(dataclasses.replace(ready, epochs=1, margin=0.25), store, Report())
+    fit = make(dataclasses.replace(ready, epochs=1, clip_margin=0.25), store, Report())
     made, labels = Predictor.load(fit.folder / "predictor", "cpu"), fit.matrices("train")[0]
     assert float(made.most) == pytest.approx(labels.max() + 0.25 * labels.std())
     assert float(made.least) == pytest.approx(labels.min() - 0.25 * labels.std())
@@ -189,7 +189,7 @@ def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
         and randomise_smiles(smiles, 6, seed=3) == ways != randomise_smiles(smiles, 6, seed=4)
     )
     for column, one in enumerate(smiles):
-        assert {chem.canonical(way[column]) for way in ways} == {chem.canonical(one)}
+        assert {chem.canonical_smiles(way[column]) for way in ways} == {chem.canonical_smiles(one)}
     assert len({way[0] for way in ways}) > 2 and randomise_smiles(smiles, 1, seed=3) == [smiles]
 
 
@@ -198,7 +198,7 @@ def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: Fi
     width = Untrained("molsway-tiny")().width
     assert [asked.build_plan(n, width, "float32").epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
     plan = asked.build_plan(320, width, "float32")
-    assert plan.learning_rate == pytest.approx(6e-4) and plan.scales == (("head.", 3.0),)
+    assert plan.learning_rate == pytest.approx(6e-4) and plan.rate_factors == (("head.", 3.0),)
     assert dataclasses.replace(asked, method=LoRA()).build_plan(320, width, "float32").learning_rate == pytest.approx(
         2e-3
     )
@@ -212,7 +212,7 @@ def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: Fi
         (Pretrained("/home/me/models/mine"), "mine"),
         (Untrained("molsway-mini"), "molsway-mini (random weights)"),
         (Adapt(Load("bundled:solubility")), "adapted molsway-mini"),
-        (Pretrain(Gather(files=("a.smi",)), Fresh("mine")), "mine"),
+        (Pretrain(BuildCorpus(files=("a.smi",)), UntrainedMolformer("mine")), "mine"),
     ],
 )
 def test_a_title_says_what_the_training_began_from(recipe: FineTune, backbone: Any, called: str) -> None:

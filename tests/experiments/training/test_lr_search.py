@@ -9,7 +9,7 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Baseline, FineTune, Influence, Load, Tune, parts, settled
+from core.experiments import Baseline, FineTune, Influence, LearningRateSearch, Load, import_files, split_table
 from core.models.backbones import Pretrained, Untrained
 from core.models.baselines import SupportVectors
 from core.models.methods import IA3, LoRA
@@ -22,15 +22,15 @@ def store(cache: Path) -> Store:
 
 @pytest.fixture
 def fit(table: Path, store: Store) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     spec = FineTune(
         train, valid, test, backbone=Untrained("molsway-tiny"), steps=20, evaluations=4, batch_size=8, seed=3
     )
-    return settled(spec, store.files)
+    return import_files(spec, store.files)
 
 
 def test_the_rate_of_the_best_trial_is_taken_for_the_whole_training(fit: FineTune, store: Store) -> None:
-    spec = Tune(fit, factors=(0.001, 1.0, 0.03), steps=10)
+    spec = LearningRateSearch(fit, factors=(0.001, 1.0, 0.03), steps=10)
     found = make(spec, store, Report())
     tuned = found.record["tuned"]
     assert tuned["learning_rates"] == [6e-7, 1.8e-5, 6e-4]  # the advice is 3e-4 at a width of 256
@@ -43,31 +43,31 @@ def test_the_rate_of_the_best_trial_is_taken_for_the_whole_training(fit: FineTun
 
 
 def test_every_method_has_the_same_budget_and_its_own_rates(fit: FineTune) -> None:
-    lora, ia3 = (Tune(dataclasses.replace(fit, method=method)) for method in (LoRA(), IA3()))
+    lora, ia3 = (LearningRateSearch(dataclasses.replace(fit, method=method)) for method in (LoRA(), IA3()))
     assert len(lora.rates) == len(ia3.rates) == 3 and lora.rates != ia3.rates
     assert lora.rates[1] == pytest.approx(2e-3) and ia3.rates[1] == pytest.approx(2e-2)
     assert {one.steps for one in (*lora.parts()["trials"], *ia3.parts()["trials"])} == {300}
 
 
 def test_repeats_share_the_trials(fit: FineTune) -> None:
-    first, second = Tune(fit).with_seed(1), Tune(fit).with_seed(2)
+    first, second = LearningRateSearch(fit).with_seed(1), LearningRateSearch(fit).with_seed(2)
     assert first.parts()["trials"] == second.parts()["trials"] and first.key != second.key
     assert {trial.seed for trial in first.parts()["trials"]} == {0} and second.fit.seed == 2
 
 
 def test_a_rate_that_is_given_is_the_middle(fit: FineTune) -> None:
-    assert Tune(dataclasses.replace(fit, learning_rate=0.01), factors=(3, 0.1)).rates == (0.001, 0.03)
+    assert LearningRateSearch(dataclasses.replace(fit, learning_rate=0.01), factors=(3, 0.1)).rates == (0.001, 0.03)
 
 
 def test_influence_is_taken_of_a_tuned_fit_as_of_any(fit: FineTune, store: Store) -> None:
-    spec = Tune(fit, factors=(0.3, 1.0), steps=4)
+    spec = LearningRateSearch(fit, factors=(0.3, 1.0), steps=4)
     assert (spec.train, spec.valid, spec.backbone) == (fit.train, fit.valid, fit.backbone)
     scores = make(Influence(fit=spec, pool=fit.test, target=fit.valid, scope="last layer"), store, Report())
     assert len(scores.table) == 12
 
 
 def test_what_cannot_be_tuned_is_refused(fit: FineTune, tmp_path: Path) -> None:
-    baseline = Baseline(fit.train, fit.valid, fit.test, learner=SupportVectors())
+    baseline = Baseline(fit.train, fit.valid, fit.test, baseline=SupportVectors())
     unknown = dataclasses.replace(fit, backbone=Pretrained(str(tmp_path)))
     for fields, words in (
         ({"fit": baseline}, "wants a fine-tuning, which has a learning rate; got 'baseline'"),
@@ -77,4 +77,4 @@ def test_what_cannot_be_tuned_is_refused(fit: FineTune, tmp_path: Path) -> None:
         ({"fit": unknown}, "config.json"),
     ):
         with pytest.raises(BadInput, match=words):
-            Tune(**fields)
+            LearningRateSearch(**fields)

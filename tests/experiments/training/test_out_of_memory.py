@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
 from core.engine.worker import Worker
-from core.experiments import Adapt, FineTune, Load, Study, parts, settled
+from core.experiments import Adapt, FineTune, Load, Study, import_files, split_table
 from core.models.backbones import Untrained
 from core.models.methods import Full, LoRA
 from core.models.predictor import Predictor
-from core.training.pretraining_loss import Objective
-from tests.counting import ended
+from core.training.pretraining_loss import PretrainingLoss
+from tests.queue_specs import wait_until_ended
 
 ROOT = Path(__file__).parents[3]
 SHORT = (
@@ -35,9 +35,9 @@ SHORT = (
 
 @pytest.fixture
 def fit(table: Path, cache: Path) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     spec = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=4, evaluations=2, batch_size=8)
-    return settled(spec, Store(cache).files)
+    return import_files(spec, Store(cache).files)
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = No
 def test_the_job_says_what_to_change_and_the_line_goes_on(
     fit: FineTune, cache: Path, predictors: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    line, store = Line(cache), Store(cache)
+    line, store = JobQueue(cache), Store(cache)
     other = dataclasses.replace(fit, method=LoRA())
     with monkeypatch.context() as patched:
         starve(patched, error.with_traceback(None), None)
         worker = Worker(line, store, "core.experiments").start()
         try:
             line.submit(fit)
-            job = ended(line, fit)
+            job = wait_until_ended(line, fit)
         finally:
             patched.undo()
         assert job.state == "failed" and job.traceback == ""
@@ -89,7 +89,7 @@ def test_the_job_says_what_to_change_and_the_line_goes_on(
         gc.collect()
         assert predictors and all(one() is None for one in predictors)  # weights and optimiser are gone
         line.submit(other)
-        assert ended(line, other).state == "done"
+        assert wait_until_ended(line, other).state == "done"
     worker.stop()
 
 
@@ -105,7 +105,7 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
     def short(*_: Any, **__: Any) -> None:
         raise SHORT[0]
 
-    monkeypatch.setattr(Objective, "forward", short)
+    monkeypatch.setattr(PretrainingLoss, "forward", short)
     with pytest.raises(ValueError, match=r"batches of 32 molecules .* lower `batch_size` \(to 16, say\)"):
         make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
 
@@ -120,7 +120,7 @@ def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Pa
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     if device == "cpu":
         env["CUDA_VISIBLE_DEVICES"] = ""
-    run = [sys.executable, "-m", "tests.shortage", str(tmp_path)]
+    run = [sys.executable, "-m", "tests.memory_limit", str(tmp_path)]
     process = subprocess.run(run, capture_output=True, text=True, env=env, cwd=ROOT)
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout)

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from core.engine.report import Report
-from core.influence.solvers import SOLVERS, Auto, Dual, Identity
+from core.influence.solvers import SOLVERS, Auto, Dual, GradientSimilarity
 from core.influence.solvers.cg import CG
 from core.influence.solvers.exact import Exact
 from core.influence.solvers.gram_spectrum import Spectrum
 from core.influence.solvers.lissa import LiSSA, worst_scale
-from core.influence.solvers.solution import NotSolved, edges
+from core.influence.solvers.solution import NotSolved, extreme_eigenvalues
 
 
 class Rows:
@@ -24,7 +24,7 @@ class Rows:
     def times(self, vector: torch.Tensor) -> torch.Tensor:
         return self.held @ vector.to(self.held)
 
-    def pulled(self, weights: torch.Tensor) -> torch.Tensor:
+    def transpose_times(self, weights: torch.Tensor) -> torch.Tensor:
         return self.held.T @ weights.to(self.held)
 
     def gram(self, report: Report) -> torch.Tensor:
@@ -87,7 +87,7 @@ def system(request) -> tuple[Dense, torch.Tensor]:
     return Dense(rows.to(request.param), 0.1), vector.to(request.param)
 
 
-SOLVING = [kind for kind in SOLVERS if kind != "identity"]
+SOLVING = [kind for kind in SOLVERS if kind != "gradient-similarity"]
 
 
 @pytest.mark.parametrize("solver", [SOLVERS[kind]() for kind in SOLVING], ids=SOLVING)
@@ -113,7 +113,7 @@ def test_other_dampings_come_without_solving_anew(solver, factor, system):
     found = solver(curvature, vector)
     other = Dense(curvature.matrix, factor * curvature.damping)
     tight = 1e-3 if vector.dtype == torch.float32 else 1e-10
-    assert torch.allclose(found.again(other.damping), other.solve(vector), rtol=tight, atol=tight)
+    assert torch.allclose(found.at_damping(other.damping), other.solve(vector), rtol=tight, atol=tight)
 
 
 def test_the_spectrum_knows_single_cells_and_cells_beside_them(system):
@@ -127,8 +127,8 @@ def test_the_spectrum_knows_single_cells_and_cells_beside_them(system):
         inverse = torch.linalg.inv(own.T @ own + damping * torch.eye(own.shape[1], dtype=torch.float64))
         hat = own @ inverse @ own.T
         assert torch.allclose(spectrum.leverages(damping), hat.diagonal(), atol=1e-10)
-        assert torch.allclose(spectrum.pairs(damping), beside @ inverse @ beside.T, atol=1e-8)
-        assert torch.allclose(spectrum.reach(damping), beside @ inverse @ own.T, atol=1e-8)
+        assert torch.allclose(spectrum.cross_kernel(damping), beside @ inverse @ beside.T, atol=1e-8)
+        assert torch.allclose(spectrum.train_cross_kernel(damping), beside @ inverse @ own.T, atol=1e-8)
         labels = torch.randn(len(own), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         left = torch.arange(1, len(own))
         without = torch.linalg.solve(
@@ -147,13 +147,13 @@ def test_a_damping_is_matched_to_a_loss_of_what_is_left_out(system):
         return float((residuals / (1 - leverages)).square().mean())
 
     goal = 1.2 * float(residuals.square().mean())
-    assert loss(spectrum.leverages(spectrum.matched(loss, goal))) == pytest.approx(goal, rel=1e-6)
-    assert spectrum.matched(loss, 0.0) > 1e4 * float(spectrum.values.mean()), "never as low: hardly any leverage"
+    assert loss(spectrum.leverages(spectrum.match_damping(loss, goal))) == pytest.approx(goal, rel=1e-6)
+    assert spectrum.match_damping(loss, 0.0) > 1e4 * float(spectrum.values.mean()), "never as low: hardly any leverage"
 
 
 def test_the_identity_is_the_first_step_of_conjugate_gradients(system):
     curvature, vector = system
-    found, step = Identity()(curvature, vector), CG(steps=1)(curvature, vector)
+    found, step = GradientSimilarity()(curvature, vector), CG(steps=1)(curvature, vector)
     assert torch.allclose(found.answer, step.answer, rtol=1e-5)
     assert found.residual == pytest.approx(step.residual, rel=1e-4) and not found.converged
     assert torch.allclose(found.answer / found.answer.norm(), vector / vector.norm(), atol=1e-6)
@@ -165,11 +165,11 @@ def test_auto_is_the_dual_while_all_pairs_can_be_held(system):
     assert Auto()(curvature, vector).numbers["chosen"] == "dual"
     found = Auto(most=199)(curvature, vector)
     assert found.numbers["chosen"] == "cg" and found.converged
-    assert Auto(most=199).chosen(curvature).preconditioner == 1024, "which needs a damping to divide by"
-    assert Auto(most=199).chosen(Dense(curvature.matrix, 0.0)).preconditioner == 0
+    assert Auto(most=199).choose_solver(curvature).preconditioner == 1024, "which needs a damping to divide by"
+    assert Auto(most=199).choose_solver(Dense(curvature.matrix, 0.0)).preconditioner == 0
     curvature = Dense(curvature.matrix, curvature.damping)
     curvature.form = "hessian"
-    assert Auto().chosen(curvature).kind == "cg"
+    assert Auto().choose_solver(curvature).kind == "cg"
 
 
 def test_cg_reaches_a_tight_tolerance_within_as_many_steps_as_parameters(system):
@@ -256,7 +256,7 @@ def test_a_curvature_of_nans_is_refused(solver):
 
 def test_lissa_scale_covers_the_worst_mini_batch_and_never_diverges(system):
     curvature, vector = system
-    whole = edges(curvature, vector)[1]
+    whole = extreme_eigenvalues(curvature, vector)[1]
     for seed in range(5):
         assert worst_scale(curvature, vector, torch.Generator().manual_seed(seed)) > 1.2 * whole
         found = LiSSA(depth=400, seed=seed)(curvature, vector)
@@ -266,7 +266,7 @@ def test_lissa_scale_covers_the_worst_mini_batch_and_never_diverges(system):
 
 def test_lissa_starts_again_with_twice_the_scale_when_it_grows(system):
     curvature, vector = system
-    small = edges(curvature, vector)[1] / 2.5
+    small = extreme_eigenvalues(curvature, vector)[1] / 2.5
     found = LiSSA(scale=small, depth=2000)(curvature, vector)
     assert found.numbers["scale"] in (2 * small, 4 * small, 8 * small)
     assert "twice the scale" in found.warnings[0]
@@ -379,5 +379,5 @@ def test_edges_finds_both_ends_of_a_spectrum():
     generator = torch.Generator().manual_seed(1)
     basis = torch.linalg.qr(torch.randn(60, 60, generator=generator, dtype=torch.float64))[0]
     values = torch.cat([torch.tensor([-2.0, 9.0], dtype=torch.float64), torch.rand(58, generator=generator).double()])
-    lowest, highest = edges(Symmetric(basis @ torch.diag(values) @ basis.T), basis[0])
+    lowest, highest = extreme_eigenvalues(Symmetric(basis @ torch.diag(values) @ basis.T), basis[0])
     assert lowest == pytest.approx(-2, rel=1e-4) and highest == pytest.approx(9, rel=1e-4)

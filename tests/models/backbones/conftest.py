@@ -18,7 +18,7 @@ def golden() -> Path:
 
 @pytest.fixture
 def loaded(golden: Path) -> tuple[Molformer, MolformerTokenizer]:
-    return molformer.load(golden)
+    return molformer.load_molformer(golden)
 
 
 @pytest.fixture(scope="session")

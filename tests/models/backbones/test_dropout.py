@@ -22,7 +22,7 @@ def test_a_backbone_is_thinned_as_it_is_told_and_its_configuration_stays() -> No
     body = Untrained("molsway-tiny")()
     batch = body.batch(["CCO", "c1ccccc1"])
     usual = body.model.config.hidden_dropout_prob
-    body.train().thin(0.0)
+    body.train().set_dropout(0.0)
     assert torch.equal(body(batch), body(batch))
-    body.thin(0.3)
+    body.set_dropout(0.3)
     assert not torch.equal(body(batch), body(batch)) and body.model.config.hidden_dropout_prob == usual > 0

@@ -69,7 +69,7 @@ def test_losses_are_told_by_row(tiny: Backbone) -> None:
 def test_a_saved_backbone_comes_back_with_its_name(tmp_path: Path) -> None:
     first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
     first.save(tmp_path / "kept")
-    again = backbones.load(tmp_path / "kept", mlm_head=True)
+    again = backbones.load_backbone(tmp_path / "kept", mlm_head=True)
     assert again.name == first.name and not again.training
     for (name, one), two in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
@@ -78,20 +78,20 @@ def test_a_saved_backbone_comes_back_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no masked-LM head"):
         headless.model.mlm_logits(**headless.batch(["C"]))
     with pytest.raises(BadInput, match="give the folder"):
-        backbones.load(tmp_path / "kept" / "config.json")
+        backbones.load_backbone(tmp_path / "kept" / "config.json")
 
 
 def test_a_backbone_saved_in_half_precision_is_half_as_large_and_read_as_float32(tmp_path: Path) -> None:
     first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
     first.save(tmp_path / "whole")
     first.save(tmp_path / "half", half=True)
-    stored = load_file(tmp_path / "half" / weights.FILE)
+    stored = load_file(tmp_path / "half" / weights.WEIGHTS_FILE)
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}, "feature maps as well"
-    sizes = [(tmp_path / name / weights.FILE).stat().st_size for name in ("half", "whole")]
+    sizes = [(tmp_path / name / weights.WEIGHTS_FILE).stat().st_size for name in ("half", "whole")]
     assert sizes[0] < 0.52 * sizes[1]
     kinds = [json.loads((tmp_path / name / "config.json").read_text())["torch_dtype"] for name in ("half", "whole")]
     assert kinds == ["float16", "float32"]
-    again = backbones.load(tmp_path / "half", mlm_head=True)
+    again = backbones.load_backbone(tmp_path / "half", mlm_head=True)
     for (name, one), two in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
         assert two.dtype == torch.float32 and torch.equal(one.half().float(), two), name
     assert first.model.LayerNorm.weight.dtype == torch.float32, "the live one stays as it is"
@@ -138,7 +138,7 @@ def test_a_download_is_pinned_and_its_digest_checked(tmp_path: Path, monkeypatch
     assert pretrained.DIGEST in str(caught.value) and "delete it" in str(caught.value)
     assert {revision for _, _, revision in asked} == {"361063d0ad524ef77cf39b08469f6be770dc550f"}
     assert sorted(name for _, name, _ in asked) == ["config.json", "model.safetensors", "tokenizer.json"], "no code"
-    monkeypatch.setattr(pretrained, "DIGEST", weights.digest(tmp_path / "model.safetensors"))
+    monkeypatch.setattr(pretrained, "DIGEST", weights.file_digest(tmp_path / "model.safetensors"))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     backbone = Pretrained("molformer-xl")()
     assert backbone.name == "molformer-xl" and backbone.width == 128

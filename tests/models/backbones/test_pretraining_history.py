@@ -8,11 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.corpus import key, read_keys, write_keys
+from core.data.corpus import molecule_key, read_keys, write_keys
 from core.engine.spec import BadInput
 from core.models.backbones import Pretrained, Untrained, pretrained, pretraining_history
-from core.models.backbones.checkpoint import CARD, KEYS, Checkpoint
-from core.models.backbones.pretraining_history import full_keys, labels_learned, lineage, place, read_before, told
+from core.models.backbones.checkpoint import CARD_FILE, KEYS_FILE, Checkpoint
+from core.models.backbones.pretraining_history import (
+    checkpoint_folder,
+    count_label_columns,
+    count_read,
+    list_ancestors,
+    load_full_keys,
+    overlap_note,
+)
 
 READ = ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1", "CCN"]
 
@@ -22,85 +29,88 @@ def folder(tmp_path: Path) -> Path:
     """A checkpoint that has read four molecules, without labels."""
     folder = tmp_path / "backbone"
     folder.mkdir()
-    write_keys(map(key, READ), folder / KEYS)
+    write_keys(map(molecule_key, READ), folder / KEYS_FILE)
     card = {"backbone": "nano", "steps": 7, "objective": {"masked": 1.0, "measured": 0.0}, "seconds": 5.0}
     card |= {"recipe": "r", "corpus": {"digest": "d", "molecules": 4, "labels": 3, "left_out": {"digest": "e"}}}
-    (folder / CARD).write_text(json.dumps(card))
+    (folder / CARD_FILE).write_text(json.dumps(card))
     return folder
 
 
 def learned(folder: Path, **more: object) -> None:
-    card = json.loads((folder / CARD).read_text())
-    (folder / CARD).write_text(json.dumps(card | {"objective": {"measured": 0.1}} | more))
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps(card | {"objective": {"measured": 0.1}} | more))
 
 
 def test_molecules_are_counted_stereo_marks_aside(folder: Path) -> None:
-    assert read_before(folder, ["OCC", "C[C@@H](N)C(=O)O", "CCCC"]) == 2
-    assert read_before(folder, ["CCCC"]) == read_before(folder, []) == 0
+    assert count_read(folder, ["OCC", "C[C@@H](N)C(=O)O", "CCCC"]) == 2
+    assert count_read(folder, ["CCCC"]) == count_read(folder, []) == 0
     with pytest.raises(BadInput, match="no molecule"):
-        read_before(folder, ["C1CC"])
+        count_read(folder, ["C1CC"])
 
 
 def test_a_checkpoint_without_a_list_says_nothing(tmp_path: Path, folder: Path) -> None:
-    assert read_before(tmp_path, READ) is None and told(tmp_path, "test", READ) is None
-    assert labels_learned(tmp_path) == 0 and lineage(tmp_path) == [] and len(full_keys(tmp_path)) == 0
-    (folder / KEYS).write_bytes(b"noise")
+    assert count_read(tmp_path, READ) is None and overlap_note(tmp_path, "test", READ) is None
+    assert count_label_columns(tmp_path) == 0 and list_ancestors(tmp_path) == [] and len(load_full_keys(tmp_path)) == 0
+    (folder / KEYS_FILE).write_bytes(b"noise")
     with pytest.raises(BadInput, match="copy the checkpoint again"):
-        read_before(folder, READ)
+        count_read(folder, READ)
 
 
 def test_the_sentence_tells_reading_from_learning_labels(folder: Path) -> None:
     asked = ["OCC", "CCCC", "CCN"]
-    assert told(folder, "test", ["CCCC"]) is None
-    assert told(folder, "test", asked) == (
+    assert overlap_note(folder, "test", ["CCCC"]) is None
+    assert overlap_note(folder, "test", asked) == (
         "2 of 3 test molecules were read when this backbone was pre-trained, without any label of theirs"
     )
     learned(folder)
-    assert labels_learned(folder) == 3
-    assert "which learned 3 columns of measured labels" in (said := told(folder, "test", asked)) and "flatter" in said
+    assert count_label_columns(folder) == 3
+    assert (
+        "which learned 3 columns of measured labels" in (said := overlap_note(folder, "test", asked))
+        and "flatter" in said
+    )
 
 
 def test_labels_of_an_earlier_training_count_too(folder: Path) -> None:
     learned(folder, before=[{"objective": {"measured": 1.0}, "corpus": {"labels": 4}}, {"objective": {}, "corpus": {}}])
-    assert labels_learned(folder) == 7
+    assert count_label_columns(folder) == 7
 
 
 def test_labels_of_a_corpus_that_was_gone_on_with_count_once(folder: Path) -> None:
     learned(folder)
-    card = json.loads((folder / CARD).read_text())
+    card = json.loads((folder / CARD_FILE).read_text())
     card["corpus"]["digest"] = "same"
     earlier = {"objective": {"measured": 1.0}, "corpus": {"labels": 3, "digest": "same"}}
     other = {"objective": {"measured": 1.0}, "corpus": {"labels": 3, "digest": "other"}}
-    (folder / CARD).write_text(json.dumps(card | {"before": [earlier, other]}))
-    assert labels_learned(folder) == 6
+    (folder / CARD_FILE).write_text(json.dumps(card | {"before": [earlier, other]}))
+    assert count_label_columns(folder) == 6
 
 
 def test_the_lineage_is_short_and_newest_first(folder: Path) -> None:
     learned(folder, before=[{"recipe": "older"}])
-    newest, older = lineage(folder)
+    newest, older = list_ancestors(folder)
     assert older == {"recipe": "older"} and "seconds" not in newest
     assert (newest["backbone"], newest["steps"], newest["recipe"]) == ("nano", 7, "r")
     assert newest["corpus"] == {"digest": "d", "molecules": 4, "left_out": {"digest": "e"}, "labels": 3, "recipe": None}
 
 
 def test_keys_can_be_written_again(folder: Path) -> None:
-    write_keys(np.concatenate([full_keys(folder), np.array([key("CCCC")], np.uint64)]), folder / "more")
-    assert read_before(folder, READ) == 4 and len(read_keys(folder / "more")) == 5
-    (folder / "more").rename(folder / KEYS)
-    assert read_before(folder, [*READ, "CCCC", "CCCCC"]) == 5
+    write_keys(np.concatenate([load_full_keys(folder), np.array([molecule_key("CCCC")], np.uint64)]), folder / "more")
+    assert count_read(folder, READ) == 4 and len(read_keys(folder / "more")) == 5
+    (folder / "more").rename(folder / KEYS_FILE)
+    assert count_read(folder, [*READ, "CCCC", "CCCCC"]) == 5
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
 def test_a_card_that_cannot_be_read_is_none(folder: Path, text: str) -> None:
-    (folder / CARD).write_text(text)
-    assert pretraining_history.card(folder) == {} and labels_learned(folder) == 0
+    (folder / CARD_FILE).write_text(text)
+    assert pretraining_history.read_card(folder) == {} and count_label_columns(folder) == 0
 
 
 def test_where_weights_lie(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Checkpoint(pd.DataFrame(), {}, tmp_path)
     (folder / "config.json").write_text("{}")
-    assert place(made) == folder == place(Pretrained(str(folder)))
+    assert checkpoint_folder(made) == folder == checkpoint_folder(Pretrained(str(folder)))
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
-    assert place(Pretrained("backbone")) == folder
-    assert place(Pretrained("molsway-mini")) is place(Untrained()) is None
-    assert dataclasses.replace(made, folder=tmp_path / "a") and place(Pretrained("nowhere")) is None
+    assert checkpoint_folder(Pretrained("backbone")) == folder
+    assert checkpoint_folder(Pretrained("molsway-mini")) is checkpoint_folder(Untrained()) is None
+    assert dataclasses.replace(made, folder=tmp_path / "a") and checkpoint_folder(Pretrained("nowhere")) is None

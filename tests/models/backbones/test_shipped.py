@@ -8,12 +8,12 @@ import torch
 
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import as_json
+from core.engine.spec import to_json
 from core.engine.store import Store
-from core.experiments import Load, settled
+from core.experiments import Load, import_files
 from core.models.backbones import Pretrained, Untrained, pretraining_history
 from core.models.backbones.pretrained import CHECKPOINTS
-from core.training.pretraining_loss import Batch, Objective
+from core.training.pretraining_loss import Batch, PretrainingLoss
 
 FOLDER = CHECKPOINTS / "molsway-mini"
 LIMIT = 25 * 2**20  # bytes on disk
@@ -22,7 +22,7 @@ CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # evaluat
 
 def test_it_is_small_and_its_card_is_whole() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= LIMIT
-    card = pretraining_history.card(FOLDER)
+    card = pretraining_history.read_card(FOLDER)
     assert {"objective", "steps", "seconds", "device", "seed", "recipe", "precision", "molecules_read"} <= card.keys()
     assert card["held_out"]["valid_loss"] < card["held_out_before"]["valid_loss"]
     corpus = card["corpus"]
@@ -33,18 +33,18 @@ def test_it_is_small_and_its_card_is_whole() -> None:
 
 @pytest.mark.parametrize("name", ["bundled:solubility", "bundled:hydration"])
 def test_it_has_read_none_of_the_bundled_tables(name: str) -> None:
-    assert pretraining_history.read_before(FOLDER, Load(name).make(Report()).smiles) == 0
+    assert pretraining_history.count_read(FOLDER, Load(name).make(Report()).smiles) == 0
 
 
 @pytest.mark.parametrize("name", CLEAN)
 def test_it_has_read_none_of_the_public_evaluation_tables(shared_data: Path, cache: Path, name: str) -> None:
-    table = settled(Load(f"file:{shared_data / name}"), cache / "files")
-    assert pretraining_history.read_before(FOLDER, make(table, Store(cache), Report()).smiles) == 0
+    table = import_files(Load(f"file:{shared_data / name}"), cache / "files")
+    assert pretraining_history.count_read(FOLDER, make(table, Store(cache), Report()).smiles) == 0
 
 
 def test_it_has_read_molecules_that_everyone_reads() -> None:
     drugs = Load("bundled:drugs").make(Report()).smiles
-    found = pretraining_history.read_before(FOLDER, drugs)
+    found = pretraining_history.count_read(FOLDER, drugs)
     assert 0 < found < len(drugs)
 
 
@@ -53,7 +53,7 @@ def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
 
     def loss(body: torch.nn.Module) -> float:
         batch = body.batch(smiles)
-        objective = Objective(body.model, body.tokenizer, described=0)
+        objective = PretrainingLoss(body.model, body.tokenizer, described=0)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             return float(objective.held_out(Batch(batch["input_ids"], batch["attention_mask"], generator)).masked)
@@ -63,6 +63,6 @@ def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
 
 
 def test_a_recipe_follows_its_weights() -> None:
-    found = Pretrained().settled()
-    assert len(found.digest) == 64 and found != Pretrained() and as_json(found)["digest"] == found.digest
+    found = Pretrained().with_digests()
+    assert len(found.digest) == 64 and found != Pretrained() and to_json(found)["digest"] == found.digest
     assert np.isfinite(found().embed(found().batch(["CCO"])).detach().numpy()).all()

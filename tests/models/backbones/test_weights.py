@@ -14,51 +14,51 @@ from core.models.backbones.molformer import model as molformer
 
 def refused(folder: Path) -> str:
     with pytest.raises(BadInput) as caught:
-        molformer.load(folder)
+        molformer.load_molformer(folder)
     assert "\n" not in str(caught.value) and (caught.value.__suppress_context__ or not caught.value.__context__)
     return str(caught.value)
 
 
 def rewrite(folder: Path, change) -> None:
-    tensors = load_file(folder / weights.FILE)
+    tensors = load_file(folder / weights.WEIGHTS_FILE)
     change(tensors)
-    save_file(tensors, folder / weights.FILE)
+    save_file(tensors, folder / weights.WEIGHTS_FILE)
 
 
 def test_saved_and_loaded_are_equal_bit_by_bit(loaded, golden: Path, tmp_path: Path) -> None:
     model, tokenizer = loaded
-    model.redraw = True
+    model.redraws_features = True
     model.train()(torch.full((1, 4), 5), torch.ones(1, 4, dtype=torch.long))  # moves the feature maps
     model.save(tmp_path)
     tokenizer.save(tmp_path)
-    again, same = molformer.load(tmp_path)
-    assert load_file(tmp_path / weights.FILE).keys() == load_file(golden / weights.FILE).keys()
+    again, same = molformer.load_molformer(tmp_path)
+    assert load_file(tmp_path / weights.WEIGHTS_FILE).keys() == load_file(golden / weights.WEIGHTS_FILE).keys()
     for (name, one), two in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
     maps = "encoder.layer.0.attention.self.feature_map.weight"
-    assert not torch.equal(again.state_dict()[maps], load_file(golden / weights.FILE)["molformer." + maps])
+    assert not torch.equal(again.state_dict()[maps], load_file(golden / weights.WEIGHTS_FILE)["molformer." + maps])
     assert same.get_vocab() == tokenizer.get_vocab() and again.config == model.config and not again.training
 
 
 def test_the_encoder_alone_is_read_and_cannot_guess(copied: Path, inputs, outputs) -> None:
     tensors = {
         name.removeprefix("molformer."): value
-        for name, value in load_file(copied / weights.FILE).items()
+        for name, value in load_file(copied / weights.WEIGHTS_FILE).items()
         if "lm_head" not in name
     }
-    save_file(tensors, copied / weights.FILE)
-    model, _ = molformer.load(copied)
+    save_file(tensors, copied / weights.WEIGHTS_FILE)
+    model, _ = molformer.load_molformer(copied)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     with torch.no_grad():
         assert (model.pool(model(ids, mask), mask) - outputs["pooled.f32"]).abs().max() < 2e-5
     with pytest.raises(BadInput, match="no masked-LM head"):
         model.mlm_logits(ids, mask)
     model.save(copied)
-    assert load_file(copied / weights.FILE).keys() == tensors.keys()
+    assert load_file(copied / weights.WEIGHTS_FILE).keys() == tensors.keys()
 
 
 def test_the_head_can_be_left_behind(golden: Path) -> None:
-    model, _ = molformer.load(golden, mlm_head=False)
+    model, _ = molformer.load_molformer(golden, mlm_head=False)
     assert not any(name.startswith("lm_head") for name in model.state_dict()) and len(model.state_dict()) == 54
 
 
@@ -85,20 +85,22 @@ def test_each_tensor_that_does_not_fit_is_named(copied: Path) -> None:
 
 @pytest.mark.parametrize("drop", ["lm_head.", "molformer."])
 def test_half_a_model_is_refused(copied: Path, drop: str) -> None:
-    tensors = {name: value for name, value in load_file(copied / weights.FILE).items() if not name.startswith(drop)}
-    save_file(tensors, copied / weights.FILE)
+    tensors = {
+        name: value for name, value in load_file(copied / weights.WEIGHTS_FILE).items() if not name.startswith(drop)
+    }
+    save_file(tensors, copied / weights.WEIGHTS_FILE)
     assert "missing: " + drop in refused(copied)
 
 
 def test_a_foreign_file_is_refused(copied: Path) -> None:
-    save_file({"bert.encoder.weight": torch.zeros(2)}, copied / weights.FILE)
+    save_file({"bert.encoder.weight": torch.zeros(2)}, copied / weights.WEIGHTS_FILE)
     text = refused(copied)
     assert "0 of 54 tensors have a place" in text and "not expected: bert.encoder.weight" in text
 
 
 @pytest.mark.parametrize("bytes_left", [0, 5, 100, 200_000, 350_463])
 def test_a_cut_off_file_is_one_clear_sentence(copied: Path, bytes_left: int) -> None:
-    path = copied / weights.FILE
+    path = copied / weights.WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:bytes_left])
     text = refused(copied)
     assert f"{bytes_left:,} bytes" in text and "copy it again" in text
@@ -107,7 +109,7 @@ def test_a_cut_off_file_is_one_clear_sentence(copied: Path, bytes_left: int) -> 
 
 
 def test_noise_is_one_clear_sentence(copied: Path) -> None:
-    (copied / weights.FILE).write_bytes(b"\xff" * 5000)
+    (copied / weights.WEIGHTS_FILE).write_bytes(b"\xff" * 5000)
     assert "5,000 bytes" in refused(copied)
 
 
@@ -139,5 +141,5 @@ def test_a_tokenizer_of_another_model_is_refused(copied: Path) -> None:
 
 def test_loading_half_precision_gives_float32(copied: Path) -> None:
     rewrite(copied, lambda tensors: tensors.update({name: value.bfloat16() for name, value in tensors.items()}))
-    model, _ = molformer.load(copied)
+    model, _ = molformer.load_molformer(copied)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}

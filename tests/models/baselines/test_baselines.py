@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 
-from core.engine.form import form
+from core.engine.form import describe_fields
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
-from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors
+from core.models.baselines import BASELINES, GradientBoosting, RandomForest, SupportVectors
 
 QUICK = {"trees": 60}  # as deep as a test needs
 
 
-@pytest.fixture(params=LEARNERS.values(), ids=list(LEARNERS))
+@pytest.fixture(params=BASELINES.values(), ids=list(BASELINES))
 def learner(request: pytest.FixtureRequest) -> Any:
-    names = {field.name for field in form(request.param)}
+    names = {field.name for field in describe_fields(request.param)}
     return request.param(**{name: value for name, value in QUICK.items() if name in names})
 
 
@@ -99,10 +99,10 @@ def test_support_vectors_want_two_of_either_class() -> None:
 @pytest.mark.parametrize(("kind", "field"), [("random-forest", "trees"), ("gradient-boosting", "share")])
 def test_a_setting_out_of_its_limits_is_refused(kind: str, field: str) -> None:
     with pytest.raises(BadInput, match=f"{kind}.{field}"):
-        LEARNERS.read({"kind": kind, field: 0})
+        BASELINES.read({"kind": kind, field: 0})
 
 
 def test_settings_are_read_back() -> None:
-    for member in LEARNERS.values():
+    for member in BASELINES.values():
         made = dataclasses.replace(member(), features="both")
-        assert LEARNERS.read({"kind": made.kind, "features": "both"}) == made
+        assert BASELINES.read({"kind": made.kind, "features": "both"}) == made

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.engine.report import SILENT
+from core.engine.report import SILENT_REPORT
 from core.models.backbones import Gnn, Untrained
 from core.models.methods import Gradual
 from core.models.predictor import Predictor
-from core.training.cuda_graphs import Lesson
+from core.training.cuda_graphs import TrainStep
 from core.training.loop import train
 from core.training.optimisation import Plan
 
@@ -32,7 +32,7 @@ def test_what_is_below_begins_later(name: str) -> None:
         (share,) = {shares[weight] for weight, value in predictor.named_parameters() if id(value) in own}
         by_layer.append(share)
     assert by_layer == sorted(by_layer, reverse=True) and len(set(by_layer)) == len(layers)
-    after = {id(weight) for weight in predictor.backbone.after.parameters()}
+    after = {id(weight) for weight in predictor.backbone.final_modules.parameters()}
     assert {shares[weight] for weight, value in predictor.named_parameters() if id(value) in after} <= {by_layer[-1]}
     assert max(shares.values()) == 0.6 > by_layer[0]
 
@@ -46,13 +46,13 @@ def test_weights_stay_until_their_turn() -> None:
     def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
         return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
 
-    lesson = Lesson(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), steady=False)
+    lesson = TrainStep(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), is_steady=False)
     plan = Plan(
-        epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warm_up=0.0, clip=1.0,
-        patience=0, precision="float32", seed=0, begins=Gradual(until=1.0).first_steps(predictor),
+        epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warmup=0.0, clip=1.0,
+        patience=0, precision="float32", seed=0, start_shares=Gradual(until=1.0).first_steps(predictor),
     )  # fmt: skip
     lengths = predictor.backbone.lengths(SMILES)[:, None]
-    train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT)
+    train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT)
     moved = {weight for weight, value in predictor.named_parameters() if not torch.equal(value, before[weight])}
     assert any(weight.startswith("head.") for weight in moved)
     assert any(weight.startswith("backbone.model.layers.2") for weight in moved)

@@ -20,7 +20,7 @@ from core.models.predictor import Predictor
 def test_a_target_is_one_matrix_in_each_layer(target: str, place: str) -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
     LoRA(rank=2, targets=(target,))(predictor)
-    found = peft_adapters.weights(predictor.backbone)
+    found = peft_adapters.adapter_weights(predictor.backbone)
     expected = {f"model.encoder.layer.{n}.{place}.lora_{m}.default.weight" for n in range(3) for m in "AB"}
     assert set(found) == expected
 
@@ -29,7 +29,7 @@ def test_no_target_stands_for_those_of_attention() -> None:
     predictors = [Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"]) for _ in range(2)]
     LoRA(rank=2)(predictors[0])
     LoRA(rank=2, targets=("query", "key", "value", "attention output"))(predictors[1])
-    first, second = (set(peft_adapters.weights(one.backbone)) for one in predictors)
+    first, second = (set(peft_adapters.adapter_weights(one.backbone)) for one in predictors)
     assert first == second and len(first) == 3 * 4 * 2
     with pytest.raises(BadInput, match="targets"):
         LoRA(targets=("dense",))

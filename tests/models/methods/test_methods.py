@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from core.engine.spec import BadInput, as_json
+from core.engine.spec import BadInput, to_json
 from core.models import backbones
 from core.models.backbones import Pretrained, Untrained
-from core.models.method_check import put_to_work
+from core.models.method_check import apply_and_check
 from core.models.methods import IA3, METHODS, OFT, FourierFT, LastLayers, peft_adapters
 from core.models.predictor import Predictor
 
@@ -34,7 +34,7 @@ MOVED = {  # trainable weights of molformer-xl, worked out by hand for methods w
 BACKBONES = {
     "random": lambda: Untrained("molsway-tiny")(),
     "pre-trained": lambda: Pretrained("molsway-mini")(),
-    "odd widths": lambda: backbones.load(odd()),
+    "odd widths": lambda: backbones.load_backbone(odd()),
 }
 grid = pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
 on_each = pytest.mark.parametrize("name", BACKBONES)
@@ -45,11 +45,11 @@ def odd() -> Path:
     """A backbone whose feed-forward nets are not as wide as it is, saved."""
     from tempfile import mkdtemp
 
-    from core.models.backbones.molformer.untrained import Fresh
-    from core.models.backbones.molformer.vocabulary import FIXED
+    from core.models.backbones.molformer.untrained import UntrainedMolformer
+    from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
 
     folder = Path(mkdtemp(prefix="molsway-test-"))
-    Fresh(name="odd", width=32, depth=2, heads=2, inner=80, features=8)(FIXED).save(folder)
+    UntrainedMolformer(name="odd", width=32, depth=2, heads=2, inner=80, features=8)(FIXED_VOCABULARY).save(folder)
     return folder
 
 
@@ -60,7 +60,7 @@ def predictor_of(name: str) -> Predictor:
 def stirred(method: Any, name: str) -> Predictor:
     """A predictor whose moving weights have moved."""
     predictor = predictor_of(name)
-    put_to_work(method, predictor, SMILES)
+    apply_and_check(method, predictor, SMILES)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in predictor.parameters():
@@ -74,7 +74,7 @@ def stirred(method: Any, name: str) -> Predictor:
 def test_what_moves_gets_a_gradient_and_the_rest_stays(method: Any, name: str) -> None:
     predictor = predictor_of(name)
     before = predictor.predict(SMILES)
-    proof = put_to_work(method(), predictor, SMILES)
+    proof = apply_and_check(method(), predictor, SMILES)
     assert (predictor.predict(SMILES) == before).all()  # nothing has changed yet, to the bit
     predictor.train()
     frozen = {name: weight.clone() for name, weight in predictor.named_parameters() if not weight.requires_grad}
@@ -94,7 +94,7 @@ def test_what_moves_gets_a_gradient_and_the_rest_stays(method: Any, name: str) -
 def test_trainable_parameters_are_as_the_formula_says(method: Any) -> None:
     with torch.device("meta"):
         predictor = Predictor(Untrained("molformer-xl")(), ["y"], ["regression"])
-    expected = method().count(predictor.backbone)
+    expected = method().count_trainable(predictor.backbone)
     method()(predictor)
     moving = {name: weight.numel() for name, weight in predictor.named_parameters() if weight.requires_grad}
     assert sum(moving.values()) == HEAD + expected
@@ -104,7 +104,7 @@ def test_trainable_parameters_are_as_the_formula_says(method: Any) -> None:
 def test_formulas_give_the_numbers_worked_out_by_hand(kind: str) -> None:
     with torch.device("meta"):
         backbone = Untrained("molformer-xl")()
-    assert METHODS[kind]().count(backbone) == MOVED[kind]
+    assert METHODS[kind]().count_trainable(backbone) == MOVED[kind]
 
 
 @grid
@@ -129,7 +129,7 @@ def test_merged_into_the_backbone_it_does_the_same(method: Any, name: str) -> No
     batch = predictor.encode(SMILES)
     with torch.no_grad():
         here, before = predictor.backbone.embed(batch), plain.embed(batch)
-        merged = peft_adapters.merged(predictor.backbone)
+        merged = peft_adapters.copy_with_adapter_merged(predictor.backbone)
         there = merged.embed(batch)
     assert merged.state_dict().keys() == plain.state_dict().keys()
     assert torch.allclose(here, there, atol=2e-5, rtol=1e-4)
@@ -143,13 +143,16 @@ def test_merged_into_the_backbone_it_does_the_same(method: Any, name: str) -> No
 def test_an_adapter_leaves_what_it_is_put_into_alone(method: Any, name: str) -> None:
     predictor = stirred(method(), name)
     if predictor.adapter is None:
-        assert not peft_adapters.weights(predictor.backbone)
+        assert not peft_adapters.adapter_weights(predictor.backbone)
         return
-    plain, kept = predictor_of(name).backbone.state_dict(), peft_adapters.without(predictor.backbone).state_dict()
-    assert kept.keys() == plain.keys() and all(torch.equal(kept[path], plain[path]) for path in plain)
-    assert sum(value.numel() for value in peft_adapters.weights(predictor.backbone).values()) >= method().count(
-        peft_adapters.without(predictor.backbone)
+    plain, kept = (
+        predictor_of(name).backbone.state_dict(),
+        peft_adapters.copy_without_adapter(predictor.backbone).state_dict(),
     )
+    assert kept.keys() == plain.keys() and all(torch.equal(kept[path], plain[path]) for path in plain)
+    assert sum(
+        value.numel() for value in peft_adapters.adapter_weights(predictor.backbone).values()
+    ) >= method().count_trainable(peft_adapters.copy_without_adapter(predictor.backbone))
 
 
 def test_layers_that_are_not_there_are_refused() -> None:
@@ -161,12 +164,12 @@ def test_blocks_and_coefficients_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BadInput, match=r"blocks of 24 inputs, .* a matrix of 128"):
         OFT(block=24)(predictor_of("random"))
     with pytest.raises(BadInput, match="at most 16384 coefficients"):
-        FourierFT(waves=20_000)(predictor_of("random"))
+        FourierFT(coefficients=20_000)(predictor_of("random"))
 
 
 def test_a_backbone_without_the_places_says_so() -> None:
     predictor = predictor_of("random")
-    predictor.backbone.places = {"convolution": "conv"}
+    predictor.backbone.target_patterns = {"convolution": "conv"}
     with pytest.raises(BadInput, match="has no 'key', 'value', 'feed-forward out'; it has 'convolution'"):
         IA3()(predictor)
 
@@ -179,4 +182,4 @@ def test_an_unknown_method_or_setting_is_refused(wrong: Any) -> None:
 
 @grid
 def test_a_method_is_read_back_from_its_json(method: Any) -> None:
-    assert METHODS.read(as_json(method())) == method()
+    assert METHODS.read(to_json(method())) == method()

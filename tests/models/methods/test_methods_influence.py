@@ -8,11 +8,11 @@ import torch
 from torch.func import jacrev
 
 from core.influence.curvature import Curvature
-from core.influence.directional import Slopes
-from core.influence.view import flatten, unflatten, used, view
-from core.models.backbones.molformer.untrained import Fresh
-from core.models.backbones.molformer.vocabulary import FIXED
-from core.models.method_check import put_to_work
+from core.influence.directional import DirectionalDerivative
+from core.influence.view import drop_unused_weights, flatten, parameter_view, unflatten
+from core.models.backbones.molformer.untrained import UntrainedMolformer
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
+from core.models.method_check import apply_and_check
 from core.models.methods import METHODS, DoRA, FourierFT
 from core.models.predictor import Predictor
 
@@ -26,18 +26,18 @@ SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
 def test_a_gauss_newton_product_and_a_slope_are_as_the_jacobian_says(method: Any) -> None:
     torch.manual_seed(0)
-    body = Fresh(name="odd", width=16, depth=2, heads=2, inner=24, features=8)(FIXED)
+    body = UntrainedMolformer(name="odd", width=16, depth=2, heads=2, inner=24, features=8)(FIXED_VOCABULARY)
     body.model.lm_head = None
     predictor = Predictor(body, ["y"], ["regression"])
-    put_to_work(method(), predictor, SMILES)
+    apply_and_check(method(), predictor, SMILES)
     with torch.no_grad():
         for weight in predictor.parameters():
             weight.add_(torch.randn(weight.shape) * 0.05 * weight.requires_grad)
     predictor.double().eval()
-    targets = predictor.scaled(np.arange(5.0)[:, None])
+    targets = predictor.scale_labels(np.arange(5.0)[:, None])
     moving = [name for name, weight in predictor.named_parameters() if weight.requires_grad]
     batch = predictor.encode(SMILES)
-    seen = used(view(predictor, "all", moving), batch)
+    seen = drop_unused_weights(parameter_view(predictor, "all", moving), batch)
     assert list(seen.params) == moving
     jacobian = jacrev(lambda theta: seen.predict(unflatten(theta, seen.params), batch))(flatten(seen.params))[:, 0]
     vector = torch.randn(seen.d, dtype=torch.float64)
@@ -45,8 +45,8 @@ def test_a_gauss_newton_product_and_a_slope_are_as_the_jacobian_says(method: Any
     expected = 2 * jacobian.T @ (jacobian @ vector) / 5
     near = {"rtol": 1e-4, "atol": 1e-5} if method is FourierFT else {"rtol": 1e-8, "atol": 1e-10}  # float32 within
     assert torch.allclose(product, expected, **near)
-    ahead = Slopes(seen, vector, 1e-4, "forward-mode")(batch)[:, 0]
+    ahead = DirectionalDerivative(seen, vector, 1e-4, "forward-mode")(batch)[:, 0]
     assert torch.allclose(ahead, jacobian @ vector, **near)
-    across = Slopes(seen, vector, 1e-5, "central")(batch)[:, 0]
+    across = DirectionalDerivative(seen, vector, 1e-5, "central")(batch)[:, 0]
     off = float((across - ahead).norm() / ahead.norm())
     assert off < LOOSE.get(method, 1e-4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.stats.formatting import number
+from core.stats.formatting import format_number
 from pages.base import text
 
 
@@ -21,11 +21,11 @@ from pages.base import text
     ],
 )
 def test_numbers_have_the_places_they_deserve(value, noise, shown):
-    assert number(value, noise) == shown
+    assert format_number(value, noise) == shown
 
 
 def test_durations_sizes_and_times():
-    assert [text.duration(s) for s in (None, 0, 3.2, 59, 125, 4800)] == [
+    assert [text.format_duration(s) for s in (None, 0, 3.2, 59, 125, 4800)] == [
         "–",
         "0 s",
         "3.2 s",
@@ -33,8 +33,8 @@ def test_durations_sizes_and_times():
         "2 min 05 s",
         "1 h 20 min",
     ]
-    assert [text.size(b) for b in (12, 15_900, 812_000_000)] == ["12 B", "15.9 kB", "812.0 MB"]
-    assert [text.ago(0, now) for now in (3, 61, 7300, 86400 * 3)] == [
+    assert [text.format_bytes(b) for b in (12, 15_900, 812_000_000)] == ["12 B", "15.9 kB", "812.0 MB"]
+    assert [text.format_age(0, now) for now in (3, 61, 7300, 86400 * 3)] == [
         "just now",
         "1 minute ago",
         "2 hours ago",
@@ -43,14 +43,14 @@ def test_durations_sizes_and_times():
 
 
 def test_markdown_shows_smiles_as_they_are():
-    assert text.plain("C[C@@H](N)C*") == r"C\[C@@H\]\(N\)C\*"
-    assert text.plain("a\n# b") == r"a \# b"
+    assert text.escape_markdown("C[C@@H](N)C*") == r"C\[C@@H\]\(N\)C\*"
+    assert text.escape_markdown("a\n# b") == r"a \# b"
 
 
 def test_a_loss_is_called_by_what_it_is_of():
-    assert text.loss_of(["binary", "binary"]) == "cross-entropy (nats)"
-    assert text.loss_of(["regression"]) == "squared error (scaled labels)"
-    assert text.loss_of(["binary", "regression"]) == "loss"
+    assert text.loss_name(["binary", "binary"]) == "cross-entropy (nats)"
+    assert text.loss_name(["regression"]) == "squared error (scaled labels)"
+    assert text.loss_name(["binary", "regression"]) == "loss"
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_a_loss_is_called_by_what_it_is_of():
     ],
 )
 def test_negative_numbers_have_a_minus_sign_and_hyphens_stay(written, shown):
-    assert text.minus(written) == shown
+    assert text.with_minus_signs(written) == shown
 
 
 def test_a_headline_keeps_its_capitals():
-    assert text.headline("influence by CG") == "Influence by CG"
-    assert text.headline("") == ""
+    assert text.capitalise("influence by CG") == "Influence by CG"
+    assert text.capitalise("") == ""
 
 
 def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
-    assert text.device_name(None) == text.device_name("x86_64") == "CPU"
-    assert text.device_name("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"
+    assert text.format_device(None) == text.format_device("x86_64") == "CPU"
+    assert text.format_device("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"

@@ -5,9 +5,9 @@ import pytest
 
 from core.data.audit import Finding, Findings
 from core.engine.store import Store
-from core.experiments import Audit, Mend, beside_parts, settled
-from tests.pages import stage
-from tests.pages.conftest import button, checked, words
+from core.experiments import Audit, CorrectedTable, audit_against_parts, import_files
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def some(table) -> Findings:
@@ -24,8 +24,11 @@ def some(table) -> Findings:
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, asked):
     at = open_page("influence")
-    checked(button(at, "Audit the candidates").click().run())
-    able = [settled(beside_parts(asked[0].table, fit), copied / "files") for fit in (stage.OTHER, stage.FIT)]
+    without_exception(find_button(at, "Audit the candidates").click().run())
+    able = [
+        import_files(audit_against_parts(asked[0].table, fit), copied / "files")
+        for fit in (filled_store.OTHER, filled_store.FIT)
+    ]
     assert asked[0] in able
     assert asked[0].names == ("train", "valid", "test")
 
@@ -33,23 +36,23 @@ def test_a_pool_is_audited_beside_the_parts_of_a_fit(open_page, copied, asked):
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_findings_are_shown_by_gravity_and_mended(open_page, copied):
     store = Store(copied)
-    table = store.get(stage.TABLE)
-    recipe = Audit(stage.TABLE)
+    table = store.get(filled_store.TABLE)
+    recipe = Audit(filled_store.TABLE)
     store.put(recipe, some(table), 2.0)
     at = open_page("data", run=recipe.key)
-    text = words(at)
+    text = page_text(at)
     assert "1 fault" in text and "1 caution" in text and text.index("Same molecule") < text.index("Stereo twins")
     assert "<b>240" not in text.replace("\\<", "") and "the error falls" in text
     boxes = {box.label: box for box in at.checkbox}
     assert set(boxes) == {"Leave these rows out (3)", "Make one row of each group, with the median of its labels (4)"}
     for box in boxes.values():
-        at = checked(at.checkbox(key=box.key).check().run())
-    at = checked(button(at, "Save the corrected table").click().run())
-    mended = Mend(stage.TABLE, recipe, ("same molecule: test", "stereo twins"))
+        at = without_exception(at.checkbox(key=box.key).check().run())
+    at = without_exception(find_button(at, "Save the corrected table").click().run())
+    mended = CorrectedTable(filled_store.TABLE, recipe, ("same molecule: test", "stereo twins"))
     assert len(store.get(mended)) == len(table) - 3 - 2
     assert any("mended" in option for box in open_page("train").selectbox for option in box.options)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_an_audit_says_its_gravest_in_a_list(open_page, cache):
-    assert Findings.headline(some(Store(cache).get(stage.TABLE)).summary()) == "1 fault, 1 caution, 1 note"
+    assert Findings.headline(some(Store(cache).get(filled_store.TABLE)).summary()) == "1 fault, 1 caution, 1 note"

@@ -7,20 +7,20 @@ import pytest
 from core.engine.store import Store
 from core.experiments import (
     Adapt,
+    Concat,
     FineTune,
-    Join,
     Load,
 )
 from pages.base import text
 from pages.forms import spec_form
 from pages.results import side_by_side
-from tests.pages import stage
-from tests.pages.conftest import words
+from tests.pages import filled_store
+from tests.pages.conftest import page_text
 
 
 def test_only_settings_that_differ_are_listed():
-    table = side_by_side.settings_that_differ(
-        {"a": spec_form.settings_of(stage.FIT), "b": spec_form.settings_of(stage.OTHER)}
+    table = side_by_side.settings_table(
+        {"a": spec_form.flatten_settings(filled_store.FIT), "b": spec_form.flatten_settings(filled_store.OTHER)}
     )
     assert set(table.index) == {"method", "learning rate"}
     assert table.loc["method"].tolist() == ["full", "head"]
@@ -28,18 +28,18 @@ def test_only_settings_that_differ_are_listed():
 
 
 def test_settings_of_a_part_that_only_one_run_has_are_left_out():
-    adapted = dataclasses.replace(stage.FIT, backbone=Adapt(stage.TABLE))
-    settings = [{"kind": spec.kind} | spec_form.settings_of(spec) for spec in (stage.BASELINE, adapted)]
-    table = side_by_side.settings_that_differ(dict(zip("ab", settings, strict=True)))
+    adapted = dataclasses.replace(filled_store.FIT, backbone=Adapt(filled_store.TABLE))
+    settings = [{"kind": spec.kind} | spec_form.flatten_settings(spec) for spec in (filled_store.BASELINE, adapted)]
+    table = side_by_side.settings_table(dict(zip("ab", settings, strict=True)))
     assert table.loc["kind"].tolist() == ["baseline", "finetune"] and table.loc["backbone"].tolist() == ["–", "adapt"]
     assert "learner" in table.index and not any(name.startswith("backbone.") for name in table.index)
 
 
 def test_parts_of_different_kinds_differ_in_one_line():
     one, other = Load("bundled:solubility"), Load("bundled:solubility", limit=9)
-    fits = {"a": FineTune(one, other, other), "b": FineTune(Join((one, other)), other, other)}
-    table = side_by_side.settings_that_differ({name: spec_form.settings_of(fit) for name, fit in fits.items()})
-    assert table.loc["train"].tolist() == ["load", "join"]
+    fits = {"a": FineTune(one, other, other), "b": FineTune(Concat((one, other)), other, other)}
+    table = side_by_side.settings_table({name: spec_form.flatten_settings(fit) for name, fit in fits.items()})
+    assert table.loc["train"].tolist() == ["load", "concat"]
     assert not [name for name in table.index if name.startswith("train.")]
 
 
@@ -49,16 +49,18 @@ def words_to(text: str) -> list[str]:
 
 def test_differences_are_against_the_first(full):
     store = Store(full)
-    fits = {"a": store.get(stage.FIT), "b": store.get(stage.OTHER)}
-    reference, other = side_by_side.differences(fits, "logS", "regression")
+    fits = {"a": store.get(filled_store.FIT), "b": store.get(filled_store.OTHER)}
+    reference, other = side_by_side.difference_column(fits, "logS", "regression")
     assert reference == "reference"
     a, b = (fit.metrics["test"]["logS"]["rmse"] for fit in fits.values())
-    assert other.split(" ")[0] == text.signed(b - a, abs(float(words_to(other)[1]) - float(words_to(other)[0])) / 4)
+    assert other.split(" ")[0] == text.format_signed(
+        b - a, abs(float(words_to(other)[1]) - float(words_to(other)[0])) / 4
+    )
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_fits_stand_side_by_side(open_page, cache):
-    at = open_page("compare", fits=f"{stage.FIT.key},{stage.OTHER.key}")
-    assert "Settings that differ" in words(at)
+    at = open_page("compare", fits=f"{filled_store.FIT.key},{filled_store.OTHER.key}")
+    assert "Settings that differ" in page_text(at)
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value
     assert "learning rate" in differ.index and "reference" in metrics.iloc[0].tolist()

@@ -8,8 +8,8 @@ import pytest
 
 from core.cli.parser import main
 from core.stats import metrics
-from tests.pages import stage
-from tests.pages.conftest import checked, words
+from tests.pages import filled_store
+from tests.pages.conftest import page_text, without_exception
 
 
 def without(value: object, key: str) -> object:
@@ -32,19 +32,19 @@ def strip(root: Path, key: str) -> None:
 
 def open_all(open_page, capsys, root: Path) -> str:
     """Every page and command that shows the metrics of a run; what the page of a model says."""
-    train = words(open_page("train", run=stage.FIT.key))
+    train = page_text(open_page("train", run=filled_store.FIT.key))
     for page, query in (
-        ("train", {"run": stage.BASELINE.key}),
-        ("methods", {"run": stage.METHODS.key}),
-        ("compare", {"run": stage.STUDY.key}),
-        ("compare", {"fits": f"{stage.FIT.key},{stage.OTHER.key}"}),
-        ("predict", {"run": stage.PREDICT.key}),
-        ("predict", {"fit": stage.FIT.key}),
+        ("train", {"run": filled_store.BASELINE.key}),
+        ("methods", {"run": filled_store.METHODS.key}),
+        ("compare", {"run": filled_store.STUDY.key}),
+        ("compare", {"fits": f"{filled_store.FIT.key},{filled_store.OTHER.key}"}),
+        ("predict", {"run": filled_store.PREDICT.key}),
+        ("predict", {"fit": filled_store.FIT.key}),
         ("runs", {}),
         ("start", {}),
     ):
-        checked(open_page(page, **query))
-    for spec in (stage.FIT, stage.STUDY, stage.METHODS, stage.PREDICT):
+        without_exception(open_page(page, **query))
+    for spec in (filled_store.FIT, filled_store.STUDY, filled_store.METHODS, filled_store.PREDICT):
         assert main(["show", spec.key, "--cache", str(root), "--json"]) == 0
         assert main(["show", spec.key, "--cache", str(root)]) == 0
     capsys.readouterr()

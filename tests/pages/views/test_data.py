@@ -5,13 +5,13 @@ import io
 import openpyxl
 
 from core.engine.store import Store
-from tests.pages.conftest import button, checked, words
+from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def test_a_table_is_kept_and_used(open_page, cache):
     at = open_page("data")
-    assert "1,274" in words(at)
-    button(at, "Use this table").click().run()
+    assert "1,274" in page_text(at)
+    find_button(at, "Use this table").click().run()
     entries = Store(cache).entries()
     assert [entry.kind for entry in entries] == ["load"]
     assert entries[0].key == at.session_state["table"]
@@ -23,9 +23,9 @@ def test_a_file_is_mapped_and_read(open_page, cache):
     at.file_uploader(key="file").upload(
         "mine.csv", b"name;smiles;logD\na;CCO;1,5\nb;c1ccccc1;2,5\nc;not a molecule;3\n", "text/csv"
     )
-    checked(at.run())
+    without_exception(at.run())
     assert next(box for box in at.selectbox if box.label == "SMILES column").value == "smiles"
-    text = words(at)
+    text = page_text(at)
     assert "Molecules 2" in text and "Rows left out 1" in text
 
 
@@ -43,15 +43,15 @@ def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
     at = open_page("data")
     at.get("button_group")[0].set_value("My file").run()
     at.file_uploader(key="file").upload("mine.xlsx", held.getvalue(), "application/vnd.ms-excel")
-    checked(at.run())
+    without_exception(at.run())
     sheets = next(box for box in at.selectbox if box.label == "Sheet")
     assert sheets.options == ["About", "First", "Second"] and sheets.value == "First"
-    assert "Molecules 3" in words(at)
+    assert "Molecules 3" in page_text(at)
     assert "has a header and no rows" in sheets.set_value("About").run().error[0].value
     sheets = next(box for box in at.selectbox if box.label == "Sheet")
-    checked(sheets.set_value("Second").run())
+    without_exception(sheets.set_value("Second").run())
     assert next(box for box in at.selectbox if box.label == "SMILES column").value == "structure"
-    assert "Molecules 2" in words(at)
-    checked(button(at, "Use this table").click().run())
+    assert "Molecules 2" in page_text(at)
+    without_exception(find_button(at, "Use this table").click().run())
     (entry,) = Store(cache).entries()
     assert entry.spec.source == "file:mine.xlsx#Second"

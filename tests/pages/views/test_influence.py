@@ -3,14 +3,14 @@
 import pytest
 
 from core.experiments import Influence
-from tests.pages import stage
-from tests.pages.conftest import button, checked
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, without_exception
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_scores_are_asked_for_with_the_validation_part(open_page, cache, asked):
-    at = open_page("influence", fit=stage.FIT.key)
-    checked(button(at, "Score the candidates").click().run())
+    at = open_page("influence", fit=filled_store.FIT.key)
+    without_exception(find_button(at, "Score the candidates").click().run())
     (spec,) = asked
-    assert isinstance(spec, Influence) and spec.fit == stage.FIT
-    assert spec.target == stage.VALID and spec.pool == stage.POOL
+    assert isinstance(spec, Influence) and spec.fit == filled_store.FIT
+    assert spec.target == filled_store.VALID and spec.pool == filled_store.POOL

@@ -2,11 +2,11 @@
 
 import pytest
 
-from core.engine.job_queue import Line
-from core.engine.spec import read_json
-from core.experiments import Adapt, Study, Tune
-from tests.pages import stage
-from tests.pages.conftest import checked, words
+from core.engine.job_queue import JobQueue
+from core.engine.spec import read_spec_json
+from core.experiments import Adapt, LearningRateSearch, Study
+from tests.pages import filled_store
+from tests.pages.conftest import page_text, without_exception
 
 
 def button(at, label: str):
@@ -14,15 +14,15 @@ def button(at, label: str):
 
 
 def submitted(at, cache) -> Study:
-    checked(button(at, "Run the comparison").click().run())
-    (job,) = Line(cache).jobs()
-    return read_json(job.spec)
+    without_exception(button(at, "Run the comparison").click().run())
+    (job,) = JobQueue(cache).jobs()
+    return read_spec_json(job.spec)
 
 
 def test_the_default_is_the_comparison_that_is_asked_for_most(open_page, cache):
     spec = submitted(open_page("methods"), cache)
     assert isinstance(spec, Study) and spec.called == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
-    assert all(isinstance(arm, Tune) for arm in spec.arms[:5]) and spec.seeds == (0, 1, 2)
+    assert all(isinstance(arm, LearningRateSearch) for arm in spec.arms[:5]) and spec.seeds == (0, 1, 2)
     assert spec.arms[0].fit.backbone.name == "molsway-mini"
 
 
@@ -33,7 +33,7 @@ def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, ca
     at.toggle(key="methods-tuned").set_value(False)
     at.toggle(key="methods-adapted").set_value(True)
     at.text_input(key="methods-seeds").set_value("4, 5").run()
-    assert "8 training runs." in words(checked(at))
+    assert "8 training runs." in page_text(without_exception(at))
     spec = submitted(at, cache)
     assert [arm.method.kind for arm in spec.arms] == ["full", "vera"] * 2 and spec.seeds == (4, 5)
     adapted = [isinstance(arm.backbone, Adapt) for arm in spec.arms]
@@ -44,13 +44,13 @@ def test_one_method_alone_is_no_study(open_page):
     at = open_page("methods")
     at.multiselect(key="methods-Common methods and the head alone").set_value(["full"])
     at.multiselect(key="methods-learners").set_value([]).run()
-    assert "at least two recipes" in checked(at).error[0].value and button(at, "Run the comparison").disabled
+    assert "at least two recipes" in without_exception(at).error[0].value and button(at, "Run the comparison").disabled
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
-    at = open_page("methods", run=stage.METHODS.key)
-    text = words(at)
+    at = open_page("methods", run=filled_store.METHODS.key)
+    text = page_text(at)
     assert "has the lowest mean test error of the networks" in text
     assert "“OFT” with seed 0 failed: oft rotates blocks of 24 inputs" in text.replace("\\", "")
     table = next(frame.value for frame in at.dataframe if "in the backbone" in frame.value)
@@ -74,11 +74,11 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
 def test_trials_of_a_tuning_are_called_so():
     from types import SimpleNamespace
 
-    from pages.widgets.run_picker import TRIAL, Run, arms_of
+    from pages.widgets.run_picker import TRIAL, Run, map_arms
 
     tuned = SimpleNamespace(summary={"tuned": {"trials": ["a" * 16, "b" * 16]}})
     study = SimpleNamespace(summary={"arms": [{"name": "LoRA", "fits": ["b" * 16]}]})
-    assert arms_of([tuned, study]) == {"a" * 16: TRIAL, "b" * 16: "LoRA"}
+    assert map_arms([tuned, study]) == {"a" * 16: TRIAL, "b" * 16: "LoRA"}
     entry = SimpleNamespace(summary={"learning_rate": 0.003, "seed": 0})
     run = Run("a" * 16, "finetune", "LoRA fine-tuning of molsway-mini", 0.0, entry, None, TRIAL)
     assert run.name == "Learning-rate trial, 0.003: LoRA fine-tuning of molsway-mini"

@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core.engine.job_queue import Line
-from core.engine.spec import Spec, read_json
+from core.engine.job_queue import JobQueue
+from core.engine.spec import Spec, read_spec_json
 from core.engine.store import Store
 from core.experiments import (
     Ablation,
     MixtureStudy,
     Multitask,
-    TrunkHead,
+    MultitaskHead,
 )
 from core.models.backbones import Gnn
-from core.results.predictions import Predicted
-from pages.results.predictions import side_by_side
-from tests.pages.conftest import checked, words
+from core.results.predictions import Predictions
+from pages.results.predictions import tasks_table
+from tests.pages.conftest import page_text, without_exception
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
 
@@ -29,12 +29,12 @@ def button(at, label: str):
 
 
 def asked(at, cache: Path) -> Spec:
-    checked(button(at, "Run").click().run())
-    return read_json(Line(cache).jobs()[0].spec)
+    without_exception(button(at, "Run").click().run())
+    return read_spec_json(JobQueue(cache).jobs()[0].spec)
 
 
 def question(at, kind: str):
-    return checked(at.segmented_control(key="question-multitask").set_value(kind).run())
+    return without_exception(at.segmented_control(key="question-multitask").set_value(kind).run())
 
 
 def test_the_default_is_a_mixture_that_ends_within_minutes(open_page, cache):
@@ -49,7 +49,7 @@ def test_a_study_asks_for_layers_controls_and_seeds(open_page, cache):
     at.multiselect(key="study-layers").set_value(["gcn", "gine"])
     at.multiselect(key="study-controls").set_value(["steps"])
     at.text_input(key="study-seeds").set_value("1, 2").run()
-    assert "16 training runs." in words(checked(at))
+    assert "16 training runs." in page_text(without_exception(at))
     spec = asked(at, cache)
     assert isinstance(spec, MixtureStudy) and spec.seeds == (1, 2) and spec.controls == ("steps",)
     assert [one.layer for one in spec.backbones] == ["gcn", "gine"]
@@ -57,13 +57,13 @@ def test_a_study_asks_for_layers_controls_and_seeds(open_page, cache):
 
 def test_without_a_trunk_there_is_nothing_to_transfer(open_page):
     at = question(open_page("multitask"), "transfer")
-    assert "No shared backbone is chosen" in words(at) and button(at, "Run").disabled
+    assert "No shared backbone is chosen" in page_text(at) and button(at, "Run").disabled
 
 
 def test_variety_keeps_the_trunks_clear_of_the_small_table(open_page, cache):
     at = question(open_page("multitask"), "ablation")
     at.text_input(key="variety-totals").set_value("100, 200").run()
-    spec = asked(checked(at), cache)
+    spec = asked(without_exception(at), cache)
     assert isinstance(spec, Ablation) and spec.totals == (100, 200)
     assert spec.fit.test.key in {test.key for one in spec.multi.members for test in (*one.tests, one.test)}
 
@@ -71,7 +71,7 @@ def test_variety_keeps_the_trunks_clear_of_the_small_table(open_page, cache):
 def test_one_table_alone_is_no_mixture_to_study(open_page):
     at = question(open_page("multitask"), "mixture-study")
     at.multiselect(key="study-of-tables").set_value(at.multiselect(key="study-of-tables").value[:1]).run()
-    assert "at least two members" in checked(at).error[0].value
+    assert "at least two members" in without_exception(at).error[0].value
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def cache(request, tmp_path, answers, monkeypatch):
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_every_answer_is_shown_with_its_noise(open_page, answers):
     recipes = answers[1]
-    text = words(open_page("multitask", run=recipes["trunk"].key))
+    text = page_text(open_page("multitask", run=recipes["trunk"].key))
     assert "Tables 2" in text and f"python -m core embed {recipes['trunk'].key}" in text
     at = open_page("multitask", run=recipes["study"].key)
-    assert "learning together" in words(at) and "“as many steps”" in words(at)
+    assert "learning together" in page_text(at) and "“as many steps”" in page_text(at)
     table = next(one.value for one in at.dataframe if "arm" in one.value and "table" in one.value)
     arms = {"all together", "alone, as many steps", "alone, as many molecules"}
     averaged = table["arm"].str.endswith("the mean of what the seeds predict")
@@ -100,79 +100,84 @@ def test_every_answer_is_shown_with_its_noise(open_page, answers):
     tasks = next(one.value for one in at.dataframe if "task" in one.value and "arm" in one.value)
     assert set(tasks["arm"]) == arms and all("±" in value for value in tasks["R²"])
     at = open_page("multitask", run=recipes["transfer"].key)
-    assert "“shared, full” against “random, full”" in words(at) and "“shared” has learned from the same table" in words(
+    assert "“shared, full” against “random, full”" in page_text(
         at
-    )
+    ) and "“shared” has learned from the same table" in page_text(at)
     sizes, apart = (one.value for one in at.dataframe)
     assert {"30", "all"} == set(apart["molecules"]) and all("±" in value for value in sizes["30"])
     drawn = [chart.proto.spec for chart in at.get("plotly_chart")]
     assert "shared, full" in drawn[0] and "support vectors" in drawn[0] and "head" not in drawn[0], "a method at a time"
     at = open_page("multitask", run=recipes["ablation"].key)
-    assert "wice as many molecules" in words(at)
+    assert "wice as many molecules" in page_text(at)
     assert len(at.get("plotly_chart")) == 2
-    at = open_page("multitask", run=recipes["represent"].key)
-    assert "best read" in words(at) and len(at.get("plotly_chart")) == 2
+    at = open_page("multitask", run=recipes["representation"].key)
+    assert "best read" in page_text(at) and len(at.get("plotly_chart")) == 2
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_a_trunk_is_looked_at_beside_random_weights(open_page, cache, answers):
-    at = question(open_page("multitask"), "represent")
+    at = question(open_page("multitask"), "representation")
     at.text_input(key="hold-properties").set_value("TPSA").run()
     assert "multitask: " in at.multiselect(key="hold-trunks").value[0]
-    assert not button(checked(at), "Run").disabled
+    assert not button(without_exception(at), "Run").disabled
     at = question(open_page("multitask"), "transfer")
-    assert not button(checked(at), "Run").disabled and "training runs." in words(at)
+    assert not button(without_exception(at), "Run").disabled and "training runs." in page_text(at)
     at.selectbox(key="transfer-features").set_value("descriptors").run()
-    assert any('"features":"descriptors"' in one.value.replace(" ", "") for one in checked(at).code)
+    assert any('"features":"descriptors"' in one.value.replace(" ", "") for one in without_exception(at).code)
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_a_table_of_a_trunk_is_predicted_with(open_page, cache, answers):
     trunk = answers[1]["trunk"]
-    assert any(one.label == "Predict with it" for one in checked(open_page("multitask", run=trunk.key)).button)
-    at = checked(open_page("predict", fit=trunk.key))
+    assert any(
+        one.label == "Predict with it" for one in without_exception(open_page("multitask", run=trunk.key)).button
+    )
+    at = without_exception(open_page("predict", fit=trunk.key))
     assert at.selectbox(key="predict-fit").value == trunk.key
     table = at.selectbox(key=f"head-{trunk.key}")
     assert table.options == ["solubility", "hydration"]
-    checked(table.set_value("hydration").run())
-    checked(at.text_area(key="pasted").set_value("CCO").run())
-    recipe = read_json(shlex.split(at.code[0].value)[1])  # of the form; what is shown has its own
-    assert recipe.kind == "predict" and recipe.fit == TrunkHead(trunk, trunk.members[1])
+    without_exception(table.set_value("hydration").run())
+    without_exception(at.text_area(key="pasted").set_value("CCO").run())
+    recipe = read_spec_json(shlex.split(at.code[0].value)[1])  # of the form; what is shown has its own
+    assert recipe.kind == "predict" and recipe.fit == MultitaskHead(trunk, trunk.members[1])
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_predictions_of_several_tasks_are_shown_side_by_side(open_page, cache, answers):
-    at = checked(open_page("predict", run=answers[1]["predictions"].key))
+    at = without_exception(open_page("predict", run=answers[1]["predictions"].key))
     assert "All 3 properties" in [one.label for one in at.expander]
     (shown,) = (one.value for one in at.dataframe if "TPSA" in one.value)
     told = Store(answers[0]).get(answers[1]["predictions"]).table
     assert list(shown) == ["structure", "name", "MolLogP", "TPSA", "MolMR", "similarity", "part", "smiles"]
     assert shown["TPSA"].tolist() == told["prediction: TPSA"].tolist() and len(shown) == 9
-    checked(at.selectbox(key=f"task-{answers[1]['predictions'].key}").set_value("TPSA").run())
+    without_exception(at.selectbox(key=f"task-{answers[1]['predictions'].key}").set_value("TPSA").run())
     assert at.metric[0].value == "9"
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, answers):
     head = answers[1]["head"]
-    at = checked(open_page("train", run=head.key))
+    at = without_exception(open_page("train", run=head.key))
     assert at.metric[0].label.startswith("RMSE")
     costs = next(one.value for one in at.dataframe if "what" in one.value)
     told = dict(zip(costs["what"], costs["value"], strict=True))
     assert told["Method"] == "head of a trunk" and told["Trainable in the backbone"].endswith(" weights")
     labels = [one.label for one in at.button]
     assert "Predict with it" in labels and "Score candidates with it" not in labels
-    at = checked(open_page("predict", fit=head.key))
+    at = without_exception(open_page("predict", fit=head.key))
     trunk = head.trunk.key
     assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{trunk}").value) == (trunk, "hydration")
-    assert "Influence needs a single trained network" in checked(open_page("influence", fit=head.key)).warning[0].value
+    assert (
+        "Influence needs a single trained network"
+        in without_exception(open_page("influence", fit=head.key)).warning[0].value
+    )
 
 
 def test_a_task_that_is_called_like_a_column_has_its_whole_name():
     tasks = ("similarity", "logD")
     table = pd.DataFrame({"smiles": ["CCO"], "similarity": [0.5], "part": [""], "name": ["ethanol"]})
     table["prediction: similarity"], table["prediction: logD"] = [1.0], [2.0]
-    shown, short = side_by_side(Predicted(table, {"tasks": list(tasks)}))
+    shown, short = tasks_table(Predictions(table, {"tasks": list(tasks)}))
     assert short == ["prediction: similarity", "logD"]
     assert list(shown) == ["name", "prediction: similarity", "logD", "similarity", "part", "smiles"]
     assert shown.iloc[0].tolist() == ["ethanol", 1.0, 2.0, 0.5, "", "CCO"]

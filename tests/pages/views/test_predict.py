@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import read_json
+from core.engine.spec import read_spec_json
 from core.engine.store import Store
-from core.experiments import Load, Molecules, Predict, settled
-from core.results.predictions import Predicted
-from tests.pages import stage
-from tests.pages.conftest import button, checked, words
+from core.experiments import Load, Molecules, Predict, import_files
+from core.results.predictions import Predictions
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def asked(root: Path) -> Predict:
     """The one prediction in the line; other tests may have asked for other work."""
-    (job,) = (job for job in Line(root).jobs() if job.kind == Predict.kind)
-    return read_json(job.spec)
+    (job,) = (job for job in JobQueue(root).jobs() if job.kind == Predict.kind)
+    return read_spec_json(job.spec)
 
 
 def test_without_a_model_there_is_a_way_to_one(open_page, cache):
@@ -29,12 +29,12 @@ def test_without_a_model_there_is_a_way_to_one(open_page, cache):
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_pasted_molecules_are_asked_for(open_page, copied):
-    at = open_page("predict", fit=stage.BASELINE.key)
+    at = open_page("predict", fit=filled_store.BASELINE.key)
     assert next(one for one in at.button if one.label == "Predict").disabled
-    checked(at.text_area(key="pasted").set_value("CCO ethanol\n\nc1ccccc1\n").run())
-    checked(button(at, "Predict").click().run())
+    without_exception(at.text_area(key="pasted").set_value("CCO ethanol\n\nc1ccccc1\n").run())
+    without_exception(find_button(at, "Predict").click().run())
     spec = asked(copied)
-    assert (spec.kind, spec.fit, spec.level) == ("predict", stage.BASELINE, 0.9)
+    assert (spec.kind, spec.fit, spec.level) == ("predict", filled_store.BASELINE, 0.9)
     assert isinstance(spec.table, Molecules) and spec.table.source == "file:pasted.smi"
     made = spec.table.make(Report(files=Store(copied).files))
     assert list(made.smiles) == ["CCO", "c1ccccc1"] and list(made.columns["id"]) == ["ethanol", ""]
@@ -42,21 +42,21 @@ def test_pasted_molecules_are_asked_for(open_page, copied):
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_table_is_asked_for_with_what_measures_the_task(open_page, copied):
-    at = open_page("predict", fit=stage.FIT.key)
+    at = open_page("predict", fit=filled_store.FIT.key)
     at.get("button_group")[0].set_value("A table").run()
     table = next(one for one in at.selectbox if one.label == "Table")
     hydration = next(one for one in table.options if one.startswith("hydration"))
-    checked(table.set_value(hydration).run())
+    without_exception(table.set_value(hydration).run())
     at.select_slider(key="predict-level").set_value(0.8).run()
-    checked(button(at, "Predict").click().run())
+    without_exception(find_button(at, "Predict").click().run())
     spec = asked(copied)
     assert (spec.table.source, spec.labels, spec.level) == ("bundled:hydration", (), 0.8)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, cache):
-    at = open_page("predict", run=stage.PREDICT.key)
-    text = words(at)
+    at = open_page("predict", run=filled_store.PREDICT.key)
+    text = page_text(at)
     assert "Molecules 60" in text and "90 % interval (median)" in text and "RMSE on this table" in text
     assert "the intervals contain **" in text and "90 % is the nominal coverage" in text
     assert "On this table (60 measured values) they contain" in text and "90 % interval: **" in text
@@ -65,24 +65,24 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
         "Summary (JSON)",
         "Structures (SDF)",
     ]
-    told = Predicted.headline(Store(cache).get(stage.PREDICT).summary())
+    told = Predictions.headline(Store(cache).get(filled_store.PREDICT).summary())
     assert told.startswith("60 molecules, ± ") and told.endswith(" log10(mol/L)")
-    picked = at.session_state[f"picked-{stage.PREDICT.key}"]
-    table = Store(cache).get(stage.PREDICT).table
+    picked = at.session_state[f"picked-{filled_store.PREDICT.key}"]
+    table = Store(cache).get(filled_store.PREDICT).table
     assert picked == int(table["prediction"].argmax())
     for order in ("Lowest", "Widest interval", "Least similar"):
         next(one for one in at.get("button_group") if one.label == "Order").set_value(order)
-        checked(at.run())
+        without_exception(at.run())
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, copied, tmp_path):
     (tmp_path / "pasted.smi").write_text("CCO ethanol\n*nonsense*\n")
     store = Store(copied)
-    spec = settled(Predict(stage.BASELINE, Load(f"file:{tmp_path / 'pasted.smi'}")), store.files)
+    spec = import_files(Predict(filled_store.BASELINE, Load(f"file:{tmp_path / 'pasted.smi'}")), store.files)
     make(spec, store, Report())
     at = open_page("predict", run=spec.key)
-    text = words(at)
+    text = page_text(at)
     assert "1 row has no valid molecule and left out" in text and "Row 2, \\*nonsense\\*" in text
     assert "**ethanol**" in text and "<b>ethanol</b>" in text
     assert "RMSE, test set" in text
@@ -90,5 +90,5 @@ def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, cop
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_fit_leads_to_its_predictions(open_page, cache):
-    at = open_page("train", run=stage.BASELINE.key)
+    at = open_page("train", run=filled_store.BASELINE.key)
     assert "Predict with it" in [one.label for one in at.button]

@@ -2,28 +2,28 @@
 
 import streamlit as st
 
-from core.engine.job_queue import Line
-from tests.pages import stage
-from tests.pages.conftest import button, checked, words
+from core.engine.job_queue import JobQueue
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):
     at = open_page("start")
-    checked(button(at, "Run the demo").click().run())
-    (job,) = Line(cache).jobs()
-    assert (job.key, job.state) == (stage.STUDY.key, "waiting")
+    without_exception(find_button(at, "Run the demo").click().run())
+    (job,) = JobQueue(cache).jobs()
+    assert (job.key, job.state) == (filled_store.STUDY.key, "waiting")
     at = open_page("start")
-    checked(button(at, "Run the demo").click().run())
-    assert len(Line(cache).jobs()) == 1
+    without_exception(find_button(at, "Run the demo").click().run())
+    assert len(JobQueue(cache).jobs()) == 1
 
 
 def test_who_starts_from_a_table_is_asked_for_a_file(open_page, cache, monkeypatch):
     gone = []
     monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
-    button(open_page("start"), "Choose a table").click().run()
+    find_button(open_page("start"), "Choose a table").click().run()
     ((page, wanted),) = gone
     assert page == "pages/views/data.py"
     at = open_page("data", **wanted)
-    assert at.get("button_group")[0].value == "My file" and "No table chosen yet" in words(at)
+    assert at.get("button_group")[0].value == "My file" and "No table chosen yet" in page_text(at)
     assert at.file_uploader(key="file").value is None
     assert open_page("data", **{"from": "elsewhere"}).get("button_group")[0].value == "Built in"

@@ -6,17 +6,17 @@ import shutil
 
 import pytest
 
-from core.engine.job_queue import Line
-from core.engine.spec import read_json
+from core.engine.job_queue import JobQueue
+from core.engine.spec import read_spec_json
 from core.engine.store import Store
 from core.experiments import Baseline, SelectionStudy
 from core.experiments.studies.arms import ARMS
 from core.models.backbones import Pretrained, Untrained
 from core.models.baselines import GradientBoosting, RandomForest, SupportVectors
-from core.stats.formatting import bounds, noise_of, number
-from pages.base.text import headline
-from tests.pages import stage
-from tests.pages.conftest import button, checked, find_box, text_and_tables, words
+from core.stats.formatting import format_interval, format_number, sd_of_interval
+from pages.base.text import capitalise
+from tests.pages import filled_store
+from tests.pages.conftest import find_box, find_button, page_text, text_and_tables, without_exception
 
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 
@@ -27,45 +27,52 @@ def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
     at.selectbox(key="baseline-learner").set_value("random-forest").run()
     at.number_input(key="baseline-learner-random-forest-trees").set_value(7)
     at.number_input(key="baseline-seed").set_value(3).run()
-    checked(button(at, "Start").click().run())
-    (job,) = Line(cache).jobs()
-    spec = read_json(job.spec)
+    without_exception(find_button(at, "Start").click().run())
+    (job,) = JobQueue(cache).jobs()
+    spec = read_spec_json(job.spec)
     assert isinstance(spec, Baseline) and spec.seed == 3
-    assert spec.learner == RandomForest(trees=7)
+    assert spec.baseline == RandomForest(trees=7)
     assert (spec.train.part, spec.valid.part, spec.test.part) == ("train", "valid", "test")
 
 
 @done
 def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache):
-    at = open_page("train", run=stage.BASELINE.key)
+    at = open_page("train", run=filled_store.BASELINE.key)
     text = text_and_tables(at)
-    made = Store(cache).get(stage.BASELINE)
+    made = Store(cache).get(filled_store.BASELINE)
     span = made.interval("logS", "rmse")
-    assert number(made.metrics["test"]["logS"]["rmse"], noise_of(span)) in text and bounds(span) in text
+    assert (
+        format_number(made.metrics["test"]["logS"]["rmse"], sd_of_interval(span)) in text
+        and format_interval(span) in text
+    )
     assert "random forest" in text and "2,048 fingerprint bits" in text
     assert not re.search(r"\b(None|nan|null)\b", text) and "marked epoch" not in text
     assert [tab.label for tab in at.tabs] == ["Predicted against measured", "Largest errors", "Cost"]
     labels = [one.label for one in at.button]
     assert "Score candidates with it" not in labels and "Change and run again" in labels
-    assert "Learning curve" in [tab.label for tab in open_page("train", run=stage.FIT.key).tabs]
+    assert "Learning curve" in [tab.label for tab in open_page("train", run=filled_store.FIT.key).tabs]
 
 
 @done
 def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
-    at = open_page("train", run=stage.BASELINE.key)
-    checked(button(at, "Change and run again").click().run())
+    at = open_page("train", run=filled_store.BASELINE.key)
+    without_exception(find_button(at, "Change and run again").click().run())
     find_box(at, "Trees").set_value(9)
-    checked(button(at, "Start").click().run())
-    assert asked == [dataclasses.replace(stage.BASELINE, learner=dataclasses.replace(stage.BASELINE.learner, trees=9))]
-    at = open_page("train", run=stage.OTHER.key)
-    checked(button(at, "Change and run again").click().run())
-    checked(button(at, "Start").click().run())
-    assert asked[1:] == [stage.OTHER]
+    without_exception(find_button(at, "Start").click().run())
+    assert asked == [
+        dataclasses.replace(
+            filled_store.BASELINE, baseline=dataclasses.replace(filled_store.BASELINE.baseline, trees=9)
+        )
+    ]
+    at = open_page("train", run=filled_store.OTHER.key)
+    without_exception(find_button(at, "Change and run again").click().run())
+    without_exception(find_button(at, "Start").click().run())
+    assert asked[1:] == [filled_store.OTHER]
 
 
 @done
 def test_a_baseline_stands_beside_a_network(open_page, cache):
-    at = open_page("compare", fits=f"{stage.FIT.key},{stage.BASELINE.key}")
+    at = open_page("compare", fits=f"{filled_store.FIT.key},{filled_store.BASELINE.key}")
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value
     assert differ.loc["kind"].tolist() == ["finetune", "baseline"]
     assert metrics["trainable"].tolist() == ["5,400,000", "–"] and "None" not in text_and_tables(at)
@@ -75,35 +82,37 @@ def test_a_baseline_stands_beside_a_network(open_page, cache):
 @done
 def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
-    store, other = Store(tmp_path / "copy"), dataclasses.replace(stage.BASELINE, seed=1)
-    store.put(other, store.get(stage.BASELINE), 0.1)
+    store, other = Store(tmp_path / "copy"), dataclasses.replace(filled_store.BASELINE, seed=1)
+    store.put(other, store.get(filled_store.BASELINE), 0.1)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
-    at = open_page("compare", fits=f"{other.key},{stage.BASELINE.key}")
+    at = open_page("compare", fits=f"{other.key},{filled_store.BASELINE.key}")
     assert len(at.get("plotly_chart")) == 2  # one of predictions for each
     assert at.dataframe[0].value.index.tolist() == ["seed"]
 
 
 @done
 def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
-    at = open_page("influence", fit=stage.BASELINE.key)
+    at = open_page("influence", fit=filled_store.BASELINE.key)
     assert at.warning[0].value == (
         "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
     )
     assert len(find_box(at, "Trained model").options) == 2 and not any(
         "baseline" in label for label in find_box(at, "Trained model").options
     )
-    assert "Influence needs" not in words(open_page("influence", fit=stage.FIT.key))
+    assert "Influence needs" not in page_text(open_page("influence", fit=filled_store.FIT.key))
 
 
 @done
 def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
-    for spec in (stage.FIT, stage.OTHER):
+    for spec in (filled_store.FIT, filled_store.OTHER):
         Store(tmp_path / "copy").delete(spec.key)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("influence")
-    assert "Influence needs a single trained network" in words(at) and "There is no fine-tuned model yet" in words(at)
-    assert "There is no fine-tuned model yet" in words(open_page("compare"))
+    assert "Influence needs a single trained network" in page_text(
+        at
+    ) and "There is no fine-tuned model yet" in page_text(at)
+    assert "There is no fine-tuned model yet" in page_text(open_page("compare"))
 
 
 @done
@@ -112,12 +121,12 @@ def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
     chosen = find_box(at, "Baselines")
     assert chosen.options == ["Support vectors", "Gradient boosting", "Random forest"]
     assert chosen.value == ["support-vectors"]
-    checked(button(at, "Run the comparison").click().run())
+    without_exception(find_button(at, "Run the comparison").click().run())
     find_box(at, "Baselines").set_value(["support-vectors", "gradient-boosting"]).run()
-    checked(button(at, "Run the comparison").click().run())
+    without_exception(find_button(at, "Run the comparison").click().run())
     find_box(at, "Baselines").set_value([]).run()
-    assert "Baselines take seconds" not in words(at)
-    checked(button(at, "Run the comparison").click().run())
+    assert "Baselines take seconds" not in page_text(at)
+    without_exception(find_button(at, "Run the comparison").click().run())
     assert all(isinstance(spec, SelectionStudy) for spec in asked)
     assert [spec.baselines for spec in asked] == [(SupportVectors(),), (SupportVectors(), GradientBoosting()), ()]
 
@@ -126,24 +135,24 @@ def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
 def test_a_study_offers_every_sampler_as_an_arm(open_page, cache, asked):
     at = open_page("compare")
     arms = find_box(at, "Arms")
-    assert arms.options == [headline(ARMS.name_of(word)) for word in ARMS]
+    assert arms.options == [capitalise(ARMS.name_of(word)) for word in ARMS]
     assert arms.value == ["none", "all", "random", "top", "bottom", "greedy"]
     find_box(at, "Arms").set_value(list(ARMS)).run()
-    checked(button(at, "Run the comparison").click().run())
+    without_exception(find_button(at, "Run the comparison").click().run())
     assert [spec.arms for spec in asked] == [tuple(ARMS)]
 
 
 @done
 def test_the_control_is_offered_where_there_is_something_to_control(open_page, cache, tmp_path, monkeypatch, asked):
     at = open_page("compare")
-    assert isinstance(stage.FIT.backbone, Untrained) == ("Control" not in [toggle.label for toggle in at.toggle])
+    assert isinstance(filled_store.FIT.backbone, Untrained) == ("Control" not in [toggle.label for toggle in at.toggle])
     shutil.copytree(cache, tmp_path / "copy")
-    store, read = Store(tmp_path / "copy"), dataclasses.replace(stage.FIT, backbone=Pretrained("molformer-xl"))
-    store.put(read, store.get(stage.FIT), 18.4)
+    store, read = Store(tmp_path / "copy"), dataclasses.replace(filled_store.FIT, backbone=Pretrained("molformer-xl"))
+    store.put(read, store.get(filled_store.FIT), 18.4)
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("compare", fit=read.key)
-    assert find_box(at, "Control").value is True and "21 training runs" in words(at)
-    checked(button(at, "Run the comparison").click().run())
+    assert find_box(at, "Control").value is True and "21 training runs" in page_text(at)
+    without_exception(find_button(at, "Run the comparison").click().run())
     (spec,) = asked
     assert spec.control and spec.refit("random weights", 1).backbone == Untrained("molformer-xl", seed=1)
 

@@ -5,18 +5,18 @@ import shutil
 
 import pytest
 
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import read_json
+from core.engine.spec import read_spec_json
 from core.engine.store import Store
 from core.experiments import Ensemble
-from core.stats.formatting import bounds, number, within
-from tests.pages import stage
-from tests.pages.conftest import checked, find_box, text_and_tables, words
+from core.stats.formatting import format_interval, format_number, format_with_interval
+from tests.pages import filled_store
+from tests.pages.conftest import find_box, page_text, text_and_tables, without_exception
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
-PAIR = Ensemble(stage.BASELINE, seeds=(0, 1))
+PAIR = Ensemble(filled_store.BASELINE, seeds=(0, 1))
 
 
 @pytest.fixture
@@ -30,27 +30,27 @@ def paired(cache, tmp_path, monkeypatch):
 
 
 def test_a_fit_is_averaged_over_seeds(open_page, cache):
-    at = open_page("train", run=stage.FIT.key)
+    at = open_page("train", run=filled_store.FIT.key)
     find_box(at, "Members").set_value(4).run()
-    assert "Seeds 0 to 3" in words(at)
-    checked(at.button(key=f"repeat-{stage.FIT.key}").click().run())
-    (job,) = Line(cache).jobs()
-    assert read_json(job.spec) == Ensemble(stage.FIT, (0, 1, 2, 3))
+    assert "Seeds 0 to 3" in page_text(at)
+    without_exception(at.button(key=f"repeat-{filled_store.FIT.key}").click().run())
+    (job,) = JobQueue(cache).jobs()
+    assert read_spec_json(job.spec) == Ensemble(filled_store.FIT, (0, 1, 2, 3))
 
 
 def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired):
     at = open_page("train", run=PAIR.key)
     text = text_and_tables(at)
-    members = [stage.BASELINE, dataclasses.replace(stage.BASELINE, seed=1)]
+    members = [filled_store.BASELINE, dataclasses.replace(filled_store.BASELINE, seed=1)]
     for fit in [paired.get(PAIR), *map(paired.get, members)]:
-        assert number(fit.metrics["test"]["logS"]["rmse"]) in text
+        assert format_number(fit.metrics["test"]["logS"]["rmse"]) in text
     span = paired.get(PAIR).interval("logS", "rmse")
-    assert f"95 %: {bounds(span)}; validation" in text and "bootstrap over the test molecules" in text
+    assert f"95 %: {format_interval(span)}; validation" in text and "bootstrap over the test molecules" in text
     table = next(one.value for one in at.dataframe if "their mean" in one.value.index)
     assert table.index.tolist() == ["seed 0", "seed 1", "their mean"]
     assert table.columns.tolist() == ["RMSE, valid", "MAE, valid", "RMSE, test", "MAE, test"]
     apart = paired.get(PAIR).record["apart"]["logS"]
-    assert number(apart["spread"]) in text and number(apart["spearman"]) in text
+    assert format_number(apart["spread"]) in text and format_number(apart["spearman"]) in text
     assert "Average over seeds" not in text and not any("Score candidates" in one.label for one in at.button)
 
 
@@ -61,9 +61,9 @@ def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
 
 
 def test_it_stands_beside_others(open_page, cache, paired):
-    at = open_page("compare", fits=f"{stage.BASELINE.key},{PAIR.key}")
+    at = open_page("compare", fits=f"{filled_store.BASELINE.key},{PAIR.key}")
     table = next(one.value for one in at.dataframe if "RMSE" in one.value.columns)
     pair = paired.get(PAIR)
-    assert table.loc[PAIR.key[:6], "RMSE"] == within(
+    assert table.loc[PAIR.key[:6], "RMSE"] == format_with_interval(
         pair.metrics["test"]["logS"]["rmse"], pair.interval("logS", "rmse")
     )

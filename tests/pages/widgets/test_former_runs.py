@@ -7,8 +7,8 @@ import pytest
 from core.engine.former_names import FORMER_KINDS
 from core.engine.store import Store
 from pages.widgets.run_picker import page_of
-from tests.pages import stage
-from tests.pages.conftest import words
+from tests.pages import filled_store
+from tests.pages.conftest import page_text
 
 OTHER = "ab" * 8
 EARLIER = "an earlier version of Molsway made this run"
@@ -16,7 +16,7 @@ EARLIER = "an earlier version of Molsway made this run"
 
 def moved(cache: Path, kind: str) -> None:
     """Give the fit of the stage the folder of another version: another key, and another kind."""
-    folder = Store(cache).folder(stage.FIT)
+    folder = Store(cache).folder(filled_store.FIT)
     (cache / kind).mkdir(exist_ok=True)
     folder.rename(cache / kind / OTHER)
 
@@ -26,7 +26,7 @@ def test_a_run_with_another_key_is_listed_and_not_read(open_page, copied, monkey
     monkeypatch.setitem(FORMER_KINDS, "test-tuning", "finetune")
     moved(copied, kind)
     at = open_page("train", run=OTHER)
-    assert EARLIER in words(at) and "run it again" in words(at)
+    assert EARLIER in page_text(at) and "run it again" in page_text(at)
     assert any(OTHER[:6] in option for box in at.selectbox for option in box.options)
     assert page_of(kind).endswith("train.py")
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.engine.job_queue import Line
-from pages.widgets.job_panel import live_curve
-from tests.pages import stage
-from tests.pages.conftest import button, checked
+from core.engine.job_queue import JobQueue
+from pages.widgets.job_panel import learning_curve
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, without_exception
 
 
 def test_the_live_curve_is_of_the_part_that_trains_now():
@@ -15,25 +15,25 @@ def test_the_live_curve_is_of_the_part_that_trains_now():
         for epoch in (1.0, 2.0, 3.0)
     ]
     points = [{"numbers": numbers} for numbers in [*told[:-1], {"title": "b", "epoch": 2.5}, {"title": "b"}]]
-    curve = live_curve(points)
+    curve = learning_curve(points)
     assert curve["epoch"].tolist() == [1.0, 2.0]
-    assert live_curve([]).empty and live_curve([{"numbers": {"epoch": 1.0}}]).empty
+    assert learning_curve([]).empty and learning_curve([{"numbers": {"epoch": 1.0}}]).empty
 
 
 @pytest.mark.parametrize("cache", ["running"], indirect=True)
 def test_stop_asks_the_job_to_stop(open_page, cache):
-    at = open_page("influence", run=stage.SCORES.key)
-    checked(button(at, "Stop").click().run())
-    assert Line(cache).job(stage.SCORES.key).cancelling
-    assert button(at, "Stop").disabled
+    at = open_page("influence", run=filled_store.SCORES.key)
+    without_exception(find_button(at, "Stop").click().run())
+    assert JobQueue(cache).job(filled_store.SCORES.key).cancelling
+    assert find_button(at, "Stop").disabled
 
 
 @pytest.mark.parametrize("cache", ["failed"], indirect=True)
 def test_a_failed_job_goes_on_or_is_forgotten(open_page, cache):
     at = open_page("compare")
     assert any("Traceback" in code.value for code in at.code)
-    checked(button(at, "Resume").click().run())
-    assert Line(cache).job(stage.STUDY.key).state == "waiting"
+    without_exception(find_button(at, "Resume").click().run())
+    assert JobQueue(cache).job(filled_store.STUDY.key).state == "waiting"
     at = open_page("train")
-    checked(button(at, "Remove").click().run())
-    assert Line(cache).job(stage.FIT.key) is None
+    without_exception(find_button(at, "Remove").click().run())
+    assert JobQueue(cache).job(filled_store.FIT.key) is None

@@ -9,17 +9,17 @@ import streamlit as st
 from core.engine.store import Store
 from core.experiments import Adapt
 from core.models.backbones.checkpoint import Checkpoint
-from core.results.datamodel_check import Verification
+from core.results.datamodel_check import DatamodelCheck
 from pages.widgets import run_picker
 from pages.widgets.run_picker import open_run
-from tests.pages import stage
-from tests.pages.conftest import button, checked, words
+from tests.pages import filled_store
+from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def test_a_fit_made_for_an_arm_says_so_first():
     arms = [{"name": "none", "fits": ["base", "other"]}, {"name": "top", "fits": ["third"]}]
     entries = [SimpleNamespace(summary={"arms": arms, "base_fit": "base"}), SimpleNamespace(summary={"seed": 1})]
-    assert run_picker.arms_of(entries) == {"other": "none", "third": "top"}
+    assert run_picker.map_arms(entries) == {"other": "none", "third": "top"}
     run = run_picker.Run("third", "finetune", "full fine-tuning", 0.0, SimpleNamespace(summary={"seed": 1}), arm="top")
     assert run.name == "Arm “top”, seed 1: full fine-tuning"
     assert run_picker.Run("base", "finetune", "full fine-tuning", 0.0).name == "Full fine-tuning"
@@ -30,31 +30,31 @@ def test_a_verification_opens_where_its_scores_are(open_page, monkeypatch):
     gone = []
     monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
     open_page("runs")
-    open_run(stage.VERIFY.key, "verify")
-    open_run(stage.FIT.key, "finetune")
+    open_run(filled_store.VERIFY.key, "lds")
+    open_run(filled_store.FIT.key, "finetune")
     assert gone == [
-        ("pages/views/influence.py", {"run": stage.SCORES.key}),
-        ("pages/views/train.py", {"run": stage.FIT.key}),
+        ("pages/views/influence.py", {"run": filled_store.SCORES.key}),
+        ("pages/views/train.py", {"run": filled_store.FIT.key}),
     ]
     record = {"ways": [{"spearman": 0.2}, {"spearman": 0.64}], "subsets": 24}
-    assert Verification.headline(record) == "ρ 0.640 with 24 retrainings"
+    assert DatamodelCheck.headline(record) == "ρ 0.640 with 24 retrainings"
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_the_address_names_the_run(open_page, cache):
-    at = open_page("train", run=stage.OTHER.key)
-    assert next(box for box in at.selectbox if box.label == "Run").value == stage.OTHER.key
+    at = open_page("train", run=filled_store.OTHER.key)
+    assert next(box for box in at.selectbox if box.label == "Run").value == filled_store.OTHER.key
     at = open_page("train", run="0" * 16)
-    assert "was deleted" in words(at)
+    assert "was deleted" in page_text(at)
 
 
 def test_a_run_of_an_earlier_version_is_no_end_of_the_page(open_page, cache, tmp_path):
-    spec, store = Adapt(stage.TABLE, epochs=2), Store(cache)
+    spec, store = Adapt(filled_store.TABLE, epochs=2), Store(cache)
     (tmp_path / "made" / "backbone").mkdir(parents=True)
     curve = pd.DataFrame({"epoch": [1.0, 2.0], "train_loss": [3.0, 2.0], "valid_loss": [2.5, 1.25]})
     store.put(spec, Checkpoint(curve, {"objective": "both", "best_epoch": 2}, tmp_path / "made"), 1.0)
     kept = store.folder(spec) / "spec.json"
     kept.write_text(kept.read_text().replace(f'"revision": {Adapt.revision}', '"revision": 0', 1))
-    at = checked(open_page("train", run=spec.key))
+    at = without_exception(open_page("train", run=spec.key))
     assert "revision 0" in " ".join(box.value for box in (*at.error, *at.warning))
-    assert button(at, "Start")
+    assert find_button(at, "Start")

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch_geometric.nn import GINEConv
 
 
-class ByKind(GINEConv):
+class EdgeTypeConv(GINEConv):
     """`GINEConv` of bonds that are given by kind: what it makes of a bond it makes once a kind, not once a bond."""
 
     def forward(self, atoms: Tensor, ends: Tensor, kinds: Tensor, bonds: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch_geometric.nn import GCNConv, GINConv
 from torch_geometric.nn.aggr import AttentionalAggregation, MeanAggregation, SumAggregation
 
 from core.engine.spec import BadInput
-from core.models.backbones.gnn.edge_conv import ByKind
-from core.models.backbones.gnn.featurize import ATOM, BOND, BONDS, Encodings
-from core.models.matmul import ROUND
+from core.models.backbones.gnn.edge_conv import EdgeTypeConv
+from core.models.backbones.gnn.featurize import ATOM_COLUMNS, BOND_COLUMNS, BOND_FEATURES, Encodings
+from core.models.matmul import ROW_MULTIPLE
 
 LAYERS = ("gcn", "gin", "gine")
 POOLINGS = ("sum", "mean", "attention")
@@ -50,19 +50,19 @@ class NetworkConfig:
         return Encodings(self.walk, self.eigenvectors)
 
     @property
-    def encoded(self) -> int:
+    def encoding_width(self) -> int:
         """Numbers that an encoding becomes: 32 of 96."""
         return max(4, self.width // 3)
 
     @property
     def hidden(self) -> int:
         """Of the nets that encode: 64."""
-        return 2 * self.encoded
+        return 2 * self.encoding_width
 
     @property
     def inner(self) -> int:
         """Of the net that reads atoms: 128."""
-        return 4 * self.encoded
+        return 4 * self.encoding_width
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -78,30 +78,32 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config, width = config, config.width
-        self.walks = _net(config.walk, config.hidden, config.encoded) if config.walk else None
-        self.spectrum = _net(2, config.hidden, config.encoded) if config.eigenvectors else None
-        encoded = config.encoded * bool(config.walk or config.eigenvectors)
-        self.atoms = _net(ATOM + encoded, config.inner, width)
-        self.bonds = _net(BOND, config.hidden, config.encoded) if config.layer == "gine" else None
-        self.register_buffer("every", torch.from_numpy(BONDS), persistent=False)  # what is told of each kind of bond
+        self.walks = _build_mlp(config.walk, config.hidden, config.encoding_width) if config.walk else None
+        self.spectrum = _build_mlp(2, config.hidden, config.encoding_width) if config.eigenvectors else None
+        encoded = config.encoding_width * bool(config.walk or config.eigenvectors)
+        self.atoms = _build_mlp(ATOM_COLUMNS + encoded, config.inner, width)
+        self.bonds = _build_mlp(BOND_COLUMNS, config.hidden, config.encoding_width) if config.layer == "gine" else None
+        self.register_buffer(
+            "every", torch.from_numpy(BOND_FEATURES), persistent=False
+        )  # what is told of each kind of bond
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
-        self.pool = _pool(config)
+        self.pool = _build_pool(config)
         self.out = nn.Linear(width, width)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        given = self.laid(batch)
-        return self.flat(given, len(batch["known"]))
+        given = self.flatten_batch(batch)
+        return self.drop_padding(given, len(batch["known"]))
 
-    def both(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def embed_both(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings of the molecules (b, width) and of their atoms (n, width), and whose each atom is (n,)."""
-        given, count = self.laid(batch), len(batch["known"])
-        atoms, own = self.heard(given, count), given["molecule"] < count
-        return self.pooled(atoms, given["molecule"], count), atoms[own], given["molecule"][own]
+        given, count = self.flatten_batch(batch), len(batch["known"])
+        atoms, own = self.final_atoms(given, count), given["molecule"] < count
+        return self.pool_atoms(atoms, given["molecule"], count), atoms[own], given["molecule"][own]
 
-    def laid(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The rows of a batch, one below the other without their padding, as `flat` takes them.
+    def flatten_batch(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The rows of a batch, one below the other without their padding, as `drop_padding` takes them.
 
-        Rows of zeros, of a molecule more, fill them up to a multiple of `ROUND`.
+        Rows of zeros, of a molecule more, fill them up to a multiple of `ROW_MULTIPLE`.
         """
         known, kinds, there = batch["known"], batch["kinds"], batch["ends"][..., 0] >= 0
         counts, own = known.sum(1), torch.arange(len(known), device=known.device)
@@ -115,32 +117,32 @@ class Network(nn.Module):
         ends = (batch["ends"] + first)[there].T.contiguous()
         bonds = (batch["bonds"] + own[:, None] * kinds.shape[1])[there]  # and so are kinds of bonds
         molecule = own.repeat_interleave(counts)
-        short = -len(molecule) % ROUND
+        short = -len(molecule) % ROW_MULTIPLE
         flat = {name: nn.functional.pad(rows, (0, 0, 0, short)) for name, rows in flat.items()}
         molecule = nn.functional.pad(molecule, (0, short), value=len(known))
         return flat | {"ends": ends, "kinds": kinds, "bonds": bonds, "molecule": molecule}
 
-    def flat(self, given: dict[str, Tensor], count: int) -> Tensor:
+    def drop_padding(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (count, width) of atoms and bonds that lie one below the other.
 
         `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` (2e,) and `ends` (2, 2e) a place for each
         direction of a bond, `kinds` one for each kind of bond of a molecule; `molecule` (n,) says whose an atom is,
         `count` that it is nobody's.
         """
-        return self.pooled(self.heard(given, count), given["molecule"], count)
+        return self.pool_atoms(self.final_atoms(given, count), given["molecule"], count)
 
-    def pooled(self, atoms: Tensor, molecule: Tensor, count: int) -> Tensor:
+    def pool_atoms(self, atoms: Tensor, molecule: Tensor, count: int) -> Tensor:
         """Embeddings (count, width) of molecules from those of their atoms."""
         return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count + 1)[:count]))
 
-    def heard(self, given: dict[str, Tensor], count: int) -> Tensor:
+    def final_atoms(self, given: dict[str, Tensor], count: int) -> Tensor:
         """Embeddings (n, width) of atoms after the last layer."""
-        return self.layered(given, count)[-1]
+        return self.atom_states(given, count)[-1]
 
-    def layered(self, given: dict[str, Tensor], count: int) -> list[Tensor]:
+    def atom_states(self, given: dict[str, Tensor], count: int) -> list[Tensor]:
         """Embeddings (n, width) of atoms before the first layer and after each."""
         molecule, width = given["molecule"], self.config.width
-        atoms = self.atoms(torch.cat([given["atoms"], *self._encoded(given)], 1))
+        atoms = self.atoms(torch.cat([given["atoms"], *self._encode(given)], 1))
         kinds = None if self.bonds is None else self.bonds(self.every[given["kinds"]])  # a handful a molecule
         virtual = atoms.new_zeros(count + 1, width) if self.config.virtual_node else None
         found = [atoms]
@@ -149,7 +151,7 @@ class Network(nn.Module):
             found.append(atoms)
         return found
 
-    def _encoded(self, given: dict[str, Tensor]) -> list[Tensor]:
+    def _encode(self, given: dict[str, Tensor]) -> list[Tensor]:
         """The sum of what the encodings say of each atom (n, encoded), if there are any."""
         found = []
         if self.walks is not None:
@@ -167,10 +169,10 @@ class Layer(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         width = config.width
-        self.conv = _conv(config)
+        self.conv = _build_conv(config)
         self.norm = nn.LayerNorm(width)
         self.drop = nn.Dropout(config.dropout)
-        self.virtual = _net(width, width, width) if config.virtual_node else None
+        self.virtual = _build_mlp(width, width, width) if config.virtual_node else None
 
     def forward(
         self,
@@ -190,21 +192,21 @@ class Layer(nn.Module):
         return atoms, virtual
 
 
-def _net(into: int, hidden: int, out: int) -> nn.Sequential:
+def _build_mlp(into: int, hidden: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(into, hidden), nn.GELU(), nn.Linear(hidden, out))
 
 
-def _conv(config: NetworkConfig) -> nn.Module:
+def _build_conv(config: NetworkConfig) -> nn.Module:
     """Kipf & Welling 2017 (arXiv 1609.02907), Xu et al. 2019 (1810.00826), Hu et al. 2020 (1905.12265)."""
     width = config.width
     if config.layer == "gcn":
         return GCNConv(width, width)
     if config.layer == "gin":
-        return GINConv(_net(width, width, width), train_eps=True)
-    return ByKind(_net(width, width, width), train_eps=True, edge_dim=config.encoded)
+        return GINConv(_build_mlp(width, width, width), train_eps=True)
+    return EdgeTypeConv(_build_mlp(width, width, width), train_eps=True, edge_dim=config.encoding_width)
 
 
-def _pool(config: NetworkConfig) -> nn.Module:
+def _build_pool(config: NetworkConfig) -> nn.Module:
     if config.pooling == "attention":
-        return AttentionalAggregation(_net(config.width, config.hidden, 1))
+        return AttentionalAggregation(_build_mlp(config.width, config.hidden, 1))
     return SumAggregation() if config.pooling == "sum" else MeanAggregation()

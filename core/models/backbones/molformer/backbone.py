@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.engine.report import SILENT, Report
+from core.engine.report import SILENT_REPORT, Report
 from core.models.backbones import dropout
-from core.models.backbones.molformer.model import Molformer, load
+from core.models.backbones.molformer.model import Molformer, load_molformer
 from core.models.backbones.molformer.tokenizer import MolformerTokenizer
-from core.models.devices import ROUND, onto
+from core.models.devices import LENGTH_MULTIPLE, to_device
 
 LAYER = r"encoder\.layer\.\d+\."
 
@@ -24,7 +24,7 @@ class Backbone(nn.Module):
     steady, files, embedding, batch, embed, lengths, check, unread, thin and save; one that reads atoms, embed_atoms.
     """
 
-    spells: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
+    reads_smiles: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
     reads_atoms: ClassVar[bool] = False  # whether it can embed single atoms
     files: ClassVar[str] = (  # what `save` writes, and what an embedding is, for who reads an export
         "`config.json`, `model.safetensors` and `tokenizer.json`, under the names and shapes of the published MoLFormer"
@@ -33,7 +33,9 @@ class Backbone(nn.Module):
         "An embedding is the mean of the last hidden states over all tokens that are not padding."
     )
 
-    places: ClassVar[dict[str, str]] = {  # what a method can change, and the paths of these modules in the model
+    target_patterns: ClassVar[
+        dict[str, str]
+    ] = {  # what a method can change, and the paths of these modules in the model
         "query": LAYER + r"attention\.self\.query",
         "key": LAYER + r"attention\.self\.key",
         "value": LAYER + r"attention\.self\.value",
@@ -42,7 +44,7 @@ class Backbone(nn.Module):
         "feed-forward out": LAYER + r"output\.dense",
         "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|LayerNorm",
     }
-    adapted: ClassVar[tuple[str, ...]] = ("query", "key", "value", "attention output")  # if nobody says which
+    default_targets: ClassVar[tuple[str, ...]] = ("query", "key", "value", "attention output")  # if nobody says which
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, name: str, mlm_head: bool = False) -> "Backbone":
-        model, tokenizer = load(folder, mlm_head)
+        model, tokenizer = load_molformer(folder, mlm_head)
         return cls(model, tokenizer, name)
 
     @property
@@ -70,7 +72,7 @@ class Backbone(nn.Module):
         return self.model.encoder["layer"]
 
     @property
-    def after(self) -> nn.Module:
+    def final_modules(self) -> nn.Module:
         """What the top layer's output goes through before it is pooled."""
         return self.model.LayerNorm
 
@@ -79,9 +81,9 @@ class Backbone(nn.Module):
         return self.model.LayerNorm.weight.device
 
     @property
-    def steady(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether it does the same work for every batch of one shape (`core.training.cuda_graphs`)."""
-        return not self.model.redraw
+        return not self.model.redraws_features
 
     def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights; nothing is cut off.
@@ -89,8 +91,8 @@ class Backbone(nn.Module):
         On CUDA more of it is padding: shapes are fewer, and come again.
         """
         device = self.device
-        arrays = self.tokenizer.padded(smiles, ROUND if device.type == "cuda" else 1)
-        return {name: onto(torch.from_numpy(array), device) for name, array in arrays.items()}
+        arrays = self.tokenizer.pad_batch(smiles, LENGTH_MULTIPLE if device.type == "cuda" else 1)
+        return {name: to_device(torch.from_numpy(array), device) for name, array in arrays.items()}
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """Embeddings (b, h) of a batch; padding has no part in them."""
@@ -111,15 +113,19 @@ class Backbone(nn.Module):
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
         """(row, sentence) for characters that vanish, tokens that are unknown and molecules of great length."""
         longest = self.model.config.max_position_embeddings
-        return [(row, fault) for row, one in enumerate(smiles) for fault in self.tokenizer.lost(one).faults(longest)]
+        return [
+            (row, fault)
+            for row, one in enumerate(smiles)
+            for fault in self.tokenizer.check_tokens(one).sentences(longest)
+        ]
 
-    def unread(self, smiles: Sequence[str], report: Report = SILENT) -> list[tuple[int, str]]:
+    def find_unreadable(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> list[tuple[int, str]]:
         """(row, reason) of molecules that it cannot read at all: none, every string has tokens."""
         return []
 
-    def thin(self, share: float) -> None:
+    def set_dropout(self, share: float) -> None:
         """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
-        dropout.thin(self.model, share)
+        dropout.set_dropout(self.model, share)
 
     def counts(self) -> dict[str, int]:
         """Numbers in the parameters, in those that are trained, and in the feature maps (which are never)."""

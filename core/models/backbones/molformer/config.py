@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from core.engine.spec import BadInput
-from core.models.backbones.molformer.vocabulary import FIXED
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
 
-GRAPHS = "gnn"  # `model_type` of a network over graphs
-ONLY = {"model_type": "molformer", "hidden_act": "gelu", "feature_map_kernel": "relu", "tie_word_embeddings": False}
-WRITTEN = ONLY | {
+GRAPH_MODEL_TYPE = "gnn"  # `model_type` of a network over graphs
+REQUIRED_FIELDS = {
+    "model_type": "molformer",
+    "hidden_act": "gelu",
+    "feature_map_kernel": "relu",
+    "tie_word_embeddings": False,
+}
+WRITTEN_FIELDS = REQUIRED_FIELDS | {
     "architectures": ["MolformerForMaskedLM"],
     "deterministic_eval": True,
     "classifier_dropout_prob": None,
@@ -66,7 +71,7 @@ class MolformerConfig:
 
         Raises `BadInput` for a value that asks for another model than this one.
         """
-        for name, only in ONLY.items():
+        for name, only in REQUIRED_FIELDS.items():
             if values.get(name, only) != only:
                 raise BadInput(f"config: `{name}` {values[name]!r} is not supported, only {only!r} is")
         names = {field.name for field in dataclasses.fields(cls)}
@@ -74,7 +79,7 @@ class MolformerConfig:
 
     def to_json(self) -> dict[str, Any]:
         """What `config.json` holds: our fields, and what the hub's own code wants to see beside them."""
-        return dataclasses.asdict(self) | WRITTEN
+        return dataclasses.asdict(self) | WRITTEN_FIELDS
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -96,10 +101,18 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 SIZES = {
     "molsway-mini": MolformerConfig(  # 4.2 million parameters
-        vocab_size=len(FIXED), hidden_size=320, num_hidden_layers=4, num_attention_heads=4, intermediate_size=960
+        vocab_size=len(FIXED_VOCABULARY),
+        hidden_size=320,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=960,
     ),
     "molsway-tiny": MolformerConfig(  # 0.4 million parameters: demos and tests
-        vocab_size=len(FIXED), hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256
+        vocab_size=len(FIXED_VOCABULARY),
+        hidden_size=128,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=256,
     ),
     "molformer-xl": MolformerConfig(),
 }

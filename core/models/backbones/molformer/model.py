@@ -17,7 +17,7 @@ from core.models.backbones.molformer.config import MolformerConfig, read_config
 from core.models.backbones.molformer.tokenizer import MolformerTokenizer
 
 
-def rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotary_angles(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines (length, width) of the rotary positions (Su et al. 2021, arXiv 2104.09864), base 10,000.
 
     Always computed in float32, as the published model does, so that a float64 run differs by rounding alone. Made anew
@@ -30,7 +30,7 @@ def rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Ten
     return torch.cat((cos, cos), 1), torch.cat((-sin, sin), 1)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def apply_rotation(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (i, i + width/2) of `x` (…, width) by its angle."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
@@ -49,11 +49,13 @@ class FeatureMap(nn.Module):
         the rotation costs a small matrix for each position instead of three passes over everything.
         """
         b, length, heads, width = x.shape
-        turned = rotate(self.weight.T.to(cos.dtype), cos[:, None], -sin[:, None]).to(x.dtype)  # (l, features, width)
+        turned = apply_rotation(self.weight.T.to(cos.dtype), cos[:, None], -sin[:, None]).to(
+            x.dtype
+        )  # (l, features, width)
         rows = x.transpose(0, 1).reshape(length, b * heads, width)
         return (rows @ turned.transpose(1, 2)).relu().unflatten(1, (b, heads)).permute(1, 2, 0, 3)
 
-    def drawn(self, generator: torch.Generator | None = None) -> Tensor:
+    def draw_weights(self, generator: torch.Generator | None = None) -> Tensor:
         """New directions: orthogonal in blocks, with the lengths of Gaussian rows (Yu et al. 2016, arXiv 1610.09072).
 
         Drawn on the CPU whatever the device: the factorisation of a small matrix would make an accelerator wait.
@@ -79,7 +81,7 @@ class Attention(nn.Module):
         """`x` (b, l, h); `mask` (b, 1, l, 1) of 0 and 1: a padded key adds nothing, its query is computed."""
         shape = (*x.shape[:2], self.heads, self.size)
         q, k, v = (project(x).view(shape) for project in (self.query, self.key, self.value))
-        with plain_arithmetic(x.device):  # the precision of the projections, but for sums over hundreds of keys
+        with without_autocast(x.device):  # the precision of the projections, but for sums over hundreds of keys
             q = self.feature_map(q, cos, sin)  # (b, heads, l, f)
             k = self.feature_map(k, cos, sin) * mask.to(k.dtype)
             keys = k.sum(2, dtype=mask.dtype).to(k.dtype)
@@ -102,7 +104,7 @@ class Dropout(nn.Dropout):
         return x * keep.to(x.dtype).mul_(1 / (1 - self.p))
 
 
-class Residual(nn.Module):
+class ResidualOutput(nn.Module):
     """LayerNorm(x + dropout(Linear(inner)))."""
 
     def __init__(self, width: int, config: MolformerConfig) -> None:
@@ -120,16 +122,18 @@ class Layer(nn.Module):
 
     def __init__(self, config: MolformerConfig) -> None:
         super().__init__()
-        self.attention = nn.ModuleDict({"self": Attention(config), "output": Residual(config.hidden_size, config)})
+        self.attention = nn.ModuleDict(
+            {"self": Attention(config), "output": ResidualOutput(config.hidden_size, config)}
+        )
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
-        self.output = Residual(config.intermediate_size, config)
+        self.output = ResidualOutput(config.intermediate_size, config)
 
     def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         x = self.attention["output"](self.attention["self"](x, mask, cos, sin), x)
         return self.output(functional.gelu(self.intermediate["dense"](x)), x)
 
 
-class Guess(nn.Module):
+class TokenHead(nn.Module):
     """The masked-LM head: hidden state (…, h) → a logit for each token of the vocabulary. Its decoder is not tied."""
 
     def __init__(self, config: MolformerConfig) -> None:
@@ -145,19 +149,19 @@ class Guess(nn.Module):
 class Molformer(nn.Module):
     """Token ids (b, l) and their mask (b, l) → hidden states (b, l, h); without `mlm_head` only that.
 
-    `redraw`: draw the random features anew on each forward pass in training, as the published model's code does. Off
+    `redraws_features`: draw the random features anew on each forward pass in training, as the published model's code does. Off
     by default: the function would change between two passes, so that neither a gradient nor a curvature belongs to the
     model it is used on, and a resumed training would not end as an undisturbed one. Evaluation never redraws.
     """
 
     def __init__(self, config: MolformerConfig, mlm_head: bool = True) -> None:
         super().__init__()
-        self.config, self.redraw = config, False
+        self.config, self.redraws_features = config, False
         words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.embeddings = nn.ModuleDict({"word_embeddings": words, "dropout": Dropout(config.embedding_dropout_prob)})
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))})
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.lm_head = Guess(config) if mlm_head else None
+        self.lm_head = TokenHead(config) if mlm_head else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states (b, l, h) after the final LayerNorm. The mask is 1 for a token and 0 for padding."""
@@ -171,13 +175,15 @@ class Molformer(nn.Module):
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Iterator[Tensor]:
         check_mask(input_ids, attention_mask)
-        if self.redraw and self.training:
+        if self.redraws_features and self.training:
             self.draw_features()
         words = self.embeddings["word_embeddings"]
         dtype = torch.promote_types(words.weight.dtype, torch.float32)
         mask = attention_mask[:, None, :, None].to(dtype)
-        cos, sin = (table.to(dtype) for table in rotation(input_ids.shape[1], self.config.head_size, input_ids.device))
-        x = self.embeddings["dropout"](products(words(input_ids)))
+        cos, sin = (
+            table.to(dtype) for table in rotary_angles(input_ids.shape[1], self.config.head_size, input_ids.device)
+        )
+        x = self.embeddings["dropout"](multiply_rows(words(input_ids)))
         yield x
         for layer in self.encoder["layer"]:
             x = layer(x, mask, cos, sin)
@@ -193,7 +199,7 @@ class Molformer(nn.Module):
         if self.lm_head is None:
             raise BadInput(
                 "this backbone has no masked-LM head, so it cannot guess tokens; load one whose file has `lm_head` "
-                "tensors, with `mlm_head=True`, or begin from `untrained`"
+                "tensors, with `mlm_head=True`, or begin from `build_untrained`"
             )
         return self.lm_head(self(input_ids, attention_mask))
 
@@ -203,7 +209,7 @@ class Molformer(nn.Module):
     def draw_features(self, generator: torch.Generator | None = None) -> None:
         """New random features in every layer; the buffers are replaced, since a backward pass may need the old ones."""
         for features in self.feature_maps():
-            features.weight = features.drawn(generator).to(features.weight)
+            features.weight = features.draw_weights(generator).to(features.weight)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> "Molformer":
@@ -224,7 +230,7 @@ class Molformer(nn.Module):
         """config.json (with `about` added) and model.safetensors, feature maps included, under the hub's names."""
         state = {name: value.half() if half else value for name, value in self.state_dict().items()}
         precision = {"torch_dtype": "float16"} if half else {}
-        weights.write(folder, state, self.config.to_json() | precision | about)
+        weights.save_weights(folder, state, self.config.to_json() | precision | about)
 
 
 def check_mask(input_ids: Tensor, attention_mask: Tensor | None) -> None:
@@ -240,20 +246,20 @@ def check_mask(input_ids: Tensor, attention_mask: Tensor | None) -> None:
         raise BadInput(f"`attention_mask` wants whole numbers 0 and 1 (or truth values), got {attention_mask.dtype}")
 
 
-def plain_arithmetic(device: torch.device) -> contextlib.AbstractContextManager:
+def without_autocast(device: torch.device) -> contextlib.AbstractContextManager:
     """Inside it autocast, if it is on, is off."""
     if device.type in ("cpu", "cuda") and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
 
 
-def products(x: Tensor) -> Tensor:
+def multiply_rows(x: Tensor) -> Tensor:
     """`x` in the precision of autocast's products, if it is on, so that what follows needs no conversion."""
     on = x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type)
     return x.to(torch.get_autocast_dtype(x.device.type)) if on else x
 
 
-def untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -> Molformer:
+def build_untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -> Molformer:
     """Random weights in evaluation mode. No global random state is read or moved.
 
     Under `with torch.device("meta")` shapes alone, for counting.
@@ -264,7 +270,7 @@ def untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -> Molf
     return model if bare else model.to_empty(device="cpu").initialise(seed)
 
 
-def load(folder: Path | str, mlm_head: bool = True) -> tuple[Molformer, MolformerTokenizer]:
+def load_molformer(folder: Path | str, mlm_head: bool = True) -> tuple[Molformer, MolformerTokenizer]:
     """A saved or published MoLFormer and its tokenizer, float32 on the CPU, in evaluation mode.
 
     Every tensor of the file has to fit; a file of the encoder alone gives a model without the masked-LM head, and
@@ -278,10 +284,10 @@ def load(folder: Path | str, mlm_head: bool = True) -> tuple[Molformer, Molforme
             f"{folder}: tokenizer.json ({len(tokenizer)} tokens, padding is {tokenizer.pad_token_id}) belongs to "
             f"another model than config.json ({config.vocab_size} tokens, padding is {config.pad_token_id})"
         )
-    tensors = weights.read(folder)
+    tensors = weights.load_weights(folder)
     with torch.device("meta"):
-        model = Molformer(config, mlm_head=weights.has_head(tensors)).eval()
-    model.load_state_dict(weights.fitted(tensors, model.state_dict(), folder), assign=True)
+        model = Molformer(config, mlm_head=weights.has_token_head(tensors)).eval()
+    model.load_state_dict(weights.match_weights(tensors, model.state_dict(), folder), assign=True)
     if not mlm_head:
         model.lm_head = None
     return model, tokenizer

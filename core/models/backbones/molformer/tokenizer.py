@@ -10,20 +10,20 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from core.engine.spec import BadInput
-from core.models.backbones.molformer.vocabulary import BOS, EOS, MASK, PAD, PATTERN, SPECIAL, TOKEN, UNK
+from core.models.backbones.molformer.vocabulary import BOS, EOS, MASK, PAD, SPECIAL, TOKEN_PATTERN, TOKEN_REGEX, UNK
 
-KEPT = 100_000  # molecules whose ids are kept: a training reads the same ones in every epoch
+CACHED_MOLECULES = 100_000  # molecules whose ids are kept: a training reads the same ones in every epoch
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenCheck:
     """How a SMILES arrives: characters that vanish, tokens that become `<unk>`, tokens in all."""
 
     dropped: str
     unknown: tuple[str, ...]
     length: int
 
-    def faults(self, longest: int) -> list[str]:
+    def sentences(self, longest: int) -> list[str]:
         """A sentence for each loss; `longest` is the number of tokens a model was made for."""
         found = []
         if self.dropped:
@@ -36,24 +36,24 @@ class Reading:
         return found
 
 
-class Kept(dict[str, list[int]]):
+class TokenCache(dict[str, list[int]]):
     """Ids that were read before; a copy of the tokenizer begins anew."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
-        return Kept()
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TokenCache":
+        return TokenCache()
 
 
 class MolformerTokenizer(PreTrainedTokenizerFast):
     """`<bos> tokens <eos>`; called as any tokenizer of transformers, it gives `input_ids` and `attention_mask`."""
 
     @classmethod
-    def of(cls, vocabulary: Sequence[str]) -> "MolformerTokenizer":
+    def from_vocabulary(cls, vocabulary: Sequence[str]) -> "MolformerTokenizer":
         """From tokens in the order of their ids, special ones included (`core.models.backbones.molformer.vocabulary`)."""
         ids = {token: number for number, token in enumerate(vocabulary)}
         if len(ids) < len(vocabulary) or not ids.keys() >= set(SPECIAL):
             raise BadInput(f"a vocabulary wants each token once, {' '.join(SPECIAL)} among them")
         made = Tokenizer(models.WordLevel(ids, unk_token=UNK))
-        pattern = Regex(PATTERN)
+        pattern = Regex(TOKEN_PATTERN)
         made.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Split(pattern, "removed", invert=True), pre_tokenizers.Split(pattern, "isolated")]
         )
@@ -64,7 +64,7 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
         )
         made.decoder = decoders.Fuse()
         made.add_special_tokens(list(SPECIAL))
-        return cls.around(made)
+        return cls.from_tokenizer(made)
 
     @classmethod
     def read(cls, path: Path) -> "MolformerTokenizer":
@@ -77,10 +77,10 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
         known = made.get_vocab()
         if absent := [token for token in SPECIAL if token not in known]:
             raise BadInput(f"{path} lacks the tokens {' '.join(absent)}; it is not MoLFormer's, copy that one")
-        return cls.around(made)
+        return cls.from_tokenizer(made)
 
     @classmethod
-    def around(cls, made: Tokenizer) -> "MolformerTokenizer":
+    def from_tokenizer(cls, made: Tokenizer) -> "MolformerTokenizer":
         made.no_truncation()
         made.no_padding()
         return cls(
@@ -98,7 +98,7 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
 
     def ids(self, smiles: Sequence[str]) -> list[list[int]]:
         """Token ids of each molecule, `<bos>` and `<eos>` with them; never cut, never padded. To be read only."""
-        backend, kept = self.backend_tokenizer, self.__dict__.setdefault("kept", Kept())
+        backend, kept = self.backend_tokenizer, self.__dict__.setdefault("kept", TokenCache())
         backend.no_truncation()  # an earlier call with `padding=True` leaves its setting behind
         backend.no_padding()
         try:
@@ -108,13 +108,13 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
             wrong = next((value for value in smiles if not isinstance(value, str)), smiles)
             raise BadInput(f"a SMILES is text, got {wrong!r:.80}; drop the rows without one") from None
         rows = [read[one] if one in read else kept[one] for one in smiles]
-        if len(kept) + len(read) > KEPT:
+        if len(kept) + len(read) > CACHED_MOLECULES:
             kept.clear()
-        if len(read) <= KEPT:
+        if len(read) <= CACHED_MOLECULES:
             kept.update(read)
         return rows
 
-    def padded(self, smiles: Sequence[str], multiple: int = 1) -> dict[str, np.ndarray]:
+    def pad_batch(self, smiles: Sequence[str], multiple: int = 1) -> dict[str, np.ndarray]:
         """`input_ids` and `attention_mask` (n, longest), int64, padded on the right, up to a `multiple` of tokens."""
         rows = self.ids(smiles)
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -124,12 +124,12 @@ class MolformerTokenizer(PreTrainedTokenizerFast):
         ids[mask] = [token for row in rows for token in row]
         return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
 
-    def lost(self, smiles: str) -> Reading:
+    def check_tokens(self, smiles: str) -> TokenCheck:
         """What would get lost of a molecule; the tokenizer itself says nothing."""
-        dropped = TOKEN.sub("", smiles)
-        tokens = TOKEN.findall(smiles)
+        dropped = TOKEN_REGEX.sub("", smiles)
+        tokens = TOKEN_REGEX.findall(smiles)
         known = self._known()
-        return Reading(dropped, tuple(token for token in tokens if token not in known), len(tokens) + 2)
+        return TokenCheck(dropped, tuple(token for token in tokens if token not in known), len(tokens) + 2)
 
     def _known(self) -> dict[str, int]:
         if "known" not in self.__dict__:

@@ -12,11 +12,11 @@ from core.models.backbones.spec import BackboneSpec
 if TYPE_CHECKING:
     from core.models.backbones.molformer.backbone import Backbone
 
-MINI = SIZES["molsway-mini"]
+MINI_CONFIG = SIZES["molsway-mini"]
 
 
 @settings
-class Fresh(BackboneSpec):
+class UntrainedMolformer(BackboneSpec):
     """A MoLFormer of any size with random weights; the vocabulary is taken from the corpus."""
 
     kind: ClassVar[str] = "fresh"
@@ -24,12 +24,14 @@ class Fresh(BackboneSpec):
     repeatable: ClassVar[bool] = True
 
     name: str = Field(default="", max_length=60, description="name of the model; empty: named after its size")
-    width: int = Field(default=MINI.hidden_size, ge=4, le=4096, description="length of the embedding")
-    depth: int = Field(default=MINI.num_hidden_layers, ge=1, le=100, description="number of layers")
-    heads: int = Field(default=MINI.num_attention_heads, ge=1, le=64, description="attention heads per layer")
-    inner: int = Field(default=MINI.intermediate_size, ge=4, le=16_384, description="width of the feed-forward layers")
+    width: int = Field(default=MINI_CONFIG.hidden_size, ge=4, le=4096, description="length of the embedding")
+    depth: int = Field(default=MINI_CONFIG.num_hidden_layers, ge=1, le=100, description="number of layers")
+    heads: int = Field(default=MINI_CONFIG.num_attention_heads, ge=1, le=64, description="attention heads per layer")
+    inner: int = Field(
+        default=MINI_CONFIG.intermediate_size, ge=4, le=16_384, description="width of the feed-forward layers"
+    )
     features: int = Field(
-        default=MINI.num_random_features, ge=1, le=1024, description="random features of the linear attention"
+        default=MINI_CONFIG.num_random_features, ge=1, le=1024, description="random features of the linear attention"
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the weights")
 
@@ -47,7 +49,7 @@ class Fresh(BackboneSpec):
     def __call__(self, vocabulary: Sequence[str]) -> "Backbone":
         """The backbone with its masked-LM head, in evaluation mode; `vocabulary`: tokens in order of ids."""
         from core.models.backbones.molformer.backbone import Backbone
-        from core.models.backbones.molformer.model import untrained
+        from core.models.backbones.molformer.model import build_untrained
         from core.models.backbones.molformer.tokenizer import MolformerTokenizer
 
         config = MolformerConfig(
@@ -58,4 +60,4 @@ class Fresh(BackboneSpec):
             intermediate_size=self.inner,
             num_random_features=self.features,
         )
-        return Backbone(untrained(config, self.seed), MolformerTokenizer.of(vocabulary), self.called)
+        return Backbone(build_untrained(config, self.seed), MolformerTokenizer.from_vocabulary(vocabulary), self.called)

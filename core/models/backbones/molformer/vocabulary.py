@@ -8,18 +8,18 @@ from itertools import product
 from core.engine.spec import BadInput
 
 # After Schwaller et al. (2018, doi:10.1039/C8SC02339E), to the letter as in the published tokenizer.json.
-PATTERN = r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
-TOKEN = re.compile(PATTERN)
+TOKEN_PATTERN = r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|~|@|\?|>|\*|\$|\%[0-9]{2}|[0-9])"
+TOKEN_REGEX = re.compile(TOKEN_PATTERN)
 BOS, EOS, PAD, MASK, UNK = SPECIAL = ("<bos>", "<eos>", "<pad>", "<mask>", "<unk>")
-SINGLE = (*"Cc()1ON2=n3FS4", "Cl", *"-os#/", "Br", *"5\\.I6PB7890pb+:@~*$?>")
+SINGLE_TOKENS = (*"Cc()1ON2=n3FS4", "Cl", *"-os#/", "Br", *"5\\.I6PB7890pb+:@~*$?>")
 
 
-def arranged(tokens: Iterable[str]) -> tuple[str, ...]:
+def order_tokens(tokens: Iterable[str]) -> tuple[str, ...]:
     """A vocabulary in order of ids: `<bos> <eos> <pad> <mask>` are 0 to 3, `<unk>` is the last."""
     return (BOS, EOS, PAD, MASK, *tokens, UNK)
 
 
-def from_corpus(
+def build_vocabulary(
     smiles: Iterable[str], least: int = 1, most: int | None = None, counted: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
     """The vocabulary of a corpus, frequent tokens first; `counted` tokens are added to those of `smiles`.
@@ -29,18 +29,20 @@ def from_corpus(
     """
     seen: Counter[str] = Counter(counted or {})
     for molecule in smiles:
-        seen.update(TOKEN.findall(molecule))
+        seen.update(TOKEN_REGEX.findall(molecule))
     if not seen:
         raise BadInput("the corpus has no SMILES token; give at least one molecule")
-    longer = [token for token, count in seen.items() if token not in SINGLE and count >= least]
+    longer = [token for token, count in seen.items() if token not in SINGLE_TOKENS and count >= least]
     longer.sort(key=lambda token: (-seen[token], token))
-    room = None if most is None else most - len(SINGLE) - len(SPECIAL)
+    room = None if most is None else most - len(SINGLE_TOKENS) - len(SPECIAL)
     if room is not None and room < 0:
-        raise BadInput(f"a vocabulary holds at least {len(SINGLE) + len(SPECIAL)} tokens, `most` is {most}; raise it")
-    return arranged(sorted((*SINGLE, *longer[:room]), key=lambda token: (-seen[token], token)))
+        raise BadInput(
+            f"a vocabulary holds at least {len(SINGLE_TOKENS) + len(SPECIAL)} tokens, `most` is {most}; raise it"
+        )
+    return order_tokens(sorted((*SINGLE_TOKENS, *longer[:room]), key=lambda token: (-seen[token], token)))
 
 
-def bracket_atoms() -> Iterator[str]:
+def list_bracket_atoms() -> Iterator[str]:
     """Bracket atoms of drug-like molecules, reagents and salts, without isotopes; a few come twice."""
     plain, sides, none, one, many = ("",), ("@", "@@"), ("",), ("", "H"), ("", "H", "H2", "H3")
     both = ("", "+", "-")
@@ -91,4 +93,6 @@ def bracket_atoms() -> Iterator[str]:
 
 
 # What a model without a corpus of its own knows. Its order is part of every `Untrained` model: append, never reorder.
-FIXED = arranged(dict.fromkeys((*SINGLE, *bracket_atoms(), *(f"%{number}" for number in range(10, 30)))))
+FIXED_VOCABULARY = order_tokens(
+    dict.fromkeys((*SINGLE_TOKENS, *list_bracket_atoms(), *(f"%{number}" for number in range(10, 30))))
+)

@@ -6,11 +6,11 @@ from core.data.corpus import Corpus
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.store import Store
-from core.experiments import Gather, Load, Pretrain
+from core.experiments import BuildCorpus, Load, Pretrain
 from core.models.backbones.checkpoint import Checkpoint
-from core.models.backbones.molformer.untrained import Fresh
+from core.models.backbones.molformer.untrained import UntrainedMolformer
 
-NANO = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)
+NANO = UntrainedMolformer("nano", width=32, depth=2, heads=2, inner=64, features=8)
 
 
 @pytest.fixture(scope="package")
@@ -19,22 +19,22 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="package")
-def gathered() -> Gather:
-    return Gather(
+def gathered() -> BuildCorpus:
+    return BuildCorpus(
         labelled=(Load("bundled:solubility", limit=250),),
         leave_out=(Load("bundled:hydration", limit=200),),
-        spellings=2,
+        n_randomised_smiles=2,
         least=2,
     )
 
 
 @pytest.fixture(scope="package")
-def corpus(gathered: Gather, store: Store) -> Corpus:
+def corpus(gathered: BuildCorpus, store: Store) -> Corpus:
     return make(gathered, store, Report())
 
 
 @pytest.fixture(scope="package")
-def recipe(gathered: Gather) -> Pretrain:
+def recipe(gathered: BuildCorpus) -> Pretrain:
     return Pretrain(
         gathered,
         NANO,

@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 
 from core.data.corpus import Corpus
 from core.engine.make import make
-from core.engine.report import SILENT, Cancelled, Report
+from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
 from core.experiments import Pretrain
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.backbones.molformer.tokenizer import MolformerTokenizer
-from core.models.backbones.molformer.vocabulary import FIXED
-from core.models.backbones.pretraining_history import labels_learned
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
+from core.models.backbones.pretraining_history import count_label_columns
 from core.training import loop
-from core.training.corpus_batches import Resident, reader, size
-from core.training.pretraining_loss import Objective
+from core.training.corpus_batches import OnDeviceCorpus, build_batch_reader, device_bytes
+from core.training.pretraining_loss import PretrainingLoss
 
 CPU = torch.device("cpu")
 PARTS = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}
@@ -57,9 +57,9 @@ def test_held_out_numbers_are_of_every_known_cell(recipe: Pretrain, corpus: Corp
     rows[np.sort(order[: recipe.held_out])[5:]] = -1
     few.arrays["label_rows"] = rows
     one_step = dataclasses.replace(recipe, steps=1, evaluations=1, masked=0.0, described=0.0)
-    found = one_step.make(SILENT, few).record["held_out_before"]["label_loss"]
-    body = recipe.beginning(corpus.vocabulary)
-    head = Objective(body.model, body.tokenizer, 0, corpus.kinds, masked=0.0, described=0.0, measured=1.0, seed=0)
+    found = one_step.make(SILENT_REPORT, few).record["held_out_before"]["label_loss"]
+    body = recipe.backbone(corpus.vocabulary)
+    head = PretrainingLoss(body.model, body.tokenizer, 0, corpus.kinds, masked=0.0, described=0.0, measured=1.0, seed=0)
     smiles = corpus.molecules["smiles"].tolist()
     with torch.no_grad():
         held = [smiles[row] for row in np.sort(order[: recipe.held_out])[:5]]
@@ -96,14 +96,14 @@ def test_an_interrupted_one_ends_as_an_undisturbed_one(
 def test_held_out_molecules_are_never_learned_from(
     recipe: Pretrain, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learned, looked_at, real = set(), set(), Corpus.padded
+    learned, looked_at, real = set(), set(), Corpus.pad_batch
 
     def spied(self: Corpus, rows: np.ndarray, spelling: np.ndarray, ends: tuple) -> tuple:
         (learned if torch.is_grad_enabled() else looked_at).update(rows.tolist())
         return real(self, rows, spelling, ends)
 
-    monkeypatch.setattr(Corpus, "padded", spied)
-    recipe.make(SILENT, corpus)
+    monkeypatch.setattr(Corpus, "pad_batch", spied)
+    recipe.make(SILENT_REPORT, corpus)
     assert len(looked_at) == 40 and not learned & looked_at
     assert learned | looked_at == set(range(len(corpus))), "five epochs have met all others"
 
@@ -111,40 +111,42 @@ def test_held_out_molecules_are_never_learned_from(
 def test_a_molecule_is_read_in_each_of_its_spellings(
     recipe: Pretrain, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used, real = set(), Corpus.padded
+    used, real = set(), Corpus.pad_batch
 
     def spied(self: Corpus, rows: np.ndarray, spelling: np.ndarray, ends: tuple) -> tuple:
         used.update((torch.is_grad_enabled(), one) for one in spelling.tolist())
         return real(self, rows, spelling, ends)
 
-    monkeypatch.setattr(Corpus, "padded", spied)
-    dataclasses.replace(recipe, steps=4).make(SILENT, corpus)
+    monkeypatch.setattr(Corpus, "pad_batch", spied)
+    dataclasses.replace(recipe, steps=4).make(SILENT_REPORT, corpus)
     assert used == {(True, 0), (True, 1), (False, 0)}, "the held-out ones in the canonical spelling"
 
 
 def test_what_is_read_is_in_the_words_of_the_model(corpus: Corpus) -> None:
     rows = np.array([3, 70, 11])
     wanted = corpus.molecules["smiles"][rows].tolist()
-    for vocabulary in (FIXED, tuple(reversed(FIXED[4:-1])), corpus.vocabulary[4:-1]):
+    for vocabulary in (FIXED_VOCABULARY, tuple(reversed(FIXED_VOCABULARY[4:-1])), corpus.vocabulary[4:-1]):
         words = vocabulary if vocabulary[0] == "<bos>" else ("<bos>", "<eos>", "<pad>", "<mask>", *vocabulary, "<unk>")
-        tokenizer = MolformerTokenizer.of(words)
-        read = reader(corpus, tokenizer, CPU, described=True, measured=True)
+        tokenizer = MolformerTokenizer.from_vocabulary(words)
+        read = build_batch_reader(corpus, tokenizer, CPU, described=True, measured=True)
         ids, mask, _, properties, labels = read(rows, np.zeros(3, int), torch.Generator())
-        padded = tokenizer.padded(wanted)
+        padded = tokenizer.pad_batch(wanted)
         longest = padded["input_ids"].shape[1]  # what comes after it fills the shape up
         assert ids[:, :longest].tolist() == padded["input_ids"].tolist() and not mask[:, longest:].any()
         assert mask[:, :longest].tolist() == padded["attention_mask"].tolist()
         np.testing.assert_array_equal(properties, np.float32(corpus.arrays["properties"][rows]))
         np.testing.assert_array_equal(labels, corpus.labels(rows))
-    assert [part is None for part in reader(corpus, tokenizer, CPU, False, False)(rows, rows * 0, None)[3:]]
+    assert [part is None for part in build_batch_reader(corpus, tokenizer, CPU, False, False)(rows, rows * 0, None)[3:]]
 
 
 @pytest.mark.parametrize("asked", [(True, True), (True, False), (False, True), (False, False)], ids=str)
 def test_a_corpus_that_a_device_holds_is_read_as_from_the_disk(asked: tuple[bool, bool], corpus: Corpus) -> None:
-    tokenizer = MolformerTokenizer.of(tuple(reversed(corpus.vocabulary)))  # so that numbers differ from the corpus's
-    usual = reader(corpus, tokenizer, CPU, *asked)
+    tokenizer = MolformerTokenizer.from_vocabulary(
+        tuple(reversed(corpus.vocabulary))
+    )  # so that numbers differ from the corpus's
+    usual = build_batch_reader(corpus, tokenizer, CPU, *asked)
     numbers = np.array([tokenizer.get_vocab()[token] for token in corpus.vocabulary])
-    resident = Resident(corpus, numbers, CPU, *asked)
+    resident = OnDeviceCorpus(corpus, numbers, CPU, *asked)
     last = len(corpus) - 1
     for rows, spelling in (([0, last, 70, 3], [1, 1, 0, 1]), ([last], [1]), (range(40), [0, 1] * 20)):
         given = (np.array(rows), np.array(spelling), torch.Generator())
@@ -155,7 +157,7 @@ def test_a_corpus_that_a_device_holds_is_read_as_from_the_disk(asked: tuple[bool
             else:
                 assert found is expected
     held = [resident.tokens, resident.targets, resident.labels, resident.label_rows]
-    assert size(corpus, *asked) == sum(tensor.nbytes for tensor in held if tensor is not None)
+    assert device_bytes(corpus, *asked) == sum(tensor.nbytes for tensor in held if tensor is not None)
 
 
 @pytest.mark.parametrize(
@@ -172,19 +174,19 @@ def test_a_corpus_that_a_device_holds_is_read_as_from_the_disk(asked: tuple[bool
 )
 def test_what_cannot_be_done_says_what_would_do(fields: dict, words: str, recipe: Pretrain, corpus: Corpus) -> None:
     with pytest.raises(BadInput, match=words):
-        dataclasses.replace(recipe, **fields).make(SILENT, corpus)
+        dataclasses.replace(recipe, **fields).make(SILENT_REPORT, corpus)
 
 
 def test_measured_labels_alone_want_labels(recipe: Pretrain, corpus: Corpus) -> None:
     only = dataclasses.replace(recipe, masked=0.0, described=0.0)
     none: Any = dataclasses.replace(corpus, record=corpus.record | {"kinds": [], "tasks": []})
     with pytest.raises(BadInput, match="no measured labels; give it `labelled` tables"):
-        only.make(SILENT, none)
+        only.make(SILENT_REPORT, none)
     order = np.random.default_rng(0).permutation(len(corpus))
     rows = corpus.arrays["label_rows"].copy()
     rows[order[:40]] = -1
     with pytest.raises(BadInput, match="40 molecules held out, or the others, have no measured label"):
-        only.make(SILENT, dataclasses.replace(corpus, arrays=corpus.arrays | {"label_rows": rows}))
+        only.make(SILENT_REPORT, dataclasses.replace(corpus, arrays=corpus.arrays | {"label_rows": rows}))
 
 
 def test_without_labels_the_record_says_that_none_were_learned(recipe: Pretrain, corpus: Corpus) -> None:
@@ -192,6 +194,6 @@ def test_without_labels_the_record_says_that_none_were_learned(recipe: Pretrain,
     none = dataclasses.replace(
         corpus, arrays=corpus.arrays | bare, record=corpus.record | {"kinds": [], "tasks": [], "labelled": []}
     )
-    found = dataclasses.replace(recipe, steps=2, evaluations=1).make(SILENT, none)
+    found = dataclasses.replace(recipe, steps=2, evaluations=1).make(SILENT_REPORT, none)
     assert found.record["objective"]["measured"] == 0 and "label_loss" not in found.record["held_out"]
-    assert labels_learned(found.folder / "backbone") == 0
+    assert count_label_columns(found.folder / "backbone") == 0

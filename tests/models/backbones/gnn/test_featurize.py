@@ -6,8 +6,17 @@ import pytest
 from core.chem import molecules as chem
 from core.engine.spec import BadInput
 from core.models.backbones.gnn import featurize
-from core.models.backbones.gnn.elements import ELEMENTS, GROUPS, PERIODS, place
-from core.models.backbones.gnn.featurize import ATOM, BOND, BONDS, Encodings, graph, laplacian, padded, walks
+from core.models.backbones.gnn.elements import ELEMENTS, GROUPS, PERIODS, element_column
+from core.models.backbones.gnn.featurize import (
+    ATOM_COLUMNS,
+    BOND_COLUMNS,
+    BOND_FEATURES,
+    Encodings,
+    build_graph,
+    laplacian_eigenvectors,
+    pad_graphs,
+    random_walks,
+)
 
 SMALL = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "C/C=C/C", "O=C1CCC(=O)N1")
 
@@ -31,14 +40,14 @@ def steps_by_hand(n: int, ends: np.ndarray, steps: int) -> np.ndarray:
 
 @pytest.mark.parametrize("smiles", SMALL)
 def test_walks_come_back_as_often_as_counted_by_hand(smiles: str) -> None:
-    made = graph(smiles)
-    assert walks(smiles, 16).shape == (len(made), 16)
+    made = build_graph(smiles)
+    assert random_walks(smiles, 16).shape == (len(made), 16)
     np.testing.assert_allclose(made.walks, steps_by_hand(len(made), made.ends, 16), atol=1e-6)
 
 
 @pytest.mark.parametrize("smiles", SMALL)
 def test_eigenvectors_are_those_of_the_laplacian_and_padded(smiles: str) -> None:
-    made = graph(smiles)
+    made = build_graph(smiles)
     n = len(made)
     matrix = np.zeros((n, n))
     for a, b in made.ends.T:
@@ -59,8 +68,8 @@ def test_eigenvectors_are_those_of_the_laplacian_and_padded(smiles: str) -> None
 
 @pytest.mark.parametrize("smiles", [*SMALL, "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)NCc1ccncc1"])
 def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
-    one = graph(smiles)
-    for other in map(graph, chem.respelled(chem.parse(smiles), 3, seed=0)):
+    one = build_graph(smiles)
+    for other in map(build_graph, chem.randomised_smiles(chem.parse(smiles), 3, seed=0)):
         rows = [np.hstack([each.atoms, each.walks.round(5)]) for each in (one, other)]
         first, second = (each[np.lexsort(each.T)] for each in rows)
         np.testing.assert_allclose(first, second, atol=2e-5)
@@ -69,7 +78,7 @@ def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
 
 
 def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
-    made = graph("[O-]C(=O)c1ccccc1Br")
+    made = build_graph("[O-]C(=O)c1ccccc1Br")
     valence = len(ELEMENTS) + 1 + GROUPS + PERIODS
     oxygen, bromine = made.atoms[0], made.atoms[-1]
     told = {ELEMENTS.index(8), len(ELEMENTS) + 1 + 16, len(ELEMENTS) + 1 + GROUPS + 1, valence + 1}
@@ -81,14 +90,18 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
     )
     assert made.atoms[3, -5:].tolist() == [3, 0, 0, 1, 1]
     bonds = made.told
-    assert made.atoms.shape == (10, ATOM) and bonds.shape == (20, BOND) and (BONDS.sum(1) == 2 + BONDS[:, -1]).all()
+    assert (
+        made.atoms.shape == (10, ATOM_COLUMNS)
+        and bonds.shape == (20, BOND_COLUMNS)
+        and (BOND_FEATURES.sum(1) == 2 + BOND_FEATURES[:, -1]).all()
+    )
     assert bonds[:, :5].sum(0).tolist() == [6, 2, 0, 12, 0] and bonds[:, -1].sum() == 12
     assert (
         (bonds[0::2] == bonds[1::2]).all()
         and made.kinds.size == 3
         and (made.ends[:, 0::2] == made.ends[::-1, 1::2]).all()
     )
-    trans, cis = graph("C/C=C/C").told, graph("C/C=C\\C").told
+    trans, cis = build_graph("C/C=C/C").told, build_graph("C/C=C\\C").told
     assert trans[:, 5:8].sum(0).tolist() == [0, 2, 0] and cis[:, 5:8].sum(0).tolist() == [2, 0, 0]
 
 
@@ -97,12 +110,12 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
                           (53, (17, 5)), (57, (3, 6)), (71, (3, 6)), (72, (4, 6)), (79, (11, 6)), (82, (14, 6)), (92, (3, 7))]
 )  # fmt: skip
 def test_the_place_of_an_element(number: int, where: tuple[int, int]) -> None:
-    assert place(number) == where
+    assert element_column(number) == where
 
 
 def test_graphs_are_rows_as_long_as_the_largest() -> None:
-    each = [graph(one) for one in ("CO", "C", "C1CC1")]
-    together = padded(each)
+    each = [build_graph(one) for one in ("CO", "C", "C1CC1")]
+    together = pad_graphs(each)
     assert together["known"].tolist() == [[True, True, False], [True, False, False], [True, True, True]]
     assert together["values"].shape == (3, 8) and together["ends"].shape == (3, 6, 2)
     for row, one in enumerate(each):
@@ -116,20 +129,20 @@ def test_graphs_are_rows_as_long_as_the_largest() -> None:
 
 
 def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = graph("CCOC(=O)CN", Encodings(walk=4))
+    first = build_graph("CCOC(=O)CN", Encodings(walk=4))
     monkeypatch.setattr(featurize.chem, "parse", lambda smiles: pytest.fail("read again"))
-    second = graph("CCOC(=O)CN", Encodings(walk=7))
+    second = build_graph("CCOC(=O)CN", Encodings(walk=7))
     assert second.atoms is first.atoms and second.vectors is first.vectors and second.walks.shape[1] == 7
     with pytest.raises(ValueError, match="read-only"):
         first.atoms[0] = 0  # others have it too
-    assert laplacian("CCOC(=O)CN", 0)[0].shape == (7, 0) and walks("CCOC(=O)CN", 0).shape == (7, 0)
+    assert laplacian_eigenvectors("CCOC(=O)CN", 0)[0].shape == (7, 0) and random_walks("CCOC(=O)CN", 0).shape == (7, 0)
 
 
 def test_molecules_without_a_graph_are_listed_and_too_many_refused() -> None:
     smiles = ["CCO"] * 60 + ["CC(", ""]
     with pytest.raises(BadInput, match=r"2 of 62 molecules have no graph \(row 60: no molecule"):
-        featurize.graphs(smiles)
-    found, lost = featurize.graphs(smiles + ["CCO"] * 60)
+        featurize.build_graphs(smiles)
+    found, lost = featurize.build_graphs(smiles + ["CCO"] * 60)
     assert [row for row, _ in lost] == [60, 61] and "empty" in lost[1][1]
     assert found[60] is None and len(found) == 122 and len(found[0]) == 3
     with pytest.raises(BadInput, match="`walk` wants a whole number from 0 to 64, got 65"):
@@ -146,13 +159,13 @@ def test_bonds_by_the_adjacency_matrix_are_those_one_by_one(smiles: str) -> None
 
 def test_rare_and_marked_bonds_are_looked_at_one_by_one() -> None:
     for smiles in ("C/C=C/C", "N->[Cu]", "C~C", "F/C=C\\F"):
-        assert featurize.MARKED.search(smiles), smiles
-    dative = graph("N->[Cu]").told
-    assert (dative[:, len(featurize.KINDS)] == 1).all(), "the column of other kinds"
+        assert featurize.MARKED_BONDS.search(smiles), smiles
+    dative = build_graph("N->[Cu]").told
+    assert (dative[:, len(featurize.BOND_TYPES)] == 1).all(), "the column of other kinds"
 
 
 def test_several_graphs_are_those_of_each() -> None:
     smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
-    for one, alone in zip(featurize.several(smiles), map(featurize.graph, smiles), strict=True):
+    for one, alone in zip(featurize.get_graphs(smiles), map(featurize.build_graph, smiles), strict=True):
         for name in ("atoms", "ends", "kinds", "bonds", "walks", "vectors", "values"):
             np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))

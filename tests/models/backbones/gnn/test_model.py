@@ -8,7 +8,7 @@ import torch
 
 from core.chem import molecules as chem
 from core.engine.spec import BadInput
-from core.models.backbones.gnn.featurize import graph, padded
+from core.models.backbones.gnn.featurize import build_graph, pad_graphs
 from core.models.backbones.gnn.model import LAYERS, POOLINGS, Network, NetworkConfig
 
 SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O")
@@ -16,7 +16,8 @@ SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1cc
 
 def batch(smiles: list[str] | tuple[str, ...], config: NetworkConfig) -> dict[str, torch.Tensor]:
     found = {
-        name: torch.from_numpy(each) for name, each in padded([graph(one, config.encodings) for one in smiles]).items()
+        name: torch.from_numpy(each)
+        for name, each in pad_graphs([build_graph(one, config.encodings) for one in smiles]).items()
     }
     return {name: each.double() if each.is_floating_point() else each for name, each in found.items()}
 
@@ -48,7 +49,7 @@ def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -
     layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
     n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
     generator = np.random.default_rng(0)
-    atoms, kinds = generator.normal(size=(n, 12)), generator.normal(size=(3, config.encoded))
+    atoms, kinds = generator.normal(size=(n, 12)), generator.normal(size=(3, config.encoding_width))
     which = generator.integers(3, size=ends.shape[1])
     bonds, told = kinds[which], [torch.from_numpy(kinds), torch.from_numpy(which)] * (kind == "gine")
     found = layer.conv(torch.from_numpy(atoms), given["ends"][0].T, *told).detach().numpy()
@@ -80,7 +81,7 @@ def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_nod
         together = network(batch(SMILES, config))
         for row, smiles in enumerate(SMILES):
             torch.testing.assert_close(network(batch([smiles], config))[0], together[row])
-        other = [chem.respelled(chem.parse(one), 1, seed=3)[0] for one in SMILES]
+        other = [chem.randomised_smiles(chem.parse(one), 1, seed=3)[0] for one in SMILES]
         torch.testing.assert_close(network(batch(other, config)), together, atol=1e-6, rtol=1e-6)  # walks are float32
     assert together.shape == (len(SMILES), 24) and torch.isfinite(together).all()
 
@@ -100,8 +101,8 @@ def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
 @pytest.mark.parametrize("smiles", SMILES)
 def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -> None:
     network, given = made(), batch([smiles], NetworkConfig())
-    flat = network.laid(given)
-    (found,) = network._encoded(flat)
+    flat = network.flatten_batch(given)
+    (found,) = network._encode(flat)
     values, walks = flat["values"].numpy(), flat["walks"].numpy()
     for atom in range(len(found)):
         pairs = [

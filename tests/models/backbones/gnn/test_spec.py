@@ -12,25 +12,32 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.engine.store import Store
-from core.experiments import Adapt, FineTune, Influence, Load, Study, Tune, parts, settled
+from core.experiments import Adapt, FineTune, Influence, LearningRateSearch, Load, Study, import_files, split_table
 from core.influence.solvers import CG, Dual, Exact
 from core.models import backbones, export
 from core.models.backbones import Gnn, Pretrained, Untrained
-from core.models.method_check import put_to_work
+from core.models.method_check import apply_and_check
 from core.models.methods import OFT, BitFit, DoRA, FourierFT, Full, Head, LastLayers, LayerNorms, LoRA, MiSS, VeRA
 from core.models.predictor import Predictor
 
 SMILES = ["CCO", "c1ccccc1O", "[Na+].[Cl-]", "C", "CC(=O)Nc1ccc(O)cc1"]
 SMALL = Gnn(width=12, depth=2, walk=6, eigenvectors=4)
-MESSAGES = (LoRA(rank=2), DoRA(rank=2), VeRA(), OFT(block=4), FourierFT(waves=8), MiSS(rank=2))  # beside matrices
+MESSAGES = (
+    LoRA(rank=2),
+    DoRA(rank=2),
+    VeRA(),
+    OFT(block=4),
+    FourierFT(coefficients=8),
+    MiSS(rank=2),
+)  # beside matrices
 
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[FineTune, Store]:
     store = Store(tmp_path_factory.mktemp("gnn"))
-    train, valid, test, _ = parts(Load("bundled:hydration"), seed=0, train=50, valid=20, pool=20, test=None)
+    train, valid, test, _ = split_table(Load("bundled:hydration"), seed=0, train=50, valid=20, pool=20, test=None)
     recipe = FineTune(train, valid, test, backbone=SMALL, features="none", steps=30, evaluations=3)
-    return settled(recipe, store.files), store
+    return import_files(recipe, store.files), store
 
 
 def test_the_same_seed_is_the_same_network() -> None:
@@ -58,9 +65,9 @@ def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "whole" / "config.json").read_text())
     (tmp_path / "whole" / "config.json").write_text(json.dumps(about | {"width": 18}))
     with pytest.raises(BadInput, match="do not fit its config"):
-        backbones.load(tmp_path / "whole")
+        backbones.load_backbone(tmp_path / "whole")
     with pytest.raises(BadInput, match="no tokens to hide"):
-        backbones.load(tmp_path / "half", mlm_head=True)
+        backbones.load_backbone(tmp_path / "half", mlm_head=True)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +77,11 @@ def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
 def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
     if layer == "gcn" and method in MESSAGES:
         with pytest.raises(BadInput, match="has nothing at 'message in', 'message out'; take another method"):
-            put_to_work(method, Predictor(Gnn(layer=layer, width=16, depth=2)(), ["y"], ["regression"]), SMILES * 3)
+            apply_and_check(method, Predictor(Gnn(layer=layer, width=16, depth=2)(), ["y"], ["regression"]), SMILES * 3)
         return
     predictor = Predictor(dataclasses.replace(SMALL, layer=layer)(), ["y"], ["regression"])
-    proof = put_to_work(method, predictor, SMILES * 3)
-    assert proof.backbone_weights == method.count(
+    proof = apply_and_check(method, predictor, SMILES * 3)
+    assert proof.backbone_weights == method.count_trainable(
         Predictor(dataclasses.replace(SMALL, layer=layer)(), ["y"], ["regression"]).backbone
     )
     proof.check(predictor)
@@ -99,10 +106,10 @@ def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, St
 @pytest.mark.parametrize("solver", [Dual(), CG(tolerance=1e-6)], ids=lambda one: one.kind)
 def test_influence_on_it_agrees_with_the_dense_answer(fit: tuple[FineTune, Store], solver: object) -> None:
     recipe, store = fit
-    pool = parts(recipe.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
+    pool = split_table(recipe.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
     scored = [
         make(
-            settled(Influence(recipe, pool, recipe.valid, solver=one, stability=False), store.files),
+            import_files(Influence(recipe, pool, recipe.valid, solver=one, stability=False), store.files),
             store,
             Report(files=store.files),
         )
@@ -119,7 +126,7 @@ def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) 
         make(Adapt(recipe.train, leave_out=recipe.test, backbone=SMALL), store, Report(files=store.files))
     study = Study((recipe, dataclasses.replace(recipe, backbone=Untrained("molsway-tiny"))))
     assert set(study.roles.values()) == {"selection"}  # nothing has been pre-trained, so nothing is a control
-    assert Tune(recipe).rates == (0.00192, 0.0064, 0.0192)
+    assert LearningRateSearch(recipe).rates == (0.00192, 0.0064, 0.0192)
 
 
 def test_it_goes_out_merged_and_not_as_an_adapter(fit: tuple[FineTune, Store], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from core.engine.spec import BadInput
 from core.models.backbones.molformer.config import MolformerConfig
-from core.models.backbones.molformer.model import Molformer, untrained
+from core.models.backbones.molformer.model import Molformer, build_untrained
 
 SMALL = MolformerConfig(
     vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, num_random_features=6
@@ -96,7 +96,7 @@ def test_the_size_of_the_published_model(golden: Path) -> None:
 
 def test_parameters_are_counted_as_published() -> None:
     with torch.device("meta"):
-        model = untrained(MolformerConfig(), 0, mlm_head=False)
+        model = build_untrained(MolformerConfig(), 0, mlm_head=False)
         head = nn.Sequential(nn.Linear(768, 384), nn.ReLU(), nn.Dropout(0.1), nn.Linear(384, 1))
     body = sum(weight.numel() for weight in model.parameters())
     assert body == 44_375_040 and body + sum(weight.numel() for weight in head.parameters()) == 44_670_721
@@ -113,7 +113,7 @@ def example(padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def test_padding_changes_nothing() -> None:
-    model = untrained(SMALL, 1)
+    model = build_untrained(SMALL, 1)
     ids, mask = example()
     pooled = model.pool(model(ids, mask), mask)
     more, longer = example(padding=20)
@@ -131,19 +131,19 @@ def test_padding_changes_nothing() -> None:
 
 @torch.no_grad()
 def test_there_is_no_limit_of_length() -> None:
-    model = untrained(SMALL, 1)
+    model = build_untrained(SMALL, 1)
     ids = torch.full((1, 700), 5)
     assert SMALL.max_position_embeddings < 700 and model(ids, torch.ones_like(ids)).isfinite().all()
 
 
 @torch.no_grad()
 def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> None:
-    model, (ids, mask) = untrained(SMALL, 1), example()
+    model, (ids, mask) = build_untrained(SMALL, 1), example()
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert len(before) == 2 and torch.equal(model(ids, mask), model(ids, mask))
     model.train()(ids, mask)
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
-    model.redraw = True
+    model.redraws_features = True
     model.eval()(ids, mask)
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
     model.train()(ids, mask)
@@ -151,8 +151,8 @@ def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> No
 
 
 def test_a_redraw_spoils_no_backward_pass() -> None:
-    model, (ids, mask) = untrained(SMALL, 1).train(), example()
-    model.redraw = True
+    model, (ids, mask) = build_untrained(SMALL, 1).train(), example()
+    model.redraws_features = True
     first, _ = model(ids, mask).square().sum(), model(ids, mask)
     first.backward()
     assert all(value.is_contiguous() for value in model.buffers())
@@ -161,7 +161,7 @@ def test_a_redraw_spoils_no_backward_pass() -> None:
 def test_random_weights_are_as_described() -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    model, again, other = untrained(SMALL, 1), untrained(SMALL, 1), untrained(SMALL, 2)
+    model, again, other = build_untrained(SMALL, 1), build_untrained(SMALL, 1), build_untrained(SMALL, 2)
     assert torch.equal(torch.get_rng_state(), state), "a generator of one's own, not the global one"
     for (name, one), two in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
@@ -178,7 +178,7 @@ def test_random_weights_are_as_described() -> None:
             assert 0.01 < one.std() < 0.03, name
     words = model.embeddings.word_embeddings.weight
     assert not words[2].any() and not torch.equal(words, other.embeddings.word_embeddings.weight)
-    many = untrained(
+    many = build_untrained(
         MolformerConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8), 0
     )
     assert many.feature_maps()[0].weight.shape == (4, 32), "eight blocks of four"
@@ -186,7 +186,7 @@ def test_random_weights_are_as_described() -> None:
 
 def test_derivatives_forward_and_back_agree() -> None:
     """⟨u, J v⟩ = ⟨Jᵀ u, v⟩ = the difference quotient; and H v forward over reverse = reverse over reverse."""
-    model, (ids, mask) = untrained(SMALL, 1, mlm_head=False).double(), example()
+    model, (ids, mask) = build_untrained(SMALL, 1, mlm_head=False).double(), example()
     generator = torch.Generator().manual_seed(2)
     weights = {
         name: value.detach() + 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
@@ -225,7 +225,7 @@ def inner_tensor(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> 
 
 
 def test_the_padding_row_gets_no_gradient() -> None:
-    model, (ids, mask) = untrained(SMALL, 1), example()
+    model, (ids, mask) = build_untrained(SMALL, 1), example()
     model.pool(model(ids, mask), mask).square().sum().backward()
     gradient = model.embeddings.word_embeddings.weight.grad
     assert not gradient[2].any() and gradient[ids[0]].any()
@@ -244,7 +244,7 @@ def test_half_precision_stays_near(loaded, inputs, outputs) -> None:
 @torch.no_grad()
 def test_half_precision_sums_over_a_thousand_keys() -> None:
     """Added up in half precision itself, a sum stands still once a key is less than 1/256 of it."""
-    model, ids = untrained(SMALL, 1), torch.randint(5, 20, (2, 1000), generator=torch.Generator().manual_seed(0))
+    model, ids = build_untrained(SMALL, 1), torch.randint(5, 20, (2, 1000), generator=torch.Generator().manual_seed(0))
     exact = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
     with torch.autocast("cpu", torch.bfloat16):
         near = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
@@ -266,7 +266,7 @@ def test_cuda_gives_the_same(loaded, inputs, outputs) -> None:
 )  # fmt: skip
 def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        untrained(SMALL, 1)(example()[0], mask)
+        build_untrained(SMALL, 1)(example()[0], mask)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from core.engine.spec import BadInput
 from core.models.backbones.molformer.tokenizer import MolformerTokenizer
-from core.models.backbones.molformer.vocabulary import FIXED, SINGLE, TOKEN, from_corpus
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY, SINGLE_TOKENS, TOKEN_REGEX, build_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_published_cases(origin: str, cases: dict, golden: Path, tmp_path: Path)
     made = (
         MolformerTokenizer.read(golden / "tokenizer.json")
         if origin == "file"
-        else MolformerTokenizer.of(cases["vocab"])
+        else MolformerTokenizer.from_vocabulary(cases["vocab"])
     )
     made.save(tmp_path)
     for tokenizer in (made, MolformerTokenizer.read(tmp_path / "tokenizer.json"), copy.deepcopy(made)):
@@ -38,17 +38,17 @@ def test_published_cases(origin: str, cases: dict, golden: Path, tmp_path: Path)
 
 
 def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> None:
-    tokenizer = MolformerTokenizer.of(cases["vocab"])
+    tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     smiles = ["CCO", "C", "", "c1ccccc1"]
     theirs = tokenizer(smiles, padding=True)
     assert tokenizer.ids(["C"]) == [[0, 4, 1]], "a call with padding changed the tokenizer"
-    ours = tokenizer.padded(smiles)
+    ours = tokenizer.pad_batch(smiles)
     assert ours.keys() == theirs.keys()
     for name in ours:
         assert ours[name].dtype == np.int64 and ours[name].tolist() == theirs[name]
     tokenizer(smiles, padding="max_length", max_length=3, truncation=True)
     assert len(tokenizer.ids(["C" * 500])[0]) == 502
-    assert tokenizer.padded([])["input_ids"].shape == (0, 2)
+    assert tokenizer.pad_batch([])["input_ids"].shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -66,32 +66,32 @@ def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> 
     ],
 )
 def test_what_is_lost_is_named(cases: dict, smiles: str, dropped: str, unknown: tuple) -> None:
-    reading = MolformerTokenizer.of(cases["vocab"]).lost(smiles)
+    reading = MolformerTokenizer.from_vocabulary(cases["vocab"]).check_tokens(smiles)
     assert (reading.dropped, reading.unknown) == (dropped, unknown)
-    assert len(reading.faults(202)) == bool(dropped) + bool(unknown)
+    assert len(reading.sentences(202)) == bool(dropped) + bool(unknown)
 
 
 def test_length_counts_both_ends(cases: dict) -> None:
-    tokenizer = MolformerTokenizer.of(cases["vocab"])
-    assert not tokenizer.lost("C" * 200).faults(202)
-    (fault,) = tokenizer.lost("C" * 201).faults(202)
+    tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
+    assert not tokenizer.check_tokens("C" * 200).sentences(202)
+    (fault,) = tokenizer.check_tokens("C" * 201).sentences(202)
     assert "203 tokens" in fault and "read whole" in fault
 
 
 def test_no_text_is_refused(cases: dict) -> None:
     with pytest.raises(BadInput, match="got None"):
-        MolformerTokenizer.of(cases["vocab"]).ids(["C", None])
+        MolformerTokenizer.from_vocabulary(cases["vocab"]).ids(["C", None])
 
 
 def test_a_vocabulary_from_a_corpus() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "[Zz]", "C%10C%10"]
-    vocabulary = from_corpus(corpus)
+    vocabulary = build_vocabulary(corpus)
     assert vocabulary[:6] == ("<bos>", "<eos>", "<pad>", "<mask>", "C", "c") and vocabulary[-1] == "<unk>"
-    assert set(vocabulary) == {*SINGLE, "[C@H]", "[nH]", "[Zz]", "%10", *vocabulary[:4], "<unk>"}
-    assert vocabulary == from_corpus(reversed(corpus)), "the order of the corpus does not matter"
-    assert set(vocabulary) - set(from_corpus(corpus, least=2)) == {"[C@H]", "[nH]", "[Zz]"}
-    assert len(from_corpus(corpus, most=48)) == 48 and "%10" in from_corpus(corpus, most=48)
-    tokenizer = MolformerTokenizer.of(vocabulary)
+    assert set(vocabulary) == {*SINGLE_TOKENS, "[C@H]", "[nH]", "[Zz]", "%10", *vocabulary[:4], "<unk>"}
+    assert vocabulary == build_vocabulary(reversed(corpus)), "the order of the corpus does not matter"
+    assert set(vocabulary) - set(build_vocabulary(corpus, least=2)) == {"[C@H]", "[nH]", "[Zz]"}
+    assert len(build_vocabulary(corpus, most=48)) == 48 and "%10" in build_vocabulary(corpus, most=48)
+    tokenizer = MolformerTokenizer.from_vocabulary(vocabulary)
     assert [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id] == [
         0,
         1,
@@ -100,28 +100,32 @@ def test_a_vocabulary_from_a_corpus() -> None:
     ]
     assert tokenizer.unk_token_id == len(vocabulary) - 1 == len(tokenizer) - 1
     with pytest.raises(BadInput, match="no SMILES token"):
-        from_corpus([""])
+        build_vocabulary([""])
     with pytest.raises(BadInput, match="raise it"):
-        from_corpus(corpus, most=10)
+        build_vocabulary(corpus, most=10)
 
 
 def test_tokens_can_be_counted_elsewhere() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "C[C@H](N)O", "C%10C%10"]
-    counted = Counter(token for smiles in corpus for token in TOKEN.findall(smiles))
-    assert from_corpus([], counted=counted) == from_corpus(corpus)
-    assert from_corpus(corpus[:2], counted=Counter(TOKEN.findall("".join(corpus[2:])))) == from_corpus(corpus)
-    assert from_corpus([], least=2, counted=counted) == from_corpus(corpus, least=2)
-    assert "[C@H]" in from_corpus(corpus[:2], least=2, counted={"[C@H]": 1}), "both counts together"
-    assert counted == Counter(token for smiles in corpus for token in TOKEN.findall(smiles)), "it is left as it was"
+    counted = Counter(token for smiles in corpus for token in TOKEN_REGEX.findall(smiles))
+    assert build_vocabulary([], counted=counted) == build_vocabulary(corpus)
+    assert build_vocabulary(corpus[:2], counted=Counter(TOKEN_REGEX.findall("".join(corpus[2:])))) == build_vocabulary(
+        corpus
+    )
+    assert build_vocabulary([], least=2, counted=counted) == build_vocabulary(corpus, least=2)
+    assert "[C@H]" in build_vocabulary(corpus[:2], least=2, counted={"[C@H]": 1}), "both counts together"
+    assert counted == Counter(token for smiles in corpus for token in TOKEN_REGEX.findall(smiles)), (
+        "it is left as it was"
+    )
     with pytest.raises(BadInput, match="no SMILES token"):
-        from_corpus([], counted={})
+        build_vocabulary([], counted={})
 
 
 def test_the_fixed_vocabulary_covers_chemistry() -> None:
-    assert len(FIXED) == len(set(FIXED)) <= 310
-    assert all(TOKEN.fullmatch(token) for token in FIXED[4:-1])
-    alone = {chr(code) for code in range(32, 127) if TOKEN.fullmatch(chr(code))} | {"Br", "Cl"}
-    assert alone == set(SINGLE)
+    assert len(FIXED_VOCABULARY) == len(set(FIXED_VOCABULARY)) <= 310
+    assert all(TOKEN_REGEX.fullmatch(token) for token in FIXED_VOCABULARY[4:-1])
+    alone = {chr(code) for code in range(32, 127) if TOKEN_REGEX.fullmatch(chr(code))} | {"Br", "Cl"}
+    assert alone == set(SINGLE_TOKENS)
     drugs = [
         "C[C@H]1CC[C@@]2(O)C[N+](C)(C)C2C1",
         "[Na+].[O-]c1cc[nH]c1",
@@ -130,14 +134,14 @@ def test_the_fixed_vocabulary_covers_chemistry() -> None:
         "[NH3+][C@@H](C)C(=O)[O-]",
         "OB(O)c1ccc%11cc%11[se]1",
     ]
-    tokenizer = MolformerTokenizer.of(FIXED)
-    assert [tokenizer.lost(smiles).faults(202) for smiles in drugs] == [[]] * len(drugs)
+    tokenizer = MolformerTokenizer.from_vocabulary(FIXED_VOCABULARY)
+    assert [tokenizer.check_tokens(smiles).sentences(202) for smiles in drugs] == [[]] * len(drugs)
 
 
 def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.models.backbones.molformer.tokenizer.KEPT", 3)
+    monkeypatch.setattr("core.models.backbones.molformer.tokenizer.CACHED_MOLECULES", 3)
     smiles = ["CCO", "C", "CCO", "c1ccccc1"]
-    tokenizer, fresh = (MolformerTokenizer.of(cases["vocab"]) for _ in range(2))
+    tokenizer, fresh = (MolformerTokenizer.from_vocabulary(cases["vocab"]) for _ in range(2))
     wanted = fresh.ids(smiles)
     assert tokenizer.ids(smiles) == wanted
     assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth makes room"
@@ -151,8 +155,8 @@ def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest
 
 
 def test_padding_up_to_a_multiple_hides_behind_the_mask(cases: dict) -> None:
-    tokenizer = MolformerTokenizer.of(cases["vocab"])
-    plain, wider = tokenizer.padded(["CCO", "C"]), tokenizer.padded(["CCO", "C"], 8)
-    assert wider["input_ids"].shape == (2, 8) and tokenizer.padded(["C" * 6], 8)["input_ids"].shape == (1, 8)
+    tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
+    plain, wider = tokenizer.pad_batch(["CCO", "C"]), tokenizer.pad_batch(["CCO", "C"], 8)
+    assert wider["input_ids"].shape == (2, 8) and tokenizer.pad_batch(["C" * 6], 8)["input_ids"].shape == (1, 8)
     assert (wider["input_ids"][:, :5] == plain["input_ids"]).all() and not wider["attention_mask"][:, 5:].any()
     assert (wider["input_ids"][:, 5:] == tokenizer.pad_token_id).all()

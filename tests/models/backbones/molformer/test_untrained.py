@@ -5,13 +5,13 @@ import torch
 
 from core.engine.spec import BadInput
 from core.models.backbones import SIZES, Untrained
-from core.models.backbones.molformer.untrained import Fresh
-from core.models.backbones.molformer.vocabulary import FIXED, from_corpus
+from core.models.backbones.molformer.untrained import UntrainedMolformer
+from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY, build_vocabulary
 
 
 def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:
-    words = from_corpus(["CCO", "C[C@H](N)O"])
-    body = Fresh("nano", width=32, depth=2, heads=2, inner=64, features=8)(words)
+    words = build_vocabulary(["CCO", "C[C@H](N)O"])
+    body = UntrainedMolformer("nano", width=32, depth=2, heads=2, inner=64, features=8)(words)
     assert (body.name, body.width, body.depth, body.training) == ("nano", 32, 2, False)
     assert len(body.tokenizer) == body.model.config.vocab_size == len(words)
     assert (body.model.config.num_random_features, body.model.config.intermediate_size) == (8, 64)
@@ -21,10 +21,16 @@ def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:
 
 def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
     with torch.device("meta"):
-        assert Fresh()(FIXED).name == Fresh().called == "molformer-4x320" and Fresh("mine")(FIXED).name == "mine"
-        assert Fresh()(FIXED).model.config == SIZES["molsway-mini"]
-        assert Fresh()(FIXED).counts() == Untrained("molsway-mini")(mlm_head=True).counts()
-    small = [Fresh(width=8, depth=1, heads=1, inner=8, features=2, seed=seed)(FIXED).state_dict() for seed in (1, 1, 2)]
+        assert (
+            UntrainedMolformer()(FIXED_VOCABULARY).name == UntrainedMolformer().called == "molformer-4x320"
+            and UntrainedMolformer("mine")(FIXED_VOCABULARY).name == "mine"
+        )
+        assert UntrainedMolformer()(FIXED_VOCABULARY).model.config == SIZES["molsway-mini"]
+        assert UntrainedMolformer()(FIXED_VOCABULARY).counts() == Untrained("molsway-mini")(mlm_head=True).counts()
+    small = [
+        UntrainedMolformer(width=8, depth=1, heads=1, inner=8, features=2, seed=seed)(FIXED_VOCABULARY).state_dict()
+        for seed in (1, 1, 2)
+    ]
     same, other = ([torch.equal(small[0][name], one[name]) for name in one] for one in small[1:])
     assert all(same) and not all(other)
 
@@ -40,4 +46,4 @@ def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
 )
 def test_a_shape_that_is_none_is_refused_at_once(fields: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        Fresh(**fields)
+        UntrainedMolformer(**fields)

@@ -8,16 +8,16 @@ import pandas as pd
 from pydantic import Field
 
 from core.engine.report import Report
-from core.engine.spec import BadInput, Failed, Spec, settings
-from core.experiments.multitask.train import Multitask
-from core.experiments.training.finetune import STARTS
-from core.models.trunk import Trunk
-from core.results.comparison import devices, spread_of
-from core.results.literature import published
-from core.results.mixture import judged, means
-from core.results.mixture_differences import difference
+from core.engine.spec import BadInput, FailedPart, Spec, settings
+from core.experiments.multitask.multitask import Multitask
+from core.experiments.training.finetune import BACKBONES_OR_CHECKPOINTS
+from core.models.multitask_model import MultitaskModel
+from core.results.comparison import join_devices, summarize_seeds
+from core.results.literature import published_results
+from core.results.mixture import evaluate_tasks, mean_metrics
+from core.results.mixture_differences import paired_difference_of_means
 from core.results.tabular import MixtureComparison
-from core.stats.differences import with_interval
+from core.stats.differences import estimate_difference
 from core.stats.metrics import averaged_metrics
 
 MULTI, STEPS, MOLECULES = "all together", "alone, as many steps", "alone, as many molecules"
@@ -38,8 +38,8 @@ class MixtureStudy(Spec[MixtureComparison]):
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
-    multi: Spec[Trunk] = Field(description="the training of all tables together")
-    backbones: tuple[Annotated[Any, STARTS], ...] = Field(
+    multi: Spec[MultitaskModel] = Field(description="the training of all tables together")
+    backbones: tuple[Annotated[Any, BACKBONES_OR_CHECKPOINTS], ...] = Field(
         default=(), description="models to begin from; empty: that of `multi`"
     )
     controls: tuple[Literal["steps", "molecules"], ...] = Field(
@@ -90,14 +90,14 @@ class MixtureStudy(Spec[MixtureComparison]):
     def parts(self) -> dict[str, Any]:
         return {"trunks": tuple(self.runs.values())}
 
-    def make(self, report: Report, trunks: tuple[Trunk | Failed, ...]) -> MixtureComparison:
+    def make(self, report: Report, trunks: tuple[MultitaskModel | FailedPart, ...]) -> MixtureComparison:
         runs = dict(zip(self.runs, trunks, strict=True))
         failed = [
             {"backbone": start, "arm": arm, "member": name, "seed": seed, "reason": run.reason}
             for (start, arm, name, seed), run in runs.items()
-            if isinstance(run, Failed)
+            if isinstance(run, FailedPart)
         ]
-        made = {place: run for place, run in runs.items() if not isinstance(run, Failed)}
+        made = {place: run for place, run in runs.items() if not isinstance(run, FailedPart)}
         if not any(arm == MULTI for _, arm, _, _ in made) or all(arm == MULTI for _, arm, _, _ in made):
             raise BadInput(f"nothing can be compared: {failed[0]['reason']}")
         rows, cards = [], []
@@ -117,11 +117,11 @@ class MixtureStudy(Spec[MixtureComparison]):
                     "arm": arm,
                     "member": name,
                     **{
-                        metric.key: spread_of([None if pd.isna(value) else float(value) for value in mine[metric.key]])
+                        metric.key: summarize_seeds([None if pd.isna(value) else float(value) for value in mine[metric.key]])
                         for metric in averaged_metrics()
                         if mine[metric.key].notna().any()
                     },
-                    "averaged": averaged(
+                    "averaged": average_predictions(
                         [made[start, arm, "" if arm == MULTI else name, seed] for seed in mine["seed"]], name
                     ),
                 }
@@ -131,14 +131,14 @@ class MixtureStudy(Spec[MixtureComparison]):
             "differences": self.differences(made, report),
             "failed": failed,
             "seeds": list(self.seeds),
-            "published": published([one.called for one in self.multi.members], [one.called for one in self.starts]),
+            "published": published_results([one.called for one in self.multi.members], [one.called for one in self.starts]),
             "trunks": {", ".join(filter(None, (start, arm, name, str(seed)))): self.runs[start, arm, name, seed].key
                        for start, arm, name, seed in made},
         }  # fmt: skip
-        record["verdict"] = verdict(record["differences"])
+        record["verdict"] = summarize_differences(record["differences"])
         return MixtureComparison(pd.DataFrame(rows), record)
 
-    def costs(self, made: dict[tuple[str, str, str, int], Trunk]) -> list[dict[str, Any]]:
+    def costs(self, made: dict[tuple[str, str, str, int], MultitaskModel]) -> list[dict[str, Any]]:
         """What each arm took: weights, seconds, memory, steps; of tables alone the sum over them where it adds up."""
         found = []
         for start in dict.fromkeys(place[0] for place in made):
@@ -154,12 +154,14 @@ class MixtureStudy(Spec[MixtureComparison]):
                             "seconds": sum(one["seconds"] for one in mine) / seeds,
                             "peak_memory": max((one.get("peak_memory") or 0 for one in mine), default=0) or None,
                             "steps": sum(one["steps"] for one in mine) // seeds,
-                            "device": devices(mine),
+                            "device": join_devices(mine),
                         }
                     )
         return found
 
-    def differences(self, made: dict[tuple[str, str, str, int], Trunk], report: Report) -> list[dict[str, Any]]:
+    def differences(
+        self, made: dict[tuple[str, str, str, int], MultitaskModel], report: Report
+    ) -> list[dict[str, Any]]:
         """Of each backbone, member and control: the error together less that alone, with its interval."""
         found, wanted = [], [
             (start.called, control, one)
@@ -176,56 +178,61 @@ class MixtureStudy(Spec[MixtureComparison]):
             ]
             if both:
                 row = {"backbone": start, "member": one.called, "against": ARMS[control]}
-                found.append(row | told(one.called, both))
+                found.append(row | summarize_table(one.called, both))
         return found
 
 
-def told(member: str, both: list[tuple[Trunk, Trunk]]) -> dict[str, Any]:
+def summarize_table(member: str, both: list[tuple[MultitaskModel, MultitaskModel]]) -> dict[str, Any]:
     """The difference of a member between trainings of the same seeds; of atoms, of the noise of repeating alone.
 
     Raises `BadInput` where they were tested on different molecules.
     """
-    cards = [[_card(run, member) for run in pair] for pair in both]
+    cards = [[_member_record(run, member) for run in pair] for pair in both]
     about = cards[0][0]
     if about["atoms"]:
         each = [ours["means"]["test"]["mae_sd"] - theirs["means"]["test"]["mae_sd"] for ours, theirs in cards]
-        return {"metric": "MAE in sd", **with_interval(np.array(each), 0.0, len(each))}
-    pairs = [tuple(matrix(run, member, about["tasks"]) for run in pair) for pair in both]
+        return {"metric": "MAE in sd", **estimate_difference(np.array(each), 0.0, len(each))}
+    pairs = [tuple(prediction_matrix(run, member, about["tasks"]) for run in pair) for pair in both]
     labels = pairs[0][0][0]
     if any(not np.array_equal(labels, side[0], equal_nan=True) for pair in pairs for side in pair):
         raise BadInput(f"{member} was tested on different molecules; make the trainings again")
     ours, theirs = ([pair[side][1] for pair in pairs] for side in (0, 1))
     binary = [kind == "binary" for kind in about["kinds"]]
     metric = "1 − AUROC" if all(binary) else "MAE in sd, 1 − AUROC" if any(binary) else "MAE in sd"
-    return {"metric": metric, **difference(labels, ours, theirs, about["kinds"], np.array(about["deviation"]))}
+    return {
+        "metric": metric,
+        **paired_difference_of_means(labels, ours, theirs, about["kinds"], np.array(about["deviation"])),
+    }
 
 
-def averaged(runs: list[Trunk], member: str) -> dict[str, float] | None:
+def average_predictions(runs: list[MultitaskModel], member: str) -> dict[str, float] | None:
     """Test metrics of the mean of what several seeds predict of a member's molecules, over its tasks.
 
     None for one seed, and for a member of atoms, whose predictions are not kept.
     """
-    about = _card(runs[0], member)
+    about = _member_record(runs[0], member)
     if len(runs) < 2 or about["atoms"]:
         return None
-    pairs = [matrix(run, member, about["tasks"]) for run in runs]
+    pairs = [prediction_matrix(run, member, about["tasks"]) for run in runs]
     labels, predicted = pairs[0][0], np.mean([pair[1] for pair in pairs], axis=0)
-    found = means(judged(labels, predicted, about["tasks"], about["kinds"], np.array(about["deviation"])))
+    found = mean_metrics(
+        evaluate_tasks(labels, predicted, about["tasks"], about["kinds"], np.array(about["deviation"]))
+    )
     return {metric.key: found[metric.key] for metric in averaged_metrics() if found.get(metric.key) is not None}
 
 
-def _card(run: Trunk, member: str) -> dict[str, Any]:
+def _member_record(run: MultitaskModel, member: str) -> dict[str, Any]:
     return next(one for one in run.record["members"] if one["name"] == member)
 
 
-def matrix(run: Trunk, member: str, tasks: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def prediction_matrix(run: MultitaskModel, member: str, tasks: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions (n, t) of a member's test part, NaN where unmeasured; molecules with some label alone."""
     mine = run.predictions[(run.predictions["member"] == member) & (run.predictions["part"] == "test")]
     wide = [mine.pivot(index="row", columns="task", values=name)[tasks] for name in ("label", "prediction")]
     return tuple(one.to_numpy(float) for one in wide)
 
 
-def verdict(differences: list[dict[str, Any]]) -> str:
+def summarize_differences(differences: list[dict[str, Any]]) -> str:
     """What the differences say, a sentence a control: the first tells learning together from training longer.
 
     Networks that say the same of every table are named together, without sizes.
@@ -240,7 +247,7 @@ def verdict(differences: list[dict[str, Any]]) -> str:
         for like in alike.values():
             mine = [row for row in differences if (row["backbone"], row["against"]) == (like[0], control)]
             whose = " and ".join(one.removesuffix(" (random weights)") for one in like)
-            if found := "; ".join(_found(mine, len(like) == 1)):
+            if found := "; ".join(_describe_rows(mine, len(like) == 1)):
                 with_ = f" with {whose}" if len(starts) > 1 else ""
                 said.append(f"Against a table {control}{with_}, learning together {found}.")
     if any(row["verdict"].startswith("one seed") for row in differences):
@@ -248,7 +255,7 @@ def verdict(differences: list[dict[str, Any]]) -> str:
     return " ".join(said)
 
 
-def _found(rows: list[dict[str, Any]], sized: bool) -> list[str]:
+def _describe_rows(rows: list[dict[str, Any]], sized: bool) -> list[str]:
     """`helps zinc (-0.09 MAE in sd)` and the like, by what is said of each table."""
     found = []
     for word, verb in (("better", "helps"), ("worse", "costs"), ("not distinguishable", "makes no difference to")):

@@ -11,11 +11,22 @@ from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
-from core.engine.spec import BadInput, Spec, read_json, settings
+from core.engine.spec import BadInput, Spec, read_spec_json, settings
 from core.engine.store import Store
-from core.experiments import Computed, FineTune, Load, Member, MixtureStudy, Multitask, mixture, parts, preset, settled
-from core.experiments.multitask.together_vs_alone import MOLECULES, MULTI, STEPS, verdict
-from core.experiments.presets.mixtures import at_hand, demo, of_toymix, toymix
+from core.experiments import (
+    ComputedLabels,
+    FineTune,
+    Load,
+    MixtureStudy,
+    MixtureTable,
+    Multitask,
+    build_mixture,
+    build_preset,
+    import_files,
+    split_table,
+)
+from core.experiments.multitask.mixture_study import MOLECULES, MULTI, STEPS, summarize_differences
+from core.experiments.presets.mixtures import bundled_mixture, demo, toymix, toymix_study
 from core.models.backbones import Gnn, Untrained, pretraining_history
 
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
@@ -31,13 +42,15 @@ class Given(Spec[Dataset]):
 
     def make(self, report: Report) -> Dataset:
         labels = np.array(self.labels or range(len(self.smiles)), float)[:, None]
-        return Dataset([chem.canonical(one) for one in self.smiles], labels, ("y",))
+        return Dataset([chem.canonical_smiles(one) for one in self.smiles], labels, ("y",))
 
 
 def small(**changes: Any) -> Multitask:
-    solubility = parts(Load("bundled:solubility", limit=200), seed=0)
-    hydration = parts(Load("bundled:hydration", limit=150), seed=0)
-    members = mixture((Member(*solubility, name="solubility"), Member(*hydration, name="hydration", loss="mse")))
+    solubility = split_table(Load("bundled:solubility", limit=200), seed=0)
+    hydration = split_table(Load("bundled:hydration", limit=150), seed=0)
+    members = build_mixture(
+        (MixtureTable(*solubility, name="solubility"), MixtureTable(*hydration, name="hydration", loss="mse"))
+    )
     return Multitask(members, **{"backbone": SMALL, "epochs": 2, "batch_size": 32} | changes)
 
 
@@ -47,17 +60,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> None:
-    one = Member(
+    one = MixtureTable(
         Given(("CCO", "CCN", "C[C@H](O)N", "CCCC", "CCCCCN")), Given(("CCS", "CCl")), Given(("CCF", "CCO")), name="one"
     )
-    other = Member(
+    other = MixtureTable(
         Given(("CCF", "CBr", "CI", "CCS", "CNC", "CCNCC")),
         Given(("CCF", "CCC")),
         Given(("CCCC", "C[C@@H](O)N")),
         name="other",
     )
     beside = (Given(("CI",)), Given(("CBr", "CCCCC")))  # a table that the trunk will be fine-tuned on
-    first, second = (make(spec, store, Report()) for spec in mixture((one, other), (beside,)))
+    first, second = (make(spec, store, Report()) for spec in build_mixture((one, other), (beside,)))
     assert list(first.parts["train"].smiles) == ["CCN", "CCCCCN"] and list(first.parts["valid"].smiles) == [
         "CCS",
         "CCl",
@@ -65,7 +78,7 @@ def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> No
     lost = {(row.part, row.smiles): row.reason for row in first.left_out.itertuples()}
     assert lost == {
         ("train", "CCO"): "in the test part of this table",
-        ("train", chem.canonical("C[C@H](O)N")): "in the test part of another table",
+        ("train", chem.canonical_smiles("C[C@H](O)N")): "in the test part of another table",
         ("train", "CCCC"): "in the test part of another table",
     }
     assert list(second.parts["train"].smiles) == ["CNC", "CCNCC"] and list(second.parts["valid"].smiles) == ["CCC"]
@@ -78,13 +91,13 @@ def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> No
 
 
 def test_a_table_of_which_nothing_is_left_is_refused(store: Store) -> None:
-    member = Member(Given(("CCO",)), Given(("CCN",)), Given(("CCO", "CCS")), name="mine")
+    member = MixtureTable(Given(("CCO",)), Given(("CCN",)), Given(("CCO", "CCS")), name="mine")
     with pytest.raises(BadInput, match="mine: all 1 molecules of the train part are ones that some"):
         make(member, store, Report())
 
 
 def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: Store) -> None:
-    spec = settled(small(), store.files)
+    spec = import_files(small(), store.files)
     made = make(spec, store, Report())
     cards = {one["name"]: one for one in made.record["members"]}
     assert list(cards) == ["solubility", "hydration"] and cards["hydration"]["loss"] == "mse"
@@ -108,13 +121,15 @@ def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: St
     assert again.record == made.record and len(again.predictions) == len(made.predictions)
     body = again()
     assert body.width == 12 and body.name == spec.called == "GINE 2x12 trained on 2 tables"
-    assert read_json(spec.text).key == spec.key
-    assert pretraining_history.labels_learned(again.folder / "backbone") == 2
+    assert read_spec_json(spec.text).key == spec.key
+    assert pretraining_history.count_label_columns(again.folder / "backbone") == 2
 
 
 def test_a_trunk_is_a_backbone_that_can_be_fine_tuned(store: Store) -> None:
-    train, valid, test, _ = parts(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
-    spec = settled(FineTune(train, valid, test, backbone=small(), features="none", steps=5, evaluations=1), store.files)
+    train, valid, test, _ = split_table(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
+    spec = import_files(
+        FineTune(train, valid, test, backbone=small(), features="none", steps=5, evaluations=1), store.files
+    )
     made = make(spec, store, Report())
     assert made.record["backbone"] == "GINE 2x12 trained on 2 tables"
     said = [one for one in made.record["warnings"] if "learned 2 columns of measured labels" in one]
@@ -125,16 +140,16 @@ def test_atoms_bins_and_a_table_of_flags_are_learned_beside_each_other(store: St
     flags = tmp_path / "flags.csv"
     rows = [f"{'C' * n}{end},{int(end == 'O')},{n if n % 3 else ''}" for n in range(2, 22) for end in ("", "O")]
     flags.write_text("smiles,alcohol,length\n" + "\n".join(rows))
-    table = parts(Load(f"file:{flags}", targets=("alcohol", "length")), seed=0)
-    hydration = parts(Load("bundled:hydration", limit=150), seed=0)
-    members = mixture(
+    table = split_table(Load(f"file:{flags}", targets=("alcohol", "length")), seed=0)
+    hydration = split_table(Load("bundled:hydration", limit=150), seed=0)
+    members = build_mixture(
         (
-            Member(*table, name="flags"),
-            Member(*hydration, name="bins", loss="binned", bins=3, scaler="robust"),
-            Member(*hydration, name="charges", atoms="partial charge", weight=0.5),
+            MixtureTable(*table, name="flags"),
+            MixtureTable(*hydration, name="bins", loss="binned", bins=3, scaler="robust"),
+            MixtureTable(*hydration, name="charges", atoms="partial charge", weight=0.5),
         )
     )
-    spec = settled(Multitask(members, backbone=SMALL, epochs=12, batch_size=32, learning_rate=1e-2,
+    spec = import_files(Multitask(members, backbone=SMALL, epochs=12, batch_size=32, learning_rate=1e-2,
                              weighting="learned", mixing="square-root"), store.files)  # fmt: skip
     record = make(spec, store, Report()).record
     cards = {one["name"]: one for one in record["members"]}
@@ -149,7 +164,7 @@ def test_atoms_bins_and_a_table_of_flags_are_learned_beside_each_other(store: St
 
 
 def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
-    spec = settled(small(backbone=Untrained("molsway-tiny"), epochs=1, spellings=2), store.files)
+    spec = import_files(small(backbone=Untrained("molsway-tiny"), epochs=1, n_randomised_smiles=2), store.files)
     assert make(spec, store, Report()).record["members"][0]["means"]["test"]["mae"] > 0
     members = (dataclasses.replace(spec.members[0], atoms="logP", name="atoms"),)
     with pytest.raises(BadInput, match="reads tokens, not atoms"):
@@ -158,7 +173,7 @@ def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("core.training.loop.CHECKPOINT_SECONDS", 0.0)
-    spec = settled(small(epochs=3, mixing="equal"), store.files)
+    spec = import_files(small(epochs=3, mixing="equal"), store.files)
     tables = tuple(make(one, store, Report()) for one in spec.members)
     folders = [tmp_path / name for name in ("whole", "broken")]
     for folder in folders:
@@ -182,7 +197,7 @@ def test_bad_mixtures_are_refused() -> None:
     with pytest.raises(BadInput, match="two members have one name"):
         dataclasses.replace(spec, members=(spec.members[0], spec.members[0]))
     with pytest.raises(BadInput, match="names of RDKit's descriptors"):
-        Computed(Load("bundled:drugs"), properties=("weight",))
+        ComputedLabels(Load("bundled:drugs"), properties=("weight",))
     with pytest.raises(BadInput, match="at least two members"):
         MixtureStudy(dataclasses.replace(spec, members=spec.members[:1]))
     with pytest.raises(BadInput, match="wants `epochs`, not `steps`"):
@@ -194,7 +209,7 @@ def test_bad_mixtures_are_refused() -> None:
 
 
 def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -> None:
-    study = settled(MixtureStudy(small(), seeds=(0, 1)), store.files)
+    study = import_files(MixtureStudy(small(), seeds=(0, 1)), store.files)
     assert len(study.runs) == 2 * (1 + 2 + 2)
     record = make(study, store, Report()).record
     arms = {(one["arm"], one["member"]): one for one in record["means"]}
@@ -221,7 +236,7 @@ def test_networks_that_say_the_same_are_named_together() -> None:
         for against, words in ((STEPS, ("worse", "worse")), (MOLECULES, ("better", "not distinguishable")))
         for layer, word in zip(("GCN", "GINE"), words, strict=True)
     ]  # fmt: skip
-    assert verdict(rows) == (
+    assert summarize_differences(rows) == (
         "Against a table alone, as many steps with GCN 4x96 and GINE 4x96, learning together costs zinc. "
         "Against a table alone, as many molecules with GCN 4x96, learning together helps zinc (+0.1 MAE in sd). "
         "Against a table alone, as many molecules with GINE 4x96, learning together makes no difference to zinc."
@@ -237,33 +252,33 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(store: Store) -> Non
 
 
 def test_the_mixtures_with_a_name(shared_data: Path) -> None:
-    assert [one.name for one in at_hand()] == ["solubility", "hydration", "computed"]
-    study = of_toymix(str(shared_data))
+    assert [one.name for one in bundled_mixture()] == ["solubility", "hydration", "computed"]
+    study = toymix_study(str(shared_data))
     assert len(study.runs) == 3 * 3 * 7 and [one.name for one in study.multi.members] == ["qm9", "tox21", "zinc"]
     assert len(demo().runs) == 3 * 7
 
 
 def test_trunks_for_a_small_table_are_clear_of_both_its_splits(shared_data: Path) -> None:
     table = Load(f"file:{shared_data / 'Lipophilicity.csv'}", targets=("exp",))
-    both = [preset(name, table=table, data=str(shared_data)) for name in ("transfer", "transfer-scaffold")]
+    both = [build_preset(name, table=table, data=str(shared_data)) for name in ("transfer", "transfer-scaffold")]
     assert len({one.fit.test.key for one in both}) == 2
     assert both[0].starts == both[1].starts, "the trunks are made once"
     for trunk in both[0].starts[1:]:
         for member in trunk.members:
             assert {one.fit.test.key for one in both} <= {one.key for one in member.tests}
     assert "zinc" not in {one.name for one in both[0].starts[2].members}
-    ablation = preset("variety", table=table, data=str(shared_data))
+    ablation = build_preset("variety", table=table, data=str(shared_data))
     assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
     with pytest.raises(BadInput, match="transfer wants --table"):
-        preset("transfer", data=str(shared_data))
+        build_preset("transfer", data=str(shared_data))
 
 
 def test_computed_labels_are_not_counted_as_measured(store: Store) -> None:
     drugs = Load("bundled:drugs", limit=60)
-    computed = make(Member(*parts(Computed(drugs), seed=0)), store, Report())
+    computed = make(MixtureTable(*split_table(ComputedLabels(drugs), seed=0)), store, Report())
     assert (
         not computed.measured and computed.tasks == ("MolLogP", "TPSA", "MolMR") and computed.kinds[0] == "regression"
     )
-    atoms = make(Member(*parts(drugs, seed=0), atoms="logP"), store, Report())
+    atoms = make(MixtureTable(*split_table(drugs, seed=0), atoms="logP"), store, Report())
     assert not atoms.measured and atoms.learning.name == "logP of the atoms of drugs"
     assert make(small().members[0], store, Report()).measured

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.experiments import preset
+from core.experiments import build_preset
 from core.results.comparison import Comparison
-from core.results.report_claims import CLAIMS, judged
+from core.results.expectations import EXPECTATIONS, check_claims
 
 LABELS = np.linspace(-2, 2, 60)
 
@@ -25,28 +25,30 @@ def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Compa
 
 
 def said(found: list[dict]) -> dict[str, str]:
-    return {one["claim"]: one["said"] for one in found}
+    return {one["expectation"]: one["outcome"] for one in found}
 
 
 def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
-    found = said(judged(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
+    found = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
     assert found == {
         "LoRA is as good as full fine-tuning": "not contradicted",
         "LoRA beats BitFit": "holds",
         "BitFit beats (IA)³": "the opposite holds",
     }
     found = said(
-        judged(study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9}))
+        check_claims(
+            study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9})
+        )
     )
     assert found["The 70 best by influence lower the error"] == "not beyond the noise"
     assert found["The 100 worst do as well as the 50 best"] == "does not hold"
-    found = said(judged(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
+    found = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
     assert found == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
 
 
 def test_the_difference_is_that_of_the_two_arms() -> None:
     made = study({"k-means": 0.3, "stratified": 0.8})
-    (one,) = judged(made)
+    (one,) = check_claims(made)
     rmse = {}
     for arm, rows in made.predictions.groupby("arm"):
         each = rows.groupby("seed")[["label", "prediction"]].apply(
@@ -58,14 +60,14 @@ def test_the_difference_is_that_of_the_two_arms() -> None:
 
 def test_adapted_arms_are_known_by_how_their_names_begin() -> None:
     arms = {"full, from molsway-mini": 0.5, "full, from adapted molsway-mini": 0.5, "LoRA, from molsway-mini": 0.5}
-    (one,) = judged(study(arms))
+    (one,) = check_claims(study(arms))
     assert (one["arm"], one["against"]) == ("full, from adapted molsway-mini", "full, from molsway-mini")
-    assert judged(study({"none": 0.5, "greedy": 0.4})) == []
+    assert check_claims(study({"none": 0.5, "greedy": 0.4})) == []
 
 
 def test_presets_have_the_arms_that_the_expectations_are_of() -> None:
-    sizes, diversity = preset("selection-sizes"), preset("diversity")
-    arms = {*sizes.rules, *diversity.rules, *preset("four-methods").called}
-    named = {name for claim in CLAIMS for name in (claim.arm, claim.against) if not name.endswith(" ")}
+    sizes, diversity = build_preset("selection-sizes"), build_preset("diversity")
+    arms = {*sizes.arm_settings, *diversity.arm_settings, *build_preset("four-methods").arm_names}
+    named = {name for claim in EXPECTATIONS for name in (claim.arm, claim.against) if not name.endswith(" ")}
     assert named <= arms
     assert len(sizes.seeds) == 5 and len(diversity.seeds) == 10

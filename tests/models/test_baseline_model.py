@@ -9,9 +9,9 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput
-from core.models import baseline as learned
-from core.models.baseline import ABOUT, Learned
-from core.models.baselines import LEARNERS, GradientBoosting, RandomForest, SupportVectors
+from core.models import baseline_model as learned
+from core.models.baseline_model import BASELINE_FILE, BaselineModel
+from core.models.baselines import BASELINES, GradientBoosting, RandomForest, SupportVectors
 
 SMILES = ["C" * n + end for n in range(1, 17) for end in ("", "O", "N", "=O")]
 SIZE = np.array([smiles.count("C") - 2.0 * smiles.count("O") for smiles in SMILES])
@@ -25,16 +25,16 @@ def table(**tasks: np.ndarray) -> Dataset:
 @pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
 @pytest.mark.parametrize("learner", SMALL, ids=lambda learner: learner.kind)
 def test_read_again_it_predicts_the_same(learner: Any, columns: str, tmp_path: Path) -> None:
-    learner = LEARNERS.read(
+    learner = BASELINES.read(
         {"kind": learner.kind, "features": columns} | ({} if learner.kind == "support-vectors" else {"trees": 5})
     )
-    made = Learned.of(learner, table(size=SIZE, acid=(SIZE < 2).astype(float)), seed=2)
+    made = BaselineModel.fit(learner, table(size=SIZE, acid=(SIZE < 2).astype(float)), seed=2)
     made.save(tmp_path / "predictor", SMILES)
-    assert sorted(path.name for path in (tmp_path / "predictor").iterdir()) == [ABOUT, "training.safetensors"]
-    again = Learned.load(tmp_path / "predictor")
+    assert sorted(path.name for path in (tmp_path / "predictor").iterdir()) == [BASELINE_FILE, "training.safetensors"]
+    again = BaselineModel.load(tmp_path / "predictor")
     others = ["CCS", "c1ccccc1O", "CCCl"]
     np.testing.assert_allclose(again.predict(others), made.predict(others), atol=1e-9)
-    assert (again.tasks, again.kinds, again.seed, again.learner) == (
+    assert (again.tasks, again.kinds, again.seed, again.baseline) == (
         ("size", "acid"),
         ("regression", "binary"),
         2,
@@ -50,48 +50,48 @@ def test_each_task_learns_from_the_molecules_that_have_its_label() -> None:
     gaps = SIZE.copy()
     gaps[::2] = np.nan
     learner = SupportVectors(features="fingerprints")
-    both = Learned.of(learner, table(size=SIZE, half=gaps), 0).predict(["CCS"])[0]
-    half = Learned.of(learner, table(half=gaps).take(np.arange(1, len(SIZE), 2)), 0).predict(["CCS"])[0]
+    both = BaselineModel.fit(learner, table(size=SIZE, half=gaps), 0).predict(["CCS"])[0]
+    half = BaselineModel.fit(learner, table(half=gaps).take(np.arange(1, len(SIZE), 2)), 0).predict(["CCS"])[0]
     assert both[1] == pytest.approx(half[0], abs=1e-9) and both[0] != pytest.approx(both[1], abs=1e-3)
 
 
 def test_a_class_that_is_alone_teaches_nothing() -> None:
     some = np.where(np.arange(len(SIZE)) < 40, 1.0, np.nan)
     with pytest.raises(BadInput, match="every training label of 'acid' is 1; a classifier needs both 0 and 1"):
-        Learned.fitted(SupportVectors(), 0, ("acid",), ("binary",), None, np.eye(len(SIZE)), some[:, None])
+        BaselineModel.fit_rows(SupportVectors(), 0, ("acid",), ("binary",), None, np.eye(len(SIZE)), some[:, None])
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     folder = tmp_path / "predictor"
-    Learned.of(RandomForest(features="fingerprints", trees=5), table(size=SIZE), 0).save(folder, SMILES)
+    BaselineModel.fit(RandomForest(features="fingerprints", trees=5), table(size=SIZE), 0).save(folder, SMILES)
     return folder
 
 
 def test_other_models_than_were_kept_are_refused_and_versions_named(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    about = json.loads((kept / ABOUT).read_text())
+    about = json.loads((kept / BASELINE_FILE).read_text())
     about["predicted"][3][0] += 0.5
     about["versions"]["scikit-learn"] = "0.1"
-    (kept / ABOUT).write_text(json.dumps(about))
+    (kept / BASELINE_FILE).write_text(json.dumps(about))
     with pytest.raises(BadInput) as caught:
-        Learned.load(kept)
+        BaselineModel.load(kept)
     assert "fitted again, random-forest predicts" in str(caught.value) and "scikit-learn 0.1" in str(caught.value)
     assert about["probe"][3] in str(caught.value) and "make it again" in str(caught.value)
-    monkeypatch.setattr(learned, "CLOSE", 10.0)
-    assert Learned.load(kept).tasks == ("size",)
+    monkeypatch.setattr(learned, "PROBE_TOLERANCE", 10.0)
+    assert BaselineModel.load(kept).tasks == ("size",)
 
 
-@pytest.mark.parametrize("name", [ABOUT, "training.safetensors"])
+@pytest.mark.parametrize("name", [BASELINE_FILE, "training.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"])
 def test_what_cannot_be_read_is_said(kept: Path, name: str, content: bytes | None) -> None:
     (kept / name).unlink()
     if content is not None:
         (kept / name).write_bytes(content)
     with pytest.raises(BadInput, match=r"holds no readable baseline .*delete the run and make it again"):
-        Learned.load(kept)
+        BaselineModel.load(kept)
 
 
 def test_a_folder_says_whether_a_baseline_lies_in_it(kept: Path, tmp_path: Path) -> None:
-    assert Learned.lies_in(kept) and not Learned.lies_in(tmp_path)
+    assert BaselineModel.is_saved_in(kept) and not BaselineModel.is_saved_in(tmp_path)

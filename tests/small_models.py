@@ -13,7 +13,7 @@ from core.models.predictor import Predictor
 LETTERS = "CNOSFcnos()=#123[]@H+-lBr"
 
 
-class Letters(nn.Module):
+class CharacterBackbone(nn.Module):
     """Embeds characters and averages them over the molecule; has a weight that no prediction depends on."""
 
     name, depth = "letters", 1
@@ -50,16 +50,16 @@ class Letters(nn.Module):
         save_file(self.state_dict(), folder / "letters.safetensors")
 
 
-def load_letters(folder: Path) -> Letters:
+def load_letters(folder: Path) -> CharacterBackbone:
     from safetensors.torch import load_file
 
     state = load_file(folder / "letters.safetensors")
-    made = Letters(state["mix.weight"].shape[0])
+    made = CharacterBackbone(state["mix.weight"].shape[0])
     made.load_state_dict(state)
     return made
 
 
-class Given(nn.Module):
+class IdentityBackbone(nn.Module):
     """A backbone whose molecules are embeddings already: the batch is what it embeds to."""
 
     def __init__(self, width: int) -> None:
@@ -72,14 +72,14 @@ class Given(nn.Module):
 
 def small_predictor(kinds: Sequence[str] = ("regression",), double: bool = False, seed: int = 0) -> Predictor:
     """A stand-in predictor with `len(kinds)` tasks, 8 wide; about 350 weights."""
-    made = Predictor(Letters(seed=seed), [f"task {k}" for k in range(len(kinds))], kinds, seed=seed)
+    made = Predictor(CharacterBackbone(seed=seed), [f"task {k}" for k in range(len(kinds))], kinds, seed=seed)
     return made.double() if double else made
 
 
-def trained(predictor: Predictor, smiles: Sequence[str], targets: np.ndarray, steps: int = 300) -> Predictor:
+def train_predictor(predictor: Predictor, smiles: Sequence[str], targets: np.ndarray, steps: int = 300) -> Predictor:
     """Adam on the whole table, then evaluation mode."""
     predictor.fit_scaler(targets)
-    scaled, batch = predictor.scaled(targets), predictor.encode(smiles)
+    scaled, batch = predictor.scale_labels(targets), predictor.encode(smiles)
     optimiser = torch.optim.Adam(predictor.parameters(), 1e-2)
     for _ in range(steps):
         optimiser.zero_grad()
@@ -88,7 +88,7 @@ def trained(predictor: Predictor, smiles: Sequence[str], targets: np.ndarray, st
     return predictor.eval()
 
 
-def dense(curvature: Any) -> Tensor:
+def dense_matrix(curvature: Any) -> Tensor:
     """The matrix of a curvature, column by column."""
-    eye = torch.eye(curvature.seen.d, dtype=torch.float64)
+    eye = torch.eye(curvature.view.d, dtype=torch.float64)
     return torch.stack([curvature @ column for column in eye])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
-from core.experiments import FineTune, Load, Plant, parts
+from core.experiments import FineTune, LabelNoise, Load, split_table
 from core.models.backbones import Pretrained
 
 MINI = Pretrained("molsway-mini")
@@ -14,7 +14,7 @@ STEPS = 150  # of a short training
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class TableSource:
     """A table by the names its file goes by, or one that can always be had."""
 
     unit: str
@@ -37,36 +37,36 @@ class Source:
 
 
 TABLES = {
-    "Lipophilicity": Source("logD", "exp", ("Lipophilicity.csv", "Lipophilicity.csv.gz")),
-    "ESOL": Source(
+    "Lipophilicity": TableSource("logD", "exp", ("Lipophilicity.csv", "Lipophilicity.csv.gz")),
+    "ESOL": TableSource(
         "log10(mol/L)",
         "measured log solubility in mols per litre",
         ("delaney-processed.csv", "delaney-processed.csv.gz"),
     ),
-    "solubility": Source("log10(mol/L)", source="bundled:solubility"),
-    "BACE": Source("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
+    "solubility": TableSource("log10(mol/L)", source="bundled:solubility"),
+    "BACE": TableSource("pIC50", "pIC50", ("bace.csv", "bace.csv.gz")),
 }
 
 
-SMALL = {  # rows of train, valid and pool; the rest reports
+SMALL_SIZES = {  # rows of train, valid and pool; the rest reports
     "Lipophilicity": {"train": 500, "valid": 300, "pool": 600},
     "solubility": {"train": 300, "valid": 200, "pool": 300},
 }
 
 
-CLASSES = {"BACE classes": Source("", "Class", ("bace.csv", "bace.csv.gz"))}  # asked for by their names
-SMALL_CLASSES = {"BACE classes": {"train": 400, "valid": 250, "pool": 400}}
+CLASS_TABLES = {"BACE classes": TableSource("", "Class", ("bace.csv", "bace.csv.gz"))}  # asked for by their names
+SMALL_CLASS_SIZES = {"BACE classes": {"train": 400, "valid": 250, "pool": 400}}
 
 
-class Case(NamedTuple):
+class NoisyPoolCase(NamedTuple):
     """A short fine-tuning on a small part of a table, and a pool of which a share carries wrong labels."""
 
     fit: FineTune
     pool: Spec[Dataset]
 
 
-def case(table: Load, sizes: dict[str, float], wrong: float, seed: int, **settings: Any) -> Case:
-    """`sizes` as in `SMALL`, `wrong` the share of the pool; the same seed draws the split, the labels and the fit."""
-    train, valid, test, pool = parts(table, by="random", seed=seed, **{"test": None, **sizes})
+def make_case(table: Load, sizes: dict[str, float], wrong: float, seed: int, **settings: Any) -> NoisyPoolCase:
+    """`sizes` as in `SMALL_SIZES`, `wrong` the share of the pool; the same seed draws the split, the labels and the fit."""
+    train, valid, test, pool = split_table(table, by="random", seed=seed, **{"test": None, **sizes})
     brief = {"steps": STEPS, "evaluations": 4, "batch_size": 32, "seed": seed}
-    return Case(FineTune(train, valid, test, **brief | settings), Plant(pool, fraction=wrong, seed=seed))
+    return NoisyPoolCase(FineTune(train, valid, test, **brief | settings), LabelNoise(pool, fraction=wrong, seed=seed))

@@ -8,32 +8,34 @@ noise beside its difference. Here a difference is paired over seeds and test mol
 
 from typing import Any, Literal, NamedTuple
 
-from core.results.comparison import Comparison, differences
+from core.results.comparison import Comparison, compute_differences
 
-Expected = Literal["better", "alike"]
+Direction = Literal["better", "alike"]
 
 
-class Claim(NamedTuple):
+class Expectation(NamedTuple):
     """That one arm has a lower error than another, or that the two are alike."""
 
     words: str
     arm: str
     against: str
-    expected: Expected
+    expected: Direction
 
 
-CLAIMS = (
-    Claim("Continued pre-training by masked tokens lowers the error", "full, from adapted ", "full, from ", "better"),
-    Claim("The 70 best by influence lower the error", "top 70", "none", "better"),
-    Claim("The 70 best lower it more than the 20 best", "top 70", "top 20", "better"),
-    Claim("The 20 best lower it more than the 20 worst", "top 20", "bottom 20", "better"),
-    Claim("The 100 worst do as well as the 50 best", "bottom 100", "top 50", "alike"),
-    Claim("Structurally diverse molecules beat a stratified sample", "k-means", "stratified", "better"),
-    Claim("LoRA is as good as full fine-tuning", "LoRA", "full", "alike"),
-    Claim("LoRA beats BitFit", "LoRA", "BitFit", "better"),
-    Claim("BitFit beats (IA)³", "BitFit", "(IA)³", "better"),
+EXPECTATIONS = (
+    Expectation(
+        "Continued pre-training by masked tokens lowers the error", "full, from adapted ", "full, from ", "better"
+    ),
+    Expectation("The 70 best by influence lower the error", "top 70", "none", "better"),
+    Expectation("The 70 best lower it more than the 20 best", "top 70", "top 20", "better"),
+    Expectation("The 20 best lower it more than the 20 worst", "top 20", "bottom 20", "better"),
+    Expectation("The 100 worst do as well as the 50 best", "bottom 100", "top 50", "alike"),
+    Expectation("Structurally diverse molecules beat a stratified sample", "k-means", "stratified", "better"),
+    Expectation("LoRA is as good as full fine-tuning", "LoRA", "full", "alike"),
+    Expectation("LoRA beats BitFit", "LoRA", "BitFit", "better"),
+    Expectation("BitFit beats (IA)³", "BitFit", "(IA)³", "better"),
 )
-SAID = {  # by the expectation and the verdict on the difference
+OUTCOME_WORDS = {  # by the expectation and the verdict on the difference
     ("better", "better"): "holds",
     ("better", "worse"): "the opposite holds",
     ("better", "not distinguishable"): "not beyond the noise",
@@ -43,12 +45,12 @@ SAID = {  # by the expectation and the verdict on the difference
 }
 
 
-def judged(comparison: Comparison) -> list[dict[str, Any]]:
+def check_claims(comparison: Comparison) -> list[dict[str, Any]]:
     """The expectations that this study's arms can test: words, outcome, and the paired difference."""
     predictions, found = comparison.predictions, []
     names = [arm["name"] for arm in comparison.record["arms"]]
-    for claim in CLAIMS:
-        pair = [_named(name, names) for name in (claim.arm, claim.against)]
+    for claim in EXPECTATIONS:
+        pair = [_find_arm(name, names) for name in (claim.arm, claim.against)]
         if None in pair or pair[0] == pair[1]:
             continue
         sides = {}
@@ -59,14 +61,14 @@ def judged(comparison: Comparison) -> list[dict[str, Any]]:
             }
         first = predictions[predictions["arm"] == pair[0]]
         labels = first[first["seed"] == first["seed"].iloc[0]].sort_values("row")["label"].to_numpy()
-        rows = differences(labels, {pair[0]: sides[pair[0]], pair[1]: sides[pair[1]]}, (pair[1],), "rmse")
+        rows = compute_differences(labels, {pair[0]: sides[pair[0]], pair[1]: sides[pair[1]]}, (pair[1],), "rmse")
         if rows:
-            said = SAID.get((claim.expected, rows[0]["verdict"]), "one seed cannot tell")
-            found.append({"claim": claim.words, "said": said, **rows[0]})
+            said = OUTCOME_WORDS.get((claim.expected, rows[0]["verdict"]), "one seed cannot tell")
+            found.append({"expectation": claim.words, "outcome": said, **rows[0]})
     return found
 
 
-def _named(wanted: str, names: list[str]) -> str | None:
+def _find_arm(wanted: str, names: list[str]) -> str | None:
     """The arm of this name; of one that ends in a blank, the first that begins with it and says no more of the kind."""
     if not wanted.endswith(" "):
         return wanted if wanted in names else None

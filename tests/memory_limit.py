@@ -1,4 +1,4 @@
-"""A real shortage of memory, for a process of its own: `python -m tests.shortage FOLDER` prints what came of it.
+"""A real shortage of memory, for a process of its own: `python -m tests.memory_limit FOLDER` prints what came of it.
 
 The process may take `ALLOWED` bytes more than it holds after a small fit, then trains with batches that want many times
 as much, and then, with as much again, the small fit from another seed: what an allocator keeps of addresses after it gave
@@ -14,19 +14,19 @@ import psutil
 import torch
 
 from core import experiments  # noqa: F401  (makes every kind of recipe known)
-from core.engine.job_queue import Job, Line
+from core.engine.job_queue import Job, JobQueue
 from core.engine.store import Store
 from core.engine.worker import Worker
-from core.experiments import FineTune, Load, parts, settled
+from core.experiments import FineTune, Load, import_files, split_table
 from core.models.backbones import Untrained
 from core.models.devices import best_device
-from tests.counting import ended
+from tests.queue_specs import wait_until_ended
 
 ALLOWED = 1 << 30
 LARGE = 1024
 
 
-def limit() -> None:
+def limit_memory() -> None:
     """From here on: what is held now, and `ALLOWED` more."""
     if best_device().type == "cuda":
         total = torch.cuda.get_device_properties(0).total_memory
@@ -36,39 +36,39 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (taken, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def held() -> int:
+def measure_memory() -> int:
     """Bytes that this process holds on the device that trains."""
     if best_device().type == "cuda":
         return torch.cuda.memory_reserved()
     return psutil.Process().memory_info().rss
 
 
-def fit(table: Path, batch_size: int, seed: int, store: Store) -> FineTune:
-    train, valid, test = parts(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
+def build_fit(table: Path, batch_size: int, seed: int, store: Store) -> FineTune:
+    train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     backbone = Untrained("molsway-mini")
     spec = FineTune(train, valid, test, backbone=backbone, steps=4, evaluations=2, batch_size=batch_size, seed=seed)
-    return settled(spec, store.files)
+    return import_files(spec, store.files)
 
 
 def main(folder: Path) -> dict:
     table = folder / "chains.csv"
     chains = ["C" * n + "1" + "C" * m + "1" + end for n in range(1, 41) for m in range(2, 12) for end in "ONF"]
     table.write_text("smiles,size\n" + "".join(f"{smiles},{len(smiles)}\n" for smiles in chains))
-    line, store = Line(folder / "cache"), Store(folder / "cache")
+    line, store = JobQueue(folder / "cache"), Store(folder / "cache")
     worker = Worker(line, store, "core.experiments").start()
 
     def run(batch_size: int, seed: int) -> Job:
-        spec = fit(table, batch_size, seed, store)
+        spec = build_fit(table, batch_size, seed, store)
         line.submit(spec)
-        return ended(line, spec)
+        return wait_until_ended(line, spec)
 
     first = run(8, 0)
-    before = held()
-    limit()
+    before = measure_memory()
+    limit_memory()
     large = run(LARGE, 0)
     worker.stop()  # after the release that follows a job
-    after = held()
-    limit()
+    after = measure_memory()
+    limit_memory()
     worker = Worker(line, store, "core.experiments").start()
     last = run(8, 1)
     worker.stop()

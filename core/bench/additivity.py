@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from core.bench.speed import dot
-from core.engine.report import SILENT
+from core.bench.timing import print_dot
+from core.engine.report import SILENT_REPORT
 
 SUBSETS, SEEDS = 200, 3
 
@@ -18,9 +18,9 @@ def run() -> dict[str, Any]:
     """
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(SEEDS):
-        for name, value in _one(seed).items():
+        for name, value in _run_seed(seed).items():
             found.setdefault(name, []).append(value)
-        dot()
+        print_dot()
     return {
         name: {
             "mean": round(float(np.mean([one["spearman"] for one in each])), 3),
@@ -30,57 +30,59 @@ def run() -> dict[str, Any]:
     }
 
 
-def _one(seed: int) -> dict[str, dict[str, float]]:
+def _run_seed(seed: int) -> dict[str, dict[str, float]]:
     import torch
 
-    from core.bench.small import POOL, RATE, STEPS, TARGET, TRAIN, small
-    from core.influence.lds import datamodelling, halves, retrained
-    from core.influence.linearized import Part, Tangent
-    from core.influence.solvers import CG, Dual, Exact, Identity, LiSSA
+    from core.bench.small_network import POOL, RATE, STEPS, TARGET, TRAIN, make_small_network
+    from core.influence.lds import datamodelling_score, random_subsets, retrain_many
+    from core.influence.linearized import LinearizedModel, OutputsAndLabels
+    from core.influence.solvers import CG, Dual, Exact, GradientSimilarity, LiSSA
 
-    case = small(seed)
+    case = make_small_network(seed)
     network, x, y, train, target, pool = case.network, case.x, case.y, case.train, case.target, case.pool
-    members = halves(POOL, SUBSETS, seed=seed)
+    members = random_subsets(POOL, SUBSETS, seed=seed)
     taken = np.concatenate([np.zeros((1, POOL), bool), members, np.eye(POOL, dtype=bool)])
     weights = torch.ones(len(taken), TRAIN + POOL)
     weights[:, TRAIN:] = torch.tensor(taken, dtype=torch.float32)
     learned = np.concatenate([train, pool])
-    outputs = retrained(case.fresh, x[learned], y[learned], weights, STEPS, RATE)
+    outputs = retrain_many(case.initial, x[learned], y[learned], weights, STEPS, RATE)
     losses = ((outputs(x[target]) - y[target]) ** 2).mean(1).double().numpy()
     measured, single = losses[1 : 1 + SUBSETS] - losses[0], losses[1 + SUBSETS :] - losses[0]
     found = {"ceiling: sum of true additions": members @ single}
     curvature = case.curvature
-    curvature.beside = [(x[np.concatenate([target, pool])], torch.ones(TARGET + POOL, 1))]
+    curvature.further_batches = [(x[np.concatenate([target, pool])], torch.ones(TARGET + POOL, 1))]
     with torch.no_grad():
         part = {
-            name: Part(network(x[rows]).double().numpy(), y[rows, None].double().numpy())
+            name: OutputsAndLabels(network(x[rows]).double().numpy(), y[rows, None].double().numpy())
             for name, rows in (("target", target), ("pool", pool))
         }
     solvers = {
-        "plain similarity": Identity(),
+        "plain similarity": GradientSimilarity(),
         "lissa": LiSSA(depth=200),
         "cg": CG(),
         "dual": Dual(),
-        "exact": Exact(most=case.seen.d),
+        "exact": Exact(most=case.view.d),
     }
     for name, solver in solvers.items():
-        solution = solver(curvature, case.gradient, SILENT)
-        found[name] = members @ case.first_order(solution.answer)
+        solution = solver(curvature, case.gradient, SILENT_REPORT)
+        found[name] = members @ case.first_order_effects(solution.answer)
         if solution.spectrum is not None:
             goal = float(((network(x[target]).detach()[:, 0] - y[target]) ** 2).mean())
             own = (network(x[train])[:, 0] - y[train]).double().detach()
             matched = solution.spectrum.matched(lambda h, own=own: float((own / (1 - h)).square().mean()), goal)
             for ending, damping in {"": curvature.damping, ", matched damping": matched}.items():
                 pairs = solution.spectrum.pairs(damping).numpy()
-                tangent = Tangent(pairs, part["target"], part["pool"], np.array([False]), TRAIN)
+                tangent = LinearizedModel(pairs, part["target"], part["pool"], np.array([False]), TRAIN)
                 if ending:
-                    found[f"first order{ending}"] = members @ tangent.first_order().sum(1)
+                    found[f"first order{ending}"] = members @ tangent.first_order_effects().sum(1)
                 found[f"whole steps{ending}"] = members @ tangent.change()
-                found[f"whole steps, taken together{ending}"] = np.array([_together(tangent, row) for row in members])
-    return {name: datamodelling(values, measured, seed) for name, values in found.items()}
+                found[f"whole steps, taken together{ending}"] = np.array(
+                    [_joint_change(tangent, row) for row in members]
+                )
+    return {name: datamodelling_score(values, measured, seed) for name, values in found.items()}
 
 
-def _together(tangent: Any, members: np.ndarray) -> float:
+def _joint_change(tangent: Any, members: np.ndarray) -> float:
     """What all members of a subset do in one step."""
     import copy
 

@@ -9,15 +9,15 @@ from pydantic import Field
 
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.experiments.training.finetune import STARTS
+from core.experiments.training.finetune import BACKBONES_OR_CHECKPOINTS
 from core.models.backbones import Gnn
-from core.models.trunk import Trunk
-from core.results.mixture import Tables
+from core.models.multitask_model import MultitaskModel
+from core.results.mixture import MixtureParts
 from core.training.optimisation import BatchSize, LearningRate, Plan, SupervisedOptimisation
 
 
 @settings
-class Multitask(SupervisedOptimisation, Spec[Trunk]):
+class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
     """Train one backbone on several tables at once, each with a head of its own; most labels may be missing.
 
     A batch holds molecules of all tables. The best evaluation by the mixture's validation loss is kept; the test parts
@@ -30,11 +30,11 @@ class Multitask(SupervisedOptimisation, Spec[Trunk]):
     effort: ClassVar[float] = 20.0
     repeatable: ClassVar[bool] = True
 
-    members: tuple[Spec[Tables], ...] = Field(description="the tables, each with its loss, scaler and weight")
-    as_long_as: tuple[Spec[Tables], ...] = Field(
+    members: tuple[Spec[MixtureParts], ...] = Field(description="the tables, each with its loss, scaler and weight")
+    as_long_as: tuple[Spec[MixtureParts], ...] = Field(
         default=(), description="tables whose molecules together make up an epoch, to match the steps of their mixture"
     )
-    backbone: Annotated[Any, STARTS] = Field(default=Gnn(), description="the model to begin from")
+    backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(default=Gnn(), description="the model to begin from")
     mixing: Literal["proportional", "square-root", "equal"] = Field(
         default="proportional", description="how often each table is drawn: by its molecules, their root, or alike"
     )
@@ -44,7 +44,7 @@ class Multitask(SupervisedOptimisation, Spec[Trunk]):
     epochs: int = Field(default=30, ge=1, le=10_000, description="passes over as many molecules as there are in all")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the heads")
     backbone_dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the backbone")
-    spellings: int = Field(
+    n_randomised_smiles: int = Field(
         default=1, ge=1, le=64, description="ways each molecule is written for a model that reads SMILES"
     )
 
@@ -77,10 +77,10 @@ class Multitask(SupervisedOptimisation, Spec[Trunk]):
     def make(
         self,
         report: Report,
-        members: tuple[Tables, ...],
-        as_long_as: tuple[Tables, ...] = (),
+        members: tuple[MixtureParts, ...],
+        as_long_as: tuple[MixtureParts, ...] = (),
         backbone: Callable[[], Any] | None = None,
-    ) -> Trunk:
+    ) -> MultitaskModel:
         from core.training.multitask_training import train_multitask
 
         return train_multitask(self, report, members, as_long_as, backbone or self.backbone)

@@ -16,19 +16,19 @@ from importlib.metadata import version
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from core.bench.speed import now
+from core.bench.timing import seconds_now
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.bench.trained import Trained
+    from core.bench.trained_predictor import TrainedPredictor
 
 INPUTS = ("input_ids", "attention_mask")
-SLOW = 4  # molecules that take hundreds of forward passes each
+SLOW_MOLECULES = 4  # molecules that take hundreds of forward passes each
 
 
 @dataclass(frozen=True, eq=False)
-class Peer:
+class OtherProgram:
     """A program that is ready to score the first molecules of a pool.
 
     `about`: what is timed; `vector` (d,): along which its scores should be the rates of the losses; `score()`: its
@@ -41,7 +41,7 @@ class Peer:
 
 
 @contextlib.contextmanager
-def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
+def kronfluence(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherProgram]:
     """Pairwise scores, the first batch of the target as one query; gradients of the linear layers alone, by hooks."""
     import torch
     from kronfluence.analyzer import Analyzer, prepare_model
@@ -50,14 +50,14 @@ def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
 
     from core.influence.view import flatten, target_gradient, unflatten
 
-    params, pool, target = case.seen.params, case.pool[0], case.target[0]
+    params, pool, target = case.view.params, case.pool[0], case.target[0]
     layers = [name for name, module in case.predictor.named_modules() if isinstance(module, torch.nn.Linear)]
     layers = [name for name in layers if f"{name}.weight" in params]
     size, aims, starts = len(pool[1]) // 4, len(target[1]), []
 
     class Errors(Task):
         def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> torch.Tensor:
-            starts.append(now())
+            starts.append(seconds_now())
             return self.compute_measurement(batch, model)
 
         def compute_measurement(self, batch: Any, model: Any) -> torch.Tensor:
@@ -96,9 +96,9 @@ def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
             return analyzer.load_pairwise_scores("scores")["all_modules"][0].double() / aims, seconds
 
         known = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
-        gradient = unflatten(target_gradient(case.seen, [target]), params)
-        share = sum(params[name].numel() for name in known) / case.seen.d
-        yield Peer(
+        gradient = unflatten(target_gradient(case.view, [target]), params)
+        share = sum(params[name].numel() for name in known) / case.view.d
+        yield OtherProgram(
             f"kronfluence {version('kronfluence')}: compute_pairwise_scores, the second and third of four batches of "
             "the pool, so neither the target's gradient nor what a call costs once; strategy identity, the target's "
             f"gradient for the solved vector (a molecule costs the same with the others); linear layers alone, "
@@ -109,7 +109,7 @@ def kronfluence(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
+def dattri(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherProgram]:
     """The inner product of each molecule's gradient with the solved vector, which it is given."""
     import torch
     from dattri.algorithm.base import BaseInnerProductAttributor
@@ -119,7 +119,7 @@ def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
 
     model = copy.deepcopy(case.predictor)
     for name, weight in model.named_parameters():
-        weight.requires_grad_(name in case.seen.params)
+        weight.requires_grad_(name in case.view.params)
 
     def loss(params: dict[str, torch.Tensor], data: tuple[torch.Tensor, ...]) -> torch.Tensor:
         return _squares(functional_call(model, params, (_inputs(data),)), data[-1])
@@ -132,15 +132,15 @@ def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
     nothing = DataLoader(TensorDataset(torch.zeros(1)))
 
     def score() -> tuple[torch.Tensor, float]:
-        part = _table(case.pool[0], SLOW)
-        pool = DataLoader(part, batch_size=SLOW)
+        part = _table(case.pool[0], SLOW_MOLECULES)
+        pool = DataLoader(part, batch_size=SLOW_MOLECULES)
         attributor.cache(pool)
-        began = now()
+        began = seconds_now()
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             found = attributor.attribute(pool, nothing)[:, 0].detach().double().cpu()
-        return found, (now() - began) / len(part)
+        return found, (seconds_now() - began) / len(part)
 
-    yield Peer(
+    yield OtherProgram(
         f"dattri {version('dattri')}: attribute, its inner products alone: the solved vector is given in place of a "
         "test gradient, which it would take, and solve for, once a batch of the pool; all the weights",
         vector,
@@ -148,17 +148,20 @@ def dattri(case: "Trained", vector: "Tensor") -> Iterator[Peer]:
     )
 
 
-PEERS: dict[str, Callable[..., AbstractContextManager[Peer]]] = {"kronfluence": kronfluence, "dattri": dattri}
+OTHER_PROGRAMS: dict[str, Callable[..., AbstractContextManager[OtherProgram]]] = {
+    "kronfluence": kronfluence,
+    "dattri": dattri,
+}
 
 
-def ready(
-    name: str, case: "Trained", vector: "Tensor", stack: contextlib.ExitStack
-) -> tuple[Peer, "Tensor"] | tuple[None, str]:
+def prepare_program(
+    name: str, case: "TrainedPredictor", vector: "Tensor", stack: contextlib.ExitStack
+) -> tuple[OtherProgram, "Tensor"] | tuple[None, str]:
     """A peer and its scores, or the reason why there are none."""
     if importlib.util.find_spec(name) is None:
         return None, "not installed; pip install -r requirements-bench.txt"
     try:
-        peer = stack.enter_context(PEERS[name](case, vector))
+        peer = stack.enter_context(OTHER_PROGRAMS[name](case, vector))
         return peer, peer.score()[0]
     except Exception as error:  # whatever stops it is what is to be told of it
         return None, f"could not run: {type(error).__name__}: {str(error)[:200]}"

@@ -10,7 +10,7 @@ from typing import Any
 REPEATS = 7
 
 
-def now() -> float:
+def seconds_now() -> float:
     """Seconds of an accelerator that has done what it was given; without one the processor's own, for this program.
 
     So what else runs on a shared machine slows no figure, and a long way no more than a short one.
@@ -23,12 +23,12 @@ def now() -> float:
     return time.perf_counter()
 
 
-def dot() -> None:
+def print_dot() -> None:
     """A sign of life."""
     print(".", end="", file=sys.stderr, flush=True)
 
 
-def ratios(
+def time_ratios(
     base: Callable[[], Any],
     others: dict[str, Callable[[], Any]],
     told: dict[str, Callable[[], float]] | None = None,
@@ -41,9 +41,9 @@ def ratios(
     """
 
     def timed(way: Callable[[], Any]) -> float:
-        began = now()
+        began = seconds_now()
         way()
-        return now() - began
+        return seconds_now() - began
 
     clocks = {name: lambda way=way: timed(way) for name, way in {"base": base, **others}.items()} | (told or {})
     for clock in clocks.values():
@@ -54,57 +54,57 @@ def ratios(
         order.shuffle(names)
         for name in names:
             seconds[name].append(clocks[name]())
-        dot()
+        print_dot()
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     return {name: round(middle[name] / middle["base"], 3) for name in clocks if name != "base"}
 
 
-def medians_in_turn(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+def time_in_turn(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
     """Median of the seconds that each way gives, measured in turn so that a slow minute slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             seconds[name].append(way())
-            dot()
+            print_dot()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def molecules(count: int) -> list[str]:
+def drug_molecules(count: int) -> list[str]:
     """Drug molecules of about equal length, that come with the installation."""
-    from core.engine.report import SILENT
+    from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
-    smiles = [one for one in Load("bundled:drugs").make(SILENT).smiles if 25 <= len(one) <= 60]
+    smiles = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if 25 <= len(one) <= 60]
     return smiles[:count]
 
 
-def products() -> dict[str, float]:
+def time_curvature_products() -> dict[str, float]:
     """Gradients that a product with each curvature takes, `molsway-mini`, 64 molecules."""
     import torch
 
     from core.influence.curvature import Curvature
-    from core.influence.view import target_gradient, used, view
+    from core.influence.view import drop_unused_weights, parameter_view, target_gradient
     from core.models.backbones import Untrained
     from core.models.devices import best_device
     from core.models.predictor import Predictor
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
-    smiles = molecules(64)
-    seen = view(predictor, "all")
+    smiles = drug_molecules(64)
+    seen = parameter_view(predictor, "all")
     inputs = seen.inputs(predictor.encode(smiles))
-    seen = used(seen, inputs)
+    seen = drop_unused_weights(seen, inputs)
     generator = torch.Generator().manual_seed(0)
     targets = torch.randn(len(smiles), 1, generator=generator).to(predictor.device)
     vector = torch.randn(seen.d, generator=generator).to(predictor.device)
     vector /= vector.norm()
     gauss_newton, hessian = (Curvature(seen, [(inputs, targets)], 1.0, form) for form in ("gauss-newton", "hessian"))
-    return ratios(
+    return time_ratios(
         lambda: target_gradient(seen, [(inputs, targets)]),
         {"gauss-newton": lambda: gauss_newton @ vector, "hessian": lambda: hessian @ vector},
     )
 
 
-def steps() -> dict[str, float]:
+def time_training_steps() -> dict[str, float]:
     """Forward passes that a training step of each method takes (the floor of all weights is three), `molsway-mini`."""
     import torch
 
@@ -113,7 +113,7 @@ def steps() -> dict[str, float]:
     from core.models.methods import METHODS
     from core.models.predictor import Predictor
 
-    smiles = molecules(64)
+    smiles = drug_molecules(64)
     found = {}
     for kind, method in METHODS.items():
         predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
@@ -135,5 +135,5 @@ def steps() -> dict[str, float]:
             optimiser.zero_grad(set_to_none=True)
             predictor.eval()
 
-        found[kind] = ratios(forward, {"step": step})["step"]
+        found[kind] = time_ratios(forward, {"step": step})["step"]
     return found

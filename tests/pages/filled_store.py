@@ -7,53 +7,57 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.engine.job_queue import Line
+from core.engine.job_queue import JobQueue
 from core.engine.report import Report
-from core.engine.spec import Failed
+from core.engine.spec import FailedPart
 from core.engine.store import Store
 from core.experiments import (
+    LDS,
     Baseline,
     FineTune,
     Influence,
     Load,
     Predict,
     Study,
-    Verify,
-    of_methods,
-    parts,
-    preset,
-    settled,
+    build_method_arms,
+    build_preset,
+    import_files,
+    split_table,
 )
 from core.experiments.influence.lds import verdict as told
-from core.influence.diagnostics import whole_steps
-from core.influence.lds import datamodelling
+from core.influence.diagnostics import add_full_updates
+from core.influence.lds import datamodelling_score
 from core.models.baselines import RandomForest, SupportVectors
 from core.models.methods import IA3, OFT, Full, Head, LoRA
-from core.results.comparison import Comparison, differences, spread_of, verdict
-from core.results.datamodel_check import Verification
-from core.results.fit import PARTS, Fit, judged, score_card, tabulate
-from core.results.scores import Scores, detection, score_columns
+from core.results.comparison import Comparison, compute_differences, summarize_seeds, write_verdict
+from core.results.datamodel_check import DatamodelCheck
+from core.results.fit import PARTS, Fit, compute_task_metrics, evaluate_parts, prediction_table
+from core.results.scores import Scores, build_score_columns, evaluate_detection
 
 TABLE = Load("bundled:solubility", limit=240)
-TRAIN, VALID, TEST, POOL = parts(TABLE, by="random", seed=0, train=100, valid=40, pool=60, test=None)
-FIT = settled(FineTune(TRAIN, VALID, TEST, epochs=12), Path())
-OTHER = settled(FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001), Path())
-BASELINE = Baseline(TRAIN, VALID, TEST, learner=RandomForest(features="fingerprints", trees=5))
+TRAIN, VALID, TEST, POOL = split_table(TABLE, by="random", seed=0, train=100, valid=40, pool=60, test=None)
+FIT = import_files(FineTune(TRAIN, VALID, TEST, epochs=12), Path())
+OTHER = import_files(FineTune(TRAIN, VALID, TEST, method=Head(), epochs=12, learning_rate=0.001), Path())
+BASELINE = Baseline(TRAIN, VALID, TEST, baseline=RandomForest(features="fingerprints", trees=5))
 SCORES = Influence(FIT, POOL, VALID)
 PREDICT = Predict(BASELINE, POOL)
-VERIFY = Verify.of(SCORES, 24)
-STUDY = preset("demo")
-METHODS = Study(of_methods(FIT, (Full(), LoRA(), IA3(), OFT(block=24), Head()), False, False, (SupportVectors(),)))
+VERIFY = LDS.of(SCORES, 24)
+STUDY = build_preset("demo")
+METHODS = Study(
+    build_method_arms(FIT, (Full(), LoRA(), IA3(), OFT(block=24), Head()), False, False, (SupportVectors(),))
+)
 ARMS = ("none", "all", "random", "top", "bottom", "greedy", "support vectors")
 
 
-def noisy(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
+def add_noise(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
     return targets + np.random.default_rng(seed).normal(0, sd, targets.shape)
 
 
-def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", draw: int = 3) -> Fit:
+def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", draw: int = 3) -> Fit:
     """A fit whose predictions are the labels and noise."""
-    found = {name: noisy(table.targets, sd * (0.4 if name == "train" else 1), draw) for name, table in tables.items()}
+    found = {
+        name: add_noise(table.targets, sd * (0.4 if name == "train" else 1), draw) for name, table in tables.items()
+    }
     epochs = np.arange(1, 13)
     curve = pd.DataFrame(
         {
@@ -66,11 +70,11 @@ def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str 
         }
     )
     record = {
-        **judged(tables, found),
+        **evaluate_parts(tables, found),
         "seed": 0,
         "backbone": "molsway-mini",
         "method": {"kind": method},
-        **sizes(method),
+        **weight_counts(method),
         "seconds": 18.4,
         "seconds_to_best": 11.2,
         "seconds_per_epoch": 1.5,
@@ -84,13 +88,13 @@ def fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str 
         "device": "cpu",
         "warnings": ["3 of 40 validation molecules are also in the training part; its numbers flatter"],
     }
-    predictions = pd.concat([tabulate(name, tables[name], found[name]) for name in PARTS], ignore_index=True)
+    predictions = pd.concat([prediction_table(name, tables[name], found[name]) for name in PARTS], ignore_index=True)
     (scratch / "predictor").mkdir(parents=True, exist_ok=True)
     (scratch / "predictor" / "note.json").write_text(json.dumps({"made": "by hand"}))
     return Fit(curve, predictions, record, scratch)
 
 
-def sizes(method: str) -> dict[str, int | float | None]:
+def weight_counts(method: str) -> dict[str, int | float | None]:
     """What moves, roughly as in `molsway-mini`."""
     whole, head = 5_400_000, 1_400_000
     moved = {"full": 4_000_000, "lora": 98_000, "ia3": 7_700, "head": 0}.get(method)
@@ -107,27 +111,29 @@ def sizes(method: str) -> dict[str, int | float | None]:
     }
 
 
-def methods(tables: dict[str, Dataset], scratch: Path) -> Comparison:
+def make_method_study(tables: dict[str, Dataset], scratch: Path) -> Comparison:
     """A study of methods as it would be made of such fits; one arm has failed."""
     made = []
     for place, (arm, sd) in enumerate(zip(METHODS.arms, (0.8, 0.8, 0.85, 0.8, 1.2, 1.1), strict=True)):
         kind = arm.method.kind if hasattr(arm, "method") else "support-vectors"
-        mine = [fit(tables, scratch, sd + 0.01 * seed, kind, 10 * place + seed) for seed in METHODS.seeds]
-        made.append(tuple(Failed("oft rotates blocks of 24 inputs") for _ in mine) if kind == "oft" else tuple(mine))
+        mine = [make_fit(tables, scratch, sd + 0.01 * seed, kind, 10 * place + seed) for seed in METHODS.seeds]
+        made.append(
+            tuple(FailedPart("oft rotates blocks of 24 inputs") for _ in mine) if kind == "oft" else tuple(mine)
+        )
     return METHODS.make(Report(), fits=tuple(made))
 
 
-def scores(made: dict[str, Dataset], fit_key: str) -> Scores:
+def make_scores(made: dict[str, Dataset], fit_key: str) -> Scores:
     """Scores of a pool in which every fifth label is said to be planted, with pairs as the dual tells them."""
     pool, train, target = made["pool"], made["train"], made["valid"]
     n, random = len(pool), np.random.default_rng(1)
     planted = np.arange(n) % 5 == 0
     labels = pool.targets + 3.0 * planted[:, None] * random.choice([-1, 1], (n, 1))
-    predictions = noisy(pool.targets, 0.6, 2)
+    predictions = add_noise(pool.targets, 0.6, 2)
     slopes = random.normal(0, 0.6, (n, 1)) - 0.4 * np.sign(labels - predictions) * planted[:, None]
-    table = score_columns(labels, predictions, slopes, pool.tasks, ("regression",), np.array([2.0]), 100)
+    table = build_score_columns(labels, predictions, slopes, pool.tasks, ("regression",), np.array([2.0]), 100)
     table.insert(0, "smiles", pool.smiles)
-    table["planted"] = planted
+    table["mislabelled"] = planted
     record = {
         "unit": "(log10(mol/L))²",
         "label_unit": ["log10(mol/L)"],
@@ -158,47 +164,52 @@ def scores(made: dict[str, Dataset], fit_key: str) -> Scores:
     slopes = random.normal(0, 1, (len(target) + n, 4))
     tangent = {"pairs": (slopes @ slopes.T).astype(np.float32)}
     for name, part in (("target", target), ("pool", pool)):
-        tangent |= {f"{name}_labels": part.targets / 2, f"{name}_outputs": noisy(part.targets, 0.6, 3) / 2}
+        tangent |= {f"{name}_labels": part.targets / 2, f"{name}_outputs": add_noise(part.targets, 0.6, 3) / 2}
     tangent["made_by"] = random.normal(0, 0.02, (len(target) + n, len(train))).astype(np.float32)
     tangent["made_of"] = np.arange(len(train))
-    record["pairs_check"] = whole_steps(table, tangent, record, 0)
-    record["detection"] = detection(table)
+    record["pairs_check"] = add_full_updates(table, tangent, record, 0)
+    record["detection"] = evaluate_detection(table)
     training = pd.DataFrame({"smiles": train.smiles, "label": train.targets[:, 0]})
-    training["prediction"] = noisy(train.targets, 0.3, 4)[:, 0]
+    training["prediction"] = add_noise(train.targets, 0.3, 4)[:, 0]
     training["residual"] = training["prediction"] - training["label"]
     training["removal"], training["leverage"] = random.normal(0, 1e-3, len(train)), random.uniform(0.1, 0.9, len(train))
     training["leave_one_out"] = training["residual"] / (1 - training["leverage"])
     aims = pd.DataFrame({"smiles": target.smiles, "label": target.targets[:, 0]})
-    aims["prediction"] = noisy(target.targets, 0.6, 3)[:, 0]
+    aims["prediction"] = add_noise(target.targets, 0.6, 3)[:, 0]
     aims["residual"] = aims["prediction"] - aims["label"]
     return Scores(table, np.zeros(8), {}, record, training, aims, tangent)
 
 
-def verification(n: int = 24) -> Verification:
+def make_verification(n: int = 24) -> DatamodelCheck:
     """What retraining would say of such scores."""
     random = np.random.default_rng(5)
     measured = random.normal(0, 0.02, n)
     ways = {"first order, dual, all weights": 0.03, "whole steps together, dual, all weights": 0.01}
     table = pd.DataFrame({"subset": np.arange(n), "measured": measured})
     table = table.assign(**{name: measured + random.normal(0, sd, n) for name, sd in ways.items()})
-    found = [{"name": name, "scores": SCORES.key} | datamodelling(table[name].to_numpy(), measured) for name in ways]
+    found = [
+        {"name": name, "scores": SCORES.key} | datamodelling_score(table[name].to_numpy(), measured) for name in ways
+    ]
     best = max(found, key=lambda one: one["spearman"])
     record = {"ways": found, "scores": [SCORES.key], "subsets": n, "members": 30, "unit": "(log10(mol/L))²"}
-    return Verification(table, record | {"verdict": told(best, n)})
+    return DatamodelCheck(table, record | {"verdict": told(best, n)})
 
 
-def study(test: Dataset, picks_from: Dataset) -> Comparison:
+def make_selection_study(test: Dataset, picks_from: Dataset) -> Comparison:
     """A comparison in which the chosen molecules help a little."""
     noise = {"none": 0.9, "all": 0.97, "random": 0.9, "top": 0.78, "bottom": 1.05, "greedy": 0.76}
     noise["support vectors"] = 0.5
     labels, seeds = test.targets[:, 0], (0, 1, 2)
     predictions = {
-        arm: np.stack([noisy(labels, sd + 0.02 * seed, 10 * seed + place) for seed in seeds])
+        arm: np.stack([add_noise(labels, sd + 0.02 * seed, 10 * seed + place) for seed in seeds])
         for place, (arm, sd) in enumerate(noise.items())
     }
     arms = []
     for arm in ARMS:
-        cards = [score_card(("logS",), ("regression",), labels[:, None], p[:, None])["logS"] for p in predictions[arm]]
+        cards = [
+            compute_task_metrics(("logS",), ("regression",), labels[:, None], p[:, None])["logS"]
+            for p in predictions[arm]
+        ]
         names = ("rmse", "mae", "r2", "spearman")
         arms.append(
             {
@@ -207,14 +218,14 @@ def study(test: Dataset, picks_from: Dataset) -> Comparison:
                 "features": "180 descriptors" if arm == "support vectors" else None,
                 "n_train": [300, 400, 400],
                 "seeds": list(seeds),
-                "planted": {"random": 20, "support vectors": None}.get(arm, 3),
+                "mislabelled": {"random": 20, "support vectors": None}.get(arm, 3),
                 "fits": [],
             }
-            | {"seconds": spread_of([20.0, 21.0, 22.0]), "steps": [None if arm == "support vectors" else 400] * 3}
-            | {name: spread_of([card[name] for card in cards]) for name in names}
+            | {"seconds": summarize_seeds([20.0, 21.0, 22.0]), "steps": [None if arm == "support vectors" else 400] * 3}
+            | {name: summarize_seeds([card[name] for card in cards]) for name in names}
         )
     seeded = {arm: dict(zip(seeds, values, strict=True)) for arm, values in predictions.items()}
-    found = differences(labels, seeded, ("none", "random"), "rmse")
+    found = compute_differences(labels, seeded, ("none", "random"), "rmse")
     record = {
         "arms": arms,
         "reference": "none",
@@ -223,7 +234,7 @@ def study(test: Dataset, picks_from: Dataset) -> Comparison:
             name: {"auroc": v, "low": v - 0.05, "high": v + 0.05}
             for name, v in (("delta_loss", 0.81), ("residual", 0.87))
         },
-        "verdict": verdict(arms, found, "rmse", "log10(mol/L)"),
+        "verdict": write_verdict(arms, found, "rmse", "log10(mol/L)"),
         "task": "logS",
         "task_kind": "regression",
         "metric": "RMSE",
@@ -245,7 +256,7 @@ def study(test: Dataset, picks_from: Dataset) -> Comparison:
                     "seed": 0,
                     "smiles": picks_from.smiles[:20],
                     "label": picks_from.targets[:20, 0],
-                    "planted": False,
+                    "mislabelled": False,
                 }
             )
             for arm in ("random", "top")
@@ -254,36 +265,36 @@ def study(test: Dataset, picks_from: Dataset) -> Comparison:
     return Comparison(record, pd.DataFrame({"arm": ["none"], "prediction": [1.0]}), picked)
 
 
-def tables(store: Store) -> dict[str, Dataset]:
+def make_tables(store: Store) -> dict[str, Dataset]:
     report = Report(files=store.files)
     whole = TABLE.make(report)
     return {part.part: part.make(report, table=whole) for part in (TRAIN, VALID, TEST, POOL)} | {"whole": whole}
 
 
-def fill(root: Path) -> Store:
+def fill_store(root: Path) -> Store:
     """Everything done, by hand but for the baseline, which takes a moment."""
     store = Store(root)
-    made = tables(store)
+    made = make_tables(store)
     mine = {name: made[name] for name in PARTS}
     store.put(TABLE, made["whole"], 0.4)
-    store.put(FIT, fit(mine, root / "scratch" / "by-hand-1"), 18.4)
-    store.put(OTHER, fit(mine, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
+    store.put(FIT, make_fit(mine, root / "scratch" / "by-hand-1"), 18.4)
+    store.put(OTHER, make_fit(mine, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
     made_baseline = BASELINE.make(Report(scratch=root / "scratch" / "baseline"), **mine)
     store.put(BASELINE, made_baseline, 0.2)
     store.put(PREDICT, PREDICT.make(Report(), fit=store.get(BASELINE), table=made["pool"]), 0.3)
-    store.put(SCORES, scores(made, FIT.key), 5.2)
-    store.put(VERIFY, verification(), 300.0)
-    store.put(STUDY, study(made["test"], made["pool"]), 402.0)
-    store.put(METHODS, methods(mine, root / "scratch" / "by-hand-3"), 512.0)
+    store.put(SCORES, make_scores(made, FIT.key), 5.2)
+    store.put(VERIFY, make_verification(), 300.0)
+    store.put(STUDY, make_selection_study(made["test"], made["pool"]), 402.0)
+    store.put(METHODS, make_method_study(mine, root / "scratch" / "by-hand-3"), 512.0)
     return store
 
 
-def begun(root: Path, state: str) -> None:
+def queue_jobs(root: Path, state: str) -> None:
     """A job of every kind in this state, as a worker would have left it."""
-    line = Line(root)
+    line = JobQueue(root)
     for spec in (FIT, SCORES, STUDY, METHODS, PREDICT):
         line.submit(spec)
-        job = line.take()
+        job = line.start_next()
         numbers = {"title": job.title, "kind": job.kind, "epoch": 3.0, "train_loss": 0.5, "valid_loss": 0.6}
         line.update(job.key, fraction=0.4, message="training, step 40 of 100", numbers=numbers, eta=75.0)
         if state == "failed":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])
 
-from core.experiments import FineTune, Load, Plant, SelectionStudy, parts, presets  # noqa: E402
+from core.experiments import FineTune, LabelNoise, Load, SelectionStudy, presets, split_table  # noqa: E402
 from core.models.backbones import Untrained  # noqa: E402
 
 
@@ -20,12 +20,14 @@ def fine_tuning(steps: int = 40, evaluations: int = 5) -> FineTune:
 
 def study() -> SelectionStudy:
     """The demo with every arm, in small."""
-    pool = Plant(tables()[3], fraction=0.2, seed=0)
+    pool = LabelNoise(tables()[3], fraction=0.2, seed=0)
     return SelectionStudy(fit=fine_tuning(), pool=pool, count=20, seeds=(0, 1))
 
 
 def tables() -> tuple:
-    return parts(Load("bundled:solubility", limit=420), by="random", seed=0, train=100, valid=60, pool=60, test=None)
+    return split_table(
+        Load("bundled:solubility", limit=420), by="random", seed=0, train=100, valid=60, pool=60, test=None
+    )
 
 
 def demo(seed: int = 0, full: Callable[[int], SelectionStudy] = presets.PRESETS["demo"]) -> SelectionStudy:

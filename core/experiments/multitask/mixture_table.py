@@ -12,19 +12,19 @@ from core.chem import molecules as chem
 from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
-from core.results.mixture import LEFT_OUT, Learning, Tables
+from core.results.mixture import LEFT_OUT, MixtureParts, TaskSettings
 
 
 @settings
-class Member(Spec[Tables]):
+class MixtureTable(Spec[MixtureParts]):
     """A table that a network is to learn together with others, and how.
 
     No molecule, stereo marks aside, is in two kinds of part over all tables: from the training part goes what any table
-    is chosen or tested by, from the validation part what any is tested by. `mixture` fills in what these are. Each row
+    is chosen or tested by, from the validation part what any is tested by. `build_mixture` fills in what these are. Each row
     that goes is listed.
     """
 
-    kind: ClassVar[str] = "member"
+    kind: ClassVar[str] = "mixture-table"
     effort: ClassVar[float] = 0.1
 
     train: Spec[Dataset] = Field(description="molecules to learn from")
@@ -64,14 +64,14 @@ class Member(Spec[Tables]):
         test: Dataset,
         tests: Sequence[Dataset] = (),
         valids: Sequence[Dataset] = (),
-    ) -> Tables:
+    ) -> MixtureParts:
         report(0, "looking for molecules that other parts have")
         held = [("the test part of this table", test), *(("the test part of another table", one) for one in tests)]
         chosen = [("the validation part of this table", valid)]
         chosen += [("the validation part of another table", one) for one in valids]
         made, lost = {"test": test}, []
         for place, (part, table, against) in enumerate((("valid", valid, held), ("train", train, [*held, *chosen]))):
-            made[part], gone = clear(table, against, report.part(place / 2, (place + 1) / 2))
+            made[part], gone = remove_overlap(table, against, report.part(place / 2, (place + 1) / 2))
             lost += [{"part": part, **one} for one in gone]
             if not len(made[part]):
                 raise BadInput(
@@ -82,12 +82,12 @@ class Member(Spec[Tables]):
             raise BadInput(f"{self.called} has no target column; name some in `targets`, or give `atoms`")
         if self.loss == "binned" and not self.atoms and "binary" in train.kinds:
             raise BadInput(f"the binned loss is of regression; {self.called} has tasks of 0 and 1: take another loss")
-        made, unlearnable = self.learnable(made)
-        learning = Learning(self.called, self.loss, self.scaler, self.weight, self.bins, self.hidden, self.atoms)
+        made, unlearnable = self.check_learnable(made)
+        learning = TaskSettings(self.called, self.loss, self.scaler, self.weight, self.bins, self.hidden, self.atoms)
         parts = {name: made[name] for name in ("train", "valid", "test")}
-        return Tables(parts, learning, pd.DataFrame(lost, columns=list(LEFT_OUT)), unlearnable)
+        return MixtureParts(parts, learning, pd.DataFrame(lost, columns=list(LEFT_OUT)), unlearnable)
 
-    def learnable(self, made: dict[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    def check_learnable(self, made: dict[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
         """The parts without tasks of which the training part has no two different labels; and what these were.
 
         Raises `BadInput` where none is left.
@@ -103,30 +103,30 @@ class Member(Spec[Tables]):
             )
         kept = np.flatnonzero(varied)
         lost = tuple(task for task, fine in zip(train.tasks, varied, strict=True) if not fine)
-        return {name: table.only(kept) for name, table in made.items()}, lost
+        return {name: table.select_tasks(kept) for name, table in made.items()}, lost
 
 
-def clear(
+def remove_overlap(
     table: Dataset, against: Iterable[tuple[str, Dataset]], report: Report
 ) -> tuple[Dataset, list[dict[str, str]]]:
     """The table without the molecules of others, stereo marks aside, and which these were, with the reason."""
     known: dict[str, str] = {}
     for reason, other in against:
         for smiles in other.smiles:
-            known.setdefault(chem.flat_key(smiles), f"in {reason}")
+            known.setdefault(chem.stereo_free_smiles(smiles), f"in {reason}")
     kept, gone = np.ones(len(table), bool), []
     for row, smiles in enumerate(table.smiles):
         if row % 1000 == 0:
             report(row / len(table), f"looking for molecules that other parts have, {row:,} of {len(table):,}")
-        if reason := known.get(chem.flat_key(smiles)):
+        if reason := known.get(chem.stereo_free_smiles(smiles)):
             kept[row] = False
             gone.append({"smiles": smiles, "reason": reason})
     return (table if kept.all() else table.take(kept)), gone
 
 
-def mixture(
-    members: Sequence[Member], beside: Sequence[tuple[Spec[Dataset], Spec[Dataset]]] = ()
-) -> tuple[Member, ...]:
+def build_mixture(
+    members: Sequence[MixtureTable], beside: Sequence[tuple[Spec[Dataset], Spec[Dataset]]] = ()
+) -> tuple[MixtureTable, ...]:
     """Members that keep clear of each other's validation and test parts, and of those of tables `beside` the mixture.
 
     `beside`: (validation, test) of tables that a network is used for afterwards. A member keeps the same rows whether

@@ -4,65 +4,65 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from core.engine.report import SILENT
+from core.engine.report import SILENT_REPORT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from core.influence.curvature import Curvature
-    from core.influence.view import View
+    from core.influence.view import ParameterView
 
 TRAIN, TARGET, POOL, WRONG = 400, 100, 200, 0.3
 WIDTH, HIDDEN, STEPS, RATE = 64, 32, 100, 3e-3
 
 
-class Small(NamedTuple):
-    """The network as it begins (`fresh`) and as it has learned the training part, and the system of its influence.
+class SmallNetwork(NamedTuple):
+    """The network as it begins (`initial`) and as it has learned the training part, and the system of its influence.
 
     `x` (n, 64), `y` (n,): of all molecules; `train`, `target`, `pool`: their rows.
     """
 
-    fresh: "nn.Module"
+    initial: "nn.Module"
     network: "nn.Module"
     x: "Tensor"
     y: "Tensor"
     train: np.ndarray
     target: np.ndarray
     pool: np.ndarray
-    seen: "View"
+    view: "ParameterView"
     curvature: "Curvature"
     gradient: "Tensor"
 
-    def first_order(self, answer: "Tensor") -> np.ndarray:
+    def first_order_effects(self, answer: "Tensor") -> np.ndarray:
         """(p,) the rate at which the target loss changes as each molecule of the pool gains weight."""
         import torch
 
         from core.influence.view import unflatten
 
-        direction, given = unflatten(answer, self.seen.params), self.x[self.pool]
+        direction, given = unflatten(answer, self.view.params), self.x[self.pool]
         outputs, slopes = torch.func.jvp(
-            lambda params: self.seen.predict(params, given), (self.seen.params,), (direction,)
+            lambda params: self.view.predict(params, given), (self.view.params,), (direction,)
         )
         return (-2 * (outputs[:, 0] - self.y[self.pool]) * slopes[:, 0]).double().numpy()
 
 
-def small(seed: int) -> Small:
+def make_small_network(seed: int) -> SmallNetwork:
     """Everything drawn by a seed; damping is the mean of the eigenvalues that are not zero."""
     import copy
 
     import torch
 
     from core.influence.curvature import Curvature
-    from core.influence.view import View, target_gradient
+    from core.influence.view import ParameterView, target_gradient
 
     x, y = _table(seed)
     train, target, pool = np.split(np.arange(TRAIN + TARGET + POOL), [TRAIN, TRAIN + TARGET])
     torch.manual_seed(seed)
     fresh = torch.nn.Sequential(torch.nn.Linear(WIDTH, HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1))
     network = copy.deepcopy(fresh)
-    for name, value in _learned(network, x, y, train).items():
+    for name, value in _train_weights(network, x, y, train).items():
         network.get_parameter(name).data.copy_(value)
-    seen = View(
+    seen = ParameterView(
         {name: value.detach() for name, value in network.named_parameters()},
         inputs=lambda batch: batch,
         predict=lambda given, batch: torch.func.functional_call(network, given, (batch,)),
@@ -74,10 +74,10 @@ def small(seed: int) -> Small:
     curvature = Curvature(seen, [(x[part], y[part, None]) for part in np.array_split(train, 8)])
     curvature.damping = curvature.trace() / TRAIN
     gradient = target_gradient(seen, [(x[target], y[target, None])])
-    return Small(fresh, network, x, y, train, target, pool, seen, curvature, gradient)
+    return SmallNetwork(fresh, network, x, y, train, target, pool, seen, curvature, gradient)
 
 
-def _learned(network: Any, x: Any, y: Any, train: np.ndarray) -> dict[str, Any]:
+def _train_weights(network: Any, x: Any, y: Any, train: np.ndarray) -> dict[str, Any]:
     """The weights after training without the pool, in the very same way."""
     import torch
     from torch.func import functional_call
@@ -97,14 +97,14 @@ def _table(seed: int) -> tuple[Any, Any]:
 
     from core.chem import molecules as chem
     from core.experiments import Load
-    from core.influence.ridge import Standard
+    from core.influence.ridge import Standardizer
 
-    table = Load("bundled:solubility").make(SILENT)
+    table = Load("bundled:solubility").make(SILENT_REPORT)
     generator = np.random.default_rng([seed, 8])
     rows = generator.permutation(len(table))[: TRAIN + TARGET + POOL]
     raw = chem.descriptors(list(table.smiles[rows])).to_numpy(float)
     raw = np.where(np.isfinite(raw), raw, np.nanmedian(np.where(np.isfinite(raw), raw, np.nan), 0))
-    scaled = np.clip(Standard.of(raw[:TRAIN])(raw)[:, :-1], -5, 5)
+    scaled = np.clip(Standardizer.of(raw[:TRAIN])(raw)[:, :-1], -5, 5)
     _, _, basis = np.linalg.svd(scaled[:TRAIN] - scaled[:TRAIN].mean(0), full_matrices=False)
     x = (scaled - scaled[:TRAIN].mean(0)) @ basis[:WIDTH].T
     x /= x[:TRAIN].std()

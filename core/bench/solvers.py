@@ -5,7 +5,7 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from core.bench.speed import dot
+from core.bench.timing import print_dot
 from core.engine.report import Report
 
 TRAIN, TARGET, POOL, BATCH = 256, 64, 128, 32
@@ -21,15 +21,15 @@ def run() -> dict[str, Any]:
     Drug molecules that come with the installation, their logP to learn; damping: the mean of the eigenvalues that are
     not zero.
     """
-    from core.bench.trained import rates, trained
+    from core.bench.trained_predictor import loss_rates, train_predictor
     from core.influence.curvature import Curvature
-    from core.influence.directional import Slopes
-    from core.influence.solvers import CG, Dual, Identity, LiSSA
+    from core.influence.directional import DirectionalDerivative
+    from core.influence.solvers import CG, Dual, GradientSimilarity, LiSSA
     from core.influence.view import target_gradient
     from core.models.backbones import Pretrained
 
-    case = trained(Pretrained("molsway-mini"), TRAIN, TARGET, POOL, BATCH, STEPS)
-    seen, gradient = case.seen, target_gradient(case.seen, case.target)
+    case = train_predictor(Pretrained("molsway-mini"), TRAIN, TARGET, POOL, BATCH, STEPS)
+    seen, gradient = case.view, target_gradient(case.view, case.target)
     curvature = Curvature(seen, case.train)
     curvature.damping = curvature.trace() / TRAIN
     solvers = {
@@ -37,19 +37,19 @@ def run() -> dict[str, Any]:
         "cg to 1e-2": CG(),
         f"cg to 1e-2, {TRAIN // 4} cells first": CG(preconditioner=TRAIN // 4),
         "lissa": LiSSA(depth=DEPTH, repeats=1),
-        "identity": Identity(),
+        "gradient-similarity": GradientSimilarity(),
     }
     scores, found = {}, {}
     for name, solver in solvers.items():
         solution = solver(curvature, gradient, Report())
-        scores[name] = rates(seen, Slopes(seen, solution.answer, 0.0, "forward-mode"), case.pool)
+        scores[name] = loss_rates(seen, DirectionalDerivative(seen, solution.answer, 0.0, "forward-mode"), case.pool)
         found[name] = {
             "residual": float(f"{solution.residual:.2g}"),
             "steps": solution.steps,
             "times the dual's seconds": solution.seconds,
             "spearman with the dual": round(float(spearmanr(scores[name], scores["dual"]).statistic), 4),
         }
-        dot()
+        print_dot()
     unit = found["dual"]["times the dual's seconds"]
     for one in found.values():
         one["times the dual's seconds"] = round(one["times the dual's seconds"] / unit, 2)
@@ -64,27 +64,27 @@ def run() -> dict[str, Any]:
 
 def _small() -> dict[str, Any]:
     """Beside the dense answer; of five seeds of mini-batches LiSSA's worst."""
-    from core.bench.small import small
-    from core.influence.solvers import CG, Dual, Exact, Identity, LiSSA
+    from core.bench.small_network import make_small_network
+    from core.influence.solvers import CG, Dual, Exact, GradientSimilarity, LiSSA
 
-    case = small(0)
+    case = make_small_network(0)
     curvature, gradient = case.curvature, case.gradient
-    dense = Exact(most=case.seen.d)(curvature, gradient, Report())
-    scores = case.first_order(dense.answer)
-    solvers = {"dual": Dual(), "cg to 1e-2": CG(), "identity": Identity()}
+    dense = Exact(most=case.view.d)(curvature, gradient, Report())
+    scores = case.first_order_effects(dense.answer)
+    solvers = {"dual": Dual(), "cg to 1e-2": CG(), "gradient-similarity": GradientSimilarity()}
     solvers["cg to 1e-2, 100 cells first"] = CG(preconditioner=100)
     solvers |= {f"lissa, seed {seed}": LiSSA(depth=LISSA_STEPS, seed=seed) for seed in range(5)}
-    found: dict[str, Any] = {"weights": case.seen.d}
+    found: dict[str, Any] = {"weights": case.view.d}
     for name, solver in solvers.items():
         solution = solver(curvature, gradient, Report())
-        order = float(spearmanr(case.first_order(solution.answer), scores).statistic)
+        order = float(spearmanr(case.first_order_effects(solution.answer), scores).statistic)
         found[name] = {
             "residual": float(f"{solution.residual:.2g}"),
             "steps": solution.steps,
             "times the dense solver's seconds": round(solution.seconds / dense.seconds, 2),
             "spearman with the dense answer": round(order, 4),
         }
-        dot()
+        print_dot()
     return found
 
 
@@ -94,9 +94,9 @@ def _head(case: Any) -> dict[str, Any]:
 
     from core.influence.curvature import Curvature
     from core.influence.solvers import Dual
-    from core.influence.view import target_gradient, view
+    from core.influence.view import parameter_view, target_gradient
 
-    seen, generator = view(case.predictor, "head"), torch.Generator().manual_seed(0)
+    seen, generator = parameter_view(case.predictor, "head"), torch.Generator().manual_seed(0)
     with torch.no_grad():
         known = [(case.predictor.embed(inputs), targets) for inputs, targets in case.pool]
     features, targets = (torch.cat([part[k] for part in known]) for k in (0, 1))

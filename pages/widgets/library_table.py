@@ -13,14 +13,14 @@ import streamlit as st
 
 from core.engine.spec import BadInput
 from core.engine.store import Entry
-from pages.base.service import product, service
-from pages.base.text import plain, size
+from pages.base.service import get_service, load_product
+from pages.base.text import escape_markdown, format_bytes
 from pages.widgets.run_picker import Run
 
-MOST_BYTES = 300_000_000  # of a bundle: it is made in memory
+MAX_ZIP_BYTES = 300_000_000  # of a bundle: it is made in memory
 
 
-def overview(kept: list[Run]) -> int | None:
+def choose_from_table(kept: list[Run]) -> int | None:
     """A table of runs; the number of the chosen one."""
     table = pd.DataFrame(
         {
@@ -50,17 +50,19 @@ def overview(kept: list[Run]) -> int | None:
     return rows[0] if rows else None
 
 
-def bundle(entry: Entry) -> None:
+def download_buttons(entry: Entry) -> None:
     """Buttons that download all files of a run as a zip, and its summary as JSON."""
     st.download_button(
         "Files (zip)",
-        data=lambda: zipped(entry),
+        data=lambda: zip_files(entry),
         file_name=f"molsway-{entry.kind}-{entry.key}.zip",
         mime="application/zip",
         on_click="ignore",
         icon=":material/folder_zip:",
-        disabled=entry.bytes > MOST_BYTES,
-        help=plain(f"{size(entry.bytes)}; for larger ones use: python -m core export {entry.key} DIR"),
+        disabled=entry.bytes > MAX_ZIP_BYTES,
+        help=escape_markdown(
+            f"{format_bytes(entry.bytes)}; for larger ones use: python -m core export {entry.key} DIR"
+        ),
     )
     st.download_button(
         "Summary (JSON)",
@@ -72,21 +74,21 @@ def bundle(entry: Entry) -> None:
     )
 
 
-def zipped(entry: Entry) -> bytes:
+def zip_files(entry: Entry) -> bytes:
     """The files of a product in one archive, below a folder named by its key."""
-    return _archive(entry.folder, entry.key)
+    return _zip_folder(entry.folder, entry.key)
 
 
-def exported(entry: Entry, form: str) -> bytes:
+def zip_export(entry: Entry, form: str) -> bytes:
     """A fit's network in a form that other programs read, as one archive."""
     from core.models import export as portable  # reads weights: only when someone asks for them
 
     with tempfile.TemporaryDirectory(prefix="molsway-") as folder:
-        portable.export(product(entry), form, Path(folder), entry.title)
-        return _archive(Path(folder), entry.key)
+        portable.export(load_product(entry), form, Path(folder), entry.title)
+        return _zip_folder(Path(folder), entry.key)
 
 
-def _archive(folder: Path, name: str) -> bytes:
+def _zip_folder(folder: Path, name: str) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
@@ -96,30 +98,30 @@ def _archive(folder: Path, name: str) -> bytes:
 
 
 @st.dialog("Delete this run?")
-def delete(entry: Entry) -> None:
+def confirm_delete(entry: Entry) -> None:
     """Ask, then delete. Names the saved runs that used it: they stay, and it can be run again."""
     st.markdown(
-        f"**{plain(entry.title)}** ({size(entry.bytes)}) will be deleted from the library. Running the same settings "
+        f"**{escape_markdown(entry.title)}** ({format_bytes(entry.bytes)}) will be deleted from the library. Running the same settings "
         "again restores it."
     )
-    users = users_of(entry.key)
+    users = list_dependents(entry.key)
     if users:
-        st.caption(f"Saved runs that used it are kept ({len(users)}, for example {plain(users[0])}).")
-    if st.button("Delete permanently", type="primary", icon=":material/delete:", on_click=_gone, args=(entry.key,)):
+        st.caption(f"Saved runs that used it are kept ({len(users)}, for example {escape_markdown(users[0])}).")
+    if st.button("Delete permanently", type="primary", icon=":material/delete:", on_click=_delete, args=(entry.key,)):
         st.rerun()
 
 
-def _gone(key: str) -> None:
+def _delete(key: str) -> None:
     with contextlib.suppress(BadInput):  # someone else deleted it first
-        service().store.delete(key)
+        get_service().store.delete(key)
 
 
-def users_of(key: str) -> list[str]:
+def list_dependents(key: str) -> list[str]:
     """Titles of saved runs that have this one as a part."""
     found = []
-    for entry in service().store.entries():
+    for entry in get_service().store.entries():
         try:
-            if entry.key != key and key in {spec.key for spec in entry.spec.each_part()}:
+            if entry.key != key and key in {spec.key for spec in entry.spec.iterate_parts()}:
                 found.append(entry.title)
         except BadInput:
             continue

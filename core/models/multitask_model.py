@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from core.models.backbones.checkpoint import Checkpoint
-from core.stats.formatting import within
+from core.stats.formatting import format_with_interval
 
 
 @dataclass(frozen=True, eq=False)
-class Trunk(Checkpoint):
+class MultitaskModel(Checkpoint):
     """A `Checkpoint`, so that it is a backbone anywhere, that keeps its heads under `folder / "heads"`.
 
     `predictions`: a row a measured cell of the validation and test parts (member, part, row, smiles, task, label,
@@ -36,7 +36,7 @@ class Trunk(Checkpoint):
         return f"test {', '.join(filter(None, map(_reached, summary['members'][:3])))}"
 
     @classmethod
-    def load(cls, folder: Path) -> "Trunk":
+    def load(cls, folder: Path) -> "MultitaskModel":
         curve = pd.read_parquet(folder / "curve.parquet")
         record = json.loads((folder / "record.json").read_text())
         return cls(curve, record, folder, pd.read_parquet(folder / "predictions.parquet"))
@@ -46,5 +46,5 @@ def _reached(member: Mapping[str, Any]) -> str:
     """The mean error of a table in its standard deviations, or the area under the curve of one of classes."""
     means, spans = member["means"]["test"], member.get("means_intervals", {})
     if means.get("mae_sd"):
-        return f"MAE {within(means['mae_sd'], spans.get('mae_sd'))} sd"
-    return f"AUROC {within(means['auroc'], spans.get('auroc'))}" if means.get("auroc") is not None else ""
+        return f"MAE {format_with_interval(means['mae_sd'], spans.get('mae_sd'))} sd"
+    return f"AUROC {format_with_interval(means['auroc'], spans.get('auroc'))}" if means.get("auroc") is not None else ""

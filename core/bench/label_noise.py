@@ -7,44 +7,44 @@ from typing import Any
 
 import numpy as np
 
-from core.bench.tables import MINI, SMALL, TABLES, Case, case
+from core.bench.public_tables import MINI, SMALL_SIZES, TABLES, NoisyPoolCase, make_case
 from core.data.dataset import Dataset
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import Spec
 from core.engine.store import Store
-from core.experiments import Influence, Join, Select, Suspects, settled
+from core.experiments import Concat, Influence, LabelErrors, Select, import_files
 from core.models.backbones import Pretrained
 from core.selection import Greedy, Top, Uniform
 from core.stats.differences import student_half_width
 
-RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
-COUNT = 100  # molecules that an arm keeps
+NOISE_RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
+SELECTED = 100  # molecules that an arm keeps
 
-Chooses = Callable[[Case, Influence, int], Spec[Dataset] | None]
+Selection = Callable[[NoisyPoolCase, Influence, int], Spec[Dataset] | None]
 
 
-def _by(sampler: Callable[[int], Any], scored: bool = True) -> Chooses:
+def _select_with(sampler: Callable[[int], Any], scored: bool = True) -> Selection:
     return lambda found, scores, seed: Select(found.pool, sampler(seed), scores if scored else None)
 
 
-ARMS: dict[str, Chooses] = {
+ARMS: dict[str, Selection] = {
     "none": lambda found, scores, seed: None,
     "all": lambda found, scores, seed: found.pool,
-    "random": _by(lambda seed: Uniform(count=COUNT, seed=seed), scored=False),
-    "top": _by(lambda seed: Top(count=COUNT)),
-    "bottom": _by(lambda seed: Top(count=COUNT, worst=True)),
-    "greedy": _by(lambda seed: Greedy(count=COUNT)),
-    "greedy, all weights": _by(lambda seed: Greedy(count=COUNT, features="all weights")),
+    "random": _select_with(lambda seed: Uniform(count=SELECTED, seed=seed), scored=False),
+    "top": _select_with(lambda seed: Top(count=SELECTED)),
+    "bottom": _select_with(lambda seed: Top(count=SELECTED, worst=True)),
+    "greedy": _select_with(lambda seed: Greedy(count=SELECTED)),
+    "greedy, all weights": _select_with(lambda seed: Greedy(count=SELECTED, features="all weights")),
 }
-ASKED = {"table": tuple(SMALL), "arm": tuple(ARMS)}
+CHOICES = {"table": tuple(SMALL_SIZES), "arm": tuple(ARMS)}
 
 
 def run(
     store: Store,
     report: Report,
     folder: Path | None = None,
-    tables: Sequence[str] = tuple(SMALL),
+    tables: Sequence[str] = tuple(SMALL_SIZES),
     arms: Sequence[str] = tuple(ARMS),
     seeds: Sequence[int] = (0, 1, 2),
     backbone: Pretrained = MINI,
@@ -57,45 +57,45 @@ def run(
     interval. `arms`: test RMSE after training again with what each rule keeps, mean and sd, and the paired difference
     from `random` with Student's interval over the seeds. Everything is kept in the store.
     """
-    given = {name: settled(TABLES[name].load(name, folder), store.files) for name in tables}
-    rows, done, total = [], 0, len(tables) * len(RATES) * len(seeds)
+    given = {name: import_files(TABLES[name].load(name, folder), store.files) for name in tables}
+    rows, done, total = [], 0, len(tables) * len(NOISE_RATES) * len(seeds)
     for name in tables:
-        for wrong in RATES:
+        for wrong in NOISE_RATES:
             found, errors = [], []
             for seed in seeds:
-                one = case(given[name], SMALL[name], wrong, seed, backbone=backbone)
+                one = make_case(given[name], SMALL_SIZES[name], wrong, seed, backbone=backbone)
                 within = report.part(done / total, (done + 1) / total)
-                found.append(_found(one, store, within.part(0, 0.5)))
+                found.append(_detection(one, store, within.part(0, 0.5)))
                 errors.append(_errors(one, arms, seed, store, within.part(0.5, 1)))
                 done += 1
             rows.append(_row(name, wrong, found, errors))
-            show(line(rows[-1]))
+            show(format_row(rows[-1]))
     return rows
 
 
-def _found(one: Case, store: Store, report: Report) -> dict[str, dict[str, float]]:
-    scores = make(settled(_scores(one), store.files), store, report.part(0, 0.5))
-    joined = settled(Suspects.of(_refit(one, one.pool)), store.files)
+def _detection(one: NoisyPoolCase, store: Store, report: Report) -> dict[str, dict[str, float]]:
+    scores = make(import_files(_scores(one), store.files), store, report.part(0, 0.5))
+    joined = import_files(LabelErrors.of(_refit(one, one.pool)), store.files)
     suspects = make(joined, store, report.part(0.5, 1))
     pool = {f"pool: {name}": value for name, value in scores.record["detection"].items()}
     return pool | {f"learned: {name}": value for name, value in suspects.record["detection"].items()}
 
 
-def _errors(one: Case, arms: Sequence[str], seed: int, store: Store, report: Report) -> dict[str, float]:
+def _errors(one: NoisyPoolCase, arms: Sequence[str], seed: int, store: Store, report: Report) -> dict[str, float]:
     found = {}
     for place, arm in enumerate(arms):
-        refit = settled(_refit(one, ARMS[arm](one, _scores(one), seed)), store.files)
+        refit = import_files(_refit(one, ARMS[arm](one, _scores(one), seed)), store.files)
         fit = make(refit, store, report.part(place / len(arms), (place + 1) / len(arms)))
         found[arm] = next(iter(fit.metrics["test"].values()))["rmse"]
     return found
 
 
-def _scores(one: Case) -> Influence:
+def _scores(one: NoisyPoolCase) -> Influence:
     return Influence(one.fit, one.pool, one.fit.valid)
 
 
-def _refit(one: Case, kept: Spec[Dataset] | None) -> Any:
-    return one.fit if kept is None else dataclasses.replace(one.fit, train=Join((one.fit.train, kept)))
+def _refit(one: NoisyPoolCase, kept: Spec[Dataset] | None) -> Any:
+    return one.fit if kept is None else dataclasses.replace(one.fit, train=Concat((one.fit.train, kept)))
 
 
 def _row(
@@ -107,7 +107,7 @@ def _row(
     for arm, mine in values.items():
         arms[arm] = {"rmse": float(mine.mean()), "sd": _sd(mine), "rmse_of_seeds": mine.tolist()}
         if "random" in values and arm != "random":
-            arms[arm]["against_random"] = paired(mine, values["random"])
+            arms[arm]["against_random"] = paired_interval(mine, values["random"])
     return {
         "table": name,
         "wrong": wrong,
@@ -119,7 +119,7 @@ def _row(
     }
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
+def paired_interval(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
     """Mean of the differences over the seeds, `ours` − `theirs`, with Student's 95 % interval; and in per cent."""
     gaps, half = ours - theirs, student_half_width(ours - theirs)
     found: dict[str, float | None] = {"mean": float(gaps.mean()), "low": None, "high": None}
@@ -129,7 +129,7 @@ def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
     return found
 
 
-def together(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def summarise_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of each arm the test RMSE in per cent of that of `random`, over all rows: mean, Student's interval, cases below.
 
     The shares of wrong labels of one table and seed have their split in common, so that they count as one.
@@ -156,7 +156,7 @@ def _sd(values: np.ndarray) -> float | None:
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def line(row: dict[str, Any]) -> str:
+def format_row(row: dict[str, Any]) -> str:
     said = [f"{row['table']}, {row['wrong']:.0%} of the pool wrong"]
     said += [f"  AUROC {way:<24} {one['mean']:.3f}  {_each(one['of_seeds'])}" for way, one in row["found"].items()]
     for arm, one in row["arms"].items():
@@ -175,13 +175,15 @@ def _interval(gap: dict[str, Any], places: int = 3) -> str:
     return "" if gap["low"] is None else f" ({gap['low']:+.{places}f} to {gap['high']:+.{places}f})"
 
 
-def told(rows: list[dict[str, Any]]) -> str:
+def as_text(rows: list[dict[str, Any]]) -> str:
     said = [
         f"  {arm:<24} {one['mean']:+.1f} %{_interval(one, 1)}  below in {one['below']} of {one['cases']}"
-        for arm, one in together(rows).items()
+        for arm, one in summarise_rows(rows).items()
     ]
-    return "\n\n".join([*map(line, rows), *(["\n".join(["all of these, RMSE beside random", *said])] if said else [])])
+    return "\n\n".join(
+        [*map(format_row, rows), *(["\n".join(["all of these, RMSE beside random", *said])] if said else [])]
+    )
 
 
-def answer(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"rows": rows, "together": together(rows)}
+def as_json(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rows": rows, "together": summarise_rows(rows)}

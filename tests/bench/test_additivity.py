@@ -2,15 +2,15 @@
 
 import pytest
 
-from core.bench import small, verifying
+from core.bench import additivity, small_network
 
 
 def test_every_score_is_put_to_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"TRAIN": 80, "TARGET": 40, "POOL": 24, "STEPS": 30, "HIDDEN": 4}.items():
-        monkeypatch.setattr(small, name, value)
+        monkeypatch.setattr(small_network, name, value)
     for name, value in {"SUBSETS": 40, "SEEDS": 2}.items():
-        monkeypatch.setattr(verifying, name, value)
-    found = verifying.run()
+        monkeypatch.setattr(additivity, name, value)
+    found = additivity.run()
     assert {"ceiling: sum of true additions", "plain similarity", "lissa", "cg", "dual", "exact"} <= set(found)
     assert {"whole steps", "whole steps, taken together", "first order, matched damping"} <= set(found)
     for one in found.values():
