@@ -49,7 +49,7 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
         *(_chart(figure, first=not place) for place, figure in enumerate(charts)),
         "<h2>Arms</h2>",
         _table(
-            ("arm", "training molecules", metric, "planted taken"),
+            ("arm", "training molecules", metric, "mislabelled selected"),
             [
                 (
                     arm["name"],
@@ -169,7 +169,7 @@ def _picked(comparison: Comparison) -> str:
         drawn = "".join(
             f'<figure><img alt="" src="{depict.data_uri(depict.draw_svg(row.smiles, 220, 150))}">'
             f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
-            f"{', planted' if row.planted else ''}</figcaption></figure>"
+            f"{', mislabelled on purpose' if row.mislabelled else ''}</figcaption></figure>"
             for row in mine.itertuples()
         )
         found.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawn}</div>')
