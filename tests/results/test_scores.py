@@ -71,7 +71,7 @@ def made(delta: list[float], **columns: list) -> Scores:
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    scores = made([0.3, -0.2, np.nan], planted=[True, False, False])
+    scores = made([0.3, -0.2, np.nan], mislabelled=[True, False, False])
     scores.save(tmp_path)
     again = Scores.load(tmp_path)
     pd.testing.assert_frame_equal(again.table, scores.table)
@@ -99,7 +99,7 @@ def test_scores_that_are_no_order_are_refused():
 def test_planted_labels_are_found_by_harm_and_by_residual():
     generator = np.random.default_rng(0)
     planted = np.arange(200) < 40
-    scores = made(list(generator.normal(size=200)), planted=list(planted))
+    scores = made(list(generator.normal(size=200)), mislabelled=list(planted))
     scores.table["residual"] = generator.normal(size=200) * np.where(planted, -8, 1)  # large either way
     found = evaluate_detection(scores.table)
     assert found["residual"]["auroc"] > 0.85 and 0.35 < found["delta_loss"]["auroc"] < 0.65

@@ -122,7 +122,7 @@ class _Case:
 def _error_summary(labels: np.ndarray, values: np.ndarray) -> dict[str, float]:
     gaps = values - labels
     rest = float(np.mean(gaps**2) / max(np.var(labels), 1e-300))
-    return {"error": float(np.median(np.abs(gaps))), "explained": 1 - rest}
+    return {"error": float(np.median(np.abs(gaps))), "explained_variance": 1 - rest}
 
 
 def count_coincidences(labels: np.ndarray, values: np.ndarray) -> tuple[int, float]:

@@ -37,7 +37,7 @@ def measured() -> Dataset:
 
 
 def kinds(found: Findings) -> list[str]:
-    return [one.kind for one in found.predict_each]
+    return [one.kind for one in found.findings]
 
 
 def test_repeated_measurements_tell_their_noise() -> None:
@@ -127,7 +127,7 @@ def test_a_pool_beside_the_parts_it_would_join(measured: Dataset) -> None:
     assert found.of("shift: train").level == "note" and found.of("shift: train").numbers["auroc"] < 0.7
     assert found.of("origin of labels: train, test").level == "note"
     assert 0 < found.of("scaffolds: test").numbers["share"] <= 1
-    levels = [one.level for one in found.predict_each]
+    levels = [one.level for one in found.findings]
     assert levels == sorted(levels, key=["fault", "caution", "note"].index)
 
 
@@ -199,7 +199,7 @@ def test_findings_are_kept_whole(tmp_path: Path) -> None:
     assert again.summary() == found.summary() and kinds(again) == ["b", "c", "a"]
     assert again.of("b").groups.tolist() == [0, 0] and again.of("c").others["test"].tolist() == [0, 7]
     assert len(again.of("c").others["other"]) == 0 and len(again.of("a").rows) == 0
-    assert all(one.fix in ("", *FIXES) for one in again.predict_each)
+    assert all(one.fix in ("", *FIXES) for one in again.findings)
     with pytest.raises(BadInput, match="no finding 'z'; it has b, c, a"):
         again.of("z")
 
@@ -219,7 +219,7 @@ def test_an_audited_table_is_mended(cache: Path) -> None:
     assert read_spec_json(mended.text) == mended
     with pytest.raises(BadInput, match="the audit is not of this table"):
         make(CorrectedTable(Load("bundled:solubility"), recipe, ("same molecule: test",)), store, Report())
-    note = next(one.kind for one in found.predict_each if not one.fix)
+    note = next(one.kind for one in found.findings if not one.fix)
     with pytest.raises(BadInput, match="nothing can be mended"):
         make(CorrectedTable(leaky, recipe, (note,)), store, Report())
     with pytest.raises(BadInput, match="names none"):

@@ -84,7 +84,7 @@ def test_a_rule_is_found_and_named(
 def test_ties_at_the_last_neighbour_are_settled_either_way(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
     guilty = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
-    assert guilty is not None and guilty.matches == guilty.of > 20
+    assert guilty is not None and guilty.matches == guilty.checkable > 20
     assert guilty.ties > 20 and guilty.tie_matches > 0.9 * guilty.ties
 
 
@@ -122,7 +122,7 @@ def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
         and "5 nearest" in guilty.description
         and "Euclidean distance of Morgan bits" in guilty.description
     )
-    assert guilty.matches == guilty.of >= 140 and guilty.tie_matches == guilty.ties > 100
+    assert guilty.matches == guilty.checkable >= 140 and guilty.tie_matches == guilty.ties > 100
     measured, rest = halved(lipophilicity, 300)
     assert choose_rule(try_rules(*measured, *rest)) is None
     soluble = "measured log solubility in mols per litre"
