@@ -60,40 +60,46 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
     numbers, `caution` what `check` has against some that it has. Of the answer, `seconds` and `molecules_per_second`
     are of this run, `resumed_rows` those that an earlier one had finished.
     """
-    began, molecules = time.monotonic(), 0
+    start_time, molecules = time.monotonic(), 0
     if out.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
     table = read_long_table(path, SHARD, report.part(0, 0))
-    rows = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
+    annotator = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
     labels = list(annotation.labels)
     if missing := [name for name in labels if name not in table.first]:
         raise BadInput(
             f"{table.name!r} has no column {missing[0]!r} for the labels; it has {list_names(table.first.columns)}; "
             "name it with --labels"
         )
-    choices = {"smiles": rows.smiles, "labels": labels, "tasks": annotation.tasks, "shard": SHARD, "revision": REVISION}
-    work = {"table": table.digest, "product": annotation.product, **choices}
-    rows.check_table()
+    settings = {
+        "smiles": annotator.smiles,
+        "labels": labels,
+        "tasks": annotation.tasks,
+        "shard": SHARD,
+        "revision": REVISION,
+    }
+    work = {"table": table.digest, "product": annotation.product, **settings}
+    annotator.check_table()
     with open_shards(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
         resumed = shards.done_rows
         for frame in table.shards(shards.done):
-            within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
-            *finished, usable = rows.annotate_shard(frame, within)
-            shards.append(*finished)
+            shard_report = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
+            *shard, usable = annotator.annotate_shard(frame, shard_report)
+            shards.append(*shard)
             molecules += usable
         answer = join_shards(shards, out, annotation.top, report.part(DONE, 1))
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start_time
     pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
     return answer | {"out": str(out)} | pace
 
 
-def _smiles_column(table: LongTable, given: str) -> str:
-    column = given or guess_smiles(table.first)
+def _smiles_column(table: LongTable, requested: str) -> str:
+    column = requested or guess_smiles(table.first)
     if column not in table.first:
         raise BadInput(
-            f"no column of SMILES {'named ' + repr(given) if given else 'was found'}; the table has "
+            f"no column of SMILES {'named ' + repr(requested) if requested else 'was found'}; the table has "
             f"{list_names(table.first.columns)}; name it with --smiles"
         )
     return column
@@ -113,22 +119,22 @@ class RowAnnotator:
         A given column that is called like a new one is kept as `<name> (given)`.
         """
         cells = [str(cell) for cell in frame[self.smiles]]
-        known = {cell: _canonical(cell) for cell in set(cells)}
-        named = [known[cell] for cell in cells]
-        rows = np.flatnonzero([name is not None for name, _ in named])
-        molecules = np.array([named[row][0] for row in rows], object)
+        parsed_cells = {cell: _canonical(cell) for cell in set(cells)}
+        parsed = [parsed_cells[cell] for cell in cells]
+        rows = np.flatnonzero([name is not None for name, _ in parsed])
+        molecules = np.array([parsed[row][0] for row in rows], object)
         values: dict[str, np.ndarray] = {}
         if len(rows):
             values = self.numbers_of(molecules, self.targets(frame)[rows], report)
-        new = {name: np.full(len(frame), np.nan) for name in values or self.names}
+        new_columns = {name: np.full(len(frame), np.nan) for name in values or self.names}
         for name, value in values.items():
-            new[name][rows] = value
-        new["caution"] = np.full(len(frame), "", object)
-        new["caution"][rows] = self.cautions(molecules)
-        new["unusable"] = np.array([reason or "" for _, reason in named], object)
-        other = {name: free_column_name(name, {*frame, *new}) for name in new if name in frame}
-        whole = pd.concat([frame.rename(columns=other), pd.DataFrame(new, index=frame.index)], axis=1)
-        return whole, list(new), other.get(self.smiles, self.smiles), len(rows)
+            new_columns[name][rows] = value
+        new_columns["caution"] = np.full(len(frame), "", object)
+        new_columns["caution"][rows] = self.cautions(molecules)
+        new_columns["unusable"] = np.array([reason or "" for _, reason in parsed], object)
+        renamed = {name: free_column_name(name, {*frame, *new_columns}) for name in new_columns if name in frame}
+        annotated = pd.concat([frame.rename(columns=renamed), pd.DataFrame(new_columns, index=frame.index)], axis=1)
+        return annotated, list(new_columns), renamed.get(self.smiles, self.smiles), len(rows)
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """Labels (n, t) of a shard."""
@@ -139,11 +145,11 @@ class RowAnnotator:
 
     def cautions(self, molecules: np.ndarray) -> np.ndarray:
         """A sentence or more on each molecule, or ""."""
-        places, distinct = pd.factorize(molecules)
-        faults: list[list[str]] = [[] for _ in distinct]
-        for place, fault in self.annotation.check(list(distinct)) if len(distinct) else ():
-            faults[place].append(fault)
-        return np.array(["; ".join(fault) for fault in faults], object)[places]
+        molecule_index, distinct = pd.factorize(molecules)
+        messages: list[list[str]] = [[] for _ in distinct]
+        for index, message in self.annotation.check(list(distinct)) if len(distinct) else ():
+            messages[index].append(message)
+        return np.array(["; ".join(message) for message in messages], object)[molecule_index]
 
     def check_table(self) -> None:
         """Before any row is worked on: whether there is a molecule, and whether all labels of molecules are accepted.
@@ -151,26 +157,26 @@ class RowAnnotator:
         Raises `BadInput`.
         """
         self.first_molecule()
-        refuse = self.annotation.check_labels
-        for frame in self.table.shards() if refuse else ():
+        check_labels = self.annotation.check_labels
+        for frame in self.table.shards() if check_labels else ():
             targets = self.targets(frame)
             try:
-                refuse(Dataset(frame[self.smiles], targets, self.annotation.tasks))
+                check_labels(Dataset(frame[self.smiles], targets, self.annotation.tasks))
             except BadInput:
                 rows = np.flatnonzero([_canonical(str(cell))[0] is not None for cell in frame[self.smiles]])
-                refuse(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
+                check_labels(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
 
     def first_molecule(self) -> str:
         """The first molecule. Raises `BadInput` where there is none."""
-        why = ""
+        first_reason = ""
         for frame in self.table.shards():
             for cell in frame[self.smiles]:
                 name, reason = _canonical(str(cell))
                 if name is not None:
                     return name
-                why = why or reason
+                first_reason = first_reason or reason
         rows = self.table.rows
-        raise BadInput(f"none of {rows} rows has a molecule (row 1: {why}); name another column with --smiles")
+        raise BadInput(f"none of {rows} rows has a molecule (row 1: {first_reason}); name another column with --smiles")
 
     @cached_property
     def names(self) -> list[str]:
@@ -189,9 +195,9 @@ def _canonical(cell: str) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def free_column_name(name: str, taken: Iterable[str]) -> str:
+def free_column_name(name: str, existing: Iterable[str]) -> str:
     """What a column of the table is called where a new one has its name."""
-    while name in taken:
+    while name in existing:
         name += " (given)"
     return name
 
@@ -208,5 +214,5 @@ def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) ->
 
 def list_names(names: Iterable[Any]) -> str:
     """Names of columns or tasks, the first twelve of many."""
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:12]) + (f" and {len(texts) - 12} more" if len(texts) > 12 else "")

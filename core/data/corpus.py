@@ -66,8 +66,8 @@ class Corpus:
         `ends`: ids of `<bos>`, `<eos>` and `<pad>`.
         """
         starts, tokens = self.arrays["starts"], self.arrays["tokens"]
-        places = rows * self.n_randomised_smiles + spelling
-        first, last = starts[places], starts[places + 1]
+        entries = rows * self.n_randomised_smiles + spelling
+        first, last = starts[entries], starts[entries + 1]
         lengths = last - first
         longest = -(-(int(lengths.max()) + 2) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         ids = np.full((len(rows), longest), ends[2], np.int64)
@@ -80,10 +80,10 @@ class Corpus:
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """Measured labels float32 (b, t), NaN where there is none."""
-        labels, places = self.arrays["labels"], self.arrays["label_rows"][rows]
-        found = np.full((len(rows), labels.shape[1]), np.nan, np.float32)
-        found[places >= 0] = labels[places[places >= 0]]
-        return found
+        labels, label_rows = self.arrays["labels"], self.arrays["label_rows"][rows]
+        values = np.full((len(rows), labels.shape[1]), np.nan, np.float32)
+        values[label_rows >= 0] = labels[label_rows[label_rows >= 0]]
+        return values
 
     def summary(self) -> dict[str, Any]:
         """The record without its long lists: counts and digests."""
@@ -133,8 +133,8 @@ def write_keys(keys: Iterable[int], path: Path) -> None:
     """The molecules of a corpus by key, sorted, shortened: enough to ask whether a molecule is among them."""
     from safetensors.numpy import save_file
 
-    found = np.unique(shorten_keys(np.fromiter(keys, np.uint64)))
-    columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - KEY_BYTES :]
+    short_keys = np.unique(shorten_keys(np.fromiter(keys, np.uint64)))
+    columns = short_keys.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - KEY_BYTES :]
     save_file({"keys": np.ascontiguousarray(columns)}, path)
 
 
@@ -161,6 +161,6 @@ def shorten_keys(keys: np.ndarray) -> np.ndarray:
 
 def contains_molecules(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
     """bool (n,): whether each molecule (stereo marks aside) is among shortened `keys`, sorted. Raises `BadInput`."""
-    wanted = shorten_keys(np.array([molecule_key(one) for one in smiles], np.uint64))
-    places = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
-    return keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)
+    wanted = shorten_keys(np.array([molecule_key(molecule) for molecule in smiles], np.uint64))
+    positions = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
+    return keys[positions] == wanted if len(keys) else np.zeros(len(wanted), bool)

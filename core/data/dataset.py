@@ -57,8 +57,8 @@ class Dataset:
         for name, values in columns.items():
             if values.shape != (n,):
                 raise BadInput(f"column {name!r} wants {n} values, one a molecule, got shape {values.shape}")
-        made = {"smiles": smiles, "targets": targets, "tasks": tuple(self.tasks), "unit": unit, "columns": columns}
-        for name, value in made.items():
+        checked = {"smiles": smiles, "targets": targets, "tasks": tuple(self.tasks), "unit": unit, "columns": columns}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -81,9 +81,9 @@ class Dataset:
 
         A part of a table keeps the kinds of the whole, even where only one class is left in it.
         """
-        known = self.provenance.get("kinds", ())
-        found = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
-        return tuple(known if len(known) == len(self.tasks) else found)
+        recorded = self.provenance.get("kinds", ())
+        inferred = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
+        return tuple(recorded if len(recorded) == len(self.tasks) else inferred)
 
     def take(self, rows: np.ndarray, **provenance: Any) -> "Dataset":
         """The rows at these places (or where true), in that order; `provenance` is added to that of the whole."""
@@ -102,11 +102,11 @@ class Dataset:
         return Dataset(
             smiles=self.smiles,
             targets=self.targets[:, columns],
-            tasks=tuple(self.tasks[place] for place in columns),
-            unit=tuple(self.unit[place] for place in columns),
+            tasks=tuple(self.tasks[column] for column in columns),
+            unit=tuple(self.unit[column] for column in columns),
             columns=self.columns,
             dropped=self.dropped,
-            provenance={**self.provenance, "kinds": [self.kinds[place] for place in columns]},
+            provenance={**self.provenance, "kinds": [self.kinds[column] for column in columns]},
         )
 
     def source_smiles(self) -> Iterator[str]:
@@ -171,8 +171,11 @@ def is_binary(values: np.ndarray) -> bool:
 
 def _summarise_task(name: str, unit: str, kind: str, values: np.ndarray) -> dict[str, Any]:
     measured = values[~np.isnan(values)]
-    found = {"name": name, "unit": unit, "kind": kind, "measured": len(measured)}
+    summary = {"name": name, "unit": unit, "kind": kind, "measured": len(measured)}
     if kind == "binary":
-        return {**found, "positives": int(measured.sum())}
-    spread = {"mean": np.mean, "sd": np.std, "least": np.min, "most": np.max}
-    return {**found, **{word: float(count(measured)) if len(measured) else None for word, count in spread.items()}}
+        return {**summary, "positives": int(measured.sum())}
+    statistics = {"mean": np.mean, "sd": np.std, "least": np.min, "most": np.max}
+    return {
+        **summary,
+        **{key: float(statistic(measured)) if len(measured) else None for key, statistic in statistics.items()},
+    }

@@ -56,10 +56,10 @@ def plot_selection_sizes(
 ) -> go.Figure:
     """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
 
-    What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
+    What keeps nothing or the whole pool is a level line with its band; arms without a `strategy` are left out.
     """
     figure = empty_figure("molecules kept", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
-    rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
+    strategies = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
         card = _card(arm, metric)
         if arm.get("rule") and arm["kept"] is None and card["mean"] is not None:
@@ -71,21 +71,21 @@ def plot_selection_sizes(
                 annotation_text=name,
                 annotation_position="right",
             )
-    shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
-    for rule, colour, shift in zip(rules, series_colours(len(rules)), shifts, strict=True):
-        mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
-        mine = [arm for arm in mine if _card(arm, metric)["mean"] is not None]
-        widest = max((arm["kept"] for arm in mine), default=1)
+    shifts = np.linspace(-1, 1, len(strategies)) if len(strategies) > 1 else [0.0] * len(strategies)
+    for strategy, colour, shift in zip(strategies, series_colours(len(strategies)), shifts, strict=True):
+        strategy_arms = sorted((arm for arm in table if arm.get("rule") == strategy), key=lambda arm: arm["kept"])
+        strategy_arms = [arm for arm in strategy_arms if _card(arm, metric)["mean"] is not None]
+        widest = max((arm["kept"] for arm in strategy_arms), default=1)
         figure.add_scatter(
-            x=[arm["kept"] + 0.008 * widest * shift for arm in mine],  # bars side by side
-            y=[arm[metric]["mean"] for arm in mine],
-            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in mine], "thickness": 1.2, "width": 3},
+            x=[arm["kept"] + 0.008 * widest * shift for arm in strategy_arms],  # bars side by side
+            y=[arm[metric]["mean"] for arm in strategy_arms],
+            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in strategy_arms], "thickness": 1.2, "width": 3},
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7},
-            name=html.escape(rule),
-            customdata=[arm["kept"] for arm in mine],
-            hovertemplate=f"{html.escape(rule)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
+            name=html.escape(strategy),
+            customdata=[arm["kept"] for arm in strategy_arms],
+            hovertemplate=f"{html.escape(strategy)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
         )
     return figure.update_layout(margin_r=60)
 
@@ -123,22 +123,24 @@ def plot_pareto(
     `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
     The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
     """
-    found = [
+    points = [
         (arm, *_known(arm[cost]), *_known(_card(arm, metric))) for arm in table if _known(arm.get(cost))[0] is not None
     ]
-    found = [one for one in found if one[3] is not None]
+    points = [one for one in points if one[3] is not None]
     figure = empty_figure(html.escape(costs), add_unit(f"test {words or metric_name(metric)}", unit), 360, legend=False)
-    least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
-    most = max((one[1] for one in found), default=0.0)
-    best = [
-        one for one in found if not any(_dominates(other, one, find_metric(metric).lower_is_better) for other in found)
+    least = min((one[1] for one in points if one[1] > 0), default=1.0) / 3
+    most = max((one[1] for one in points), default=0.0)
+    front = [
+        one
+        for one in points
+        if not any(_dominates(other, one, find_metric(metric).lower_is_better) for other in points)
     ]
-    best.sort(key=lambda one: one[1])
+    front.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
-        x=[one[1] or least for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
+        x=[one[1] or least for one in front], y=[one[3] for one in front], mode="lines", line=line, hoverinfo="skip"
     )
-    for arm, x, spread, y, noise in found:
+    for arm, x, spread, y, noise in points:
         colour, symbol = ROLE_MARKERS.get(arm.get("role"), (HELPFUL, "diamond"))
         colour = NEUTRAL if arm["name"] == reference else colour
         name = html.escape(str(arm["name"]))

@@ -66,14 +66,14 @@ def sample_rows(values: np.ndarray, limit: int = MAX_POINTS, seed: int = 0) -> n
 
 
 def plot_score_distribution(
-    delta_loss: Sequence[float], unit: str = "", planted: Sequence[bool] | None = None, band: float = 0.0
+    delta_loss: Sequence[float], unit: str = "", mislabelled: Sequence[bool] | None = None, band: float = 0.0
 ) -> go.Figure:
     """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked.
 
     `band`: half the width of a typical interval; scores within it of zero are not told from zero.
     """
     values = np.asarray(delta_loss, float)
-    values = values[np.isfinite(values)] if planted is None else values
+    values = values[np.isfinite(values)] if mislabelled is None else values
     figure = empty_figure(add_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -94,11 +94,14 @@ def plot_score_distribution(
             name=f"{name}: {counts[side].sum():,} ({share:.0%})",
             hovertemplate="ΔL %{x:.3g}: %{y} molecules<extra></extra>",
         )
-    if planted is not None and np.any(planted):
-        marked = np.clip(values[np.asarray(planted, bool)], edges[0], edges[-1])
+    if mislabelled is not None and np.any(mislabelled):
+        mislabelled_scores = np.clip(values[np.asarray(mislabelled, bool)], edges[0], edges[-1])
         marker = {"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}}
-        name, below = f"planted wrong labels: {len(marked):,}", np.full(len(marked), -0.04 * max(counts.max(), 1))
-        figure.add_scatter(x=marked, y=below, mode="markers", marker=marker, name=name, hoverinfo="x")
+        name, heights = (
+            f"planted wrong labels: {len(mislabelled_scores):,}",
+            np.full(len(mislabelled_scores), -0.04 * max(counts.max(), 1)),
+        )
+        figure.add_scatter(x=mislabelled_scores, y=heights, mode="markers", marker=marker, name=name, hoverinfo="x")
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     if band > 0:
         figure.add_vrect(
@@ -129,13 +132,13 @@ def plot_score_agreement(
         hovertemplate="%{x:.3g} and %{y:.3g}<extra></extra>",
     )
     for colour, corner in ((HELPFUL, -1), (HARMFUL, 1)):
-        reach = [corner * float(np.max(np.abs(values[rows]), initial=0.0)) for values in (one, other)]
+        corner_ends = [corner * float(np.max(np.abs(values[rows]), initial=0.0)) for values in (one, other)]
         figure.add_shape(
             type="rect",
             x0=0,
-            x1=reach[0],
+            x1=corner_ends[0],
             y0=0,
-            y1=reach[1],
+            y1=corner_ends[1],
             fillcolor=colour,
             opacity=0.08,
             line_width=0,
@@ -170,21 +173,21 @@ def plot_learning_curves(
         for column, words, dash in (("train_loss", "training", "dot"), ("valid_loss", "validation", "solid")):
             if column not in curve or not curve[column].notna().any():
                 continue
-            known = curve[curve[column].notna()]
+            rows = curve[curve[column].notna()]
             figure.add_scatter(
-                x=known["epoch"],
-                y=known[column],
-                mode="lines+markers" if len(known) < 40 else "lines",
+                x=rows["epoch"],
+                y=rows[column],
+                mode="lines+markers" if len(rows) < 40 else "lines",
                 marker={"size": 4},
                 line={"color": colour if len(curves) > 1 or dash == "solid" else HARMFUL, "dash": dash, "width": 2},
                 name=html.escape(f"{label}{words}"),
                 hovertemplate=f"{words}, epoch %{{x:.3g}}: %{{y:.4g}}<extra>{html.escape(name)}</extra>",
             )
         epoch = (best or {}).get(name)
-        at = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
-        if len(at):
-            ringed = html.escape(f"{label}best epoch ({round(epoch, 1):g})")
-            add_ring(figure, at["epoch"], at["valid_loss"], ringed, colour, 13)
+        best_row = curve[curve["epoch"] == epoch].dropna(subset=["valid_loss"]).tail(1) if "valid_loss" in curve else ()
+        if len(best_row):
+            ring_name = html.escape(f"{label}best epoch ({round(epoch, 1):g})")
+            add_ring(figure, best_row["epoch"], best_row["valid_loss"], ring_name, colour, 13)
     return figure
 
 
@@ -204,21 +207,21 @@ def plot_convergence(
 def plot_label_histogram(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
     """Histogram of measured labels, a colour a part, over common bins; of two classes a bar each."""
     figure = empty_figure(add_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
-    known = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
-    every = np.concatenate(list(known.values())) if known else np.array([])
-    if not len(every):
+    finite = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
+    pooled = np.concatenate(list(finite.values())) if finite else np.array([])
+    if not len(pooled):
         return figure
-    edges = np.histogram_bin_edges(every, bins=min(40, max(8, int(np.sqrt(len(every))))))
-    if np.isin(every, (0.0, 1.0)).all():
+    edges = np.histogram_bin_edges(pooled, bins=min(40, max(8, int(np.sqrt(len(pooled))))))
+    if np.isin(pooled, (0.0, 1.0)).all():
         edges = np.array([-0.5, 0.5, 1.5])
         figure.update_xaxes(tickvals=[0, 1])
-    for (part, values), colour in zip(known.items(), series_colours(len(known)), strict=True):
+    for (part, values), colour in zip(finite.items(), series_colours(len(finite)), strict=True):
         figure.add_bar(
             x=(edges[:-1] + edges[1:]) / 2,
             y=np.histogram(values, edges)[0],
             width=(edges[1] - edges[0]) * 0.94,
             marker_color=colour,
-            opacity=0.85 if len(known) == 1 else 0.6,
+            opacity=0.85 if len(finite) == 1 else 0.6,
             name=html.escape(f"{part}: {len(values):,}"),
             hovertemplate="%{x:.3g}: %{y} molecules<extra></extra>",
         )
@@ -231,10 +234,10 @@ def add_ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: in
 
 
 def add_identity_line(figure: go.Figure, table: pd.DataFrame) -> None:
-    both = table[["label", "prediction"]].to_numpy(float)
-    both = both[np.isfinite(both)]
-    if len(both):
-        ends, line = [float(both.min()), float(both.max())], {"color": NEUTRAL, "width": 1, "dash": "dot"}
+    values = table[["label", "prediction"]].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if len(values):
+        ends, line = [float(values.min()), float(values.max())], {"color": NEUTRAL, "width": 1, "dash": "dot"}
         figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
 

@@ -30,8 +30,8 @@ pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; font-size: .8rem; }
 SHOWN_MOLECULES = 6  # molecules of an arm
 
 
-def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
-    """The page of a comparison and the recipe that made it; `made`: when. All text from tables is escaped."""
+def render_report(comparison: Comparison, spec: Spec, date: str = "") -> str:
+    """The page of a comparison and the recipe that made it; `date`: when. All text from tables is escaped."""
     record = comparison.record
     compared = find_metric(COMPARED, record.get("task_kind", "regression"))
     unit, metric = compared.unit_text(record.get("unit", "")), compared.name
@@ -39,14 +39,14 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
     if len(record.get("sizes", ())) > 1:
         charts.insert(0, arm_figures.plot_selection_sizes(record["arms"], COMPARED, unit, metric))
     if record["differences"]:
-        near = [row for row in record["differences"] if row["against"] == record["reference"]]
-        charts.append(arm_figures.plot_differences(near or record["differences"], COMPARED, unit, metric))
+        against_reference = [row for row in record["differences"] if row["against"] == record["reference"]]
+        charts.append(arm_figures.plot_differences(against_reference or record["differences"], COMPARED, unit, metric))
     body = [
         f"<h1>{_text(spec.title)}</h1>",
         f'<p class="verdict">{_text(record["verdict"])}</p>',
-        f'<p class="soft">{_text(_about(record, spec, made))}</p>',
+        f'<p class="soft">{_text(_about(record, spec, date))}</p>',
         _list("To know before believing this", record.get("notes", ())),
-        *(_chart(figure, first=not place) for place, figure in enumerate(charts)),
+        *(_chart(figure, first=not number) for number, figure in enumerate(charts)),
         "<h2>Arms</h2>",
         _table(
             ("arm", "training molecules", metric, "mislabelled selected"),
@@ -86,13 +86,13 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
 
 
-def _about(record: dict[str, Any], spec: Spec, made: str) -> str:
+def _about(record: dict[str, Any], spec: Spec, date: str) -> str:
     seeds = ", ".join(map(str, record["arms"][0]["seeds"]))
-    said = (
+    text = (
         f"{record['n_test']:,} test molecules (digest {record['test_digest']}), the same for every arm; seeds {seeds}; "
     )
-    said += f"{record.get('backbone')} on {record.get('device')}; run {spec.key}"
-    return said + (f", {made}" if made else "")
+    text += f"{record.get('backbone')} on {record.get('device')}; run {spec.key}"
+    return text + (f", {date}" if date else "")
 
 
 def _text(value: Any) -> str:
@@ -153,24 +153,24 @@ def _chart(figure: Any, first: bool) -> str:
 
 def _expectations(comparison: Comparison) -> list[str]:
     """Common expectations of such arms, and what this study says of them."""
-    found = check_claims(comparison) if len(comparison.predictions) else []
-    rows = [(one["expectation"], one["outcome"], _signed(one["mean"]), _interval(one)) for one in found]
+    outcomes = check_claims(comparison) if len(comparison.predictions) else []
+    rows = [(one["expectation"], one["outcome"], _signed(one["mean"]), _interval(one)) for one in outcomes]
     names = ("expectation", "here", "difference", "95 % interval")
-    told = "For this table, this model and these seeds."
-    return ["<h2>Common expectations, tested</h2>", _table(names, rows, told)] if rows else []
+    caption = "For this table, this model and these seeds."
+    return ["<h2>Common expectations, tested</h2>", _table(names, rows, caption)] if rows else []
 
 
 def _picked(comparison: Comparison) -> str:
     """Some molecules of each arm, drawn."""
-    picks, found = comparison.picks, []
+    picks, sections = comparison.picks, []
     for arm in dict.fromkeys(picks["arm"]):
-        mine = picks[picks["arm"] == arm]
-        mine = mine[mine["seed"] == mine["seed"].min()].head(SHOWN_MOLECULES)
-        drawn = "".join(
+        arm_picks = picks[picks["arm"] == arm]
+        arm_picks = arm_picks[arm_picks["seed"] == arm_picks["seed"].min()].head(SHOWN_MOLECULES)
+        drawings = "".join(
             f'<figure><img alt="" src="{depict.data_uri(depict.draw_svg(row.smiles, 220, 150))}">'
             f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
             f"{', mislabelled on purpose' if row.mislabelled else ''}</figcaption></figure>"
-            for row in mine.itertuples()
+            for row in arm_picks.itertuples()
         )
-        found.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawn}</div>')
-    return f"<h2>What the arms took: the first {SHOWN_MOLECULES}</h2>{''.join(found)}" if found else ""
+        sections.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawings}</div>')
+    return f"<h2>What the arms took: the first {SHOWN_MOLECULES}</h2>{''.join(sections)}" if sections else ""

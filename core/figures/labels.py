@@ -41,20 +41,23 @@ def plot_score_map(
     classes are spread a little, so that no molecule hides another.
     """
     delta, rows = table["delta_loss"].to_numpy(float), sample_rows(table["delta_loss"], limit)
-    known = delta[np.isfinite(delta)]
-    bound = float(np.quantile(np.abs(known), 0.95)) if len(known) else 1.0
-    planted = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else np.zeros(len(table), bool)
+    finite = delta[np.isfinite(delta)]
+    bound = float(np.quantile(np.abs(finite), 0.95)) if len(finite) else 1.0
+    mislabelled = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else np.zeros(len(table), bool)
     figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
-    across = table["label"].to_numpy(float)
-    if is_binary(across):
-        across = jitter_classes(across)
+    x_values = table["label"].to_numpy(float)
+    if is_binary(x_values):
+        x_values = jitter_classes(x_values)
         figure.add_hline(y=0.5, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickvals=[0, 1], range=[-0.3, 1.3])
     else:
         add_identity_line(figure, table.iloc[rows])
-    for name, mine, symbol in (("as measured", ~planted[rows], "circle"), ("mislabelled", planted[rows], "diamond")):
-        group = rows[mine]
-        if planted.any():  # the legend tells the shapes, in a colour that says neither help nor harm
+    for name, selected, symbol in (
+        ("as measured", ~mislabelled[rows], "circle"),
+        ("mislabelled", mislabelled[rows], "diamond"),
+    ):
+        group = rows[selected]
+        if mislabelled.any():  # the legend tells the shapes, in a colour that says neither help nor harm
             only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
             figure.add_scatter(x=[None], y=[None], name=name, hoverinfo="skip", **only)
         marker = {
@@ -64,13 +67,13 @@ def plot_score_map(
             "colorbar": {"title": "ΔL", "thickness": 10, "outlinewidth": 0, "tickformat": ".2~g", "len": 0.9},
         }
         if len(group):
-            more = "<br>ΔL %{marker.color:.3g}<extra></extra>"
-            _points(figure, table.iloc[group], across[group], group, name, marker, more)
+            hover_suffix = "<br>ΔL %{marker.color:.3g}<extra></extra>"
+            _points(figure, table.iloc[group], x_values[group], group, name, marker, hover_suffix)
     figure.update_traces(showlegend=False, selector={"type": "scattergl"})
     figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))
     if picked is not None and 0 <= picked < len(table):
         add_ring(
-            figure, [across[picked]], [table["prediction"].iloc[picked]], "picked", "#B0579F", 17, showlegend=False
+            figure, [x_values[picked]], [table["prediction"].iloc[picked]], "picked", "#B0579F", 17, showlegend=False
         )
     return figure
 
@@ -78,11 +81,11 @@ def plot_score_map(
 def plot_parity(predictions: pd.DataFrame, unit: str = "", limit: int = MAX_POINTS) -> go.Figure:
     """Prediction against label, a colour a part (train, valid, test), the test part on top."""
     figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), 400)
-    known = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
-    add_identity_line(figure, known)
-    look = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
-    for part in [name for name in look if (known["part"] == name).any()]:
-        table, (colour, symbol, size) = known[known["part"] == part], look[part]
+    measured = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
+    add_identity_line(figure, measured)
+    styles = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
+    for part in [name for name in styles if (measured["part"] == name).any()]:
+        table, (colour, symbol, size) = measured[measured["part"] == part], styles[part]
         table = table.sample(min(len(table), limit // 3), random_state=0)
         marker = {"color": colour, "symbol": symbol, "size": size, "opacity": 0.4 if part == "train" else 0.85}
         name = {"train": "training", "valid": "validation"}.get(part, part)
@@ -90,30 +93,32 @@ def plot_parity(predictions: pd.DataFrame, unit: str = "", limit: int = MAX_POIN
     return figure
 
 
-def plot_roc(predictions: pd.DataFrame, sure: Mapping[str, Interval | None] | None = None) -> go.Figure:
+def plot_roc(predictions: pd.DataFrame, intervals: Mapping[str, Interval | None] | None = None) -> go.Figure:
     """Of two classes: the share of ones that are found against that of zeros taken for one, by part (Fawcett 2006).
 
-    `predictions`: part, label, prediction; `sure`: intervals of the area of a part. The legend has the areas.
+    `predictions`: part, label, prediction; `intervals`: intervals of the area of a part. The legend has the areas.
     """
     from sklearn.metrics import roc_curve
 
     figure = empty_figure("share of 0 taken for 1", "share of 1 found", 400)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    known = predictions[predictions["label"].notna()]
+    measured = predictions[predictions["label"].notna()]
     for part, colour in (("valid", SERIES[2]), ("test", HELPFUL)):
-        mine = known[known["part"] == part]
-        if mine["label"].nunique() < 2:
+        part_rows = measured[measured["part"] == part]
+        if part_rows["label"].nunique() < 2:
             continue
-        wrong, found, at = roc_curve(mine["label"] > 0.5, mine["prediction"])
-        area = auroc((mine["label"] > 0.5).to_numpy(), mine["prediction"].to_numpy())
+        false_positive_rate, true_positive_rate, thresholds = roc_curve(
+            part_rows["label"] > 0.5, part_rows["prediction"]
+        )
+        area = auroc((part_rows["label"] > 0.5).to_numpy(), part_rows["prediction"].to_numpy())
         figure.add_scatter(
-            x=wrong,
-            y=found,
+            x=false_positive_rate,
+            y=true_positive_rate,
             mode="lines",
             line={"color": colour, "width": 2, "dash": "dot" if part == "valid" else "solid"},
-            name=f"{PARTS[part]}: {format_with_interval(area, (sure or {}).get(part))}",
-            text=[f"{min(limit, 1.0):.3g}" for limit in at],
+            name=f"{PARTS[part]}: {format_with_interval(area, (intervals or {}).get(part))}",
+            text=[f"{min(threshold, 1.0):.3g}" for threshold in thresholds],
             hovertemplate="from %{text} on: %{y:.0%} of 1, %{x:.0%} of 0<extra></extra>",
         )
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
@@ -128,27 +133,27 @@ def plot_reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
     figure = empty_figure("predicted probability of 1", "share of 1", 400, legend=False)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip")
-    known = ~np.isnan(labels)
-    y, p = labels[known] > 0.5, predictions[known]
+    measured = ~np.isnan(labels)
+    y, p = labels[measured] > 0.5, predictions[measured]
     if len(y):
         order = np.argsort(p, kind="stable")
         bins = np.array_split(order, max(1, min(BINS, len(y) // MIN_BIN_MOLECULES)))
-        told = [estimate_share(y[rows]) for rows in bins]
+        shares = [estimate_share(y[rows]) for rows in bins]
         figure.add_scatter(
             x=[float(p[rows].mean()) for rows in bins],
-            y=[one["share"] for one in told],
+            y=[one["share"] for one in shares],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [one["high"] - one["share"] for one in told],
-                "arrayminus": [one["share"] - one["low"] for one in told],
+                "array": [one["high"] - one["share"] for one in shares],
+                "arrayminus": [one["share"] - one["low"] for one in shares],
                 "thickness": 1.2,
                 "width": 0,
             },
             mode="markers",
             marker={"size": 9, "color": HELPFUL},
             text=[f"{one['n']:,} molecules, {p[rows].min():.2f} to {p[rows].max():.2f}"
-                  for one, rows in zip(told, bins, strict=True)],
+                  for one, rows in zip(shares, bins, strict=True)],
             hovertemplate="%{text}: %{y:.0%} are 1<extra></extra>",
         )  # fmt: skip
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
@@ -162,14 +167,14 @@ def jitter_classes(labels: np.ndarray) -> np.ndarray:
 def _points(
     figure: go.Figure,
     table: pd.DataFrame,
-    across: Any,
+    x_values: Any,
     rows: Any,
     name: str,
     marker: dict[str, Any],
-    more: str = "<extra></extra>",
+    hover_suffix: str = "<extra></extra>",
 ) -> None:
     figure.add_scattergl(
-        x=across,
+        x=x_values,
         y=table["prediction"],
         mode="markers",
         marker=marker,
@@ -179,6 +184,6 @@ def _points(
             f"{html.escape(str(smiles)[:60])}<br>label {label:.3g}"
             for smiles, label in zip(table["smiles"], table["label"], strict=True)
         ],
-        hovertemplate="%{text}, prediction %{y:.3g}" + more,
+        hovertemplate="%{text}, prediction %{y:.3g}" + hover_suffix,
         unselected={"marker": {"opacity": marker.get("opacity", 1)}},
     )

@@ -51,17 +51,17 @@ class Calibration:
         labels, predictions, smiles = fit.matrices("valid")
         train = tuple(map(str, fit.matrices("train")[2]))
         near = find_nearest(list(map(str, smiles)), train, report)
-        agreed = np.maximum(TINY * predictions.std(0), 1e-12)
+        min_spread = np.maximum(TINY * predictions.std(0), 1e-12)
         spread = ensemble_spread(fit, "valid")
-        found: list[ConformalIntervals | None] = []
+        intervals: list[ConformalIntervals | None] = []
         for task, kind in enumerate(fit.record["kinds"]):
-            known = ~np.isnan(labels[:, task])
-            errors = np.abs(labels - predictions)[known, task]
-            signs = _difficulty_features(near, spread, task, agreed)[known]
-            found.append(None if kind == "binary" else ConformalIntervals.of(errors, signs, level))
+            measured = ~np.isnan(labels[:, task])
+            errors = np.abs(labels - predictions)[measured, task]
+            features = _difficulty_features(near, spread, task, min_spread)[measured]
+            intervals.append(None if kind == "binary" else ConformalIntervals.of(errors, features, level))
         remote = float(np.quantile(near.similarity, REMOTE_SHARE)) if len(smiles) else 0.0
         kinds = tuple(fit.record["kinds"])
-        return cls(level, train, kinds, tuple(found), labels, predictions, agreed, remote)
+        return cls(level, train, kinds, tuple(intervals), labels, predictions, min_spread, remote)
 
     def find_nearest(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
         return find_nearest(smiles, self.train, report)
@@ -78,10 +78,10 @@ class Calibration:
         for task, kind in enumerate(self.kinds):
             values = predictions[:, task]
             if kind == "binary":
-                known = ~np.isnan(self.labels[:, task])
-                if len(set(self.labels[known, task])) == 2:
-                    given = (self.labels[known, task], self.predictions[known, task], values)
-                    low[:, task], high[:, task] = venn_abers(*given)
+                measured = ~np.isnan(self.labels[:, task])
+                if len(set(self.labels[measured, task])) == 2:
+                    arguments = (self.labels[measured, task], self.predictions[measured, task], values)
+                    low[:, task], high[:, task] = venn_abers(*arguments)
             elif (intervals := self.intervals[task]) is not None:
                 half = intervals.half_width(_difficulty_features(near, spread, task, self.median_spread))
                 low[:, task], high[:, task] = values - half, values + half
@@ -96,19 +96,24 @@ class Calibration:
         labels, predictions, smiles = fit.matrices("test")
         near = self.find_nearest(list(map(str, smiles)), report)
         low, high = self.interval_bounds(predictions, near, ensemble_spread(fit, "test"))
-        found: list[dict[str, Any] | None] = []
+        coverage: list[dict[str, Any] | None] = []
         for task, kind in enumerate(self.kinds):
-            known = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
-            if not known.any():
-                found.append(None)
+            covered_rows = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
+            if not covered_rows.any():
+                coverage.append(None)
             elif kind == "binary":
-                given = (predictions[known, task], merge_probabilities(low[known, task], high[known, task]))
-                losses = [compute_metrics(kind, labels[known, task], values)["log_loss"] for values in given]
-                found.append({"n": int(known.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
+                probabilities = (
+                    predictions[covered_rows, task],
+                    merge_probabilities(low[covered_rows, task], high[covered_rows, task]),
+                )
+                losses = [
+                    compute_metrics(kind, labels[covered_rows, task], values)["log_loss"] for values in probabilities
+                ]
+                coverage.append({"n": int(covered_rows.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
             else:
-                held = (low <= labels) & (labels <= high)
-                found.append(estimate_share(held[known, task]))
-        return found
+                inside = (low <= labels) & (labels <= high)
+                coverage.append(estimate_share(inside[covered_rows, task]))
+        return coverage
 
 
 def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
@@ -116,8 +121,8 @@ def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = S
     rows, similarities = [np.zeros(0, int)], [np.zeros((0, min(NEIGHBOURS, len(train))), np.float32)]
     for start in range(0, len(smiles), CHUNK_MOLECULES):
         report(start / len(smiles), f"compared {start:,} of {len(smiles):,} with the training part")
-        found, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
-        rows.append(found[:, 0])
+        neighbours, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
+        rows.append(neighbours[:, 0])
         similarities.append(similarity)
     return NearestMolecules(np.concatenate(rows), np.concatenate(similarities))
 
@@ -126,15 +131,15 @@ def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
     """How far the members of an ensemble are apart (n, t) on a part of its tables; None for a single model."""
     if "spread" not in fit.predictions:
         return None
-    mine = fit.predictions.loc[fit.predictions["part"] == part, "spread"]
-    return mine.to_numpy(float).reshape(-1, len(fit.tasks))
+    values = fit.predictions.loc[fit.predictions["part"] == part, "spread"]
+    return values.to_numpy(float).reshape(-1, len(fit.tasks))
 
 
 def _difficulty_features(
-    near: NearestMolecules, spread: np.ndarray | None, task: int, agreed: np.ndarray
+    near: NearestMolecules, spread: np.ndarray | None, task: int, min_spread: np.ndarray
 ) -> np.ndarray:
     """Signs of difficulty (n, 2 or 3): the nearest training molecule, the nearest five, how far members are apart."""
-    signs = [1 - near.similarity, 1 - near.similarities.mean(1)]
+    features = [1 - near.similarity, 1 - near.similarities.mean(1)]
     if spread is not None:
-        signs.append(np.log(np.maximum(spread[:, task], agreed[task])))
-    return np.stack(signs, 1).astype(float)
+        features.append(np.log(np.maximum(spread[:, task], min_spread[task])))
+    return np.stack(features, 1).astype(float)

@@ -47,30 +47,30 @@ OUTCOME_WORDS = {  # by the expectation and the verdict on the difference
 
 def check_claims(comparison: Comparison) -> list[dict[str, Any]]:
     """The expectations that this study's arms can test: words, outcome, and the paired difference."""
-    predictions, found = comparison.predictions, []
+    predictions, outcomes = comparison.predictions, []
     names = [arm["name"] for arm in comparison.record["arms"]]
-    for claim in EXPECTATIONS:
-        pair = [_find_arm(name, names) for name in (claim.arm, claim.against)]
+    for expectation in EXPECTATIONS:
+        pair = [_find_arm(name, names) for name in (expectation.arm, expectation.against)]
         if None in pair or pair[0] == pair[1]:
             continue
         sides = {}
         for name in pair:
-            mine = predictions[predictions["arm"] == name]
+            arm_rows = predictions[predictions["arm"] == name]
             sides[name] = {
-                seed: rows.sort_values("row")["prediction"].to_numpy() for seed, rows in mine.groupby("seed")
+                seed: rows.sort_values("row")["prediction"].to_numpy() for seed, rows in arm_rows.groupby("seed")
             }
         first = predictions[predictions["arm"] == pair[0]]
         labels = first[first["seed"] == first["seed"].iloc[0]].sort_values("row")["label"].to_numpy()
         rows = compute_differences(labels, {pair[0]: sides[pair[0]], pair[1]: sides[pair[1]]}, (pair[1],), "rmse")
         if rows:
-            said = OUTCOME_WORDS.get((claim.expected, rows[0]["verdict"]), "one seed cannot tell")
-            found.append({"expectation": claim.words, "outcome": said, **rows[0]})
-    return found
+            outcome = OUTCOME_WORDS.get((expectation.expected, rows[0]["verdict"]), "one seed cannot tell")
+            outcomes.append({"expectation": expectation.words, "outcome": outcome, **rows[0]})
+    return outcomes
 
 
 def _find_arm(wanted: str, names: list[str]) -> str | None:
     """The arm of this name; of one that ends in a blank, the first that begins with it and says no more of the kind."""
     if not wanted.endswith(" "):
         return wanted if wanted in names else None
-    fitting = [name for name in names if name.startswith(wanted)]
-    return min(fitting, key=len, default=None)
+    matches = [name for name in names if name.startswith(wanted)]
+    return min(matches, key=len, default=None)

@@ -53,14 +53,18 @@ class Fit:
 
         One evaluation is to spare, three are the least. None without a curve, or where it had saved no third.
         """
-        looks = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
-        if not len(looks):
+        evaluations = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
+        if not len(evaluations):
             return None
-        losses, seconds = looks["valid_loss"].to_numpy(float), looks["seconds"].to_numpy(float)
-        better = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
-        patience = max(3, int(np.diff(better).max(initial=0)) + 1)
-        last = int(better[-1]) + patience
-        return (patience, float(seconds[last])) if last < len(looks) and seconds[last] < 2 / 3 * seconds[-1] else None
+        losses, seconds = evaluations["valid_loss"].to_numpy(float), evaluations["seconds"].to_numpy(float)
+        improvements = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
+        patience = max(3, int(np.diff(improvements).max(initial=0)) + 1)
+        last = int(improvements[-1]) + patience
+        return (
+            (patience, float(seconds[last]))
+            if last < len(evaluations) and seconds[last] < 2 / 3 * seconds[-1]
+            else None
+        )
 
     def table(self, part: str) -> Dataset:
         """The Dataset of one part, as the fit saw it."""
@@ -75,11 +79,11 @@ class Fit:
 
     def matrices(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels (n, t), predictions (n, t) and SMILES (n,) of a part, in its own order."""
-        mine = self.predictions[self.predictions["part"] == part]
-        n, t = len(mine) // len(self.tasks), len(self.tasks)
-        labels = mine["label"].to_numpy(float).reshape(n, t)
-        predictions = mine["prediction"].to_numpy(float).reshape(n, t)
-        return labels, predictions, mine["smiles"].to_numpy(object)[::t]
+        rows = self.predictions[self.predictions["part"] == part]
+        n, t = len(rows) // len(self.tasks), len(self.tasks)
+        labels = rows["label"].to_numpy(float).reshape(n, t)
+        predictions = rows["prediction"].to_numpy(float).reshape(n, t)
+        return labels, predictions, rows["smiles"].to_numpy(object)[::t]
 
     def summary(self) -> dict[str, Any]:
         return self.record

@@ -29,9 +29,9 @@ def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:
     """(n,) of a column's absolute values, over a molecule's tasks in units of each task's own spread."""
     values = table[[column for column in table if str(column).split(":")[0] == name]].to_numpy(float)
     values = values / np.maximum(np.nanstd(values, axis=0), 1e-300)
-    known = ~np.isnan(values)
-    summed = np.where(known, values, 0.0) ** 2
-    return np.sqrt(summed.sum(1) / np.maximum(known.sum(1), 1))
+    measured = ~np.isnan(values)
+    summed = np.where(measured, values, 0.0) ** 2
+    return np.sqrt(summed.sum(1) / np.maximum(measured.sum(1), 1))
 
 
 def add_second_opinions(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None:
@@ -43,9 +43,9 @@ def add_second_opinions(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequen
         end = "" if len(tasks) == 1 else f":{name}"
         table[f"opinion{end}"] = opinions[:, task]
         table[f"apart{end}"] = opinions[:, task] - table[f"label{end}"]
-    ways = np.stack([root_mean_square(table, name) for name in ("leave_one_out", "apart")])
-    asked = table[[name for name in table if str(name).split(":")[0] == "apart"]].notna().any(axis=1)
-    table["suspicion"] = np.where(asked, ways.mean(0), ways[0])
+    distances = np.stack([root_mean_square(table, name) for name in ("leave_one_out", "apart")])
+    has_opinion = table[[name for name in table if str(name).split(":")[0] == "apart"]].notna().any(axis=1)
+    table["suspicion"] = np.where(has_opinion, distances.mean(0), distances[0])
 
 
 def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
@@ -56,12 +56,12 @@ def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str
     """
     if "mislabelled" not in table:
         return {}
-    ways = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
-    ways |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
-    ways["removal"] = -table["removal"].to_numpy(float)
+    rankings = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
+    rankings |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
+    rankings["removal"] = -table["removal"].to_numpy(float)
     flags = table["mislabelled"].to_numpy(bool)
-    known = np.isfinite(ways["removal"])
-    values = {name: compute_auroc_interval(flags[known], score[known], seed) for name, score in ways.items()}
+    scored = np.isfinite(rankings["removal"])
+    values = {name: compute_auroc_interval(flags[scored], score[scored], seed) for name, score in rankings.items()}
     return {
         name: dict(zip(("auroc", "low", "high"), value, strict=True))
         for name, value in values.items()

@@ -21,10 +21,10 @@ TOYMIX = {  # by table, layer and arm, in the order of `METRICS`
 
 def published_results(members: Sequence[str], backbones: Sequence[str]) -> list[dict[str, Any]]:
     """A row a published training of a table and layer that is among these, by its name; regression in units of sd."""
-    found = []
+    rows = []
     for (table, layer), arms in TOYMIX.items():
         if table in {name.lower() for name in members} and layer in {name.lower().split()[0] for name in backbones}:
             for arm, values in zip(("alone", "all together"), arms, strict=True):
-                found.append({"member": table, "layer": layer.upper(), "arm": arm, "source": SOURCE}
+                rows.append({"member": table, "layer": layer.upper(), "arm": arm, "source": SOURCE}
                              | dict(zip(METRICS[table], values, strict=True)))  # fmt: skip
-    return found
+    return rows

@@ -76,7 +76,9 @@ class MixtureParts:
         return [contributions(one, self.learning.atoms)[:, None] for one in table.smiles]
 
     def summary(self) -> dict[str, Any]:
-        lost = self.left_out.groupby(["part", "reason"]).size() if len(self.left_out) else pd.Series(dtype=int)
+        left_out_counts = (
+            self.left_out.groupby(["part", "reason"]).size() if len(self.left_out) else pd.Series(dtype=int)
+        )
         return {
             **dataclasses.asdict(self.learning),
             "tasks": list(self.tasks),
@@ -84,7 +86,9 @@ class MixtureParts:
             "unit": list(self.unit),
             "rows": {name: len(table) for name, table in self.parts.items()},
             "digests": {name: table.digest for name, table in self.parts.items()},
-            "left_out": [{"part": part, "reason": reason, "molecules": int(n)} for (part, reason), n in lost.items()],
+            "left_out": [
+                {"part": part, "reason": reason, "molecules": int(n)} for (part, reason), n in left_out_counts.items()
+            ],
             "unlearnable": list(self.unlearnable),
             "left_out_first": self.left_out.head(20).to_dict("records"),
         }
@@ -98,15 +102,15 @@ class MixtureParts:
             (folder / name).mkdir()
             table.save(folder / name)
         self.left_out.to_parquet(folder / "left_out.parquet", index=False)
-        about = {"learning": dataclasses.asdict(self.learning), "unlearnable": list(self.unlearnable)}
-        (folder / "learning.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        settings = {"learning": dataclasses.asdict(self.learning), "unlearnable": list(self.unlearnable)}
+        (folder / "learning.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "MixtureParts":
-        about = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         parts = {name: Dataset.load(folder / name) for name in PARTS}
         left_out = pd.read_parquet(folder / "left_out.parquet")
-        return cls(parts, TaskSettings(**about["learning"]), left_out, tuple(about["unlearnable"]))
+        return cls(parts, TaskSettings(**settings["learning"]), left_out, tuple(settings["unlearnable"]))
 
 
 def mixing_shares(sizes: Sequence[int], mixing: str) -> np.ndarray:
@@ -122,12 +126,12 @@ def draw_epoch(sizes: Sequence[int], mixing: str, generator: np.random.Generator
     A table that is to have more than it has is gone through again, in another order; one with less gives some.
     """
     first = np.concatenate([[0], np.cumsum(sizes)])
-    wanted = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
-    found = []
-    for size, start, count in zip(sizes, first[:-1], np.diff(wanted, prepend=0), strict=True):
-        rounds = [generator.permutation(size) for _ in range(-(-count // size))] or [np.zeros(0, int)]
-        found.append(start + np.concatenate(rounds)[:count])
-    return generator.permutation(np.concatenate(found))
+    ends = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
+    rows = []
+    for size, start, count in zip(sizes, first[:-1], np.diff(ends, prepend=0), strict=True):
+        permutations = [generator.permutation(size) for _ in range(-(-count // size))] or [np.zeros(0, int)]
+        rows.append(start + np.concatenate(permutations)[:count])
+    return generator.permutation(np.concatenate(rows))
 
 
 def evaluate_tasks(
@@ -148,15 +152,15 @@ def mean_metrics(metrics: dict[str, dict[str, float | int | None]]) -> dict[str,
 
     Errors in label units have no mean over tasks of different units: they are told of a single task alone.
     """
-    found: dict[str, Any] = {"undefined": {}}
+    means: dict[str, Any] = {"undefined": {}}
     for name in (metric.key for metric in averaged_metrics(len(metrics))):
         values = {task: one[name] for task, one in metrics.items() if name in one}
-        known = [value for value in values.values() if value is not None]
+        defined = [value for value in values.values() if value is not None]
         if values:
-            found[name] = float(np.mean(known)) if known else None
+            means[name] = float(np.mean(defined)) if defined else None
             if missing := [task for task, value in values.items() if value is None]:
-                found["undefined"][name] = missing
-    return found
+                means["undefined"][name] = missing
+    return means
 
 
 def metric_intervals(
@@ -171,14 +175,14 @@ def metric_intervals(
 
     `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
     """
-    drawn = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
+    resampled = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
     averaged: dict[str, np.ndarray] = {}
     for name in (metric.key for metric in averaged_metrics(len(tasks))):
-        if values := [each[name] for each in drawn if name in each]:
-            there = np.isfinite(values)
-            total = np.where(there, values, 0.0).sum(0)
-            averaged[name] = np.divide(total, there.sum(0), out=np.full(len(total), np.nan), where=there.any(0))
-    each = {task: bootstrap.keep_defined_intervals(one) for task, one in zip(tasks, drawn, strict=True)}
+        if values := [each[name] for each in resampled if name in each]:
+            defined = np.isfinite(values)
+            total = np.where(defined, values, 0.0).sum(0)
+            averaged[name] = np.divide(total, defined.sum(0), out=np.full(len(total), np.nan), where=defined.any(0))
+    each = {task: bootstrap.keep_defined_intervals(one) for task, one in zip(tasks, resampled, strict=True)}
     return {"intervals": each, "means_intervals": bootstrap.keep_defined_intervals(averaged)}
 
 

@@ -30,13 +30,13 @@ def mean_error(
     rows: np.ndarray | None = None,
 ) -> float:
     """`task_error` over the tasks (n, t) in which it is defined; `rows`: of these molecules alone, which may repeat."""
-    taken = slice(None) if rows is None else rows
-    found = [
-        task_error(labels[taken, task], predictions[taken, task], kind, float(spread[task]))
+    selected = slice(None) if rows is None else rows
+    errors = [
+        task_error(labels[selected, task], predictions[selected, task], kind, float(spread[task]))
         for task, kind in enumerate(kinds)
     ]
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if known else np.nan
+    defined = [value for value in errors if value is not None]
+    return float(np.mean(defined)) if defined else np.nan
 
 
 def paired_difference_of_means(
@@ -52,13 +52,15 @@ def paired_difference_of_means(
     The interval knows the noise of repeating and that of the test molecules (bootstrap; `differences.with_interval`).
     """
     pairs = list(zip(ours, theirs, strict=True))
-    each = [mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs]
+    seed_differences = [
+        mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs
+    ]
     generator, n = np.random.default_rng([seed, 10]), len(labels)
-    drawn = []
+    resampled = []
     for rows in (generator.integers(n, size=n) for _ in range(DRAWS)):
         values = [
             mean_error(labels, one, kinds, spread, rows) - mean_error(labels, other, kinds, spread, rows)
             for one, other in pairs
         ]
-        drawn.append(np.mean(values))
-    return estimate_difference(np.array(each), float(np.nanvar(drawn, ddof=1)), n)
+        resampled.append(np.mean(values))
+    return estimate_difference(np.array(seed_differences), float(np.nanvar(resampled, ddof=1)), n)

@@ -43,13 +43,15 @@ def table_means(record: dict[str, Any]) -> pd.DataFrame:
 def task_means(table: pd.DataFrame, member: str) -> pd.DataFrame:
     """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
     rows = []
-    for (task, start, arm), each in table[table["member"] == member].groupby(["task", "backbone", "arm"], sort=False):
-        known = {one.name: each[one.key].dropna() for one in averaged_metrics() if one.key in each}
+    for (task, backbone, arm), group in table[table["member"] == member].groupby(
+        ["task", "backbone", "arm"], sort=False
+    ):
+        metric_values = {one.name: group[one.key].dropna() for one in averaged_metrics() if one.key in group}
         rows.append(
-            {"task": task, "network": _network(start), "arm": arm}
+            {"task": task, "network": _network(backbone), "arm": arm}
             | {
                 name: format_with_sd(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
-                for name, values in known.items()
+                for name, values in metric_values.items()
                 if len(values)
             }
         )
@@ -58,16 +60,20 @@ def task_means(table: pd.DataFrame, member: str) -> pd.DataFrame:
 
 def study_text(table: pd.DataFrame, record: dict[str, Any]) -> str:
     """The verdict, what each mean and task came to, and every difference with its interval, as lines of text."""
-    apart = [
+    differences = [
         {"table": one["member"], "network": _network(one["backbone"]), "together less": one["against"]}
         | {"metric": one["metric"], "difference": format_number(one["mean"])}
         | {"from": format_number(one["low"]), "to": format_number(one["high"]), "verdict": one["verdict"]}
         for one in record["differences"]
     ]
-    named = {one["name"]: task_means(table, one["name"]) for one in record["members"]}
-    parts = [("by table, mean ± sd over seeds", table_means(record)), ("together less alone", pd.DataFrame(apart))]
+    task_tables = {one["name"]: task_means(table, one["name"]) for one in record["members"]}
+    parts = [
+        ("by table, mean ± sd over seeds", table_means(record)),
+        ("together less alone", pd.DataFrame(differences)),
+    ]
     return format_report(
-        record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())]
+        record["verdict"],
+        [*parts, *((f"{name}, task by task", task_table) for name, task_table in task_tables.items())],
     )
 
 
@@ -76,8 +82,8 @@ def size_means(record: dict[str, Any]) -> pd.DataFrame:
     metric = record["metric"]
     rows: dict[str, dict[str, str]] = {}
     for one in sorted(record["points"], key=lambda one: one["rows"]):
-        found = rows.setdefault(one["arm"], {"arm": one["arm"]})
-        found[f"{one['rows']:,}"] = format_with_sd(one[metric]["mean"], one[metric]["sd"])
+        arm_row = rows.setdefault(one["arm"], {"arm": one["arm"]})
+        arm_row[f"{one['rows']:,}"] = format_with_sd(one[metric]["mean"], one[metric]["sd"])
     order = list(dict.fromkeys(one["arm"] for one in record["points"]))
     return pd.DataFrame([rows[arm] for arm in order]).fillna("–")
 
@@ -106,10 +112,13 @@ def transfer_text(record: dict[str, Any]) -> str:
 def factor_effects(record: dict[str, Any]) -> pd.DataFrame:
     """A row a factor of an ablation: what it does to the error, the others held, with its interval."""
     words = {"molecules": "twice as many molecules", "families": "one table more"}
-    named = {words[name]: one for name, one in record["effects"].items()}
-    named |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
-    beside = {"all": "a blend, less the mean of its tables alone", "best": "a blend, less the best of its tables alone"}
-    named |= {words: record["blended"][name] for name, words in beside.items() if "blended" in record}
+    effects = {words[name]: one for name, one in record["effects"].items()}
+    effects |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
+    blend_names = {
+        "all": "a blend, less the mean of its tables alone",
+        "best": "a blend, less the best of its tables alone",
+    }
+    effects |= {words: record["blended"][name] for name, words in blend_names.items() if "blended" in record}
     rows = [
         {
             "factor": name,
@@ -117,7 +126,7 @@ def factor_effects(record: dict[str, Any]) -> pd.DataFrame:
             "from": format_number(one["low"]),
             "to": format_number(one["high"]),
         }
-        for name, one in named.items()
+        for name, one in effects.items()
     ]
     return pd.DataFrame(rows)
 
@@ -142,10 +151,10 @@ def ablation_text(record: dict[str, Any]) -> str:
 
 def format_report(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """A verdict, and below it every table that has rows."""
-    said = [
-        f"{words}\n{found.to_string(index=False, line_width=MAX_LINE_WIDTH)}" for words, found in parts if len(found)
+    sections = [
+        f"{title}\n{table.to_string(index=False, line_width=MAX_LINE_WIDTH)}" for title, table in parts if len(table)
     ]
-    return "\n\n".join([verdict, *said])
+    return "\n\n".join([verdict, *sections])
 
 
 def _network(name: str) -> str:

@@ -28,10 +28,10 @@ class Predictions(TabularResult):
     def headline(summary: Mapping[str, Any]) -> str:
         """How many molecules, and half the width of the first task's intervals."""
         width, unit = summary["width"][0], summary["unit"][0]
-        sure = (
+        width_text = (
             f", ± {format_number(width['median'])} {unit}".rstrip() if width and summary["kinds"][0] != "binary" else ""
         )
-        return f"{summary['molecules']:,} molecules{sure}"
+        return f"{summary['molecules']:,} molecules{width_text}"
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -41,9 +41,11 @@ class Predictions(TabularResult):
         """The table of one task, its columns without the task's name."""
         if len(self.tasks) == 1:
             return self.table
-        mine = {column_name(name, task, self.tasks): name for name in TASK_COLUMNS}
-        every = {column_name(name, other, self.tasks) for name in TASK_COLUMNS for other in self.tasks}
-        return self.table[[name for name in self.table if name in mine or name not in every]].rename(columns=mine)
+        task_columns = {column_name(name, task, self.tasks): name for name in TASK_COLUMNS}
+        all_columns = {column_name(name, other, self.tasks) for name in TASK_COLUMNS for other in self.tasks}
+        return self.table[[name for name in self.table if name in task_columns or name not in all_columns]].rename(
+            columns=task_columns
+        )
 
 
 def column_name(what: str, task: str, tasks: tuple[str, ...]) -> str:

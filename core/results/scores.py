@@ -57,24 +57,24 @@ class Scores:
     def summary(self) -> dict[str, Any]:
         """The record, with counts, quantiles and the ends of the ranking."""
         delta = self.table["delta_loss"].to_numpy()
-        known = delta[~np.isnan(delta)]
+        scored = delta[~np.isnan(delta)]
         order = [row for row in np.argsort(delta, kind="stable") if not np.isnan(delta[row])]
-        ends = {"most_helpful": order[:5], "most_harmful": order[::-1][:5]}
-        found: dict[str, Any] = {
+        rankings = {"most_helpful": order[:5], "most_harmful": order[::-1][:5]}
+        summary: dict[str, Any] = {
             "rows": len(delta),
-            "scored": len(known),
-            "helpful": int((known < 0).sum()),
-            "harmful": int((known > 0).sum()),
+            "scored": len(scored),
+            "helpful": int((scored < 0).sum()),
+            "harmful": int((scored > 0).sum()),
         }
-        if len(known):
+        if len(scored):
             shares = (0.05, 0.25, 0.5, 0.75, 0.95)
-            found["quantiles"] = {f"{share:g}": float(np.quantile(known, share)) for share in shares}
+            summary["quantiles"] = {f"{share:g}": float(np.quantile(scored, share)) for share in shares}
         names = self.table["smiles"]
-        for name, rows in ends.items():
-            found[name] = [
+        for name, rows in rankings.items():
+            summary[name] = [
                 {"row": int(row), "smiles": names.iloc[row], "delta_loss": float(delta[row])} for row in rows
             ]
-        return {**self.record, **found}
+        return {**self.record, **summary}
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
@@ -131,9 +131,11 @@ def build_score_columns(
     """
     residuals = predictions - labels
     binary = np.array([kind == "binary" for kind in kinds])
-    rates = np.where(binary, residuals, 2 * residuals / spread**2) * slopes
+    derivatives = np.where(binary, residuals, 2 * residuals / spread**2) * slopes
     measured = ~np.isnan(labels)
-    influence = np.where(measured.any(1), -np.where(measured, rates, 0).sum(1), np.nan) * unit_factor(kinds, spread)
+    influence = np.where(measured.any(1), -np.where(measured, derivatives, 0).sum(1), np.nan) * unit_factor(
+        kinds, spread
+    )
     columns: dict[str, np.ndarray] = {}
     for task, name in enumerate(tasks):
         end = "" if len(tasks) == 1 else f":{name}"
@@ -166,16 +168,16 @@ def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str
     if "mislabelled" not in table:
         return {}
     residuals = table[[name for name in table if name.split(":")[0] == "residual"]].to_numpy(float)
-    known = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
-    residuals = residuals[known] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
-    size = np.sqrt(np.nanmean(residuals**2, axis=1))
-    by = {name: table[name].to_numpy(float)[known] for name in ("delta_loss", "whole_step") if name in table}
-    by["residual"] = size
-    flags = table["mislabelled"].to_numpy(bool)[known]
-    found = {name: compute_auroc_interval(flags, score, seed) for name, score in by.items()}
+    scored = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
+    residuals = residuals[scored] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
+    residual_size = np.sqrt(np.nanmean(residuals**2, axis=1))
+    rankings = {name: table[name].to_numpy(float)[scored] for name in ("delta_loss", "whole_step") if name in table}
+    rankings["residual"] = residual_size
+    flags = table["mislabelled"].to_numpy(bool)[scored]
+    intervals = {name: compute_auroc_interval(flags, score, seed) for name, score in rankings.items()}
     return {
         name: {"auroc": value[0], "low": value[1], "high": value[2]}
-        for name, value in found.items()
+        for name, value in intervals.items()
         if value is not None
     }
 

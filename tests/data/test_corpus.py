@@ -25,13 +25,13 @@ NAN = np.nan
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     """Three molecules in two spellings of different lengths; labels of the first and the last."""
-    spelled = [[5, 5, 6], [6, 5, 5], [5], [5], [7, 5, 5, 5, 6], [6, 5, 7, 5, 5, 5]]
+    spellings = [[5, 5, 6], [6, 5, 5], [5], [5], [7, 5, 5, 5, 6], [6, 5, 7, 5, 5, 5]]
     return Corpus(
         molecules=pd.DataFrame({"smiles": ["CCO", "C", "NCCCO"], "key": np.array([3, 2**63 + 1, 7], np.uint64)}),
         vocabulary=("<bos>", "<eos>", "<pad>", "<mask>", "x", "C", "O", "N", "<unk>"),
         arrays={
-            "tokens": np.concatenate(spelled).astype(np.uint16),
-            "starts": np.cumsum([0, *map(len, spelled)]),
+            "tokens": np.concatenate(spellings).astype(np.uint16),
+            "starts": np.cumsum([0, *map(len, spellings)]),
             "properties": np.array([[0.5, NAN], [1.0, 2.0], [-6.0, 6.0]], np.float16),
             "labels": np.array([[1.0, NAN, 0.5], [NAN, 0.0, NAN]], np.float16),
             "label_rows": np.array([0, -1, 1], np.int32),
@@ -62,9 +62,9 @@ def test_lengths_are_of_each_spelling_with_both_ends(corpus: Corpus) -> None:
 
 
 def test_labels_have_gaps(corpus: Corpus) -> None:
-    found = corpus.labels(np.array([2, 1, 0, 2]))
-    assert found.dtype == np.float32 and corpus.kinds == ("binary", "binary", "regression")
-    np.testing.assert_array_equal(found, [[NAN, 0, NAN], [NAN] * 3, [1, NAN, 0.5], [NAN, 0, NAN]])
+    values = corpus.labels(np.array([2, 1, 0, 2]))
+    assert values.dtype == np.float32 and corpus.kinds == ("binary", "binary", "regression")
+    np.testing.assert_array_equal(values, [[NAN, 0, NAN], [NAN] * 3, [1, NAN, 0.5], [NAN, 0, NAN]])
 
 
 def test_without_any_label(corpus: Corpus) -> None:
@@ -81,14 +81,14 @@ def test_it_is_saved_and_read_back_as_it_was(corpus: Corpus, tmp_path: Path) -> 
     for folder, source in ((first, corpus), (second, None)):
         folder.mkdir()
         (source or Corpus.load(first)).save(folder)
-        again = Corpus.load(folder)
-        assert again.vocabulary == corpus.vocabulary and again.record == corpus.record
-        pd.testing.assert_frame_equal(again.molecules, corpus.molecules)
+        loaded = Corpus.load(folder)
+        assert loaded.vocabulary == corpus.vocabulary and loaded.record == corpus.record
+        pd.testing.assert_frame_equal(loaded.molecules, corpus.molecules)
         for name in ARRAYS:
-            np.testing.assert_array_equal(again.arrays[name], corpus.arrays[name])
-            assert again.arrays[name].dtype == corpus.arrays[name].dtype and isinstance(again.arrays[name], np.memmap)
-    assert again.scaling.names == ("MolWt", "TPSA")
-    np.testing.assert_array_equal(again.scaling.spread, [3.0, 4.0])
+            np.testing.assert_array_equal(loaded.arrays[name], corpus.arrays[name])
+            assert loaded.arrays[name].dtype == corpus.arrays[name].dtype and isinstance(loaded.arrays[name], np.memmap)
+    assert loaded.scaling.names == ("MolWt", "TPSA")
+    np.testing.assert_array_equal(loaded.scaling.spread, [3.0, 4.0])
 
 
 def test_a_key_is_of_the_molecule_without_stereo_marks() -> None:
@@ -108,11 +108,11 @@ def test_who_is_among_them(tmp_path: Path) -> None:
     path = tmp_path / "keys.safetensors"
     write_keys(map(molecule_key, ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1"]), path)
     keys = read_keys(path)
-    asked = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
-    assert contains_molecules(asked, keys).tolist() == [True, True, True, False, True, False]
+    molecules = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
+    assert contains_molecules(molecules, keys).tolist() == [True, True, True, False, True, False]
     assert contains_molecules([], keys).shape == (0,)
     write_keys([], path)
-    assert contains_molecules(asked, read_keys(path)).tolist() == [False] * 6
+    assert contains_molecules(molecules, read_keys(path)).tolist() == [False] * 6
     with pytest.raises(BadInput, match="no molecule"):
         contains_molecules(["C1CC"], keys)
 

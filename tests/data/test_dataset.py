@@ -25,15 +25,20 @@ def table():
 
 def test_kept_and_read_again(table, tmp_path):
     table.save(tmp_path)
-    again = Dataset.load(tmp_path)
-    assert list(again.smiles) == list(table.smiles) and again.smiles.dtype == object
-    np.testing.assert_array_equal(again.targets, table.targets)
-    assert (again.tasks, again.unit, again.digest, again.kinds) == (table.tasks, table.unit, table.digest, table.kinds)
+    loaded = Dataset.load(tmp_path)
+    assert list(loaded.smiles) == list(table.smiles) and loaded.smiles.dtype == object
+    np.testing.assert_array_equal(loaded.targets, table.targets)
+    assert (loaded.tasks, loaded.unit, loaded.digest, loaded.kinds) == (
+        table.tasks,
+        table.unit,
+        table.digest,
+        table.kinds,
+    )
     for name, values in table.columns.items():
-        np.testing.assert_array_equal(again.columns[name], values)
-        assert again.columns[name].dtype == values.dtype
-    pd.testing.assert_frame_equal(again.dropped, table.dropped, check_dtype=False)
-    assert again.provenance == table.provenance
+        np.testing.assert_array_equal(loaded.columns[name], values)
+        assert loaded.columns[name].dtype == values.dtype
+    pd.testing.assert_frame_equal(loaded.dropped, table.dropped, check_dtype=False)
+    assert loaded.provenance == table.provenance
     assert {path.name for path in tmp_path.iterdir()} == {"table.parquet", "dataset.json", "dropped.parquet"}
 
 
@@ -73,17 +78,17 @@ def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
 
 
 def test_the_summary_is_plain_json(table):
-    found = json.loads(json.dumps(table.summary(), allow_nan=False))
-    assert found["rows"] == 4 and found["dropped"] == {"merged": 1, "label": 1, "molecule": 1}
-    assert found["tasks"][0]["unit"] == "log10(mol/L)" and found["tasks"][0]["measured"] == 3
-    assert found["tasks"][1]["kind"] == "binary" and found["tasks"][1]["positives"] == 1
+    summary = json.loads(json.dumps(table.summary(), allow_nan=False))
+    assert summary["rows"] == 4 and summary["dropped"] == {"merged": 1, "label": 1, "molecule": 1}
+    assert summary["tasks"][0]["unit"] == "log10(mol/L)" and summary["tasks"][0]["measured"] == 3
+    assert summary["tasks"][1]["kind"] == "binary" and summary["tasks"][1]["positives"] == 1
     empty = table.take(np.zeros(4, bool)).summary()
     json.dumps(empty, allow_nan=False)
     assert empty["rows"] == 0
 
 
 def test_what_does_not_fit_is_refused():
-    for made in (
+    for build in (
         lambda: Dataset(["C"], [[1.0, 2.0]], ("y",)),
         lambda: Dataset(["C"], [[1.0, 2.0]], ("y", "y")),
         lambda: Dataset(["C"], [1.0], ("y",), ("a", "b")),
@@ -91,7 +96,7 @@ def test_what_does_not_fit_is_refused():
         lambda: Dataset(["C"], [1.0], ("y",), columns={"row": [1, 2]}),
     ):
         with pytest.raises(BadInput):
-            made()
+            build()
     assert Dataset(["C"], [1.0], ("y",)).unit == ("",)
 
 

@@ -45,7 +45,7 @@ class Counting:
 
 
 def checked(molecules: Any) -> list[tuple[int, str]]:
-    return [(place, "it has nitrogen") for place, smiles in enumerate(molecules) if "N" in smiles]
+    return [(index, "it has nitrogen") for index, smiles in enumerate(molecules) if "N" in smiles]
 
 
 @pytest.fixture(params=["csv", "parquet"])
@@ -86,8 +86,8 @@ def test_the_file_is_the_same_whatever_the_shards(
         answers.append(run(table, outs[-1]))
         assert left(tmp_path) == []
     for answer, out in zip(answers, outs, strict=True):
-        kept = {name: value for name, value in answer.items() if "second" not in name and name != "out"}
-        assert kept == {name: answers[0][name] for name in kept} and answer["molecules_per_second"] > 0
+        comparable = {name: value for name, value in answer.items() if "second" not in name and name != "out"}
+        assert comparable == {name: answers[0][name] for name in comparable} and answer["molecules_per_second"] > 0
         if suffix == ".csv":
             assert out.read_bytes() == outs[0].read_bytes()
         else:
@@ -100,15 +100,15 @@ def test_given_columns_come_out_as_they_were(table: Path, tmp_path: Path, suffix
     out = tmp_path / f"out{suffix}"
     run(table, out)
     if suffix == ".csv":
-        found = pd.read_csv(out, dtype=str, keep_default_na=False)
-        assert found["id"].tolist() == [f"{k:03}" for k in range(31)]
-        assert found["count"].tolist() == [str(k) for k in range(21)] + [""] * 10
-        assert set(found["prediction (given)"]) == {"given"}
+        frame = pd.read_csv(out, dtype=str, keep_default_na=False)
+        assert frame["id"].tolist() == [f"{k:03}" for k in range(31)]
+        assert frame["count"].tolist() == [str(k) for k in range(21)] + [""] * 10
+        assert set(frame["prediction (given)"]) == {"given"}
     else:
         types = {field.name: str(field.type) for field in parquet.read_schema(out)}
         assert types["count"] == ("string" if table.suffix == ".csv" else "int64")
         assert types["id"] == "string" and types["prediction"] == types["delta_loss"] == "double"
-    assert list(found if suffix == ".csv" else types) == [
+    assert list(frame if suffix == ".csv" else types) == [
         *("id", "structure", "prediction (given)", "y", "count"),
         *("label", "prediction", "delta_loss", "caution", "unusable"),
     ]
@@ -117,26 +117,28 @@ def test_given_columns_come_out_as_they_were(table: Path, tmp_path: Path, suffix
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("how", ["interrupt", "cancel", "failure"])
 def test_who_was_stopped_goes_on(table: Path, tmp_path: Path, suffix: str, how: str) -> None:
-    whole, out, told = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}", []
+    whole, out, messages = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}", []
     answer = run(table, whole)
 
     def tell(fraction: float, message: str, numbers: dict) -> None:
-        told.append((fraction, message))
+        messages.append((fraction, message))
         if how != "interrupt" and message == "16 of 31 rows":
             raise Cancelled if how == "cancel" else OSError("the disk is gone")
 
-    stopped = Counting(5) if how == "interrupt" else Counting()
+    stopping_model = Counting(5) if how == "interrupt" else Counting()
     with pytest.raises((KeyboardInterrupt, Cancelled, OSError)):
-        run(table, out, stopped, Report(tell=tell))
+        run(table, out, stopping_model, Report(tell=tell))
     assert left(tmp_path) == [f".out{suffix}.shards"] and not out.exists()
     (tmp_path / f".out{suffix}.shards" / "draft").write_text("half a sha")
-    told.clear()
-    again = Counting()
-    resumed = run(table, out, again, Report(tell=lambda fraction, message, numbers: told.append((fraction, message))))
+    messages.clear()
+    resumed_model = Counting()
+    resumed = run(
+        table, out, resumed_model, Report(tell=lambda fraction, message, numbers: messages.append((fraction, message)))
+    )
     assert out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
-    assert resumed["resumed_rows"] == 15 and len(again.seen) == 6
-    assert any("going on after row 15 of 31" in message for _, message in told)
-    fractions = [fraction for fraction, _ in told]
+    assert resumed["resumed_rows"] == 15 and len(resumed_model.seen) == 6
+    assert any("going on after row 15 of 31" in message for _, message in messages)
+    fractions = [fraction for fraction, _ in messages]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
     ends = ("most_helpful", "most_harmful", "rows", "unusable", "with_caution", "unlabelled", "columns")
     assert {name: resumed[name] for name in ends} == {name: answer[name] for name in ends}
@@ -151,11 +153,11 @@ def test_who_was_killed_goes_on(table: Path, tmp_path: Path, suffix: str) -> Non
         "from tests.data.test_shard_store import Counting, run\n"
         "annotated_table.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
-    assert killed.returncode == -9 and not out.exists()
-    again = Counting()
-    assert run(table, out, again)["resumed_rows"] == 18
-    assert len(again.seen) == 5 and out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
+    process = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
+    assert process.returncode == -9 and not out.exists()
+    resumed_model = Counting()
+    assert run(table, out, resumed_model)["resumed_rows"] == 18
+    assert len(resumed_model.seen) == 5 and out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
 
 
 def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_path: Path) -> None:
@@ -168,9 +170,9 @@ def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_pat
 
     with pytest.raises(Cancelled):
         run(table, out, report=Report(tell=tell))
-    again = Counting()
-    answer = run(table, out, again)
-    assert again.seen == [] and out.read_bytes() == whole.read_bytes()
+    resumed_model = Counting()
+    answer = run(table, out, resumed_model)
+    assert resumed_model.seen == [] and out.read_bytes() == whole.read_bytes()
     assert answer["resumed_rows"] == 31 and answer["molecules_per_second"] == 0
 
 
@@ -178,7 +180,7 @@ def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_pat
 def test_other_work_is_not_gone_on_from(
     table: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, told = tmp_path / "out.csv", []
+    out, messages = tmp_path / "out.csv", []
     with pytest.raises(KeyboardInterrupt):
         run(table, out, Counting(3))
     if what == "table":
@@ -190,11 +192,11 @@ def test_other_work_is_not_gone_on_from(
     elif what != "key":
         monkeypatch.setattr(annotated_table, {"size": "SHARD", "revision": "REVISION"}[what], 4)
     product = {"product": "other"} if what == "key" else {}
-    again, report = Counting(), Report(tell=lambda fraction, message, numbers: told.append((message, numbers)))
-    answer = run(table, out, again, report, **product)
-    assert answer["resumed_rows"] == 0 and sum(map(len, again.seen)) >= answer["rows"] - answer["unusable"]
-    (said,) = [message for message, numbers in told if numbers.get("stays")]
-    assert ".out.csv.shards is of other work" in said and "replaced" in said
+    model, report = Counting(), Report(tell=lambda fraction, message, numbers: messages.append((message, numbers)))
+    answer = run(table, out, model, report, **product)
+    assert answer["resumed_rows"] == 0 and sum(map(len, model.seen)) >= answer["rows"] - answer["unusable"]
+    (notice,) = [message for message, numbers in messages if numbers.get("stays")]
+    assert ".out.csv.shards is of other work" in notice and "replaced" in notice
     run(table, tmp_path / "whole.csv", **product)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and left(tmp_path) == []
 
@@ -233,9 +235,9 @@ def test_a_failure_before_the_first_shard_leaves_nothing(table: Path, tmp_path: 
 def test_the_ends_are_those_of_the_whole_file(table: Path, tmp_path: Path, top: int) -> None:
     out = tmp_path / "out.parquet"
     answer = run(table, out, top=top)
-    found = pd.read_parquet(out).assign(row=range(1, 32)).dropna(subset="delta_loss")
+    frame = pd.read_parquet(out).assign(row=range(1, 32)).dropna(subset="delta_loss")
     for name, ascending in (("most_helpful", True), ("most_harmful", False)):
-        order = found.sort_values(["delta_loss", "row"], ascending=[ascending, True]).head(top)
+        order = frame.sort_values(["delta_loss", "row"], ascending=[ascending, True]).head(top)
         assert answer[name] == [
             {"row": row, "smiles": smiles, "delta_loss": delta}
             for row, smiles, delta in zip(order["row"], order["structure"], order["delta_loss"], strict=True)
@@ -254,13 +256,13 @@ def test_of_equal_scores_the_earlier_row_is_named(table: Path, tmp_path: Path) -
 
 def test_what_is_counted(table: Path, tmp_path: Path) -> None:
     answer = run(table, tmp_path / "out.parquet")
-    found = pd.read_parquet(tmp_path / "out.parquet")
-    usable = found["unusable"] == ""
+    frame = pd.read_parquet(tmp_path / "out.parquet")
+    usable = frame["unusable"] == ""
     assert answer["unusable"] == int((~usable).sum()) and answer["rows"] == 31
-    assert answer["with_caution"] == int((found["caution"] == "it has nitrogen").sum()) > 0
-    assert answer["unlabelled"] == int((usable & pd.to_numeric(found["y"], errors="coerce").isna()).sum()) > 0
-    assert found["prediction"].notna().equals(usable) and found["delta_loss"].isna().sum() == 31 - int(
-        (usable & found["label"].notna()).sum()
+    assert answer["with_caution"] == int((frame["caution"] == "it has nitrogen").sum()) > 0
+    assert answer["unlabelled"] == int((usable & pd.to_numeric(frame["y"], errors="coerce").isna()).sum()) > 0
+    assert frame["prediction"].notna().equals(usable) and frame["delta_loss"].isna().sum() == 31 - int(
+        (usable & frame["label"].notna()).sum()
     )
 
 

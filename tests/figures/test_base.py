@@ -25,7 +25,7 @@ def test_every_molecule_is_counted_once_and_on_its_side_of_zero():
 
 def test_planted_molecules_are_marked():
     values = RNG.normal(0, 1, 100)
-    figure = figures.plot_score_distribution(values, planted=np.arange(100) < 20)
+    figure = figures.plot_score_distribution(values, mislabelled=np.arange(100) < 20)
     assert len(figure.data[-1].x) == 20 and "20" in figure.data[-1].name
 
 

@@ -34,25 +34,25 @@ def drawn(figure) -> list:
 
 
 def test_a_click_finds_the_molecule() -> None:
-    some = table()
+    predictions = table()
     for figure, x, rows in (
-        (plot_applicability_domain(some, "logD", 0.3), "similarity", range(40)),
-        (plot_labels_against_predictions(some, "logD"), "label", np.flatnonzero(some["label"].notna())),
+        (plot_applicability_domain(predictions, "logD", 0.3), "similarity", range(40)),
+        (plot_labels_against_predictions(predictions, "logD"), "label", np.flatnonzero(predictions["label"].notna())),
     ):
-        found = {}
+        points = {}
         for trace in drawn(figure):
             assert np.asarray(trace.customdata).ndim == 1  # more do not come back from a browser as numbers
-            found |= {int(row): (a, b) for row, a, b in zip(trace.customdata, trace.x, trace.y, strict=True)}
-        assert sorted(found) == list(rows)
-        assert all(found[row] == (some[x][row], some["prediction"][row]) for row in rows)
+            points |= {int(row): (a, b) for row, a, b in zip(trace.customdata, trace.x, trace.y, strict=True)}
+        assert sorted(points) == list(rows)
+        assert all(points[row] == (predictions[x][row], predictions["prediction"][row]) for row in rows)
 
 
 def test_what_is_far_and_what_is_missed_stands_out() -> None:
-    some = table()
-    near, far = drawn(plot_applicability_domain(some, "", 0.3))
-    assert set(far.customdata) == set(np.flatnonzero(some["remote"])) and far.marker.symbol != near.marker.symbol
-    inside, outside = drawn(plot_labels_against_predictions(some, ""))
-    missed = (some["label"] < some["low"]) | (some["label"] > some["high"])
+    predictions = table()
+    near, far = drawn(plot_applicability_domain(predictions, "", 0.3))
+    assert set(far.customdata) == set(np.flatnonzero(predictions["remote"])) and far.marker.symbol != near.marker.symbol
+    inside, outside = drawn(plot_labels_against_predictions(predictions, ""))
+    missed = (predictions["label"] < predictions["low"]) | (predictions["label"] > predictions["high"])
     assert set(outside.customdata) == set(np.flatnonzero(missed)) and outside.name == f"outside: {missed.sum()}"
     assert (inside.marker.color, outside.marker.color) == ("#2E86DE", "#E67E22")
 
@@ -77,11 +77,11 @@ def test_a_label_without_an_interval_is_not_said_to_lie_inside() -> None:
 
 
 def test_the_picked_one_is_ringed() -> None:
-    some = table()
-    ring = plot_applicability_domain(some, "", 0.3, picked=7).data[-1]
-    assert (ring.x[0], ring.y[0]) == (some["similarity"][7], some["prediction"][7])
-    assert len(plot_applicability_domain(some, "", 0.3, picked=None).data) == len(
-        plot_applicability_domain(some, "", 0.3, picked=99).data
+    predictions = table()
+    ring = plot_applicability_domain(predictions, "", 0.3, picked=7).data[-1]
+    assert (ring.x[0], ring.y[0]) == (predictions["similarity"][7], predictions["prediction"][7])
+    assert len(plot_applicability_domain(predictions, "", 0.3, picked=None).data) == len(
+        plot_applicability_domain(predictions, "", 0.3, picked=99).data
     )
 
 

@@ -24,33 +24,33 @@ def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Compa
     return Comparison({"arms": [{"name": arm} for arm in errors]}, table, pd.DataFrame())
 
 
-def said(found: list[dict]) -> dict[str, str]:
-    return {one["expectation"]: one["outcome"] for one in found}
+def said(outcomes: list[dict]) -> dict[str, str]:
+    return {one["expectation"]: one["outcome"] for one in outcomes}
 
 
 def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
-    found = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
-    assert found == {
+    outcomes = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
+    assert outcomes == {
         "LoRA is as good as full fine-tuning": "not contradicted",
         "LoRA beats BitFit": "holds",
         "BitFit beats (IA)³": "the opposite holds",
     }
-    found = said(
+    outcomes = said(
         check_claims(
             study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9})
         )
     )
-    assert found["The 70 best by influence lower the error"] == "not beyond the noise"
-    assert found["The 100 worst do as well as the 50 best"] == "does not hold"
-    found = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
-    assert found == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
+    assert outcomes["The 70 best by influence lower the error"] == "not beyond the noise"
+    assert outcomes["The 100 worst do as well as the 50 best"] == "does not hold"
+    outcomes = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
+    assert outcomes == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
 
 
 def test_the_difference_is_that_of_the_two_arms() -> None:
-    made = study({"k-means": 0.3, "stratified": 0.8})
-    (one,) = check_claims(made)
+    comparison = study({"k-means": 0.3, "stratified": 0.8})
+    (one,) = check_claims(comparison)
     rmse = {}
-    for arm, rows in made.predictions.groupby("arm"):
+    for arm, rows in comparison.predictions.groupby("arm"):
         each = rows.groupby("seed")[["label", "prediction"]].apply(
             lambda x: ((x.label - x.prediction) ** 2).mean() ** 0.5
         )
@@ -68,6 +68,6 @@ def test_adapted_arms_are_known_by_how_their_names_begin() -> None:
 def test_presets_have_the_arms_that_the_expectations_are_of() -> None:
     sizes, diversity = build_preset("selection-sizes"), build_preset("diversity")
     arms = {*sizes.arm_settings, *diversity.arm_settings, *build_preset("four-methods").arm_names}
-    named = {name for claim in EXPECTATIONS for name in (claim.arm, claim.against) if not name.endswith(" ")}
-    assert named <= arms
+    expected_arms = {name for claim in EXPECTATIONS for name in (claim.arm, claim.against) if not name.endswith(" ")}
+    assert expected_arms <= arms
     assert len(sizes.seeds) == 5 and len(diversity.seeds) == 10

@@ -34,11 +34,11 @@ def test_patience_that_would_have_been_enough(losses: list[float], wanted: tuple
 def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
     """By the rule of a training: it goes on until as many looks in a row found nothing better."""
     patience, seconds = learned(list(losses)).suggest_patience()
-    best, since, looked = np.inf, 0, 0
-    while looked < len(losses) and since < patience:
-        best, since = (losses[looked], 0) if losses[looked] < best else (best, since + 1)
-        looked += 1
-    assert best == min(losses) and 10.0 * looked == seconds
+    best, since, evaluations = np.inf, 0, 0
+    while evaluations < len(losses) and since < patience:
+        best, since = (losses[evaluations], 0) if losses[evaluations] < best else (best, since + 1)
+        evaluations += 1
+    assert best == min(losses) and 10.0 * evaluations == seconds
 
 
 def test_a_model_without_a_curve_has_no_patience() -> None:

@@ -57,8 +57,8 @@ def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
         (Dataset, {"rows": 1274}, "1,274 molecules"),
     ],
 )  # fmt: skip
-def test_the_headline_is_the_main_number(product: type, summary: dict, shown: str) -> None:
-    assert headline_of(product, summary) == shown
+def test_the_headline_is_the_main_number(product: type, summary: dict, headline: str) -> None:
+    assert headline_of(product, summary) == headline
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,13 @@ def audit(
     """
     others = dict(others or {})
     share = 0.4 if others else 1.0
-    found = audit_single_table(table, report.part(0, share))
+    findings = audit_single_table(table, report.part(0, share))
     if others:
-        found += audit_against_tables(table, others, report.part(share, 1), embedding)
+        findings += audit_against_tables(table, others, report.part(share, 1), embedding)
     record = {
         "rows": len(table),
         "digest": table.digest,
         "tasks": list(table.tasks),
-        "others": {name: {"rows": len(one), "digest": one.digest} for name, one in others.items()},
+        "others": {name: {"rows": len(other), "digest": other.digest} for name, other in others.items()},
     }
-    return Findings(sort_by_level(found), record)
+    return Findings(sort_by_level(findings), record)

@@ -39,51 +39,53 @@ def audit_against_tables(
     pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT_REPORT, embedding: Embedding | None = None
 ) -> list[Finding]:
     """Findings of a pool and each table beside it, by name; "valid" and "test" are parts that judge."""
-    found = []
-    mine = stereo_free_keys(pool.smiles)
-    found += find_label_origin(pool, others, report.part(0, 0.3))
-    for place, (name, table) in enumerate(others.items()):
-        part = report.part(0.3 + 0.7 * place / len(others), 0.3 + 0.7 * (place + 1) / len(others))
-        found += _shared(pool, mine, name, table)
-        found += _near_copies(pool, mine, name, table, part.part(0, 0.3))
-        found += _scaffolds(pool, name, table, part.part(0.3, 0.4))
-        found += _shift(pool, name, table, part.part(0.4, 1), embedding)
-    return found
+    findings = []
+    pool_keys = stereo_free_keys(pool.smiles)
+    findings += find_label_origin(pool, others, report.part(0, 0.3))
+    for index, (name, table) in enumerate(others.items()):
+        table_report = report.part(0.3 + 0.7 * index / len(others), 0.3 + 0.7 * (index + 1) / len(others))
+        findings += _shared(pool, pool_keys, name, table)
+        findings += _near_copies(pool, pool_keys, name, table, table_report.part(0, 0.3))
+        findings += _scaffolds(pool, name, table, table_report.part(0.3, 0.4))
+        findings += _shift(pool, name, table, table_report.part(0.4, 1), embedding)
+    return findings
 
 
-def _shared(pool: Dataset, mine: list[str], name: str, table: Dataset) -> list[Finding]:
+def _shared(pool: Dataset, pool_keys: list[str], name: str, table: Dataset) -> list[Finding]:
     """The same molecules, the same graphs, and labels of them that contradict each other."""
-    found, names = [], {smiles: row for row, smiles in enumerate(table.smiles)}
-    theirs = stereo_free_keys(table.smiles)
+    findings, row_of_smiles = [], {smiles: row for row, smiles in enumerate(table.smiles)}
+    table_keys = stereo_free_keys(table.smiles)
     graphs: dict[str, list[int]] = {}
-    for row, key in enumerate(theirs):
+    for row, key in enumerate(table_keys):
         graphs.setdefault(key, []).append(row)
-    same = [(row, names[smiles]) for row, smiles in enumerate(pool.smiles) if smiles in names]
-    exact = {row for row, _ in same}
-    alike = [(row, other) for row, key in enumerate(mine) if row not in exact for other in graphs.get(key, ())]
+    same_molecules = [(row, row_of_smiles[smiles]) for row, smiles in enumerate(pool.smiles) if smiles in row_of_smiles]
+    exact_rows = {row for row, _ in same_molecules}
+    same_graphs = [
+        (row, other) for row, key in enumerate(pool_keys) if row not in exact_rows for other in graphs.get(key, ())
+    ]
     for kind, pairs, words in (
-        ("same molecule", same, "molecules are in"),
-        ("same graph", alike, "more are there but for stereo marks, in"),
+        ("same molecule", same_molecules, "molecules are in"),
+        ("same graph", same_graphs, "more are there but for stereo marks, in"),
     ):
         if not pairs:
             continue
-        rows, places = (np.unique(ends) for ends in zip(*pairs, strict=True))
-        told, numbers = _describe_gaps(pool, table, pairs)
-        found.append(
+        rows, table_rows = (np.unique(ends) for ends in zip(*pairs, strict=True))
+        label_text, numbers = _describe_gaps(pool, table, pairs)
+        findings.append(
             Finding(
                 f"{kind}: {name}",
                 "fault" if name in HELD_OUT_PARTS else "caution",
-                f"{len(rows):,} of {len(pool):,} {words} {table_name(name)}{told}",
+                f"{len(rows):,} of {len(pool):,} {words} {table_name(name)}{label_text}",
                 "Adding them shows the model what it is judged by: the error falls, and says nothing."
                 if name in HELD_OUT_PARTS
                 else "They add no molecule, only a second label.",
                 "drop",
                 rows,
-                {name: places},
+                {name: table_rows},
                 numbers={"rows": len(rows), **numbers},
             )
         )
-    return found + _contradictions(pool, table, [*same, *alike], name)
+    return findings + _contradictions(pool, table, [*same_molecules, *same_graphs], name)
 
 
 def _describe_gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> tuple[str, dict[str, Any]]:
@@ -91,43 +93,43 @@ def _describe_gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) 
     gaps = _gaps(pool, table, pairs)
     if gaps is None or not np.isfinite(gaps).any():
         return "", {}
-    known = np.abs(gaps[np.isfinite(gaps)])
-    told = f"; the labels differ by {known.mean():.2f} on average, {known.max():.2f} at most"
-    return told, {"labelled": len(known), "mean_gap": float(known.mean()), "widest_gap": float(known.max())}
+    sizes = np.abs(gaps[np.isfinite(gaps)])
+    text = f"; the labels differ by {sizes.mean():.2f} on average, {sizes.max():.2f} at most"
+    return text, {"labelled": len(sizes), "mean_gap": float(sizes.mean()), "widest_gap": float(sizes.max())}
 
 
 def _gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> np.ndarray | None:
-    both = match_tasks(pool, table)
-    if not both or not pairs:
+    task_pairs = match_tasks(pool, table)
+    if not task_pairs or not pairs:
         return None
-    (one, other), (rows, places) = both[0], np.array(pairs).T
-    return pool.targets[rows, one] - table.targets[places, other]
+    (task, other_task), (rows, table_rows) = task_pairs[0], np.array(pairs).T
+    return pool.targets[rows, task] - table.targets[table_rows, other_task]
 
 
 def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]], name: str) -> list[Finding]:
     gaps = _gaps(pool, table, pairs)
     if gaps is None or not np.isfinite(gaps).any():
         return []
-    task, place = match_tasks(pool, table)[0]
-    noise, whence = measurement_noise(table, place)
+    task, other_task = match_tasks(pool, table)[0]
+    noise, noise_source = measurement_noise(table, other_task)
     wide = np.flatnonzero(np.abs(np.nan_to_num(gaps)) > CONTRADICTION_FACTOR * noise)
     if not len(wide):
         return []
     worst = wide[np.argmax(np.abs(gaps[wide]))]
-    rows, places = (np.unique(ends) for ends in zip(*(pairs[one] for one in wide), strict=True))
-    row, other = pairs[worst]
-    unit = table.unit[place]
+    rows, table_rows = (np.unique(ends) for ends in zip(*(pairs[index] for index in wide), strict=True))
+    row, table_row = pairs[worst]
+    unit = table.unit[other_task]
     return [
         Finding(
             f"contradiction: {name}",
             "fault",
             f"{len(rows):,} molecules have labels here and in {table_name(name)} that are more than {CONTRADICTION_FACTOR * noise:.2g}"
-            f"{_unit_suffix(unit)} apart ({CONTRADICTION_FACTOR:g} times {whence}); the widest gap is {abs(gaps[worst]):.2f}: "
-            f"{pool.targets[row, task]:.3g} here, {table.targets[other, place]:.3g} there, {pool.smiles[row][:60]}",
+            f"{_unit_suffix(unit)} apart ({CONTRADICTION_FACTOR:g} times {noise_source}); the widest gap is {abs(gaps[worst]):.2f}: "
+            f"{pool.targets[row, task]:.3g} here, {table.targets[table_row, other_task]:.3g} there, {pool.smiles[row][:60]}",
             "One of the two is wrong, or they were not measured alike.",
             "drop",
             rows,
-            {name: places},
+            {name: table_rows},
             numbers={"rows": len(rows), "limit": CONTRADICTION_FACTOR * noise, "widest_gap": float(abs(gaps[worst]))},
         )
     ]
@@ -135,29 +137,33 @@ def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]],
 
 def measurement_noise(table: Dataset, task: int) -> tuple[float, str]:
     """How far two measurements of one molecule are apart, as a standard deviation, and where that is known from."""
-    told = (table.provenance.get("replicates") or {}).get(table.tasks[task])
-    if told and told["molecules"] >= 5 and told["sd"] > 0:
-        return float(told["sd"]), "the noise of its repeated measurements"
+    replicates = (table.provenance.get("replicates") or {}).get(table.tasks[task])
+    if replicates and replicates["molecules"] >= 5 and replicates["sd"] > 0:
+        return float(replicates["sd"]), "the noise of its repeated measurements"
     return DEFAULT_NOISE_SHARE * float(np.nanstd(table.targets[:, task])), "a fifth of the labels’ standard deviation"
 
 
-def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, report: Report) -> list[Finding]:
+def _near_copies(pool: Dataset, pool_keys: list[str], name: str, table: Dataset, report: Report) -> list[Finding]:
     """Molecules of another graph that hardly differ, and how near the pool is to the table."""
     generator = np.random.default_rng(0)
     rows = np.sort(generator.permutation(len(pool))[:MAX_QUERIES])
-    places = np.sort(generator.permutation(len(table))[:MAX_REFERENCES])
+    table_rows = np.sort(generator.permutation(len(table))[:MAX_REFERENCES])
     report(0, f"looking for near-copies in {table_name(name)}")
-    near, similar = chem.nearest(list(pool.smiles[rows]), list(table.smiles[places]), 2)
-    theirs = stereo_free_keys(table.smiles[places])
-    copies, of, best = [], [], []
-    for row, ends, values in zip(rows, near, similar, strict=True):
-        others = [(value, end) for value, end in zip(values, ends, strict=True) if theirs[end] != mine[row]]
+    neighbours, similarities = chem.nearest(list(pool.smiles[rows]), list(table.smiles[table_rows]), 2)
+    table_keys = stereo_free_keys(table.smiles[table_rows])
+    copies, copied_rows, best = [], [], []
+    for row, columns, values in zip(rows, neighbours, similarities, strict=True):
+        other_graphs = [
+            (value, column)
+            for value, column in zip(values, columns, strict=True)
+            if table_keys[column] != pool_keys[row]
+        ]
         best.append(float(max(values)))
-        if others and max(others)[0] >= NEAR_COPY_SIMILARITY:
+        if other_graphs and max(other_graphs)[0] >= NEAR_COPY_SIMILARITY:
             copies.append(row)
-            of.append(places[max(others)[1]])
+            copied_rows.append(table_rows[max(other_graphs)[1]])
     sampled = "" if len(rows) == len(pool) else f" looked at (a sample of {len(pool):,})"
-    found = [
+    findings = [
         Finding(
             f"nearness: {name}",
             "note",
@@ -168,7 +174,7 @@ def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, repo
         )
     ]
     if copies:
-        found.append(
+        findings.append(
             Finding(
                 f"near-copies: {name}",
                 "caution",
@@ -179,25 +185,25 @@ def _near_copies(pool: Dataset, mine: list[str], name: str, table: Dataset, repo
                 else "They add little that is new.",
                 "drop" if name in HELD_OUT_PARTS else "",
                 np.array(copies),
-                {name: np.unique(of)},
+                {name: np.unique(copied_rows)},
                 numbers={"rows": len(copies)},
             )
         )
-    return found
+    return findings
 
 
 def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list[Finding]:
     report(0, "comparing scaffolds")
     generator = np.random.default_rng(0)
     rows = np.sort(generator.permutation(len(pool))[:MAX_QUERIES])
-    known = {chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:MAX_SCAFFOLDS])]} - {
-        ""
-    }
-    mine = [chem.scaffold(one) for one in pool.smiles[rows]]
-    ringed = [one for one in mine if one]
+    table_scaffolds = {
+        chem.scaffold(one) for one in table.smiles[np.sort(generator.permutation(len(table))[:MAX_SCAFFOLDS])]
+    } - {""}
+    pool_scaffolds = [chem.scaffold(one) for one in pool.smiles[rows]]
+    ringed = [one for one in pool_scaffolds if one]
     if not ringed:
         return []
-    shared = sum(one in known for one in ringed) / len(ringed)
+    shared = sum(one in table_scaffolds for one in ringed) / len(ringed)
     return [
         Finding(
             f"scaffolds: {name}",
@@ -221,41 +227,48 @@ def _shift(
     if min(map(len, samples)) < 20:
         return []
     report(0, f"comparing descriptors with {table_name(name)}")
-    mine, theirs = (
+    pool_values, table_values = (
         properties.compute_named_descriptors(list(one.smiles[rows]), SHIFT_DESCRIPTORS)
         for one, rows in zip((pool, table), samples, strict=True)
     )
-    values, flags = np.concatenate([mine, theirs]), np.repeat([True, False], [len(mine), len(theirs)])
-    told = _domain_auroc(values, flags, squares=True)
-    columns = ((one, *(each[:, place] for each in (mine, theirs))) for place, one in enumerate(SHIFT_DESCRIPTORS))
+    values, is_pool = (
+        np.concatenate([pool_values, table_values]),
+        np.repeat([True, False], [len(pool_values), len(table_values)]),
+    )
+    descriptor_auroc = _domain_auroc(values, is_pool, squares=True)
+    columns = (
+        (one, *(each[:, column] for each in (pool_values, table_values)))
+        for column, one in enumerate(SHIFT_DESCRIPTORS)
+    )
     gaps = {one: float(ks_2samp(a, b, nan_policy="omit").statistic) for one, a, b in columns}
     widest = max(gaps, key=gaps.get)
-    said = (
-        f"by twelve descriptors a molecule of the pool is told from one of {table_name(name)} with AUROC {told:.2f} (0.5: "
+    statement = (
+        f"by twelve descriptors a molecule of the pool is told from one of {table_name(name)} with AUROC {descriptor_auroc:.2f} (0.5: "
         f"alike); they differ most in {widest} (Kolmogorov–Smirnov {gaps[widest]:.2f}), in size by "
         f"{gaps['HeavyAtomCount']:.2f}"
     )
-    numbers: dict[str, Any] = {"auroc": told, "ks": gaps}
+    numbers: dict[str, Any] = {"auroc": descriptor_auroc, "ks": gaps}
     if embedding is not None:
         report(0.5, f"comparing embeddings with {table_name(name)}")
-        seen = [embedding.of(list(one.smiles[rows])) for one, rows in zip((pool, table), samples, strict=True)]
-        numbers["auroc_embedding"] = _domain_auroc(np.concatenate(seen), flags)
-        said += f", and by the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
+        embeddings = [embedding.of(list(one.smiles[rows])) for one, rows in zip((pool, table), samples, strict=True)]
+        numbers["auroc_embedding"] = _domain_auroc(np.concatenate(embeddings), is_pool)
+        statement += f", and by the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
     for one, other in match_tasks(pool, table)[:1]:
-        labels, known = (values[~np.isnan(values)] for values in (pool.targets[:, one], table.targets[:, other]))
-        if len(labels) > 1 and len(known) > 1:
-            numbers["ks_label"] = float(ks_2samp(labels, known).statistic)
-            said += (
+        labels, table_labels = (values[~np.isnan(values)] for values in (pool.targets[:, one], table.targets[:, other]))
+        if len(labels) > 1 and len(table_labels) > 1:
+            numbers["ks_label"] = float(ks_2samp(labels, table_labels).statistic)
+            statement += (
                 f", in their labels by {numbers['ks_label']:.2f} ({labels.mean():.2f} ± {labels.std():.2f} here, "
-                f"{known.mean():.2f} ± {known.std():.2f} there)"
+                f"{table_labels.mean():.2f} ± {table_labels.std():.2f} there)"
             )
     return [
         Finding(
             f"shift: {name}",
             "caution"
-            if max(told, numbers.get("auroc_embedding", 0)) > SHIFT_AUROC or numbers.get("ks_label", 0) > 0.3
+            if max(descriptor_auroc, numbers.get("auroc_embedding", 0)) > SHIFT_AUROC
+            or numbers.get("ks_label", 0) > 0.3
             else "note",
-            said,
+            statement,
             "What helps on molecules like the pool’s may not help on those that are tested.",
             numbers=numbers,
         )
@@ -273,8 +286,8 @@ def _domain_auroc(values: np.ndarray, flags: np.ndarray, squares: bool = False) 
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     model = LogisticRegression(C=1.0 if squares else 0.01, max_iter=1000, class_weight="balanced")
     columns = np.hstack([values, values**2]) if squares else values
-    chance = cross_val_predict(model, columns, flags, cv=folds, method="predict_proba")[:, 1]
-    return float(auroc(flags, chance) or 0.5)
+    probabilities = cross_val_predict(model, columns, flags, cv=folds, method="predict_proba")[:, 1]
+    return float(auroc(flags, probabilities) or 0.5)
 
 
 def _unit_suffix(unit: str) -> str:

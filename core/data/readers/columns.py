@@ -31,12 +31,12 @@ def guess_smiles(frame: pd.DataFrame) -> str | None:
         if pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             continue
         words = str(name).lower()
-        said = 1.0 if "smi" in words else 0.5 if words in ("mol", "molecule", "structure", "compound") else 0.0
+        name_score = 1.0 if "smi" in words else 0.5 if words in ("mol", "molecule", "structure", "compound") else 0.0
         cells = _sample(frame[name])
-        read = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
+        readable = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
         # short words such as "C" or "NO" are molecules too: without a name, a column has to look like structures
-        likely = read >= 0.5 and (said or np.mean([len(cell) for cell in cells]) >= 3)
-        score = read + said if likely or said == 1.0 else 0.0
+        likely = readable >= 0.5 and (name_score or np.mean([len(cell) for cell in cells]) >= 3)
+        score = readable + name_score if likely or name_score == 1.0 else 0.0
         if score > best_score:
             best, best_score = name, score
     return best
@@ -44,16 +44,16 @@ def guess_smiles(frame: pd.DataFrame) -> str | None:
 
 def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, ...]:
     """The columns of measured numbers: those whose name says so (`exp`, `measured …`, `pIC50`), else all but ids."""
-    found = []
+    candidates = []
     for name in frame.columns:
         if name == smiles or _words(name) & IDENTITY:
             continue
         values, _, text = parse_numbers(frame[name])
         measured = values[~np.isnan(values)]
         if len(measured) and len(text) <= len(measured) and not _counts_up(measured):
-            found.append(name)
-    named = [name for name in found if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
-    return tuple(named or found)
+            candidates.append(name)
+    preferred = [name for name in candidates if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
+    return tuple(preferred or candidates)
 
 
 def parse_numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
@@ -65,31 +65,31 @@ def parse_numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, st
     column = pd.Series(cells).reset_index(drop=True)
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(dtype=float, na_value=np.nan).copy()
-        faults = {int(place): "is infinite" for place in np.flatnonzero(np.isinf(values))}
-        values[list(faults)] = np.nan
-        return _possible(values, faults), faults, []
+        errors = {int(row): "is infinite" for row in np.flatnonzero(np.isinf(values))}
+        values[list(errors)] = np.nan
+        return _possible(values, errors), errors, []
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan).copy()
     values[np.isinf(values)] = np.nan  # named below
-    faults: dict[int, str] = {}
-    text: list[int] = []
+    errors: dict[int, str] = {}
+    text_rows: list[int] = []
     cells = column.tolist()
-    for place in np.flatnonzero(np.isnan(values)).tolist():
-        if cells[place] == "":
+    for row in np.flatnonzero(np.isnan(values)).tolist():
+        if cells[row] == "":
             continue
-        cell = _plain(cells[place])
+        cell = _plain(cells[row])
         number = float(cell) if NUMBER.fullmatch(cell) else TRUTH.get(cell, np.nan)
         if np.isfinite(number):
-            values[place] = number
+            values[row] = number
         elif cell not in EMPTY:
-            faults[place] = _explain_bad_cell(cell)
-            text.extend([place] * faults[place].startswith("is text"))
-    return _possible(values, faults), faults, text
+            errors[row] = _explain_bad_cell(cell)
+            text_rows.extend([row] * errors[row].startswith("is text"))
+    return _possible(values, errors), errors, text_rows
 
 
-def _possible(values: np.ndarray, faults: dict[int, str]) -> np.ndarray:
-    """The values without those that no measurement has, which are named in `faults`."""
+def _possible(values: np.ndarray, errors: dict[int, str]) -> np.ndarray:
+    """The values without those that no measurement has, which are named in `errors`."""
     beyond = np.abs(values) > MAX_LABEL  # NaN is not
-    faults |= {int(place): f"is {values[place]:g}, beyond ±{MAX_LABEL:g}" for place in np.flatnonzero(beyond)}
+    errors |= {int(row): f"is {values[row]:g}, beyond ±{MAX_LABEL:g}" for row in np.flatnonzero(beyond)}
     return np.where(beyond, np.nan, values)
 
 
@@ -139,7 +139,7 @@ def _words(name: object) -> set[str]:
 def _sample(column: pd.Series) -> list[str]:
     filled = [cell for cell in column if isinstance(cell, str) and cell.strip()]
     return (
-        [filled[place] for place in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
+        [filled[index] for index in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
         if filled
         else []
     )

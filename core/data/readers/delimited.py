@@ -41,14 +41,14 @@ class Header:
     @classmethod
     def of(cls, text: str, file: str) -> "Header":
         """From the text, or as much of it as holds its first 200 lines. Raises `BadInput` where it begins otherwise."""
-        before = len(text) - len(text.lstrip("\n"))
+        blank_lines = len(text) - len(text.lstrip("\n"))
         text = text.strip("\n") + "\n"
         lines = _first_lines(text)
         delimiter = _delimiter(lines)
         names, notes = parse_header(_cells(lines[0], delimiter), file, lines[0])
         if len(lines) == 1:
             raise BadInput(f"{file!r} has a header and no rows; it wants at least one molecule")
-        return cls(file, text.partition("\n")[0], before, names, delimiter, notes)
+        return cls(file, text.partition("\n")[0], blank_lines, names, delimiter, notes)
 
 
 class RowChecks:
@@ -63,21 +63,23 @@ class RowChecks:
 
     def add(self, text: str) -> pd.DataFrame:
         """The next rows, whole ones, as a frame of str cells. Raises `BadInput` where they are no table at all."""
-        head = self.header
-        frame, misfit = read_rows(text, head)
-        first = head.blank_lines_before + 2 + self.rows  # line of the first of these rows, if none goes over several
+        header = self.header
+        frame, misfit = read_rows(text, header)
+        first = header.blank_lines_before + 2 + self.rows  # line of the first of these rows, if none goes over several
         if misfit is not None:
             line = first + (misfit.number or 1) - 1
-            self.faults.setdefault("misfit", _misfit(head.file, misfit.text, line, head.delimiter, len(head.names)))
+            self.faults.setdefault(
+                "misfit", _misfit(header.file, misfit.text, line, header.delimiter, len(header.names))
+            )
         self.smiles = guess_smiles(frame) if self.rows == 0 else self.smiles
-        for mark in set(DELIMITERS) - {head.delimiter} if self.smiles and "glued" not in self.faults else ():
+        for mark in set(DELIMITERS) - {header.delimiter} if self.smiles and "glued" not in self.faults else ():
             cells = frame[self.smiles]
             glued = cells.str.fullmatch(rf"[^\s{re.escape(mark)}]+{re.escape(mark)}\s*[-+]?[\d.,]+")
             if glued.any():
-                place = int(np.argmax(glued.to_numpy()))
-                fault = _misfit(head.file, cells.iloc[place], first + place, head.delimiter, len(head.names))
-                self.faults.setdefault("glued", fault)
-        for name in head.names if head.delimiter not in ("", ",") else ():
+                row = int(np.argmax(glued.to_numpy()))
+                error = _misfit(header.file, cells.iloc[row], first + row, header.delimiter, len(header.names))
+                self.faults.setdefault("glued", error)
+        for name in header.names if header.delimiter not in ("", ",") else ():
             self.commas[name] = self.commas.get(name, 0) + count_decimal_commas(frame[name])
         self.rows += len(frame)
         self.n_quotes += text.count('"')
@@ -90,25 +92,25 @@ class RowChecks:
             raise BadInput(
                 f"{self.header.file!r}: a quote is left open: its last cell runs over several lines; close or remove it"
             )
-        for fault in ("misfit", "glued"):
-            if fault in self.faults:
-                raise self.faults[fault]
+        for kind in ("misfit", "glued"):
+            if kind in self.faults:
+                raise self.faults[kind]
         return [name for name, counts in self.commas.items() if has_decimal_commas(counts)]
 
 
 def parse_delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
     """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the line at fault."""
-    head = Header.of(text, name)
-    found = RowChecks(head)
-    frame = found.add(text.strip("\n").partition("\n")[2] + "\n")
-    notes = head.notes
-    for column in found.decimal_comma_columns():
+    header = Header.of(text, name)
+    checks = RowChecks(header)
+    frame = checks.add(text.strip("\n").partition("\n")[2] + "\n")
+    notes = header.notes
+    for column in checks.decimal_comma_columns():
         frame[column] = replace_decimal_commas(frame[column])
         notes.append(f"decimal commas in {column!r} read as points")
-    return frame, head.delimiter, notes
+    return frame, header.delimiter, notes
 
 
-def read_rows(text: str, head: Header) -> tuple[pd.DataFrame, Any]:
+def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
     """Rows that fit the header, and the first that does not: its text, and its number from 1."""
     from pyarrow import ArrowInvalid, string
     from pyarrow import csv as arrow
@@ -122,17 +124,19 @@ def read_rows(text: str, head: Header) -> tuple[pd.DataFrame, Any]:
     try:
         table = arrow.read_csv(
             io.BytesIO(text.encode()),
-            arrow.ReadOptions(use_threads=False, block_size=MAX_ROW_BYTES, column_names=head.names),
+            arrow.ReadOptions(use_threads=False, block_size=MAX_ROW_BYTES, column_names=header.names),
             arrow.ParseOptions(
-                delimiter=head.delimiter or NO_DELIMITER,
+                delimiter=header.delimiter or NO_DELIMITER,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=misfit,
             ),
-            arrow.ConvertOptions(column_types=dict.fromkeys(head.names, string()), strings_can_be_null=False),
+            arrow.ConvertOptions(column_types=dict.fromkeys(header.names, string()), strings_can_be_null=False),
         )
     except ArrowInvalid as error:
-        raise BadInput(f"{head.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?") from None
+        raise BadInput(
+            f"{header.file!r} cannot be read as a table: {str(error)[:200]}; is a quote left open?"
+        ) from None
     return table.to_pandas().astype(object), misfits[0] if misfits else None
 
 
@@ -185,13 +189,13 @@ def parse_header(cells: list[str], file: str, line: str) -> tuple[list[str], lis
         raise BadInput(f"{file!r} has {len(cells):,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
     names: list[str] = []
     notes = []
-    for place, cell in enumerate(cells, 1):
-        name = cell.strip() or f"column {place}"
+    for number, cell in enumerate(cells, 1):
+        name = cell.strip() or f"column {number}"
         while name in names:
             name += " (again)"
         if name != cell.strip():
             notes.append(
-                f"column {place} is called {name!r}: its header is {'used before' if cell.strip() else 'empty'}"
+                f"column {number} is called {name!r}: its header is {'used before' if cell.strip() else 'empty'}"
             )
         names.append(name)
     if _is_data(names):

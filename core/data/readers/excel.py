@@ -35,7 +35,7 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
     first, or one that speaks of SMILES and has no molecule above it.
     Raises `BadInput` for what is no workbook, is locked, or has no such sheet.
     """
-    file, wanted = split_sheet(path)
+    file, requested = split_sheet(path)
     name = file.name
     _check(file)
     try:
@@ -43,17 +43,17 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
 
         book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         try:
-            seen = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
-            filled = tuple(title for title, sheet in seen.items() if any(map(_is_filled, _rows(sheet))))
+            visible = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
+            filled = tuple(title for title, sheet in visible.items() if any(map(_is_filled, _rows(sheet))))
             titles = [sheet.title for sheet in book.worksheets]  # charts are none of these
-            if wanted and wanted not in titles:
-                raise BadInput(f"{name!r} has no sheet {wanted!r}; it has {_listed(titles)}")
-            if not wanted and not filled:
+            if requested and requested not in titles:
+                raise BadInput(f"{name!r} has no sheet {requested!r}; it has {_listed(titles)}")
+            if not requested and not filled:
                 raise BadInput(f"{name!r} is empty: no sheet of it holds a cell")
-            taken = wanted or next((title for title in filled if _has_molecules(seen[title], name)), filled[0])
-            if taken not in filled and not any(map(_is_filled, _rows(book[taken]))):
-                raise BadInput(f"the sheet {taken!r} of {name!r} is empty; it has {_listed(filled)}")
-            frame, notes = _table(_rows(book[taken]), name, taken, rows)
+            chosen = requested or next((title for title in filled if _has_molecules(visible[title], name)), filled[0])
+            if chosen not in filled and not any(map(_is_filled, _rows(book[chosen]))):
+                raise BadInput(f"the sheet {chosen!r} of {name!r} is empty; it has {_listed(filled)}")
+            frame, notes = _table(_rows(book[chosen]), name, chosen, rows)
         finally:
             book.close()
     except BadInput:
@@ -63,17 +63,17 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
             f"{name!r} cannot be read as a workbook ({type(error).__name__}: {str(error)[:120]}); "
             "open it, save it again as .xlsx, or its sheet as CSV"
         ) from None
-    others = [title for title in filled if title != taken]
-    if others and not wanted:
-        notes.insert(0, f"of its sheets {taken!r} was read, not {_listed(others)}; {name}#{others[0]} names another")
-    return frame, taken, filled, notes
+    others = [title for title in filled if title != chosen]
+    if others and not requested:
+        notes.insert(0, f"of its sheets {chosen!r} was read, not {_listed(others)}; {name}#{others[0]} names another")
+    return frame, chosen, filled, notes
 
 
 def _check(file: Path) -> None:
     """Raises `BadInput` for what is no workbook and for what would unpack to more than is read."""
-    with file.open("rb") as opened:
-        locked = opened.read(4) == b"\xd0\xcf\x11\xe0"
-    if locked:
+    with file.open("rb") as stream:
+        is_locked = stream.read(4) == b"\xd0\xcf\x11\xe0"
+    if is_locked:
         raise BadInput(
             f"{file.name!r} is locked by a password, or of Excel 97; save it without one as .xlsx, or its sheet as CSV"
         )
@@ -113,22 +113,25 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
     where = f"{name}#{title}"
     first = [[_text(cell) for cell in row] for row in islice(rows, HEADER_LINES)]
     counts = [sum(map(bool, row)) for row in first]
-    wide = [place for place, count in enumerate(counts) if 2 * count >= max(counts) > 0]
+    wide = [index for index, count in enumerate(counts) if 2 * count >= max(counts) > 0]
     if not wide:
         raise BadInput(f"{where!r} has nothing in its first {HEADER_LINES} rows; put the header line first")
     possible = takewhile(lambda place: not any(len(cell) > 2 and is_smiles(cell) for cell in first[place]), wide)
-    begin = next((place for place in possible if any("smiles" in cell.lower() for cell in first[place])), wide[0])
-    cells = first[begin]
-    taken = [*first[begin + 1 :], *([_text(cell) for cell in row] for row in (islice(rows, most) if most else rows))]
-    while taken and not any(taken[-1]):  # rows that only have colours
-        taken.pop()
-    used = sorted({place for row in (cells, *taken) for place, cell in enumerate(row) if cell})
-    full = [[row[place] if place < len(row) else "" for place in used] for row in (cells, *taken)]
-    names, notes = parse_header(full[0], where, " ".join(cells))
-    if not taken:
+    header_row = next((index for index in possible if any("smiles" in cell.lower() for cell in first[index])), wide[0])
+    header = first[header_row]
+    body = [
+        *first[header_row + 1 :],
+        *([_text(cell) for cell in row] for row in (islice(rows, most) if most else rows)),
+    ]
+    while body and not any(body[-1]):  # rows that only have colours
+        body.pop()
+    used = sorted({index for row in (header, *body) for index, cell in enumerate(row) if cell})
+    full = [[row[index] if index < len(row) else "" for index in used] for row in (header, *body)]
+    names, notes = parse_header(full[0], where, " ".join(header))
+    if not body:
         raise BadInput(f"{where!r} has a header and no rows; it wants at least one molecule")
     frame = pd.DataFrame(full[1:], columns=names, dtype=object).head(most)
-    if above := [" ".join(filter(None, row)) for row in first[:begin] if any(row)]:
+    if above := [" ".join(filter(None, row)) for row in first[:header_row] if any(row)]:
         notes.append(f"above the header: {' / '.join(above):.200}, which was left out")
     for column in names:
         if has_decimal_commas(count_decimal_commas(frame[column])):

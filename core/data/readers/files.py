@@ -55,8 +55,8 @@ def table_suffix(name: str) -> str:
 
 def split_sheet(name: Path | str) -> tuple[Path, str]:
     """The file, and the sheet of a workbook where one is named after it: `book.xlsx#sheet`."""
-    found = SHEET.fullmatch(str(name))
-    return (Path(found[1]), found[2]) if found else (Path(name), "")
+    match = SHEET.fullmatch(str(name))
+    return (Path(match[1]), match[2]) if match else (Path(name), "")
 
 
 def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str, str]:
@@ -83,15 +83,15 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         raise BadInput(f"{name!r} is empty (0 bytes); it wants a table")
     digest = hashlib.sha256(data).hexdigest()
     files.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = files / (digest + suffix)
-    if not kept.is_file():
+    copy = files / (digest + suffix)
+    if not copy.is_file():
         handle, draft = tempfile.mkstemp(dir=files, prefix=".draft-")  # mode 0600
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, kept)
+            os.replace(draft, copy)
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
@@ -100,8 +100,8 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
 
 def display_name(name: str) -> str:
     """What a file is called from then on: no folders, nothing that cannot be printed, at most 100 characters."""
-    if found := SHEET.fullmatch(name):
-        return f"{display_name(found[1])}#{_printable(found[2])[:100]}"
+    if match := SHEET.fullmatch(name):
+        return f"{display_name(match[1])}#{_printable(match[2])[:100]}"
     bare = _printable(name.replace("\\", "/").rpartition("/")[2])
     return bare if len(bare) <= 100 else bare[:80] + "…" + bare[-19:]
 
@@ -165,8 +165,8 @@ def decode_text(data: bytes, name: str, whole: bool) -> tuple[str, str]:
         if not text.strip() and whole:  # a byte-order mark alone
             raise _empty(name)
         if not text.strip():
-            long = f"begins with a line of more than {len(data):,} bytes, which is no header"
-            raise BadInput(f"{name!r} {long}; it wants a header line and rows")
+            reason = f"begins with a line of more than {len(data):,} bytes, which is no header"
+            raise BadInput(f"{name!r} {reason}; it wants a header line and rows")
         return text, encoding
     raise _no_text(name, tries)
 

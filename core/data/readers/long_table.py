@@ -52,10 +52,10 @@ class LongTable:
 
 def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT) -> LongTable:
     """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
-    read = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
+    reader = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
     file, sheet = split_sheet(path)
-    stamp, found = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
-    rows, shards = read(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
+    stamp, digest = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
+    rows, shards = reader(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
 
     def steady(start: int = 0) -> Shards:
         for frame in shards(start):
@@ -68,12 +68,12 @@ def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT) -> Lo
         raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
     if first.shape[1] > MAX_COLUMNS:
         raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
-    return LongTable(path.name, found, size, rows, first, steady)
+    return LongTable(path.name, digest, size, rows, first, steady)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _whole(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
@@ -113,9 +113,9 @@ def to_exact_frame(table: "pyarrow.Table") -> pd.DataFrame:
     """An Arrow table as a frame, with whole numbers and truth values that stay what they are where some are missing."""
     import pyarrow
 
-    kept = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in INTEGER_TYPES}
-    kept[pyarrow.bool_()] = pd.BooleanDtype()
-    return table.to_pandas(ignore_metadata=True, types_mapper=kept.get)
+    types = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in INTEGER_TYPES}
+    types[pyarrow.bool_()] = pd.BooleanDtype()
+    return table.to_pandas(ignore_metadata=True, types_mapper=types.get)
 
 
 def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
@@ -124,31 +124,31 @@ def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int,
     def lines() -> Iterator[str]:
         return _lines(read_text_pieces(path, encoding), path.name)
 
-    before = sum(1 for _ in takewhile(operator.not_, lines()))
-    header = Header.of("\n" * before + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
+    blank_lines = sum(1 for _ in takewhile(operator.not_, lines()))
+    header = Header.of("\n" * blank_lines + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
 
     def pieces() -> Iterator[str]:
         return split_records(islice(_strip_blank_lines(lines()), 1, None), header.delimiter, size, path.name)
 
-    found = RowChecks(header)
+    checks = RowChecks(header)
     for piece in pieces():
-        found.add(piece)
-        tell(found.rows)
-    points = found.decimal_comma_columns()
+        checks.add(piece)
+        tell(checks.rows)
+    comma_columns = checks.decimal_comma_columns()
 
     def shards(start: int) -> Shards:
         for piece in islice(pieces(), start, None):
             frame, _ = read_rows(piece, header)
-            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in points})
+            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in comma_columns})
 
-    return found.rows, shards
+    return checks.rows, shards
 
 
 def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
     rest = ""
     for piece in pieces:
-        *whole, rest = (rest + piece).split("\n")
-        yield from whole
+        *complete, rest = (rest + piece).split("\n")
+        yield from complete
         if len(rest) > MAX_ROW_BYTES:
             raise _row_too_long(name)
     if rest:
@@ -158,12 +158,12 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
 def _strip_blank_lines(lines: Iterator[str]) -> Iterator[str]:
     """The lines without the blank ones before the first and after the last that is not."""
     blank = 0
-    begun = False
+    started = False
     for line in lines:
         if line:
-            yield from [""] * (blank if begun else 0)
+            yield from [""] * (blank if started else 0)
             yield line
-            blank, begun = 0, True
+            blank, started = 0, True
         else:
             blank += 1
 
@@ -178,22 +178,22 @@ def split_records(lines: Iterable[str], delimiter: str, size: int, name: str) ->
     rest = rf"[^{mark}]*+(?:{mark}(?:\"(?:[^\"]++|\"\")*+\"|(?!\"))[^{mark}]*+)*+"
     closed = re.compile(rf"(?:\"(?:[^\"]++|\"\")*+\"|(?!\")){rest}")  # a line that opens no cell without closing it
     closing = re.compile(rf"(?:[^\"]++|\"\")*+\"{rest}")  # the same of one that begins within a cell
-    held: list[str] = []
+    pending: list[str] = []
     count = length = 0
-    within = False
+    inside_cell = False
     for line in lines:
-        held.append(line)
+        pending.append(line)
         if '"' in line:
-            within = not (closing if within else closed).fullmatch(line)
-        length = length + len(line) if within else 0
+            inside_cell = not (closing if inside_cell else closed).fullmatch(line)
+        length = length + len(line) if inside_cell else 0
         if length > MAX_ROW_BYTES:
             raise _row_too_long(name)
-        count += not within
-        if count == size and not within:
-            yield "\n".join(held) + "\n"
-            held, count = [], 0
-    if held:
-        yield "\n".join(held) + "\n"
+        count += not inside_cell
+        if count == size and not inside_cell:
+            yield "\n".join(pending) + "\n"
+            pending, count = [], 0
+    if pending:
+        yield "\n".join(pending) + "\n"
 
 
 def _row_too_long(name: str) -> BadInput:

@@ -75,8 +75,8 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:
             table = _smi(text) if kind == "smi" else _sdf(text, whole)
-        odd = (f"read as {encoding}, because it is no UTF-8",) if encoding in ("cp1252", "latin-1") else ()
-        table = replace(table, encoding=encoding, notes=table.notes + odd)
+        encoding_note = (f"read as {encoding}, because it is no UTF-8",) if encoding in ("cp1252", "latin-1") else ()
+        table = replace(table, encoding=encoding, notes=table.notes + encoding_note)
     height, width = table.frame.shape
     if not height:
         raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
@@ -117,9 +117,9 @@ def _sdf(text: str, whole: bool) -> RawTable:
     if not whole:
         text = text[: text.rfind("$$$$\n") + 5]
     rows, reasons = [], {}
-    for place, molecule in enumerate(chem.read_sdf_records(text)):
+    for record, molecule in enumerate(chem.read_sdf_records(text)):
         if isinstance(molecule, str):
-            reasons[place] = molecule
+            reasons[record] = molecule
             rows.append({"smiles": ""})
             continue
         row = {"smiles": chem.write_smiles(molecule)}
@@ -149,8 +149,8 @@ def _parquet(path: Path, rows: int | None) -> RawTable:
             batch = next(file.iter_batches(rows, columns=plain), None)
             table = pyarrow.Table.from_batches([batch] if batch else [], schema=None if batch else file.schema_arrow)
         frame = fill_text_columns(table.to_pandas(ignore_metadata=True))
-    left = len(file.schema_arrow) - len(plain)
-    return RawTable(frame, notes=(f"{left} columns of lists or structures left out",) if left else ())
+    nested = len(file.schema_arrow) - len(plain)
+    return RawTable(frame, notes=(f"{nested} columns of lists or structures left out",) if nested else ())
 
 
 @contextlib.contextmanager

@@ -63,9 +63,9 @@ def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
             if fields := line.split(maxsplit=1):
                 yield fields[0]
         return
-    top = next(lines, "")
-    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in top and "," not in top else ","
-    rows = csv.reader(chain([top], lines), delimiter=delimiter)
+    header_line = next(lines, "")
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in header_line and "," not in header_line else ","
+    rows = csv.reader(chain([header_line], lines), delimiter=delimiter)
     header = next(rows, [])
     first = list(islice(rows, HEADER_ROWS))
     column = _column(pd.DataFrame([row for row in first if len(row) == len(header)], columns=header), name)
@@ -89,7 +89,7 @@ def _parquet(path: Path) -> Iterator[str]:
 
 def _column(start: pd.DataFrame, name: str) -> int:
     """Which column holds the SMILES."""
-    found = guess_smiles(start.astype(str)) if len(start) else None
-    if found is None:
+    smiles_column = guess_smiles(start.astype(str)) if len(start) else None
+    if smiles_column is None:
         raise BadInput(f"no column of {name} holds SMILES; give it a header line with a column called smiles")
-    return list(start.columns).index(found)
+    return list(start.columns).index(smiles_column)

@@ -16,8 +16,8 @@ Table = tuple[np.ndarray, np.ndarray]
 
 
 def read(source: str, target: str = "") -> Table:
-    made = Load(source, targets=(target,) if target else ()).make(SILENT_REPORT)
-    return made.smiles, made.targets[:, 0]
+    dataset = Load(source, targets=(target,) if target else ()).make(SILENT_REPORT)
+    return dataset.smiles, dataset.targets[:, 0]
 
 
 def halved(table: Table, count: int, seed: int = 0) -> tuple[Table, Table]:
@@ -75,24 +75,24 @@ def test_a_rule_is_found_and_named(
     solubility: tuple[Table, Table], computed: Callable[[Table, Table], np.ndarray], words: str
 ) -> None:
     pool, table = solubility
-    guilty = choose_rule(try_rules(pool[0], computed(pool, table), *table))
-    assert guilty is not None and words in guilty.description
+    rule = choose_rule(try_rules(pool[0], computed(pool, table), *table))
+    assert rule is not None and words in rule.description
     if "nearest" in words:
-        assert 0 < len(guilty.source_rows) < len(table[0]), "the rows that feed it"
+        assert 0 < len(rule.source_rows) < len(table[0]), "the rows that feed it"
 
 
 def test_ties_at_the_last_neighbour_are_settled_either_way(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
-    guilty = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
-    assert guilty is not None and guilty.matches == guilty.checkable > 20
-    assert guilty.ties > 20 and guilty.tie_matches > 0.9 * guilty.ties
+    rule = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
+    assert rule is not None and rule.matches == rule.checkable > 20
+    assert rule.ties > 20 and rule.tie_matches > 0.9 * rule.ties
 
 
 @pytest.mark.parametrize("rounded", [6, 2, 1])
 def test_measured_labels_are_not_accused(solubility: tuple[Table, Table], rounded: int) -> None:
     pool, table = ((smiles, labels.round(rounded)) for smiles, labels in solubility)
-    tried = try_rules(*pool, *table)
-    assert len(tried) > 40 and choose_rule(tried) is None
+    rules = try_rules(*pool, *table)
+    assert len(rules) > 40 and choose_rule(rules) is None
 
 
 def test_another_measured_table_is_not_accused() -> None:
@@ -110,19 +110,17 @@ def test_a_narrow_series_is_not_accused(solubility: tuple[Table, Table]) -> None
 
 def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
     def table(file: str, target: str) -> Table:
-        made = import_files(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(
+        dataset = import_files(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(
             Report(files=tmp_path)
         )
-        return made.smiles, made.targets[:, 0]
+        return dataset.smiles, dataset.targets[:, 0]
 
     lipophilicity = table("Lipophilicity.csv", "exp")
-    guilty = choose_rule(try_rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
+    rule = choose_rule(try_rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
     assert (
-        guilty is not None
-        and "5 nearest" in guilty.description
-        and "Euclidean distance of Morgan bits" in guilty.description
+        rule is not None and "5 nearest" in rule.description and "Euclidean distance of Morgan bits" in rule.description
     )
-    assert guilty.matches == guilty.checkable >= 140 and guilty.tie_matches == guilty.ties > 100
+    assert rule.matches == rule.checkable >= 140 and rule.tie_matches == rule.ties > 100
     measured, rest = halved(lipophilicity, 300)
     assert choose_rule(try_rules(*measured, *rest)) is None
     soluble = "measured log solubility in mols per litre"

@@ -27,14 +27,14 @@ def book(tmp_path: Path) -> Callable[..., Path]:
     """Writes a workbook of sheets, some of them hidden."""
 
     def write(sheets: Sheets, name: str = "book.xlsx", hidden: tuple[str, ...] = ()) -> Path:
-        made = openpyxl.Workbook()
-        made.remove(made.active)
+        workbook = openpyxl.Workbook()
+        workbook.remove(workbook.active)
         for title, rows in sheets.items():
-            sheet = made.create_sheet(title)
+            sheet = workbook.create_sheet(title)
             for row in rows:
                 sheet.append(row)
             sheet.sheet_state = "hidden" if title in hidden else "visible"
-        made.save(tmp_path / name)
+        workbook.save(tmp_path / name)
         return tmp_path / name
 
     return write
@@ -44,8 +44,8 @@ def test_a_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
     day = datetime.datetime(2024, 1, 31)
     head = ["id", "smiles", "y", "day", "pure", "bound"]
     path = book({"S": [head, [1, "CCO", 0.1, day, True, ">5"], [2, "CCN", -1e-20, day.replace(hour=9), False, None]]})
-    found = read_table(path)
-    assert found.frame.to_dict("list") == {
+    table = read_table(path)
+    assert table.frame.to_dict("list") == {
         "id": ["1", "2"],
         "smiles": ["CCO", "CCN"],
         "y": ["0.1", "-1e-20"],
@@ -53,17 +53,17 @@ def test_a_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
         "pure": ["true", "false"],
         "bound": [">5", ""],
     }
-    assert (found.kind, found.sheet, found.sheets, found.notes) == ("workbook", "S", ("S",), ())
-    assert peek_table(path, 1).frame.equals(found.frame.head(1))
+    assert (table.kind, table.sheet, table.sheets, table.notes) == ("workbook", "S", ("S",), ())
+    assert peek_table(path, 1).frame.equals(table.frame.head(1))
 
 
 def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[..., Path]) -> None:
     other = [["compound", "ratio"], ["CCCCO", 7]]
     sheets = {"About": [["made by hand"]], "Old": MOLECULES, "Data": MOLECULES[:3], "None": [], "Other": other}
     path = book(sheets, hidden=("Old",))
-    found = read_table(path)
-    assert found.sheet == "Data" and len(found.frame) == 2 and found.sheets == ("About", "Data", "Other")
-    assert found.notes == ("of its sheets 'Data' was read, not 'About', 'Other'; book.xlsx#About names another",)
+    table = read_table(path)
+    assert table.sheet == "Data" and len(table.frame) == 2 and table.sheets == ("About", "Data", "Other")
+    assert table.notes == ("of its sheets 'Data' was read, not 'About', 'Other'; book.xlsx#About names another",)
     assert list(read_table(f"{path}#Other").frame["compound"]) == ["CCCCO"]
     assert len(read_table(f"{path}#Old").frame) == 3  # hidden, but asked for
     for name, words in {
@@ -76,11 +76,11 @@ def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[...
 
 
 def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
-    made = openpyxl.Workbook()
+    workbook = openpyxl.Workbook()
     for row in MOLECULES:
-        made.active.append(row)
-    made.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
-    made.save(tmp_path / "a.xlsx")
+        workbook.active.append(row)
+    workbook.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
+    workbook.save(tmp_path / "a.xlsx")
     assert read_table(tmp_path / "a.xlsx").sheets == ("Sheet",)
     with pytest.raises(BadInput, match="no sheet 'Chart'; it has 'Sheet'"):
         read_table(f"{tmp_path / 'a.xlsx'}#Chart")
@@ -89,35 +89,35 @@ def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
 def test_what_stands_around_the_table_is_left_out(book: Callable[..., Path]) -> None:
     rows = [["Results of 2024"], [], ["Lab", "4"], *MOLECULES]
     rows = [[None, *row, None, *["text"] * (row == ["CCN", 1])] for row in rows] + [[None], ["", " "]]
-    found = read_table(book({"S": rows}))
-    assert list(found.frame.columns) == ["SMILES", "logS", "column 3"]
-    assert list(found.frame["logS"]) == ["-0.5", "1", "2.25"] and list(found.frame["column 3"]) == ["", "text", ""]
-    assert "above the header: Results of 2024 / Lab 4, which was left out" in found.notes
+    table = read_table(book({"S": rows}))
+    assert list(table.frame.columns) == ["SMILES", "logS", "column 3"]
+    assert list(table.frame["logS"]) == ["-0.5", "1", "2.25"] and list(table.frame["column 3"]) == ["", "text", ""]
+    assert "above the header: Results of 2024 / Lab 4, which was left out" in table.notes
 
 
 def test_a_header_is_not_sought_below_molecules(book: Callable[..., Path]) -> None:
-    found = read_table(book({"S": [["structure", "y", "by"], ["CCO", 1, "SMILES by hand"], ["CCN", 2, ""]]}))
-    assert list(found.frame.columns) == ["structure", "y", "by"] and len(found.frame) == 2
+    table = read_table(book({"S": [["structure", "y", "by"], ["CCO", 1, "SMILES by hand"], ["CCN", 2, ""]]}))
+    assert list(table.frame.columns) == ["structure", "y", "by"] and len(table.frame) == 2
 
 
 def test_a_blank_row_between_keeps_its_place(book: Callable[..., Path]) -> None:
-    found = read_table(book({"S": [*MOLECULES[:2], [], *MOLECULES[2:]]}))
-    assert list(found.frame["SMILES"]) == ["CCO", "", "CCN", "c1ccccc1"]
+    table = read_table(book({"S": [*MOLECULES[:2], [], *MOLECULES[2:]]}))
+    assert list(table.frame["SMILES"]) == ["CCO", "", "CCN", "c1ccccc1"]
 
 
 def test_decimal_commas_typed_as_text_become_points(book: Callable[..., Path]) -> None:
-    found = read_table(book({"S": [["smiles", "y"], ["CCO", "1,5"], ["CCN", "-2"]]}))
-    assert list(found.frame["y"]) == ["1.5", "-2"] and found.notes == ("decimal commas in 'y' read as points",)
+    table = read_table(book({"S": [["smiles", "y"], ["CCO", "1,5"], ["CCN", "-2"]]}))
+    assert list(table.frame["y"]) == ["1.5", "-2"] and table.notes == ("decimal commas in 'y' read as points",)
 
 
 def test_a_cell_in_the_far_corner_costs_no_memory(tmp_path: Path) -> None:
-    made = openpyxl.Workbook()
+    workbook = openpyxl.Workbook()
     for row in MOLECULES:
-        made.active.append(row)
-    made.active["XFD60000"] = "stray"
-    made.save(tmp_path / "a.xlsx")
-    found = read_table(tmp_path / "a.xlsx")
-    assert found.frame.shape == (59_999, 3) and found.frame.iloc[-1].tolist() == ["", "", "stray"]
+        workbook.active.append(row)
+    workbook.active["XFD60000"] = "stray"
+    workbook.save(tmp_path / "a.xlsx")
+    table = read_table(tmp_path / "a.xlsx")
+    assert table.frame.shape == (59_999, 3) and table.frame.iloc[-1].tolist() == ["", "", "stray"]
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], 
     first, second, plain = (import_files(Load(f"file:{path}{sheet}"), files) for sheet in ("#A", "#B", ""))
     assert (first.source, second.source, plain.source) == ("file:book.xlsx#A", "file:book.xlsx#B", "file:book.xlsx")
     assert first.digest == second.digest and first.key != second.key and len(list(files.iterdir())) == 1
-    made = [spec.make(Report(files=files)) for spec in (first, second, plain)]
-    assert [len(table) for table in made] == [3, 2, 3]
-    assert [table.provenance["sheet"] for table in made] == ["A", "B", "A"]
-    said = "of its sheets 'A' was read, not 'B'; book.xlsx#B names another"
-    assert [said in table.provenance["notes"] for table in made] == [False, False, True]
+    workbook = [spec.make(Report(files=files)) for spec in (first, second, plain)]
+    assert [len(table) for table in workbook] == [3, 2, 3]
+    assert [table.provenance["sheet"] for table in workbook] == ["A", "B", "A"]
+    note = "of its sheets 'A' was read, not 'B'; book.xlsx#B names another"
+    assert [note in table.provenance["notes"] for table in workbook] == [False, False, True]
     assert import_file(path, "../x\x1b/b\nc.xlsx#d\x1be", files)[0] == "b_c.xlsx#d_e"
     with pytest.raises(BadInput, match=r"'book.xlsx' has no sheet 'C'"):
         import_files(Load(f"file:{path}#C"), files).make(Report(files=files))
@@ -207,10 +207,10 @@ def test_a_long_table_is_of_one_sheet(book: Callable[..., Path]) -> None:
 
 
 def test_bytes_of_a_browser_are_kept_as_they_are(tmp_path: Path) -> None:
-    held = io.BytesIO()
-    made = openpyxl.Workbook()
-    made.active.append(["smiles"])
-    made.active.append(["CCO"])
-    made.save(held)
-    name, digest = import_file(held.getvalue(), "book.XLSX", tmp_path)
-    assert name == "book.XLSX" and (tmp_path / f"{digest}.xlsx").read_bytes() == held.getvalue()
+    buffer = io.BytesIO()
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["smiles"])
+    workbook.active.append(["CCO"])
+    workbook.save(buffer)
+    name, digest = import_file(buffer.getvalue(), "book.XLSX", tmp_path)
+    assert name == "book.XLSX" and (tmp_path / f"{digest}.xlsx").read_bytes() == buffer.getvalue()

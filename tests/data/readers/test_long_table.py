@@ -65,13 +65,13 @@ def small_blocks(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", GOOD)
 def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *GOOD[case])
-    whole, found = read_table(path).frame, read_long_table(path, size)
-    frames = list(found.shards())
-    assert found.rows == len(whole) and found.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    whole, result = read_table(path).frame, read_long_table(path, size)
+    frames = list(result.shards())
+    assert result.rows == len(whole) and result.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert all(len(frame) == size for frame in frames[:-1]) and 0 < len(frames[-1]) <= size
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), whole)
-    pd.testing.assert_frame_equal(found.first, frames[0])
-    later = list(found.shards(1))
+    pd.testing.assert_frame_equal(result.first, frames[0])
+    later = list(result.shards(1))
     assert len(later) == len(frames) - 1
     for frame, again in zip(frames[1:], later, strict=True):
         pd.testing.assert_frame_equal(frame, again)
@@ -86,10 +86,10 @@ def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, s
     except BadInput as error:
         expected = str(error)
     try:
-        found: int | str = read_long_table(path, size).rows
+        result: int | str = read_long_table(path, size).rows
     except BadInput as error:
-        found = str(error)
-    assert found == expected
+        result = str(error)
+    assert result == expected
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -111,14 +111,14 @@ def test_a_quoted_cell_is_never_cut() -> None:
             whole, misfit = read_rows("\n".join(lines) + "\n", header)
         except BadInput:
             continue
-        found, first = [], None
+        result, first = [], None
         for piece in split_records(lines, header.delimiter, size, "f"):
             frame, wrong = read_rows(piece, header)
             if wrong and not first:
-                first = (len(found) + wrong.number, wrong.text)
-            found += frame.to_numpy().tolist()
+                first = (len(result) + wrong.number, wrong.text)
+            result += frame.to_numpy().tolist()
             cut += "\n" in "".join(frame.to_numpy().ravel())
-        assert found == whole.to_numpy().tolist()
+        assert result == whole.to_numpy().tolist()
         assert first == (misfit and (misfit.number, misfit.text))
     assert cut > 100
 
@@ -145,12 +145,12 @@ def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     frames = list(read_long_table(path, 2).shards())
     assert [len(frame) for frame in frames] == [2, 2, 2]
     assert {tuple(frame.dtypes) for frame in frames} == {tuple(frames[0].dtypes)}
-    found = pd.concat(frames, ignore_index=True)
-    assert found["n"].tolist() == [2**60, 1, pd.NA, pd.NA, 5, 6] and found["b"].tolist()[:2] == [True, pd.NA]
-    assert found["name"].tolist() == ["a", "", "b", "c", "", ""] and "many" not in found
-    assert found["day"].tolist() == ["2020-01-01 00:00:00", ""] * 3
+    result = pd.concat(frames, ignore_index=True)
+    assert result["n"].tolist() == [2**60, 1, pd.NA, pd.NA, 5, 6] and result["b"].tolist()[:2] == [True, pd.NA]
+    assert result["name"].tolist() == ["a", "", "b", "c", "", ""] and "many" not in result
+    assert result["day"].tolist() == ["2020-01-01 00:00:00", ""] * 3
     whole = read_table(path).frame
-    pd.testing.assert_frame_equal(found[["smiles", "y", "name", "day"]], whole[["smiles", "y", "name", "day"]])
+    pd.testing.assert_frame_equal(result[["smiles", "y", "name", "day"]], whole[["smiles", "y", "name", "day"]])
 
 
 def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,10 +174,10 @@ def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkey
 def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BLOCK", 100)
     table = read_long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
-    taken = []
+    blocks_read = []
     blocks = files.read_blocks
-    monkeypatch.setattr(files, "read_blocks", lambda path: (taken.append(1) or block for block in blocks(path)))
-    assert len(next(table.shards())) == 20 and 0 < len(taken) < 5
+    monkeypatch.setattr(files, "read_blocks", lambda path: (blocks_read.append(1) or block for block in blocks(path)))
+    assert len(next(table.shards())) == 20 and 0 < len(blocks_read) < 5
 
 
 def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

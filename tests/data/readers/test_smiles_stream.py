@@ -94,19 +94,19 @@ def test_an_absent_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("suffix", "head"), [(".smi", 0), (".csv", 1), (".tsv", 1)])
 def test_a_long_file_is_read_no_further_than_asked(suffix: str, head: int) -> None:
-    taken = []
+    lines_read = []
 
     def lines():
         yield from ["smiles\n"] * head
         for number in range(100_000):
-            taken.append(number)
+            lines_read.append(number)
             yield "C" * (number % 9 + 1) + "\n"
 
-    found = list(islice(smiles_stream._lines(lines(), suffix, "long"), 1000))
-    assert found == ["C" * (number % 9 + 1) for number in range(1000)], (
+    smiles = list(islice(smiles_stream._lines(lines(), suffix, "long"), 1000))
+    assert smiles == ["C" * (number % 9 + 1) for number in range(1000)], (
         "none is lost where the look at the columns ends"
     )
-    assert len(taken) <= 1001
+    assert len(lines_read) <= 1001
 
 
 def test_a_long_parquet_file_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,10 @@ GOOD = "smiles,y\nCCO,1\nCCC,2\n"
         ("caf\u00e9 1.csv", "caf\u00e9 1.csv"),
     ],
 )
-def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, called: str) -> None:
+def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, stored_name: str) -> None:
     files = tmp_path / "cache" / "files"
     bare, digest = import_file(GOOD.encode(), name, files)
-    assert bare == called
+    assert bare == stored_name
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
         Path("cache/files") / f"{digest}.csv"
     ]
@@ -42,9 +42,9 @@ def test_a_name_without_end_is_cut_and_keeps_its_suffix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".csv", "/", "x.csv/..", "x", "x.csv\n", "x.exe", "x.tar.gz"])
 def test_a_name_that_says_nothing_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput) as told:
+    with pytest.raises(BadInput) as error:
         import_file(GOOD.encode(), name, tmp_path / "files")
-    assert "\n" not in str(told.value) and not (tmp_path / "files").exists()
+    assert "\n" not in str(error.value) and not (tmp_path / "files").exists()
 
 
 def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
 def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=words) as told:
+    with pytest.raises(BadInput, match=words) as error:
         peek_table(path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_preview_that_ends_inside_a_quoted_cell(tmp_path: Path) -> None:
