@@ -1,4 +1,4 @@
-"""Cleaning: raw cells of a table → a Dataset; every row that goes is listed with its reason."""
+"""Cleaning: raw cells of a table → a Dataset; every removed row is listed with its reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 DuplicateRule = Literal["median", "mean", "first", "drop-if-spread"]
-LONG_SMILES = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
+LONG_SMILES = 200  # characters of a SMILES above which a note is made: backbones have limits
 
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """What becomes of repeat measurements, and of molecules without a label.
+    """How repeat measurements and molecules without a label are treated.
 
-    Rows of one molecule (same canonical isomeric SMILES) become one, with the median, the mean or the first of their
-    labels, by task; with `drop-if-spread` all of them go where labels differ by more than `spread` (label units).
-    Labels 0 and 1 of one molecule are settled by majority, a tie is left out.
+    Rows of one molecule (same canonical isomeric SMILES) are merged into one, with the median, mean or first of their
+    labels for each task. With `drop-if-spread` all rows of a molecule are removed if its labels differ by more than
+    `spread` (label units). Classes 0 and 1 are decided by majority; a tie is removed.
     """
 
     duplicates: DuplicateRule = "median"
@@ -34,9 +34,9 @@ class CleaningRules:
 
 @dataclass(frozen=True)
 class TableContext:
-    """What a table has beside SMILES and targets: further columns (n,), and where it comes from.
+    """What a table has in addition to SMILES and targets: further columns (n,), and its provenance.
 
-    `reasons`: why rows (from 0) have no SMILES.
+    `reasons`: why rows (counted from 0) have no SMILES.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -55,16 +55,16 @@ def clean_table(
 ) -> Dataset:
     """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
 
-    Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), and, where
-    labels are wanted, molecules without any. Raises `BadInput` for a column that is mostly text, and if no molecule is
-    left.
+    Removed, with a reason: molecules that RDKit cannot read, cells that are no number (text, NaN, infinity), and, if
+    labels are required, molecules without any. Raises `BadInput` for a column that is mostly text, and if no molecule
+    is left.
     """
     cells = pd.DataFrame(targets, dtype=object) if len(tasks) else pd.DataFrame(index=range(len(smiles)))
     if cells.shape != (len(smiles), len(tasks)):
         raise BadInput(f"{len(smiles)} SMILES and {len(tasks)} tasks do not fit targets of shape {cells.shape}")
     raw_smiles = [text.strip() if isinstance(text, str) else "" for text in smiles]
-    names, unreadable = _read(raw_smiles, context.reasons, report)
-    labels, cell_errors = _labels(cells, tasks)
+    names, unreadable = _canonicalise(raw_smiles, context.reasons, report)
+    labels, cell_errors = _parse_labels(cells, tasks)
     dropped = [(row, raw_smiles[row], "molecule", reason) for row, reason in unreadable.items()]
     for row in range(len(raw_smiles)):
         if row in unreadable:
@@ -75,13 +75,13 @@ def clean_table(
             names[row] = ""
         else:
             dropped += [(row, raw_smiles[row], "label", reason) for reason in cell_errors.get(row, ())]
-    replicates = _replicates(names, labels, tuple(tasks))
+    replicates = _replicate_statistics(names, labels, tuple(tasks))
     remaining = _merge_duplicates(names, labels, raw_smiles, dropped, tuple(tasks), rules)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
     if not remaining:
         first = f"row {table['row'][0]}: {table['reason'][0]}" if len(table) else "there are no rows"
-        raise BadInput(f"none of {len(raw_smiles)} rows is left ({first}); choose other columns or mend the table")
+        raise BadInput(f"none of {len(raw_smiles)} rows is left ({first}); choose other columns or correct the table")
     long_rows = [row + 1 for row in remaining if len(names[row]) > LONG_SMILES]
     notes = list(context.provenance.get("notes", ()))
     if long_rows:
@@ -102,8 +102,8 @@ def clean_table(
     return dataset
 
 
-def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
-    """Canonical names, "" where there is none, and why there is none."""
+def _canonicalise(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
+    """Canonical SMILES (n,), "" for unreadable rows, and by row why it cannot be read."""
     texts = list(dict.fromkeys(raw))
     parsed = dict(zip(texts, parallel.map_texts(chem.try_canonical_smiles, texts, report), strict=True))
     names = [parsed[text][0] for text in raw]
@@ -111,8 +111,8 @@ def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[l
     return names, unreadable
 
 
-def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
-    """Numbers (n, t), NaN where there is none, and what was wrong with cells, by row."""
+def _parse_labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
+    """Labels (n, t), NaN where there is none, and by row what is wrong with its cells. Raises `BadInput`."""
     labels = np.full(cells.shape, np.nan)
     cell_errors: dict[int, tuple[str, ...]] = {}
     for column, task in enumerate(tasks):
@@ -128,10 +128,10 @@ def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict
     return labels, cell_errors
 
 
-def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Of tasks in which molecules have several labels: how many, and how far the labels of one are apart.
+def _replicate_statistics(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """For each task with repeat measurements: how many there are, and how much labels of one molecule differ.
 
-    `sd`: pooled over the molecules, each about its own mean; `widest`: the largest range, first met in `widest_row`.
+    `sd`: pooled standard deviation within molecules; `widest`: the largest range, of the molecule of `widest_row`.
     """
     frame = pd.DataFrame({"name": names, "row": np.arange(len(names))})[np.array(names, object) != ""]
     frame, statistics = frame[frame["name"].duplicated(keep=False)], {}
@@ -161,7 +161,7 @@ def _merge_duplicates(
     tasks: tuple[str, ...],
     rules: CleaningRules,
 ) -> list[int]:
-    """Make one row of the rows of one molecule, in place; the rows that stay."""
+    """Merge the rows of each molecule into its first, in place (`labels`, `dropped`); returns the remaining rows."""
     rule, limit = rules.duplicates, rules.spread
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(names):
@@ -194,7 +194,7 @@ def _merge_duplicates(
         tied_tasks = [t for t, v, y in zip(tasks, measured, labels[first], strict=True) if len(v) and np.isnan(y)]
         if tied_tasks:
             what = "molecule" if np.isnan(labels[first]).all() else "label"
-            reason = f"no label of {', '.join(tied_tasks)}: the rows of this molecule say 0 and 1 equally often"
+            reason = f"no label of {', '.join(tied_tasks)}: rows of this molecule have 0 and 1 equally often"
             dropped.append((first, raw[first], what, reason))
             remaining[-1:] = [first] * (what == "label")
     return remaining

@@ -1,4 +1,4 @@
-"""What has been done of a long table: finished shards in a folder beside the output, and the file they make at last."""
+"""Finished shards of a long table, stored in a folder next to the output and joined to one file at the end."""
 
 import contextlib
 import heapq
@@ -24,9 +24,9 @@ OUR_FILES = re.compile(r"work\.json|\d+\.parquet|draft|lock")
 
 
 class FinishedShards:
-    """Finished shards of one work, whole and in order: `done` of them. Iterating gives them as Arrow tables.
+    """The first `done` shards, complete and in order. Iterating yields them as Arrow tables.
 
-    Each is a Parquet file of the given columns and the new ones, whose names stand in its metadata.
+    Each is a Parquet file of old and new columns; its metadata lists the new ones.
     """
 
     def __init__(self, folder: Path, size: int, rows: int) -> None:
@@ -39,7 +39,7 @@ class FinishedShards:
         return min(self.done * self.size, self.rows)
 
     def append(self, frame: pd.DataFrame, new_columns: list[str], smiles: str) -> None:
-        """The next shard, all of it or nothing; `new_columns` names the columns that are not given, `smiles` that of these."""
+        """Write the next shard atomically; `new_columns`: names of the new columns, `smiles`: the SMILES column."""
         import pyarrow
         from pyarrow import parquet
 
@@ -64,38 +64,40 @@ class FinishedShards:
 
         try:
             return parquet.read_metadata(self._path(index)).num_rows == min(self.size, self.rows - index * self.size)
-        except (OSError, ArrowException):  # not there, or cut short by a power cut
+        except (OSError, ArrowException):  # missing, or truncated by a crash
             return False
 
 
 @contextlib.contextmanager
 def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: Report) -> Iterator[FinishedShards]:
-    """The shards of this work that are finished, in `.<name of out>.shards`; of other work they are removed.
+    """The finished shards of this work in `.<name of out>.shards`; shards of other work are removed.
 
-    The folder goes when nothing is in it, as after `join_shards`. Raises `BadInput` where another process is at it.
+    An empty folder is removed at the end, as after `join_shards`. Raises `BadInput` if another process uses it.
     """
     folder = out.with_name(f".{out.name}.shards")
     work = json.loads(json.dumps(work))
     if folder.is_dir() and (
         foreign_files := [path.name for path in folder.iterdir() if not OUR_FILES.fullmatch(path.name)]
     ):
-        raise BadInput(f"{folder} holds {foreign_files[0]!r}, which no run left there; move it, or name another --out")
+        raise BadInput(
+            f"{folder} holds {foreign_files[0]!r}, which is no file of a run; move it, or choose another --out"
+        )
     folder.mkdir(exist_ok=True)
     try:
         lock = filelock.FileLock(folder / "lock").acquire(blocking=False)
     except filelock.Timeout:
-        raise BadInput(f"another process is writing {out}; wait for it, or name another --out") from None
+        raise BadInput(f"another process is writing {out}; wait for it, or choose another --out") from None
     with lock:
-        if _note(folder) != work:
+        if _read_work(folder) != work:
             if any(folder.glob("*.parquet")):
-                report(0, f"{folder} is of other work (another table, key or choice) and is replaced", stays=True)
+                report(0, f"{folder} belongs to other work (another table, key or setting) and is replaced", stays=True)
             for path in [path for path in folder.iterdir() if path.name != "lock"]:
                 path.unlink()
             (folder / "draft").write_text(json.dumps(work, indent=1))
             (folder / "draft").replace(folder / "work.json")
         shards = FinishedShards(folder, size, rows)
         if shards.done:
-            report(0, f"going on after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
+            report(0, f"resuming after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
         try:
             yield shards
         finally:
@@ -103,7 +105,7 @@ def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: R
                 shutil.rmtree(folder)
 
 
-def _note(folder: Path) -> Any:
+def _read_work(folder: Path) -> Any:
     try:
         return json.loads((folder / "work.json").read_text())
     except (OSError, ValueError):
@@ -111,9 +113,9 @@ def _note(folder: Path) -> Any:
 
 
 def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> dict[str, Any]:
-    """Join the shards to the output, CSV or Parquet, all of it or nothing, and remove them; what there is to say of it.
+    """Join the shards to the output (CSV or Parquet), atomically, and remove them; returns a summary of the output.
 
-    `top`: how many of the most helpful and most harmful molecules are named, where there are scores.
+    `top`: how many of the most helpful and most harmful molecules are listed, if there are scores.
     """
     summary = OutputSummary(top)
     draft = shards.folder / "draft"
@@ -129,7 +131,7 @@ def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> 
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    shards.done = 0  # what was finished is in the output now
+    shards.done = 0  # the output contains them now
     return summary.answer()
 
 
@@ -148,9 +150,9 @@ def _parquet(path: Path, schema: "pyarrow.Schema") -> Iterator[Any]:
 
 
 class OutputSummary:
-    """What is said of the rows of an output, added up a shard at a time; no more than twice `top` rows are held.
+    """Counts and extreme scores of an output, added up shard by shard; at most twice `top` rows are in memory.
 
-    Rows count from 1, the header apart. `unlabelled`: rows with a molecule and without any label.
+    Rows count from 1, without the header. `unlabelled`: rows with a molecule and without any label.
     """
 
     def __init__(self, top: int) -> None:

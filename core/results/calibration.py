@@ -1,4 +1,4 @@
-"""What the validation part of a fit says of predictions to come: their intervals, and how far is too far away."""
+"""Calibration of a fit on its validation set: prediction intervals and the applicability domain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,38 +13,36 @@ from core.stats.conformal import ConformalIntervals, estimate_share, merge_proba
 from core.stats.metrics import compute_metrics
 
 NEIGHBOURS = 5
-REMOTE_SHARE = 0.05  # share of the validation molecules that are no nearer to the training part
-TINY = 1e-6  # of the spread of a fit's predictions, below which members are taken to agree
-CHUNK_MOLECULES = 2000  # molecules that are compared with the training part between two reports
+REMOTE_SHARE = 0.05  # share of validation molecules below `remote_threshold`
+TINY = 1e-6  # fraction of the spread of predictions below which ensemble members count as equal
+CHUNK_MOLECULES = 2000  # molecules that are compared with the training set between two progress reports
 
 
 @dataclass(frozen=True, eq=False)
 class NearestMolecules:
-    """Of n molecules: which training molecule is nearest (n,), and Tanimoto similarities of the nearest ones (n, c)."""
+    """For n molecules: the nearest training molecule (n,), and Tanimoto similarities of the nearest c (n, c)."""
 
     nearest: np.ndarray
     similarities: np.ndarray
 
     @property
     def similarity(self) -> np.ndarray:
-        """Of the nearest (n,)."""
+        """Tanimoto similarity to the nearest training molecule (n,)."""
         return self.similarities[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What a fit got wrong of molecules that it did not learn from, as a measure of what it will."""
+    """Errors of a fit on its validation set, and the intervals that follow from them (`core.stats.conformal`)."""
 
     level: float
     train: tuple[str, ...]
     kinds: tuple[str, ...]
-    intervals: tuple[ConformalIntervals | None, ...]  # a task; None for a binary one, and where labels are too few
+    intervals: tuple[ConformalIntervals | None, ...]  # per task; None for binary tasks and too few labels
     labels: np.ndarray  # (v, t) of the validation part
     predictions: np.ndarray  # (v, t)
-    median_spread: np.ndarray  # (t,) spread below which members are taken to agree
-    remote_threshold: (
-        float  # similarity below which a molecule is further from the training part than 95 % of the validation
-    )
+    median_spread: np.ndarray  # (t,) spread below which ensemble members count as equal
+    remote_threshold: float  # similarity to the training set that 95 % of the validation molecules exceed
 
     @classmethod
     def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT_REPORT) -> "Calibration":
@@ -69,10 +67,10 @@ class Calibration:
     def interval_bounds(
         self, predictions: np.ndarray, near: NearestMolecules, spread: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high ends (n, t) of the intervals round predictions (n, t); NaN where there is none.
+        """Low and high ends (n, t) of the intervals around predictions (n, t); NaN where there is none.
 
-        `spread` (n, t): how far the members of an ensemble are apart. For a binary task: between which numbers a
-        calibrated probability lies.
+        `spread` (n, t): standard deviation over ensemble members. For a binary task the interval is the range of the
+        calibrated probability (Venn–Abers).
         """
         low, high = np.full(predictions.shape, np.nan), np.full(predictions.shape, np.nan)
         for task, kind in enumerate(self.kinds):
@@ -88,10 +86,10 @@ class Calibration:
         return low, high
 
     def test_coverage(self, fit: Fit, report: Report = SILENT_REPORT) -> list[dict[str, Any] | None]:
-        """Of each task, the share of the test part's labels that lie in their intervals, with Wilson's interval.
+        """For each task, the share of test labels inside their intervals, with Wilson's interval.
 
-        Of a binary one, the log loss there of the predicted probabilities and of those that the ranges stand for. None
-        where there are no intervals, or no labels.
+        For a binary task, the log loss on the test set of predicted and of calibrated probabilities. None without
+        intervals or labels.
         """
         labels, predictions, smiles = fit.matrices("test")
         near = self.find_nearest(list(map(str, smiles)), report)
@@ -117,10 +115,10 @@ class Calibration:
 
 
 def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
-    """The nearest training molecules of some, by Morgan fingerprints."""
+    """The nearest training molecules by Tanimoto similarity of Morgan fingerprints."""
     rows, similarities = [np.zeros(0, int)], [np.zeros((0, min(NEIGHBOURS, len(train))), np.float32)]
     for start in range(0, len(smiles), CHUNK_MOLECULES):
-        report(start / len(smiles), f"compared {start:,} of {len(smiles):,} with the training part")
+        report(start / len(smiles), f"compared {start:,} of {len(smiles):,} molecules with the training set")
         neighbours, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
         rows.append(neighbours[:, 0])
         similarities.append(similarity)
@@ -128,7 +126,7 @@ def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = S
 
 
 def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
-    """How far the members of an ensemble are apart (n, t) on a part of its tables; None for a single model."""
+    """Standard deviation over ensemble members (n, t) on a part of the table; None for a single model."""
     if "spread" not in fit.predictions:
         return None
     values = fit.predictions.loc[fit.predictions["part"] == part, "spread"]
@@ -138,7 +136,7 @@ def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
 def _difficulty_features(
     near: NearestMolecules, spread: np.ndarray | None, task: int, min_spread: np.ndarray
 ) -> np.ndarray:
-    """Signs of difficulty (n, 2 or 3): the nearest training molecule, the nearest five, how far members are apart."""
+    """Features of difficulty (n, 2 or 3): distance to the nearest training molecule, to the nearest five, spread."""
     features = [1 - near.similarity, 1 - near.similarities.mean(1)]
     if spread is not None:
         features.append(np.log(np.maximum(spread[:, task], min_spread[task])))

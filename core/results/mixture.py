@@ -1,4 +1,4 @@
-"""A mixture: several tables that one network learns at once, each with labels, loss and weight of its own."""
+"""A mixture: several tables for one multitask model, each with its own labels, loss and weight."""
 
 import dataclasses
 import json
@@ -16,16 +16,16 @@ from core.results.fit import PARTS
 from core.stats import bootstrap
 from core.stats.metrics import averaged_metrics, compute_metrics
 
-LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
-DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks
+LEFT_OUT = ("part", "smiles", "reason")  # columns of `MixtureParts.left_out`
+DRAWS = 500  # bootstrap resamples of the test molecules; few, because there may be hundreds of tasks
 
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """How a table of a mixture is learned.
+    """Training settings of one table of a mixture.
 
-    `loss` is of its regression tasks, binary ones have the cross-entropy of a logit. `atoms`: what single atoms
-    contribute to is learned in place of the table's own labels; "" of the molecules.
+    `loss` is for regression tasks; binary tasks use the cross-entropy of a logit. `atoms`: a computed property whose
+    atom contributions are learned in place of the table's labels; "" for the labels.
     """
 
     name: str
@@ -39,9 +39,9 @@ class TaskSettings:
 
 @dataclass(frozen=True, eq=False)
 class MixtureParts:
-    """The three parts of one table of a mixture, how it is learned, and what it lost so that no part knows another.
+    """The three parts of one table of a mixture, its training settings, and the molecules left out against leakage.
 
-    `left_out`: a row a molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
+    `left_out`: one row per molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
@@ -65,11 +65,11 @@ class MixtureParts:
 
     @property
     def measured(self) -> bool:
-        """Whether somebody measured the labels; those of atoms and of `Computed` tables are computed."""
+        """Whether the labels were measured; those of atoms and of `ComputedLabels` tables are computed."""
         return not self.learning.atoms and "computed" not in self.parts["train"].provenance
 
     def labels(self, part: str) -> list[np.ndarray] | np.ndarray:
-        """Targets (n, t) of a part; of atoms, an array (atoms, 1) for each molecule."""
+        """Targets (n, t) of a part; for atom contributions an array (atoms, 1) per molecule."""
         table = self.parts[part]
         if not self.learning.atoms:
             return table.targets
@@ -114,16 +114,16 @@ class MixtureParts:
 
 
 def mixing_shares(sizes: Sequence[int], mixing: str) -> np.ndarray:
-    """Of what each table is among the molecules of a batch: by its size, the root of it, or all alike; sums to 1."""
+    """Share of each table in a batch: by size, by square root of size, or equal; sums to 1."""
     power = {"proportional": 1.0, "square-root": 0.5, "equal": 0.0}[mixing]
     weights = np.asarray(sizes, float) ** power
     return weights / weights.sum()
 
 
 def draw_epoch(sizes: Sequence[int], mixing: str, generator: np.random.Generator) -> np.ndarray:
-    """Rows of an epoch, shuffled, of the tables one below the other: as many as there are in all.
+    """Shuffled rows of an epoch, as indices into the concatenated tables; as many as all tables have.
 
-    A table that is to have more than it has is gone through again, in another order; one with less gives some.
+    A table whose share exceeds its size is repeated in another order; a table with a smaller share is subsampled.
     """
     first = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
@@ -139,7 +139,7 @@ def evaluate_tasks(
 ) -> dict[str, dict[str, float | int | None]]:
     """Every metric of every task (n, t); `mae_sd` in standard deviations of the training labels, `spread` (t,).
 
-    What is undefined, such as an area under a curve with one class only, is None.
+    An undefined metric, such as AUROC with one class only, is None.
     """
     return {
         task: compute_metrics(kinds[column], labels[:, column], predictions[:, column], float(spread[column]))
@@ -148,9 +148,9 @@ def evaluate_tasks(
 
 
 def mean_metrics(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
-    """Mean of each metric over the tasks in which it is defined, and by metric the tasks in which it is not.
+    """Mean of each metric over the tasks where it is defined, and by metric the tasks where it is not.
 
-    Errors in label units have no mean over tasks of different units: they are told of a single task alone.
+    Errors in label units are not averaged over tasks, whose units differ; they are given for a single task only.
     """
     means: dict[str, Any] = {"undefined": {}}
     for name in (metric.key for metric in averaged_metrics(len(metrics))):
@@ -171,9 +171,10 @@ def metric_intervals(
     spread: np.ndarray,
     molecule: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """The 95 % intervals of what `evaluate_tasks` and `mean_metrics` find, over the molecules: `{"intervals", "means_intervals"}`.
+    """95 % bootstrap intervals over molecules of the metrics of `evaluate_tasks` and `mean_metrics`.
 
-    `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
+    Returns `{"intervals": by task, "means_intervals": …}`. `molecule` (n,): the molecule of each row, if rows are
+    atoms. For means, all tasks are resampled together.
     """
     resampled = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
     averaged: dict[str, np.ndarray] = {}
@@ -187,10 +188,10 @@ def metric_intervals(
 
 
 def stack_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    """Labels or predictions (rows, t), of atoms those of all molecules below each other."""
+    """Labels or predictions (rows, t); for atoms, those of all molecules concatenated."""
     return np.concatenate(values) if isinstance(values, list) else values
 
 
 def molecule_of_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray | None:
-    """Which molecule each row of `stack_rows` belongs to; None where a row is a molecule."""
+    """The molecule of each row of `stack_rows`; None if rows are molecules."""
     return np.repeat(np.arange(len(values)), list(map(len, values))) if isinstance(values, list) else None

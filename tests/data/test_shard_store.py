@@ -137,7 +137,7 @@ def test_who_was_stopped_goes_on(table: Path, tmp_path: Path, suffix: str, how: 
     )
     assert out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
     assert resumed["resumed_rows"] == 15 and len(resumed_model.seen) == 6
-    assert any("going on after row 15 of 31" in message for _, message in messages)
+    assert any("resuming after row 15 of 31" in message for _, message in messages)
     fractions = [fraction for fraction, _ in messages]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
     ends = ("most_helpful", "most_harmful", "rows", "unusable", "with_caution", "unlabelled", "columns")
@@ -196,7 +196,7 @@ def test_other_work_is_not_gone_on_from(
     answer = run(table, out, model, report, **product)
     assert answer["resumed_rows"] == 0 and sum(map(len, model.seen)) >= answer["rows"] - answer["unusable"]
     (notice,) = [message for message, numbers in messages if numbers.get("stays")]
-    assert ".out.csv.shards is of other work" in notice and "replaced" in notice
+    assert ".out.csv.shards belongs to other work" in notice and "replaced" in notice
     run(table, tmp_path / "whole.csv", **product)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and left(tmp_path) == []
 
@@ -215,7 +215,7 @@ def test_what_is_not_ours_stays(table: Path, tmp_path: Path) -> None:
     folder = tmp_path / ".out.csv.shards"
     folder.mkdir()
     (folder / "thesis.docx").write_text("mine")
-    with pytest.raises(BadInput, match=r"holds 'thesis.docx', which no run left there; move it"):
+    with pytest.raises(BadInput, match=r"holds 'thesis.docx', which is no file of a run; move it"):
         run(table, tmp_path / "out.csv")
     assert (folder / "thesis.docx").read_text() == "mine"
     (folder / "thesis.docx").unlink()

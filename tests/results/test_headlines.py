@@ -35,7 +35,7 @@ def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "summary", "shown"),
+    ("product", "summary", "headline"),
     [
         (Fit, FIT, "test RMSE 0.612 logM (+1 tasks)"),
         (Fit, FIT | {"intervals": {"logS": {"rmse": [0.5, 0.7]}}}, "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"),

@@ -1,4 +1,4 @@
-"""Audit: what is wrong with a table, alone or beside another, before anything is learned from it."""
+"""Audit: problems of a table, by itself or compared with other tables, before a model is trained on it."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,10 @@ def audit(
     report: Report = SILENT_REPORT,
     embedding: Embedding | None = None,
 ) -> Findings:
-    """Everything found of a table, by itself and beside `others` by name, of which "valid" and "test" judge.
+    """All findings on a table, by itself and compared with `others` by name; "valid" and "test" are held-out parts.
 
-    With an `embedding` they are compared in that space too. Of large tables neighbours, descriptors and rules are
-    looked for in a sample, and so said.
+    With an `embedding` the tables are also compared in that space. For large tables, neighbours, descriptors and rules
+    are checked on a sample, and the finding says so.
     """
     others = dict(others or {})
     share = 0.4 if others else 1.0

@@ -1,4 +1,4 @@
-"""What an audit finds: each finding says what, where, what it means for a comparison, and what can be done about it."""
+"""Findings of an audit: what was found, in which rows, what it means for a comparison, and what can be done."""
 
 import json
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from core.engine.spec import BadInput
 
 FIXES = {
     "drop": "leave these rows out",
-    "merge": "make one row of each group, with the median of its labels",
-    "hold out": "keep these rows of the other table out of the report",
+    "merge": "merge each group into one row, with the median of its labels",
+    "hold out": "leave these rows of the other table out of the evaluation",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One thing that is to be known of a table.
+    """One finding on a table.
 
-    `level`: a "fault" makes a comparison wrong, a "caution" may, a "note" is good to know. `rows`: places in the table,
-    `others`: places in the tables beside it, by their names; `groups` (rows,): which rows belong together, for a
-    "merge". `fix`: a key of `FIXES`, "" where nothing is to be done; "hold out" is of `others`.
+    `level`: a "fault" invalidates a comparison, a "caution" may, a "note" is for information. `rows`: row indices in
+    the table; `others`: row indices in the compared tables, by name; `groups` (rows,): which rows a "merge" joins.
+    `fix`: a key of `FIXES`, "" if nothing is to be done; "hold out" applies to `others`.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON, rows counted only."""
+        """As JSON, with counts of rows in place of the rows."""
         other_counts = {name: len(rows) for name, rows in self.others.items()}
         return {
             "kind": self.kind,
@@ -55,9 +55,9 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """All that an audit of one table found, the gravest first.
+    """All findings of an audit of one table, the most serious first.
 
-    `record`: the table's and the others' names, sizes and digests; what was looked at in a sample only.
+    `record`: rows, digest and tasks of the table; names, sizes and digests of the others.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("findings",)
@@ -66,13 +66,12 @@ class Findings:
     record: dict[str, Any]
 
     def of(self, kind: str) -> Finding:
-        """The finding of a kind. Raises `BadInput` where there is none."""
+        """The finding of a kind. Raises `BadInput` if there is none."""
         for finding in self.findings:
             if finding.kind == kind:
                 return finding
-        raise BadInput(
-            f"the audit has no finding {kind!r}; it has {', '.join(finding.kind for finding in self.findings) or 'none'}"
-        )
+        kinds = ", ".join(finding.kind for finding in self.findings)
+        raise BadInput(f"the audit has no finding {kind!r}; it has {kinds or 'none'}")
 
     def summary(self) -> dict[str, Any]:
         return {**self.record, "findings": [finding.as_json() for finding in self.findings]}
@@ -84,7 +83,7 @@ class Findings:
         return ", ".join(f"{count} {level}{'s' * (count > 1)}" for count, level in counts if count) or "no findings"
 
     def rows(self) -> pd.DataFrame:
-        """A row for each place that a finding names: kind, table ("" the audited one), row, group."""
+        """One row per row of a finding: kind, table ("" is the audited one), row, group (−1: none)."""
         parts = []
         for finding in self.findings:
             groups = finding.groups if len(finding.groups) else np.full(len(finding.rows), -1)
@@ -133,16 +132,16 @@ PARTS = ("train", "valid", "test")
 
 
 def sort_by_level(findings: list[Finding]) -> tuple[Finding, ...]:
-    """The gravest first, else as they were found."""
+    """The most serious first, otherwise in the given order."""
     return tuple(sorted(findings, key=lambda one: LEVELS.index(one.level)))
 
 
 def table_name(name: str) -> str:
-    """A table beside the audited one, in a sentence."""
+    """The name of a compared table in a sentence."""
     return f"the {name} part" if name in PARTS else name
 
 
 def match_tasks(table: Dataset, other: Dataset) -> list[tuple[int, int]]:
-    """Columns of the same task; of two tables with one target each, those."""
+    """Pairs of columns of the same task; if both tables have a single target, these two."""
     pairs = [(table.tasks.index(task), column) for column, task in enumerate(other.tasks) if task in table.tasks]
     return pairs or ([(0, 0)] if len(table.tasks) == len(other.tasks) == 1 else [])

@@ -1,4 +1,4 @@
-"""Where the labels of a pool come from: whether those of the tables beside it give them, and what feeds that rule."""
+"""Origin of the labels of a pool: whether a rule computes them from other tables, and from which rows."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from core.engine.report import SILENT_REPORT, Report
 
 
 def find_label_origin(pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT_REPORT) -> list[Finding]:
-    """A finding for each task and source: the rule that gives the labels, or that none does."""
+    """One finding per task and source: the rule that computes the labels, or that none does."""
     findings, sources = [], _group_sources(others)
     for index, (names, tables) in enumerate(sources):
         findings += _find_computed_labels(
@@ -21,19 +21,19 @@ def find_label_origin(pool: Dataset, others: Mapping[str, Dataset], report: Repo
 
 
 def _group_sources(others: Mapping[str, Dataset]) -> list[tuple[list[str], list[Dataset]]]:
-    """What labels may have been computed from: the parts of a table together, any other table by itself."""
+    """Possible sources of computed labels: the parts of a table together, any other table by itself."""
     parts = [name for name in others if name in PARTS]
     single_tables = [[name] for name in others if name not in PARTS]
     return [(names, [others[name] for name in names]) for names in ([parts] if parts else []) + single_tables]
 
 
 def _find_computed_labels(pool: Dataset, names: list[str], tables: list[Dataset], report: Report) -> list[Finding]:
-    """Labels that look computed from the tables'."""
+    """Findings on labels that look computed from those of the tables."""
     findings, source_names = [], _table_names(names)
     for task_column, other_column in match_tasks(pool, tables[0]):
         if "binary" in (pool.kinds[task_column], tables[0].kinds[other_column]):
             continue
-        report(0, f"looking for a rule that gives the labels from those of {source_names}")
+        report(0, f"searching for a rule that computes the labels from those of {source_names}")
         smiles = np.concatenate([table.smiles for table in tables])
         labels = np.concatenate([table.targets[:, other_column] for table in tables])
         rules = computed_labels.try_rules(pool.smiles, pool.targets[:, task_column], smiles, labels)
@@ -42,15 +42,16 @@ def _find_computed_labels(pool: Dataset, names: list[str], tables: list[Dataset]
         if matching_rule is None:
             closest = min(rules, key=lambda rule: rule.error / max(rule.usual_error, 1e-300), default=None)
             statement = (
-                f"none of {len(rules)} rules gives the labels of {task} better than measurements allow; the nearest, "
-                f"{closest.description}, errs by {closest.error:.2f} here and by {closest.usual_error:.2f} within {source_names}"
+                f"none of {len(rules)} rules explains the labels of {task} better than measured ones; the best, "
+                f"{closest.description}, has a median error of {closest.error:.2f} here and of "
+                f"{closest.usual_error:.2f} within {source_names}"
                 if closest
-                else f"too few labels of {task}, or too coarse ones, to tell where they come from"
+                else f"the labels of {task} are too few or too coarse to tell whether they were computed"
             )
             numbers = (
                 {"rules": len(rules), "error": closest.error, "usual": closest.usual_error} if closest else {"rules": 0}
             )
-            consequence = "No sign that they were computed. Rules that were not tried are not excluded."
+            consequence = "No sign that the labels were computed. Other rules were not tried."
             findings.append(Finding(kind, "note", statement, consequence, numbers=numbers))
             continue
         ends = np.cumsum([0, *map(len, tables)])
@@ -73,29 +74,30 @@ def _report_rule(
 ) -> Finding:
     if rule.coincides:
         statement = (
-            f"labels of {task} look computed: {rule.matches:,} of {rule.checkable:,} that can be checked are exactly "
-            f"{rule.description} in {source_names}, where chance gives {rule.chance_share * rule.checkable:.1f}"
+            f"labels of {task} look computed: {rule.matches:,} of {rule.checkable:,} checkable ones equal "
+            f"{rule.description} in {source_names}, against {rule.chance_share * rule.checkable:.1f} by chance"
         )
         if rule.ties:
             statement += (
-                f"; of {rule.ties:,} with neighbours equally far, {rule.tie_matches:,} are so for some choice of them"
+                f"; {rule.tie_matches:,} of {rule.ties:,} with equally distant neighbours match for some choice of them"
             )
     else:
         statement = (
-            f"labels of {task} look computed: {rule.description} gives half of them to within {rule.error:.2g}, where it "
-            f"errs by {rule.usual_error:.2g} on the labels of {source_names}"
+            f"labels of {task} look computed: {rule.description} has a median error of {rule.error:.2g} on them, but "
+            f"of {rule.usual_error:.2g} on the labels of {source_names}"
         )
-    consequence = "They are no measurements"
+    consequence = "They are not measurements"
     if len(rule.source_rows):
         source_text = " and ".join(
             f"{len(rows):,} rows of {table_name(name)}" for name, rows in source_rows.items() if len(rows)
         )
         consequence += (
-            f", and carry what the other labels say, those that judge included. {source_text[0].upper() + source_text[1:]} feed the "
-            "rule: keep such rows out of the report, or leave the pool."
+            " and leak the labels they were computed from, held-out ones included. "
+            f"{source_text[0].upper() + source_text[1:]} feed the rule: leave these rows out of the evaluation, or do "
+            "not use the pool."
         )
     else:
-        consequence += ": a model that learns them learns the formula."
+        consequence += ": a model trained on them learns the formula."
     numbers = {
         "rule": rule.description,
         "matches": rule.matches,

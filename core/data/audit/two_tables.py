@@ -1,4 +1,4 @@
-"""What there is to know of a pool beside the tables that it is to join, or to be judged by."""
+"""Audit of a pool compared with the tables that it will be added to or evaluated on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,22 +14,22 @@ from core.data.dataset import Dataset
 from core.engine.report import SILENT_REPORT, Report
 
 NEAR_COPY_SIMILARITY = 0.95  # Tanimoto similarity from which two molecules are near-copies
-MAX_QUERIES = 2000  # molecules of the pool whose neighbours are looked at
-MAX_REFERENCES = 20_000  # molecules of a table among which they are
+MAX_QUERIES = 2000  # molecules of the pool whose neighbours are searched
+MAX_REFERENCES = 20_000  # molecules of a table that are searched
 MAX_SCAFFOLDS = 10_000  # molecules of a table whose scaffolds are compared
-MAX_SHIFT_ROWS = 1000  # molecules of either table that are told apart
-SHIFT_DESCRIPTORS = ("HeavyAtomCount", "MolLogP", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds", "RingCount",
-           "FractionCSP3", "NumAromaticRings", "NumHeteroatoms", "MolMR", "NumAliphaticRings")  # fmt: skip
-SHIFT_AUROC = 0.8  # AUROC from which two tables are of other molecules
-CONTRADICTION_FACTOR = (
-    3.0  # of the noise of measuring: how far two labels of a molecule have to be apart to contradict each other
+MAX_SHIFT_ROWS = 1000  # molecules of each table that are compared
+SHIFT_DESCRIPTORS = (
+    *("HeavyAtomCount", "MolLogP", "TPSA", "NumHDonors", "NumHAcceptors", "NumRotatableBonds", "RingCount"),
+    *("FractionCSP3", "NumAromaticRings", "NumHeteroatoms", "MolMR", "NumAliphaticRings"),
 )
-DEFAULT_NOISE_SHARE = 0.2  # of the labels' standard deviation: that noise, where nothing tells it
-HELD_OUT_PARTS = ("valid", "test")  # parts that judge
+SHIFT_AUROC = 0.8  # AUROC above which two tables have different molecules
+CONTRADICTION_FACTOR = 3.0  # two labels of a molecule contradict if they differ by more than this times the noise
+DEFAULT_NOISE_SHARE = 0.2  # of the labels' standard deviation: the noise if there are no repeat measurements
+HELD_OUT_PARTS = ("valid", "test")  # parts that models are evaluated on
 
 
 class Embedding(NamedTuple):
-    """What a model makes of molecules (n, h), and what it is called."""
+    """A model's embedding: `of` maps SMILES to an array (n, h)."""
 
     of: Callable[[list[str]], np.ndarray]
     name: str
@@ -38,7 +38,7 @@ class Embedding(NamedTuple):
 def audit_against_tables(
     pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT_REPORT, embedding: Embedding | None = None
 ) -> list[Finding]:
-    """Findings of a pool and each table beside it, by name; "valid" and "test" are parts that judge."""
+    """Findings on a pool compared with each table, by name; "valid" and "test" are held-out parts."""
     findings = []
     pool_keys = stereo_free_keys(pool.smiles)
     findings += find_label_origin(pool, others, report.part(0, 0.3))
@@ -52,7 +52,7 @@ def audit_against_tables(
 
 
 def _shared(pool: Dataset, pool_keys: list[str], name: str, table: Dataset) -> list[Finding]:
-    """The same molecules, the same graphs, and labels of them that contradict each other."""
+    """Shared molecules, shared graphs, and contradictory labels of them."""
     findings, row_of_smiles = [], {smiles: row for row, smiles in enumerate(table.smiles)}
     table_keys = stereo_free_keys(table.smiles)
     graphs: dict[str, list[int]] = {}
@@ -65,7 +65,7 @@ def _shared(pool: Dataset, pool_keys: list[str], name: str, table: Dataset) -> l
     ]
     for kind, pairs, words in (
         ("same molecule", same_molecules, "molecules are in"),
-        ("same graph", same_graphs, "more are there but for stereo marks, in"),
+        ("same graph", same_graphs, "have a stereoisomer in"),
     ):
         if not pairs:
             continue
@@ -76,9 +76,9 @@ def _shared(pool: Dataset, pool_keys: list[str], name: str, table: Dataset) -> l
                 f"{kind}: {name}",
                 "fault" if name in HELD_OUT_PARTS else "caution",
                 f"{len(rows):,} of {len(pool):,} {words} {table_name(name)}{label_text}",
-                "Adding them shows the model what it is judged by: the error falls, and says nothing."
+                "Adding them leaks the evaluation set into training: the error falls and means nothing."
                 if name in HELD_OUT_PARTS
-                else "They add no molecule, only a second label.",
+                else "They add no new molecule, only a second label.",
                 "drop",
                 rows,
                 {name: table_rows},
@@ -89,7 +89,7 @@ def _shared(pool: Dataset, pool_keys: list[str], name: str, table: Dataset) -> l
 
 
 def _describe_gaps(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]]) -> tuple[str, dict[str, Any]]:
-    """How far the labels of shared molecules are apart, by the first task both have."""
+    """Text and numbers on how much labels of shared molecules differ, for the first shared task."""
     gaps = _gaps(pool, table, pairs)
     if gaps is None or not np.isfinite(gaps).any():
         return "", {}
@@ -123,10 +123,11 @@ def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]],
         Finding(
             f"contradiction: {name}",
             "fault",
-            f"{len(rows):,} molecules have labels here and in {table_name(name)} that are more than {CONTRADICTION_FACTOR * noise:.2g}"
-            f"{_unit_suffix(unit)} apart ({CONTRADICTION_FACTOR:g} times {noise_source}); the widest gap is {abs(gaps[worst]):.2f}: "
-            f"{pool.targets[row, task]:.3g} here, {table.targets[table_row, other_task]:.3g} there, {pool.smiles[row][:60]}",
-            "One of the two is wrong, or they were not measured alike.",
+            f"{len(rows):,} molecules have labels here and in {table_name(name)} that are more than "
+            f"{CONTRADICTION_FACTOR * noise:.2g}{_unit_suffix(unit)} apart ({CONTRADICTION_FACTOR:g} times "
+            f"{noise_source}); the widest gap is {abs(gaps[worst]):.2f}: {pool.targets[row, task]:.3g} here, "
+            f"{table.targets[table_row, other_task]:.3g} there, {pool.smiles[row][:60]}",
+            "One of the two is wrong, or they were measured differently.",
             "drop",
             rows,
             {name: table_rows},
@@ -136,7 +137,7 @@ def _contradictions(pool: Dataset, table: Dataset, pairs: list[tuple[int, int]],
 
 
 def measurement_noise(table: Dataset, task: int) -> tuple[float, str]:
-    """How far two measurements of one molecule are apart, as a standard deviation, and where that is known from."""
+    """Standard deviation of repeat measurements of a molecule in label units, and its source in words."""
     replicates = (table.provenance.get("replicates") or {}).get(table.tasks[task])
     if replicates and replicates["molecules"] >= 5 and replicates["sd"] > 0:
         return float(replicates["sd"]), "the noise of its repeated measurements"
@@ -144,11 +145,11 @@ def measurement_noise(table: Dataset, task: int) -> tuple[float, str]:
 
 
 def _near_copies(pool: Dataset, pool_keys: list[str], name: str, table: Dataset, report: Report) -> list[Finding]:
-    """Molecules of another graph that hardly differ, and how near the pool is to the table."""
+    """Very similar molecules with another graph, and how similar the pool is to the table."""
     generator = np.random.default_rng(0)
     rows = np.sort(generator.permutation(len(pool))[:MAX_QUERIES])
     table_rows = np.sort(generator.permutation(len(table))[:MAX_REFERENCES])
-    report(0, f"looking for near-copies in {table_name(name)}")
+    report(0, f"searching for near-copies in {table_name(name)}")
     neighbours, similarities = chem.nearest(list(pool.smiles[rows]), list(table.smiles[table_rows]), 2)
     table_keys = stereo_free_keys(table.smiles[table_rows])
     copies, copied_rows, best = [], [], []
@@ -162,14 +163,14 @@ def _near_copies(pool: Dataset, pool_keys: list[str], name: str, table: Dataset,
         if other_graphs and max(other_graphs)[0] >= NEAR_COPY_SIMILARITY:
             copies.append(row)
             copied_rows.append(table_rows[max(other_graphs)[1]])
-    sampled = "" if len(rows) == len(pool) else f" looked at (a sample of {len(pool):,})"
+    sampled = "" if len(rows) == len(pool) else f" (a sample of {len(pool):,})"
     findings = [
         Finding(
             f"nearness: {name}",
             "note",
             f"half of the {len(rows):,} molecules{sampled} have a neighbour in {table_name(name)} with a Tanimoto "
             f"similarity of {np.median(best):.2f} or more; a tenth, of {np.quantile(best, 0.9):.2f} or more",
-            "What is near is known already; what is far can teach more, or nothing that is asked.",
+            "Similar molecules add little; dissimilar ones may add more, or be irrelevant.",
             numbers={"median": float(np.median(best)), "tenth": float(np.quantile(best, 0.9))},
         )
     ]
@@ -178,9 +179,9 @@ def _near_copies(pool: Dataset, pool_keys: list[str], name: str, table: Dataset,
             Finding(
                 f"near-copies: {name}",
                 "caution",
-                f"{len(copies):,} of {len(rows):,}{sampled} have a near-copy in {table_name(name)} (Tanimoto {NEAR_COPY_SIMILARITY:g} or "
-                "more, another graph)",
-                "Nearly the same as training on what judges."
+                f"{len(copies):,} of {len(rows):,}{sampled} have a near-copy in {table_name(name)} "
+                f"(Tanimoto {NEAR_COPY_SIMILARITY:g} or more, another graph)",
+                "Nearly the same as training on the evaluation set."
                 if name in HELD_OUT_PARTS
                 else "They add little that is new.",
                 "drop" if name in HELD_OUT_PARTS else "",
@@ -210,7 +211,7 @@ def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list
             "note",
             f"{shared:.0%} of the molecules with rings have a scaffold that {table_name(name)} has too "
             f"({len(set(ringed)):,} scaffolds in {len(ringed):,} molecules)",
-            "A model does better on scaffolds that it knows; a random split hides that, a split by scaffold shows it.",
+            "Models do better on scaffolds they were trained on. A scaffold split shows this, a random split hides it.",
             numbers={"share": shared},
         )
     ]
@@ -219,7 +220,7 @@ def _scaffolds(pool: Dataset, name: str, table: Dataset, report: Report) -> list
 def _shift(
     pool: Dataset, name: str, table: Dataset, report: Report, embedding: Embedding | None = None
 ) -> list[Finding]:
-    """How far the two are from being draws of one thing: size, descriptors, labels; whether they can be told apart."""
+    """Distribution shift between pool and table: size, descriptors, labels, and a classifier that separates them."""
     from scipy.stats import ks_2samp
 
     generator = np.random.default_rng(0)
@@ -243,7 +244,7 @@ def _shift(
     gaps = {one: float(ks_2samp(a, b, nan_policy="omit").statistic) for one, a, b in columns}
     widest = max(gaps, key=gaps.get)
     statement = (
-        f"by twelve descriptors a molecule of the pool is told from one of {table_name(name)} with AUROC {descriptor_auroc:.2f} (0.5: "
+        f"twelve descriptors separate the pool from {table_name(name)} with AUROC {descriptor_auroc:.2f} (0.5: "
         f"alike); they differ most in {widest} (Kolmogorov–Smirnov {gaps[widest]:.2f}), in size by "
         f"{gaps['HeavyAtomCount']:.2f}"
     )
@@ -252,7 +253,7 @@ def _shift(
         report(0.5, f"comparing embeddings with {table_name(name)}")
         embeddings = [embedding.of(list(one.smiles[rows])) for one, rows in zip((pool, table), samples, strict=True)]
         numbers["auroc_embedding"] = _domain_auroc(np.concatenate(embeddings), is_pool)
-        statement += f", and by the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
+        statement += f", and the embedding of {embedding.name} with AUROC {numbers['auroc_embedding']:.2f}"
     for one, other in match_tasks(pool, table)[:1]:
         labels, table_labels = (values[~np.isnan(values)] for values in (pool.targets[:, one], table.targets[:, other]))
         if len(labels) > 1 and len(table_labels) > 1:
@@ -269,14 +270,14 @@ def _shift(
             or numbers.get("ks_label", 0) > 0.3
             else "note",
             statement,
-            "What helps on molecules like the pool’s may not help on those that are tested.",
+            "What helps on molecules like the pool may not help on the test molecules.",
             numbers=numbers,
         )
     ]
 
 
 def _domain_auroc(values: np.ndarray, flags: np.ndarray, squares: bool = False) -> float:
-    """AUROC, on folds left out, with which a logistic regression tells the rows (n, p) that are flagged; 0.5: not."""
+    """Cross-validated AUROC of a logistic regression that predicts `flags` (n,) from `values` (n, p); 0.5: chance."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 

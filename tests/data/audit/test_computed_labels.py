@@ -66,7 +66,7 @@ def taught(pool: Table, table: Table) -> np.ndarray:
             lambda p, t: neighbours(p, t, 4) + np.random.default_rng(1).normal(0, 0.1, len(p[0])),
             "the mean of the 4 near",
         ),
-        (logp, "RDKit’s descriptor MolLogP, but for scale and offset"),
+        (logp, "RDKit’s descriptor MolLogP, up to scale and offset"),
         (lambda p, t: 3 - 2 * logp(p, t) + np.random.default_rng(2).normal(0, 0.1, len(p[0])), "MolLogP"),
         (taught, "a linear model of the other table’s labels"),
     ],

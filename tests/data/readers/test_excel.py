@@ -63,7 +63,7 @@ def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[...
     path = book(sheets, hidden=("Old",))
     table = read_table(path)
     assert table.sheet == "Data" and len(table.frame) == 2 and table.sheets == ("About", "Data", "Other")
-    assert table.notes == ("of its sheets 'Data' was read, not 'About', 'Other'; book.xlsx#About names another",)
+    assert table.notes == ("sheet 'Data' was read, not 'About', 'Other'; book.xlsx#About selects another",)
     assert list(read_table(f"{path}#Other").frame["compound"]) == ["CCCCO"]
     assert len(read_table(f"{path}#Old").frame) == 3  # hidden, but asked for
     for name, words in {
@@ -92,7 +92,7 @@ def test_what_stands_around_the_table_is_left_out(book: Callable[..., Path]) -> 
     table = read_table(book({"S": rows}))
     assert list(table.frame.columns) == ["SMILES", "logS", "column 3"]
     assert list(table.frame["logS"]) == ["-0.5", "1", "2.25"] and list(table.frame["column 3"]) == ["", "text", ""]
-    assert "above the header: Results of 2024 / Lab 4, which was left out" in table.notes
+    assert "above the header: Results of 2024 / Lab 4, which was skipped" in table.notes
 
 
 def test_a_header_is_not_sought_below_molecules(book: Callable[..., Path]) -> None:
@@ -123,11 +123,11 @@ def test_a_cell_in_the_far_corner_costs_no_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sheets", "words"),
     [
-        ({"S": []}, "'book.xlsx' is empty: no sheet of it holds a cell"),
+        ({"S": []}, "'book.xlsx' is empty: none of its sheets has a filled cell"),
         ({"S": [["CCO", 1.5], ["CCN", 2]]}, r"'book.xlsx#S' begins with data \('CCO 1.5'\); put a header line first"),
         ({"S": MOLECULES[:1]}, "'book.xlsx#S' has a header and no rows"),
         ({"S": [["x"] * 5001, [1] * 5001]}, "has 5,001 columns; up to 5,000 are read"),
-        ({"S": [*[[" "]] * 300, *MOLECULES]}, "nothing in its first 200 rows; put the header line first"),
+        ({"S": [*[[" "]] * 300, *MOLECULES]}, "no cells in its first 200 rows; put the header line first"),
     ],
 )
 def test_a_sheet_that_is_no_table_says_why(book: Callable[..., Path], sheets: Sheets, words: str) -> None:
@@ -139,7 +139,7 @@ def test_a_sheet_that_is_no_table_says_why(book: Callable[..., Path], sheets: Sh
 def test_half_a_workbook_is_refused(book: Callable[..., Path], tmp_path: Path, cut: float) -> None:
     whole = book({"S": MOLECULES}).read_bytes()
     (tmp_path / "half.xlsx").write_bytes(whole[: int(cut * len(whole))])
-    with pytest.raises(BadInput, match=r"'half.xlsx' is no workbook that can be read; copy it again"):
+    with pytest.raises(BadInput, match=r"'half.xlsx' is no readable workbook; copy it again"):
         read_table(tmp_path / "half.xlsx")
 
 
@@ -192,7 +192,7 @@ def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], 
     workbook = [spec.make(Report(files=files)) for spec in (first, second, plain)]
     assert [len(table) for table in workbook] == [3, 2, 3]
     assert [table.provenance["sheet"] for table in workbook] == ["A", "B", "A"]
-    note = "of its sheets 'A' was read, not 'B'; book.xlsx#B names another"
+    note = "sheet 'A' was read, not 'B'; book.xlsx#B selects another"
     assert [note in table.provenance["notes"] for table in workbook] == [False, False, True]
     assert import_file(path, "../x\x1b/b\nc.xlsx#d\x1be", files)[0] == "b_c.xlsx#d_e"
     with pytest.raises(BadInput, match=r"'book.xlsx' has no sheet 'C'"):

@@ -206,8 +206,8 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[200:400] = bytes(200)
     path.write_bytes(data)
-    with pytest.raises(BadInput, match="no Parquet file that can be read"):
+    with pytest.raises(BadInput, match="no readable Parquet file"):
         read_long_table(path, 100)
     pd.DataFrame({"smiles": pd.Series([], dtype=str)}).to_parquet(path)
-    with pytest.raises(BadInput, match="has no rows; it wants at least one molecule"):
+    with pytest.raises(BadInput, match="has no rows; it needs at least one molecule"):
         read_long_table(path, 100)

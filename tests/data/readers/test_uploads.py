@@ -12,7 +12,7 @@ GOOD = "smiles,y\nCCO,1\nCCC,2\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "called"),
+    ("name", "stored_name"),
     [
         ("../../x.csv", "x.csv"),
         ("/etc/x.csv", "x.csv"),
@@ -59,7 +59,7 @@ def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\xff\xfe", "is empty"),
         (b"smiles," + b"y" * 2_000_000, "no header"),
-        (b"\0" * 99, "no text"),
+        (b"\0" * 99, "not text"),
     ],
 )
 def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words: str) -> None:
