@@ -1,4 +1,4 @@
-"""Plotly figures of arms side by side: errors by seed, differences beside their noise, what an error costs."""
+"""Plotly figures that compare arms: errors by seed, differences with intervals, accuracy against cost."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,16 @@ from core.stats.metrics import find_metric, metric_name
 ROLE_MARKERS = {
     "baseline": ("#B0579F", "square"),
     "control": ("#C9A227", "triangle-up"),
-}  # of arms that are not compared
-
-
-UNKNOWN = {"mean": None, "sd": None, "values": []}  # of a metric that an arm was stored without
+}  # of arms that are no selection strategy or method
+UNKNOWN = {"mean": None, "sd": None, "values": []}  # for a metric that an arm was stored without
 
 
 def plot_arms(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none", words: str = ""
 ) -> go.Figure:
-    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd.
+    """Mean ± sd of a metric, one row per arm, one point per seed; the band is the reference's mean ± one sd.
 
-    `words`, here and below: what the metric is called, by default what it is called for regression.
+    `words`, here and below: the name of the metric, by default its name for regression.
     """
     figure = _rows(add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), len(table))
     base = next((_card(arm, metric) for arm in table if arm["name"] == reference), UNKNOWN)
@@ -54,11 +52,11 @@ def plot_arms(
 def plot_selection_sizes(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
 ) -> go.Figure:
-    """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
+    """Mean ± sd of a metric against the number of selected molecules, one line per selection strategy.
 
-    What keeps nothing or the whole pool is a level line with its band; arms without a `strategy` are left out.
+    Selecting nothing or the full pool is a horizontal line with a band. Arms without a `rule` are left out.
     """
-    figure = empty_figure("molecules kept", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
+    figure = empty_figure("molecules selected", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
     strategies = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
         card = _card(arm, metric)
@@ -77,7 +75,7 @@ def plot_selection_sizes(
         strategy_arms = [arm for arm in strategy_arms if _card(arm, metric)["mean"] is not None]
         widest = max((arm["kept"] for arm in strategy_arms), default=1)
         figure.add_scatter(
-            x=[arm["kept"] + 0.008 * widest * shift for arm in strategy_arms],  # bars side by side
+            x=[arm["kept"] + 0.008 * widest * shift for arm in strategy_arms],  # so that error bars do not overlap
             y=[arm[metric]["mean"] for arm in strategy_arms],
             error_y={"array": [arm[metric]["sd"] or 0.0 for arm in strategy_arms], "thickness": 1.2, "width": 3},
             mode="lines+markers",
@@ -85,7 +83,7 @@ def plot_selection_sizes(
             marker={"size": 7},
             name=html.escape(strategy),
             customdata=[arm["kept"] for arm in strategy_arms],
-            hovertemplate=f"{html.escape(strategy)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
+            hovertemplate=f"{html.escape(strategy)}, %{{customdata}} selected: %{{y:.4g}}<extra></extra>",
         )
     return figure.update_layout(margin_r=60)
 
@@ -93,7 +91,7 @@ def plot_selection_sizes(
 def plot_differences(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
 ) -> go.Figure:
-    """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
+    """Mean paired differences with intervals; the verdict is written next to each and repeated by its colour."""
     rows = [row for row in table if row["metric"] == metric]
     figure = _rows(add_unit(f"difference of {words or metric_name(metric)}", unit), len(rows))
     names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
@@ -105,7 +103,7 @@ def plot_differences(
             x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
-    figure.update_layout(margin_r=150)  # room for the words
+    figure.update_layout(margin_r=150)  # space for the verdicts
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
@@ -118,13 +116,15 @@ def plot_pareto(
     reference: str = "",
     words: str = "",
 ) -> go.Figure:
-    """Test metric against what an arm costs, both ± sd over seeds; the line joins arms that no other one dominates.
+    """Test metric against cost of arms, both ± sd over seeds; the dotted line is the Pareto front.
 
-    `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
-    The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
+    `cost`: the key of a number, or of a mean with sd, in an arm's record; `costs`: its axis title. Arms without it are
+    left out. The cost axis is logarithmic; an arm without cost is drawn at a third of the smallest cost.
     """
     points = [
-        (arm, *_known(arm[cost]), *_known(_card(arm, metric))) for arm in table if _known(arm.get(cost))[0] is not None
+        (arm, *_mean_and_sd(arm[cost]), *_mean_and_sd(_card(arm, metric)))
+        for arm in table
+        if _mean_and_sd(arm.get(cost))[0] is not None
     ]
     points = [one for one in points if one[3] is not None]
     figure = empty_figure(html.escape(costs), add_unit(f"test {words or metric_name(metric)}", unit), 360, legend=False)
@@ -152,7 +152,7 @@ def plot_pareto(
             error_y={**bars, "array": [noise or 0.0]},
             mode="markers+text",
             text=[name if x else f"{name}: 0"],
-            textposition="top left" if x == most else "top right",  # clear of the upright bar, and of the edge
+            textposition="top left" if x == most else "top right",  # away from the error bar and the edge
             marker={"size": 11, "symbol": symbol, "color": colour},
             hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at {x:.4g}<extra></extra>",
             cliponaxis=False,
@@ -164,13 +164,13 @@ def _card(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
     return arm.get(metric) or UNKNOWN
 
 
-def _known(value: Any) -> tuple[float | None, float | None]:
-    """A number and its standard deviation, if it has one."""
+def _mean_and_sd(value: Any) -> tuple[float | None, float | None]:
+    """A number and its standard deviation, None if it has none."""
     return (value["mean"], value["sd"]) if isinstance(value, Mapping) else (value, None)
 
 
 def _dominates(one: tuple, other: tuple, lower: bool) -> bool:
-    """Whether one costs no more and is no worse than the other, and is cheaper or better."""
+    """Whether `one` is no more expensive and no worse than `other`, and cheaper or better."""
     worse = (one[3] - other[3]) * (1 if lower else -1)
     return one[1] <= other[1] and worse <= 0 and (one[1], one[3]) != (other[1], other[3])
 

@@ -1,7 +1,7 @@
-"""Plotly figures of tables, trainings, scores and comparisons: colour-blind-safe, transparent, for light and dark.
+"""Plotly figures of tables, trainings and scores: colour-blind-safe and transparent, for light and dark themes.
 
-Blue helps and orange harms, everywhere; colour is never the only signal. Rows are told by their number in
-`customdata`, so that a click finds the molecule.
+Blue is helpful and orange harmful in all figures; colour is never the only signal. `customdata` is the row number, so
+that a click finds the molecule.
 """
 
 import html
@@ -33,7 +33,7 @@ TEMPLATE = go.layout.Template(
 
 
 def empty_figure(x: str, y: str, height: int = 340, legend: bool = True, **layout: Any) -> go.Figure:
-    """A figure without traces, its axes named."""
+    """A figure without traces, with named axes."""
     figure = go.Figure()
     figure.update_layout(
         template=TEMPLATE,
@@ -50,12 +50,12 @@ def empty_figure(x: str, y: str, height: int = 340, legend: bool = True, **layou
 
 
 def add_unit(name: str, unit: str = "") -> str:
-    """`name (unit)`, as an axis says it; a unit with brackets of its own stands after a comma."""
+    """Axis title `name (unit)`, escaped; a unit with brackets follows a comma."""
     return html.escape((f"{name}, {unit}" if "(" in unit else f"{name} ({unit})") if unit else name)
 
 
 def sample_rows(values: np.ndarray, limit: int = MAX_POINTS, seed: int = 0) -> np.ndarray:
-    """Row numbers to draw of a column `(n,)`: all up to `limit`, else both ends and a seeded sample of the middle."""
+    """Rows of a column (n,) to draw: all up to `limit`, otherwise both extremes and a seeded sample of the rest."""
     values = np.asarray(values, float)
     if len(values) <= limit:
         return np.arange(len(values))
@@ -68,20 +68,20 @@ def sample_rows(values: np.ndarray, limit: int = MAX_POINTS, seed: int = 0) -> n
 def plot_score_distribution(
     delta_loss: Sequence[float], unit: str = "", mislabelled: Sequence[bool] | None = None, band: float = 0.0
 ) -> go.Figure:
-    """How many pool molecules are predicted to lower (ΔL < 0) or to raise the target loss; planted labels marked.
+    """Histogram of predicted changes of the target loss (n,); molecules in `mislabelled` (n,) are marked.
 
-    `band`: half the width of a typical interval; scores within it of zero are not told from zero.
+    `band`: half the width of a typical interval; scores closer to zero are not distinguishable from it.
     """
     values = np.asarray(delta_loss, float)
     values = values[np.isfinite(values)] if mislabelled is None else values
-    figure = empty_figure(add_unit("ΔL, predicted change of the target loss", unit), "molecules", barmode="stack")
+    figure = empty_figure(add_unit("ΔL, predicted change of the validation error", unit), "molecules", barmode="stack")
     finite = values[np.isfinite(values)]
     if not len(finite):
         return figure
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) > 50 else (finite.min(), finite.max())
     low, high = min(low, 0.0), max(high, 0.0)
     width = (high - low) / min(60, max(10, len(finite) // 6)) or 1.0
-    edges = np.arange(np.floor(low / width), max(np.ceil(high / width), 1.0) + 1) * width  # zero is an edge
+    edges = np.arange(np.floor(low / width), max(np.ceil(high / width), 1.0) + 1) * width  # zero is a bin edge
     inside = np.clip(finite, edges[0], np.nextafter(edges[-1], edges[0]))
     counts, centres = np.histogram(inside, edges)[0], (edges[:-1] + edges[1:]) / 2
     for name, colour, side in (("helps", HELPFUL, centres < 0), ("harms", HARMFUL, centres >= 0)):
@@ -98,7 +98,7 @@ def plot_score_distribution(
         mislabelled_scores = np.clip(values[np.asarray(mislabelled, bool)], edges[0], edges[-1])
         marker = {"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}}
         name, heights = (
-            f"planted wrong labels: {len(mislabelled_scores):,}",
+            f"mislabelled on purpose: {len(mislabelled_scores):,}",
             np.full(len(mislabelled_scores), -0.04 * max(counts.max(), 1)),
         )
         figure.add_scatter(x=mislabelled_scores, y=heights, mode="markers", marker=marker, name=name, hoverinfo="x")
@@ -118,7 +118,7 @@ def plot_score_distribution(
 def plot_score_agreement(
     one: Sequence[float], other: Sequence[float], names: tuple[str, str], unit: str = ""
 ) -> go.Figure:
-    """ΔL of the same molecules by two scorings, one against the other; the quarters where they agree have a ground."""
+    """ΔL of the same molecules by two scorings; quadrants where the signs agree are shaded."""
     figure = empty_figure(add_unit(f"ΔL by {names[0]}", unit), add_unit(f"ΔL by {names[1]}", unit), 380, legend=False)
     one, other = np.asarray(one, float), np.asarray(other, float)
     rows = sample_rows(one)
@@ -148,8 +148,8 @@ def plot_score_agreement(
 
 
 def plot_predicted_vs_measured(predicted: Sequence[float], measured: Sequence[float], unit: str = "") -> go.Figure:
-    """Measured against predicted change of the target loss, a point a retraining."""
-    axes = (add_unit(words, unit) for words in ("predicted change of the target loss", "measured change"))
+    """Measured against predicted change of the target loss, one point per retraining."""
+    axes = (add_unit(words, unit) for words in ("predicted change of the validation error", "measured change"))
     figure = empty_figure(*axes, 340, legend=False)
     figure.add_scatter(
         x=np.asarray(predicted, float),
@@ -166,7 +166,7 @@ def plot_predicted_vs_measured(predicted: Sequence[float], measured: Sequence[fl
 def plot_learning_curves(
     curves: Mapping[str, pd.DataFrame], best: Mapping[str, float] | None = None, y: str = "loss"
 ) -> go.Figure:
-    """Training (dotted) and validation (solid) loss by epoch, one colour a run, the best epoch ringed."""
+    """Training (dotted) and validation (solid) loss by epoch, one colour per run, with a ring at the best epoch."""
     figure = empty_figure("epoch", y, 300)
     for (name, curve), colour in zip(curves.items(), series_colours(len(curves)), strict=True):
         label = f"{name}: " if len(curves) > 1 else ""
@@ -194,7 +194,7 @@ def plot_learning_curves(
 def plot_convergence(
     histories: Mapping[str, Sequence[tuple[float, float]]], tolerance: float | None = None
 ) -> go.Figure:
-    """Relative residual ‖v − C s‖ / ‖v‖ of solvers by step, (step, residual) each, on a logarithmic axis."""
+    """Relative residual ‖v − C s‖ / ‖v‖ of solvers against step, from (step, residual) pairs; logarithmic axis."""
     figure = empty_figure("step", "relative residual", 280, legend=len(histories) > 1, yaxis_type="log")
     for (name, points), colour in zip(histories.items(), series_colours(len(histories)), strict=True):
         steps, residuals = zip(*points, strict=True) if points else ((), ())
@@ -205,7 +205,7 @@ def plot_convergence(
 
 
 def plot_label_histogram(parts: Mapping[str, Sequence[float]], name: str = "label", unit: str = "") -> go.Figure:
-    """Histogram of measured labels, a colour a part, over common bins; of two classes a bar each."""
+    """Histogram of labels, one colour per part, with common bins; for two classes one bar each."""
     figure = empty_figure(add_unit(name, unit), "molecules", 260, legend=len(parts) > 1, barmode="overlay")
     finite = {part: np.asarray(values, float)[np.isfinite(np.asarray(values, float))] for part, values in parts.items()}
     pooled = np.concatenate(list(finite.values())) if finite else np.array([])
@@ -229,11 +229,13 @@ def plot_label_histogram(parts: Mapping[str, Sequence[float]], name: str = "labe
 
 
 def add_ring(figure: go.Figure, x: Any, y: Any, name: str, colour: str, size: int, **more: Any) -> None:
+    """Add open circles around points (x, y)."""
     marker = {"size": size, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name, hoverinfo="skip", **more)
 
 
 def add_identity_line(figure: go.Figure, table: pd.DataFrame) -> None:
+    """Add the diagonal over the range of labels and predictions."""
     values = table[["label", "prediction"]].to_numpy(float)
     values = values[np.isfinite(values)]
     if len(values):
@@ -242,5 +244,5 @@ def add_identity_line(figure: go.Figure, table: pd.DataFrame) -> None:
 
 
 def series_colours(count: int) -> list[str]:
-    """As many colours that can be told apart; after eight or so they begin again."""
+    """`count` distinguishable colours; they repeat after eight."""
     return [SERIES[number % len(SERIES)] for number in range(count)]

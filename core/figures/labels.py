@@ -1,4 +1,4 @@
-"""Figures of predictions beside labels: of numbers on a diagonal, of two classes by what tells them apart."""
+"""Figures of predictions against measured values: parity, score map, and ROC and reliability for two classes."""
 
 import html
 from collections.abc import Mapping
@@ -27,24 +27,24 @@ from core.stats.formatting import format_with_interval
 from core.stats.metrics import auroc
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
-BINS = 10  # of a reliability diagram
-MIN_BIN_MOLECULES = 15  # molecules of a bin
-GOLDEN = 0.6180339887  # parts of it, left over after whole numbers, are as far from each other as can be
+BINS = 10  # at most, in a reliability diagram
+MIN_BIN_MOLECULES = 15  # at least, in a bin
+GOLDEN = 0.6180339887  # its multiples modulo 1 are spread evenly
 
 
 def plot_score_map(
     table: pd.DataFrame, unit: str = "", picked: int | None = None, limit: int = MAX_POINTS, height: int = 430
 ) -> go.Figure:
-    """Label against prediction of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points.
+    """Prediction against label of a pool, coloured by ΔL; `customdata` is the row number. At most `limit` points.
 
-    `table`: smiles, label, prediction, delta_loss and, where it is known, planted; a row a molecule. Labels of two
-    classes are spread a little, so that no molecule hides another.
+    `table`: one row per molecule: smiles, label, prediction, delta_loss and, if known, mislabelled. Labels of two
+    classes are jittered, so that points do not overlap.
     """
     delta, rows = table["delta_loss"].to_numpy(float), sample_rows(table["delta_loss"], limit)
     finite = delta[np.isfinite(delta)]
     bound = float(np.quantile(np.abs(finite), 0.95)) if len(finite) else 1.0
     mislabelled = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else np.zeros(len(table), bool)
-    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
+    figure = empty_figure(add_unit("measured value", unit), add_unit("prediction", unit), height, dragmode="pan")
     x_values = table["label"].to_numpy(float)
     if is_binary(x_values):
         x_values = jitter_classes(x_values)
@@ -54,10 +54,10 @@ def plot_score_map(
         add_identity_line(figure, table.iloc[rows])
     for name, selected, symbol in (
         ("as measured", ~mislabelled[rows], "circle"),
-        ("mislabelled", mislabelled[rows], "diamond"),
+        ("mislabelled on purpose", mislabelled[rows], "diamond"),
     ):
         group = rows[selected]
-        if mislabelled.any():  # the legend tells the shapes, in a colour that says neither help nor harm
+        if mislabelled.any():  # legend entries for the symbols, in a neutral colour
             only = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": NEUTRAL}}
             figure.add_scatter(x=[None], y=[None], name=name, hoverinfo="skip", **only)
         marker = {
@@ -79,8 +79,8 @@ def plot_score_map(
 
 
 def plot_parity(predictions: pd.DataFrame, unit: str = "", limit: int = MAX_POINTS) -> go.Figure:
-    """Prediction against label, a colour a part (train, valid, test), the test part on top."""
-    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), 400)
+    """Prediction against label, one colour per part (train, valid, test), the test set on top."""
+    figure = empty_figure(add_unit("measured value", unit), add_unit("prediction", unit), 400)
     measured = predictions[predictions["label"].notna() & predictions["prediction"].notna()]
     add_identity_line(figure, measured)
     styles = {"train": (NEUTRAL, "circle", 5), "valid": (SERIES[2], "square", 6), "test": (HELPFUL, "circle", 7)}
@@ -94,13 +94,13 @@ def plot_parity(predictions: pd.DataFrame, unit: str = "", limit: int = MAX_POIN
 
 
 def plot_roc(predictions: pd.DataFrame, intervals: Mapping[str, Interval | None] | None = None) -> go.Figure:
-    """Of two classes: the share of ones that are found against that of zeros taken for one, by part (Fawcett 2006).
+    """ROC curves of a binary task, by part (Fawcett 2006, doi:10.1016/j.patrec.2005.10.010).
 
-    `predictions`: part, label, prediction; `intervals`: intervals of the area of a part. The legend has the areas.
+    `predictions`: part, label, prediction; `intervals`: of the AUROC by part. The legend shows the AUROC.
     """
     from sklearn.metrics import roc_curve
 
-    figure = empty_figure("share of 0 taken for 1", "share of 1 found", 400)
+    figure = empty_figure("false positive rate", "true positive rate", 400)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
     measured = predictions[predictions["label"].notna()]
@@ -119,16 +119,16 @@ def plot_roc(predictions: pd.DataFrame, intervals: Mapping[str, Interval | None]
             line={"color": colour, "width": 2, "dash": "dot" if part == "valid" else "solid"},
             name=f"{PARTS[part]}: {format_with_interval(area, (intervals or {}).get(part))}",
             text=[f"{min(threshold, 1.0):.3g}" for threshold in thresholds],
-            hovertemplate="from %{text} on: %{y:.0%} of 1, %{x:.0%} of 0<extra></extra>",
+            hovertemplate="threshold %{text}: %{y:.0%} of 1, %{x:.0%} of 0<extra></extra>",
         )
     return figure.update_xaxes(range=[-0.02, 1.02]).update_yaxes(range=[-0.02, 1.02])
 
 
 def plot_reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
-    """Of two classes: how many of the molecules of some predicted probability are ones, with Wilson's 95 % intervals.
+    """Reliability diagram of a binary task: observed share of ones in bins of predicted probability.
 
-    `labels`, `predictions` (n,). Bins have as many molecules each (Murphy & Winkler 1977); on the diagonal a
-    probability is what it says.
+    `labels`, `predictions` (n,). Bins have equal numbers of molecules (Murphy & Winkler 1977); error bars are Wilson's
+    95 % intervals. Calibrated probabilities lie on the diagonal.
     """
     figure = empty_figure("predicted probability of 1", "share of 1", 400, legend=False)
     line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
@@ -160,7 +160,7 @@ def plot_reliability(labels: np.ndarray, predictions: np.ndarray) -> go.Figure:
 
 
 def jitter_classes(labels: np.ndarray) -> np.ndarray:
-    """Labels (n,), each a little aside of where it is, the same at every time."""
+    """Labels (n,) with a deterministic horizontal offset of up to ±0.2."""
     return labels + 0.4 * (np.arange(len(labels)) * GOLDEN % 1 - 0.5)
 
 
@@ -181,7 +181,7 @@ def _points(
         name=name,
         customdata=rows,
         text=[
-            f"{html.escape(str(smiles)[:60])}<br>label {label:.3g}"
+            f"{html.escape(str(smiles)[:60])}<br>measured {label:.3g}"
             for smiles, label in zip(table["smiles"], table["label"], strict=True)
         ],
         hovertemplate="%{text}, prediction %{y:.3g}" + hover_suffix,

@@ -1,4 +1,4 @@
-"""Plotly figures of mixtures: tables alone and together, transfer by how much was measured, variety against number."""
+"""Plotly figures of multitask studies: single-task against multitask, transfer by size, diversity against scale."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 def plot_multitask_means(
     means: Sequence[Mapping[str, Any]], metric: str, words: str, published: Sequence[Mapping[str, Any]] = ()
 ) -> go.Figure:
-    """Mean ± sd over seeds of a metric, a row a table and network, an arm a colour and a symbol.
+    """Mean ± sd over seeds of a metric, one row per table and network, one colour and symbol per arm.
 
-    `published`: published numbers (member, layer, arm, the metric), hollow, where they are of one of the tables.
+    `published`: published results (member, layer, arm, the metric), drawn hollow for the tables and layers shown.
     """
     defined = [one for one in means if one.get(metric)]
     rows = list(dict.fromkeys((one["member"], one["backbone"]) for one in defined))
@@ -60,10 +60,10 @@ def plot_multitask_means(
 def plot_transfer(
     points: Sequence[Mapping[str, Any]], metric: str, unit: str = "", baselines: Sequence[str] = ()
 ) -> go.Figure:
-    """Mean ± sd of a test metric by how many molecules were learned from, an arm a line; baselines dotted."""
+    """Mean ± sd of a test metric against the number of training molecules, one line per arm; baselines dotted."""
     unit = find_metric(metric).unit_text(unit)
     figure = empty_figure(
-        "molecules to learn from", add_unit(f"test {metric_name(metric)}, mean ± sd over seeds", unit), 480
+        "training molecules", add_unit(f"test {metric_name(metric)}, mean ± sd over seeds", unit), 480
     )
     arms = list(dict.fromkeys(one["arm"] for one in points if one.get(metric)))
     shifts = np.linspace(-0.035, 0.035, len(arms)) if len(arms) > 1 else [0.0]
@@ -88,9 +88,14 @@ def plot_transfer(
 def plot_ablation(
     cells: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
 ) -> go.Figure:
-    """Mean ± sd of the test error by the molecules of a trunk, a line a number of tables; that of random weights."""
+    """Test error, mean ± sd, against training molecules of the shared backbone; one line per number of tables.
+
+    `scratch`: the error with random weights, a horizontal line.
+    """
     figure = empty_figure(
-        "molecules that the trunk learned", add_unit(f"test {metric_name(metric)} afterwards, mean ± sd", unit), 400
+        "training molecules of the shared backbone",
+        add_unit(f"test {metric_name(metric)} afterwards, mean ± sd", unit),
+        400,
     )
     counts = sorted({one["families"] for one in cells if one["families"]})
     shifts = np.linspace(-0.03, 0.03, len(counts)) if len(counts) > 1 else [0.0]
@@ -126,9 +131,9 @@ def plot_ablation(
 def plot_table_sets(
     sets: Sequence[Mapping[str, Any]], scratch: Mapping[str, Any] | None, metric: str, unit: str = ""
 ) -> go.Figure:
-    """Mean ± sd of the test error by the tables that a trunk learned, a row a choice of them; that of random weights.
+    """Test error, mean ± sd, one row per set of tables that the shared backbone was trained on.
 
-    All have seen as many molecules: what differs is which.
+    All sets have the same number of molecules. `scratch`: the error with random weights, a vertical line.
     """
     rows = sorted(sets, key=lambda one: one["mean"])
     words = add_unit(f"test {metric_name(metric)} afterwards, mean ± sd over molecules and seeds", unit)
@@ -158,10 +163,10 @@ def plot_table_sets(
 
 
 def plot_differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figure:
-    """Error of a table together less alone, with its interval; the verdict is written beside each."""
+    """Error of multitask minus single-task training for each table, with interval and verdict."""
     rows = [one for one in table if one["metric"] == metric]
     figure = empty_figure(
-        f"difference of {metric}, together less alone; 95 % interval", "", 90 + 34 * len(rows), legend=False
+        f"difference of {metric}, together minus alone; 95 % interval", "", 90 + 34 * len(rows), legend=False
     )
     names = []
     for number, row in enumerate(rows):
@@ -189,7 +194,7 @@ def plot_differences(table: Sequence[Mapping[str, Any]], metric: str) -> go.Figu
 
 
 def plot_cka(similarities: Sequence[Mapping[str, Any]], one: str, other: str) -> go.Figure:
-    """Linear CKA of every layer of one trunk with every layer of another, a cell each."""
+    """Linear CKA between all layers of one multitask model and all layers of another, as a heat map."""
     transposed = not any((row["one"], row["other"]) == (one, other) for row in similarities)
     names = (other, one) if transposed else (one, other)
     pair_rows = [row for row in similarities if (row["one"], row["other"]) == names]
@@ -208,14 +213,12 @@ def plot_cka(similarities: Sequence[Mapping[str, Any]], one: str, other: str) ->
 
 
 def plot_probes(rows: Sequence[Mapping[str, Any]], quantity: str) -> go.Figure:
-    """How well a thing is read from each layer, mean ± sd over splits, a line a trunk."""
+    """How well a property is predicted from each layer, mean ± sd over splits, one line per multitask model."""
     quantity_rows = [
         row for row in rows if row["asked"] == quantity and row["mean"] is not None and np.isfinite(row["mean"])
     ]
     words = metric_name(quantity_rows[0]["metric"] if quantity_rows else "r2")
-    figure = empty_figure(
-        "layer, 0 is what enters the first", f"{html.escape(quantity)}, {words} on molecules left out", 360
-    )
+    figure = empty_figure("layer (0: input embedding)", f"{html.escape(quantity)}, {words} on held-out molecules", 360)
     models = list(dict.fromkeys(row["trunk"] for row in quantity_rows))
     for model, colour, symbol in zip(models, series_colours(len(models)), SYMBOLS * len(models), strict=False):
         model_rows = [row for row in quantity_rows if row["trunk"] == model]

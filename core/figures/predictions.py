@@ -1,4 +1,4 @@
-"""Figures of predictions: how far they reach from what was learned, and how they stand beside labels."""
+"""Figures of predictions: applicability domain, and predictions against measured values."""
 
 import html
 
@@ -17,15 +17,15 @@ from core.figures.base import (
     sample_rows,
 )
 
-MAX_BARS = 150  # molecules up to which intervals are drawn; of more they are told
+MAX_BARS = 150  # molecules up to which intervals are drawn; for more they are shown on hover
 
 
 def plot_applicability_domain(
     table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460
 ) -> go.Figure:
-    """Prediction by similarity to the nearest training molecule, with its interval; `customdata` is the row number.
+    """Prediction with interval against similarity to the nearest training molecule; `customdata` is the row.
 
-    `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity from which on they are remote.
+    `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity below which molecules are remote.
     """
     figure = empty_figure(
         "similarity to the nearest training molecule", add_unit("prediction", unit), height, dragmode="pan"
@@ -33,8 +33,8 @@ def plot_applicability_domain(
     rows = sample_rows(table["prediction"].to_numpy(float))
     remote = table["remote"].to_numpy(bool)
     for name, selected, colour, symbol in (
-        ("like the training part", ~remote[rows], HELPFUL, "circle"),
-        ("far from it", remote[rows], HARMFUL, "diamond"),
+        ("similar to the training set", ~remote[rows], HELPFUL, "circle"),
+        ("outside the applicability domain", remote[rows], HARMFUL, "diamond"),
     ):
         _with_bars(figure, table, rows[selected], "similarity", name, colour, symbol)
     if below > 0:
@@ -46,8 +46,8 @@ def plot_applicability_domain(
 def plot_labels_against_predictions(
     table: pd.DataFrame, unit: str, picked: int | None = None, height: int = 460
 ) -> go.Figure:
-    """Prediction with its interval against the label, of molecules that have one; off the dotted line it errs."""
-    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
+    """Prediction with its interval against the label, for labelled molecules; the dotted line is the identity."""
+    figure = empty_figure(add_unit("measured value", unit), add_unit("prediction", unit), height, dragmode="pan")
     rows = np.flatnonzero(table["label"].notna().to_numpy())
     rows = rows[sample_rows(table["label"].to_numpy(float)[rows])]
     labelled = table.iloc[rows]
@@ -55,7 +55,7 @@ def plot_labels_against_predictions(
     inside = ((labelled["low"] <= labelled["label"]) & (labelled["label"] <= labelled["high"])).to_numpy(bool)
     add_identity_line(figure, labelled)
     for name, selected, colour, symbol in (
-        ("label inside its interval", inside, HELPFUL, "circle"),
+        ("measured value inside its interval", inside, HELPFUL, "circle"),
         ("outside", ~inside & ~unknown, HARMFUL, "diamond"),
         ("without an interval", unknown, NEUTRAL, "circle"),
     ):
@@ -78,6 +78,7 @@ def _with_bars(
             "arrayminus": molecules["prediction"] - molecules["low"], "thickness": 1, "width": 0,
             "color": lighten_colour(colour),
         }  # fmt: skip
+    x_name = "measured" if x == "label" else x
     figure.add_scatter(
         x=molecules[x],
         y=molecules["prediction"],
@@ -87,14 +88,14 @@ def _with_bars(
         customdata=rows,
         text=[html.escape(str(smiles)[:60]) for smiles in molecules["smiles"]],
         hovertext=[f" ({low:.3g} to {high:.3g})" if low <= high else "" for low, high in ends],
-        hovertemplate=f"%{{text}}<br>{x} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
+        hovertemplate=f"%{{text}}<br>{x_name} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
         unselected={"marker": {"opacity": 0.85}},
         **bars,
     )
 
 
 def lighten_colour(colour: str) -> str:
-    """The same colour, half there."""
+    """The colour `#rrggbb` at half opacity."""
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.5)"
 

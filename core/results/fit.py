@@ -51,8 +51,8 @@ class Fit:
     def suggest_patience(self) -> tuple[int, float] | None:
         """The `patience` that would have selected the same weights, and the training time in seconds with it.
 
-        It includes one spare evaluation and is at least three. None without a curve, or if it saves less than a third of
-        the time.
+        It includes one spare evaluation and is at least three. None without a curve, or if it saves less than a third
+        of the time.
         """
         evaluations = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
         if not len(evaluations):

@@ -37,7 +37,7 @@ def test_parity_draws_the_test_part_last():
     )
     figure = figures.plot_parity(table, "log M")
     assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
-    assert figure.layout.xaxis.title.text == "label (log M)"
+    assert figure.layout.xaxis.title.text == "measured value (log M)"
 
 
 def two_classes(n: int = 90) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def test_two_classes_on_the_map_stand_aside_and_say_what_they_are():
     figure = figures.plot_score_map(table, picked=8)
     points = next(trace for trace in figure.data if trace.type == "scattergl")
     assert len(set(points.x)) == 90 and (np.round(points.x) == table["label"][list(points.customdata)]).all()
-    assert all(text.endswith(f"label {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
+    assert all(text.endswith(f"measured {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
     ring = next(trace for trace in figure.data if trace.name == "picked")
     assert list(ring.x) == [points.x[list(points.customdata).index(8)]] and list(figure.layout.xaxis.tickvals) == [0, 1]
 

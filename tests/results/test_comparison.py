@@ -55,7 +55,7 @@ def test_a_reference_that_wins_is_said_to_have_won() -> None:
     labels, predictions = arms({"none": 0.4, "greedy": 0.0})
     cards = [card(name, labels, values) for name, values in predictions.items()]
     sentence = write_verdict(cards, compute_differences(labels, seeded(predictions), ("none",), "rmse"), "rmse", "")
-    assert "no other arm beat it; the nearest, “greedy”, is worse than “none” (+0." in sentence
+    assert "no other arm is better; the closest, “greedy”, is worse than “none” (+0." in sentence
 
 
 def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], list[dict]]:
@@ -70,8 +70,8 @@ def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], lis
 @pytest.mark.parametrize(
     ("gain", "of_baseline", "of_control"),
     [
-        (0.4, "The network loses to a baseline: “forest” is better than “none” (−0.", "Pre-training does harm: “random weights” is better"),
-        (0.0, "The network cannot be told from a baseline: “forest” is not distinguishable from “none” (", "Pre-training does not beat random weights: “random weights” is not dis"),
+        (0.4, "The network loses to a baseline: “forest” is better than “none” (−0.", "Pre-training increases the error: “random weights” is better"),
+        (0.0, "The network is not distinguishable from a baseline: “forest” is not distinguishable from “none” (", "Pre-training does not beat random weights: “random weights” is not dis"),
         (-0.4, "The network beats a baseline: “forest” is worse than “none” (+0.", "Pre-training helps: “random weights” is worse than “none” (+0."),
     ],
 )  # fmt: skip
@@ -80,7 +80,10 @@ def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, 
         *with_roles({"none": 0.0, "top": 0.2, "forest": gain, "random weights": gain}), "rmse", "logS"
     )
     first, *asides = verdict.split(". The network")
-    assert first.startswith("“top” has the lowest mean test error of the rules (RMSE 0.") and "forest" not in first
+    assert (
+        first.startswith("“top” has the lowest mean test error of the selection strategies (RMSE 0.")
+        and "forest" not in first
+    )
     assert len(asides) == 1 and of_baseline in verdict and of_control in verdict
 
 
@@ -96,14 +99,14 @@ def test_baselines_with_one_outcome_share_a_sentence() -> None:
 
 def test_a_baseline_never_is_the_nearest_rule() -> None:
     verdict = write_verdict(*with_roles({"none": 0.2, "top": 0.0, "forest": 0.15}), "rmse", "logS")
-    assert verdict.startswith("“none” has the lowest") and "the nearest, “top”, is" in verdict
+    assert verdict.startswith("“none” has the lowest") and "the closest, “top”, is" in verdict
 
 
 def test_one_seed_draws_no_conclusion_about_a_baseline() -> None:
     verdict = write_verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": 0.5}, seeds=1), "rmse", "logS")
     assert (
         "; “forest” has RMSE 0." in verdict
-        and verdict.endswith("add seeds before believing it.")
+        and verdict.endswith("add seeds before drawing conclusions.")
         and "loses" not in verdict
     )
 

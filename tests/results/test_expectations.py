@@ -32,18 +32,18 @@ def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
     outcomes = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
     assert outcomes == {
         "LoRA is as good as full fine-tuning": "not contradicted",
-        "LoRA beats BitFit": "holds",
-        "BitFit beats (IA)³": "the opposite holds",
+        "LoRA beats BitFit": "confirmed",
+        "BitFit beats (IA)³": "the opposite",
     }
     outcomes = said(
         check_claims(
             study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9})
         )
     )
-    assert outcomes["The 70 best by influence lower the error"] == "not beyond the noise"
-    assert outcomes["The 100 worst do as well as the 50 best"] == "does not hold"
+    assert outcomes["The 70 best by influence lower the error"] == "not distinguishable"
+    assert outcomes["The 100 worst do as well as the 50 best"] == "refuted"
     outcomes = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
-    assert outcomes == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
+    assert outcomes == {"Structurally diverse molecules beat a stratified sample": "undecided with one seed"}
 
 
 def test_the_difference_is_that_of_the_two_arms() -> None:

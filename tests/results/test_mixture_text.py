@@ -33,7 +33,7 @@ RECORD = {
 def test_published_numbers_and_means_of_predictions_stand_below_as_such():
     table = table_means(RECORD)
     assert table["arm"].tolist() == [
-        "all together", "alone, as many steps", "all together, the mean of what the seeds predict", "published, alone"
+        "all together", "alone, as many steps", "all together, predictions averaged over seeds", "published, alone"
     ]  # fmt: skip
     assert table["MAE in standard deviations"].tolist() == ["0.210 ± 0.014", "0.110 ± 0.014", "0.190", "0.303"]
 
