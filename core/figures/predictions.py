@@ -25,7 +25,7 @@ def plot_applicability_domain(
 ) -> go.Figure:
     """Prediction with interval against similarity to the nearest training molecule; `customdata` is the row.
 
-    `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity below which molecules are remote.
+    `table`: smiles, prediction, low, high, similarity, remote; `below`: similarity under which they are remote.
     """
     figure = empty_figure(
         "similarity to the nearest training molecule", add_unit("prediction", unit), height, dragmode="pan"

@@ -10,7 +10,7 @@ def reasons(table, what=None):
     return dict(zip(dropped["row"], dropped["reason"], strict=True))
 
 
-def test_smiles_become_canonical_and_rows_keep_their_number():
+def test_smiles_become_canonical_and_rows_keep_their_numbers():
     dataset = clean_table(
         ["OCC", "XYZ", "", None, "C(N)C"],
         ["1", "2", "3", "4", "5"],
@@ -27,7 +27,7 @@ def test_smiles_become_canonical_and_rows_keep_their_number():
     assert dataset.provenance["rows_read"] == 5
 
 
-def test_cells_that_are_no_number_are_left_out_by_name():
+def test_cells_that_are_no_number_are_dropped_with_a_reason():
     smiles = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC", "CCCCCCC"]
     a = ["1", "nan", "inf", "abc", "", "2", "3"]
     b = ["1", "2", "3", "4", "", "5", "x"]
@@ -46,13 +46,13 @@ def test_cells_that_are_no_number_are_left_out_by_name():
     assert reasons(single, "molecule")[2] == "no label: a is NaN" and reasons(single)[3] == "no label: a is infinite"
 
 
-def test_a_column_of_text_is_refused():
+def test_text_column_is_refused():
     with pytest.raises(BadInput, match=r"column 'y' is text in 2 of its 3 filled cells \(row 1: 'abc' is no number\)"):
         clean_table(["C", "CC", "CCC", "CCCC"], ["abc", "d", "1", ""], ["y"])
     assert len(clean_table(["C", "CC", "CCC"], ["abc", "1", ""], ["y"])) == 1  # half is not most
 
 
-def test_nothing_left_says_so():
+def test_table_without_readable_rows_is_refused():
     with pytest.raises(BadInput, match=r"none of 2 rows is left \(row 1: no molecule: syntax error"):
         clean_table(["XX", ""], ["1", "2"], ["y"])
     with pytest.raises(BadInput, match="do not fit"):
@@ -62,7 +62,7 @@ def test_nothing_left_says_so():
 @pytest.mark.parametrize(
     ("rule", "label", "word"), [("median", 2.0, "median"), ("mean", 3.0, "mean"), ("first", 1.0, "first")]
 )
-def test_rows_of_one_molecule_become_one(rule, label, word):
+def test_rows_of_one_molecule_are_merged(rule, label, word):
     dataset = clean_table(["CCO", "CC", "OCC", "C(O)C"], ["1", "9", "2", "6"], ["y"], rules=CleaningRules(rule))
     assert list(dataset.smiles) == ["CCO", "CC"] and dataset.targets[:, 0].tolist() == [label, 9]
     assert reasons(dataset, "merged") == {
@@ -86,7 +86,7 @@ def test_merging_fills_gaps_and_keeps_stereoisomers_apart():
     assert len(clean_table(["C[C@H](N)O", "C[C@@H](N)O", "CC(N)O"], [1, 2, 3], ["y"])) == 3
 
 
-def test_zeros_and_ones_are_settled_by_majority():
+def test_classes_are_decided_by_majority():
     smiles = ["CCO", "OCC", "OCC", "CC", "CC", "C"]
     dataset = clean_table(smiles, [0, 1, 1, 0, 1, 0], ["toxic"])
     assert dataset.kinds == ("binary",) and dataset.targets[:, 0].tolist() == [1, 0]
@@ -96,13 +96,13 @@ def test_zeros_and_ones_are_settled_by_majority():
     assert "toxic" in reasons(both, "label")[4]
 
 
-def test_a_long_molecule_is_kept_and_noted():
+def test_long_smiles_are_noted():
     dataset = clean_table(["C" * 300, "CC"], [1, 2], ["y"])
     assert list(dataset.smiles) == ["C" * 300, "CC"]
     assert dataset.provenance["notes"] == ["1 SMILES have more than 200 characters, kept (rows 1)"]
 
 
-def test_a_corpus_has_no_tasks():
+def test_table_without_targets_has_no_tasks():
     dataset = clean_table(["CCO", "OCC", "X", "C"])
     assert list(dataset.smiles) == ["CCO", "C"] and dataset.targets.shape == (2, 0) and dataset.kinds == ()
     assert reasons(dataset, "merged") == {2: "same molecule as row 1"}

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: it holds what the page shows, needs no network, and escapes what tables say."""
+"""The HTML report of a comparison is complete, needs no network, and escapes text from tables."""
 
 import re
 
@@ -50,7 +50,7 @@ def comparison(sizes: tuple[int, ...] = (5, 10)) -> Comparison:
     return Comparison(record, pd.DataFrame(), picks)
 
 
-def test_it_holds_what_the_page_shows_and_needs_no_network(spec: Spec) -> None:
+def test_report_is_complete_escaped_and_offline(spec: Spec) -> None:
     text = render_report(comparison(), spec, "2026-11-26")
     assert text.startswith("<!doctype html>") and text.count("Plotly.newPlot(") == 3
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", text), "nothing is fetched"

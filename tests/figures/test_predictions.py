@@ -1,4 +1,4 @@
-"""Figures of predictions: every molecule is there once, a click finds it, and what is far or wrong stands out."""
+"""Figures of predictions: every molecule is drawn once with its row; remote and missed ones are marked."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def drawn(figure) -> list:
     return [trace for trace in figure.data if trace.customdata is not None]
 
 
-def test_a_click_finds_the_molecule() -> None:
+def test_points_have_row_numbers() -> None:
     predictions = table()
     for figure, x, rows in (
         (plot_applicability_domain(predictions, "logD", 0.3), "similarity", range(40)),
@@ -47,7 +47,7 @@ def test_a_click_finds_the_molecule() -> None:
         assert all(points[row] == (predictions[x][row], predictions["prediction"][row]) for row in rows)
 
 
-def test_what_is_far_and_what_is_missed_stands_out() -> None:
+def test_remote_molecules_and_misses_are_marked() -> None:
     predictions = table()
     near, far = drawn(plot_applicability_domain(predictions, "", 0.3))
     assert set(far.customdata) == set(np.flatnonzero(predictions["remote"])) and far.marker.symbol != near.marker.symbol
@@ -57,7 +57,7 @@ def test_what_is_far_and_what_is_missed_stands_out() -> None:
     assert (inside.marker.color, outside.marker.color) == ("#2E86DE", "#E67E22")
 
 
-def test_intervals_are_drawn_while_they_can_be_told_apart_and_are_always_said() -> None:
+def test_intervals_are_drawn_for_few_molecules_and_always_on_hover() -> None:
     few, many = (
         drawn(plot_applicability_domain(table(), "", 0))[0],
         drawn(plot_applicability_domain(table(MAX_BARS + 1), "", 0))[0],
@@ -71,12 +71,12 @@ def test_intervals_are_drawn_while_they_can_be_told_apart_and_are_always_said() 
     )
 
 
-def test_a_label_without_an_interval_is_not_said_to_lie_inside() -> None:
+def test_label_without_interval_is_not_inside() -> None:
     (only,) = drawn(plot_labels_against_predictions(table().assign(low=np.nan, high=np.nan), ""))
     assert only.name.startswith("without an interval") and len(only.customdata) == 30
 
 
-def test_the_picked_one_is_ringed() -> None:
+def test_picked_molecule_has_a_ring() -> None:
     predictions = table()
     ring = plot_applicability_domain(predictions, "", 0.3, picked=7).data[-1]
     assert (ring.x[0], ring.y[0]) == (predictions["similarity"][7], predictions["prediction"][7])
@@ -86,6 +86,6 @@ def test_the_picked_one_is_ringed() -> None:
 
 
 @pytest.mark.parametrize("colour", [prediction_figures.HELPFUL, prediction_figures.HARMFUL])
-def test_a_pale_colour_is_the_same_colour(colour: str) -> None:
+def test_lighten_colour_keeps_the_hue(colour: str) -> None:
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     assert lighten_colour(colour) == f"rgba({red},{green},{blue},0.5)"

@@ -1,4 +1,4 @@
-"""Arms beside each other, and the sentence that sums them up."""
+"""Comparison of arms, and its verdict."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def card(name: str, labels: np.ndarray, predictions: np.ndarray) -> dict:
     return {"name": name, "rmse": summarize_seeds([float(np.sqrt(np.mean((p - labels) ** 2))) for p in predictions])}
 
 
-def test_every_arm_stands_against_every_reference() -> None:
+def test_every_arm_is_compared_with_every_reference() -> None:
     labels, predictions = arms({"none": 0.0, "random": 0.0, "greedy": 0.4})
     differences = compute_differences(labels, seeded(predictions), ("none", "random"), "rmse")
     assert [(row["arm"], row["against"]) for row in differences] == [
@@ -35,7 +35,7 @@ def test_every_arm_stands_against_every_reference() -> None:
     assert [row["verdict"] for row in differences] == ["not distinguishable", "better", "not distinguishable", "better"]
 
 
-def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
+def test_verdict_names_best_arm_difference_and_interval() -> None:
     labels, predictions = arms({"none": 0.0, "greedy": 0.4})
     differences = compute_differences(labels, seeded(predictions), ("none",), "rmse")
     cards = [card(name, labels, values) for name, values in predictions.items()]
@@ -51,7 +51,7 @@ def test_the_verdict_names_the_best_its_size_and_its_noise() -> None:
     )
 
 
-def test_a_reference_that_wins_is_said_to_have_won() -> None:
+def test_verdict_when_the_reference_is_best() -> None:
     labels, predictions = arms({"none": 0.4, "greedy": 0.0})
     cards = [card(name, labels, values) for name, values in predictions.items()]
     sentence = write_verdict(cards, compute_differences(labels, seeded(predictions), ("none",), "rmse"), "rmse", "")
@@ -59,7 +59,7 @@ def test_a_reference_that_wins_is_said_to_have_won() -> None:
 
 
 def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], list[dict]]:
-    """Cards and differences of two rules, baselines and a control, told by their names."""
+    """Cards and differences of two selection strategies, baselines and a control; roles follow from names."""
     roles = {"none": "selection", "top": "selection", "random weights": "control"}
     labels, predictions = arms(gains)
     predictions = {name: values[:seeds] for name, values in predictions.items()}
@@ -75,7 +75,7 @@ def with_roles(gains: dict[str, float], seeds: int = 3) -> tuple[list[dict], lis
         (-0.4, "The network beats a baseline: “forest” is worse than “none” (+0.", "Pre-training helps: “random weights” is worse than “none” (+0."),
     ],
 )  # fmt: skip
-def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, of_control: str) -> None:
+def test_verdict_compares_network_with_baseline_and_control(gain: float, of_baseline: str, of_control: str) -> None:
     verdict = write_verdict(
         *with_roles({"none": 0.0, "top": 0.2, "forest": gain, "random weights": gain}), "rmse", "logS"
     )
@@ -87,7 +87,7 @@ def test_the_verdict_says_how_the_network_stands(gain: float, of_baseline: str, 
     assert len(asides) == 1 and of_baseline in verdict and of_control in verdict
 
 
-def test_baselines_with_one_outcome_share_a_sentence() -> None:
+def test_baselines_with_the_same_outcome_share_a_sentence() -> None:
     gains = {"none": 0.0, "top": 0.2, "forest": 0.5, "vectors": -0.4, "boosting": 0.4}
     verdict = write_verdict(*with_roles(gains), "rmse", "logS")
     assert (
@@ -97,12 +97,12 @@ def test_baselines_with_one_outcome_share_a_sentence() -> None:
     assert "The network beats a baseline: “vectors”" in verdict and verdict.count("The network") == 2
 
 
-def test_a_baseline_never_is_the_nearest_rule() -> None:
+def test_baseline_is_never_the_closest_arm() -> None:
     verdict = write_verdict(*with_roles({"none": 0.2, "top": 0.0, "forest": 0.15}), "rmse", "logS")
     assert verdict.startswith("“none” has the lowest") and "the closest, “top”, is" in verdict
 
 
-def test_one_seed_draws_no_conclusion_about_a_baseline() -> None:
+def test_one_seed_gives_no_conclusion_about_a_baseline() -> None:
     verdict = write_verdict(*with_roles({"none": 0.0, "top": 0.2, "forest": 0.5}, seeds=1), "rmse", "logS")
     assert (
         "; “forest” has RMSE 0." in verdict
@@ -111,18 +111,18 @@ def test_one_seed_draws_no_conclusion_about_a_baseline() -> None:
     )
 
 
-def test_a_model_without_chance_has_no_spread_to_show() -> None:
+def test_deterministic_model_shows_no_spread() -> None:
     cards, differences = with_roles({"none": 0.0, "top": 0.2})
     cards[1]["rmse"]["sd"] = 0.0
     assert "±" not in write_verdict(cards, differences, "rmse", "logS").split(":")[0]
 
 
-def test_a_missing_metric_is_not_averaged_in() -> None:
+def test_missing_metric_is_not_averaged() -> None:
     assert summarize_seeds([1.0, None, 3.0])["mean"] == 2.0 and summarize_seeds([None])["mean"] is None
     assert summarize_seeds([1.0])["sd"] is None
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_save_and_load(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"arm": ["none"], "seed": [0], "row": [0], "smiles": ["C"], "label": [1.0], "prediction": [2.0]}
     )
@@ -134,7 +134,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.picks, picks)
 
 
-def test_warnings_that_differ_in_their_numbers_alone_are_one() -> None:
+def test_warnings_that_differ_only_in_numbers_are_merged() -> None:
     from types import SimpleNamespace
 
     from core.results.comparison import collect_warnings

@@ -1,4 +1,4 @@
-"""What a fit says of its own training."""
+"""The patience that a fit suggests from its learning curve."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from core.results.fit import Fit
 
 
 def learned(losses: list[float]) -> Fit:
-    """A fit whose evaluations, ten seconds each, found these losses."""
+    """A fit with these validation losses, one evaluation every ten seconds."""
     curve = pd.DataFrame({"valid_loss": losses, "seconds": 10.0 * np.arange(1, len(losses) + 1)})
     return Fit(curve, pd.DataFrame(), {}, Path())
 
@@ -27,12 +27,12 @@ def learned(losses: list[float]) -> Fit:
         ([], None),
     ],
 )
-def test_patience_that_would_have_been_enough(losses: list[float], wanted: tuple[int, float] | None) -> None:
+def test_suggested_patience(losses: list[float], wanted: tuple[int, float] | None) -> None:
     assert learned(losses).suggest_patience() == wanted
 
 
-def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
-    """By the rule of a training: it goes on until as many looks in a row found nothing better."""
+def test_suggested_patience_stops_at_the_stated_time(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
+    """Early stopping: training ends after `patience` evaluations in a row without improvement."""
     patience, seconds = learned(list(losses)).suggest_patience()
     best, since, evaluations = np.inf, 0, 0
     while evaluations < len(losses) and since < patience:
@@ -41,5 +41,5 @@ def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2,
     assert best == min(losses) and 10.0 * evaluations == seconds
 
 
-def test_a_model_without_a_curve_has_no_patience() -> None:
+def test_no_patience_without_a_curve() -> None:
     assert Fit(pd.DataFrame(), pd.DataFrame(), {}, Path()).suggest_patience() is None

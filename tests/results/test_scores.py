@@ -1,4 +1,4 @@
-"""Scores: the numbers against their formulas by hand, a round trip, what is refused, detection of planted labels."""
+"""Scores against their formulas by hand, save and load, errors, detection of mislabelled molecules."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_several_tasks_add_up_over_measured_cells():
     assert {"label:a", "prediction:b", "residual:a", "slope:b"} <= set(table)
 
 
-def test_the_unit_is_said_in_words():
+def test_unit_in_words():
     assert (
         describe_unit(["regression"], ["logS"]) == "(logS)²" and describe_unit(["regression"], [""]) == "label units²"
     )
@@ -70,7 +70,7 @@ def made(delta: list[float], **columns: list) -> Scores:
     )
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_save_and_load(tmp_path):
     scores = made([0.3, -0.2, np.nan], mislabelled=[True, False, False])
     scores.save(tmp_path)
     loaded = Scores.load(tmp_path)
@@ -80,7 +80,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".parquet", ".safetensors", ".json"}
 
 
-def test_the_summary_is_small_and_plain():
+def test_summary_is_plain_json():
     result = json.loads(json.dumps(made([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
     assert (result["rows"], result["scored"], result["helpful"], result["harmful"]) == (4, 3, 2, 1)
     assert [entry["row"] for entry in result["most_helpful"]] == [3, 1, 0]
@@ -88,7 +88,7 @@ def test_the_summary_is_small_and_plain():
     assert result["quantiles"]["0.5"] == -0.2 and result["unit"] == "logS²"
 
 
-def test_scores_that_are_no_order_are_refused():
+def test_scores_without_a_ranking_are_refused():
     with pytest.raises(BadInput, match="1 of 3 scores are not finite"):
         read_benefits(made([0.1, np.nan, 0.2]))
     with pytest.raises(BadInput, match=r"all 3 scores are -0\.1"):
@@ -96,7 +96,7 @@ def test_scores_that_are_no_order_are_refused():
     assert (read_benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
 
 
-def test_planted_labels_are_found_by_harm_and_by_residual():
+def test_mislabelled_molecules_are_detected():
     generator = np.random.default_rng(0)
     mislabelled = np.arange(200) < 40
     scores = made(list(generator.normal(size=200)), mislabelled=list(mislabelled))

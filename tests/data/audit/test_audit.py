@@ -1,4 +1,4 @@
-"""What an audit finds of a table, alone and beside the parts it is to join; and the table without that."""
+"""Findings of an audit on one table and compared with its splits, and the corrected table."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
-from core.experiments import Audit, Concat, CorrectedTable, Load, audit_against_parts, split_table
+from core.experiments import Audit, Concat, CorrectedTable, FineTune, Load, audit_against_parts, split_table
 
 
 def of(smiles: list[str], labels: Any) -> Dataset:
@@ -25,7 +25,7 @@ def of(smiles: list[str], labels: Any) -> Dataset:
 
 
 def chains(count: int, seed: int = 0) -> Dataset:
-    """Measured solubilities that come with the installation."""
+    """Bundled measured solubilities."""
     table = Load("bundled:solubility").make(Report())
     rows = np.random.default_rng(seed).permutation(len(table))[:count]
     return dataclasses.replace(table.take(rows), tasks=("y",), unit=("mg",))
@@ -40,7 +40,7 @@ def kinds(findings: Findings) -> list[str]:
     return [one.kind for one in findings.findings]
 
 
-def test_repeated_measurements_tell_their_noise() -> None:
+def test_noise_of_repeat_measurements() -> None:
     cleaned = clean_table(
         ["CCO", "OCC", "CCC", "CCN", "NCC", "CCCC"], [[1.0], [1.4], [2.0], [3.0], [3.0], [5.0]], ("y",)
     )
@@ -54,7 +54,7 @@ def test_repeated_measurements_tell_their_noise() -> None:
     assert "replicates" not in voted.provenance, "classes are settled by majority"
 
 
-def test_molecules_that_are_no_single_small_organic_one_are_named() -> None:
+def test_salts_inorganic_and_large_molecules_are_reported() -> None:
     findings = audit(of(["CCO", "CC[NH3+].[Cl-]", "CC[NH3+]", "[Na+].[Cl-]", "O", "C" * 120], [1, 2, 3, 4, 5, 6]))
     salts = findings.of("several components")
     assert salts.rows.tolist() == [1, 3] and salts.numbers["twice"] == 1 and salts.level == "caution"
@@ -62,14 +62,14 @@ def test_molecules_that_are_no_single_small_organic_one_are_named() -> None:
     assert findings.of("very large").rows.tolist() == [5]
 
 
-def test_stereo_twins_are_grouped_and_their_labels_compared() -> None:
+def test_stereoisomers_are_grouped_and_labels_compared() -> None:
     findings = audit(of(["C[C@H](O)N", "CCO", "C[C@@H](O)N", "CC(O)N"], [1.0, 9.0, 3.0, 2.5]))
     twins = findings.of("stereo twins")
     assert twins.rows.tolist() == [0, 2, 3] and twins.groups.tolist() == [0, 0, 0] and twins.fix == "merge"
     assert "2 apart on average, 2 at most" in twins.statement
 
 
-def test_labels_that_stand_out_pile_up_or_reach_far(measured: Dataset) -> None:
+def test_outliers_assay_limits_and_wide_ranges_are_reported(measured: Dataset) -> None:
     labels = measured.targets[:, 0].copy()
     labels[:30] = labels.max()
     labels[40] = 90.0
@@ -89,7 +89,7 @@ def test_labels_that_stand_out_pile_up_or_reach_far(measured: Dataset) -> None:
     assert not [kind for kind in kinds(calm) if kind.startswith(("end of", "wide", "mixed"))]
 
 
-def test_labels_in_two_units_are_seen_by_their_neighbours(measured: Dataset) -> None:
+def test_mixed_units_are_detected_from_neighbours(measured: Dataset) -> None:
     labels, random = measured.targets[:, 0].copy(), np.random.default_rng(0)
     smooth = np.array([len(smiles) / 20 for smiles in measured.smiles]) + random.normal(0, 0.1, len(labels))
     wrong = np.sort(random.permutation(len(labels))[:40])
@@ -99,18 +99,18 @@ def test_labels_in_two_units_are_seen_by_their_neighbours(measured: Dataset) -> 
     assert len(set(findings.rows) & set(wrong)) > 0.8 * len(findings.rows) and len(findings.rows) > 25
 
 
-def test_a_target_that_nobody_measured_is_named() -> None:
+def test_target_without_labels_is_reported() -> None:
     both = Dataset(np.array(["CCO", "CCC"], object), np.array([[1.0, np.nan], [2.0, np.nan]]), ("y", "z"))
     empty = audit(both).of("labels: z")
     assert empty.level == "caution" and empty.statement == "z: none of 2 molecules has a label"
 
 
-def test_few_of_a_class_are_cautioned() -> None:
+def test_rare_class_is_a_caution() -> None:
     findings = audit(of(["C" * n for n in range(1, 61)], [1] * 5 + [0] * 55)).of("labels: y")
     assert findings.level == "caution" and "5 of them 1 (8.3%)" in findings.statement
 
 
-def test_a_pool_beside_the_parts_it_would_join(measured: Dataset) -> None:
+def test_pool_is_compared_with_the_splits(measured: Dataset) -> None:
     train, test = measured.take(np.arange(300)), measured.take(np.arange(300, 400))
     rows = np.r_[0:5, 300:307, 400:500]
     pool = measured.take(rows)
@@ -133,7 +133,7 @@ def test_a_pool_beside_the_parts_it_would_join(measured: Dataset) -> None:
     assert levels == sorted(levels, key=["fault", "caution", "note"].index)
 
 
-def test_other_molecules_are_told_apart(measured: Dataset) -> None:
+def test_shift_to_other_molecules_is_detected(measured: Dataset) -> None:
     large = sorted(range(len(measured)), key=lambda row: len(measured.smiles[row]))
     findings = audit(measured.take(np.array(large[400:])), {"others": measured.take(np.array(large[:400]))})
     shift = findings.of("shift: others")
@@ -141,8 +141,8 @@ def test_other_molecules_are_told_apart(measured: Dataset) -> None:
     assert "same molecule: others" not in kinds(findings)
 
 
-def test_tables_are_compared_in_an_embedding_too(measured: Dataset) -> None:
-    """Alike by descriptors, apart in the embedding: the latter is the caution, and is named."""
+def test_tables_are_compared_in_an_embedding(measured: Dataset) -> None:
+    """Similar by descriptors, separate in the embedding: the finding is a caution and names the embedding."""
     half = {smiles: place % 2 for place, smiles in enumerate(measured.smiles)}
     pool, table = (measured.take(np.arange(start, 500, 2)) for start in (0, 1))
     noise = np.random.default_rng(0)
@@ -158,12 +158,11 @@ def test_tables_are_compared_in_an_embedding_too(measured: Dataset) -> None:
     apart = audit(pool, {"others": table}, embedding=Embedding(of_halves, "halves")).of("shift: others")
     assert apart.level == "caution" and apart.numbers["auroc_embedding"] > 0.95
     assert (
-        apart.numbers["auroc"] == calm.numbers["auroc"]
-        and "by the embedding of halves with AUROC 1.00" in apart.statement
+        apart.numbers["auroc"] == calm.numbers["auroc"] and "the embedding of halves with AUROC 1.00" in apart.statement
     )
 
 
-def test_computed_labels_name_the_rows_that_feed_them_part_by_part(measured: Dataset) -> None:
+def test_computed_labels_list_their_source_rows_by_part(measured: Dataset) -> None:
     train, test, pool = (measured.take(np.arange(*ends)) for ends in ((0, 300), (300, 400), (400, 500)))
     both = [*train.smiles, *test.smiles]
     labels = np.concatenate([train.targets, test.targets])[:, 0]
@@ -177,7 +176,7 @@ def test_computed_labels_name_the_rows_that_feed_them_part_by_part(measured: Dat
     assert f"{len(one.others['test']):,} rows of the test part feed the rule" in one.consequence
 
 
-def test_findings_are_kept_whole(tmp_path: Path) -> None:
+def test_findings_survive_save_and_load(tmp_path: Path) -> None:
     findings = Findings(
         sort_by_level(
             [
@@ -206,7 +205,7 @@ def test_findings_are_kept_whole(tmp_path: Path) -> None:
         loaded.of("z")
 
 
-def test_an_audited_table_is_mended(cache: Path) -> None:
+def test_audited_table_is_corrected(cache: Path) -> None:
     store = Store(cache)
     train, valid, test, pool = split_table(Load("bundled:hydration"), seed=0, train=200, valid=60, pool=100, test=None)
     leaky = Concat((pool, test))
@@ -217,9 +216,8 @@ def test_an_audited_table_is_mended(cache: Path) -> None:
     assert len(shared.rows) == len(store.get(test))
     corrected = CorrectedTable(leaky, spec, ("same molecule: test",))
     remaining = make(corrected, store, Report())
-    assert set(remaining.smiles) == set(store.get(pool).smiles) and remaining.provenance["mended"]["left_out"] == len(
-        shared.rows
-    )
+    assert set(remaining.smiles) == set(store.get(pool).smiles)
+    assert remaining.provenance["mended"]["left_out"] == len(shared.rows)
     assert read_spec_json(corrected.text) == corrected
     with pytest.raises(BadInput, match="the audit is not of this table"):
         make(CorrectedTable(Load("bundled:solubility"), spec, ("same molecule: test",)), store, Report())
@@ -228,21 +226,15 @@ def test_an_audited_table_is_mended(cache: Path) -> None:
         make(CorrectedTable(leaky, spec, (note,)), store, Report())
     with pytest.raises(BadInput, match="names none"):
         CorrectedTable(leaky, spec, ())
-    assert (
-        audit_against_parts(pool, type("Fit", (), {"train": train, "valid": valid, "test": test})).others == spec.others
-    )
+    assert audit_against_parts(pool, FineTune(train, valid, test)).others == spec.others
 
 
-def test_twins_become_one_row_with_the_median() -> None:
+def test_stereoisomers_are_merged_with_the_median() -> None:
     twins = of(["C[C@H](O)N", "CCO", "C[C@@H](O)N"], [1.0, 9.0, 3.0])
     findings = audit(twins)
     spec = Audit(Load("bundled:hydration"))
     cleaned = CorrectedTable(Load("bundled:hydration"), spec, ("stereo twins",)).make(
         Report(), table=twins, audit=findings
     )
-    assert cleaned.smiles.tolist() == [chem.canonical_smiles("C[C@H](O)N"), "CCO"] and cleaned.targets[
-        :, 0
-    ].tolist() == [
-        2.0,
-        9.0,
-    ]
+    assert cleaned.smiles.tolist() == [chem.canonical_smiles("C[C@H](O)N"), "CCO"]
+    assert cleaned.targets[:, 0].tolist() == [2.0, 9.0]

@@ -1,4 +1,4 @@
-"""Workbooks: which sheet is read, where its header is, what its cells become; and what is refused."""
+"""Excel workbooks: choice of the sheet, its header, its cells; and what is refused."""
 
 import datetime
 import io
@@ -40,7 +40,7 @@ def book(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
+def test_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
     day = datetime.datetime(2024, 1, 31)
     head = ["id", "smiles", "y", "day", "pure", "bound"]
     path = book({"S": [head, [1, "CCO", 0.1, day, True, ">5"], [2, "CCN", -1e-20, day.replace(hour=9), False, None]]})
@@ -57,7 +57,7 @@ def test_a_sheet_is_a_table_of_text(book: Callable[..., Path]) -> None:
     assert peek_table(path, 1).frame.equals(table.frame.head(1))
 
 
-def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[..., Path]) -> None:
+def test_first_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[..., Path]) -> None:
     other = [["compound", "ratio"], ["CCCCO", 7]]
     sheets = {"About": [["made by hand"]], "Old": MOLECULES, "Data": MOLECULES[:3], "None": [], "Other": other}
     path = book(sheets, hidden=("Old",))
@@ -75,7 +75,7 @@ def test_the_sheet_with_molecules_is_read_unless_one_is_named(book: Callable[...
             read_table(f"{path}#{name}")
 
 
-def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
+def test_chart_sheets_are_ignored(tmp_path: Path) -> None:
     workbook = openpyxl.Workbook()
     for row in MOLECULES:
         workbook.active.append(row)
@@ -86,7 +86,7 @@ def test_a_sheet_that_is_a_chart_is_none(tmp_path: Path) -> None:
         read_table(f"{tmp_path / 'a.xlsx'}#Chart")
 
 
-def test_what_stands_around_the_table_is_left_out(book: Callable[..., Path]) -> None:
+def test_cells_around_the_table_are_skipped(book: Callable[..., Path]) -> None:
     rows = [["Results of 2024"], [], ["Lab", "4"], *MOLECULES]
     rows = [[None, *row, None, *["text"] * (row == ["CCN", 1])] for row in rows] + [[None], ["", " "]]
     table = read_table(book({"S": rows}))
@@ -95,12 +95,12 @@ def test_what_stands_around_the_table_is_left_out(book: Callable[..., Path]) -> 
     assert "above the header: Results of 2024 / Lab 4, which was skipped" in table.notes
 
 
-def test_a_header_is_not_sought_below_molecules(book: Callable[..., Path]) -> None:
+def test_header_is_never_below_molecules(book: Callable[..., Path]) -> None:
     table = read_table(book({"S": [["structure", "y", "by"], ["CCO", 1, "SMILES by hand"], ["CCN", 2, ""]]}))
     assert list(table.frame.columns) == ["structure", "y", "by"] and len(table.frame) == 2
 
 
-def test_a_blank_row_between_keeps_its_place(book: Callable[..., Path]) -> None:
+def test_blank_row_keeps_row_numbers(book: Callable[..., Path]) -> None:
     table = read_table(book({"S": [*MOLECULES[:2], [], *MOLECULES[2:]]}))
     assert list(table.frame["SMILES"]) == ["CCO", "", "CCN", "c1ccccc1"]
 
@@ -110,7 +110,7 @@ def test_decimal_commas_typed_as_text_become_points(book: Callable[..., Path]) -
     assert list(table.frame["y"]) == ["1.5", "-2"] and table.notes == ("decimal commas in 'y' read as points",)
 
 
-def test_a_cell_in_the_far_corner_costs_no_memory(tmp_path: Path) -> None:
+def test_stray_cell_far_away_costs_no_memory(tmp_path: Path) -> None:
     workbook = openpyxl.Workbook()
     for row in MOLECULES:
         workbook.active.append(row)
@@ -130,20 +130,20 @@ def test_a_cell_in_the_far_corner_costs_no_memory(tmp_path: Path) -> None:
         ({"S": [*[[" "]] * 300, *MOLECULES]}, "no cells in its first 200 rows; put the header line first"),
     ],
 )
-def test_a_sheet_that_is_no_table_says_why(book: Callable[..., Path], sheets: Sheets, words: str) -> None:
+def test_sheet_without_table_is_refused_with_a_reason(book: Callable[..., Path], sheets: Sheets, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         read_table(book(sheets))
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])
-def test_half_a_workbook_is_refused(book: Callable[..., Path], tmp_path: Path, cut: float) -> None:
+def test_truncated_workbook_is_refused(book: Callable[..., Path], tmp_path: Path, cut: float) -> None:
     whole = book({"S": MOLECULES}).read_bytes()
     (tmp_path / "half.xlsx").write_bytes(whole[: int(cut * len(whole))])
     with pytest.raises(BadInput, match=r"'half.xlsx' is no readable workbook; copy it again"):
         read_table(tmp_path / "half.xlsx")
 
 
-def test_damage_inside_is_refused(book: Callable[..., Path], tmp_path: Path) -> None:
+def test_damaged_parts_are_refused(book: Callable[..., Path], tmp_path: Path) -> None:
     with zipfile.ZipFile(book({"S": MOLECULES})) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     for name in parts:
@@ -157,7 +157,7 @@ def test_damage_inside_is_refused(book: Callable[..., Path], tmp_path: Path) -> 
             assert "cannot be read as a workbook" in str(error) and "\n" not in str(error)
 
 
-def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+def test_zip_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", "")
@@ -180,11 +180,11 @@ def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
         ("a.csv#b", "a.csv#b", ""),
     ],
 )
-def test_a_sheet_is_named_after_its_file(name: str, file: str, sheet: str) -> None:
+def test_sheet_name_follows_the_file_name(name: str, file: str, sheet: str) -> None:
     assert split_sheet(name) == (Path(file), sheet)
 
 
-def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], tmp_path: Path) -> None:
+def test_spec_names_the_sheet_and_one_copy_is_stored(book: Callable[..., Path], tmp_path: Path) -> None:
     path, files = book({"A": MOLECULES, "B": MOLECULES[:3]}), Store(tmp_path / "cache").files
     first, second, plain = (import_files(Load(f"file:{path}{sheet}"), files) for sheet in ("#A", "#B", ""))
     assert (first.source, second.source, plain.source) == ("file:book.xlsx#A", "file:book.xlsx#B", "file:book.xlsx")
@@ -199,14 +199,14 @@ def test_a_recipe_names_the_sheet_and_keeps_one_copy(book: Callable[..., Path], 
         import_files(Load(f"file:{path}#C"), files).make(Report(files=files))
 
 
-def test_a_long_table_is_of_one_sheet(book: Callable[..., Path]) -> None:
+def test_long_table_reads_one_sheet(book: Callable[..., Path]) -> None:
     path = book({"A": MOLECULES, "B": MOLECULES[:3]})
     first, second = (read_long_table(Path(f"{path}#{sheet}"), 2) for sheet in "AB")
     assert (first.rows, second.rows, first.name) == (3, 2, "book.xlsx#A") and first.digest != second.digest
     assert [list(frame["SMILES"]) for frame in first.shards(0)] == [["CCO", "CCN"], ["c1ccccc1"]]
 
 
-def test_bytes_of_a_browser_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_uploaded_bytes_are_stored_unchanged(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     workbook = openpyxl.Workbook()
     workbook.active.append(["smiles"])

@@ -1,4 +1,4 @@
-"""Tables a shard at a time: read and refused as `read_table` does, of any length, with one type a column."""
+"""Tables in shards: read and refused as by `read_table`, of any length, with one type per column."""
 
 import gzip
 import hashlib
@@ -57,13 +57,13 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 
 @pytest.fixture(params=[3, 50, 1_000_000], ids="blocks of {}".format)
 def small_blocks(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Letters, lines and cells are cut wherever a block ends."""
+    """Blocks end inside characters, lines and cells."""
     monkeypatch.setattr(files, "BLOCK", request.param)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 @pytest.mark.parametrize("case", GOOD)
-def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
+def test_shards_concatenate_to_the_full_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *GOOD[case])
     whole, result = read_table(path).frame, read_long_table(path, size)
     frames = list(result.shards())
@@ -79,7 +79,7 @@ def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, c
 
 @pytest.mark.parametrize("size", [2, 1000])
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, size: int) -> None:
+def test_same_files_are_refused_as_by_read_table(tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *BAD[case])
     try:
         expected = len(read_table(path).frame)
@@ -92,13 +92,13 @@ def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, s
     assert result == expected
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no file"):
         read_long_table(tmp_path / "no.csv", 10)
 
 
-def test_a_quoted_cell_is_never_cut() -> None:
-    """Texts of signs that matter, cut into rows: each piece read alone gives what the whole gives."""
+def test_quoted_cells_are_never_split() -> None:
+    """Random texts of special characters: reading the pieces gives the same rows as reading the full text."""
     rng, cut = random.Random(0), 0
     for _ in range(600):
         columns, size = rng.choice([1, 2, 3]), rng.randint(1, 4)
@@ -123,15 +123,15 @@ def test_a_quoted_cell_is_never_cut() -> None:
     assert cut > 100
 
 
-def test_commas_are_decimal_in_the_whole_column_or_not_at_all(tmp_path: Path) -> None:
-    """The first shard alone would make points of `z`, whose last cell says that they are none."""
+def test_decimal_commas_are_decided_for_the_full_column(tmp_path: Path) -> None:
+    """From the first shard, `z` would have decimal commas; its last cell shows that they are not."""
     text = "smiles;y;z\nCCO;1,5;1,234\nCCN;2,5;2,345\nC;3;4.5\n"
     frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["y"]] == ["1.5", "2.5", "3"]
     assert [cell for frame in frames for cell in frame["z"]] == ["1,234", "2,345", "4.5"]
 
 
-def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
+def test_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     text = "smiles,code\n" + "".join(f"CCO,{code}\n" for code in ("1", "007", "2.50", "", "1e3", "text"))
     frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["code"]] == ["1", "007", "2.50", "", "1e3", "text"]
@@ -153,7 +153,7 @@ def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(result[["smiles", "y", "name", "day"]], whole[["smiles", "y", "name", "day"]])
 
 
-def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_of_read_table_do_not_apply_to_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_BYTES", 100)
     monkeypatch.setattr(reading, "MAX_BYTES", 1)
     monkeypatch.setattr(reading, "MAX_ROWS", 10)
@@ -171,7 +171,7 @@ def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkey
         read_long_table(written(tmp_path, "a.smi", "CCO\n" * 50), 20)
 
 
-def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_blocks_of_a_shard_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BLOCK", 100)
     table = read_long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
     blocks_read = []
@@ -180,7 +180,7 @@ def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.
     assert len(next(table.shards())) == 20 and 0 < len(blocks_read) < 5
 
 
-def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "MAX_ROW_BYTES", 1000)
     for text in ('smiles,y\nCCO,"1\n' + "C,2\n" * 500, "smiles,y\nCCO,1\n" + "C" * 2000):
         with pytest.raises(BadInput, match="a row of more than 1,000 characters; is a quote left open"):
@@ -188,7 +188,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_that_changes_meanwhile_is_refused(tmp_path: Path, kind: str) -> None:
+def test_table_that_changes_while_read_is_refused(tmp_path: Path, kind: str) -> None:
     frame, path = pd.DataFrame({"smiles": ["CCO"] * 6}), tmp_path / f"a.{kind}"
     write = getattr(frame, f"to_{kind}")
     write(path)
@@ -200,7 +200,7 @@ def test_a_table_that_changes_meanwhile_is_refused(tmp_path: Path, kind: str) ->
         list(rows)
 
 
-def test_a_damaged_parquet_file(tmp_path: Path) -> None:
+def test_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pd.DataFrame({"smiles": [f"{'C' * (k % 90)}O" for k in range(5000)]}).to_parquet(path, compression=None)
     data = bytearray(path.read_bytes())

@@ -33,7 +33,7 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(written, delimiter):
+def test_delimiter_is_detected(written, delimiter):
     text = "smiles,name,logS\nCCO,ethanol,1.5\nCCN,ethylamine,-2\n".replace(",", delimiter)
     table = read_table(written(text))
     assert table.delimiter == delimiter and table.kind == "csv" and table.encoding == "utf-8" and table.notes == ()
@@ -44,14 +44,14 @@ def test_the_delimiter_is_found(written, delimiter):
     }
 
 
-def test_quoted_cells_may_hold_delimiters_and_line_ends(written):
+def test_quoted_cells_may_contain_delimiters_and_line_ends(written):
     table = read_table(written('smiles,"name, long",y\r\nCCO,"1,2; a\nb",3\r\nC,"5""-x",4\r\n'))
     assert list(table.frame.columns) == ["smiles", "name, long", "y"]
     assert list(table.frame["name, long"]) == ["1,2; a\nb", '5"-x']
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
-def test_the_encoding_is_found(written, encoding):
+def test_encoding_is_detected(written, encoding):
     path = written("smiles,name,logS (µmol)\nCCO,é—è,1\nCCN,ü,2\n".encode(encoding))
     for table in (read_table(path), peek_table(path)):
         assert table.encoding == encoding
@@ -60,12 +60,12 @@ def test_the_encoding_is_found(written, encoding):
     assert ("cp1252" in " ".join(table.notes)) == (encoding == "cp1252")
 
 
-def test_latin_1_beyond_cp1252(written):
+def test_latin_1_is_the_fallback_of_cp1252(written):
     table = read_table(written(b"smiles,name\nCCO,a\x81\xe9\n"))
     assert table.encoding == "latin-1" and table.frame["name"][0] == "a\x81é"
 
 
-def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
+def test_decimal_commas_with_semicolons_become_points_and_are_noted(written):
     table = read_table(written("smiles;logS;locants\nCCO;1,5;1,2\nCCN;-2;x\nC;3,25e1;y\n"))
     assert list(table.frame["logS"]) == ["1.5", "-2", "3.25e1"]
     assert list(table.frame["locants"]) == ["1,2", "x", "y"]
@@ -95,7 +95,7 @@ def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
         (b"PK\x03\x04 x", "table.csv", "archive"),
         (b"\xd0\xcf\x11\xe0 x", "table.csv", "workbook"),
         (b"\0" * 257 + b"ustar" + b"\0" * 250, "table.csv", "archive"),
-        ("x", "table.xlsx", "no workbook.*CSV"),
+        ("x", "table.xlsx", "no readable workbook.*CSV"),
         ("x", "table.ods", "workbook in an unsupported format.*CSV"),
         ("x", "table.xlsx.gz", "ends? in one of .csv"),
         ("x", "table.zip", "archive"),
@@ -105,18 +105,18 @@ def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
         (b"\x1f\x8b\x08 damaged", "table.csv.gz", "cannot be unpacked"),
     ],
 )
-def test_what_is_no_table_says_why(written, content, name, reason):
+def test_unreadable_files_are_refused_with_a_reason(written, content, name, reason):
     with pytest.raises(BadInput, match=reason) as caught:
         read_table(written(content, name))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(BadInput, match="there is no file"):
         read_table(tmp_path / "no.csv")
 
 
-def test_limits(written, monkeypatch):
+def test_limits_of_bytes_rows_and_columns(written, monkeypatch):
     from core.data.readers import files
     from core.data.readers import raw_table as reading
 
@@ -140,13 +140,13 @@ def test_limits(written, monkeypatch):
         read_table(wide)
 
 
-def test_columns_without_a_name_or_with_the_same_get_one(written):
+def test_empty_and_duplicate_column_names_are_replaced(written):
     table = read_table(written(",smiles,y,y\n0,CCO,1,2\n1,CCN,3,4\n"))
     assert list(table.frame.columns) == ["column 1", "smiles", "y", "y (again)"]
     assert len(table.notes) == 2
 
 
-def test_rows_keep_their_place_with_blank_lines(written):
+def test_blank_lines_keep_row_numbers(written):
     table = read_table(written("smiles\nCCO\n\nCCN\n\n\n"))
     assert list(table.frame["smiles"]) == ["CCO", "", "CCN"]
 
@@ -190,7 +190,7 @@ def test_parquet_keeps_numbers(tmp_path):
     assert len(peek_table(path, 1).frame) == 1
 
 
-def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
+def test_peek_reads_only_the_first_rows(written, monkeypatch):
     monkeypatch.setattr(readers.raw_table, "PEEK_BYTES", 1000)
     text = "smiles,name,y\n" + "CCO,é,1.5\n" * 1000
     for content, name in (
@@ -223,18 +223,18 @@ def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
         ),
     ],
 )
-def test_columns_are_guessed_by_name_and_content(columns, smiles, targets):
+def test_columns_are_guessed_from_name_and_content(columns, smiles, targets):
     frame = pd.DataFrame(columns, dtype=object)
     assert guess_smiles(frame) == smiles
     assert guess_targets(frame, smiles) == targets
 
 
-def test_a_column_that_counts_up_is_no_target():
+def test_increasing_integers_are_no_target():
     frame = pd.DataFrame({"smiles": ["CCO"] * 12, "n": range(12), "rank": [3, 1, 2] * 4})
     assert guess_targets(frame, "smiles") == ("rank",)
 
 
-def test_numbers_names_what_is_none():
+def test_parse_numbers_reports_bad_cells():
     cells = ["1", " 2.5 ", "1e3", "−3", "true", "", "NA", None, "NaN", "inf", "1e999", "abc", ">10", "1,5", "1_000"]
     values, faults, text = parse_numbers(cells)
     np.testing.assert_array_equal(values, [1, 2.5, 1000, -3, 1] + [np.nan] * 10)
@@ -249,7 +249,7 @@ def test_numbers_names_what_is_none():
     assert values[0] == 1 and np.isnan(values[1:]).all() and faults == {1: "is infinite"} and text == []
 
 
-def test_import_keeps_one_private_copy_by_digest(tmp_path, written):
+def test_import_stores_one_private_copy_by_digest(tmp_path, written):
     files = tmp_path / "cache" / "files"
     content = b"smiles,y\nCCO,1\n"
     assert import_file(written(content), "../../My Table.CSV", files) == (

@@ -1,4 +1,4 @@
-"""What a browser may send: names and contents of files that mean harm or nothing."""
+"""Uploads with hostile or useless names and contents."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ GOOD = "smiles,y\nCCO,1\nCCC,2\n"
         ("caf\u00e9 1.csv", "caf\u00e9 1.csv"),
     ],
 )
-def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, stored_name: str) -> None:
+def test_hostile_names_are_sanitised(tmp_path: Path, name: str, stored_name: str) -> None:
     files = tmp_path / "cache" / "files"
     bare, digest = import_file(GOOD.encode(), name, files)
     assert bare == stored_name
@@ -35,19 +35,19 @@ def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, stored_name: s
     assert peek_table(files / f"{digest}.csv").frame.shape == (2, 2)
 
 
-def test_a_name_without_end_is_cut_and_keeps_its_suffix(tmp_path: Path) -> None:
+def test_long_name_is_shortened_and_keeps_its_suffix(tmp_path: Path) -> None:
     bare, _ = import_file(GOOD.encode(), "x" * 100_000 + ".csv", tmp_path)
     assert len(bare) == 100 and bare.endswith(".csv")
 
 
 @pytest.mark.parametrize("name", ["", ".csv", "/", "x.csv/..", "x", "x.csv\n", "x.exe", "x.tar.gz"])
-def test_a_name_that_says_nothing_is_refused(tmp_path: Path, name: str) -> None:
+def test_name_without_supported_suffix_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput) as error:
         import_file(GOOD.encode(), name, tmp_path / "files")
     assert "\n" not in str(error.value) and not (tmp_path / "files").exists()
 
 
-def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
+def test_empty_upload_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"'x.csv' is empty \(0 bytes\)"):
         import_file(b"", "x.csv", tmp_path / "files")
     assert not (tmp_path / "files").exists()
@@ -62,7 +62,7 @@ def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
         (b"\0" * 99, "not text"),
     ],
 )
-def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words: str) -> None:
+def test_preview_refuses_the_same_files(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     with pytest.raises(BadInput, match=words) as error:
@@ -70,7 +70,7 @@ def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words:
     assert "\n" not in str(error.value)
 
 
-def test_a_preview_that_ends_inside_a_quoted_cell(tmp_path: Path) -> None:
+def test_preview_truncated_inside_a_quoted_cell(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     note = "line\n" * 40
     path.write_text("smiles,y,note\n" + "".join(f'CCO,{k},"{note}"\n' for k in range(6000)))
