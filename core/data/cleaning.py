@@ -86,7 +86,7 @@ def clean_table(
     notes = list(context.provenance.get("notes", ()))
     if long_rows:
         rows = ", ".join(map(str, long_rows[:10])) + " …" * (len(long_rows) > 10)
-        notes.append(f"{len(long_rows)} SMILES have more than {LONG_SMILES} characters, kept (rows {rows})")
+        notes.append(f"{len(long_rows)} SMILES have more than {LONG_SMILES} characters (rows {rows})")
     dataset = Dataset(
         smiles=[names[row] for row in remaining],
         targets=labels[remaining],

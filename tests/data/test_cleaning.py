@@ -99,7 +99,7 @@ def test_classes_are_decided_by_majority():
 def test_long_smiles_are_noted():
     dataset = clean_table(["C" * 300, "CC"], [1, 2], ["y"])
     assert list(dataset.smiles) == ["C" * 300, "CC"]
-    assert dataset.provenance["notes"] == ["1 SMILES have more than 200 characters, kept (rows 1)"]
+    assert dataset.provenance["notes"] == ["1 SMILES have more than 200 characters (rows 1)"]
 
 
 def test_table_without_targets_has_no_tasks():

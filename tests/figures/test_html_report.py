@@ -29,15 +29,15 @@ def comparison(sizes: tuple[int, ...] = (5, 10)) -> Comparison:
             "name": name,
             "role": "selection",
             "rule": rule,
-            "kept": kept,
+            "kept": count,
             "seeds": [0, 1],
-            "n_train": [60, 60 + (kept or 0)],
+            "n_train": [60, 60 + (count or 0)],
             "mislabelled": None,
             "rmse": summarize_seeds(
                 [float(np.sqrt(np.mean((values - labels) ** 2))) for values in predicted[name].values()]
             ),
         }
-        for name, (rule, kept) in names.items()
+        for name, (rule, count) in names.items()
     ]
     record = {
         "arms": arms, "reference": "none", "differences": compute_differences(labels, predicted, ("none", "all"), "rmse"),

@@ -29,7 +29,7 @@ def table(n: int = 40) -> pd.DataFrame:
     )
 
 
-def drawn(figure) -> list:
+def point_traces(figure) -> list:
     return [trace for trace in figure.data if trace.customdata is not None]
 
 
@@ -40,7 +40,7 @@ def test_points_have_row_numbers() -> None:
         (plot_labels_against_predictions(predictions, "logD"), "label", np.flatnonzero(predictions["label"].notna())),
     ):
         points = {}
-        for trace in drawn(figure):
+        for trace in point_traces(figure):
             assert np.asarray(trace.customdata).ndim == 1  # more do not come back from a browser as numbers
             points |= {int(row): (a, b) for row, a, b in zip(trace.customdata, trace.x, trace.y, strict=True)}
         assert sorted(points) == list(rows)
@@ -49,9 +49,9 @@ def test_points_have_row_numbers() -> None:
 
 def test_remote_molecules_and_misses_are_marked() -> None:
     predictions = table()
-    near, far = drawn(plot_applicability_domain(predictions, "", 0.3))
+    near, far = point_traces(plot_applicability_domain(predictions, "", 0.3))
     assert set(far.customdata) == set(np.flatnonzero(predictions["remote"])) and far.marker.symbol != near.marker.symbol
-    inside, outside = drawn(plot_labels_against_predictions(predictions, ""))
+    inside, outside = point_traces(plot_labels_against_predictions(predictions, ""))
     missed = (predictions["label"] < predictions["low"]) | (predictions["label"] > predictions["high"])
     assert set(outside.customdata) == set(np.flatnonzero(missed)) and outside.name == f"outside: {missed.sum()}"
     assert (inside.marker.color, outside.marker.color) == ("#2E86DE", "#E67E22")
@@ -59,20 +59,20 @@ def test_remote_molecules_and_misses_are_marked() -> None:
 
 def test_intervals_are_drawn_for_few_molecules_and_always_on_hover() -> None:
     few, many = (
-        drawn(plot_applicability_domain(table(), "", 0))[0],
-        drawn(plot_applicability_domain(table(MAX_BARS + 1), "", 0))[0],
+        point_traces(plot_applicability_domain(table(), "", 0))[0],
+        point_traces(plot_applicability_domain(table(MAX_BARS + 1), "", 0))[0],
     )
     assert few.error_y.array is not None and many.error_y.array is None
     assert all(" to " in words for words in many.hovertext)
     without = table().assign(low=np.nan, high=np.nan)
     assert (
-        drawn(plot_applicability_domain(without, "", 0))[0].error_y.array is None
-        and drawn(plot_applicability_domain(without, "", 0))[0].hovertext[0] == ""
+        point_traces(plot_applicability_domain(without, "", 0))[0].error_y.array is None
+        and point_traces(plot_applicability_domain(without, "", 0))[0].hovertext[0] == ""
     )
 
 
 def test_label_without_interval_is_not_inside() -> None:
-    (only,) = drawn(plot_labels_against_predictions(table().assign(low=np.nan, high=np.nan), ""))
+    (only,) = point_traces(plot_labels_against_predictions(table().assign(low=np.nan, high=np.nan), ""))
     assert only.name.startswith("without an interval") and len(only.customdata) == 30
 
 

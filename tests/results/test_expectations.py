@@ -24,25 +24,25 @@ def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Compa
     return Comparison({"arms": [{"name": arm} for arm in errors]}, table, pd.DataFrame())
 
 
-def said(outcomes: list[dict]) -> dict[str, str]:
+def outcome_words(outcomes: list[dict]) -> dict[str, str]:
     return {one["expectation"]: one["outcome"] for one in outcomes}
 
 
 def test_outcome_words_follow_the_expectation() -> None:
-    outcomes = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
+    outcomes = outcome_words(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
     assert outcomes == {
         "LoRA is as good as full fine-tuning": "not contradicted",
         "LoRA beats BitFit": "confirmed",
         "BitFit beats (IA)³": "the opposite",
     }
-    outcomes = said(
+    outcomes = outcome_words(
         check_claims(
             study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9})
         )
     )
     assert outcomes["The 70 best by influence lower the error"] == "not distinguishable"
     assert outcomes["The 100 worst do as well as the 50 best"] == "refuted"
-    outcomes = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
+    outcomes = outcome_words(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
     assert outcomes == {"Structurally diverse molecules beat a stratified sample": "undecided with one seed"}
 
 

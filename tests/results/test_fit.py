@@ -9,7 +9,7 @@ import pytest
 from core.results.fit import Fit
 
 
-def learned(losses: list[float]) -> Fit:
+def fit_of(losses: list[float]) -> Fit:
     """A fit with these validation losses, one evaluation every ten seconds."""
     curve = pd.DataFrame({"valid_loss": losses, "seconds": 10.0 * np.arange(1, len(losses) + 1)})
     return Fit(curve, pd.DataFrame(), {}, Path())
@@ -28,12 +28,12 @@ def learned(losses: list[float]) -> Fit:
     ],
 )
 def test_suggested_patience(losses: list[float], wanted: tuple[int, float] | None) -> None:
-    assert learned(losses).suggest_patience() == wanted
+    assert fit_of(losses).suggest_patience() == wanted
 
 
 def test_suggested_patience_stops_at_the_stated_time(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
     """Early stopping: training ends after `patience` evaluations in a row without improvement."""
-    patience, seconds = learned(list(losses)).suggest_patience()
+    patience, seconds = fit_of(list(losses)).suggest_patience()
     best, since, evaluations = np.inf, 0, 0
     while evaluations < len(losses) and since < patience:
         best, since = (losses[evaluations], 0) if losses[evaluations] < best else (best, since + 1)

@@ -51,7 +51,7 @@ def test_unit_in_words():
     )
 
 
-def made(delta: list[float], **columns: list) -> Scores:
+def scores_of(delta: list[float], **columns: list) -> Scores:
     delta = np.array(delta)
     table = pd.DataFrame(
         {
@@ -71,7 +71,7 @@ def made(delta: list[float], **columns: list) -> Scores:
 
 
 def test_save_and_load(tmp_path):
-    scores = made([0.3, -0.2, np.nan], mislabelled=[True, False, False])
+    scores = scores_of([0.3, -0.2, np.nan], mislabelled=[True, False, False])
     scores.save(tmp_path)
     loaded = Scores.load(tmp_path)
     pd.testing.assert_frame_equal(loaded.table, scores.table)
@@ -81,7 +81,7 @@ def test_save_and_load(tmp_path):
 
 
 def test_summary_is_plain_json():
-    result = json.loads(json.dumps(made([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
+    result = json.loads(json.dumps(scores_of([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
     assert (result["rows"], result["scored"], result["helpful"], result["harmful"]) == (4, 3, 2, 1)
     assert [entry["row"] for entry in result["most_helpful"]] == [3, 1, 0]
     assert [entry["row"] for entry in result["most_harmful"]] == [0, 1, 3]
@@ -90,16 +90,16 @@ def test_summary_is_plain_json():
 
 def test_scores_without_a_ranking_are_refused():
     with pytest.raises(BadInput, match="1 of 3 scores are not finite"):
-        read_benefits(made([0.1, np.nan, 0.2]))
+        read_benefits(scores_of([0.1, np.nan, 0.2]))
     with pytest.raises(BadInput, match=r"all 3 scores are -0\.1"):
-        read_benefits(made([0.1, 0.1, 0.1]))
-    assert (read_benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
+        read_benefits(scores_of([0.1, 0.1, 0.1]))
+    assert (read_benefits(scores_of([0.1, -0.1])) == [-0.1, 0.1]).all()
 
 
 def test_mislabelled_molecules_are_detected():
     generator = np.random.default_rng(0)
     mislabelled = np.arange(200) < 40
-    scores = made(list(generator.normal(size=200)), mislabelled=list(mislabelled))
+    scores = scores_of(list(generator.normal(size=200)), mislabelled=list(mislabelled))
     scores.table["residual"] = generator.normal(size=200) * np.where(mislabelled, -8, 1)  # large either way
     result = evaluate_detection(scores.table)
     assert result["residual"]["auroc"] > 0.85 and 0.35 < result["delta_loss"]["auroc"] < 0.65
@@ -107,4 +107,4 @@ def test_mislabelled_molecules_are_detected():
         assert entry["low"] < entry["auroc"] < entry["high"]
     scores.table["delta_loss"] = mislabelled.astype(float)
     assert evaluate_detection(scores.table)["delta_loss"]["auroc"] == 1.0  # more harmful is more suspicious
-    assert evaluate_detection(made([0.1, 0.2]).table) == {}
+    assert evaluate_detection(scores_of([0.1, 0.2]).table) == {}

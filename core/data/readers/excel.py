@@ -117,7 +117,7 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
     wide = [index for index, count in enumerate(counts) if 2 * count >= max(counts) > 0]
     if not wide:
         raise BadInput(f"{where!r} has no cells in its first {HEADER_LINES} rows; put the header line first")
-    possible = takewhile(lambda place: not any(len(cell) > 2 and is_smiles(cell) for cell in first[place]), wide)
+    possible = takewhile(lambda index: not any(len(cell) > 2 and is_smiles(cell) for cell in first[index]), wide)
     header_row = next((index for index in possible if any("smiles" in cell.lower() for cell in first[index])), wide[0])
     header = first[header_row]
     body = [

@@ -143,7 +143,7 @@ def test_shift_to_other_molecules_is_detected(measured: Dataset) -> None:
 
 def test_tables_are_compared_in_an_embedding(measured: Dataset) -> None:
     """Similar by descriptors, separate in the embedding: the finding is a caution and names the embedding."""
-    half = {smiles: place % 2 for place, smiles in enumerate(measured.smiles)}
+    half = {smiles: index % 2 for index, smiles in enumerate(measured.smiles)}
     pool, table = (measured.take(np.arange(start, 500, 2)) for start in (0, 1))
     noise = np.random.default_rng(0)
 

@@ -236,17 +236,17 @@ def test_increasing_integers_are_no_target():
 
 def test_parse_numbers_reports_bad_cells():
     cells = ["1", " 2.5 ", "1e3", "−3", "true", "", "NA", None, "NaN", "inf", "1e999", "abc", ">10", "1,5", "1_000"]
-    values, faults, text = parse_numbers(cells)
+    values, errors, text = parse_numbers(cells)
     np.testing.assert_array_equal(values, [1, 2.5, 1000, -3, 1] + [np.nan] * 10)
     assert text == [11, 12, 13, 14]
-    assert {place: why for place, why in faults.items() if place not in text} == {
+    assert {row: why for row, why in errors.items() if row not in text} == {
         8: "is NaN",
         9: "is infinite",
         10: "is infinite",
     }
-    assert "no number" in faults[11] and "bound" in faults[12]
-    values, faults, text = parse_numbers(np.array([1.0, np.inf, np.nan]))
-    assert values[0] == 1 and np.isnan(values[1:]).all() and faults == {1: "is infinite"} and text == []
+    assert "no number" in errors[11] and "bound" in errors[12]
+    values, errors, text = parse_numbers(np.array([1.0, np.inf, np.nan]))
+    assert values[0] == 1 and np.isnan(values[1:]).all() and errors == {1: "is infinite"} and text == []
 
 
 def test_import_stores_one_private_copy_by_digest(tmp_path, written):
