@@ -1,1 +1,1 @@
-"""Tables in, Datasets out."""
+"""Reads and cleans tables of molecules, and audits them: files in, Datasets out."""

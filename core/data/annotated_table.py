@@ -1,8 +1,8 @@
-"""A table of any length with further columns, worked out from its molecules; rows without a number say why.
+"""Adds columns computed from the molecules to a table of any length; rows without a number say why.
 
-The table is read twice, a shard at a time: once to know it, so that nothing is found wrong after hours, and once to
-work. Finished shards are kept beside the output until all are there: a run that was stopped goes on after the last of
-them, and ends with the same file. Memory is that of a shard.
+The table is read twice, one shard at a time: first to check it, so that an error does not appear after hours, then to
+compute. Finished shards are stored next to the output. A stopped run resumes after the last finished shard and ends
+with the same file. Memory use is that of one shard.
 """
 
 import os
@@ -23,9 +23,9 @@ from core.data.shard_store import join_shards, open_shards
 from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
-SHARD = 10_000  # rows that are read, go through the model and are kept at a time
-REVISION = 2  # raised when the same work comes to mean other numbers
-BEGUN, DONE = 0.02, 0.97  # of the progress: when the model is there, and when all rows have gone through it
+SHARD = 10_000  # rows that are read, computed and stored at a time
+REVISION = 2  # raised when the same input gives other numbers
+BEGUN, DONE = 0.02, 0.97  # progress when the model is loaded, and when all rows are computed
 
 
 def no_cautions(molecules: Sequence[str]) -> list[tuple[int, str]]:
@@ -34,66 +34,72 @@ def no_cautions(molecules: Sequence[str]) -> list[tuple[int, str]]:
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """The columns that a table gets.
+    """What is added to a table.
 
-    `columns` works out the numbers of a shard of molecules with their labels (NaN where there are none); `check` says
-    what it has against some, such as tokens the backbone does not know. `check_labels` sees all labels before any row
-    is worked on, and may refuse. `product` tells what is applied from all else that could be: a run resumes from the
-    finished shards of the same work alone.
+    `columns` computes the numbers of a shard of molecules with their labels (NaN where there are none). `check` returns
+    warnings on single molecules, such as tokens unknown to the backbone. `check_labels` gets all labels before any row
+    is computed and may raise `BadInput`. `product` identifies what is applied (JSON): a run resumes only from shards
+    of the same product.
     """
 
     columns: Callable[[Dataset, Report], dict[str, np.ndarray]]
     tasks: tuple[str, ...] = ()
-    smiles: str = ""  # the column of the SMILES; empty: found by name and content
-    labels: Sequence[str] = ()  # the columns of the labels, one a task, or none
+    smiles: str = ""  # the column of the SMILES; "": guessed from names and content
+    labels: Sequence[str] = ()  # the columns of the labels, one per task, or none
     check: Callable[[Sequence[str]], list[tuple[int, str]]] = no_cautions
     check_labels: Callable[[Dataset], None] | None = None
     product: Any = None
-    top: int = 0  # most helpful and most harmful molecules that the answer names, where there are scores
+    top: int = 0  # how many of the most helpful and most harmful molecules the answer lists, if there are scores
 
 
 def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report) -> dict[str, Any]:
-    """Write a table with further columns to `out` (CSV or Parquet), in the order of its rows; NaN for unusable ones.
+    """Write a table with its new columns to `out` (CSV or Parquet), rows in order; NaN for unusable rows.
 
-    Given columns come out as `core.data.readers.long_table` reads them: text of a text file as it was written, Parquet
-    in its own types. One that is called like a new one is kept as `<name> (given)`. `unusable` says why a row has no
-    numbers, `caution` what `check` has against some that it has. Of the answer, `seconds` and `molecules_per_second`
-    are of this run, `resumed_rows` those that an earlier one had finished.
+    Columns of the file are written as `core.data.readers.long_table` reads them: text as it was, Parquet in its own
+    types. A column with the name of a new one is renamed `<name> (given)`. `unusable` says why a row has no numbers,
+    `caution` holds the warnings of `check`. In the answer, `seconds` and `molecules_per_second` are of this run,
+    `resumed_rows` counts rows finished by an earlier run. Raises `BadInput`.
     """
-    began, molecules = time.monotonic(), 0
+    start_time, molecules = time.monotonic(), 0
     if out.suffix not in (".csv", ".parquet"):
-        raise BadInput(f"--out wants a name that ends in .csv or .parquet, got {out.name!r}")
+        raise BadInput(f"--out must end in .csv or .parquet, got {out.name!r}")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise BadInput(f"--out cannot be written: {out} is a folder, or its own folder is not there or is read-only")
+        raise BadInput(f"--out cannot be written: {out} is a folder, or its parent folder is missing or read-only")
     table = read_long_table(path, SHARD, report.part(0, 0))
-    rows = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
+    annotator = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
     labels = list(annotation.labels)
     if missing := [name for name in labels if name not in table.first]:
         raise BadInput(
             f"{table.name!r} has no column {missing[0]!r} for the labels; it has {list_names(table.first.columns)}; "
             "name it with --labels"
         )
-    choices = {"smiles": rows.smiles, "labels": labels, "tasks": annotation.tasks, "shard": SHARD, "revision": REVISION}
-    work = {"table": table.digest, "product": annotation.product, **choices}
-    rows.check_table()
+    settings = {
+        "smiles": annotator.smiles,
+        "labels": labels,
+        "tasks": annotation.tasks,
+        "shard": SHARD,
+        "revision": REVISION,
+    }
+    work = {"table": table.digest, "product": annotation.product, **settings}
+    annotator.check_table()
     with open_shards(out, work, SHARD, table.rows, report.part(0, 0)) as shards:
         resumed = shards.done_rows
         for frame in table.shards(shards.done):
-            within = _of_rows(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
-            *finished, usable = rows.annotate_shard(frame, within)
-            shards.append(*finished)
+            shard_report = _row_progress(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
+            *shard, usable = annotator.annotate_shard(frame, shard_report)
+            shards.append(*shard)
             molecules += usable
         answer = join_shards(shards, out, annotation.top, report.part(DONE, 1))
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start_time
     pace = {"seconds": seconds, "molecules_per_second": molecules / seconds, "resumed_rows": resumed}
     return answer | {"out": str(out)} | pace
 
 
-def _smiles_column(table: LongTable, given: str) -> str:
-    column = given or guess_smiles(table.first)
+def _smiles_column(table: LongTable, requested: str) -> str:
+    column = requested or guess_smiles(table.first)
     if column not in table.first:
         raise BadInput(
-            f"no column of SMILES {'named ' + repr(given) if given else 'was found'}; the table has "
+            f"no column of SMILES {'named ' + repr(requested) if requested else 'was found'}; the table has "
             f"{list_names(table.first.columns)}; name it with --smiles"
         )
     return column
@@ -101,34 +107,34 @@ def _smiles_column(table: LongTable, given: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class RowAnnotator:
-    """The rows of a table and how a shard of them gets its new columns; `smiles`: the column of the SMILES."""
+    """Computes the new columns of a table, one shard at a time; `smiles`: the column of the SMILES."""
 
     table: LongTable
     smiles: str
     annotation: Annotation
 
     def annotate_shard(self, frame: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, list[str], str, int]:
-        """The frame with its new columns, their names, that of the given SMILES, and how many rows have a molecule.
+        """The frame with its new columns, their names, the name of the SMILES column, and the number of usable rows.
 
-        A given column that is called like a new one is kept as `<name> (given)`.
+        A column with the name of a new one is renamed `<name> (given)`.
         """
         cells = [str(cell) for cell in frame[self.smiles]]
-        known = {cell: _canonical(cell) for cell in set(cells)}
-        named = [known[cell] for cell in cells]
-        rows = np.flatnonzero([name is not None for name, _ in named])
-        molecules = np.array([named[row][0] for row in rows], object)
+        parsed_cells = {cell: _canonical(cell) for cell in set(cells)}
+        parsed = [parsed_cells[cell] for cell in cells]
+        rows = np.flatnonzero([name is not None for name, _ in parsed])
+        molecules = np.array([parsed[row][0] for row in rows], object)
         values: dict[str, np.ndarray] = {}
         if len(rows):
             values = self.numbers_of(molecules, self.targets(frame)[rows], report)
-        new = {name: np.full(len(frame), np.nan) for name in values or self.names}
+        new_columns = {name: np.full(len(frame), np.nan) for name in values or self.names}
         for name, value in values.items():
-            new[name][rows] = value
-        new["caution"] = np.full(len(frame), "", object)
-        new["caution"][rows] = self.cautions(molecules)
-        new["unusable"] = np.array([reason or "" for _, reason in named], object)
-        other = {name: free_column_name(name, {*frame, *new}) for name in new if name in frame}
-        whole = pd.concat([frame.rename(columns=other), pd.DataFrame(new, index=frame.index)], axis=1)
-        return whole, list(new), other.get(self.smiles, self.smiles), len(rows)
+            new_columns[name][rows] = value
+        new_columns["caution"] = np.full(len(frame), "", object)
+        new_columns["caution"][rows] = self.cautions(molecules)
+        new_columns["unusable"] = np.array([reason or "" for _, reason in parsed], object)
+        renamed = {name: free_column_name(name, {*frame, *new_columns}) for name in new_columns if name in frame}
+        annotated = pd.concat([frame.rename(columns=renamed), pd.DataFrame(new_columns, index=frame.index)], axis=1)
+        return annotated, list(new_columns), renamed.get(self.smiles, self.smiles), len(rows)
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """Labels (n, t) of a shard."""
@@ -138,43 +144,43 @@ class RowAnnotator:
         return targets
 
     def cautions(self, molecules: np.ndarray) -> np.ndarray:
-        """A sentence or more on each molecule, or ""."""
-        places, distinct = pd.factorize(molecules)
-        faults: list[list[str]] = [[] for _ in distinct]
-        for place, fault in self.annotation.check(list(distinct)) if len(distinct) else ():
-            faults[place].append(fault)
-        return np.array(["; ".join(fault) for fault in faults], object)[places]
+        """Warnings on each molecule (n,), joined; "" where there is none."""
+        molecule_index, distinct = pd.factorize(molecules)
+        messages: list[list[str]] = [[] for _ in distinct]
+        for index, message in self.annotation.check(list(distinct)) if len(distinct) else ():
+            messages[index].append(message)
+        return np.array(["; ".join(message) for message in messages], object)[molecule_index]
 
     def check_table(self) -> None:
-        """Before any row is worked on: whether there is a molecule, and whether all labels of molecules are accepted.
+        """Check before computing that there is a molecule and that all labels of molecules are accepted.
 
         Raises `BadInput`.
         """
         self.first_molecule()
-        refuse = self.annotation.check_labels
-        for frame in self.table.shards() if refuse else ():
+        check_labels = self.annotation.check_labels
+        for frame in self.table.shards() if check_labels else ():
             targets = self.targets(frame)
             try:
-                refuse(Dataset(frame[self.smiles], targets, self.annotation.tasks))
+                check_labels(Dataset(frame[self.smiles], targets, self.annotation.tasks))
             except BadInput:
                 rows = np.flatnonzero([_canonical(str(cell))[0] is not None for cell in frame[self.smiles]])
-                refuse(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
+                check_labels(Dataset(frame[self.smiles].iloc[rows], targets[rows], self.annotation.tasks))
 
     def first_molecule(self) -> str:
         """The first molecule. Raises `BadInput` where there is none."""
-        why = ""
+        first_reason = ""
         for frame in self.table.shards():
             for cell in frame[self.smiles]:
                 name, reason = _canonical(str(cell))
                 if name is not None:
                     return name
-                why = why or reason
+                first_reason = first_reason or reason
         rows = self.table.rows
-        raise BadInput(f"none of {rows} rows has a molecule (row 1: {why}); name another column with --smiles")
+        raise BadInput(f"none of {rows} rows has a molecule (row 1: {first_reason}); name another column with --smiles")
 
     @cached_property
     def names(self) -> list[str]:
-        """What the new columns are called, from the first molecule: for a shard that has none."""
+        """Names of the new columns, computed from the first molecule; needed for a shard without one."""
         unlabelled = np.full((1, len(self.annotation.tasks)), np.nan)
         return list(self.numbers_of(np.array([self.first_molecule()], object), unlabelled, SILENT_REPORT))
 
@@ -189,15 +195,15 @@ def _canonical(cell: str) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def free_column_name(name: str, taken: Iterable[str]) -> str:
-    """What a column of the table is called where a new one has its name."""
-    while name in taken:
+def free_column_name(name: str, existing: Iterable[str]) -> str:
+    """A name for a column of the table whose own name a new column takes."""
+    while name in existing:
         name += " (given)"
     return name
 
 
-def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) -> Report:
-    """How far a shard is, said in rows of the table; the fraction is of what this run has to do."""
+def _row_progress(report: Report, start: int, count: int, resumed: int, rows: int) -> Report:
+    """Progress of one shard as rows of the table; the fraction is of the rows that this run has to compute."""
 
     def tell(fraction: float, message: str, numbers: dict[str, Any]) -> None:
         done = start + fraction * count
@@ -207,6 +213,6 @@ def _of_rows(report: Report, start: int, count: int, resumed: int, rows: int) ->
 
 
 def list_names(names: Iterable[Any]) -> str:
-    """Names of columns or tasks, the first twelve of many."""
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
+    """Names of columns or tasks as text; only the first twelve of many."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:12]) + (f" and {len(texts) - 12} more" if len(texts) > 12 else "")

@@ -1,4 +1,4 @@
-"""Cleaning: raw cells of a table → a Dataset; every row that goes is listed with its reason."""
+"""Cleaning: raw cells of a table → a Dataset; every removed row is listed with its reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 DuplicateRule = Literal["median", "mean", "first", "drop-if-spread"]
-LONG_SMILES = 200  # characters of a SMILES beyond which it is worth a note: backbones have limits
+LONG_SMILES = 200  # characters of a SMILES above which a note is made: backbones have limits
 
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """What becomes of repeat measurements, and of molecules without a label.
+    """How repeat measurements and molecules without a label are treated.
 
-    Rows of one molecule (same canonical isomeric SMILES) become one, with the median, the mean or the first of their
-    labels, by task; with `drop-if-spread` all of them go where labels differ by more than `spread` (label units).
-    Labels 0 and 1 of one molecule are settled by majority, a tie is left out.
+    Rows of one molecule (same canonical isomeric SMILES) are merged into one, with the median, mean or first of their
+    labels for each task. With `drop-if-spread` all rows of a molecule are removed if its labels differ by more than
+    `spread` (label units). Classes 0 and 1 are decided by majority; a tie is removed.
     """
 
     duplicates: DuplicateRule = "median"
@@ -34,9 +34,9 @@ class CleaningRules:
 
 @dataclass(frozen=True)
 class TableContext:
-    """What a table has beside SMILES and targets: further columns (n,), and where it comes from.
+    """What a table has in addition to SMILES and targets: further columns (n,), and its provenance.
 
-    `reasons`: why rows (from 0) have no SMILES.
+    `reasons`: why rows (counted from 0) have no SMILES.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -55,102 +55,102 @@ def clean_table(
 ) -> Dataset:
     """Clean raw cells: SMILES (n,) and targets (n, t) of text or numbers.
 
-    Left out, with a reason: what RDKit does not read, cells that are no number (text, NaN, infinity), and, where
-    labels are wanted, molecules without any. Raises `BadInput` for a column that is mostly text, and if no molecule is
-    left.
+    Removed, with a reason: molecules that RDKit cannot read, cells that are no number (text, NaN, infinity), and, if
+    labels are required, molecules without any. Raises `BadInput` for a column that is mostly text, and if no molecule
+    is left.
     """
     cells = pd.DataFrame(targets, dtype=object) if len(tasks) else pd.DataFrame(index=range(len(smiles)))
     if cells.shape != (len(smiles), len(tasks)):
         raise BadInput(f"{len(smiles)} SMILES and {len(tasks)} tasks do not fit targets of shape {cells.shape}")
-    raw = [text.strip() if isinstance(text, str) else "" for text in smiles]
-    names, lost = _read(raw, context.reasons, report)
-    labels, faults = _labels(cells, tasks)
-    dropped = [(row, raw[row], "molecule", why) for row, why in lost.items()]
-    for row in range(len(raw)):
-        if row in lost:
+    raw_smiles = [text.strip() if isinstance(text, str) else "" for text in smiles]
+    names, unreadable = _canonicalise(raw_smiles, context.reasons, report)
+    labels, cell_errors = _parse_labels(cells, tasks)
+    dropped = [(row, raw_smiles[row], "molecule", reason) for row, reason in unreadable.items()]
+    for row in range(len(raw_smiles)):
+        if row in unreadable:
             continue
         if rules.labels_wanted and len(tasks) and np.isnan(labels[row]).all():
-            why = "; ".join(faults.get(row, ("every target is empty",)))
-            dropped.append((row, raw[row], "molecule", f"no label: {why}"))
+            reason = "; ".join(cell_errors.get(row, ("every target is empty",)))
+            dropped.append((row, raw_smiles[row], "molecule", f"no label: {reason}"))
             names[row] = ""
         else:
-            dropped += [(row, raw[row], "label", why) for why in faults.get(row, ())]
-    replicates = _replicates(names, labels, tuple(tasks))
-    keep = _merge_duplicates(names, labels, raw, dropped, tuple(tasks), rules)
+            dropped += [(row, raw_smiles[row], "label", reason) for reason in cell_errors.get(row, ())]
+    replicates = _replicate_statistics(names, labels, tuple(tasks))
+    remaining = _merge_duplicates(names, labels, raw_smiles, dropped, tuple(tasks), rules)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
-    if not keep:
+    if not remaining:
         first = f"row {table['row'][0]}: {table['reason'][0]}" if len(table) else "there are no rows"
-        raise BadInput(f"none of {len(raw)} rows is left ({first}); choose other columns or mend the table")
-    long = [row + 1 for row in keep if len(names[row]) > LONG_SMILES]
+        raise BadInput(f"none of {len(raw_smiles)} rows is left ({first}); choose other columns or correct the table")
+    long_rows = [row + 1 for row in remaining if len(names[row]) > LONG_SMILES]
     notes = list(context.provenance.get("notes", ()))
-    if long:
-        rows = ", ".join(map(str, long[:10])) + " …" * (len(long) > 10)
-        notes.append(f"{len(long)} SMILES have more than {LONG_SMILES} characters, kept (rows {rows})")
-    made = Dataset(
-        smiles=[names[row] for row in keep],
-        targets=labels[keep],
+    if long_rows:
+        rows = ", ".join(map(str, long_rows[:10])) + " …" * (len(long_rows) > 10)
+        notes.append(f"{len(long_rows)} SMILES have more than {LONG_SMILES} characters (rows {rows})")
+    dataset = Dataset(
+        smiles=[names[row] for row in remaining],
+        targets=labels[remaining],
         tasks=tuple(tasks),
         unit=(unit,) * len(tasks) if isinstance(unit, str) else tuple(unit),
-        columns={"row": np.array(keep) + 1} | {k: np.asarray(v)[keep] for k, v in context.columns.items()},
+        columns={"row": np.array(remaining) + 1} | {k: np.asarray(v)[remaining] for k, v in context.columns.items()},
         dropped=table,
-        provenance={**context.provenance, "rows_read": len(raw), "duplicates": rules.duplicates, "notes": notes},
+        provenance={**context.provenance, "rows_read": len(raw_smiles), "duplicates": rules.duplicates, "notes": notes},
     )
-    made.provenance["kinds"] = list(made.kinds)
+    dataset.provenance["kinds"] = list(dataset.kinds)
     if replicates:
-        made.provenance["replicates"] = replicates
-    return made
+        dataset.provenance["replicates"] = replicates
+    return dataset
 
 
-def _read(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
-    """Canonical names, "" where there is none, and why there is none."""
+def _canonicalise(raw: list[str], reasons: Mapping[int, str], report: Report) -> tuple[list[str], dict[int, str]]:
+    """Canonical SMILES (n,), "" for unreadable rows, and by row why it cannot be read."""
     texts = list(dict.fromkeys(raw))
-    known = dict(zip(texts, parallel.map_texts(chem.try_canonical_smiles, texts, report), strict=True))
-    names = [known[text][0] for text in raw]
-    lost = {row: reasons.get(row, known[text][1]) for row, text in enumerate(raw) if not known[text][0]}
-    return names, lost
+    parsed = dict(zip(texts, parallel.map_texts(chem.try_canonical_smiles, texts, report), strict=True))
+    names = [parsed[text][0] for text in raw]
+    unreadable = {row: reasons.get(row, parsed[text][1]) for row, text in enumerate(raw) if not parsed[text][0]}
+    return names, unreadable
 
 
-def _labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
-    """Numbers (n, t), NaN where there is none, and what was wrong with cells, by row."""
+def _parse_labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
+    """Labels (n, t), NaN where there is none, and by row what is wrong with its cells. Raises `BadInput`."""
     labels = np.full(cells.shape, np.nan)
-    faults: dict[int, tuple[str, ...]] = {}
+    cell_errors: dict[int, tuple[str, ...]] = {}
     for column, task in enumerate(tasks):
-        labels[:, column], wrong, text = parse_numbers(cells.iloc[:, column].infer_objects())
-        filled = len(wrong) + int((~np.isnan(labels[:, column])).sum())
-        if 2 * len(text) > filled:
+        labels[:, column], errors, text_rows = parse_numbers(cells.iloc[:, column].infer_objects())
+        filled = len(errors) + int((~np.isnan(labels[:, column])).sum())
+        if 2 * len(text_rows) > filled:
             raise BadInput(
-                f"column {task!r} is text in {len(text)} of its {filled} filled cells (row {text[0] + 1}: "
-                f"{wrong[text[0]].removeprefix('is text: ')}); choose a column of numbers"
+                f"column {task!r} is text in {len(text_rows)} of its {filled} filled cells (row {text_rows[0] + 1}: "
+                f"{errors[text_rows[0]].removeprefix('is text: ')}); choose a column of numbers"
             )
-        for row, why in wrong.items():
-            faults[row] = (*faults.get(row, ()), f"{task} {why}")
-    return labels, faults
+        for row, reason in errors.items():
+            cell_errors[row] = (*cell_errors.get(row, ()), f"{task} {reason}")
+    return labels, cell_errors
 
 
-def _replicates(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Of tasks in which molecules have several labels: how many, and how far the labels of one are apart.
+def _replicate_statistics(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """For each task with repeat measurements: how many there are, and how much labels of one molecule differ.
 
-    `sd`: pooled over the molecules, each about its own mean; `widest`: the largest range, first met in `widest_row`.
+    `sd`: pooled standard deviation within molecules; `widest`: the largest range, of the molecule of `widest_row`.
     """
     frame = pd.DataFrame({"name": names, "row": np.arange(len(names))})[np.array(names, object) != ""]
-    frame, found = frame[frame["name"].duplicated(keep=False)], {}
+    frame, statistics = frame[frame["name"].duplicated(keep=False)], {}
     for column, task in enumerate(tasks if len(frame) else ()):
-        known = frame.assign(label=labels[frame["row"], column]).dropna()
-        groups = known[known["name"].duplicated(keep=False)].groupby("name", sort=False)
+        measured = frame.assign(label=labels[frame["row"], column]).dropna()
+        groups = measured[measured["name"].duplicated(keep=False)].groupby("name", sort=False)
         if not len(groups) or is_binary(labels[:, column]):
             continue
-        told = groups["label"].agg(["count", "var", np.ptp]).assign(row=groups["row"].min())
-        freedom = told["count"] - 1
-        widest = told.sort_values("ptp", kind="stable").iloc[-1]
-        found[task] = {
-            "molecules": len(told),
-            "labels": int(told["count"].sum()),
-            "sd": float(np.sqrt((freedom * told["var"]).sum() / freedom.sum())),
+        replicates = groups["label"].agg(["count", "var", np.ptp]).assign(row=groups["row"].min())
+        freedom = replicates["count"] - 1
+        widest = replicates.sort_values("ptp", kind="stable").iloc[-1]
+        statistics[task] = {
+            "molecules": len(replicates),
+            "labels": int(replicates["count"].sum()),
+            "sd": float(np.sqrt((freedom * replicates["var"]).sum() / freedom.sum())),
             "widest": float(widest["ptp"]),
             "widest_row": int(widest["row"]) + 1,
         }
-    return found
+    return statistics
 
 
 def _merge_duplicates(
@@ -161,41 +161,47 @@ def _merge_duplicates(
     tasks: tuple[str, ...],
     rules: CleaningRules,
 ) -> list[int]:
-    """Make one row of the rows of one molecule, in place; the rows that stay."""
+    """Merge the rows of each molecule into its first, in place (`labels`, `dropped`); returns the remaining rows."""
     rule, limit = rules.duplicates, rules.spread
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         if name:
             groups.setdefault(name, []).append(row)
-    voted = [is_binary(column) for column in labels.T]
-    word = "majority" if voted and all(voted) and rule != "first" else rule.replace("drop-if-spread", "median")
-    keep = []
+    is_class = [is_binary(column) for column in labels.T]
+    rule_name = (
+        "majority" if is_class and all(is_class) and rule != "first" else rule.replace("drop-if-spread", "median")
+    )
+    remaining = []
     for rows in groups.values():
-        first, *others = rows
-        keep.append(first)
-        if not others:
+        first, *duplicates = rows
+        remaining.append(first)
+        if not duplicates:
             continue
-        found = [column[~np.isnan(column)] for column in labels[rows].T]
-        spread = max((float(np.ptp(values)) for values in found if len(values)), default=0.0)
+        measured = [column[~np.isnan(column)] for column in labels[rows].T]
+        spread = max((float(np.ptp(values)) for values in measured if len(values)), default=0.0)
         if rule == "drop-if-spread" and spread > limit:
-            which = ", ".join(str(row + 1) for row in rows)
-            dropped += [(row, raw[row], "molecule", f"labels differ by {spread:.3g} in rows {which}") for row in rows]
-            keep.pop()
+            row_numbers = ", ".join(str(row + 1) for row in rows)
+            dropped += [
+                (row, raw[row], "molecule", f"labels differ by {spread:.3g} in rows {row_numbers}") for row in rows
+            ]
+            remaining.pop()
             continue
-        labels[first] = [_combine_labels(v, rule, b) if len(v) else np.nan for v, b in zip(found, voted, strict=True)]
-        how = f"; {word} of {max(map(len, found))} labels, spread {spread:.3g}" if found else ""
-        dropped += [(row, raw[row], "merged", f"same molecule as row {first + 1}{how}") for row in others]
-        ties = [t for t, v, y in zip(tasks, found, labels[first], strict=True) if len(v) and np.isnan(y)]
-        if ties:
+        labels[first] = [
+            _combine_labels(v, rule, b) if len(v) else np.nan for v, b in zip(measured, is_class, strict=True)
+        ]
+        detail = f"; {rule_name} of {max(map(len, measured))} labels, spread {spread:.3g}" if measured else ""
+        dropped += [(row, raw[row], "merged", f"same molecule as row {first + 1}{detail}") for row in duplicates]
+        tied_tasks = [t for t, v, y in zip(tasks, measured, labels[first], strict=True) if len(v) and np.isnan(y)]
+        if tied_tasks:
             what = "molecule" if np.isnan(labels[first]).all() else "label"
-            why = f"no label of {', '.join(ties)}: the rows of this molecule say 0 and 1 equally often"
-            dropped.append((first, raw[first], what, why))
-            keep[-1:] = [first] * (what == "label")
-    return keep
+            reason = f"no label of {', '.join(tied_tasks)}: rows of this molecule have 0 and 1 equally often"
+            dropped.append((first, raw[first], what, reason))
+            remaining[-1:] = [first] * (what == "label")
+    return remaining
 
 
-def _combine_labels(values: np.ndarray, rule: DuplicateRule, voted: bool) -> float:
+def _combine_labels(values: np.ndarray, rule: DuplicateRule, is_class: bool) -> float:
     if rule == "first":
         return float(values[0])
-    middle = float(np.mean(values) if rule == "mean" or voted else np.median(values))
-    return middle if not voted else np.nan if middle == 0.5 else round(middle)
+    middle = float(np.mean(values) if rule == "mean" or is_class else np.median(values))
+    return middle if not is_class else np.nan if middle == 0.5 else round(middle)

@@ -1,4 +1,4 @@
-"""A corpus made ready for pre-training: token numbers, scaled descriptors, measured labels. Read without torch."""
+"""A corpus prepared for pre-training: token ids, scaled descriptors, measured labels. Does not import torch."""
 
 import hashlib
 import json
@@ -15,19 +15,18 @@ from core.chem import molecules as chem
 from core.chem.descriptors import Scaling
 from core.engine.spec import BadInput
 
-LENGTH_MULTIPLE = (
-    4  # lengths of batches are multiples of it: a CPU's products in bfloat16 are compiled anew for every shape
-)
-LONG_ENTRIES = ("scaling", "tasks", "kinds")  # parts of the record with an entry a descriptor or a label
+# Lengths of batches are multiples of this: a CPU compiles its bfloat16 products again for every shape.
+LENGTH_MULTIPLE = 4
+LONG_ENTRIES = ("scaling", "tasks", "kinds")  # entries of the record with a value per descriptor or label
 ARRAYS = ("tokens", "starts", "properties", "labels", "label_rows")
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Molecules of a corpus, each in `n_randomised_smiles` ways of writing it, the canonical one first.
+    """Molecules of a corpus, each with k = `n_randomised_smiles` SMILES, the canonical one first.
 
-    `molecules`: a row a molecule (smiles, key). `vocabulary`: tokens in order of ids. In memory-mapped arrays:
-    `tokens` uint16, all spellings end to end without `<bos>` and `<eos>`; `starts` int64 (n · spellings + 1);
+    `molecules`: one row per molecule (smiles, key). `vocabulary`: tokens in order of ids. Memory-mapped arrays:
+    `tokens` uint16, all SMILES concatenated without `<bos>` and `<eos>`; `starts` int64 (n · k + 1);
     `properties` float16 (n, p), scaled; `labels` float16 (m, t), NaN where unmeasured; `label_rows` int32 (n,), the
     row of `labels` of a molecule or −1. `record`: counts, digests, the scaling, tasks and kinds.
     """
@@ -49,7 +48,7 @@ class Corpus:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Of the measured labels: "regression" or "binary"."""
+        """Kind of each measured label: "regression" or "binary"."""
         return tuple(self.record["kinds"])
 
     @property
@@ -57,17 +56,17 @@ class Corpus:
         return Scaling.from_json(self.record["scaling"])
 
     def lengths(self) -> np.ndarray:
-        """Tokens (n, spellings), the canonical spelling first, with `<bos>` and `<eos>`."""
+        """Number of tokens (n, k) of each SMILES, the canonical one first, with `<bos>` and `<eos>`."""
         return np.diff(self.arrays["starts"]).reshape(-1, self.n_randomised_smiles) + 2
 
     def pad_batch(self, rows: np.ndarray, spelling: np.ndarray, ends: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
-        """Token ids and mask, int64 (b, longest, rounded up), of molecules `rows` (b,) in the given spellings (b,).
+        """Token ids and mask, int64 (b, longest, rounded up), of molecules `rows` (b,); `spelling` (b,): which SMILES.
 
         `ends`: ids of `<bos>`, `<eos>` and `<pad>`.
         """
         starts, tokens = self.arrays["starts"], self.arrays["tokens"]
-        places = rows * self.n_randomised_smiles + spelling
-        first, last = starts[places], starts[places + 1]
+        entries = rows * self.n_randomised_smiles + spelling
+        first, last = starts[entries], starts[entries + 1]
         lengths = last - first
         longest = -(-(int(lengths.max()) + 2) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         ids = np.full((len(rows), longest), ends[2], np.int64)
@@ -79,14 +78,14 @@ class Corpus:
         return ids, mask
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
-        """Measured labels float32 (b, t), NaN where there is none."""
-        labels, places = self.arrays["labels"], self.arrays["label_rows"][rows]
-        found = np.full((len(rows), labels.shape[1]), np.nan, np.float32)
-        found[places >= 0] = labels[places[places >= 0]]
-        return found
+        """Measured labels float32 (b, t), NaN where unmeasured."""
+        labels, label_rows = self.arrays["labels"], self.arrays["label_rows"][rows]
+        values = np.full((len(rows), labels.shape[1]), np.nan, np.float32)
+        values[label_rows >= 0] = labels[label_rows[label_rows >= 0]]
+        return values
 
     def summary(self) -> dict[str, Any]:
-        """The record without its long lists: counts and digests."""
+        """The record without its long lists."""
         short = {name: value for name, value in self.record.items() if name not in LONG_ENTRIES}
         return short | {"descriptors": len(self.record["scaling"]["names"]), "labels": len(self.record["kinds"])}
 
@@ -118,7 +117,7 @@ class Corpus:
 
 
 def molecule_key(smiles: str) -> int:
-    """The first 8 bytes of the sha256 of a molecule's stereo-free name. Raises `BadInput`."""
+    """The first 8 bytes of the sha256 of a molecule's stereo-free SMILES. Raises `BadInput`."""
     return hash_name(chem.stereo_free_smiles(smiles))
 
 
@@ -126,27 +125,27 @@ def hash_name(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-KEY_BYTES = 5  # of a key that are kept beside a checkpoint: one molecule in two million is taken for one it is not
+KEY_BYTES = 5  # of a key that a checkpoint stores: about one false match in two million molecules
 
 
 def write_keys(keys: Iterable[int], path: Path) -> None:
-    """The molecules of a corpus by key, sorted, shortened: enough to ask whether a molecule is among them."""
+    """Write the shortened keys of a corpus, sorted: enough to look up whether it contains a molecule."""
     from safetensors.numpy import save_file
 
-    found = np.unique(shorten_keys(np.fromiter(keys, np.uint64)))
-    columns = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - KEY_BYTES :]
+    short_keys = np.unique(shorten_keys(np.fromiter(keys, np.uint64)))
+    columns = short_keys.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - KEY_BYTES :]
     save_file({"keys": np.ascontiguousarray(columns)}, path)
 
 
 def read_keys(path: Path) -> np.ndarray:
-    """The shortened keys uint64 (n,), sorted, that `write_keys` left. Raises `BadInput`."""
+    """The shortened keys uint64 (n,), sorted, that `write_keys` wrote. Raises `BadInput`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         columns = load_file(path)["keys"]
         if columns.dtype != np.uint8 or columns.ndim != 2 or columns.shape[1] != KEY_BYTES:
-            raise ValueError(f"it wants {KEY_BYTES} bytes a molecule")
+            raise ValueError(f"it must have {KEY_BYTES} bytes per molecule")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BadInput(f"{path} holds no readable list of molecules ({error}); copy the checkpoint again") from None
     wide = np.zeros((len(columns), 8), np.uint8)
@@ -155,12 +154,12 @@ def read_keys(path: Path) -> np.ndarray:
 
 
 def shorten_keys(keys: np.ndarray) -> np.ndarray:
-    """Keys uint64 (n,) as they are compared: their first bytes."""
+    """The first `KEY_BYTES` bytes of keys uint64 (n,), by which they are compared."""
     return keys >> np.uint64(8 * (8 - KEY_BYTES))
 
 
 def contains_molecules(smiles: Sequence[str], keys: np.ndarray) -> np.ndarray:
-    """bool (n,): whether each molecule (stereo marks aside) is among shortened `keys`, sorted. Raises `BadInput`."""
-    wanted = shorten_keys(np.array([molecule_key(one) for one in smiles], np.uint64))
-    places = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
-    return keys[places] == wanted if len(keys) else np.zeros(len(wanted), bool)
+    """bool (n,): whether each molecule (ignoring stereo) is in `keys`, shortened and sorted. Raises `BadInput`."""
+    wanted = shorten_keys(np.array([molecule_key(molecule) for molecule in smiles], np.uint64))
+    positions = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
+    return keys[positions] == wanted if len(keys) else np.zeros(len(wanted), bool)

@@ -1,4 +1,4 @@
-"""Dataset: molecules and what was measured of them; what was left out is listed, with the reason."""
+"""Dataset: molecules with their measured values; removed rows are listed with the reason."""
 
 import functools
 import hashlib
@@ -23,18 +23,17 @@ def _no_dropped_rows() -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """`n` molecules with `t` tasks; t may be 0, for a corpus. Rows of the source file count from 1, header apart."""
+    """`n` molecules with `t` tasks; t may be 0, for a corpus. Source rows count from 1, without the header."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
 
     smiles: np.ndarray  # object (n,), canonical isomeric
     targets: np.ndarray  # float64 (n, t), label units, NaN where unmeasured
     tasks: tuple[str, ...]
-    unit: tuple[str, ...] = ()  # one a task, "" unknown
-    columns: dict[str, np.ndarray] = field(default_factory=dict)  # further values a row: "row", "planted", …
-    dropped: pd.DataFrame = field(
-        default_factory=_no_dropped_rows
-    )  # row, smiles, what (molecule, label, merged), reason
+    unit: tuple[str, ...] = ()  # one per task, "" if unknown
+    columns: dict[str, np.ndarray] = field(default_factory=dict)  # further values per row: "row", "mislabelled", …
+    dropped: pd.DataFrame = field(default_factory=_no_dropped_rows)  # row, smiles, what, reason
+    # `what` in `dropped` is "molecule", "label" or "merged".
     provenance: dict[str, Any] = field(default_factory=dict)  # plain JSON: source, digests, rules, notes
 
     def __post_init__(self) -> None:
@@ -46,19 +45,19 @@ class Dataset:
         unit = tuple(self.unit) or ("",) * t
         if targets.shape != (n, t) or len(unit) != t:
             raise BadInput(
-                f"{n} molecules, {t} tasks and {len(unit)} units want targets ({n}, {t}), got {targets.shape}"
+                f"{n} molecules, {t} tasks and {len(unit)} units need targets of shape ({n}, {t}), got {targets.shape}"
             )
         if len(set(self.tasks)) < t:
-            raise BadInput(f"two tasks have one name among {', '.join(self.tasks)}; give each its own")
+            raise BadInput(f"two tasks have the same name among {', '.join(self.tasks)}; rename one")
         if np.isinf(targets).any():
-            raise BadInput("a target is infinite; leave it out (NaN)")
+            raise BadInput("a target is infinite; use NaN for a missing label")
         columns = {name: np.asarray(values) for name, values in self.columns.items()}
         columns = {name: v.astype(object) if v.dtype.kind in "US" else v for name, v in columns.items()}
         for name, values in columns.items():
             if values.shape != (n,):
-                raise BadInput(f"column {name!r} wants {n} values, one a molecule, got shape {values.shape}")
-        made = {"smiles": smiles, "targets": targets, "tasks": tuple(self.tasks), "unit": unit, "columns": columns}
-        for name, value in made.items():
+                raise BadInput(f"column {name!r} needs {n} values, one per molecule, got shape {values.shape}")
+        checked = {"smiles": smiles, "targets": targets, "tasks": tuple(self.tasks), "unit": unit, "columns": columns}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -79,14 +78,14 @@ class Dataset:
     def kinds(self) -> tuple[str, ...]:
         """ "binary" or "regression" for each task. Binary: every measured value is 0 or 1, and both occur.
 
-        A part of a table keeps the kinds of the whole, even where only one class is left in it.
+        A part of a table keeps the kinds of the full table, even if it contains one class only.
         """
-        known = self.provenance.get("kinds", ())
-        found = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
-        return tuple(known if len(known) == len(self.tasks) else found)
+        recorded = self.provenance.get("kinds", ())
+        inferred = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
+        return tuple(recorded if len(recorded) == len(self.tasks) else inferred)
 
     def take(self, rows: np.ndarray, **provenance: Any) -> "Dataset":
-        """The rows at these places (or where true), in that order; `provenance` is added to that of the whole."""
+        """The rows with these indices (or where true), in that order; `provenance` is added to that of the table."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, int)
         return Dataset(
             smiles=self.smiles[rows],
@@ -98,24 +97,24 @@ class Dataset:
         )
 
     def select_tasks(self, columns: np.ndarray) -> "Dataset":
-        """The tasks at these places, in that order."""
+        """The tasks with these indices, in that order."""
         return Dataset(
             smiles=self.smiles,
             targets=self.targets[:, columns],
-            tasks=tuple(self.tasks[place] for place in columns),
-            unit=tuple(self.unit[place] for place in columns),
+            tasks=tuple(self.tasks[column] for column in columns),
+            unit=tuple(self.unit[column] for column in columns),
             columns=self.columns,
             dropped=self.dropped,
-            provenance={**self.provenance, "kinds": [self.kinds[place] for place in columns]},
+            provenance={**self.provenance, "kinds": [self.kinds[column] for column in columns]},
         )
 
     def source_smiles(self) -> Iterator[str]:
-        """SMILES of all molecules it was made from; those it lost as they were written, which may be no SMILES."""
+        """SMILES of all source molecules; removed ones as they were written, which may be invalid."""
         yield from self.smiles
         yield from self.dropped.loc[self.dropped["what"] == "molecule", "smiles"]
 
     def summary(self) -> dict[str, Any]:
-        """Plain JSON: rows, each task with its unit, kind and spread, what was left out, where it comes from."""
+        """Plain JSON: rows, each task with its unit, kind and statistics, removed rows, provenance."""
         return {
             "rows": len(self),
             "digest": self.digest,
@@ -135,7 +134,7 @@ class Dataset:
         return f"{summary['rows']:,} molecules"
 
     def save(self, folder: Path) -> None:
-        """table.parquet, dropped.parquet and dataset.json in an empty folder."""
+        """Write table.parquet, dropped.parquet and dataset.json to an empty folder."""
         table = {"smiles": self.smiles}
         table |= {f"target:{task}": values for task, values in zip(self.tasks, self.targets.T, strict=True)}
         for name, values in self.columns.items():
@@ -171,8 +170,11 @@ def is_binary(values: np.ndarray) -> bool:
 
 def _summarise_task(name: str, unit: str, kind: str, values: np.ndarray) -> dict[str, Any]:
     measured = values[~np.isnan(values)]
-    found = {"name": name, "unit": unit, "kind": kind, "measured": len(measured)}
+    summary = {"name": name, "unit": unit, "kind": kind, "measured": len(measured)}
     if kind == "binary":
-        return {**found, "positives": int(measured.sum())}
-    spread = {"mean": np.mean, "sd": np.std, "least": np.min, "most": np.max}
-    return {**found, **{word: float(count(measured)) if len(measured) else None for word, count in spread.items()}}
+        return {**summary, "positives": int(measured.sum())}
+    statistics = {"mean": np.mean, "sd": np.std, "least": np.min, "most": np.max}
+    return {
+        **summary,
+        **{key: float(statistic(measured)) if len(measured) else None for key, statistic in statistics.items()},
+    }

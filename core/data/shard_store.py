@@ -1,4 +1,4 @@
-"""What has been done of a long table: finished shards in a folder beside the output, and the file they make at last."""
+"""Finished shards of a long table, stored in a folder next to the output and joined to one file at the end."""
 
 import contextlib
 import heapq
@@ -24,9 +24,9 @@ OUR_FILES = re.compile(r"work\.json|\d+\.parquet|draft|lock")
 
 
 class FinishedShards:
-    """Finished shards of one work, whole and in order: `done` of them. Iterating gives them as Arrow tables.
+    """The first `done` shards, complete and in order. Iterating yields them as Arrow tables.
 
-    Each is a Parquet file of the given columns and the new ones, whose names stand in its metadata.
+    Each is a Parquet file of old and new columns; its metadata lists the new ones.
     """
 
     def __init__(self, folder: Path, size: int, rows: int) -> None:
@@ -38,13 +38,13 @@ class FinishedShards:
     def done_rows(self) -> int:
         return min(self.done * self.size, self.rows)
 
-    def append(self, frame: pd.DataFrame, new: list[str], smiles: str) -> None:
-        """The next shard, all of it or nothing; `new` names the columns that are not given, `smiles` that of these."""
+    def append(self, frame: pd.DataFrame, new_columns: list[str], smiles: str) -> None:
+        """Write the next shard atomically; `new_columns`: names of the new columns, `smiles`: the SMILES column."""
         import pyarrow
         from pyarrow import parquet
 
-        about = {"new": json.dumps(new), "smiles": json.dumps(smiles)}
-        table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(about)
+        metadata = {"new": json.dumps(new_columns), "smiles": json.dumps(smiles)}
+        table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(metadata)
         draft = self.folder / "draft"
         parquet.write_table(table, draft)
         draft.replace(self._path(self.done))
@@ -53,47 +53,51 @@ class FinishedShards:
     def __iter__(self) -> "Iterator[pyarrow.Table]":
         from pyarrow import parquet
 
-        for place in range(self.done):
-            yield parquet.read_table(self._path(place))
+        for index in range(self.done):
+            yield parquet.read_table(self._path(index))
 
-    def _path(self, place: int) -> Path:
-        return self.folder / f"{place:06}.parquet"
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index:06}.parquet"
 
-    def _is_whole(self, place: int) -> bool:
+    def _is_whole(self, index: int) -> bool:
         from pyarrow import ArrowException, parquet
 
         try:
-            return parquet.read_metadata(self._path(place)).num_rows == min(self.size, self.rows - place * self.size)
-        except (OSError, ArrowException):  # not there, or cut short by a power cut
+            return parquet.read_metadata(self._path(index)).num_rows == min(self.size, self.rows - index * self.size)
+        except (OSError, ArrowException):  # missing, or truncated by a crash
             return False
 
 
 @contextlib.contextmanager
 def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: Report) -> Iterator[FinishedShards]:
-    """The shards of this work that are finished, in `.<name of out>.shards`; of other work they are removed.
+    """The finished shards of this work in `.<name of out>.shards`; shards of other work are removed.
 
-    The folder goes when nothing is in it, as after `join_shards`. Raises `BadInput` where another process is at it.
+    An empty folder is removed at the end, as after `join_shards`. Raises `BadInput` if another process uses it.
     """
     folder = out.with_name(f".{out.name}.shards")
     work = json.loads(json.dumps(work))
-    if folder.is_dir() and (strange := [path.name for path in folder.iterdir() if not OUR_FILES.fullmatch(path.name)]):
-        raise BadInput(f"{folder} holds {strange[0]!r}, which no run left there; move it, or name another --out")
+    if folder.is_dir() and (
+        foreign_files := [path.name for path in folder.iterdir() if not OUR_FILES.fullmatch(path.name)]
+    ):
+        raise BadInput(
+            f"{folder} holds {foreign_files[0]!r}, which is no file of a run; move it, or choose another --out"
+        )
     folder.mkdir(exist_ok=True)
     try:
-        held = filelock.FileLock(folder / "lock").acquire(blocking=False)
+        lock = filelock.FileLock(folder / "lock").acquire(blocking=False)
     except filelock.Timeout:
-        raise BadInput(f"another process is writing {out}; wait for it, or name another --out") from None
-    with held:
-        if _note(folder) != work:
+        raise BadInput(f"another process is writing {out}; wait for it, or choose another --out") from None
+    with lock:
+        if _read_work(folder) != work:
             if any(folder.glob("*.parquet")):
-                report(0, f"{folder} is of other work (another table, key or choice) and is replaced", stays=True)
+                report(0, f"{folder} belongs to other work (another table, key or setting) and is replaced", stays=True)
             for path in [path for path in folder.iterdir() if path.name != "lock"]:
                 path.unlink()
             (folder / "draft").write_text(json.dumps(work, indent=1))
             (folder / "draft").replace(folder / "work.json")
         shards = FinishedShards(folder, size, rows)
         if shards.done:
-            report(0, f"going on after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
+            report(0, f"resuming after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
         try:
             yield shards
         finally:
@@ -101,7 +105,7 @@ def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: R
                 shutil.rmtree(folder)
 
 
-def _note(folder: Path) -> Any:
+def _read_work(folder: Path) -> Any:
     try:
         return json.loads((folder / "work.json").read_text())
     except (OSError, ValueError):
@@ -109,26 +113,26 @@ def _note(folder: Path) -> Any:
 
 
 def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> dict[str, Any]:
-    """Join the shards to the output, CSV or Parquet, all of it or nothing, and remove them; what there is to say of it.
+    """Join the shards to the output (CSV or Parquet), atomically, and remove them; returns a summary of the output.
 
-    `top`: how many of the most helpful and most harmful molecules are named, where there are scores.
+    `top`: how many of the most helpful and most harmful molecules are listed, if there are scores.
     """
-    tally = OutputSummary(top)
+    summary = OutputSummary(top)
     draft = shards.folder / "draft"
     try:
         with contextlib.ExitStack() as stack:
             write = None
-            for place, table in enumerate(shards, 1):
-                tally.add(table)
+            for number, table in enumerate(shards, 1):
+                summary.add(table)
                 if write is None:
                     write = stack.enter_context(_csv(draft) if out.suffix == ".csv" else _parquet(draft, table.schema))
                 write(table)
-                report(place / shards.done, f"writing {out.name}: {tally.counts['rows']:,} of {shards.rows:,} rows")
+                report(number / shards.done, f"writing {out.name}: {summary.counts['rows']:,} of {shards.rows:,} rows")
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    shards.done = 0  # what was finished is in the output now
-    return tally.answer()
+    shards.done = 0  # the output contains them now
+    return summary.answer()
 
 
 @contextlib.contextmanager
@@ -146,9 +150,9 @@ def _parquet(path: Path, schema: "pyarrow.Schema") -> Iterator[Any]:
 
 
 class OutputSummary:
-    """What is said of the rows of an output, added up a shard at a time; no more than twice `top` rows are held.
+    """Counts and extreme scores of an output, added up shard by shard; at most twice `top` rows are in memory.
 
-    Rows count from 1, the header apart. `unlabelled`: rows with a molecule and without any label.
+    Rows count from 1, without the header. `unlabelled`: rows with a molecule and without any label.
     """
 
     def __init__(self, top: int) -> None:
@@ -158,8 +162,8 @@ class OutputSummary:
         self.harmful: list[tuple[float, int, str]] = []  # −ΔL, row, SMILES
 
     def add(self, table: "pyarrow.Table") -> None:
-        about = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
-        self.new, before = about["new"], self.counts["rows"]
+        metadata = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
+        self.new, rows_before = metadata["new"], self.counts["rows"]
         usable = table["unusable"].to_numpy() == ""
         self._count("rows", np.ones(len(table), bool))
         self._count("unusable", ~usable)
@@ -167,19 +171,23 @@ class OutputSummary:
         if labels := [name for name in self.new if name.split(":")[0] == "label"]:
             self._count("unlabelled", usable & np.all([np.isnan(table[name].to_numpy()) for name in labels], 0))
         if "delta_loss" in self.new:
-            delta, smiles = table["delta_loss"].to_numpy(), table[about["smiles"]]
-            known = np.flatnonzero(~np.isnan(delta))
-            for sign, ends in ((1, self.helpful), (-1, self.harmful)):
-                places = known[np.argsort(sign * delta[known], kind="stable")[: self.top]]
-                more = [(sign * float(delta[k]), before + int(k) + 1, smiles[int(k)].as_py()) for k in places]
-                ends[:] = heapq.nsmallest(self.top, ends + more)
+            delta, smiles = table["delta_loss"].to_numpy(), table[metadata["smiles"]]
+            scored_rows = np.flatnonzero(~np.isnan(delta))
+            for sign, ranking in ((1, self.helpful), (-1, self.harmful)):
+                extreme_rows = scored_rows[np.argsort(sign * delta[scored_rows], kind="stable")[: self.top]]
+                entries = [
+                    (sign * float(delta[k]), rows_before + int(k) + 1, smiles[int(k)].as_py()) for k in extreme_rows
+                ]
+                ranking[:] = heapq.nsmallest(self.top, ranking + entries)
 
-    def _count(self, what: str, rows: np.ndarray) -> None:
-        self.counts[what] = self.counts.get(what, 0) + int(rows.sum())
+    def _count(self, name: str, rows: np.ndarray) -> None:
+        self.counts[name] = self.counts.get(name, 0) + int(rows.sum())
 
     def answer(self) -> dict[str, Any]:
-        found: dict[str, Any] = {**self.counts, "columns": sorted(self.new)}
+        summary: dict[str, Any] = {**self.counts, "columns": sorted(self.new)}
         if "delta_loss" in self.new:
-            for what, sign, ends in (("most_helpful", 1, self.helpful), ("most_harmful", -1, self.harmful)):
-                found[what] = [{"row": row, "smiles": text, "delta_loss": sign * value} for value, row, text in ends]
-        return found
+            for name, sign, ranking in (("most_helpful", 1, self.helpful), ("most_harmful", -1, self.harmful)):
+                summary[name] = [
+                    {"row": row, "smiles": text, "delta_loss": sign * value} for value, row, text in ranking
+                ]
+        return summary

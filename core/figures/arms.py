@@ -1,4 +1,4 @@
-"""Plotly figures of arms side by side: errors by seed, differences beside their noise, what an error costs."""
+"""Plotly figures that compare arms: errors by seed, differences with intervals, accuracy against cost."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,16 @@ from core.stats.metrics import find_metric, metric_name
 ROLE_MARKERS = {
     "baseline": ("#B0579F", "square"),
     "control": ("#C9A227", "triangle-up"),
-}  # of arms that are not compared
-
-
-UNKNOWN = {"mean": None, "sd": None, "values": []}  # of a metric that an arm was stored without
+}  # of arms that are no selection strategy or method
+UNKNOWN = {"mean": None, "sd": None, "values": []}  # for a metric that an arm was stored without
 
 
 def plot_arms(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", reference: str = "none", words: str = ""
 ) -> go.Figure:
-    """Mean ± sd of a metric, an arm a row, every seed a point; the band is the reference's own noise, ± one sd.
+    """Mean ± sd of a metric, one row per arm, one point per seed; the band is the reference's mean ± one sd.
 
-    `words`, here and below: what the metric is called, by default what it is called for regression.
+    `words`, here and below: the name of the metric, by default its name for regression.
     """
     figure = _rows(add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), len(table))
     base = next((_card(arm, metric) for arm in table if arm["name"] == reference), UNKNOWN)
@@ -54,12 +52,12 @@ def plot_arms(
 def plot_selection_sizes(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
 ) -> go.Figure:
-    """Mean of a metric against how many molecules a rule keeps, a line a rule, ± one sd of the seeds.
+    """Mean ± sd of a metric against the number of selected molecules, one line per selection strategy.
 
-    What keeps nothing or the whole pool is a level line with its band; arms without a `rule` are left out.
+    Selecting nothing or the full pool is a horizontal line with a band. Arms without a `rule` are left out.
     """
-    figure = empty_figure("molecules kept", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
-    rules = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
+    figure = empty_figure("molecules selected", add_unit(f"test {words or metric_name(metric)}, mean ± sd", unit), 380)
+    strategies = dict.fromkeys(arm["rule"] for arm in table if arm.get("rule") and arm["kept"] is not None)
     for arm in table:
         card = _card(arm, metric)
         if arm.get("rule") and arm["kept"] is None and card["mean"] is not None:
@@ -71,21 +69,21 @@ def plot_selection_sizes(
                 annotation_text=name,
                 annotation_position="right",
             )
-    shifts = np.linspace(-1, 1, len(rules)) if len(rules) > 1 else [0.0] * len(rules)
-    for rule, colour, shift in zip(rules, series_colours(len(rules)), shifts, strict=True):
-        mine = sorted((arm for arm in table if arm.get("rule") == rule), key=lambda arm: arm["kept"])
-        mine = [arm for arm in mine if _card(arm, metric)["mean"] is not None]
-        widest = max((arm["kept"] for arm in mine), default=1)
+    shifts = np.linspace(-1, 1, len(strategies)) if len(strategies) > 1 else [0.0] * len(strategies)
+    for strategy, colour, shift in zip(strategies, series_colours(len(strategies)), shifts, strict=True):
+        strategy_arms = sorted((arm for arm in table if arm.get("rule") == strategy), key=lambda arm: arm["kept"])
+        strategy_arms = [arm for arm in strategy_arms if _card(arm, metric)["mean"] is not None]
+        widest = max((arm["kept"] for arm in strategy_arms), default=1)
         figure.add_scatter(
-            x=[arm["kept"] + 0.008 * widest * shift for arm in mine],  # bars side by side
-            y=[arm[metric]["mean"] for arm in mine],
-            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in mine], "thickness": 1.2, "width": 3},
+            x=[arm["kept"] + 0.008 * widest * shift for arm in strategy_arms],  # so that error bars do not overlap
+            y=[arm[metric]["mean"] for arm in strategy_arms],
+            error_y={"array": [arm[metric]["sd"] or 0.0 for arm in strategy_arms], "thickness": 1.2, "width": 3},
             mode="lines+markers",
             line={"color": colour, "width": 2},
             marker={"size": 7},
-            name=html.escape(rule),
-            customdata=[arm["kept"] for arm in mine],
-            hovertemplate=f"{html.escape(rule)}, %{{customdata}} kept: %{{y:.4g}}<extra></extra>",
+            name=html.escape(strategy),
+            customdata=[arm["kept"] for arm in strategy_arms],
+            hovertemplate=f"{html.escape(strategy)}, %{{customdata}} selected: %{{y:.4g}}<extra></extra>",
         )
     return figure.update_layout(margin_r=60)
 
@@ -93,7 +91,7 @@ def plot_selection_sizes(
 def plot_differences(
     table: Sequence[Mapping[str, Any]], metric: str = "rmse", unit: str = "", words: str = ""
 ) -> go.Figure:
-    """Mean paired differences with their intervals; the verdict is written beside each, colour only repeats it."""
+    """Mean paired differences with intervals; the verdict is written next to each and repeated by its colour."""
     rows = [row for row in table if row["metric"] == metric]
     figure = _rows(add_unit(f"difference of {words or metric_name(metric)}", unit), len(rows))
     names = [html.escape(f"{row['arm']} − {row['against']}") for row in rows]
@@ -105,7 +103,7 @@ def plot_differences(
             x=1, xref="paper", y=number, text=html.escape(row["verdict"]), showarrow=False, xanchor="left", xshift=8
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.2, "dash": "dash"})
-    figure.update_layout(margin_r=150)  # room for the words
+    figure.update_layout(margin_r=150)  # space for the verdicts
     return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
 
 
@@ -118,27 +116,31 @@ def plot_pareto(
     reference: str = "",
     words: str = "",
 ) -> go.Figure:
-    """Test metric against what an arm costs, both ± sd over seeds; the line joins arms that no other one dominates.
+    """Test metric against cost of arms, both ± sd over seeds; the dotted line is the Pareto front.
 
-    `cost`: a number of an arm's card, or one with a mean and an sd, which `costs` names; arms without it are left out.
-    The axis of costs is logarithmic; an arm that costs nothing stands left of it, at a third of the smallest cost.
+    `cost`: the key of a number, or of a mean with sd, in an arm's record; `costs`: its axis title. Arms without it are
+    left out. The cost axis is logarithmic; an arm without cost is drawn at a third of the smallest cost.
     """
-    found = [
-        (arm, *_known(arm[cost]), *_known(_card(arm, metric))) for arm in table if _known(arm.get(cost))[0] is not None
+    points = [
+        (arm, *_mean_and_sd(arm[cost]), *_mean_and_sd(_card(arm, metric)))
+        for arm in table
+        if _mean_and_sd(arm.get(cost))[0] is not None
     ]
-    found = [one for one in found if one[3] is not None]
+    points = [one for one in points if one[3] is not None]
     figure = empty_figure(html.escape(costs), add_unit(f"test {words or metric_name(metric)}", unit), 360, legend=False)
-    least = min((one[1] for one in found if one[1] > 0), default=1.0) / 3
-    most = max((one[1] for one in found), default=0.0)
-    best = [
-        one for one in found if not any(_dominates(other, one, find_metric(metric).lower_is_better) for other in found)
+    least = min((one[1] for one in points if one[1] > 0), default=1.0) / 3
+    most = max((one[1] for one in points), default=0.0)
+    front = [
+        one
+        for one in points
+        if not any(_dominates(other, one, find_metric(metric).lower_is_better) for other in points)
     ]
-    best.sort(key=lambda one: one[1])
+    front.sort(key=lambda one: one[1])
     line = {"color": NEUTRAL, "width": 1.2, "dash": "dot"}
     figure.add_scatter(
-        x=[one[1] or least for one in best], y=[one[3] for one in best], mode="lines", line=line, hoverinfo="skip"
+        x=[one[1] or least for one in front], y=[one[3] for one in front], mode="lines", line=line, hoverinfo="skip"
     )
-    for arm, x, spread, y, noise in found:
+    for arm, x, spread, y, noise in points:
         colour, symbol = ROLE_MARKERS.get(arm.get("role"), (HELPFUL, "diamond"))
         colour = NEUTRAL if arm["name"] == reference else colour
         name = html.escape(str(arm["name"]))
@@ -150,7 +152,7 @@ def plot_pareto(
             error_y={**bars, "array": [noise or 0.0]},
             mode="markers+text",
             text=[name if x else f"{name}: 0"],
-            textposition="top left" if x == most else "top right",  # clear of the upright bar, and of the edge
+            textposition="top left" if x == most else "top right",  # away from the error bar and the edge
             marker={"size": 11, "symbol": symbol, "color": colour},
             hovertemplate=f"{name}: %{{y:.4g}} ± {noise or 0:.2g} at {x:.4g}<extra></extra>",
             cliponaxis=False,
@@ -162,13 +164,13 @@ def _card(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
     return arm.get(metric) or UNKNOWN
 
 
-def _known(value: Any) -> tuple[float | None, float | None]:
-    """A number and its standard deviation, if it has one."""
+def _mean_and_sd(value: Any) -> tuple[float | None, float | None]:
+    """A number and its standard deviation, None if it has none."""
     return (value["mean"], value["sd"]) if isinstance(value, Mapping) else (value, None)
 
 
 def _dominates(one: tuple, other: tuple, lower: bool) -> bool:
-    """Whether one costs no more and is no worse than the other, and is cheaper or better."""
+    """Whether `one` is no more expensive and no worse than `other`, and cheaper or better."""
     worse = (one[3] - other[3]) * (1 if lower else -1)
     return one[1] <= other[1] and worse <= 0 and (one[1], one[3]) != (other[1], other[3])
 

@@ -1,4 +1,4 @@
-"""A comparison as a page of its own: one HTML file that opens anywhere, with its charts, and needs no network."""
+"""A comparison as a report: one HTML file with its charts that needs no network."""
 
 import html
 import json
@@ -27,11 +27,11 @@ th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align
 figure img { width: 100%; height: auto; } figcaption { overflow-wrap: anywhere; color: var(--soft); }
 pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; font-size: .8rem; }
 """
-SHOWN_MOLECULES = 6  # molecules of an arm
+SHOWN_MOLECULES = 6  # per arm
 
 
-def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
-    """The page of a comparison and the recipe that made it; `made`: when. All text from tables is escaped."""
+def render_report(comparison: Comparison, spec: Spec, date: str = "") -> str:
+    """The HTML report of a comparison and its spec; `date`: when it was made. All text from tables is escaped."""
     record = comparison.record
     compared = find_metric(COMPARED, record.get("task_kind", "regression"))
     unit, metric = compared.unit_text(record.get("unit", "")), compared.name
@@ -39,21 +39,21 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
     if len(record.get("sizes", ())) > 1:
         charts.insert(0, arm_figures.plot_selection_sizes(record["arms"], COMPARED, unit, metric))
     if record["differences"]:
-        near = [row for row in record["differences"] if row["against"] == record["reference"]]
-        charts.append(arm_figures.plot_differences(near or record["differences"], COMPARED, unit, metric))
+        against_reference = [row for row in record["differences"] if row["against"] == record["reference"]]
+        charts.append(arm_figures.plot_differences(against_reference or record["differences"], COMPARED, unit, metric))
     body = [
         f"<h1>{_text(spec.title)}</h1>",
         f'<p class="verdict">{_text(record["verdict"])}</p>',
-        f'<p class="soft">{_text(_about(record, spec, made))}</p>',
-        _list("To know before believing this", record.get("notes", ())),
-        *(_chart(figure, first=not place) for place, figure in enumerate(charts)),
+        f'<p class="soft">{_text(_about(record, spec, date))}</p>',
+        _list("Limitations", record.get("notes", ())),
+        *(_chart(figure, first=not number) for number, figure in enumerate(charts)),
         "<h2>Arms</h2>",
         _table(
-            ("arm", "training molecules", metric, "mislabelled selected"),
+            ("arm", "training molecules", metric, "mislabelled molecules selected"),
             [
                 (
                     arm["name"],
-                    _most(arm["n_train"]),
+                    _largest(arm["n_train"]),
                     _format_mean(arm.get(COMPARED)),
                     "–" if arm.get("mislabelled") is None else arm["mislabelled"],
                 )
@@ -61,7 +61,7 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
             ],
             "Mean and standard deviation over seeds.",
         ),
-        "<h2>Differences beside the noise</h2>",
+        "<h2>Differences</h2>",
         _table(
             ("arm", "against", f"difference of {metric}", "95 % interval", "verdict"),
             [
@@ -74,25 +74,25 @@ def render_report(comparison: Comparison, spec: Spec, made: str = "") -> str:
                 )
                 for row in record["differences"]
             ],
-            "Paired: the same test molecules, the same seeds. Below zero is a smaller error.",
+            "Paired over the same test molecules and seeds. Negative: smaller error.",
         ),
         *_expectations(comparison),
         _picked(comparison),
-        "<h2>The recipe</h2>",
-        "<p class='soft'>The same recipe gives the same numbers: <code>python -m core run recipe.json</code></p>",
+        "<h2>Spec</h2>",
+        "<p class='soft'>The same spec gives the same numbers: <code>python -m core run spec.json</code></p>",
         f"<pre>{_text(json.dumps(to_json(spec), indent=1, ensure_ascii=False))}</pre>",
     ]
     head = f'<meta charset="utf-8"><title>{_text(spec.title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
 
 
-def _about(record: dict[str, Any], spec: Spec, made: str) -> str:
+def _about(record: dict[str, Any], spec: Spec, date: str) -> str:
     seeds = ", ".join(map(str, record["arms"][0]["seeds"]))
-    said = (
+    text = (
         f"{record['n_test']:,} test molecules (digest {record['test_digest']}), the same for every arm; seeds {seeds}; "
     )
-    said += f"{record.get('backbone')} on {record.get('device')}; run {spec.key}"
-    return said + (f", {made}" if made else "")
+    text += f"{record.get('backbone')} on {record.get('device')}; run {spec.key}"
+    return text + (f", {date}" if date else "")
 
 
 def _text(value: Any) -> str:
@@ -118,7 +118,7 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _most(rows: Any) -> Any:
+def _largest(rows: Any) -> Any:
     return max(row for row in rows if row is not None) if isinstance(rows, list) else rows
 
 
@@ -128,7 +128,7 @@ def _list(title: str, sentences: Iterable[str]) -> str:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> str:
-    """A column of numbers, among which a dash stands for none, is set to the right with its head."""
+    """An HTML table; columns of numbers (a dash stands for none) are aligned to the right."""
     right = [
         any(map(_number, column)) and all(_number(one) or one == "–" for one in column)
         for column in zip(*rows, strict=True)
@@ -147,30 +147,30 @@ def _number(value: Any) -> bool:
 
 
 def _chart(figure: Any, first: bool) -> str:
-    """A chart; the first brings plotly's code along."""
+    """A chart as HTML; the first one contains the plotly code."""
     return figure.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False, "responsive": True})
 
 
 def _expectations(comparison: Comparison) -> list[str]:
-    """Common expectations of such arms, and what this study says of them."""
-    found = check_claims(comparison) if len(comparison.predictions) else []
-    rows = [(one["expectation"], one["outcome"], _signed(one["mean"]), _interval(one)) for one in found]
-    names = ("expectation", "here", "difference", "95 % interval")
-    told = "For this table, this model and these seeds."
-    return ["<h2>Common expectations, tested</h2>", _table(names, rows, told)] if rows else []
+    """Common expectations of such arms, and the outcome in this study."""
+    outcomes = check_claims(comparison) if len(comparison.predictions) else []
+    rows = [(one["expectation"], one["outcome"], _signed(one["mean"]), _interval(one)) for one in outcomes]
+    names = ("expectation", "outcome", "difference", "95 % interval")
+    caption = "For this table, this model and these seeds."
+    return ["<h2>Common expectations, tested</h2>", _table(names, rows, caption)] if rows else []
 
 
 def _picked(comparison: Comparison) -> str:
-    """Some molecules of each arm, drawn."""
-    picks, found = comparison.picks, []
+    """Structures of the first molecules that each arm selected."""
+    picks, sections = comparison.picks, []
     for arm in dict.fromkeys(picks["arm"]):
-        mine = picks[picks["arm"] == arm]
-        mine = mine[mine["seed"] == mine["seed"].min()].head(SHOWN_MOLECULES)
-        drawn = "".join(
+        arm_picks = picks[picks["arm"] == arm]
+        arm_picks = arm_picks[arm_picks["seed"] == arm_picks["seed"].min()].head(SHOWN_MOLECULES)
+        drawings = "".join(
             f'<figure><img alt="" src="{depict.data_uri(depict.draw_svg(row.smiles, 220, 150))}">'
-            f"<figcaption>{_text(row.smiles)}<br>label {row.label:.3g}"
+            f"<figcaption>{_text(row.smiles)}<br>measured {row.label:.3g}"
             f"{', mislabelled on purpose' if row.mislabelled else ''}</figcaption></figure>"
-            for row in mine.itertuples()
+            for row in arm_picks.itertuples()
         )
-        found.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawn}</div>')
-    return f"<h2>What the arms took: the first {SHOWN_MOLECULES}</h2>{''.join(found)}" if found else ""
+        sections.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawings}</div>')
+    return f"<h2>First {SHOWN_MOLECULES} selected molecules of each arm</h2>{''.join(sections)}" if sections else ""

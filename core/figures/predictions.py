@@ -1,4 +1,4 @@
-"""Figures of predictions: how far they reach from what was learned, and how they stand beside labels."""
+"""Figures of predictions: applicability domain, and predictions against measured values."""
 
 import html
 
@@ -17,26 +17,26 @@ from core.figures.base import (
     sample_rows,
 )
 
-MAX_BARS = 150  # molecules up to which intervals are drawn; of more they are told
+MAX_BARS = 150  # molecules up to which intervals are drawn; for more they are shown on hover
 
 
 def plot_applicability_domain(
     table: pd.DataFrame, unit: str, below: float, picked: int | None = None, height: int = 460
 ) -> go.Figure:
-    """Prediction by similarity to the nearest training molecule, with its interval; `customdata` is the row number.
+    """Prediction with interval against similarity to the nearest training molecule; `customdata` is the row.
 
-    `table`: smiles, prediction, low, high, similarity, remote; `below`: the similarity from which on they are remote.
+    `table`: smiles, prediction, low, high, similarity, remote; `below`: similarity under which they are remote.
     """
     figure = empty_figure(
         "similarity to the nearest training molecule", add_unit("prediction", unit), height, dragmode="pan"
     )
     rows = sample_rows(table["prediction"].to_numpy(float))
     remote = table["remote"].to_numpy(bool)
-    for name, mine, colour, symbol in (
-        ("like the training part", ~remote[rows], HELPFUL, "circle"),
-        ("far from it", remote[rows], HARMFUL, "diamond"),
+    for name, selected, colour, symbol in (
+        ("similar to the training set", ~remote[rows], HELPFUL, "circle"),
+        ("outside the applicability domain", remote[rows], HARMFUL, "diamond"),
     ):
-        _with_bars(figure, table, rows[mine], "similarity", name, colour, symbol)
+        _with_bars(figure, table, rows[selected], "similarity", name, colour, symbol)
     if below > 0:
         figure.add_vline(x=below, line={"color": NEUTRAL, "width": 1, "dash": "dash"})
     _ring_choice(figure, table, "similarity", picked)
@@ -46,20 +46,20 @@ def plot_applicability_domain(
 def plot_labels_against_predictions(
     table: pd.DataFrame, unit: str, picked: int | None = None, height: int = 460
 ) -> go.Figure:
-    """Prediction with its interval against the label, of molecules that have one; off the dotted line it errs."""
-    figure = empty_figure(add_unit("label", unit), add_unit("prediction", unit), height, dragmode="pan")
+    """Prediction with its interval against the label, for labelled molecules; the dotted line is the identity."""
+    figure = empty_figure(add_unit("measured value", unit), add_unit("prediction", unit), height, dragmode="pan")
     rows = np.flatnonzero(table["label"].notna().to_numpy())
     rows = rows[sample_rows(table["label"].to_numpy(float)[rows])]
-    some = table.iloc[rows]
-    unknown = some["low"].isna().to_numpy()
-    inside = ((some["low"] <= some["label"]) & (some["label"] <= some["high"])).to_numpy(bool)
-    add_identity_line(figure, some)
-    for name, mine, colour, symbol in (
-        ("label inside its interval", inside, HELPFUL, "circle"),
+    labelled = table.iloc[rows]
+    unknown = labelled["low"].isna().to_numpy()
+    inside = ((labelled["low"] <= labelled["label"]) & (labelled["label"] <= labelled["high"])).to_numpy(bool)
+    add_identity_line(figure, labelled)
+    for name, selected, colour, symbol in (
+        ("measured value inside its interval", inside, HELPFUL, "circle"),
         ("outside", ~inside & ~unknown, HARMFUL, "diamond"),
         ("without an interval", unknown, NEUTRAL, "circle"),
     ):
-        _with_bars(figure, table, rows[mine], "label", name, colour, symbol)
+        _with_bars(figure, table, rows[selected], "label", name, colour, symbol)
     _ring_choice(figure, table, "label", picked)
     return figure
 
@@ -69,32 +69,33 @@ def _with_bars(
 ) -> None:
     if not len(rows):
         return
-    some = table.iloc[rows]
-    ends = some[["low", "high"]].to_numpy(float)
+    molecules = table.iloc[rows]
+    ends = molecules[["low", "high"]].to_numpy(float)
     bars = {}
-    if len(table) <= MAX_BARS and some["low"].notna().any():
+    if len(table) <= MAX_BARS and molecules["low"].notna().any():
         bars["error_y"] = {
-            "type": "data", "symmetric": False, "array": some["high"] - some["prediction"],
-            "arrayminus": some["prediction"] - some["low"], "thickness": 1, "width": 0,
+            "type": "data", "symmetric": False, "array": molecules["high"] - molecules["prediction"],
+            "arrayminus": molecules["prediction"] - molecules["low"], "thickness": 1, "width": 0,
             "color": lighten_colour(colour),
         }  # fmt: skip
+    x_name = "measured" if x == "label" else x
     figure.add_scatter(
-        x=some[x],
-        y=some["prediction"],
+        x=molecules[x],
+        y=molecules["prediction"],
         mode="markers",
         marker={"size": 8, "color": colour, "symbol": symbol, "opacity": 0.85},
         name=f"{name}: {len(rows):,}",
         customdata=rows,
-        text=[html.escape(str(smiles)[:60]) for smiles in some["smiles"]],
+        text=[html.escape(str(smiles)[:60]) for smiles in molecules["smiles"]],
         hovertext=[f" ({low:.3g} to {high:.3g})" if low <= high else "" for low, high in ends],
-        hovertemplate=f"%{{text}}<br>{x} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
+        hovertemplate=f"%{{text}}<br>{x_name} %{{x:.3g}}, prediction %{{y:.3g}}%{{hovertext}}<extra></extra>",
         unselected={"marker": {"opacity": 0.85}},
         **bars,
     )
 
 
 def lighten_colour(colour: str) -> str:
-    """The same colour, half there."""
+    """The colour `#rrggbb` at half opacity."""
     red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.5)"
 

@@ -1,4 +1,4 @@
-"""Plotly figure of a choice: where the kept molecules lie among the pool and the training part."""
+"""Plotly figure of a selection: a map of selected molecules, pool and training set."""
 
 import html
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ import plotly.graph_objects as go
 
 from core.figures.base import HARMFUL, HELPFUL, NEUTRAL, empty_figure
 
-MAX_SMILES_LENGTH = 60  # characters of a SMILES beside the pointer
+MAX_SMILES_LENGTH = 60  # characters of a SMILES on hover
 
 
-def plot_projection(table: pd.DataFrame, kept: Sequence[int], height: int = 520) -> go.Figure:
-    """A map of a pool and what it would join: training molecules grey, the pool blue, those kept ringed and orange.
+def plot_projection(table: pd.DataFrame, selected: Sequence[int], height: int = 520) -> go.Figure:
+    """A map of training set (grey), pool (blue) and selected molecules (orange, outlined).
 
-    `table`: part ("train" or "pool"), row, smiles, x, y; `kept`: rows of the pool. `customdata` is the row.
+    `table`: part ("train" or "pool"), row, smiles, x, y; `selected`: rows of the pool. `customdata` is the row.
     """
     figure = empty_figure("", "", height)
-    chosen = (table["part"] == "pool") & table["row"].isin(list(kept))
-    for name, mine, style in (
-        ("training part", table["part"] == "train", {"size": 5, "color": NEUTRAL, "opacity": 0.35}),
+    chosen = (table["part"] == "pool") & table["row"].isin(list(selected))
+    for name, mask, style in (
+        ("training set", table["part"] == "train", {"size": 5, "color": NEUTRAL, "opacity": 0.35}),
         ("pool", (table["part"] == "pool") & ~chosen, {"size": 6, "color": HELPFUL, "opacity": 0.65}),
-        ("kept", chosen, {"size": 10, "color": HARMFUL, "line": {"width": 1.5, "color": "white"}}),
+        ("selected", chosen, {"size": 10, "color": HARMFUL, "line": {"width": 1.5, "color": "white"}}),
     ):
-        group = table[mine]
+        group = table[mask]
         figure.add_scattergl(
             x=group["x"],
             y=group["y"],

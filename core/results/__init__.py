@@ -1,1 +1,1 @@
-"""What finished runs are read back as: save, load, summary, headline. No torch."""
+"""Results of finished runs: save, load, summary and headline. Does not import torch."""

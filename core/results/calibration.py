@@ -1,4 +1,4 @@
-"""What the validation part of a fit says of predictions to come: their intervals, and how far is too far away."""
+"""Calibration of a fit on its validation set: prediction intervals and the applicability domain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,55 +13,53 @@ from core.stats.conformal import ConformalIntervals, estimate_share, merge_proba
 from core.stats.metrics import compute_metrics
 
 NEIGHBOURS = 5
-REMOTE_SHARE = 0.05  # share of the validation molecules that are no nearer to the training part
-TINY = 1e-6  # of the spread of a fit's predictions, below which members are taken to agree
-CHUNK_MOLECULES = 2000  # molecules that are compared with the training part between two reports
+REMOTE_SHARE = 0.05  # share of validation molecules below `remote_threshold`
+TINY = 1e-6  # fraction of the spread of predictions below which ensemble members count as equal
+CHUNK_MOLECULES = 2000  # molecules that are compared with the training set between two progress reports
 
 
 @dataclass(frozen=True, eq=False)
 class NearestMolecules:
-    """Of n molecules: which training molecule is nearest (n,), and Tanimoto similarities of the nearest ones (n, c)."""
+    """For n molecules: the nearest training molecule (n,), and Tanimoto similarities of the nearest c (n, c)."""
 
     nearest: np.ndarray
     similarities: np.ndarray
 
     @property
     def similarity(self) -> np.ndarray:
-        """Of the nearest (n,)."""
+        """Tanimoto similarity to the nearest training molecule (n,)."""
         return self.similarities[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What a fit got wrong of molecules that it did not learn from, as a measure of what it will."""
+    """Errors of a fit on its validation set, and the intervals that follow from them (`core.stats.conformal`)."""
 
     level: float
     train: tuple[str, ...]
     kinds: tuple[str, ...]
-    intervals: tuple[ConformalIntervals | None, ...]  # a task; None for a binary one, and where labels are too few
+    intervals: tuple[ConformalIntervals | None, ...]  # per task; None for binary tasks and too few labels
     labels: np.ndarray  # (v, t) of the validation part
     predictions: np.ndarray  # (v, t)
-    median_spread: np.ndarray  # (t,) spread below which members are taken to agree
-    remote_threshold: (
-        float  # similarity below which a molecule is further from the training part than 95 % of the validation
-    )
+    median_spread: np.ndarray  # (t,) spread below which ensemble members count as equal
+    remote_threshold: float  # similarity to the training set that 95 % of the validation molecules exceed
 
     @classmethod
     def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT_REPORT) -> "Calibration":
         labels, predictions, smiles = fit.matrices("valid")
         train = tuple(map(str, fit.matrices("train")[2]))
         near = find_nearest(list(map(str, smiles)), train, report)
-        agreed = np.maximum(TINY * predictions.std(0), 1e-12)
+        min_spread = np.maximum(TINY * predictions.std(0), 1e-12)
         spread = ensemble_spread(fit, "valid")
-        found: list[ConformalIntervals | None] = []
+        intervals: list[ConformalIntervals | None] = []
         for task, kind in enumerate(fit.record["kinds"]):
-            known = ~np.isnan(labels[:, task])
-            errors = np.abs(labels - predictions)[known, task]
-            signs = _difficulty_features(near, spread, task, agreed)[known]
-            found.append(None if kind == "binary" else ConformalIntervals.of(errors, signs, level))
+            measured = ~np.isnan(labels[:, task])
+            errors = np.abs(labels - predictions)[measured, task]
+            features = _difficulty_features(near, spread, task, min_spread)[measured]
+            intervals.append(None if kind == "binary" else ConformalIntervals.of(errors, features, level))
         remote = float(np.quantile(near.similarity, REMOTE_SHARE)) if len(smiles) else 0.0
         kinds = tuple(fit.record["kinds"])
-        return cls(level, train, kinds, tuple(found), labels, predictions, agreed, remote)
+        return cls(level, train, kinds, tuple(intervals), labels, predictions, min_spread, remote)
 
     def find_nearest(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
         return find_nearest(smiles, self.train, report)
@@ -69,72 +67,77 @@ class Calibration:
     def interval_bounds(
         self, predictions: np.ndarray, near: NearestMolecules, spread: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high ends (n, t) of the intervals round predictions (n, t); NaN where there is none.
+        """Low and high ends (n, t) of the intervals around predictions (n, t); NaN where there is none.
 
-        `spread` (n, t): how far the members of an ensemble are apart. For a binary task: between which numbers a
-        calibrated probability lies.
+        `spread` (n, t): standard deviation over ensemble members. For a binary task the interval is the range of the
+        calibrated probability (Venn–Abers).
         """
         low, high = np.full(predictions.shape, np.nan), np.full(predictions.shape, np.nan)
         for task, kind in enumerate(self.kinds):
             values = predictions[:, task]
             if kind == "binary":
-                known = ~np.isnan(self.labels[:, task])
-                if len(set(self.labels[known, task])) == 2:
-                    given = (self.labels[known, task], self.predictions[known, task], values)
-                    low[:, task], high[:, task] = venn_abers(*given)
+                measured = ~np.isnan(self.labels[:, task])
+                if len(set(self.labels[measured, task])) == 2:
+                    arguments = (self.labels[measured, task], self.predictions[measured, task], values)
+                    low[:, task], high[:, task] = venn_abers(*arguments)
             elif (intervals := self.intervals[task]) is not None:
                 half = intervals.half_width(_difficulty_features(near, spread, task, self.median_spread))
                 low[:, task], high[:, task] = values - half, values + half
         return low, high
 
     def test_coverage(self, fit: Fit, report: Report = SILENT_REPORT) -> list[dict[str, Any] | None]:
-        """Of each task, the share of the test part's labels that lie in their intervals, with Wilson's interval.
+        """For each task, the share of test labels inside their intervals, with Wilson's interval.
 
-        Of a binary one, the log loss there of the predicted probabilities and of those that the ranges stand for. None
-        where there are no intervals, or no labels.
+        For a binary task, the log loss on the test set of predicted and of calibrated probabilities. None without
+        intervals or labels.
         """
         labels, predictions, smiles = fit.matrices("test")
         near = self.find_nearest(list(map(str, smiles)), report)
         low, high = self.interval_bounds(predictions, near, ensemble_spread(fit, "test"))
-        found: list[dict[str, Any] | None] = []
+        coverage: list[dict[str, Any] | None] = []
         for task, kind in enumerate(self.kinds):
-            known = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
-            if not known.any():
-                found.append(None)
+            covered_rows = ~np.isnan(labels[:, task]) & ~np.isnan(low[:, task])
+            if not covered_rows.any():
+                coverage.append(None)
             elif kind == "binary":
-                given = (predictions[known, task], merge_probabilities(low[known, task], high[known, task]))
-                losses = [compute_metrics(kind, labels[known, task], values)["log_loss"] for values in given]
-                found.append({"n": int(known.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
+                probabilities = (
+                    predictions[covered_rows, task],
+                    merge_probabilities(low[covered_rows, task], high[covered_rows, task]),
+                )
+                losses = [
+                    compute_metrics(kind, labels[covered_rows, task], values)["log_loss"] for values in probabilities
+                ]
+                coverage.append({"n": int(covered_rows.sum()), "log_loss": losses[0], "calibrated_log_loss": losses[1]})
             else:
-                held = (low <= labels) & (labels <= high)
-                found.append(estimate_share(held[known, task]))
-        return found
+                inside = (low <= labels) & (labels <= high)
+                coverage.append(estimate_share(inside[covered_rows, task]))
+        return coverage
 
 
 def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
-    """The nearest training molecules of some, by Morgan fingerprints."""
+    """The nearest training molecules by Tanimoto similarity of Morgan fingerprints."""
     rows, similarities = [np.zeros(0, int)], [np.zeros((0, min(NEIGHBOURS, len(train))), np.float32)]
     for start in range(0, len(smiles), CHUNK_MOLECULES):
-        report(start / len(smiles), f"compared {start:,} of {len(smiles):,} with the training part")
-        found, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
-        rows.append(found[:, 0])
+        report(start / len(smiles), f"compared {start:,} of {len(smiles):,} molecules with the training set")
+        neighbours, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
+        rows.append(neighbours[:, 0])
         similarities.append(similarity)
     return NearestMolecules(np.concatenate(rows), np.concatenate(similarities))
 
 
 def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
-    """How far the members of an ensemble are apart (n, t) on a part of its tables; None for a single model."""
+    """Standard deviation over ensemble members (n, t) on a part of the table; None for a single model."""
     if "spread" not in fit.predictions:
         return None
-    mine = fit.predictions.loc[fit.predictions["part"] == part, "spread"]
-    return mine.to_numpy(float).reshape(-1, len(fit.tasks))
+    values = fit.predictions.loc[fit.predictions["part"] == part, "spread"]
+    return values.to_numpy(float).reshape(-1, len(fit.tasks))
 
 
 def _difficulty_features(
-    near: NearestMolecules, spread: np.ndarray | None, task: int, agreed: np.ndarray
+    near: NearestMolecules, spread: np.ndarray | None, task: int, min_spread: np.ndarray
 ) -> np.ndarray:
-    """Signs of difficulty (n, 2 or 3): the nearest training molecule, the nearest five, how far members are apart."""
-    signs = [1 - near.similarity, 1 - near.similarities.mean(1)]
+    """Features of difficulty (n, 2 or 3): distance to the nearest training molecule, to the nearest five, spread."""
+    features = [1 - near.similarity, 1 - near.similarities.mean(1)]
     if spread is not None:
-        signs.append(np.log(np.maximum(spread[:, task], agreed[task])))
-    return np.stack(signs, 1).astype(float)
+        features.append(np.log(np.maximum(spread[:, task], min_spread[task])))
+    return np.stack(features, 1).astype(float)

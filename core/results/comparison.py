@@ -1,4 +1,4 @@
-"""Arms side by side on the same test molecules, each difference beside its noise."""
+"""Comparison of arms on the same test molecules; each difference has an interval."""
 
 import json
 import re
@@ -21,11 +21,11 @@ NUMBER = re.compile(r"-?\d(?:[\d,]*\d)?(?:\.\d+)?")
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a study found.
+    """The result of a study.
 
     `record`: arms with their metrics by seed, differences with intervals, the verdict, digests.
-    `predictions`: a row a test molecule, arm and seed (arm, seed, row, smiles, label, prediction), label units.
-    `picks`: a row a molecule that an arm took from the pool (arm, seed, smiles, label, planted where it is known).
+    `predictions`: one row per test molecule, arm and seed (arm, seed, row, smiles, label, prediction), label units.
+    `picks`: one row per molecule that an arm selected from the pool (arm, seed, smiles, label, mislabelled if known).
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("arms",)
@@ -59,20 +59,20 @@ class Comparison:
 
 
 def summarize_seeds(values: list[float | None]) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, the values beside them; a seed without the metric counts as none."""
-    known = [value for value in values if value is not None]
-    mean = float(np.mean(known)) if known else None
-    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    """Mean, standard deviation and values over seeds; seeds without the metric (None) are left out of the former."""
+    defined = [value for value in values if value is not None]
+    mean = float(np.mean(defined)) if defined else None
+    deviation = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
     return {"mean": mean, "sd": deviation, "values": values}
 
 
 def mean_and_sd(card: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
-    """What `summarize_seeds` made of a metric or a cost; nothing where an arm was stored without it."""
+    """Mean and standard deviation of a metric or cost; None for an arm that was stored without it."""
     return (card["mean"], card["sd"]) if card else (None, None)
 
 
-PICK_COLUMNS = ("arm", "seed", "smiles", "label", "mislabelled")  # columns of what arms took from a pool
-COST_FIELDS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # each beside its noise
+PICK_COLUMNS = ("arm", "seed", "smiles", "label", "mislabelled")  # columns of `Comparison.picks`
+COST_FIELDS = ("seconds", "seconds_to_best", "seconds_per_epoch", "peak_memory", "energy")  # summarised over seeds
 SIZE_FIELDS = (  # the same for every seed
     *("trainable", "parameters", "trainable_share", "trainable_bytes"),
     *("backbone_trainable", "backbone_parameters"),
@@ -86,34 +86,40 @@ def compare_arms(
     seeds: Sequence[int],
     references: Sequence[str],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The record and the predictions of arms, told by the first task.
+    """The record and the predictions of arms, for the first task.
 
-    `roles`: what each arm is, by name; `fits` and their `keys`: of each arm (s,), None where a seed failed.
+    `roles`: the role of each arm, by name; `fits` and their `keys`: for each arm (s,), None for a failed seed.
     Differences are of the root mean square error (of probabilities for a binary task: the root Brier score), over the
-    seeds that both arms have. Raises `BadInput` where arms were tested on different molecules.
+    seeds that both arms have. Raises `BadInput` if arms were tested on different molecules.
     """
-    made = {arm: [fit for fit in mine if fit is not None] for arm, mine in zip(roles, fits, strict=True)}
-    digests = {fit.record["digests"]["test"] for mine in made.values() for fit in mine}
+    trained = {arm: [fit for fit in arm_fits if fit is not None] for arm, arm_fits in zip(roles, fits, strict=True)}
+    digests = {fit.record["digests"]["test"] for arm_fits in trained.values() for fit in arm_fits}
     if len(digests) != 1:
         raise BadInput(
-            f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); make them again"
+            f"the arms were tested on different molecules (digests {', '.join(sorted(digests))}); "
+            "run them again on one test set"
         )
-    first = next(mine[0] for mine in made.values() if mine)
+    first = next(arm_fits[0] for arm_fits in trained.values() if arm_fits)
     task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
     labels, _, smiles = first.matrices("test")
-    predicted = {
-        arm: {seed: fit.matrices("test")[1][:, 0] for seed, fit in zip(seeds, mine, strict=True) if fit is not None}
-        for arm, mine in zip(roles, fits, strict=True)
+    predictions = {
+        arm: {seed: fit.matrices("test")[1][:, 0] for seed, fit in zip(seeds, arm_fits, strict=True) if fit is not None}
+        for arm, arm_fits in zip(roles, fits, strict=True)
     }
     arms = [
-        {"name": arm, "role": role, "fits": list(named), **_summarize_arm(mine, list(seeds), task, kind, labels[:, 0])}
-        for (arm, role), mine, named in zip(roles.items(), fits, keys, strict=True)
-        if made[arm]
+        {
+            "name": arm,
+            "role": role,
+            "fits": list(arm_keys),
+            **_summarize_arm(arm_fits, list(seeds), task, kind, labels[:, 0]),
+        }
+        for (arm, role), arm_fits, arm_keys in zip(roles.items(), fits, keys, strict=True)
+        if trained[arm]
     ]
     record = {
         "arms": arms,
         "reference": references[0],
-        "differences": compute_differences(labels[:, 0], predicted, references, COMPARED),
+        "differences": compute_differences(labels[:, 0], predictions, references, COMPARED),
         "task": task,
         "task_kind": kind,
         "metric": metric_name(COMPARED, kind),
@@ -121,7 +127,7 @@ def compare_arms(
         "n_test": len(labels),
         "test_digest": digests.pop(),
         "backbone": first.record["backbone"],
-        "device": join_devices([fit.record for mine in made.values() for fit in mine]),
+        "device": join_devices([fit.record for arm_fits in trained.values() for fit in arm_fits]),
     }
     rows = [
         pd.DataFrame(
@@ -134,29 +140,29 @@ def compare_arms(
                 "prediction": values,
             }
         )
-        for arm, mine in predicted.items()
-        for seed, values in mine.items()
+        for arm, by_seed in predictions.items()
+        for seed, values in by_seed.items()
     ]
     return record, pd.concat(rows, ignore_index=True)
 
 
 def join_devices(records: Sequence[Mapping[str, Any]]) -> str:
-    """What these were made on, "NVIDIA H100 and x86_64": trainings of a study may come from several machines."""
+    """The devices of these runs, "NVIDIA H100 and x86_64": a study may use several machines."""
     return " and ".join(sorted({record["device"] for record in records if record.get("device")}))
 
 
 def _summarize_arm(
     fits: Sequence[Fit | None], seeds: list[int], task: str, kind: str, labels: np.ndarray
 ) -> dict[str, Any]:
-    """What there is to say of one arm: metrics and costs by seed, sizes."""
+    """Metrics and costs of one arm by seed, and its sizes."""
     records = [None if fit is None else fit.record for fit in fits]
     cards = [None if fit is None else fit.metrics["test"][task] for fit in fits]
     first = next(record for record in records if record is not None)
 
-    def each(name: str, found: Sequence[dict[str, Any] | None]) -> list[Any]:
-        return [None if one is None else one.get(name) for one in found]
+    def collect(name: str, entries: Sequence[dict[str, Any] | None]) -> list[Any]:
+        return [None if entry is None else entry.get(name) for entry in entries]
 
-    summary = {metric.key: summarize_seeds(each(metric.key, cards)) for metric in metrics_of(kind)}
+    summary = {metric.key: summarize_seeds(collect(metric.key, cards)) for metric in metrics_of(kind)}
     measured = ~np.isnan(labels)
     predictions = [None if fit is None else fit.matrices("test")[1][measured, 0] for fit in fits]
     for metric in unrecorded_metrics(kind):
@@ -166,9 +172,9 @@ def _summarize_arm(
         "seeds": seeds,
         "features": first.get("features"),
         "n_train": [None if record is None else record["rows"]["train"] for record in records],
-        "steps": each("steps", records),
+        "steps": collect("steps", records),
         "learning_rate": first.get("learning_rate"),
-        **{name: summarize_seeds(each(name, records)) for name in COST_FIELDS},
+        **{name: summarize_seeds(collect(name, records)) for name in COST_FIELDS},
         **{name: first.get(name) for name in SIZE_FIELDS},
         **summary,
     }
@@ -177,58 +183,63 @@ def _summarize_arm(
 def compute_differences(
     labels: np.ndarray, predictions: Mapping[str, Mapping[int, np.ndarray]], references: Sequence[str], metric: str
 ) -> list[dict[str, Any]]:
-    """Every arm against each reference, over the seeds they share: labels (n,), predictions `{arm: {seed: (n,)}}`."""
-    found = []
+    """Every arm against each reference over shared seeds; labels (n,), predictions `{arm: {seed: (n,)}}`."""
+    differences = []
     for reference in references:
         for arm, ours in predictions.items():
             theirs = predictions.get(reference, {})
             shared = [seed for seed in ours if seed in theirs]
             if arm != reference and shared:
-                mine, others = (np.stack([side[seed] for seed in shared]) for side in (ours, theirs))
-                found.append(
-                    {"arm": arm, "against": reference, "metric": metric, **paired_difference(labels, mine, others)}
+                values, reference_values = (np.stack([side[seed] for seed in shared]) for side in (ours, theirs))
+                differences.append(
+                    {
+                        "arm": arm,
+                        "against": reference,
+                        "metric": metric,
+                        **paired_difference(labels, values, reference_values),
+                    }
                 )
-    return found
+    return differences
 
 
 def collect_warnings(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
-    """Warnings of the fits, each once: with the arms that gave it, where not all networks did.
+    """Warnings of the fits without duplicates; with the names of the arms unless all networks gave it.
 
-    Those that differ in their numbers alone become one, with the numbers between which they lie.
+    Warnings that differ only in their numbers are merged, with the range of each number.
     """
     networks = {arm for arm, role in roles.items() if role != "baseline"}
-    found: dict[str, dict[str, list[str]]] = {}  # warning without its numbers → warning → arms
-    for arm, mine in zip(roles, fits, strict=True):
-        for warning in dict.fromkeys(w for fit in mine if fit is not None for w in fit.record["warnings"]):
-            found.setdefault(NUMBER.sub("#", warning), {}).setdefault(warning, []).append(arm)
-    said = []
-    for alike in found.values():
-        arms = [arm for arm in roles if any(arm in mine for mine in alike.values())]
-        words = _merge_seed_sentences(list(alike))
-        said.append(words if networks <= set(arms) else f"{_list_arms(arms)}: {words}")
-    return said
+    warnings: dict[str, dict[str, list[str]]] = {}  # warning without its numbers → warning → arms
+    for arm, arm_fits in zip(roles, fits, strict=True):
+        for warning in dict.fromkeys(w for fit in arm_fits if fit is not None for w in fit.record["warnings"]):
+            warnings.setdefault(NUMBER.sub("#", warning), {}).setdefault(warning, []).append(arm)
+    sentences = []
+    for variants in warnings.values():
+        arms = [arm for arm in roles if any(arm in names for names in variants.values())]
+        sentence = _merge_seed_sentences(list(variants))
+        sentences.append(sentence if networks <= set(arms) else f"{_list_arms(arms)}: {sentence}")
+    return sentences
 
 
 def _list_arms(arms: Sequence[str]) -> str:
-    """Names of arms; of many the first four and how many more."""
-    shown = ", ".join(f"“{arm}”" for arm in (arms if len(arms) <= 5 else arms[:4]))
-    return shown if len(arms) <= 5 else f"{shown} and {len(arms) - 4} more"
+    """Names of arms; more than five are shortened to four and a count."""
+    text = ", ".join(f"“{arm}”" for arm in (arms if len(arms) <= 5 else arms[:4]))
+    return text if len(arms) <= 5 else f"{text} and {len(arms) - 4} more"
 
 
 def _merge_seed_sentences(sentences: Sequence[str]) -> str:
-    """One sentence of several that differ in their numbers alone: of each the least and the most."""
+    """One sentence for several that differ only in their numbers: each number becomes a range."""
     pieces, numbers = NUMBER.split(sentences[0]), [NUMBER.findall(one) for one in sentences]
-    told = []
+    ranges = []
     for values in zip(*numbers, strict=True):
         ordered = sorted(set(values), key=lambda text: float(text.replace(",", "")))
-        told.append(ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}")
-    return "".join(piece + number for piece, number in zip(pieces, [*told, ""], strict=True))
+        ranges.append(ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}")
+    return "".join(piece + number for piece, number in zip(pieces, [*ranges, ""], strict=True))
 
 
 def describe_unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit | None]]) -> list[str]:
-    """A sentence where the networks took different numbers of steps."""
-    networks = [mine for (_, role), mine in zip(roles.items(), fits, strict=True) if role != "baseline"]
-    steps = {fit.record["steps"] for mine in networks for fit in mine if fit is not None}
+    """A warning if the networks were trained for different numbers of steps, otherwise []."""
+    networks = [arm_fits for (_, role), arm_fits in zip(roles.items(), fits, strict=True) if role != "baseline"]
+    steps = {fit.record["steps"] for arm_fits in networks for fit in arm_fits if fit is not None}
     if len(steps) < 2:
         return []
     least, most = min(steps), max(steps)
@@ -237,79 +248,78 @@ def describe_unequal_work(roles: Mapping[str, str], fits: Sequence[Sequence[Fit 
 
 def write_verdict(
     arms: list[dict[str, Any]],
-    found: list[dict[str, Any]],
+    differences: list[dict[str, Any]],
     metric: str,
     unit: str,
-    noun: str = "rules",
+    noun: str = "selection strategies",
     kind: str = "regression",
 ) -> str:
-    """Which rule came out best, and by how much beside the noise; then how the network stands to what has no say in it.
+    """The best arm with its differences and intervals, then the network against baselines and controls, as a sentence.
 
-    The first arm is the reference; `kind` is that of the task. An arm's `role` is "selection" unless it says "baseline"
-    or "control"; these stand against “none”, which has their training molecules, where it is among the arms.
+    The first arm is the reference; `kind` is that of the task; `noun` names the compared arms. An arm's `role` is
+    "selection", "baseline" or "control". The latter two are compared with “none” if there is such an arm, because it
+    has the same training molecules.
     """
     assert find_metric(metric, kind).lower_is_better
-    rules = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
+    strategies = {arm["name"]: arm for arm in arms if role_of(arm) == "selection"}
     others = [arm for arm in arms if role_of(arm) != "selection"]
-    best, reference = min(rules.values(), key=lambda arm: arm[metric]["mean"]), next(iter(rules))
-    of_the_rules = f" of the {noun}" if others else ""
-    sentence = (
-        f"“{best['name']}” has the lowest mean test error{of_the_rules} ({_format_mean(best, metric, unit, kind)})"
-    )
-    if len(rules) == 1:
+    best, reference = min(strategies.values(), key=lambda arm: arm[metric]["mean"]), next(iter(strategies))
+    group = f" of the {noun}" if others else ""
+    sentence = f"“{best['name']}” has the lowest mean test error{group} ({_format_mean(best, metric, unit, kind)})"
+    if len(strategies) == 1:
         sentence = f"“{best['name']}” has a mean test error of {_format_mean(best, metric, unit, kind)}"
-    if found and found[0]["repeats"] < 2:
-        beside = "".join(f"; “{arm['name']}” has {_format_mean(arm, metric, unit, kind)}" for arm in others)
-        return f"{sentence}{beside}; one seed says nothing about noise: add seeds before believing it."
-    against = [row for row in found if row["against"] == reference and row["arm"] in rules]
-    mine = [_difference(row) for row in found if row["arm"] == best["name"]]
+    if differences and differences[0]["repeats"] < 2:
+        others_text = "".join(f"; “{arm['name']}” has {_format_mean(arm, metric, unit, kind)}" for arm in others)
+        return f"{sentence}{others_text}; one seed says nothing about noise: add seeds before drawing conclusions."
+    against = [row for row in differences if row["against"] == reference and row["arm"] in strategies]
+    best_clauses = [_describe_difference(row) for row in differences if row["arm"] == best["name"]]
     if best["name"] == reference and against:
-        near = min(against, key=lambda row: row["mean"])
-        sentence += f": no other arm beat it; the nearest, “{near['arm']}”, is {_difference(near)}"
-    elif mine and best["name"] != reference:
-        sentence += f": {'; '.join(mine)}"
+        nearest = min(against, key=lambda row: row["mean"])
+        sentence += f": no other arm is better; the closest, “{nearest['arm']}”, is {_describe_difference(nearest)}"
+    elif best_clauses and best["name"] != reference:
+        sentence += f": {'; '.join(best_clauses)}"
     sentence += "."
-    alike = "none" if "none" in rules else reference
-    asides: dict[tuple[str, str], list[str]] = {}  # by role and verdict
+    opponent = "none" if "none" in strategies else reference
+    clauses: dict[tuple[str, str], list[str]] = {}  # by role and verdict
     for arm in others:
-        row = next((row for row in found if (row["arm"], row["against"]) == (arm["name"], alike)), None)
+        row = next((row for row in differences if (row["arm"], row["against"]) == (arm["name"], opponent)), None)
         if row is None:  # no seed of both was made
             continue
-        asides.setdefault((role_of(arm), row["verdict"]), []).append(f"“{row['arm']}” is {_difference(row)}")
+        clauses.setdefault((role_of(arm), row["verdict"]), []).append(f"“{row['arm']}” is {_describe_difference(row)}")
     return " ".join(
         [
             sentence,
-            *(f"{ASIDES[kind].format(_join_clauses(said))}: {'; '.join(said)}." for kind, said in asides.items()),
+            *(f"{ASIDES[key].format(_count_baselines(texts))}: {'; '.join(texts)}." for key, texts in clauses.items()),
         ]
     )
 
 
 def role_of(arm: dict[str, Any]) -> str:
-    """What an arm is in a study: a rule of "selection", a "baseline" without a network, or the "control"."""
+    """The role of an arm: "selection", "baseline" (no network) or "control"."""
     return arm.get("role") or "selection"
 
 
 ASIDES = {  # by role and the verdict on its arms
     ("baseline", "better"): "The network loses to {}",
-    ("baseline", "not distinguishable"): "The network cannot be told from {}",
+    ("baseline", "not distinguishable"): "The network is not distinguishable from {}",
     ("baseline", "worse"): "The network beats {}",
-    ("control", "better"): "Pre-training does harm",
+    ("control", "better"): "Pre-training increases the error",
     ("control", "not distinguishable"): "Pre-training does not beat random weights",
     ("control", "worse"): "Pre-training helps",
 }
 
 
-def _join_clauses(said: list[str]) -> str:
-    return "a baseline" if len(said) == 1 else f"{len(said)} baselines"
+def _count_baselines(clauses: list[str]) -> str:
+    return "a baseline" if len(clauses) == 1 else f"{len(clauses)} baselines"
 
 
 def _format_mean(arm: dict[str, Any], metric: str, unit: str, kind: str) -> str:
-    """`RMSE 0.812 ± 0.031 logS`; without a spread where there is none, or none is known."""
+    """`RMSE 0.812 ± 0.031 logS`; without ± if the standard deviation is zero or unknown."""
     noise = f" ± {arm[metric]['sd']:.3f}" if arm[metric]["sd"] else ""
     return f"{metric_name(metric, kind)} {arm[metric]['mean']:.3f}{noise} {unit}".strip()
 
 
-def _difference(row: dict[str, Any]) -> str:
+def _describe_difference(row: dict[str, Any]) -> str:
     word = "from" if row["verdict"].startswith("not") else "than"
     size = f"{row['mean']:+.3f}, 95 % interval {row['low']:+.3f} to {row['high']:+.3f}".replace("-", "−")
     return f"{row['verdict']} {word} “{row['against']}” ({size})"

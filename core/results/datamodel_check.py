@@ -1,4 +1,4 @@
-"""Trainings with random subsets of a pool, and what they say of scores that predicted them."""
+"""Retraining with random subsets of a pool, and how well scores predict its result (datamodels)."""
 
 import json
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from core.stats.formatting import format_number
 
 @dataclass(frozen=True, eq=False)
 class SubsetLosses:
-    """Trainings with random subsets of a pool.
+    """Losses of K trainings with random subsets of a pool.
 
-    `members` (K, p): which molecules each had; `losses` (K,) of the target, in `record["unit"]`; `predictions`
-    (K, m, t) for the target, label units. The record has the loss without any of the pool, parts and digests.
+    `members` (K, p): which molecules each training had; `losses` (K,) of the target, in `record["unit"]`; `predictions`
+    (K, m, t) for the target, label units. The record has the loss without the pool, parts and digests.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("subsets",)
@@ -51,10 +51,11 @@ class SubsetLosses:
 
 
 class DatamodelCheck(TabularResult):
-    """What retraining says of scores.
+    """Predicted against measured target losses of retrainings.
 
-    `table`: a row a training: subset, measured (change of the target loss against the loss without the pool), and a
-    column of predicted changes for each way. `record`: for each way its linear datamodelling score with its interval.
+    `table`: one row per training: subset, measured (change of the target loss relative to training without the pool),
+    and a column of predicted changes for each way to score. `record`: for each way its linear datamodelling score with
+    its interval.
     """
 
     table_file: ClassVar[str] = "subsets.parquet"

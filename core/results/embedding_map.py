@@ -1,4 +1,4 @@
-"""Mapped: molecules with places on a map."""
+"""A two-dimensional map of molecules."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,8 +7,10 @@ from core.results.tabular import TabularResult
 
 
 class ProjectedMap(TabularResult):
-    """`table`: a row a molecule: part, row (of its table), smiles, x, y. `record`: how, and what share of the variance
-    two principal components hold; how many of each table were drawn.
+    """Coordinates of molecules.
+
+    `table`: one row per molecule: part, row (of its table), smiles, x, y. `record`: the method, the share of variance
+    of two principal components, and how many molecules of each table were drawn.
     """
 
     table_file: ClassVar[str] = "map.parquet"

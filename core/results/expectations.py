@@ -1,9 +1,9 @@
-"""Common expectations about fine-tuning methods and selection by influence, and what the arms of a study say of each.
+"""Common expectations about fine-tuning methods and selection by influence, tested with the arms of a study.
 
 Such expectations come from single runs: score the pool by gradient similarity or raw influence, add the k best, retrain
-once, compare (gradient products: TracIn, Pruthi et al. 2020, arXiv:2002.08484). What is wrong with that: with the test
-part as target the selection has seen the answer, the k best by single scores may repeat each other, and one run has no
-noise beside its difference. Here a difference is paired over seeds and test molecules and comes with its interval.
+once, compare (gradient products: TracIn, Pruthi et al. 2020, arXiv:2002.08484). This has three flaws: with the test set
+as target the selection uses the answer, the k best by single scores may be redundant, and one run gives no estimate of
+noise. Here a difference is paired over seeds and test molecules and has an interval.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ Direction = Literal["better", "alike"]
 
 
 class Expectation(NamedTuple):
-    """That one arm has a lower error than another, or that the two are alike."""
+    """An arm is expected to have a lower error than another, or the same error ("alike")."""
 
     words: str
     arm: str
@@ -36,41 +36,41 @@ EXPECTATIONS = (
     Expectation("BitFit beats (IA)³", "BitFit", "(IA)³", "better"),
 )
 OUTCOME_WORDS = {  # by the expectation and the verdict on the difference
-    ("better", "better"): "holds",
-    ("better", "worse"): "the opposite holds",
-    ("better", "not distinguishable"): "not beyond the noise",
+    ("better", "better"): "confirmed",
+    ("better", "worse"): "the opposite",
+    ("better", "not distinguishable"): "not distinguishable",
     ("alike", "not distinguishable"): "not contradicted",
-    ("alike", "better"): "it is better still",
-    ("alike", "worse"): "does not hold",
+    ("alike", "better"): "even better",
+    ("alike", "worse"): "refuted",
 }
 
 
 def check_claims(comparison: Comparison) -> list[dict[str, Any]]:
-    """The expectations that this study's arms can test: words, outcome, and the paired difference."""
-    predictions, found = comparison.predictions, []
+    """The expectations that this study's arms can test: expectation, outcome, and the paired difference."""
+    predictions, outcomes = comparison.predictions, []
     names = [arm["name"] for arm in comparison.record["arms"]]
-    for claim in EXPECTATIONS:
-        pair = [_find_arm(name, names) for name in (claim.arm, claim.against)]
+    for expectation in EXPECTATIONS:
+        pair = [_find_arm(name, names) for name in (expectation.arm, expectation.against)]
         if None in pair or pair[0] == pair[1]:
             continue
         sides = {}
         for name in pair:
-            mine = predictions[predictions["arm"] == name]
+            arm_rows = predictions[predictions["arm"] == name]
             sides[name] = {
-                seed: rows.sort_values("row")["prediction"].to_numpy() for seed, rows in mine.groupby("seed")
+                seed: rows.sort_values("row")["prediction"].to_numpy() for seed, rows in arm_rows.groupby("seed")
             }
         first = predictions[predictions["arm"] == pair[0]]
         labels = first[first["seed"] == first["seed"].iloc[0]].sort_values("row")["label"].to_numpy()
         rows = compute_differences(labels, {pair[0]: sides[pair[0]], pair[1]: sides[pair[1]]}, (pair[1],), "rmse")
         if rows:
-            said = OUTCOME_WORDS.get((claim.expected, rows[0]["verdict"]), "one seed cannot tell")
-            found.append({"expectation": claim.words, "outcome": said, **rows[0]})
-    return found
+            outcome = OUTCOME_WORDS.get((expectation.expected, rows[0]["verdict"]), "undecided with one seed")
+            outcomes.append({"expectation": expectation.words, "outcome": outcome, **rows[0]})
+    return outcomes
 
 
 def _find_arm(wanted: str, names: list[str]) -> str | None:
-    """The arm of this name; of one that ends in a blank, the first that begins with it and says no more of the kind."""
+    """The arm of this name; if it ends in a blank, the shortest name that begins with it. None if there is none."""
     if not wanted.endswith(" "):
         return wanted if wanted in names else None
-    fitting = [name for name in names if name.startswith(wanted)]
-    return min(fitting, key=len, default=None)
+    matches = [name for name in names if name.startswith(wanted)]
+    return min(matches, key=len, default=None)

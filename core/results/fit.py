@@ -1,4 +1,4 @@
-"""What is kept of a predictor after training: weights, curve, predictions, metrics, cost. Read without torch."""
+"""A trained predictor as stored: weights, learning curve, predictions, metrics, cost. Does not import torch."""
 
 import json
 import shutil
@@ -21,11 +21,11 @@ PARTS = ("train", "valid", "test")
 class Fit:
     """A predictor after training.
 
-    `curve`: a row an evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, and the main metric).
-    `predictions`: a row a molecule and task (part, row, smiles, task, label, prediction) in label units, of an ensemble
-    with the members' `spread`.
+    `curve`: one row per evaluation (step, epoch, seconds, learning_rate, train_loss, valid_loss, main metric).
+    `predictions`: one row per molecule and task (part, row, smiles, task, label, prediction) in label units; for an
+    ensemble also `spread`, the standard deviation over members.
     `record`: seed, digests of the parts, parameters, cost, device, tasks, units, warnings.
-    `folder`: where `predictor/` lies, its weights: read by `core.models.ensemble.load_model`.
+    `folder`: contains `predictor/` with the weights, read by `core.models.ensemble.load_model`.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("tasks", "unit", "metrics.test")
@@ -41,7 +41,7 @@ class Fit:
         return self.record["metrics"]
 
     def interval(self, task: str, metric: str) -> Interval | None:
-        """Where a metric of the test part lies with other molecules of its kind (95 %); None where that is unknown."""
+        """The 95 % bootstrap interval of a metric on the test set; None if it is unknown."""
         return self.record.get("intervals", {}).get(task, {}).get(metric)
 
     @property
@@ -49,21 +49,26 @@ class Fit:
         return tuple(self.record["tasks"])
 
     def suggest_patience(self) -> tuple[int, float] | None:
-        """The `patience` with which the same weights would have been kept, and the seconds that would have taken.
+        """The `patience` that would have selected the same weights, and the training time in seconds with it.
 
-        One evaluation is to spare, three are the least. None without a curve, or where it had saved no third.
+        It includes one spare evaluation and is at least three. None without a curve, or if it saves less than a third
+        of the time.
         """
-        looks = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
-        if not len(looks):
+        evaluations = self.curve[self.curve["valid_loss"].notna()] if "valid_loss" in self.curve else self.curve[:0]
+        if not len(evaluations):
             return None
-        losses, seconds = looks["valid_loss"].to_numpy(float), looks["seconds"].to_numpy(float)
-        better = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
-        patience = max(3, int(np.diff(better).max(initial=0)) + 1)
-        last = int(better[-1]) + patience
-        return (patience, float(seconds[last])) if last < len(looks) and seconds[last] < 2 / 3 * seconds[-1] else None
+        losses, seconds = evaluations["valid_loss"].to_numpy(float), evaluations["seconds"].to_numpy(float)
+        improvements = np.flatnonzero(losses < np.minimum.accumulate(np.append(np.inf, losses[:-1])))
+        patience = max(3, int(np.diff(improvements).max(initial=0)) + 1)
+        last = int(improvements[-1]) + patience
+        return (
+            (patience, float(seconds[last]))
+            if last < len(evaluations) and seconds[last] < 2 / 3 * seconds[-1]
+            else None
+        )
 
     def table(self, part: str) -> Dataset:
-        """The Dataset of one part, as the fit saw it."""
+        """The Dataset of one part, as used for this fit."""
         labels, _, smiles = self.matrices(part)
         return Dataset(
             smiles=smiles,
@@ -74,19 +79,19 @@ class Fit:
         )
 
     def matrices(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels (n, t), predictions (n, t) and SMILES (n,) of a part, in its own order."""
-        mine = self.predictions[self.predictions["part"] == part]
-        n, t = len(mine) // len(self.tasks), len(self.tasks)
-        labels = mine["label"].to_numpy(float).reshape(n, t)
-        predictions = mine["prediction"].to_numpy(float).reshape(n, t)
-        return labels, predictions, mine["smiles"].to_numpy(object)[::t]
+        """Labels (n, t), predictions (n, t) and SMILES (n,) of a part, in the order of its rows."""
+        rows = self.predictions[self.predictions["part"] == part]
+        n, t = len(rows) // len(self.tasks), len(self.tasks)
+        labels = rows["label"].to_numpy(float).reshape(n, t)
+        predictions = rows["prediction"].to_numpy(float).reshape(n, t)
+        return labels, predictions, rows["smiles"].to_numpy(object)[::t]
 
     def summary(self) -> dict[str, Any]:
         return self.record
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
-        """The error of the first task on the test part, with its interval."""
+        """The main metric of the first task on the test set, with its interval."""
         task, *others = summary["tasks"]
         test = summary["metrics"]["test"].get(task) or {}
         metric = next((one for one in METRICS if one.is_headline and test.get(one.key) is not None), None)
@@ -113,9 +118,9 @@ class Fit:
 
 
 def evaluate_parts(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What every record of a fit says of its parts and of the predictions (n, t) for them; metrics by part and task.
+    """Entries of every fit's record on its parts and predictions (n, t): metrics by part and task, digests, sizes.
 
-    `compute_intervals` are those of the test part's metrics, over its molecules.
+    The intervals are bootstrap intervals of the test metrics, over molecules.
     """
     first, test = parts["train"], parts["test"]
     return {
@@ -132,7 +137,7 @@ def evaluate_parts(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]
 
 
 def prediction_table(part: str, table: Dataset, predictions: np.ndarray) -> pd.DataFrame:
-    """Predictions (n, t) of a part as rows, tasks side by side for each molecule."""
+    """Predictions (n, t) of a part as a table, one row per molecule and task; tasks vary fastest."""
     n, t = table.targets.shape
     return pd.DataFrame(
         {
@@ -148,7 +153,7 @@ def prediction_table(part: str, table: Dataset, predictions: np.ndarray) -> pd.D
 
 def compute_task_metrics(
     tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray
-) -> dict:
+) -> dict[str, dict[str, float | int | None]]:
     """`{task: {metric: value}}` of labels and predictions (n, t)."""
     return {
         task: compute_metrics(kind, labels[:, column], predictions[:, column])

@@ -1,4 +1,4 @@
-"""Suspicion: which training labels look wrong, and how well that finds wrong ones that were planted."""
+"""Suspicious training labels, and how well the ranking finds labels that were mislabelled on purpose."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,10 +11,10 @@ from core.stats.bootstrap import compute_auroc_interval
 
 
 class LabelErrorTable(TabularResult):
-    """The training molecules of a fit beside what it would say without each of them.
+    """Training molecules of a fit with their leave-one-out residuals.
 
-    `table`: `Scores.training` and of each task `opinion`, what a model without a network says that has not seen the
-    label; `suspicion`, and, where labels were planted, `planted`. `record`: damping, residual, detection.
+    `table`: `Scores.training`, for each task `opinion` (out-of-fold prediction of a baseline), `suspicion`, and
+    `mislabelled` if labels were shuffled on purpose. `record`: damping, residual, detection.
     """
 
     table_file: ClassVar[str] = "training.parquet"
@@ -26,42 +26,44 @@ class LabelErrorTable(TabularResult):
 
 
 def root_mean_square(table: pd.DataFrame, name: str) -> np.ndarray:
-    """(n,) of a column's absolute values, over a molecule's tasks in units of each task's own spread."""
+    """Root mean square (n,) of a column over a molecule's tasks, each in units of its standard deviation."""
     values = table[[column for column in table if str(column).split(":")[0] == name]].to_numpy(float)
     values = values / np.maximum(np.nanstd(values, axis=0), 1e-300)
-    known = ~np.isnan(values)
-    summed = np.where(known, values, 0.0) ** 2
-    return np.sqrt(summed.sum(1) / np.maximum(known.sum(1), 1))
+    measured = ~np.isnan(values)
+    summed = np.where(measured, values, 0.0) ** 2
+    return np.sqrt(summed.sum(1) / np.maximum(measured.sum(1), 1))
 
 
 def add_second_opinions(table: pd.DataFrame, opinions: np.ndarray, tasks: Sequence[str]) -> None:
-    """Add second opinions (n, t) to a table of training molecules, and how far both are from the labels together.
+    """Add out-of-fold predictions of a baseline (n, t) and `suspicion` to a table of training molecules, in place.
 
-    `suspicion` is the mean of the two distances, each in units of its own spread; without a second opinion the first.
+    `suspicion` is the mean of the leave-one-out residual and the baseline's error, each in units of its standard
+    deviation; without a baseline's prediction only the former.
     """
     for task, name in enumerate(tasks):
         end = "" if len(tasks) == 1 else f":{name}"
         table[f"opinion{end}"] = opinions[:, task]
         table[f"apart{end}"] = opinions[:, task] - table[f"label{end}"]
-    ways = np.stack([root_mean_square(table, name) for name in ("leave_one_out", "apart")])
-    asked = table[[name for name in table if str(name).split(":")[0] == "apart"]].notna().any(axis=1)
-    table["suspicion"] = np.where(asked, ways.mean(0), ways[0])
+    distances = np.stack([root_mean_square(table, name) for name in ("leave_one_out", "apart")])
+    has_opinion = table[[name for name in table if str(name).split(":")[0] == "apart"]].notna().any(axis=1)
+    table["suspicion"] = np.where(has_opinion, distances.mean(0), distances[0])
 
 
 def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
-    """How well several rankings find planted labels: AUROC and its 95 % bootstrap interval.
+    """How well several rankings find labels that are wrong on purpose: AUROC with 95 % bootstrap interval.
 
-    `leave_one_out`: the residual of the model without the molecule; `residual`: that of the model with it; `opinion`:
-    that of the second model; `suspicion`: of both; `removal`: the more the target loss would fall without it.
+    `leave_one_out`: residual of the model trained without the molecule; `residual`: of the model trained with it;
+    `opinion`: of the baseline; `suspicion`: the combined ranking; `removal`: predicted decrease of the target loss if
+    the molecule is removed. Empty without the column `mislabelled`.
     """
     if "mislabelled" not in table:
         return {}
-    ways = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
-    ways |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
-    ways["removal"] = -table["removal"].to_numpy(float)
+    rankings = {name: root_mean_square(table, name) for name in ("leave_one_out", "residual")}
+    rankings |= {"opinion": root_mean_square(table, "apart"), "suspicion": table["suspicion"].to_numpy(float)}
+    rankings["removal"] = -table["removal"].to_numpy(float)
     flags = table["mislabelled"].to_numpy(bool)
-    known = np.isfinite(ways["removal"])
-    values = {name: compute_auroc_interval(flags[known], score[known], seed) for name, score in ways.items()}
+    scored = np.isfinite(rankings["removal"])
+    values = {name: compute_auroc_interval(flags[scored], score[scored], seed) for name, score in rankings.items()}
     return {
         name: dict(zip(("auroc", "low", "high"), value, strict=True))
         for name, value in values.items()

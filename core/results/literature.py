@@ -1,4 +1,4 @@
-"""Published numbers, to stand beside ours and never among them."""
+"""Published results, shown for comparison and never mixed with measured ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 SOURCE = "Beaini et al. 2023, arXiv 2310.04292, ToyMix test sets: whole QM9 (134 k), random splits of their own"
 METRICS = {"qm9": ("mae_sd", "pearson", "r2"), "zinc": ("mae_sd", "pearson", "r2"),
            "tox21": ("log_loss", "auroc", "average_precision")}  # fmt: skip
-TOYMIX = {  # by table, layer and arm, in the order of `METRICS`
+TOYMIX = {  # by table and layer: the arms alone and all together, in the order of `METRICS`
     ("qm9", "gcn"): ((0.102, 0.958, 0.920), (0.119, 0.955, 0.915)),
     ("qm9", "gin"): ((0.0976, 0.959, 0.922), (0.117, 0.950, 0.908)),
     ("qm9", "gine"): ((0.0959, 0.955, 0.918), (0.102, 0.956, 0.918)),
@@ -20,11 +20,11 @@ TOYMIX = {  # by table, layer and arm, in the order of `METRICS`
 
 
 def published_results(members: Sequence[str], backbones: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a published training of a table and layer that is among these, by its name; regression in units of sd."""
-    found = []
+    """One row per published training whose table and layer are named here; regression errors in standard deviations."""
+    rows = []
     for (table, layer), arms in TOYMIX.items():
         if table in {name.lower() for name in members} and layer in {name.lower().split()[0] for name in backbones}:
             for arm, values in zip(("alone", "all together"), arms, strict=True):
-                found.append({"member": table, "layer": layer.upper(), "arm": arm, "source": SOURCE}
+                rows.append({"member": table, "layer": layer.upper(), "arm": arm, "source": SOURCE}
                              | dict(zip(METRICS[table], values, strict=True)))  # fmt: skip
-    return found
+    return rows

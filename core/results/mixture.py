@@ -1,4 +1,4 @@
-"""A mixture: several tables that one network learns at once, each with labels, loss and weight of its own."""
+"""A mixture: several tables for one multitask model, each with its own labels, loss and weight."""
 
 import dataclasses
 import json
@@ -16,16 +16,16 @@ from core.results.fit import PARTS
 from core.stats import bootstrap
 from core.stats.metrics import averaged_metrics, compute_metrics
 
-LEFT_OUT = ("part", "smiles", "reason")  # columns of what a table lost to the mixture
-DRAWS = 500  # of the test molecules of a table: there may be hundreds of tasks
+LEFT_OUT = ("part", "smiles", "reason")  # columns of `MixtureParts.left_out`
+DRAWS = 500  # bootstrap resamples of the test molecules; few, because there may be hundreds of tasks
 
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """How a table of a mixture is learned.
+    """Training settings of one table of a mixture.
 
-    `loss` is of its regression tasks, binary ones have the cross-entropy of a logit. `atoms`: what single atoms
-    contribute to is learned in place of the table's own labels; "" of the molecules.
+    `loss` is for regression tasks; binary tasks use the cross-entropy of a logit. `atoms`: a computed property whose
+    atom contributions are learned in place of the table's labels; "" for the labels.
     """
 
     name: str
@@ -39,9 +39,9 @@ class TaskSettings:
 
 @dataclass(frozen=True, eq=False)
 class MixtureParts:
-    """The three parts of one table of a mixture, how it is learned, and what it lost so that no part knows another.
+    """The three parts of one table of a mixture, its training settings, and the molecules left out against leakage.
 
-    `left_out`: a row a molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
+    `left_out`: one row per molecule and part (part, smiles, reason); `unlearnable`: tasks without two different labels.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("rows",)
@@ -65,18 +65,20 @@ class MixtureParts:
 
     @property
     def measured(self) -> bool:
-        """Whether somebody measured the labels; those of atoms and of `Computed` tables are computed."""
+        """Whether the labels were measured; those of atoms and of `ComputedLabels` tables are computed."""
         return not self.learning.atoms and "computed" not in self.parts["train"].provenance
 
     def labels(self, part: str) -> list[np.ndarray] | np.ndarray:
-        """Targets (n, t) of a part; of atoms, an array (atoms, 1) for each molecule."""
+        """Targets (n, t) of a part; for atom contributions an array (atoms, 1) per molecule."""
         table = self.parts[part]
         if not self.learning.atoms:
             return table.targets
         return [contributions(one, self.learning.atoms)[:, None] for one in table.smiles]
 
     def summary(self) -> dict[str, Any]:
-        lost = self.left_out.groupby(["part", "reason"]).size() if len(self.left_out) else pd.Series(dtype=int)
+        left_out_counts = (
+            self.left_out.groupby(["part", "reason"]).size() if len(self.left_out) else pd.Series(dtype=int)
+        )
         return {
             **dataclasses.asdict(self.learning),
             "tasks": list(self.tasks),
@@ -84,7 +86,9 @@ class MixtureParts:
             "unit": list(self.unit),
             "rows": {name: len(table) for name, table in self.parts.items()},
             "digests": {name: table.digest for name, table in self.parts.items()},
-            "left_out": [{"part": part, "reason": reason, "molecules": int(n)} for (part, reason), n in lost.items()],
+            "left_out": [
+                {"part": part, "reason": reason, "molecules": int(n)} for (part, reason), n in left_out_counts.items()
+            ],
             "unlearnable": list(self.unlearnable),
             "left_out_first": self.left_out.head(20).to_dict("records"),
         }
@@ -98,36 +102,36 @@ class MixtureParts:
             (folder / name).mkdir()
             table.save(folder / name)
         self.left_out.to_parquet(folder / "left_out.parquet", index=False)
-        about = {"learning": dataclasses.asdict(self.learning), "unlearnable": list(self.unlearnable)}
-        (folder / "learning.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        settings = {"learning": dataclasses.asdict(self.learning), "unlearnable": list(self.unlearnable)}
+        (folder / "learning.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "MixtureParts":
-        about = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / "learning.json").read_text(encoding="utf-8"))
         parts = {name: Dataset.load(folder / name) for name in PARTS}
         left_out = pd.read_parquet(folder / "left_out.parquet")
-        return cls(parts, TaskSettings(**about["learning"]), left_out, tuple(about["unlearnable"]))
+        return cls(parts, TaskSettings(**settings["learning"]), left_out, tuple(settings["unlearnable"]))
 
 
 def mixing_shares(sizes: Sequence[int], mixing: str) -> np.ndarray:
-    """Of what each table is among the molecules of a batch: by its size, the root of it, or all alike; sums to 1."""
+    """Share of each table in a batch: by size, by square root of size, or equal; sums to 1."""
     power = {"proportional": 1.0, "square-root": 0.5, "equal": 0.0}[mixing]
     weights = np.asarray(sizes, float) ** power
     return weights / weights.sum()
 
 
 def draw_epoch(sizes: Sequence[int], mixing: str, generator: np.random.Generator) -> np.ndarray:
-    """Rows of an epoch, shuffled, of the tables one below the other: as many as there are in all.
+    """Shuffled rows of an epoch, as indices into the concatenated tables; as many as all tables have.
 
-    A table that is to have more than it has is gone through again, in another order; one with less gives some.
+    A table whose share exceeds its size is repeated in another order; a table with a smaller share is subsampled.
     """
     first = np.concatenate([[0], np.cumsum(sizes)])
-    wanted = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
-    found = []
-    for size, start, count in zip(sizes, first[:-1], np.diff(wanted, prepend=0), strict=True):
-        rounds = [generator.permutation(size) for _ in range(-(-count // size))] or [np.zeros(0, int)]
-        found.append(start + np.concatenate(rounds)[:count])
-    return generator.permutation(np.concatenate(found))
+    ends = np.floor(np.cumsum(mixing_shares(sizes, mixing)) * first[-1] + 0.5).astype(int)
+    rows = []
+    for size, start, count in zip(sizes, first[:-1], np.diff(ends, prepend=0), strict=True):
+        permutations = [generator.permutation(size) for _ in range(-(-count // size))] or [np.zeros(0, int)]
+        rows.append(start + np.concatenate(permutations)[:count])
+    return generator.permutation(np.concatenate(rows))
 
 
 def evaluate_tasks(
@@ -135,7 +139,7 @@ def evaluate_tasks(
 ) -> dict[str, dict[str, float | int | None]]:
     """Every metric of every task (n, t); `mae_sd` in standard deviations of the training labels, `spread` (t,).
 
-    What is undefined, such as an area under a curve with one class only, is None.
+    An undefined metric, such as AUROC with one class only, is None.
     """
     return {
         task: compute_metrics(kinds[column], labels[:, column], predictions[:, column], float(spread[column]))
@@ -144,19 +148,19 @@ def evaluate_tasks(
 
 
 def mean_metrics(metrics: dict[str, dict[str, float | int | None]]) -> dict[str, Any]:
-    """Mean of each metric over the tasks in which it is defined, and by metric the tasks in which it is not.
+    """Mean of each metric over the tasks where it is defined, and by metric the tasks where it is not.
 
-    Errors in label units have no mean over tasks of different units: they are told of a single task alone.
+    Errors in label units are not averaged over tasks, whose units differ; they are given for a single task only.
     """
-    found: dict[str, Any] = {"undefined": {}}
+    means: dict[str, Any] = {"undefined": {}}
     for name in (metric.key for metric in averaged_metrics(len(metrics))):
         values = {task: one[name] for task, one in metrics.items() if name in one}
-        known = [value for value in values.values() if value is not None]
+        defined = [value for value in values.values() if value is not None]
         if values:
-            found[name] = float(np.mean(known)) if known else None
+            means[name] = float(np.mean(defined)) if defined else None
             if missing := [task for task, value in values.items() if value is None]:
-                found["undefined"][name] = missing
-    return found
+                means["undefined"][name] = missing
+    return means
 
 
 def metric_intervals(
@@ -167,26 +171,27 @@ def metric_intervals(
     spread: np.ndarray,
     molecule: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """The 95 % intervals of what `evaluate_tasks` and `mean_metrics` find, over the molecules: `{"intervals", "means_intervals"}`.
+    """95 % bootstrap intervals over molecules of the metrics of `evaluate_tasks` and `mean_metrics`.
 
-    `molecule` (n,): which one a row belongs to, where rows are atoms. In a mean over tasks all are drawn at once.
+    Returns `{"intervals": by task, "means_intervals": …}`. `molecule` (n,): the molecule of each row, if rows are
+    atoms. For means, all tasks are resampled together.
     """
-    drawn = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
+    resampled = bootstrap.resample_metrics(kinds, labels, predictions, molecule, DRAWS, label_sds=spread)
     averaged: dict[str, np.ndarray] = {}
     for name in (metric.key for metric in averaged_metrics(len(tasks))):
-        if values := [each[name] for each in drawn if name in each]:
-            there = np.isfinite(values)
-            total = np.where(there, values, 0.0).sum(0)
-            averaged[name] = np.divide(total, there.sum(0), out=np.full(len(total), np.nan), where=there.any(0))
-    each = {task: bootstrap.keep_defined_intervals(one) for task, one in zip(tasks, drawn, strict=True)}
+        if values := [each[name] for each in resampled if name in each]:
+            defined = np.isfinite(values)
+            total = np.where(defined, values, 0.0).sum(0)
+            averaged[name] = np.divide(total, defined.sum(0), out=np.full(len(total), np.nan), where=defined.any(0))
+    each = {task: bootstrap.keep_defined_intervals(one) for task, one in zip(tasks, resampled, strict=True)}
     return {"intervals": each, "means_intervals": bootstrap.keep_defined_intervals(averaged)}
 
 
 def stack_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    """Labels or predictions (rows, t), of atoms those of all molecules below each other."""
+    """Labels or predictions (rows, t); for atoms, those of all molecules concatenated."""
     return np.concatenate(values) if isinstance(values, list) else values
 
 
 def molecule_of_rows(values: np.ndarray | list[np.ndarray]) -> np.ndarray | None:
-    """Which molecule each row of `stack_rows` belongs to; None where a row is a molecule."""
+    """The molecule of each row of `stack_rows`; None if rows are molecules."""
     return np.repeat(np.arange(len(values)), list(map(len, values))) if isinstance(values, list) else None

@@ -1,4 +1,4 @@
-"""One against many: how each table of a mixture fares alone and with the others, each difference beside its noise."""
+"""Single-task against multitask training: differences of errors for each table of a mixture, with intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +8,13 @@ import numpy as np
 from core.stats.differences import estimate_difference
 from core.stats.metrics import find_metric
 
-DRAWS = 200  # of the bootstrap over test molecules
+DRAWS = 200  # bootstrap resamples of the test molecules
 
 
 def task_error(labels: np.ndarray, predictions: np.ndarray, kind: str, spread: float) -> float | None:
-    """What two models are compared by in a task (n,): mean error in standard deviations, or 1 − AUROC; less is better.
+    """The error by which models are compared in a task (n,): MAE in standard deviations, or 1 − AUROC; lower is better.
 
-    None where it is undefined.
+    None if it is undefined.
     """
     measured = ~np.isnan(labels)
     metric = find_metric("auroc" if kind == "binary" else "mae_sd")
@@ -29,14 +29,14 @@ def mean_error(
     spread: np.ndarray,
     rows: np.ndarray | None = None,
 ) -> float:
-    """`task_error` over the tasks (n, t) in which it is defined; `rows`: of these molecules alone, which may repeat."""
-    taken = slice(None) if rows is None else rows
-    found = [
-        task_error(labels[taken, task], predictions[taken, task], kind, float(spread[task]))
+    """Mean `task_error` over the tasks (n, t) where it is defined; `rows`: molecules to use, repeats allowed."""
+    selected = slice(None) if rows is None else rows
+    errors = [
+        task_error(labels[selected, task], predictions[selected, task], kind, float(spread[task]))
         for task, kind in enumerate(kinds)
     ]
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if known else np.nan
+    defined = [value for value in errors if value is not None]
+    return float(np.mean(defined)) if defined else np.nan
 
 
 def paired_difference_of_means(
@@ -47,18 +47,20 @@ def paired_difference_of_means(
     spread: np.ndarray,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Mean error of `ours` less that of `theirs`, predictions (n, t) of the same seeds for the same molecules.
+    """Mean error of `ours` minus that of `theirs`, predictions (n, t) of the same seeds for the same molecules.
 
-    The interval knows the noise of repeating and that of the test molecules (bootstrap; `differences.with_interval`).
+    The interval covers the noise of seeds and of test molecules (bootstrap; `differences.estimate_difference`).
     """
     pairs = list(zip(ours, theirs, strict=True))
-    each = [mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs]
+    seed_differences = [
+        mean_error(labels, one, kinds, spread) - mean_error(labels, other, kinds, spread) for one, other in pairs
+    ]
     generator, n = np.random.default_rng([seed, 10]), len(labels)
-    drawn = []
+    resampled = []
     for rows in (generator.integers(n, size=n) for _ in range(DRAWS)):
         values = [
             mean_error(labels, one, kinds, spread, rows) - mean_error(labels, other, kinds, spread, rows)
             for one, other in pairs
         ]
-        drawn.append(np.mean(values))
-    return estimate_difference(np.array(each), float(np.nanvar(drawn, ddof=1)), n)
+        resampled.append(np.mean(values))
+    return estimate_difference(np.array(seed_differences), float(np.nanvar(resampled, ddof=1)), n)

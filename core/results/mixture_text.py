@@ -1,4 +1,4 @@
-"""What the studies of mixtures found as tables of words: for the page, and as text for the command line."""
+"""Results of multitask studies as formatted tables, for the page and as text for the command line."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,9 @@ MAX_LINE_WIDTH = 10_000  # characters of a line of text
 
 
 def table_means(record: dict[str, Any]) -> pd.DataFrame:
-    """A row a table, network and arm: mean ± sd over the seeds of every mean metric.
+    """One row per table, network and arm: mean ± sd over seeds of every mean metric.
 
-    Below them the metrics of the mean of what the seeds predict, and published ones, named as such.
+    Below them are the metrics of the seeds' averaged predictions, and published ones, named as such.
     """
     rows = [
         {"table": one["member"], "network": _network(one["backbone"]), "arm": one["arm"]}
@@ -27,7 +27,7 @@ def table_means(record: dict[str, Any]) -> pd.DataFrame:
     ]
     rows += [
         {"table": one["member"], "network": _network(one["backbone"])}
-        | {"arm": f"{one['arm']}, the mean of what the seeds predict"}
+        | {"arm": f"{one['arm']}, predictions averaged over seeds"}
         | {metric_name(name): format_number(value) for name, value in one["averaged"].items()}
         for one in record["means"]
         if one.get("averaged")
@@ -41,15 +41,17 @@ def table_means(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def task_means(table: pd.DataFrame, member: str) -> pd.DataFrame:
-    """A row a task, network and arm of a table: mean ± sd over seeds of every metric; – where it is undefined."""
+    """One row per task, network and arm of a table: mean ± sd over seeds of every metric; – where undefined."""
     rows = []
-    for (task, start, arm), each in table[table["member"] == member].groupby(["task", "backbone", "arm"], sort=False):
-        known = {one.name: each[one.key].dropna() for one in averaged_metrics() if one.key in each}
+    for (task, backbone, arm), group in table[table["member"] == member].groupby(
+        ["task", "backbone", "arm"], sort=False
+    ):
+        metric_values = {one.name: group[one.key].dropna() for one in averaged_metrics() if one.key in group}
         rows.append(
-            {"task": task, "network": _network(start), "arm": arm}
+            {"task": task, "network": _network(backbone), "arm": arm}
             | {
                 name: format_with_sd(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
-                for name, values in known.items()
+                for name, values in metric_values.items()
                 if len(values)
             }
         )
@@ -57,33 +59,37 @@ def task_means(table: pd.DataFrame, member: str) -> pd.DataFrame:
 
 
 def study_text(table: pd.DataFrame, record: dict[str, Any]) -> str:
-    """The verdict, what each mean and task came to, and every difference with its interval, as lines of text."""
-    apart = [
-        {"table": one["member"], "network": _network(one["backbone"]), "together less": one["against"]}
+    """The verdict, all means, the metrics of every task, and every difference with its interval, as text."""
+    differences = [
+        {"table": one["member"], "network": _network(one["backbone"]), "together minus": one["against"]}
         | {"metric": one["metric"], "difference": format_number(one["mean"])}
         | {"from": format_number(one["low"]), "to": format_number(one["high"]), "verdict": one["verdict"]}
         for one in record["differences"]
     ]
-    named = {one["name"]: task_means(table, one["name"]) for one in record["members"]}
-    parts = [("by table, mean ± sd over seeds", table_means(record)), ("together less alone", pd.DataFrame(apart))]
+    task_tables = {one["name"]: task_means(table, one["name"]) for one in record["members"]}
+    parts = [
+        ("by table, mean ± sd over seeds", table_means(record)),
+        ("together minus alone", pd.DataFrame(differences)),
+    ]
     return format_report(
-        record["verdict"], [*parts, *((f"{name}, task by task", found) for name, found in named.items())]
+        record["verdict"],
+        [*parts, *((f"{name}, task by task", task_table) for name, task_table in task_tables.items())],
     )
 
 
 def size_means(record: dict[str, Any]) -> pd.DataFrame:
-    """A row an arm of a transfer, a column a size: mean ± sd over seeds of its metric on the test part."""
+    """Transfer study, one row per arm, one column per size: mean ± sd over seeds of the test metric."""
     metric = record["metric"]
     rows: dict[str, dict[str, str]] = {}
     for one in sorted(record["points"], key=lambda one: one["rows"]):
-        found = rows.setdefault(one["arm"], {"arm": one["arm"]})
-        found[f"{one['rows']:,}"] = format_with_sd(one[metric]["mean"], one[metric]["sd"])
+        arm_row = rows.setdefault(one["arm"], {"arm": one["arm"]})
+        arm_row[f"{one['rows']:,}"] = format_with_sd(one[metric]["mean"], one[metric]["sd"])
     order = list(dict.fromkeys(one["arm"] for one in record["points"]))
     return pd.DataFrame([rows[arm] for arm in order]).fillna("–")
 
 
 def size_differences(record: dict[str, Any]) -> pd.DataFrame:
-    """A row a pair of arms and size of a transfer: the error of one less that of the other, with its interval."""
+    """Transfer study, one row per pair of arms and size: difference of their errors with its interval."""
     rows = [
         {"arm": one["arm"], "against": one["against"], "molecules": f"{one['size']:,}" if one["size"] else "all"}
         | {
@@ -98,18 +104,21 @@ def size_differences(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def transfer_text(record: dict[str, Any]) -> str:
-    """What a transfer found, as lines of text."""
-    words = f"{metric_name(record['metric'])} by molecules learned from, mean ± sd over seeds"
+    """The result of a transfer study as text."""
+    words = f"{metric_name(record['metric'])} by number of training molecules, mean ± sd over seeds"
     return format_report(record["verdict"], [(words, size_means(record)), ("differences", size_differences(record))])
 
 
 def factor_effects(record: dict[str, Any]) -> pd.DataFrame:
-    """A row a factor of an ablation: what it does to the error, the others held, with its interval."""
-    words = {"molecules": "twice as many molecules", "families": "one table more"}
-    named = {words[name]: one for name, one in record["effects"].items()}
-    named |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
-    beside = {"all": "a blend, less the mean of its tables alone", "best": "a blend, less the best of its tables alone"}
-    named |= {words: record["blended"][name] for name, words in beside.items() if "blended" in record}
+    """Ablation, one row per factor: its effect on the error with the other factors fixed, with its interval."""
+    words = {"molecules": "twice as many molecules", "families": "one more table"}
+    effects = {words[name]: one for name, one in record["effects"].items()}
+    effects |= {f"{name} among the tables": one for name, one in record.get("presence", {}).items()}
+    blend_names = {
+        "all": "several tables minus the mean of each alone",
+        "best": "several tables minus the best of them alone",
+    }
+    effects |= {words: record["blended"][name] for name, words in blend_names.items() if "blended" in record}
     rows = [
         {
             "factor": name,
@@ -117,13 +126,13 @@ def factor_effects(record: dict[str, Any]) -> pd.DataFrame:
             "from": format_number(one["low"]),
             "to": format_number(one["high"]),
         }
-        for name, one in named.items()
+        for name, one in effects.items()
     ]
     return pd.DataFrame(rows)
 
 
 def table_set_means(record: dict[str, Any]) -> pd.DataFrame:
-    """A row a choice of tables and one of random weights: mean ± sd of the error, over molecules and seeds."""
+    """One row per set of tables, and one for random weights: mean ± sd of the error over sizes and seeds."""
     scratch = [record["scratch"] | {"tables": "none, random weights"}] if record["scratch"] else []
     rows = [
         {"tables": one["tables"], metric_name(record["metric"]): format_with_sd(one["mean"], one["sd"])}
@@ -134,18 +143,18 @@ def table_set_means(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def ablation_text(record: dict[str, Any]) -> str:
-    """What an ablation found, as lines of text."""
+    """The result of an ablation as text."""
     return format_report(
         record["verdict"], [("by tables, mean ± sd", table_set_means(record)), ("effects", factor_effects(record))]
     )
 
 
 def format_report(verdict: str, parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
-    """A verdict, and below it every table that has rows."""
-    said = [
-        f"{words}\n{found.to_string(index=False, line_width=MAX_LINE_WIDTH)}" for words, found in parts if len(found)
+    """A verdict followed by every table that has rows."""
+    sections = [
+        f"{title}\n{table.to_string(index=False, line_width=MAX_LINE_WIDTH)}" for title, table in parts if len(table)
     ]
-    return "\n\n".join([verdict, *said])
+    return "\n\n".join([verdict, *sections])
 
 
 def _network(name: str) -> str:

@@ -1,6 +1,6 @@
 """Scores: for each molecule of a pool, the predicted change of the target loss if it is added to the training set.
 
-Negative helps; `benefit` is the negative of it. The raw Koh–Liang number stays beside it.
+Negative helps; `benefit` is its negative. The raw Koh–Liang influence is stored as well.
 """
 
 import json
@@ -18,29 +18,31 @@ from core.stats.bootstrap import compute_auroc_interval
 CONVENTION = (
     "influence = −∇L_targetᵀ C⁻¹ ∇ℓ(z) (Koh & Liang 2017, I_up,loss): positive means that more weight on the molecule "
     "raises the target loss. delta_loss = influence / measured training cells: the predicted change of the target loss "
-    "if the molecule is added once; negative helps. benefit = −delta_loss. The target loss of a class is that at the "
-    "temperature, one or more, which fits the target best. prediction: the network's own, as the loss "
-    "sees it, not held near the range of the training labels. residual = prediction − label. slope = change of the "
+    "if the molecule is added once; negative helps. benefit = −delta_loss. The target loss of a class is taken at the "
+    "temperature (at least 1) that fits the target best. prediction: the raw output of the network, as used in the "
+    "loss, not clipped to the range of the training labels. residual = prediction − label. slope = change of the "
     "prediction (of the logit, for a binary task) along C⁻¹∇L_target."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What the pool's molecules would do to the target loss.
+    """Predicted effects of pool molecules on the target loss.
 
-    `table`: a row a molecule in pool order: smiles, label, prediction, residual, slope (label units; with several tasks
-    `label:<task>` and so on), influence, delta_loss, benefit, and planted where the pool has it. A molecule without
-    a label has NaN scores. Where pairs are known also `delta_loss_low` and `_high`, `whole_step`, `_low` and `_high`,
-    and, whatever its label, `leverage` and `information` (see `core.influence.linearized`).
-    `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: what enters the last layer, and
-    scaled labels, of train, target and pool (see `core.influence.ridge`); empty for a very large pool.
+    `table`: one row per molecule in pool order: smiles, label, prediction, residual, slope (label units; with several
+    tasks `label:<task>` and so on), influence, delta_loss, benefit, and `mislabelled` if the pool has it. A molecule
+    without a label has NaN scores. If the linearised model was computed (`core.influence.linearized`) also
+    `delta_loss_low` and `_high`, the full update `whole_step`, its `_low` and `_high`, and, with or without a label,
+    `leverage` and `information`.
+    `vector` (d,): C⁻¹∇L_target, which scores any further molecule. `last_layer`: inputs of the last layer and scaled
+    labels of train, target and pool (see `core.influence.ridge`); empty for a very large pool.
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
-    loss if one is taken out) and, where the dual told them, `leverage` and `leave_one_out` (residual of the model
-    without the molecule, by its leverage). `target`: smiles, label, prediction, residual of the target's.
-    `tangent`: `pairs` of the target's and the pool's cells, and their scaled outputs and labels, for whole steps;
-    for each of these cells what it owes to each training cell, `made_by`, and whose that is, `made_of`.
-    `record`: units and signs in words, curvature, damping, solver and how it went, checks, digests, warnings,
+    loss if the molecule is removed) and, with the dual solver, `leverage` and `leave_one_out` (residual of the model
+    without the molecule, from its leverage). `target`: smiles, label, prediction, residual of the target molecules.
+    `tangent`: data for full updates: `pairs`, the kernel between cells of target and pool, their scaled outputs and
+    labels; `made_by`, the contribution of each training cell to these cells, and `made_of`, the molecule of each
+    training cell.
+    `record`: units and signs in words, curvature, damping, solver and its convergence, checks, digests, warnings,
     detection.
     """
 
@@ -55,26 +57,26 @@ class Scores:
     tangent: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """The record, with counts, quantiles and the ends of the ranking."""
+        """The record with counts, quantiles, and the most helpful and most harmful molecules."""
         delta = self.table["delta_loss"].to_numpy()
-        known = delta[~np.isnan(delta)]
+        scored = delta[~np.isnan(delta)]
         order = [row for row in np.argsort(delta, kind="stable") if not np.isnan(delta[row])]
-        ends = {"most_helpful": order[:5], "most_harmful": order[::-1][:5]}
-        found: dict[str, Any] = {
+        rankings = {"most_helpful": order[:5], "most_harmful": order[::-1][:5]}
+        summary: dict[str, Any] = {
             "rows": len(delta),
-            "scored": len(known),
-            "helpful": int((known < 0).sum()),
-            "harmful": int((known > 0).sum()),
+            "scored": len(scored),
+            "helpful": int((scored < 0).sum()),
+            "harmful": int((scored > 0).sum()),
         }
-        if len(known):
+        if len(scored):
             shares = (0.05, 0.25, 0.5, 0.75, 0.95)
-            found["quantiles"] = {f"{share:g}": float(np.quantile(known, share)) for share in shares}
+            summary["quantiles"] = {f"{share:g}": float(np.quantile(scored, share)) for share in shares}
         names = self.table["smiles"]
-        for name, rows in ends.items():
-            found[name] = [
+        for name, rows in rankings.items():
+            summary[name] = [
                 {"row": int(row), "smiles": names.iloc[row], "delta_loss": float(delta[row])} for row in rows
             ]
-        return {**self.record, **found}
+        return {**self.record, **summary}
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
@@ -131,9 +133,11 @@ def build_score_columns(
     """
     residuals = predictions - labels
     binary = np.array([kind == "binary" for kind in kinds])
-    rates = np.where(binary, residuals, 2 * residuals / spread**2) * slopes
+    derivatives = np.where(binary, residuals, 2 * residuals / spread**2) * slopes
     measured = ~np.isnan(labels)
-    influence = np.where(measured.any(1), -np.where(measured, rates, 0).sum(1), np.nan) * unit_factor(kinds, spread)
+    influence = np.where(measured.any(1), -np.where(measured, derivatives, 0).sum(1), np.nan) * unit_factor(
+        kinds, spread
+    )
     columns: dict[str, np.ndarray] = {}
     for task, name in enumerate(tasks):
         end = "" if len(tasks) == 1 else f":{name}"
@@ -144,7 +148,7 @@ def build_score_columns(
 
 
 def unit_factor(kinds: Sequence[str], spread: np.ndarray) -> float:
-    """Label units² in a unit of the scaled loss, where that has a meaning: a single regression task."""
+    """Label units² per unit of the scaled loss for a single regression task, otherwise 1."""
     return float(spread[0] ** 2) if tuple(kinds) == ("regression",) else 1.0
 
 
@@ -158,37 +162,38 @@ def describe_unit(kinds: Sequence[str], units: Sequence[str]) -> str:
 
 
 def evaluate_detection(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, float]]:
-    """How well planted wrong labels are found by several rankings: AUROC with its bootstrap interval.
+    """How well several rankings find labels that are wrong on purpose: AUROC with its bootstrap interval.
 
-    `delta_loss`, `whole_step`: the more harmful, the more suspicious; `residual`: the larger |residual| (root mean
-    square over a molecule's tasks, each in units of its own residuals' spread). Molecules without a label are left out.
+    `delta_loss`, `whole_step` (the full update): most harmful first; `residual`: largest |residual| first (root mean
+    square over a molecule's tasks, each in units of its residuals' standard deviation). Molecules without a label are
+    left out. Empty without the column `mislabelled`.
     """
     if "mislabelled" not in table:
         return {}
     residuals = table[[name for name in table if name.split(":")[0] == "residual"]].to_numpy(float)
-    known = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
-    residuals = residuals[known] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
-    size = np.sqrt(np.nanmean(residuals**2, axis=1))
-    by = {name: table[name].to_numpy(float)[known] for name in ("delta_loss", "whole_step") if name in table}
-    by["residual"] = size
-    flags = table["mislabelled"].to_numpy(bool)[known]
-    found = {name: compute_auroc_interval(flags, score, seed) for name, score in by.items()}
+    scored = ~np.isnan(residuals).all(1) & ~np.isnan(table["delta_loss"].to_numpy(float))
+    residuals = residuals[scored] / np.maximum(np.nanstd(residuals, axis=0), 1e-300)
+    residual_size = np.sqrt(np.nanmean(residuals**2, axis=1))
+    rankings = {name: table[name].to_numpy(float)[scored] for name in ("delta_loss", "whole_step") if name in table}
+    rankings["residual"] = residual_size
+    flags = table["mislabelled"].to_numpy(bool)[scored]
+    intervals = {name: compute_auroc_interval(flags, score, seed) for name, score in rankings.items()}
     return {
         name: {"auroc": value[0], "low": value[1], "high": value[2]}
-        for name, value in found.items()
+        for name, value in intervals.items()
         if value is not None
     }
 
 
 def read_benefits(scores: Scores) -> np.ndarray:
-    """`benefit` (n,), fit to rank by. Raises `BadInput` where some are not finite or all are the same."""
+    """`benefit` (n,) for ranking. Raises `BadInput` if some are not finite or all are equal."""
     values = scores.table["benefit"].to_numpy(float)
     missing = int((~np.isfinite(values)).sum())
     if missing:
         raise BadInput(
-            f"{missing} of {len(values)} scores are not finite; drop molecules without a label, or choose by what "
-            "measuring them would tell (informative)"
+            f"{missing} of {len(values)} scores are not finite; remove molecules without a label, or select by "
+            "expected information (informative)"
         )
     if len(values) > 1 and np.ptp(values) == 0:
-        raise BadInput(f"all {len(values)} scores are {values[0]:g}, which ranks nothing; score with another scope")
+        raise BadInput(f"all {len(values)} scores are {values[0]:g}, which gives no ranking; score with another scope")
     return values

@@ -1,4 +1,4 @@
-"""What an experiment finds: a table of numbers, and a record of what they say; those on mixtures also as text."""
+"""Results that consist of a table of numbers and a record; those of multitask studies also as text."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from core.results.mixture_text import ablation_text, study_text, transfer_text
 
 @dataclass(frozen=True, eq=False)
 class TabularResult:
-    """`table`: the numbers, a row each; `record`: means, differences with intervals, the verdict, digests, keys."""
+    """`table`: the numbers; `record`: means, differences with intervals, the verdict, digests, keys."""
 
     table_file: ClassVar[str] = "table.parquet"
     headline_keys: ClassVar[tuple[str, ...]] = ()
@@ -29,7 +29,7 @@ class TabularResult:
         return ""
 
     def text(self) -> str:
-        """What it found, for people who read a terminal; "": the summary says it."""
+        """The result as text for a terminal; "" if the summary is enough."""
         return ""
 
     def save(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class TabularResult:
 
 
 class MixtureComparison(TabularResult):
-    """Tables alone and together: a row a backbone, arm, member, seed and task of the test part, with every metric."""
+    """Single-task against multitask training: a row per backbone, arm, table, seed and test task, with all metrics."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("members",)
 
@@ -56,7 +56,7 @@ class MixtureComparison(TabularResult):
 
 
 class TransferCurve(TabularResult):
-    """Starts on a small table: a row an arm, size (0: the whole part) and seed, with the metrics of its test part."""
+    """Transfer to a small table: one row per arm, size (0: all molecules) and seed, with its test metrics."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("points",)
 
@@ -70,7 +70,7 @@ class TransferCurve(TabularResult):
 
 
 class AblationTable(TabularResult):
-    """Diversity against scale: a row a trunk (families, molecules, seed), with the error of the fit from it."""
+    """Diversity against scale: one row per multitask model (families, molecules, seed), with the error of its fit."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("trunks",)
 
@@ -83,7 +83,7 @@ class AblationTable(TabularResult):
 
 
 class RepresentationReport(TabularResult):
-    """What trunks hold: a row a trunk, layer and thing that is asked of it, with how well it can be read there."""
+    """Probes of multitask models: one row per model, layer and property, with how well the layer predicts it."""
 
     headline_keys: ClassVar[tuple[str, ...]] = ("molecules",)
 

@@ -67,7 +67,7 @@ def test_a_molecule_of_300_characters_is_kept_noted_and_trained_on(run: Any, tmp
     said = run(whole)
     assert said.status == 0 and said.answer["summary"]["longest"] == 300
     (note,) = said.answer["summary"]["provenance"]["notes"]
-    assert "1 SMILES have more than 200 characters, kept (rows 61)" in note
+    assert "1 SMILES have more than 200 characters (rows 61)" in note
     said = run(tuned(whole, whole, whole))
     assert said.status == 0 and said.answer["summary"]["rows"]["train"] == 61
     assert any(

@@ -1,4 +1,4 @@
-"""A corpus in memory and on disk: batches, labels with gaps, and the list of its molecules."""
+"""A corpus in memory and on disk: batches, missing labels, and the keys of its molecules."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ NAN = np.nan
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     """Three molecules in two spellings of different lengths; labels of the first and the last."""
-    spelled = [[5, 5, 6], [6, 5, 5], [5], [5], [7, 5, 5, 5, 6], [6, 5, 7, 5, 5, 5]]
+    spellings = [[5, 5, 6], [6, 5, 5], [5], [5], [7, 5, 5, 5, 6], [6, 5, 7, 5, 5, 5]]
     return Corpus(
         molecules=pd.DataFrame({"smiles": ["CCO", "C", "NCCCO"], "key": np.array([3, 2**63 + 1, 7], np.uint64)}),
         vocabulary=("<bos>", "<eos>", "<pad>", "<mask>", "x", "C", "O", "N", "<unk>"),
         arrays={
-            "tokens": np.concatenate(spelled).astype(np.uint16),
-            "starts": np.cumsum([0, *map(len, spelled)]),
+            "tokens": np.concatenate(spellings).astype(np.uint16),
+            "starts": np.cumsum([0, *map(len, spellings)]),
             "properties": np.array([[0.5, NAN], [1.0, 2.0], [-6.0, 6.0]], np.float16),
             "labels": np.array([[1.0, NAN, 0.5], [NAN, 0.0, NAN]], np.float16),
             "label_rows": np.array([0, -1, 1], np.int32),
@@ -48,7 +48,7 @@ def corpus(tmp_path: Path) -> Corpus:
     )
 
 
-def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
+def test_batch_is_padded_with_bos_and_eos(corpus: Corpus) -> None:
     ids, mask = corpus.pad_batch(np.array([2, 1, 0]), np.array([0, 1, 1]), (0, 1, 2))
     assert ids.dtype == mask.dtype == np.int64
     assert ids.tolist() == [[0, 7, 5, 5, 5, 6, 1, 2], [0, 5, 1, 2, 2, 2, 2, 2], [0, 6, 5, 5, 1, 2, 2, 2]]
@@ -56,47 +56,47 @@ def test_a_batch_is_padded_with_both_ends(corpus: Corpus) -> None:
     assert corpus.pad_batch(np.array([1]), np.array([0]), (8, 9, 10))[0].tolist() == [[8, 5, 9, 10]]
 
 
-def test_lengths_are_of_each_spelling_with_both_ends(corpus: Corpus) -> None:
+def test_lengths_count_bos_and_eos(corpus: Corpus) -> None:
     assert len(corpus) == 3 and corpus.n_randomised_smiles == 2
     assert corpus.lengths().tolist() == [[5, 5], [3, 3], [7, 8]]
 
 
-def test_labels_have_gaps(corpus: Corpus) -> None:
-    found = corpus.labels(np.array([2, 1, 0, 2]))
-    assert found.dtype == np.float32 and corpus.kinds == ("binary", "binary", "regression")
-    np.testing.assert_array_equal(found, [[NAN, 0, NAN], [NAN] * 3, [1, NAN, 0.5], [NAN, 0, NAN]])
+def test_missing_labels_are_nan(corpus: Corpus) -> None:
+    values = corpus.labels(np.array([2, 1, 0, 2]))
+    assert values.dtype == np.float32 and corpus.kinds == ("binary", "binary", "regression")
+    np.testing.assert_array_equal(values, [[NAN, 0, NAN], [NAN] * 3, [1, NAN, 0.5], [NAN, 0, NAN]])
 
 
-def test_without_any_label(corpus: Corpus) -> None:
+def test_corpus_without_labels(corpus: Corpus) -> None:
     corpus.arrays["labels"], corpus.arrays["label_rows"] = np.empty((0, 0), np.float16), np.full(3, -1, np.int32)
     assert corpus.labels(np.array([0, 2])).shape == (2, 0)
 
 
-def test_what_is_said_of_it_has_no_long_lists(corpus: Corpus) -> None:
+def test_summary_has_no_long_lists(corpus: Corpus) -> None:
     assert corpus.summary() == {"molecules": 3, "spellings": 2, "digest": "d", "descriptors": 2, "labels": 3}
 
 
-def test_it_is_saved_and_read_back_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
+def test_save_and_load(corpus: Corpus, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, source in ((first, corpus), (second, None)):
         folder.mkdir()
         (source or Corpus.load(first)).save(folder)
-        again = Corpus.load(folder)
-        assert again.vocabulary == corpus.vocabulary and again.record == corpus.record
-        pd.testing.assert_frame_equal(again.molecules, corpus.molecules)
+        loaded = Corpus.load(folder)
+        assert loaded.vocabulary == corpus.vocabulary and loaded.record == corpus.record
+        pd.testing.assert_frame_equal(loaded.molecules, corpus.molecules)
         for name in ARRAYS:
-            np.testing.assert_array_equal(again.arrays[name], corpus.arrays[name])
-            assert again.arrays[name].dtype == corpus.arrays[name].dtype and isinstance(again.arrays[name], np.memmap)
-    assert again.scaling.names == ("MolWt", "TPSA")
-    np.testing.assert_array_equal(again.scaling.spread, [3.0, 4.0])
+            np.testing.assert_array_equal(loaded.arrays[name], corpus.arrays[name])
+            assert loaded.arrays[name].dtype == corpus.arrays[name].dtype and isinstance(loaded.arrays[name], np.memmap)
+    assert loaded.scaling.names == ("MolWt", "TPSA")
+    np.testing.assert_array_equal(loaded.scaling.spread, [3.0, 4.0])
 
 
-def test_a_key_is_of_the_molecule_without_stereo_marks() -> None:
+def test_molecule_key_ignores_stereo() -> None:
     assert molecule_key("C[C@H](N)O") == molecule_key("C[C@@H](N)O") == molecule_key("OC(C)N") != molecule_key("OCCN")
     assert molecule_key("CCO") == hash_name("CCO") < 2**64
 
 
-def test_keys_are_kept_sorted_once_each_and_shortened(tmp_path: Path) -> None:
+def test_keys_are_written_sorted_unique_and_shortened(tmp_path: Path) -> None:
     path = tmp_path / "keys.safetensors"
     numbers = [2**64 - 1, 5 << 40, 5 << 40, 1, (5 << 40) + 1]
     write_keys(numbers, path)
@@ -104,21 +104,21 @@ def test_keys_are_kept_sorted_once_each_and_shortened(tmp_path: Path) -> None:
     assert path.stat().st_size < 200
 
 
-def test_who_is_among_them(tmp_path: Path) -> None:
+def test_contains_molecules_ignores_stereo(tmp_path: Path) -> None:
     path = tmp_path / "keys.safetensors"
     write_keys(map(molecule_key, ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1"]), path)
     keys = read_keys(path)
-    asked = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
-    assert contains_molecules(asked, keys).tolist() == [True, True, True, False, True, False]
+    molecules = ["OCC", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "C", "C1=CC=CC=C1", "CCN"]
+    assert contains_molecules(molecules, keys).tolist() == [True, True, True, False, True, False]
     assert contains_molecules([], keys).shape == (0,)
     write_keys([], path)
-    assert contains_molecules(asked, read_keys(path)).tolist() == [False] * 6
+    assert contains_molecules(molecules, read_keys(path)).tolist() == [False] * 6
     with pytest.raises(BadInput, match="no molecule"):
         contains_molecules(["C1CC"], keys)
 
 
 @pytest.mark.parametrize("content", ["absent", "noise", "other", "wide", "flat", "floats"])
-def test_keys_that_cannot_be_read(tmp_path: Path, content: str) -> None:
+def test_unreadable_keys_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "keys.safetensors"
     if content == "noise":
         path.write_bytes(b"\xff" * 100)

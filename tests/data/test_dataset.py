@@ -23,26 +23,31 @@ def table():
     )
 
 
-def test_kept_and_read_again(table, tmp_path):
+def test_save_and_load(table, tmp_path):
     table.save(tmp_path)
-    again = Dataset.load(tmp_path)
-    assert list(again.smiles) == list(table.smiles) and again.smiles.dtype == object
-    np.testing.assert_array_equal(again.targets, table.targets)
-    assert (again.tasks, again.unit, again.digest, again.kinds) == (table.tasks, table.unit, table.digest, table.kinds)
+    loaded = Dataset.load(tmp_path)
+    assert list(loaded.smiles) == list(table.smiles) and loaded.smiles.dtype == object
+    np.testing.assert_array_equal(loaded.targets, table.targets)
+    assert (loaded.tasks, loaded.unit, loaded.digest, loaded.kinds) == (
+        table.tasks,
+        table.unit,
+        table.digest,
+        table.kinds,
+    )
     for name, values in table.columns.items():
-        np.testing.assert_array_equal(again.columns[name], values)
-        assert again.columns[name].dtype == values.dtype
-    pd.testing.assert_frame_equal(again.dropped, table.dropped, check_dtype=False)
-    assert again.provenance == table.provenance
+        np.testing.assert_array_equal(loaded.columns[name], values)
+        assert loaded.columns[name].dtype == values.dtype
+    pd.testing.assert_frame_equal(loaded.dropped, table.dropped, check_dtype=False)
+    assert loaded.provenance == table.provenance
     assert {path.name for path in tmp_path.iterdir()} == {"table.parquet", "dataset.json", "dropped.parquet"}
 
 
-def test_a_corpus_is_kept_too(tmp_path):
+def test_save_and_load_without_tasks(tmp_path):
     clean_table(["CCO"]).save(tmp_path)
     assert Dataset.load(tmp_path).targets.shape == (1, 0)
 
 
-def test_the_digest_follows_the_content(table):
+def test_digest_depends_on_the_content(table):
     same = Dataset(table.smiles.copy(), table.targets.copy(), table.tasks, table.unit)
     assert same.digest == table.digest and len(same.digest) == 16
     changed = table.targets.copy()
@@ -52,7 +57,7 @@ def test_the_digest_follows_the_content(table):
     assert Dataset(table.smiles[::-1], table.targets, table.tasks, table.unit).digest != table.digest
 
 
-def test_a_part_keeps_the_kinds_of_the_whole(table):
+def test_subset_keeps_the_task_kinds(table):
     assert table.kinds == ("regression", "binary", "regression")
     positive = table.take(table.targets[:, 1] == 1)
     assert list(positive.smiles) == ["c1ccccc1"] and positive.kinds == table.kinds
@@ -61,7 +66,7 @@ def test_a_part_keeps_the_kinds_of_the_whole(table):
     assert backwards.provenance["source"] == "test" and "part" not in table.provenance
 
 
-def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
+def test_source_smiles_include_dropped_molecules(table):
     assert list(table.source_smiles()) == ["CCO", "c1ccccc1", "CCN", "C/C=C/C", "Q"]
     assert sorted(
         clean_table(["OCC", "CCO", "CC"], [1, 3, 2], ["y"], rules=CleaningRules("drop-if-spread")).source_smiles()
@@ -72,18 +77,18 @@ def test_the_molecules_that_were_given_have_those_it_lost_among_them(table):
     ]
 
 
-def test_the_summary_is_plain_json(table):
-    found = json.loads(json.dumps(table.summary(), allow_nan=False))
-    assert found["rows"] == 4 and found["dropped"] == {"merged": 1, "label": 1, "molecule": 1}
-    assert found["tasks"][0]["unit"] == "log10(mol/L)" and found["tasks"][0]["measured"] == 3
-    assert found["tasks"][1]["kind"] == "binary" and found["tasks"][1]["positives"] == 1
+def test_summary_is_plain_json(table):
+    summary = json.loads(json.dumps(table.summary(), allow_nan=False))
+    assert summary["rows"] == 4 and summary["dropped"] == {"merged": 1, "label": 1, "molecule": 1}
+    assert summary["tasks"][0]["unit"] == "log10(mol/L)" and summary["tasks"][0]["measured"] == 3
+    assert summary["tasks"][1]["kind"] == "binary" and summary["tasks"][1]["positives"] == 1
     empty = table.take(np.zeros(4, bool)).summary()
     json.dumps(empty, allow_nan=False)
     assert empty["rows"] == 0
 
 
-def test_what_does_not_fit_is_refused():
-    for made in (
+def test_inconsistent_shapes_are_refused():
+    for build in (
         lambda: Dataset(["C"], [[1.0, 2.0]], ("y",)),
         lambda: Dataset(["C"], [[1.0, 2.0]], ("y", "y")),
         lambda: Dataset(["C"], [1.0], ("y",), ("a", "b")),
@@ -91,10 +96,10 @@ def test_what_does_not_fit_is_refused():
         lambda: Dataset(["C"], [1.0], ("y",), columns={"row": [1, 2]}),
     ):
         with pytest.raises(BadInput):
-            made()
+            build()
     assert Dataset(["C"], [1.0], ("y",)).unit == ("",)
 
 
-def test_labels_are_of_classes_where_both_are_there_and_nothing_else() -> None:
+def test_is_binary_needs_both_classes_and_nothing_else() -> None:
     assert is_binary(np.array([0.0, 1.0, np.nan]))
     assert not is_binary(np.array([1.0, 1.0])) and not is_binary(np.array([0.0, 1.0, 0.5]))

@@ -1,4 +1,4 @@
-"""A long table, a shard at a time: the same file whatever the shards, and whoever was stopped goes on from there."""
+"""Annotating long tables in shards: the output does not depend on the shards, and stopped runs resume."""
 
 import json
 import os
@@ -22,35 +22,35 @@ from core.engine.spec import BadInput
 ROOT = Path(__file__).parents[2]
 
 
-class Counting:
-    """Stands for a network: ΔL from the length of a molecule and its label; remembers what it was given.
+class FakeModel:
+    """Stand-in for a network: ΔL from the length of a molecule and its label; records its inputs.
 
-    `last`: after how many calls it stops, by raising, or by killing its process. The first shard of the table below
-    has no molecule, for which the first molecule of all is asked, to know the names of the columns.
+    `last`: number of calls after which it stops, by an exception or by killing its process. The first shard of the
+    table below has no molecule, so the first molecule of the table is used to get the column names.
     """
 
     def __init__(self, last: int = 1000, kill: bool = False) -> None:
-        self.seen: list[list[str]] = []
+        self.inputs: list[list[str]] = []
         self.last, self.kill = last, kill
 
     def __call__(self, chunk: Dataset, report: Report) -> dict[str, np.ndarray]:
-        if len(self.seen) == self.last and self.kill:
+        if len(self.inputs) == self.last and self.kill:
             os.kill(os.getpid(), 9)
-        if len(self.seen) == self.last:
+        if len(self.inputs) == self.last:
             raise KeyboardInterrupt
-        self.seen.append(list(chunk.smiles))
+        self.inputs.append(list(chunk.smiles))
         report(0.5, "half of a shard")
         size = np.array([float(len(smiles)) for smiles in chunk.smiles])
         return {"label": chunk.targets[:, 0], "prediction": size / 7, "delta_loss": np.sin(size) - chunk.targets[:, 0]}
 
 
-def checked(molecules: Any) -> list[tuple[int, str]]:
-    return [(place, "it has nitrogen") for place, smiles in enumerate(molecules) if "N" in smiles]
+def warn_nitrogen(molecules: Any) -> list[tuple[int, str]]:
+    return [(index, "it has nitrogen") for index, smiles in enumerate(molecules) if "N" in smiles]
 
 
 @pytest.fixture(params=["csv", "parquet"])
 def table(request: Any, tmp_path: Path) -> Path:
-    """31 rows: repeated molecules, none at all (three rows on end among them), labels with gaps, ids that look whole."""
+    """31 rows: repeated molecules, unreadable ones (three in a row), missing labels, ids that look like integers."""
     smiles = ["CCO", "OCC", "CCN", "c1ccccc1", "x", "", "CC", "CCCC", "C1CC", "CCO"] * 3 + ["CCCCN"]
     smiles[0:3] = ["no", "molecule", "here"]
     frame = pd.DataFrame({"id": [f"{k:03}" for k in range(31)], "structure": smiles, "prediction": "given"})
@@ -67,16 +67,16 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(table: Path, out: Path, columns: Any = None, report: Report = SILENT_REPORT, **more: Any) -> dict[str, Any]:
-    more = {"check": checked, "product": "abc", "top": 4} | more
-    return annotate_table(table, out, Annotation(columns or Counting(), ("y",), "structure", ["y"], **more), report)
+    more = {"check": warn_nitrogen, "product": "abc", "top": 4} | more
+    return annotate_table(table, out, Annotation(columns or FakeModel(), ("y",), "structure", ["y"], **more), report)
 
 
-def left(folder: Path) -> list[str]:
+def hidden_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_the_file_is_the_same_whatever_the_shards(
+def test_output_does_not_depend_on_shard_size(
     table: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers, outs = [], []
@@ -84,10 +84,10 @@ def test_the_file_is_the_same_whatever_the_shards(
         monkeypatch.setattr(annotated_table, "SHARD", size)
         outs.append(tmp_path / f"out{size}{suffix}")
         answers.append(run(table, outs[-1]))
-        assert left(tmp_path) == []
+        assert hidden_files(tmp_path) == []
     for answer, out in zip(answers, outs, strict=True):
-        kept = {name: value for name, value in answer.items() if "second" not in name and name != "out"}
-        assert kept == {name: answers[0][name] for name in kept} and answer["molecules_per_second"] > 0
+        comparable = {name: value for name, value in answer.items() if "second" not in name and name != "out"}
+        assert comparable == {name: answers[0][name] for name in comparable} and answer["molecules_per_second"] > 0
         if suffix == ".csv":
             assert out.read_bytes() == outs[0].read_bytes()
         else:
@@ -96,19 +96,19 @@ def test_the_file_is_the_same_whatever_the_shards(
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_given_columns_come_out_as_they_were(table: Path, tmp_path: Path, suffix: str) -> None:
+def test_input_columns_are_unchanged(table: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
     run(table, out)
     if suffix == ".csv":
-        found = pd.read_csv(out, dtype=str, keep_default_na=False)
-        assert found["id"].tolist() == [f"{k:03}" for k in range(31)]
-        assert found["count"].tolist() == [str(k) for k in range(21)] + [""] * 10
-        assert set(found["prediction (given)"]) == {"given"}
+        frame = pd.read_csv(out, dtype=str, keep_default_na=False)
+        assert frame["id"].tolist() == [f"{k:03}" for k in range(31)]
+        assert frame["count"].tolist() == [str(k) for k in range(21)] + [""] * 10
+        assert set(frame["prediction (given)"]) == {"given"}
     else:
         types = {field.name: str(field.type) for field in parquet.read_schema(out)}
         assert types["count"] == ("string" if table.suffix == ".csv" else "int64")
         assert types["id"] == "string" and types["prediction"] == types["delta_loss"] == "double"
-    assert list(found if suffix == ".csv" else types) == [
+    assert list(frame if suffix == ".csv" else types) == [
         *("id", "structure", "prediction (given)", "y", "count"),
         *("label", "prediction", "delta_loss", "caution", "unusable"),
     ]
@@ -116,49 +116,51 @@ def test_given_columns_come_out_as_they_were(table: Path, tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("how", ["interrupt", "cancel", "failure"])
-def test_who_was_stopped_goes_on(table: Path, tmp_path: Path, suffix: str, how: str) -> None:
-    whole, out, told = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}", []
+def test_stopped_run_resumes(table: Path, tmp_path: Path, suffix: str, how: str) -> None:
+    whole, out, messages = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}", []
     answer = run(table, whole)
 
     def tell(fraction: float, message: str, numbers: dict) -> None:
-        told.append((fraction, message))
+        messages.append((fraction, message))
         if how != "interrupt" and message == "16 of 31 rows":
             raise Cancelled if how == "cancel" else OSError("the disk is gone")
 
-    stopped = Counting(5) if how == "interrupt" else Counting()
+    stopping_model = FakeModel(5) if how == "interrupt" else FakeModel()
     with pytest.raises((KeyboardInterrupt, Cancelled, OSError)):
-        run(table, out, stopped, Report(tell=tell))
-    assert left(tmp_path) == [f".out{suffix}.shards"] and not out.exists()
+        run(table, out, stopping_model, Report(tell=tell))
+    assert hidden_files(tmp_path) == [f".out{suffix}.shards"] and not out.exists()
     (tmp_path / f".out{suffix}.shards" / "draft").write_text("half a sha")
-    told.clear()
-    again = Counting()
-    resumed = run(table, out, again, Report(tell=lambda fraction, message, numbers: told.append((fraction, message))))
-    assert out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
-    assert resumed["resumed_rows"] == 15 and len(again.seen) == 6
-    assert any("going on after row 15 of 31" in message for _, message in told)
-    fractions = [fraction for fraction, _ in told]
+    messages.clear()
+    resumed_model = FakeModel()
+    resumed = run(
+        table, out, resumed_model, Report(tell=lambda fraction, message, numbers: messages.append((fraction, message)))
+    )
+    assert out.read_bytes() == whole.read_bytes() and hidden_files(tmp_path) == []
+    assert resumed["resumed_rows"] == 15 and len(resumed_model.inputs) == 6
+    assert any("resuming after row 15 of 31" in message for _, message in messages)
+    fractions = [fraction for fraction, _ in messages]
     assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
     ends = ("most_helpful", "most_harmful", "rows", "unusable", "with_caution", "unlabelled", "columns")
     assert {name: resumed[name] for name in ends} == {name: answer[name] for name in ends}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_who_was_killed_goes_on(table: Path, tmp_path: Path, suffix: str) -> None:
+def test_killed_run_resumes(table: Path, tmp_path: Path, suffix: str) -> None:
     whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     run(table, whole)
     code = (
         "import sys; from pathlib import Path; from core.data import annotated_table\n"
-        "from tests.data.test_shard_store import Counting, run\n"
-        "annotated_table.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), Counting(6, kill=True))"
+        "from tests.data.test_shard_store import FakeModel, run\n"
+        "annotated_table.SHARD = 3; run(Path(sys.argv[1]), Path(sys.argv[2]), FakeModel(6, kill=True))"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
-    assert killed.returncode == -9 and not out.exists()
-    again = Counting()
-    assert run(table, out, again)["resumed_rows"] == 18
-    assert len(again.seen) == 5 and out.read_bytes() == whole.read_bytes() and left(tmp_path) == []
+    process = subprocess.run([sys.executable, "-c", code, str(table), str(out)], cwd=ROOT, check=False)
+    assert process.returncode == -9 and not out.exists()
+    resumed_model = FakeModel()
+    assert run(table, out, resumed_model)["resumed_rows"] == 18
+    assert len(resumed_model.inputs) == 5 and out.read_bytes() == whole.read_bytes() and hidden_files(tmp_path) == []
 
 
-def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_path: Path) -> None:
+def test_run_stopped_while_writing_computes_nothing_again(table: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
     run(table, whole)
 
@@ -168,19 +170,19 @@ def test_who_was_stopped_while_writing_scores_nothing_again(table: Path, tmp_pat
 
     with pytest.raises(Cancelled):
         run(table, out, report=Report(tell=tell))
-    again = Counting()
-    answer = run(table, out, again)
-    assert again.seen == [] and out.read_bytes() == whole.read_bytes()
+    resumed_model = FakeModel()
+    answer = run(table, out, resumed_model)
+    assert resumed_model.inputs == [] and out.read_bytes() == whole.read_bytes()
     assert answer["resumed_rows"] == 31 and answer["molecules_per_second"] == 0
 
 
 @pytest.mark.parametrize("what", ["key", "table", "size", "revision", "note"])
-def test_other_work_is_not_gone_on_from(
+def test_shards_of_other_work_are_replaced(
     table: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, told = tmp_path / "out.csv", []
+    out, messages = tmp_path / "out.csv", []
     with pytest.raises(KeyboardInterrupt):
-        run(table, out, Counting(3))
+        run(table, out, FakeModel(3))
     if what == "table":
         frame = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
         frame.loc[1, "structure"] = "CCCCCO"
@@ -190,30 +192,30 @@ def test_other_work_is_not_gone_on_from(
     elif what != "key":
         monkeypatch.setattr(annotated_table, {"size": "SHARD", "revision": "REVISION"}[what], 4)
     product = {"product": "other"} if what == "key" else {}
-    again, report = Counting(), Report(tell=lambda fraction, message, numbers: told.append((message, numbers)))
-    answer = run(table, out, again, report, **product)
-    assert answer["resumed_rows"] == 0 and sum(map(len, again.seen)) >= answer["rows"] - answer["unusable"]
-    (said,) = [message for message, numbers in told if numbers.get("stays")]
-    assert ".out.csv.shards is of other work" in said and "replaced" in said
+    model, report = FakeModel(), Report(tell=lambda fraction, message, numbers: messages.append((message, numbers)))
+    answer = run(table, out, model, report, **product)
+    assert answer["resumed_rows"] == 0 and sum(map(len, model.inputs)) >= answer["rows"] - answer["unusable"]
+    (notice,) = [message for message, numbers in messages if numbers.get("stays")]
+    assert ".out.csv.shards belongs to other work" in notice and "replaced" in notice
     run(table, tmp_path / "whole.csv", **product)
-    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and left(tmp_path) == []
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and hidden_files(tmp_path) == []
 
 
-def test_a_shard_that_was_cut_short_is_made_again(table: Path, tmp_path: Path) -> None:
+def test_truncated_shard_is_computed_again(table: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out.csv", tmp_path / "whole.csv"
     run(table, whole)
     with pytest.raises(KeyboardInterrupt):
-        run(table, out, Counting(6))
+        run(table, out, FakeModel(6))
     shard = tmp_path / ".out.csv.shards" / "000004.parquet"
     shard.write_bytes(shard.read_bytes()[:-20])
     assert run(table, out)["resumed_rows"] == 12 and out.read_bytes() == whole.read_bytes()
 
 
-def test_what_is_not_ours_stays(table: Path, tmp_path: Path) -> None:
+def test_foreign_files_are_not_removed(table: Path, tmp_path: Path) -> None:
     folder = tmp_path / ".out.csv.shards"
     folder.mkdir()
     (folder / "thesis.docx").write_text("mine")
-    with pytest.raises(BadInput, match=r"holds 'thesis.docx', which no run left there; move it"):
+    with pytest.raises(BadInput, match=r"holds 'thesis.docx', which is no file of a run; move it"):
         run(table, tmp_path / "out.csv")
     assert (folder / "thesis.docx").read_text() == "mine"
     (folder / "thesis.docx").unlink()
@@ -222,20 +224,20 @@ def test_what_is_not_ours_stays(table: Path, tmp_path: Path) -> None:
     assert run(table, tmp_path / "out.csv")["rows"] == 31
 
 
-def test_a_failure_before_the_first_shard_leaves_nothing(table: Path, tmp_path: Path) -> None:
+def test_failure_before_first_shard_leaves_no_files(table: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     with pytest.raises(KeyboardInterrupt):
-        run(table, tmp_path / "out.csv", Counting(0))
+        run(table, tmp_path / "out.csv", FakeModel(0))
     assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("top", [0, 1, 4, 100])
-def test_the_ends_are_those_of_the_whole_file(table: Path, tmp_path: Path, top: int) -> None:
+def test_extremes_are_those_of_the_full_file(table: Path, tmp_path: Path, top: int) -> None:
     out = tmp_path / "out.parquet"
     answer = run(table, out, top=top)
-    found = pd.read_parquet(out).assign(row=range(1, 32)).dropna(subset="delta_loss")
+    frame = pd.read_parquet(out).assign(row=range(1, 32)).dropna(subset="delta_loss")
     for name, ascending in (("most_helpful", True), ("most_harmful", False)):
-        order = found.sort_values(["delta_loss", "row"], ascending=[ascending, True]).head(top)
+        order = frame.sort_values(["delta_loss", "row"], ascending=[ascending, True]).head(top)
         assert answer[name] == [
             {"row": row, "smiles": smiles, "delta_loss": delta}
             for row, smiles, delta in zip(order["row"], order["structure"], order["delta_loss"], strict=True)
@@ -243,7 +245,7 @@ def test_the_ends_are_those_of_the_whole_file(table: Path, tmp_path: Path, top: 
     json.dumps(answer, allow_nan=False)
 
 
-def test_of_equal_scores_the_earlier_row_is_named(table: Path, tmp_path: Path) -> None:
+def test_equal_scores_list_the_earlier_row(table: Path, tmp_path: Path) -> None:
     def same(chunk: Dataset, report: Report) -> dict[str, np.ndarray]:
         return {"delta_loss": np.where([smiles == "CCN" for smiles in chunk.smiles], np.nan, 0.5)}
 
@@ -252,27 +254,27 @@ def test_of_equal_scores_the_earlier_row_is_named(table: Path, tmp_path: Path) -
         assert [(one["row"], one["smiles"]) for one in answer[name]] == [(4, "c1ccccc1"), (7, "CC"), (8, "CCCC")]
 
 
-def test_what_is_counted(table: Path, tmp_path: Path) -> None:
+def test_counts_of_rows(table: Path, tmp_path: Path) -> None:
     answer = run(table, tmp_path / "out.parquet")
-    found = pd.read_parquet(tmp_path / "out.parquet")
-    usable = found["unusable"] == ""
+    frame = pd.read_parquet(tmp_path / "out.parquet")
+    usable = frame["unusable"] == ""
     assert answer["unusable"] == int((~usable).sum()) and answer["rows"] == 31
-    assert answer["with_caution"] == int((found["caution"] == "it has nitrogen").sum()) > 0
-    assert answer["unlabelled"] == int((usable & pd.to_numeric(found["y"], errors="coerce").isna()).sum()) > 0
-    assert found["prediction"].notna().equals(usable) and found["delta_loss"].isna().sum() == 31 - int(
-        (usable & found["label"].notna()).sum()
+    assert answer["with_caution"] == int((frame["caution"] == "it has nitrogen").sum()) > 0
+    assert answer["unlabelled"] == int((usable & pd.to_numeric(frame["y"], errors="coerce").isna()).sum()) > 0
+    assert frame["prediction"].notna().equals(usable) and frame["delta_loss"].isna().sum() == 31 - int(
+        (usable & frame["label"].notna()).sum()
     )
 
 
-def test_labels_are_looked_at_before_any_row_is_worked_on(table: Path, tmp_path: Path) -> None:
+def test_labels_are_checked_before_computing(table: Path, tmp_path: Path) -> None:
     def refuse(labelled: Dataset) -> None:
         if (labelled.targets > most).any():
             raise BadInput("a label is too large")
 
-    most, columns = 3.2, Counting()
+    most, columns = 3.2, FakeModel()
     with pytest.raises(BadInput, match="too large"):
         run(table, tmp_path / "out.csv", columns, check_labels=refuse)
-    assert columns.seen == []
+    assert columns.inputs == []
     most = 3.3  # labels of rows without a molecule are no labels
     frame = pd.read_csv(table) if table.suffix == ".csv" else pd.read_parquet(table)
     frame.loc[frame["y"] > most, "structure"] = "no molecule"

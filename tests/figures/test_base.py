@@ -14,7 +14,7 @@ def bars(figure):
     return [trace for trace in figure.data if trace.type == "bar"]
 
 
-def test_every_molecule_is_counted_once_and_on_its_side_of_zero():
+def test_histogram_counts_every_molecule_on_its_side_of_zero():
     values = np.concatenate([RNG.normal(0, 1, 500), [80.0, -90.0]])
     helps, harms = bars(figures.plot_score_distribution(values, "(log M)²"))
     assert sum(helps.y) == (values < 0).sum() and sum(harms.y) == (values >= 0).sum()
@@ -23,19 +23,19 @@ def test_every_molecule_is_counted_once_and_on_its_side_of_zero():
     assert helps.marker.color != harms.marker.color
 
 
-def test_planted_molecules_are_marked():
+def test_mislabelled_molecules_are_marked():
     values = RNG.normal(0, 1, 100)
-    figure = figures.plot_score_distribution(values, planted=np.arange(100) < 20)
+    figure = figures.plot_score_distribution(values, mislabelled=np.arange(100) < 20)
     assert len(figure.data[-1].x) == 20 and "20" in figure.data[-1].name
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [np.nan, np.nan], [1.0] * 60, [-1e-9, 1e9]])
-def test_odd_scores_do_not_break_the_distribution(values):
+def test_histogram_of_degenerate_scores(values):
     figure = figures.plot_score_distribution(values)
     assert sum(sum(trace.y) for trace in bars(figure)) == np.isfinite(values).sum()
 
 
-def test_both_ends_are_always_drawn():
+def test_sample_contains_both_extremes():
     values = RNG.normal(0, 1, 20_000)
     rows = figures.sample_rows(values, 1000)
     assert len(rows) == len(set(rows)) == 1000 and (np.diff(rows) > 0).all()
@@ -44,7 +44,7 @@ def test_both_ends_are_always_drawn():
     assert (figures.sample_rows(values[:10]) == np.arange(10)).all()
 
 
-def test_the_best_epoch_is_ringed():
+def test_best_epoch_has_a_ring():
     curve = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2, 1], "valid_loss": [3.0, 1, 2]})
     figure = figures.plot_learning_curves({"run": curve}, {"run": 2})
     ring = figure.data[-1]
@@ -59,7 +59,7 @@ ARMS = [
 ]
 
 
-def test_arms_show_every_seed_and_the_noise_of_the_reference():
+def test_arms_show_every_seed_and_the_reference_band():
     figure = arm_figures.plot_arms(ARMS, "rmse", "log M")
     band = figure.layout.shapes[0]
     assert (band.x0, band.x1) == (pytest.approx(0.7), pytest.approx(0.9))
@@ -67,14 +67,14 @@ def test_arms_show_every_seed_and_the_noise_of_the_reference():
     assert list(figure.layout.yaxis.ticktext) == ["none", "top"]
 
 
-def test_what_selects_nothing_has_its_own_sign():
+def test_baseline_and_control_have_their_own_symbols():
     more = [{**ARMS[1], "name": role, "role": role} for role in ("baseline", "control")]
     marks = [trace.marker for trace in arm_figures.plot_arms([*ARMS, *more]).data[1::2]]
     assert [mark.symbol for mark in marks] == ["diamond", "diamond", "square", "triangle-up"]
     assert len({mark.color for mark in marks}) == 4
 
 
-def test_differences_say_their_verdict_in_words():
+def test_differences_show_the_verdict_as_text():
     row = {
         "arm": "top",
         "against": "none",
@@ -90,7 +90,7 @@ def test_differences_say_their_verdict_in_words():
     assert [note.text for note in figure.layout.annotations] == ["better"]
 
 
-def test_what_no_other_beats_is_joined_and_what_costs_nothing_is_shown():
+def test_pareto_front_and_arms_without_cost():
     def arm(name: str, cost: float | None, error: float) -> dict:
         card = {"name": name, "cost": cost, "seconds": {"mean": cost, "sd": 0.5}}
         return card | {"rmse": {"mean": error, "sd": 0.1}, "r2": {"mean": 1 - error, "sd": None}}
@@ -107,12 +107,12 @@ def test_what_no_other_beats_is_joined_and_what_costs_nothing_is_shown():
     assert spread.error_x.array[0] == 0.5 and spread.error_y.array[0] == 0.1
 
 
-def test_residuals_lie_on_a_logarithmic_axis():
+def test_convergence_has_a_logarithmic_axis():
     figure = figures.plot_convergence({"cg": [(1, 1.0), (2, 0.1), (3, 0.01)]}, tolerance=0.01)
     assert figure.layout.yaxis.type == "log" and list(figure.data[0].x) == [1, 2, 3]
 
 
-def test_labels_of_parts_share_their_bins_and_gaps_do_not_count():
+def test_label_histogram_has_common_bins_and_skips_missing_labels():
     figure = figures.plot_label_histogram({"train": [1.0, 2, np.nan], "test": [5.0]}, "logS", "log M")
     assert [sum(trace.y) for trace in figure.data] == [2, 1]
     assert list(figure.data[0].x) == list(figure.data[1].x)

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: it holds what the page shows, needs no network, and escapes what tables say."""
+"""The HTML report of a comparison is complete, needs no network, and escapes text from tables."""
 
 import re
 
@@ -29,15 +29,15 @@ def comparison(sizes: tuple[int, ...] = (5, 10)) -> Comparison:
             "name": name,
             "role": "selection",
             "rule": rule,
-            "kept": kept,
+            "kept": count,
             "seeds": [0, 1],
-            "n_train": [60, 60 + (kept or 0)],
+            "n_train": [60, 60 + (count or 0)],
             "mislabelled": None,
             "rmse": summarize_seeds(
                 [float(np.sqrt(np.mean((values - labels) ** 2))) for values in predicted[name].values()]
             ),
         }
-        for name, (rule, kept) in names.items()
+        for name, (rule, count) in names.items()
     ]
     record = {
         "arms": arms, "reference": "none", "differences": compute_differences(labels, predicted, ("none", "all"), "rmse"),
@@ -50,7 +50,7 @@ def comparison(sizes: tuple[int, ...] = (5, 10)) -> Comparison:
     return Comparison(record, pd.DataFrame(), picks)
 
 
-def test_it_holds_what_the_page_shows_and_needs_no_network(spec: Spec) -> None:
+def test_report_is_complete_escaped_and_offline(spec: Spec) -> None:
     text = render_report(comparison(), spec, "2026-11-26")
     assert text.startswith("<!doctype html>") and text.count("Plotly.newPlot(") == 3
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", text), "nothing is fetched"

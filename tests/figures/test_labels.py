@@ -1,4 +1,4 @@
-"""Predictions beside labels: every molecule is there once, and the pictures of two classes say what was measured."""
+"""Figures of predictions against labels: every molecule is drawn once; ROC and reliability match their definitions."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from core.figures import labels as figures
 RNG = np.random.default_rng(0)
 
 
-def test_a_point_of_the_map_tells_its_row():
+def test_score_map_points_have_row_numbers():
     n = 50
     table = pd.DataFrame({"smiles": ["C<b>"] * n, "label": RNG.normal(0, 1, n), "delta_loss": RNG.normal(0, 1, n)})
     table["prediction"], table["mislabelled"] = table["label"] + 1, np.arange(n) % 5 == 0
@@ -25,7 +25,7 @@ def test_a_point_of_the_map_tells_its_row():
     assert list(ring.x) == [label[7]]
 
 
-def test_parity_draws_the_test_part_last():
+def test_parity_draws_the_test_set_last():
     table = pd.DataFrame(
         {
             "part": ["test", "train", "valid"],
@@ -37,7 +37,7 @@ def test_parity_draws_the_test_part_last():
     )
     figure = figures.plot_parity(table, "log M")
     assert [trace.name for trace in figure.data if trace.type == "scattergl"] == ["training", "validation", "test"]
-    assert figure.layout.xaxis.title.text == "label (log M)"
+    assert figure.layout.xaxis.title.text == "measured value (log M)"
 
 
 def two_classes(n: int = 90) -> pd.DataFrame:
@@ -47,17 +47,17 @@ def two_classes(n: int = 90) -> pd.DataFrame:
     return pd.DataFrame({"part": part, "row": 0, "smiles": "C", "label": label, "prediction": chance.round(1)})
 
 
-def test_two_classes_on_the_map_stand_aside_and_say_what_they_are():
+def test_classes_are_jittered_on_the_score_map():
     table = two_classes().assign(delta_loss=RNG.normal(0, 1, 90)).fillna({"label": 0.0})
     figure = figures.plot_score_map(table, picked=8)
     points = next(trace for trace in figure.data if trace.type == "scattergl")
     assert len(set(points.x)) == 90 and (np.round(points.x) == table["label"][list(points.customdata)]).all()
-    assert all(text.endswith(f"label {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
+    assert all(text.endswith(f"measured {label:.3g}") for text, label in zip(points.text, table["label"], strict=True))
     ring = next(trace for trace in figure.data if trace.name == "picked")
     assert list(ring.x) == [points.x[list(points.customdata).index(8)]] and list(figure.layout.xaxis.tickvals) == [0, 1]
 
 
-def test_the_area_of_a_curve_is_the_one_in_its_name():
+def test_roc_legend_shows_the_area():
     table = two_classes()
     figure = figures.plot_roc(table, {"test": (0.7, 0.9)})
     assert [trace.name and trace.name.split(":")[0] for trace in figure.data] == [None, "validation", "test"]
@@ -72,7 +72,7 @@ def test_the_area_of_a_curve_is_the_one_in_its_name():
     assert len(figures.plot_roc(one_class).data) == 1
 
 
-def test_a_point_of_a_reliability_diagram_is_the_share_of_ones_of_its_molecules():
+def test_reliability_points_are_shares_of_ones():
     table = two_classes(300)
     y, p = table["label"].to_numpy(float), table["prediction"].to_numpy(float)
     points = figures.plot_reliability(y, p).data[1]

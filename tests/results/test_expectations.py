@@ -1,4 +1,4 @@
-"""Common expectations: which arms test which, and what a difference says."""
+"""Common expectations: which arms test them, and the outcome of a difference."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ LABELS = np.linspace(-2, 2, 60)
 
 
 def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Comparison:
-    """Arms whose predictions have about these errors."""
+    """Arms whose predictions have approximately these errors."""
     random, rows = np.random.default_rng(0), []
     for arm, error in errors.items():
         for seed in seeds:
@@ -24,33 +24,33 @@ def study(errors: dict[str, float], seeds: tuple[int, ...] = (0, 1, 2)) -> Compa
     return Comparison({"arms": [{"name": arm} for arm in errors]}, table, pd.DataFrame())
 
 
-def said(found: list[dict]) -> dict[str, str]:
-    return {one["expectation"]: one["outcome"] for one in found}
+def outcome_words(outcomes: list[dict]) -> dict[str, str]:
+    return {one["expectation"]: one["outcome"] for one in outcomes}
 
 
-def test_a_difference_is_said_in_the_words_of_the_claim() -> None:
-    found = said(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
-    assert found == {
+def test_outcome_words_follow_the_expectation() -> None:
+    outcomes = outcome_words(check_claims(study({"full": 0.4, "LoRA": 0.4, "BitFit": 0.9, "(IA)³": 0.3})))
+    assert outcomes == {
         "LoRA is as good as full fine-tuning": "not contradicted",
-        "LoRA beats BitFit": "holds",
-        "BitFit beats (IA)³": "the opposite holds",
+        "LoRA beats BitFit": "confirmed",
+        "BitFit beats (IA)³": "the opposite",
     }
-    found = said(
+    outcomes = outcome_words(
         check_claims(
             study({"none": 0.6, "top 20": 0.6, "top 50": 0.3, "top 70": 0.6, "bottom 20": 0.6, "bottom 100": 0.9})
         )
     )
-    assert found["The 70 best by influence lower the error"] == "not beyond the noise"
-    assert found["The 100 worst do as well as the 50 best"] == "does not hold"
-    found = said(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
-    assert found == {"Structurally diverse molecules beat a stratified sample": "one seed cannot tell"}
+    assert outcomes["The 70 best by influence lower the error"] == "not distinguishable"
+    assert outcomes["The 100 worst do as well as the 50 best"] == "refuted"
+    outcomes = outcome_words(check_claims(study({"stratified": 0.4, "k-means": 0.9}, seeds=(0,))))
+    assert outcomes == {"Structurally diverse molecules beat a stratified sample": "undecided with one seed"}
 
 
-def test_the_difference_is_that_of_the_two_arms() -> None:
-    made = study({"k-means": 0.3, "stratified": 0.8})
-    (one,) = check_claims(made)
+def test_difference_is_between_the_two_arms() -> None:
+    comparison = study({"k-means": 0.3, "stratified": 0.8})
+    (one,) = check_claims(comparison)
     rmse = {}
-    for arm, rows in made.predictions.groupby("arm"):
+    for arm, rows in comparison.predictions.groupby("arm"):
         each = rows.groupby("seed")[["label", "prediction"]].apply(
             lambda x: ((x.label - x.prediction) ** 2).mean() ** 0.5
         )
@@ -58,16 +58,16 @@ def test_the_difference_is_that_of_the_two_arms() -> None:
     assert one["mean"] == pytest.approx(rmse["k-means"] - rmse["stratified"]) and one["high"] < 0
 
 
-def test_adapted_arms_are_known_by_how_their_names_begin() -> None:
+def test_adapted_arms_are_matched_by_prefix() -> None:
     arms = {"full, from molsway-mini": 0.5, "full, from adapted molsway-mini": 0.5, "LoRA, from molsway-mini": 0.5}
     (one,) = check_claims(study(arms))
     assert (one["arm"], one["against"]) == ("full, from adapted molsway-mini", "full, from molsway-mini")
     assert check_claims(study({"none": 0.5, "greedy": 0.4})) == []
 
 
-def test_presets_have_the_arms_that_the_expectations_are_of() -> None:
+def test_presets_contain_the_expected_arms() -> None:
     sizes, diversity = build_preset("selection-sizes"), build_preset("diversity")
     arms = {*sizes.arm_settings, *diversity.arm_settings, *build_preset("four-methods").arm_names}
-    named = {name for claim in EXPECTATIONS for name in (claim.arm, claim.against) if not name.endswith(" ")}
-    assert named <= arms
+    expected_arms = {name for claim in EXPECTATIONS for name in (claim.arm, claim.against) if not name.endswith(" ")}
+    assert expected_arms <= arms
     assert len(sizes.seeds) == 5 and len(diversity.seeds) == 10

@@ -1,4 +1,4 @@
-"""What a fit says of its own training."""
+"""The patience that a fit suggests from its learning curve."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import pytest
 from core.results.fit import Fit
 
 
-def learned(losses: list[float]) -> Fit:
-    """A fit whose evaluations, ten seconds each, found these losses."""
+def fit_of(losses: list[float]) -> Fit:
+    """A fit with these validation losses, one evaluation every ten seconds."""
     curve = pd.DataFrame({"valid_loss": losses, "seconds": 10.0 * np.arange(1, len(losses) + 1)})
     return Fit(curve, pd.DataFrame(), {}, Path())
 
@@ -27,19 +27,19 @@ def learned(losses: list[float]) -> Fit:
         ([], None),
     ],
 )
-def test_patience_that_would_have_been_enough(losses: list[float], wanted: tuple[int, float] | None) -> None:
-    assert learned(losses).suggest_patience() == wanted
+def test_suggested_patience(losses: list[float], wanted: tuple[int, float] | None) -> None:
+    assert fit_of(losses).suggest_patience() == wanted
 
 
-def test_that_patience_stops_a_training_there(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
-    """By the rule of a training: it goes on until as many looks in a row found nothing better."""
-    patience, seconds = learned(list(losses)).suggest_patience()
-    best, since, looked = np.inf, 0, 0
-    while looked < len(losses) and since < patience:
-        best, since = (losses[looked], 0) if losses[looked] < best else (best, since + 1)
-        looked += 1
-    assert best == min(losses) and 10.0 * looked == seconds
+def test_suggested_patience_stops_at_the_stated_time(losses: tuple[float, ...] = (3, 2, 2, 2, 2, 1, *[2] * 14)) -> None:
+    """Early stopping: training ends after `patience` evaluations in a row without improvement."""
+    patience, seconds = fit_of(list(losses)).suggest_patience()
+    best, since, evaluations = np.inf, 0, 0
+    while evaluations < len(losses) and since < patience:
+        best, since = (losses[evaluations], 0) if losses[evaluations] < best else (best, since + 1)
+        evaluations += 1
+    assert best == min(losses) and 10.0 * evaluations == seconds
 
 
-def test_a_model_without_a_curve_has_no_patience() -> None:
+def test_no_patience_without_a_curve() -> None:
     assert Fit(pd.DataFrame(), pd.DataFrame(), {}, Path()).suggest_patience() is None

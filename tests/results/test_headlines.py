@@ -1,4 +1,4 @@
-"""What lists show of a run: every product declares it, from its summary alone."""
+"""Headlines of runs, from their summaries."""
 
 import inspect
 
@@ -26,7 +26,7 @@ PREDICTED = {"molecules": 5, "unit": ["logM"], "kinds": ["regression"]}
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
+def test_every_product_implements_the_protocol(kind: str) -> None:
     product = Spec.kinds[kind].product
     assert all(callable(getattr(product, name)) for name in ("save", "load", "summary", "headline"))
     assert isinstance(product.headline_keys, tuple)
@@ -35,7 +35,7 @@ def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "summary", "shown"),
+    ("product", "summary", "headline"),
     [
         (Fit, FIT, "test RMSE 0.612 logM (+1 tasks)"),
         (Fit, FIT | {"intervals": {"logS": {"rmse": [0.5, 0.7]}}}, "test RMSE 0.612 (0.500 to 0.700) logM (+1 tasks)"),
@@ -57,8 +57,8 @@ def test_every_product_declares_all_of_the_protocol(kind: str) -> None:
         (Dataset, {"rows": 1274}, "1,274 molecules"),
     ],
 )  # fmt: skip
-def test_the_headline_is_the_main_number(product: type, summary: dict, shown: str) -> None:
-    assert headline_of(product, summary) == shown
+def test_headline_is_the_main_number(product: type, summary: dict, headline: str) -> None:
+    assert headline_of(product, summary) == headline
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_the_headline_is_the_main_number(product: type, summary: dict, shown: st
         (DatamodelCheck, {"subsets": 3}),
     ],
 )
-def test_a_summary_of_an_earlier_version_without_the_keys_has_none(product: type | None, summary: dict) -> None:
+def test_summary_without_the_keys_has_no_headline(product: type | None, summary: dict) -> None:
     assert headline_of(product, summary) == NO_HEADLINE

@@ -1,4 +1,4 @@
-"""A study of a mixture as tables of words, and as text."""
+"""A multitask study as formatted tables and as text."""
 
 import pandas as pd
 
@@ -30,21 +30,21 @@ RECORD = {
 }  # fmt: skip
 
 
-def test_published_numbers_and_means_of_predictions_stand_below_as_such():
+def test_averaged_predictions_and_published_results_are_listed_last():
     table = table_means(RECORD)
     assert table["arm"].tolist() == [
-        "all together", "alone, as many steps", "all together, the mean of what the seeds predict", "published, alone"
+        "all together", "alone, as many steps", "all together, predictions averaged over seeds", "published, alone"
     ]  # fmt: skip
     assert table["MAE in standard deviations"].tolist() == ["0.210 ± 0.014", "0.110 ± 0.014", "0.190", "0.303"]
 
 
-def test_every_task_has_a_row_an_arm_and_says_what_is_undefined():
+def test_task_means_have_a_row_per_task_and_arm():
     table = task_means(TASKS, "zinc").set_index(["task", "arm"])
     assert len(table) == 4 and table.loc[("SA", "all together"), "MAE in standard deviations"] == "0.210 ± 0.014"
     assert (table.loc["flag"].drop(columns="network") == "–").all().all()
 
 
-def test_the_text_holds_the_verdict_and_every_table():
+def test_text_contains_verdict_and_tables():
     text = MixtureComparison(TASKS, RECORD).text()
     assert text.startswith("learning together costs zinc") and "zinc, task by task" in text
     for words in ("published, alone", "0.100", "worse", "MAE in sd"):

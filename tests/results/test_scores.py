@@ -1,4 +1,4 @@
-"""Scores: the numbers against their formulas by hand, a round trip, what is refused, detection of planted labels."""
+"""Scores against their formulas by hand, save and load, errors, detection of mislabelled molecules."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_several_tasks_add_up_over_measured_cells():
     assert {"label:a", "prediction:b", "residual:a", "slope:b"} <= set(table)
 
 
-def test_the_unit_is_said_in_words():
+def test_unit_in_words():
     assert (
         describe_unit(["regression"], ["logS"]) == "(logS)²" and describe_unit(["regression"], [""]) == "label units²"
     )
@@ -51,7 +51,7 @@ def test_the_unit_is_said_in_words():
     )
 
 
-def made(delta: list[float], **columns: list) -> Scores:
+def scores_of(delta: list[float], **columns: list) -> Scores:
     delta = np.array(delta)
     table = pd.DataFrame(
         {
@@ -70,41 +70,41 @@ def made(delta: list[float], **columns: list) -> Scores:
     )
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    scores = made([0.3, -0.2, np.nan], planted=[True, False, False])
+def test_save_and_load(tmp_path):
+    scores = scores_of([0.3, -0.2, np.nan], mislabelled=[True, False, False])
     scores.save(tmp_path)
-    again = Scores.load(tmp_path)
-    pd.testing.assert_frame_equal(again.table, scores.table)
-    assert (again.vector == scores.vector).all() and (again.last_layer["train"] == np.eye(2)).all()
-    assert again.record == scores.record
+    loaded = Scores.load(tmp_path)
+    pd.testing.assert_frame_equal(loaded.table, scores.table)
+    assert (loaded.vector == scores.vector).all() and (loaded.last_layer["train"] == np.eye(2)).all()
+    assert loaded.record == scores.record
     assert {path.suffix for path in tmp_path.iterdir()} == {".parquet", ".safetensors", ".json"}
 
 
-def test_the_summary_is_small_and_plain():
-    found = json.loads(json.dumps(made([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
-    assert (found["rows"], found["scored"], found["helpful"], found["harmful"]) == (4, 3, 2, 1)
-    assert [entry["row"] for entry in found["most_helpful"]] == [3, 1, 0]
-    assert [entry["row"] for entry in found["most_harmful"]] == [0, 1, 3]
-    assert found["quantiles"]["0.5"] == -0.2 and found["unit"] == "logS²"
+def test_summary_is_plain_json():
+    result = json.loads(json.dumps(scores_of([0.3, -0.2, np.nan, -0.7]).summary(), allow_nan=False))
+    assert (result["rows"], result["scored"], result["helpful"], result["harmful"]) == (4, 3, 2, 1)
+    assert [entry["row"] for entry in result["most_helpful"]] == [3, 1, 0]
+    assert [entry["row"] for entry in result["most_harmful"]] == [0, 1, 3]
+    assert result["quantiles"]["0.5"] == -0.2 and result["unit"] == "logS²"
 
 
-def test_scores_that_are_no_order_are_refused():
+def test_scores_without_a_ranking_are_refused():
     with pytest.raises(BadInput, match="1 of 3 scores are not finite"):
-        read_benefits(made([0.1, np.nan, 0.2]))
+        read_benefits(scores_of([0.1, np.nan, 0.2]))
     with pytest.raises(BadInput, match=r"all 3 scores are -0\.1"):
-        read_benefits(made([0.1, 0.1, 0.1]))
-    assert (read_benefits(made([0.1, -0.1])) == [-0.1, 0.1]).all()
+        read_benefits(scores_of([0.1, 0.1, 0.1]))
+    assert (read_benefits(scores_of([0.1, -0.1])) == [-0.1, 0.1]).all()
 
 
-def test_planted_labels_are_found_by_harm_and_by_residual():
+def test_mislabelled_molecules_are_detected():
     generator = np.random.default_rng(0)
-    planted = np.arange(200) < 40
-    scores = made(list(generator.normal(size=200)), planted=list(planted))
-    scores.table["residual"] = generator.normal(size=200) * np.where(planted, -8, 1)  # large either way
-    found = evaluate_detection(scores.table)
-    assert found["residual"]["auroc"] > 0.85 and 0.35 < found["delta_loss"]["auroc"] < 0.65
-    for entry in found.values():
+    mislabelled = np.arange(200) < 40
+    scores = scores_of(list(generator.normal(size=200)), mislabelled=list(mislabelled))
+    scores.table["residual"] = generator.normal(size=200) * np.where(mislabelled, -8, 1)  # large either way
+    result = evaluate_detection(scores.table)
+    assert result["residual"]["auroc"] > 0.85 and 0.35 < result["delta_loss"]["auroc"] < 0.65
+    for entry in result.values():
         assert entry["low"] < entry["auroc"] < entry["high"]
-    scores.table["delta_loss"] = planted.astype(float)
+    scores.table["delta_loss"] = mislabelled.astype(float)
     assert evaluate_detection(scores.table)["delta_loss"]["auroc"] == 1.0  # more harmful is more suspicious
-    assert evaluate_detection(made([0.1, 0.2]).table) == {}
+    assert evaluate_detection(scores_of([0.1, 0.2]).table) == {}

@@ -1,4 +1,4 @@
-"""Audit: what is wrong with a table, alone or beside another, before anything is learned from it."""
+"""Audit: problems of a table, by itself or compared with other tables, before a model is trained on it."""
 
 from collections.abc import Mapping
 
@@ -17,20 +17,20 @@ def audit(
     report: Report = SILENT_REPORT,
     embedding: Embedding | None = None,
 ) -> Findings:
-    """Everything found of a table, by itself and beside `others` by name, of which "valid" and "test" judge.
+    """All findings on a table, by itself and compared with `others` by name; "valid" and "test" are held-out parts.
 
-    With an `embedding` they are compared in that space too. Of large tables neighbours, descriptors and rules are
-    looked for in a sample, and so said.
+    With an `embedding` the tables are also compared in that space. For large tables, neighbours, descriptors and rules
+    are checked on a sample, and the finding says so.
     """
     others = dict(others or {})
     share = 0.4 if others else 1.0
-    found = audit_single_table(table, report.part(0, share))
+    findings = audit_single_table(table, report.part(0, share))
     if others:
-        found += audit_against_tables(table, others, report.part(share, 1), embedding)
+        findings += audit_against_tables(table, others, report.part(share, 1), embedding)
     record = {
         "rows": len(table),
         "digest": table.digest,
         "tasks": list(table.tasks),
-        "others": {name: {"rows": len(one), "digest": one.digest} for name, one in others.items()},
+        "others": {name: {"rows": len(other), "digest": other.digest} for name, other in others.items()},
     }
-    return Findings(sort_by_level(found), record)
+    return Findings(sort_by_level(findings), record)

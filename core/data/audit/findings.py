@@ -1,4 +1,4 @@
-"""What an audit finds: each finding says what, where, what it means for a comparison, and what can be done about it."""
+"""Findings of an audit: what was found, in which rows, what it means for a comparison, and what can be done."""
 
 import json
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from core.engine.spec import BadInput
 
 FIXES = {
     "drop": "leave these rows out",
-    "merge": "make one row of each group, with the median of its labels",
-    "hold out": "keep these rows of the other table out of the report",
+    "merge": "merge each group into one row, with the median of its labels",
+    "hold out": "leave these rows of the other table out of the evaluation",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One thing that is to be known of a table.
+    """One finding on a table.
 
-    `level`: a "fault" makes a comparison wrong, a "caution" may, a "note" is good to know. `rows`: places in the table,
-    `others`: places in the tables beside it, by their names; `groups` (rows,): which rows belong together, for a
-    "merge". `fix`: a key of `FIXES`, "" where nothing is to be done; "hold out" is of `others`.
+    `level`: a "fault" invalidates a comparison, a "caution" may, a "note" is for information. `rows`: row indices in
+    the table; `others`: row indices in the compared tables, by name; `groups` (rows,): which rows a "merge" joins.
+    `fix`: a key of `FIXES`, "" if nothing is to be done; "hold out" applies to `others`.
     """
 
     kind: str
@@ -39,8 +39,8 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON, rows counted only."""
-        held = {name: len(rows) for name, rows in self.others.items()}
+        """As JSON, with counts of rows in place of the rows."""
+        other_counts = {name: len(rows) for name, rows in self.others.items()}
         return {
             "kind": self.kind,
             "level": self.level,
@@ -48,16 +48,16 @@ class Finding:
             "means": self.consequence,
             "fix": self.fix,
             "rows": len(self.rows),
-            "others": held,
+            "others": other_counts,
             "numbers": self.numbers,
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """All that an audit of one table found, the gravest first.
+    """All findings of an audit of one table, the most serious first.
 
-    `record`: the table's and the others' names, sizes and digests; what was looked at in a sample only.
+    `record`: rows, digest and tasks of the table; names, sizes and digests of the others.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("findings",)
@@ -66,31 +66,30 @@ class Findings:
     record: dict[str, Any]
 
     def of(self, kind: str) -> Finding:
-        """The finding of a kind. Raises `BadInput` where there is none."""
-        for one in self.findings:
-            if one.kind == kind:
-                return one
-        raise BadInput(
-            f"the audit has no finding {kind!r}; it has {', '.join(one.kind for one in self.findings) or 'none'}"
-        )
+        """The finding of a kind. Raises `BadInput` if there is none."""
+        for finding in self.findings:
+            if finding.kind == kind:
+                return finding
+        kinds = ", ".join(finding.kind for finding in self.findings)
+        raise BadInput(f"the audit has no finding {kind!r}; it has {kinds or 'none'}")
 
     def summary(self) -> dict[str, Any]:
-        return {**self.record, "findings": [one.as_json() for one in self.findings]}
+        return {**self.record, "findings": [finding.as_json() for finding in self.findings]}
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
-        levels = [one["level"] for one in summary["findings"]]
+        levels = [finding["level"] for finding in summary["findings"]]
         counts = ((levels.count(level), level) for level in LEVELS)
         return ", ".join(f"{count} {level}{'s' * (count > 1)}" for count, level in counts if count) or "no findings"
 
     def rows(self) -> pd.DataFrame:
-        """A row for each place that a finding names: kind, table ("" the audited one), row, group."""
+        """One row per row of a finding: kind, table ("" is the audited one), row, group (−1: none)."""
         parts = []
-        for one in self.findings:
-            groups = one.groups if len(one.groups) else np.full(len(one.rows), -1)
-            parts.append(pd.DataFrame({"kind": one.kind, "table": "", "row": one.rows, "group": groups}))
-            for name, rows in one.others.items():
-                parts.append(pd.DataFrame({"kind": one.kind, "table": name, "row": rows, "group": -1}))
+        for finding in self.findings:
+            groups = finding.groups if len(finding.groups) else np.full(len(finding.rows), -1)
+            parts.append(pd.DataFrame({"kind": finding.kind, "table": "", "row": finding.rows, "group": groups}))
+            for name, rows in finding.others.items():
+                parts.append(pd.DataFrame({"kind": finding.kind, "table": name, "row": rows, "group": -1}))
         columns = {"kind": object, "table": object, "row": np.int64, "group": np.int64}
         empty = pd.DataFrame({name: np.zeros(0, kind) for name, kind in columns.items()})
         return pd.concat([empty, *parts], ignore_index=True).astype(columns)
@@ -102,44 +101,47 @@ class Findings:
 
     @classmethod
     def load(cls, folder: Path) -> "Findings":
-        told = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "findings.json").read_text(encoding="utf-8"))
         rows = pd.read_parquet(folder / "rows.parquet")
-        found = []
-        for one in told.pop("findings"):
-            mine = rows[rows["kind"] == one["kind"]]
-            own = mine[mine["table"] == ""]
-            grouped = len(own) and (own["group"] >= 0).all()
-            found.append(
+        findings = []
+        for entry in record.pop("findings"):
+            entry_rows = rows[rows["kind"] == entry["kind"]]
+            table_rows = entry_rows[entry_rows["table"] == ""]
+            has_groups = len(table_rows) and (table_rows["group"] >= 0).all()
+            findings.append(
                 Finding(
-                    kind=one["kind"],
-                    level=one["level"],
-                    statement=one["said"],
-                    consequence=one["means"],
-                    fix=one["fix"],
-                    numbers=one["numbers"],
-                    rows=own["row"].to_numpy(int),
-                    others={name: mine.loc[mine["table"] == name, "row"].to_numpy(int) for name in one["others"]},
-                    groups=own["group"].to_numpy(int) if grouped else np.zeros(0, int),
+                    kind=entry["kind"],
+                    level=entry["level"],
+                    statement=entry["said"],
+                    consequence=entry["means"],
+                    fix=entry["fix"],
+                    numbers=entry["numbers"],
+                    rows=table_rows["row"].to_numpy(int),
+                    others={
+                        name: entry_rows.loc[entry_rows["table"] == name, "row"].to_numpy(int)
+                        for name in entry["others"]
+                    },
+                    groups=table_rows["group"].to_numpy(int) if has_groups else np.zeros(0, int),
                 )
             )
-        return cls(tuple(found), told)
+        return cls(tuple(findings), record)
 
 
 LEVELS = ("fault", "caution", "note")
 PARTS = ("train", "valid", "test")
 
 
-def sort_by_level(found: list[Finding]) -> tuple[Finding, ...]:
-    """The gravest first, else as they were found."""
-    return tuple(sorted(found, key=lambda one: LEVELS.index(one.level)))
+def sort_by_level(findings: list[Finding]) -> tuple[Finding, ...]:
+    """The most serious first, otherwise in the given order."""
+    return tuple(sorted(findings, key=lambda one: LEVELS.index(one.level)))
 
 
 def table_name(name: str) -> str:
-    """A table beside the audited one, in a sentence."""
+    """The name of a compared table in a sentence."""
     return f"the {name} part" if name in PARTS else name
 
 
 def match_tasks(table: Dataset, other: Dataset) -> list[tuple[int, int]]:
-    """Columns of the same task; of two tables with one target each, those."""
-    found = [(table.tasks.index(task), place) for place, task in enumerate(other.tasks) if task in table.tasks]
-    return found or ([(0, 0)] if len(table.tasks) == len(other.tasks) == 1 else [])
+    """Pairs of columns of the same task; if both tables have a single target, these two."""
+    pairs = [(table.tasks.index(task), column) for column, task in enumerate(other.tasks) if task in table.tasks]
+    return pairs or ([(0, 0)] if len(table.tasks) == len(other.tasks) == 1 else [])

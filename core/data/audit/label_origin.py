@@ -1,4 +1,4 @@
-"""Where the labels of a pool come from: whether those of the tables beside it give them, and what feeds that rule."""
+"""Origin of the labels of a pool: whether a rule computes them from other tables, and from which rows."""
 
 from collections.abc import Mapping
 
@@ -11,81 +11,93 @@ from core.engine.report import SILENT_REPORT, Report
 
 
 def find_label_origin(pool: Dataset, others: Mapping[str, Dataset], report: Report = SILENT_REPORT) -> list[Finding]:
-    """A finding for each task and source: the rule that gives the labels, or that none does."""
-    found, sources = [], _group_sources(others)
-    for place, (names, tables) in enumerate(sources):
-        found += _find_computed_labels(
-            pool, names, tables, report.part(place / len(sources), (place + 1) / len(sources))
+    """One finding per task and source: the rule that computes the labels, or that none does."""
+    findings, sources = [], _group_sources(others)
+    for index, (names, tables) in enumerate(sources):
+        findings += _find_computed_labels(
+            pool, names, tables, report.part(index / len(sources), (index + 1) / len(sources))
         )
-    return found
+    return findings
 
 
 def _group_sources(others: Mapping[str, Dataset]) -> list[tuple[list[str], list[Dataset]]]:
-    """What labels may have been computed from: the parts of a table together, any other table by itself."""
+    """Possible sources of computed labels: the parts of a table together, any other table by itself."""
     parts = [name for name in others if name in PARTS]
-    alone = [[name] for name in others if name not in PARTS]
-    return [(names, [others[name] for name in names]) for names in ([parts] if parts else []) + alone]
+    single_tables = [[name] for name in others if name not in PARTS]
+    return [(names, [others[name] for name in names]) for names in ([parts] if parts else []) + single_tables]
 
 
 def _find_computed_labels(pool: Dataset, names: list[str], tables: list[Dataset], report: Report) -> list[Finding]:
-    """Labels that look computed from the tables'."""
-    found, beside = [], _table_names(names)
-    for one, other in match_tasks(pool, tables[0]):
-        if "binary" in (pool.kinds[one], tables[0].kinds[other]):
+    """Findings on labels that look computed from those of the tables."""
+    findings, source_names = [], _table_names(names)
+    for task_column, other_column in match_tasks(pool, tables[0]):
+        if "binary" in (pool.kinds[task_column], tables[0].kinds[other_column]):
             continue
-        report(0, f"looking for a rule that gives the labels from those of {beside}")
+        report(0, f"searching for a rule that computes the labels from those of {source_names}")
         smiles = np.concatenate([table.smiles for table in tables])
-        labels = np.concatenate([table.targets[:, other] for table in tables])
-        tried = computed_labels.try_rules(pool.smiles, pool.targets[:, one], smiles, labels)
-        task, kind = pool.tasks[one], f"origin of labels: {', '.join(names)}"
-        guilty = computed_labels.choose_rule(tried)
-        if guilty is None:
-            best = min(tried, key=lambda rule: rule.error / max(rule.usual_error, 1e-300), default=None)
-            told = (
-                f"none of {len(tried)} rules gives the labels of {task} better than measurements allow; the nearest, "
-                f"{best.description}, errs by {best.error:.2f} here and by {best.usual_error:.2f} within {beside}"
-                if best
-                else f"too few labels of {task}, or too coarse ones, to tell where they come from"
+        labels = np.concatenate([table.targets[:, other_column] for table in tables])
+        rules = computed_labels.try_rules(pool.smiles, pool.targets[:, task_column], smiles, labels)
+        task, kind = pool.tasks[task_column], f"origin of labels: {', '.join(names)}"
+        matching_rule = computed_labels.choose_rule(rules)
+        if matching_rule is None:
+            closest = min(rules, key=lambda rule: rule.error / max(rule.usual_error, 1e-300), default=None)
+            statement = (
+                f"none of {len(rules)} rules explains the labels of {task} better than measured ones; the best, "
+                f"{closest.description}, has a median error of {closest.error:.2f} here and of "
+                f"{closest.usual_error:.2f} within {source_names}"
+                if closest
+                else f"the labels of {task} are too few or too coarse to tell whether they were computed"
             )
-            numbers = {"rules": len(tried), "error": best.error, "usual": best.usual_error} if best else {"rules": 0}
-            means = "No sign that they were computed. Rules that were not tried are not excluded."
-            found.append(Finding(kind, "note", told, means, numbers=numbers))
+            numbers = (
+                {"rules": len(rules), "error": closest.error, "usual": closest.usual_error} if closest else {"rules": 0}
+            )
+            consequence = "No sign that the labels were computed. Other rules were not tried."
+            findings.append(Finding(kind, "note", statement, consequence, numbers=numbers))
             continue
         ends = np.cumsum([0, *map(len, tables)])
-        feeding = {
-            name: guilty.source_rows[(guilty.source_rows >= start) & (guilty.source_rows < stop)] - start
+        source_rows = {
+            name: matching_rule.source_rows[(matching_rule.source_rows >= start) & (matching_rule.source_rows < stop)]
+            - start
             for name, start, stop in zip(names, ends, ends[1:], strict=False)
         }
-        found.append(_report_rule(guilty, task, kind, beside, feeding, len(pool)))
-    return found
+        findings.append(_report_rule(matching_rule, task, kind, source_names, source_rows, len(pool)))
+    return findings
 
 
 def _report_rule(
-    rule: computed_labels.LabelRule, task: str, kind: str, beside: str, feeding: dict[str, np.ndarray], rows: int
+    rule: computed_labels.LabelRule,
+    task: str,
+    kind: str,
+    source_names: str,
+    source_rows: dict[str, np.ndarray],
+    rows: int,
 ) -> Finding:
     if rule.coincides:
-        said = (
-            f"labels of {task} look computed: {rule.matches:,} of {rule.checkable:,} that can be checked are exactly "
-            f"{rule.description} in {beside}, where chance gives {rule.chance_share * rule.checkable:.1f}"
+        statement = (
+            f"labels of {task} look computed: {rule.matches:,} of {rule.checkable:,} checkable ones equal "
+            f"{rule.description} in {source_names}, against {rule.chance_share * rule.checkable:.1f} by chance"
         )
         if rule.ties:
-            said += (
-                f"; of {rule.ties:,} with neighbours equally far, {rule.tie_matches:,} are so for some choice of them"
+            statement += (
+                f"; {rule.tie_matches:,} of {rule.ties:,} with equally distant neighbours match for some choice of them"
             )
     else:
-        said = (
-            f"labels of {task} look computed: {rule.description} gives half of them to within {rule.error:.2g}, where it "
-            f"errs by {rule.usual_error:.2g} on the labels of {beside}"
+        statement = (
+            f"labels of {task} look computed: {rule.description} has a median error of {rule.error:.2g} on them, but "
+            f"of {rule.usual_error:.2g} on the labels of {source_names}"
         )
-    means = "They are no measurements"
+    consequence = "They are not measurements"
     if len(rule.source_rows):
-        fed = " and ".join(f"{len(rows):,} rows of {table_name(name)}" for name, rows in feeding.items() if len(rows))
-        means += (
-            f", and carry what the other labels say, those that judge included. {fed[0].upper() + fed[1:]} feed the "
-            "rule: keep such rows out of the report, or leave the pool."
+        source_text = " and ".join(
+            f"{len(rows):,} rows of {table_name(name)}" for name, rows in source_rows.items() if len(rows)
+        )
+        consequence += (
+            " and leak the labels they were computed from, held-out ones included. "
+            f"{source_text[0].upper() + source_text[1:]} feed the rule: leave these rows out of the evaluation, or do "
+            "not use the pool."
         )
     else:
-        means += ": a model that learns them learns the formula."
+        consequence += ": a model trained on them learns the formula."
     numbers = {
         "rule": rule.description,
         "matches": rule.matches,
@@ -100,11 +112,11 @@ def _report_rule(
     return Finding(
         kind,
         "fault",
-        said,
-        means,
+        statement,
+        consequence,
         "hold out" if len(rule.source_rows) else "drop",
         np.arange(rows),
-        feeding,
+        source_rows,
         numbers=numbers | {"feeding": len(rule.source_rows)},
     )
 

@@ -1,6 +1,6 @@
-"""Tables of molecules as they come: CSV and its kin, workbooks, Parquet, SDF, SMI. Read as they are, not cleaned.
+"""Readers of molecule tables: CSV and similar text, Excel, Parquet, SDF, SMI. Cells are read as they are, not cleaned.
 
-A cell of a text file stays text. Nothing is found out silently: what is worth saying is in `RawTable.notes`.
+A cell of a text file stays text. Every guess that a user should know of is listed in `RawTable.notes`.
 """
 
 from core.data.readers.columns import guess_smiles, guess_targets, parse_numbers

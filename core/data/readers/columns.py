@@ -1,4 +1,4 @@
-"""What a column holds: SMILES, numbers, or neither."""
+"""Guesses columns of SMILES and labels, and parses numbers."""
 
 import re
 from collections.abc import Sequence
@@ -14,89 +14,89 @@ NOT_A_NUMBER = {"nan", "+nan", "-nan", "#n/a", "#num!", "#value!", "#div/0!"}
 TRUTH = {"true": 1.0, "false": 0.0}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 COMMA = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
-MEASUREMENT_WORDS = {  # in the name of a column that was measured
+MEASUREMENT_WORDS = {  # words in the name of a measured column
     *("exp", "expt", "experimental", "measured", "label", "labels", "target", "targets", "y", "value", "response"),
     *("activity", "pic50", "pki", "pec50", "logs", "logd", "sol", "solubility"),
 }
 COMPUTED = {"pred", "predicted", "prediction", "calc", "calculated", "computed"}
 IDENTITY = {"id", "ids", "idx", "index", "cid", "sid", "row", "cas", "rn", "key", "seed", "fold", "split", "unnamed"}
 SAMPLE_CELLS = 20
-MAX_LABEL = 1e30  # of a label: models calculate in single precision, where squares and sums have to fit
+MAX_LABEL = 1e30  # largest label: squares and sums must fit into single precision
 
 
 def guess_smiles(frame: pd.DataFrame) -> str | None:
-    """The column that holds SMILES, by its name and by what RDKit reads of some of its cells; None if none does."""
+    """The column of SMILES, guessed from its name and from cells that RDKit can parse; None if there is none."""
     best, best_score = None, 0.0
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             continue
         words = str(name).lower()
-        said = 1.0 if "smi" in words else 0.5 if words in ("mol", "molecule", "structure", "compound") else 0.0
+        name_score = 1.0 if "smi" in words else 0.5 if words in ("mol", "molecule", "structure", "compound") else 0.0
         cells = _sample(frame[name])
-        read = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
-        # short words such as "C" or "NO" are molecules too: without a name, a column has to look like structures
-        likely = read >= 0.5 and (said or np.mean([len(cell) for cell in cells]) >= 3)
-        score = read + said if likely or said == 1.0 else 0.0
+        readable = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
+        # Short words such as "C" or "NO" are valid SMILES: a column without a telling name needs longer cells.
+        likely = readable >= 0.5 and (name_score or np.mean([len(cell) for cell in cells]) >= 3)
+        score = readable + name_score if likely or name_score == 1.0 else 0.0
         if score > best_score:
             best, best_score = name, score
     return best
 
 
 def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, ...]:
-    """The columns of measured numbers: those whose name says so (`exp`, `measured …`, `pIC50`), else all but ids."""
-    found = []
+    """Columns of measured numbers: those named like it (`exp`, `measured …`, `pIC50`), otherwise all but ids."""
+    candidates = []
     for name in frame.columns:
         if name == smiles or _words(name) & IDENTITY:
             continue
         values, _, text = parse_numbers(frame[name])
         measured = values[~np.isnan(values)]
         if len(measured) and len(text) <= len(measured) and not _counts_up(measured):
-            found.append(name)
-    named = [name for name in found if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
-    return tuple(named or found)
+            candidates.append(name)
+    preferred = [name for name in candidates if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
+    return tuple(preferred or candidates)
 
 
 def parse_numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
-    """The numbers in a column, NaN elsewhere (n,); place → what is wrong with a cell; and the places that hold text.
+    """The numbers of a column (n,), NaN elsewhere; errors by row; and the rows that contain text.
 
-    Empty cells and words for them (NA, null, -, ?) are only unmeasured. NaN and infinity written as text,
-    infinity as a number, and numbers beyond ±1e30 are named. true and false are 1 and 0.
+    Empty cells and words for them (NA, null, -, ?) are missing values, not errors. NaN and infinity written as text,
+    infinity as a number, and numbers beyond ±1e30 are errors. true and false are 1 and 0.
     """
     column = pd.Series(cells).reset_index(drop=True)
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(dtype=float, na_value=np.nan).copy()
-        faults = {int(place): "is infinite" for place in np.flatnonzero(np.isinf(values))}
-        values[list(faults)] = np.nan
-        return _possible(values, faults), faults, []
+        errors = {int(row): "is infinite" for row in np.flatnonzero(np.isinf(values))}
+        values[list(errors)] = np.nan
+        return _remove_huge(values, errors), errors, []
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan).copy()
-    values[np.isinf(values)] = np.nan  # named below
-    faults: dict[int, str] = {}
-    text: list[int] = []
+    values[np.isinf(values)] = np.nan  # reported below
+    errors: dict[int, str] = {}
+    text_rows: list[int] = []
     cells = column.tolist()
-    for place in np.flatnonzero(np.isnan(values)).tolist():
-        if cells[place] == "":
+    for row in np.flatnonzero(np.isnan(values)).tolist():
+        if cells[row] == "":
             continue
-        cell = _plain(cells[place])
+        cell = _plain(cells[row])
         number = float(cell) if NUMBER.fullmatch(cell) else TRUTH.get(cell, np.nan)
         if np.isfinite(number):
-            values[place] = number
+            values[row] = number
         elif cell not in EMPTY:
-            faults[place] = _explain_bad_cell(cell)
-            text.extend([place] * faults[place].startswith("is text"))
-    return _possible(values, faults), faults, text
+            errors[row] = _explain_bad_cell(cell)
+            text_rows.extend([row] * errors[row].startswith("is text"))
+    return _remove_huge(values, errors), errors, text_rows
 
 
-def _possible(values: np.ndarray, faults: dict[int, str]) -> np.ndarray:
-    """The values without those that no measurement has, which are named in `faults`."""
+def _remove_huge(values: np.ndarray, errors: dict[int, str]) -> np.ndarray:
+    """The values without those beyond ±`MAX_LABEL`, which are added to `errors`."""
     beyond = np.abs(values) > MAX_LABEL  # NaN is not
-    faults |= {int(place): f"is {values[place]:g}, beyond ±{MAX_LABEL:g}" for place in np.flatnonzero(beyond)}
+    errors |= {int(row): f"is {values[row]:g}, beyond ±{MAX_LABEL:g}" for row in np.flatnonzero(beyond)}
     return np.where(beyond, np.nan, values)
 
 
 def count_decimal_commas(column: pd.Series) -> np.ndarray:
-    """Cells of a text column: with a decimal comma, with a decimal point, numbers without a point, filled; int (4,).
+    """Counts of cells in a text column: decimal commas, decimal points, numbers without a point, not empty; int (4,).
 
-    They add up over the shards of a long table.
+    The counts of shards of a long table can be added.
     """
     cells = column.str.strip()
     commas = cells.str.fullmatch(COMMA)
@@ -106,13 +106,13 @@ def count_decimal_commas(column: pd.Series) -> np.ndarray:
 
 
 def has_decimal_commas(counts: np.ndarray) -> bool:
-    """Whether the commas of a column with these counts are decimal ones."""
+    """Whether the commas of a column with these counts are decimal commas."""
     commas, points, numbers, filled = counts
     return bool(commas and not points and 2 * numbers >= filled)
 
 
 def replace_decimal_commas(column: pd.Series) -> pd.Series:
-    """The same text column with decimal points for its decimal commas."""
+    """The text column with decimal points in place of decimal commas."""
     return column.mask(column.str.strip().str.fullmatch(COMMA), column.str.strip().str.replace(",", ".", regex=False))
 
 
@@ -139,7 +139,7 @@ def _words(name: object) -> set[str]:
 def _sample(column: pd.Series) -> list[str]:
     filled = [cell for cell in column if isinstance(cell, str) and cell.strip()]
     return (
-        [filled[place] for place in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
+        [filled[index] for index in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
         if filled
         else []
     )
@@ -156,5 +156,5 @@ def is_smiles(cell: str) -> bool:
 
 
 def _counts_up(values: np.ndarray) -> bool:
-    """Whole numbers, each larger than the one before: a row number or an id."""
+    """Whether the values are increasing integers, such as row numbers or ids."""
     return len(values) >= 10 and bool((values == np.round(values)).all() and (np.diff(values) > 0).all())

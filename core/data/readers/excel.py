@@ -1,7 +1,7 @@
-"""Workbooks of Excel: the sheet that holds the molecules, as a table of text.
+"""Excel workbooks: the sheet with the molecules as a table of text.
 
-`BOOK.xlsx#SHEET` names a sheet. Without a name it is the first one with a column of SMILES, of those that are not
-hidden. Formulas count by the value that was last saved.
+`BOOK.xlsx#SHEET` names a sheet. Without a name the first visible sheet with a column of SMILES is read. For formulas
+the last saved value is used.
 """
 
 import datetime
@@ -25,17 +25,17 @@ from core.data.readers.delimited import HEADER_LINES, parse_header
 from core.data.readers.files import MAX_BYTES, MAX_ROWS, split_sheet
 from core.engine.spec import BadInput
 
-warnings.filterwarnings("ignore", module="openpyxl")  # of charts and validation rules, which are not read anyway
+warnings.filterwarnings("ignore", module="openpyxl")  # about charts and validation rules, which are not read
 
 
 def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, str, tuple[str, ...], list[str]]:
-    """Frame of str cells, the sheet it is of, all sheets with cells, notes; with `rows`, the first ones only.
+    """Frame of str cells, the name of its sheet, all sheets with cells, notes; with `rows`, only the first rows.
 
-    What stands above the header is left out: of the rows with at least half as many cells as the fullest one it is the
-    first, or one that speaks of SMILES and has no molecule above it.
-    Raises `BadInput` for what is no workbook, is locked, or has no such sheet.
+    Rows above the header are skipped. The header is the first row with at least half as many cells as the fullest one,
+    or such a row with "SMILES" in a cell and no molecule above it.
+    Raises `BadInput` for a file that is no workbook or locked, and for a missing sheet.
     """
-    file, wanted = split_sheet(path)
+    file, requested = split_sheet(path)
     name = file.name
     _check(file)
     try:
@@ -43,39 +43,40 @@ def read_workbook(path: Path, rows: int | None = None) -> tuple[pd.DataFrame, st
 
         book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         try:
-            seen = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
-            filled = tuple(title for title, sheet in seen.items() if any(map(_is_filled, _rows(sheet))))
-            titles = [sheet.title for sheet in book.worksheets]  # charts are none of these
-            if wanted and wanted not in titles:
-                raise BadInput(f"{name!r} has no sheet {wanted!r}; it has {_listed(titles)}")
-            if not wanted and not filled:
-                raise BadInput(f"{name!r} is empty: no sheet of it holds a cell")
-            taken = wanted or next((title for title in filled if _has_molecules(seen[title], name)), filled[0])
-            if taken not in filled and not any(map(_is_filled, _rows(book[taken]))):
-                raise BadInput(f"the sheet {taken!r} of {name!r} is empty; it has {_listed(filled)}")
-            frame, notes = _table(_rows(book[taken]), name, taken, rows)
+            visible = {sheet.title: sheet for sheet in book.worksheets if sheet.sheet_state == "visible"}
+            filled = tuple(title for title, sheet in visible.items() if any(map(_is_filled, _rows(sheet))))
+            titles = [sheet.title for sheet in book.worksheets]  # without chart sheets
+            if requested and requested not in titles:
+                raise BadInput(f"{name!r} has no sheet {requested!r}; it has {_list_titles(titles)}")
+            if not requested and not filled:
+                raise BadInput(f"{name!r} is empty: none of its sheets has a filled cell")
+            chosen = requested or next((title for title in filled if _has_molecules(visible[title], name)), filled[0])
+            if chosen not in filled and not any(map(_is_filled, _rows(book[chosen]))):
+                raise BadInput(f"the sheet {chosen!r} of {name!r} is empty; it has {_list_titles(filled)}")
+            frame, notes = _table(_rows(book[chosen]), name, chosen, rows)
         finally:
             book.close()
     except BadInput:
         raise
-    except Exception as error:  # whatever a file that is not quite a workbook brings about
+    except Exception as error:  # openpyxl raises many kinds of errors for damaged files
         raise BadInput(
             f"{name!r} cannot be read as a workbook ({type(error).__name__}: {str(error)[:120]}); "
             "open it, save it again as .xlsx, or its sheet as CSV"
         ) from None
-    others = [title for title in filled if title != taken]
-    if others and not wanted:
-        notes.insert(0, f"of its sheets {taken!r} was read, not {_listed(others)}; {name}#{others[0]} names another")
-    return frame, taken, filled, notes
+    others = [title for title in filled if title != chosen]
+    if others and not requested:
+        notes.insert(0, f"sheet {chosen!r} was read, not {_list_titles(others)}; {name}#{others[0]} selects another")
+    return frame, chosen, filled, notes
 
 
 def _check(file: Path) -> None:
-    """Raises `BadInput` for what is no workbook and for what would unpack to more than is read."""
-    with file.open("rb") as opened:
-        locked = opened.read(4) == b"\xd0\xcf\x11\xe0"
-    if locked:
+    """Raises `BadInput` for a file that is no workbook or unpacks to more than `MAX_BYTES`."""
+    with file.open("rb") as stream:
+        is_locked = stream.read(4) == b"\xd0\xcf\x11\xe0"
+    if is_locked:
         raise BadInput(
-            f"{file.name!r} is locked by a password, or of Excel 97; save it without one as .xlsx, or its sheet as CSV"
+            f"{file.name!r} has a password or is an Excel 97 file; save it without a password as .xlsx, "
+            "or its sheet as CSV"
         )
     try:
         with zipfile.ZipFile(file) as archive:
@@ -83,7 +84,7 @@ def _check(file: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError):
         size, names = 0, []
     if "xl/workbook.xml" not in names:
-        raise BadInput(f"{file.name!r} is no workbook that can be read; copy it again, or save its sheet as CSV")
+        raise BadInput(f"{file.name!r} is no readable workbook; copy it again, or save its sheet as CSV")
     if size > MAX_BYTES:
         raise BadInput(
             f"{file.name!r} unpacks to {size / 1e6:,.0f} MB; up to {MAX_BYTES / 1e6:,.0f} are read: "
@@ -92,8 +93,8 @@ def _check(file: Path) -> None:
 
 
 def _rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
-    """The cells of a sheet, row by row; a row ends with its last cell."""
-    sheet.reset_dimensions()  # what the file says of its size is often wrong
+    """The cells of a sheet, row by row, up to the last filled cell of each row."""
+    sheet.reset_dimensions()  # the size stated in the file is often wrong
     return islice(sheet.iter_rows(values_only=True), MAX_ROWS + HEADER_LINES)
 
 
@@ -113,23 +114,26 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
     where = f"{name}#{title}"
     first = [[_text(cell) for cell in row] for row in islice(rows, HEADER_LINES)]
     counts = [sum(map(bool, row)) for row in first]
-    wide = [place for place, count in enumerate(counts) if 2 * count >= max(counts) > 0]
+    wide = [index for index, count in enumerate(counts) if 2 * count >= max(counts) > 0]
     if not wide:
-        raise BadInput(f"{where!r} has nothing in its first {HEADER_LINES} rows; put the header line first")
-    possible = takewhile(lambda place: not any(len(cell) > 2 and is_smiles(cell) for cell in first[place]), wide)
-    begin = next((place for place in possible if any("smiles" in cell.lower() for cell in first[place])), wide[0])
-    cells = first[begin]
-    taken = [*first[begin + 1 :], *([_text(cell) for cell in row] for row in (islice(rows, most) if most else rows))]
-    while taken and not any(taken[-1]):  # rows that only have colours
-        taken.pop()
-    used = sorted({place for row in (cells, *taken) for place, cell in enumerate(row) if cell})
-    full = [[row[place] if place < len(row) else "" for place in used] for row in (cells, *taken)]
-    names, notes = parse_header(full[0], where, " ".join(cells))
-    if not taken:
-        raise BadInput(f"{where!r} has a header and no rows; it wants at least one molecule")
+        raise BadInput(f"{where!r} has no cells in its first {HEADER_LINES} rows; put the header line first")
+    possible = takewhile(lambda index: not any(len(cell) > 2 and is_smiles(cell) for cell in first[index]), wide)
+    header_row = next((index for index in possible if any("smiles" in cell.lower() for cell in first[index])), wide[0])
+    header = first[header_row]
+    body = [
+        *first[header_row + 1 :],
+        *([_text(cell) for cell in row] for row in (islice(rows, most) if most else rows)),
+    ]
+    while body and not any(body[-1]):  # rows with formatting only
+        body.pop()
+    used = sorted({index for row in (header, *body) for index, cell in enumerate(row) if cell})
+    full = [[row[index] if index < len(row) else "" for index in used] for row in (header, *body)]
+    names, notes = parse_header(full[0], where, " ".join(header))
+    if not body:
+        raise BadInput(f"{where!r} has a header and no rows; it needs at least one molecule")
     frame = pd.DataFrame(full[1:], columns=names, dtype=object).head(most)
-    if above := [" ".join(filter(None, row)) for row in first[:begin] if any(row)]:
-        notes.append(f"above the header: {' / '.join(above):.200}, which was left out")
+    if above := [" ".join(filter(None, row)) for row in first[:header_row] if any(row)]:
+        notes.append(f"above the header: {' / '.join(above):.200}, which was skipped")
     for column in names:
         if has_decimal_commas(count_decimal_commas(frame[column])):
             frame[column] = replace_decimal_commas(frame[column])
@@ -138,7 +142,7 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
 
 
 def _text(cell: Any) -> str:
-    """A cell as a text file would have it: 3 for 3.0, which Excel cannot tell apart, and days as 2024-01-31."""
+    """A cell as text: 3 for 3.0, which Excel does not distinguish, and dates as 2024-01-31."""
     if cell is None:
         return ""
     if isinstance(cell, bool):
@@ -150,6 +154,6 @@ def _text(cell: Any) -> str:
     return text if (text := str(cell)).strip() else ""
 
 
-def _listed(titles: Any) -> str:
+def _list_titles(titles: Any) -> str:
     titles = list(titles)
     return ", ".join(map(repr, titles[:8])) + (f" and {len(titles) - 8} more" if len(titles) > 8 else "")

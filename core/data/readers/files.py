@@ -1,4 +1,4 @@
-"""The bytes of a table's file: which files are read, keeping a copy by digest, unpacking, decoding."""
+"""Files of tables: supported suffixes, a stored copy by digest, unpacking, decoding."""
 
 import codecs
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.engine.spec import BadInput
 
-MAX_BYTES = 200_000_000  # of the file, and of what is in it when gzipped
+MAX_BYTES = 200_000_000  # of a file, and of its content if gzipped
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 5_000
 PEEK_BYTES = 1_000_000
@@ -28,7 +28,7 @@ KINDS = {
     **dict.fromkeys((".xlsx", ".xlsm"), "workbook"),
 }
 SHEET = re.compile(r"(.*?\.xls[xm])#(.*)", re.IGNORECASE | re.DOTALL)
-EXCEL = (".xls", ".xlsb", ".ods")  # other workbooks
+EXCEL = (".xls", ".xlsb", ".ods")  # workbooks that are not supported
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 MAGIC = {
     b"PK\x03\x04": ".zip",
@@ -42,28 +42,28 @@ MAGIC = {
 
 
 def table_suffix(name: str) -> str:
-    """The suffix that says how a file is read, `.csv.gz` and the like. Raises `BadInput` for one that is not read."""
+    """The suffix that selects the reader, such as `.csv.gz`. Raises `BadInput` for one that is not supported."""
     lower = split_sheet(name)[0].name.lower()
     bare = lower.removesuffix(".gz")
     suffix = Path(bare).suffix
     if suffix in EXCEL or suffix in ARCHIVES:
         raise _unsupported_format(name, suffix)
     if suffix not in KINDS or (bare != lower and KINDS[suffix] in ("parquet", "workbook")):
-        raise BadInput(f"{name!r} is no table that is read; its name should end in one of {' '.join(KINDS)}")
+        raise BadInput(f"{name!r} is no supported table; its name should end in one of {' '.join(KINDS)}")
     return suffix + lower.removeprefix(bare)
 
 
 def split_sheet(name: Path | str) -> tuple[Path, str]:
-    """The file, and the sheet of a workbook where one is named after it: `book.xlsx#sheet`."""
-    found = SHEET.fullmatch(str(name))
-    return (Path(found[1]), found[2]) if found else (Path(name), "")
+    """The file and the sheet of `book.xlsx#sheet`; "" for no sheet."""
+    match = SHEET.fullmatch(str(name))
+    return (Path(match[1]), match[2]) if match else (Path(name), "")
 
 
 def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str, str]:
-    """Keep a copy as `files`/<sha256><suffix of `name`>, mode 0600, all or nothing; the bare name and the sha256.
+    """Store a copy as `files`/<sha256><suffix of `name`>, mode 0600, atomically; returns display name and sha256.
 
-    `source` is a path or the bytes of the file; a sheet named after a workbook stays part of its name. The same bytes
-    again leave the copy that is there alone.
+    `source` is a path or the bytes of the file; a sheet after `#` stays part of the name. An existing copy of the same
+    bytes is not written again. Raises `BadInput`.
     """
     suffix = table_suffix(name)
     if isinstance(source, bytes):
@@ -76,22 +76,22 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         try:
             data = source.read_bytes()
         except PermissionError:
-            raise BadInput(f"the file {str(source)!r} may not be read; change its permissions or copy it") from None
+            raise BadInput(f"the file {str(source)!r} cannot be read; change its permissions or copy it") from None
     if len(data) > MAX_BYTES:
         raise _too_large(name, len(data))
     if not data:
-        raise BadInput(f"{name!r} is empty (0 bytes); it wants a table")
+        raise BadInput(f"{name!r} is empty (0 bytes); it needs a table")
     digest = hashlib.sha256(data).hexdigest()
     files.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = files / (digest + suffix)
-    if not kept.is_file():
+    copy = files / (digest + suffix)
+    if not copy.is_file():
         handle, draft = tempfile.mkstemp(dir=files, prefix=".draft-")  # mode 0600
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(draft, kept)
+            os.replace(draft, copy)
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
@@ -99,9 +99,9 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
 
 
 def display_name(name: str) -> str:
-    """What a file is called from then on: no folders, nothing that cannot be printed, at most 100 characters."""
-    if found := SHEET.fullmatch(name):
-        return f"{display_name(found[1])}#{_printable(found[2])[:100]}"
+    """The name of a file to show: no folders, only printable characters, at most 100 of them."""
+    if match := SHEET.fullmatch(name):
+        return f"{display_name(match[1])}#{_printable(match[2])[:100]}"
     bare = _printable(name.replace("\\", "/").rpartition("/")[2])
     return bare if len(bare) <= 100 else bare[:80] + "…" + bare[-19:]
 
@@ -116,13 +116,13 @@ def check_size(path: Path) -> None:
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    """The bytes of a text table, gzipped or not, a megabyte at a time. Raises `BadInput` for archives and damage."""
+    """The bytes of a text table, gzipped or not, in blocks of 1 MB. Raises `BadInput` for archives and damage."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:
         with (gzip.open if packed else open)(path, "rb") as file:
             data = file.read(BLOCK)
-            for magic, suffix in MAGIC.items():  # whatever the name says
+            for magic, suffix in MAGIC.items():  # whatever its suffix
                 if data.startswith(magic):
                     raise _unsupported_format(path.name, ".xlsx" if b"xl/" in data else suffix)
             if data[257:262] == b"ustar":
@@ -131,11 +131,11 @@ def read_blocks(path: Path) -> Iterator[bytes]:
                 yield data
                 data = file.read(BLOCK)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{path.name!r} cannot be unpacked ({error}); it is damaged: copy it again") from None
+        raise BadInput(f"{path.name!r} cannot be unpacked ({error}); the file is damaged: copy it again") from None
 
 
 def unpack(path: Path, most: int | None = None) -> tuple[bytes, bool]:
-    """The bytes of a text table, gzipped or not, at most `most` of them; and whether they are all."""
+    """The first `most` bytes of a text table, gzipped or not, by default all; and whether these are all."""
     limit = MAX_BYTES if most is None else most
     parts, size = [], 0
     for block in read_blocks(path):
@@ -149,7 +149,7 @@ def unpack(path: Path, most: int | None = None) -> tuple[bytes, bool]:
 
 
 def decode_text(data: bytes, name: str, whole: bool) -> tuple[str, str]:
-    """The text with plain line ends, without its last line where that may be cut; and the encoding."""
+    """The text with `\\n` line ends, without a truncated last line, and the encoding. Raises `BadInput`."""
     if _is_blank(data):
         raise _empty(name)
     tries = _encodings(data)
@@ -165,14 +165,14 @@ def decode_text(data: bytes, name: str, whole: bool) -> tuple[str, str]:
         if not text.strip() and whole:  # a byte-order mark alone
             raise _empty(name)
         if not text.strip():
-            long = f"begins with a line of more than {len(data):,} bytes, which is no header"
-            raise BadInput(f"{name!r} {long}; it wants a header line and rows")
+            reason = f"begins with a line of more than {len(data):,} bytes, which is no header"
+            raise BadInput(f"{name!r} {reason}; it needs a header line and rows")
         return text, encoding
-    raise _no_text(name, tries)
+    raise _not_text(name, tries)
 
 
 def read_text_pieces(path: Path, encoding: str) -> Iterator[str]:
-    """The text that `decode_text` gives of a whole file, a piece at a time. Raises UnicodeDecodeError."""
+    """The text that `decode_text` returns for the full file, in pieces. Raises `UnicodeDecodeError`."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     for block in read_blocks(path):
         yield decoder.decode(block)
@@ -180,7 +180,7 @@ def read_text_pieces(path: Path, encoding: str) -> Iterator[str]:
 
 
 def detect_encoding(path: Path) -> str:
-    """The encoding that `decode_text` finds, of a file of any length. Raises `BadInput`."""
+    """The encoding that `decode_text` detects, for a file of any length. Raises `BadInput`."""
     if all(map(_is_blank, read_blocks(path))):
         raise _empty(path.name)
     tries = _encodings(unpack(path, ENCODING_BYTES)[0])
@@ -189,14 +189,14 @@ def detect_encoding(path: Path) -> str:
         try:
             for text in read_text_pieces(path, encoding):
                 if "\0" in text:
-                    raise _no_text(path.name, tries)
+                    raise _not_text(path.name, tries)
                 filled = filled or bool(text.strip())
         except UnicodeDecodeError:
             continue
         if not filled:
             raise _empty(path.name)
         return encoding
-    raise _no_text(path.name, tries)
+    raise _not_text(path.name, tries)
 
 
 def _is_blank(data: bytes) -> bool:
@@ -204,7 +204,7 @@ def _is_blank(data: bytes) -> bool:
 
 
 def _encodings(data: bytes) -> tuple[str, ...]:
-    """What a text that begins with these bytes may be in, likeliest first."""
+    """Possible encodings of a text that begins with these bytes, the most likely first."""
     head = data[:ENCODING_BYTES]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if data.startswith(codecs.BOM_UTF8):
@@ -217,20 +217,20 @@ def _encodings(data: bytes) -> tuple[str, ...]:
 
 
 def _empty(name: str) -> BadInput:
-    return BadInput(f"{name!r} is empty; it wants a header line and rows")
+    return BadInput(f"{name!r} is empty; it needs a header line and rows")
 
 
-def _no_text(name: str, tries: tuple[str, ...]) -> BadInput:
-    return BadInput(f"{name!r} is no text (tried {', '.join(tries)}); save it as CSV in UTF-8")
+def _not_text(name: str, tries: tuple[str, ...]) -> BadInput:
+    return BadInput(f"{name!r} is not text (tried {', '.join(tries)}); save it as CSV in UTF-8")
 
 
 def _unsupported_format(name: str, suffix: str) -> BadInput:
-    """What to say of a file that is a workbook or an archive, whatever it is called."""
+    """The error for a workbook or an archive, whatever its suffix."""
     if suffix == ".xlsx":
-        return BadInput(f"{name!r} is a workbook, whatever its name says; call it .xlsx, or save its sheet as CSV")
+        return BadInput(f"{name!r} is a workbook with another suffix; rename it to .xlsx, or save its sheet as CSV")
     if suffix in EXCEL:
-        return BadInput(f"{name!r} is a workbook of a kind that is not read; save it as .xlsx, or its sheet as CSV")
-    return BadInput(f"{name!r} is an archive ({suffix}), which is not read; unpack it and give the table inside")
+        return BadInput(f"{name!r} is a workbook in an unsupported format; save it as .xlsx, or its sheet as CSV")
+    return BadInput(f"{name!r} is an archive ({suffix}), which is not supported; unpack it and use the table inside")
 
 
 def _too_large(name: str, size: int) -> BadInput:

@@ -1,12 +1,11 @@
-"""Tables of any length, a shard of whole rows at a time.
+"""Tables of any length, read in shards of complete rows.
 
-What is accepted, and how it is read, are the rules of `read_table`, but for its limits of bytes and of rows. CSV and
-its kin (gzipped or not) and Parquet are never in memory as a whole; other kinds are read whole, within these limits,
-and handed on in shards.
+The rules are those of `read_table`, without its limits on bytes and rows. CSV and similar text (gzipped or not) and
+Parquet are never in memory at once; other kinds are read completely, within these limits, and split into shards.
 
-A column has one type in all shards. Cells of a text file stay text, as written; decimal commas become points where
-they do so in the whole column. A Parquet column keeps the type of the file: whole numbers and truth values with gaps
-stay what they are, where `read_table`, as pandas does, makes floats and text of them.
+A column has the same type in all shards. Cells of a text file stay text; decimal commas become points if this holds
+for the full column. A Parquet column keeps its type: integers and booleans with missing values stay so, while
+`read_table`, like pandas, converts them to floats and text.
 """
 
 import operator
@@ -36,10 +35,10 @@ INTEGER_TYPES = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32",
 
 @dataclass(frozen=True, eq=False)
 class LongTable:
-    """A table of any length, of which every line has been looked at once and none is kept.
+    """A table of any length, checked once from the first line to the last; only the first shard is in memory.
 
-    `shards(k)` yields frames of `size` rows, the last of what is left, from the k-th on (from 0); `first` is the
-    0th, from which the column of the SMILES is to be guessed. `file_digest`: sha256 of the file's bytes, and its sheet.
+    `shards(k)` yields frames of `size` rows (the last may be shorter), starting with shard k (from 0); `first` is
+    shard 0, used to guess the column of SMILES. `digest`: sha256 of the file's bytes, and the sheet.
     """
 
     name: str
@@ -51,29 +50,29 @@ class LongTable:
 
 
 def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT) -> LongTable:
-    """The table in a file, read through once. Raises `BadInput` as `read_table` does, and where the file changes."""
-    read = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
+    """The table in a file, read once to check it. Raises `BadInput` as `read_table` does, and if the file changes."""
+    reader = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
     file, sheet = split_sheet(path)
-    stamp, found = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
-    rows, shards = read(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
+    stamp, digest = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
+    rows, shards = reader(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
 
-    def steady(start: int = 0) -> Shards:
+    def checked_shards(start: int = 0) -> Shards:
         for frame in shards(start):
             if _stamp(file) != stamp:
-                raise BadInput(f"{path.name!r} was changed while it was read; leave it alone and run this again")
+                raise BadInput(f"{path.name!r} was changed while it was read; do not change it, and run this again")
             yield frame
 
-    first = next(steady(), None)
+    first = next(checked_shards(), None)
     if first is None:
-        raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
+        raise BadInput(f"{path.name!r} has no rows; it needs at least one molecule")
     if first.shape[1] > MAX_COLUMNS:
         raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
-    return LongTable(path.name, found, size, rows, first, steady)
+    return LongTable(path.name, digest, size, rows, first, checked_shards)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _whole(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
@@ -88,15 +87,15 @@ def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, C
 
     def tables() -> Iterator[pyarrow.Table]:
         with parquet_file(path) as (file, plain):
-            held: list[pyarrow.RecordBatch] = []
+            pending: list[pyarrow.RecordBatch] = []
             for batch in file.iter_batches(size, columns=plain, use_threads=False):
-                while sum(map(len, held)) + len(batch) >= size:
-                    cut = size - sum(map(len, held))
-                    yield pyarrow.Table.from_batches([*held, batch[:cut]])
-                    held, batch = [], batch[cut:]
-                held.extend([batch] * (len(batch) > 0))
-            if held:
-                yield pyarrow.Table.from_batches(held)
+                while sum(map(len, pending)) + len(batch) >= size:
+                    cut = size - sum(map(len, pending))
+                    yield pyarrow.Table.from_batches([*pending, batch[:cut]])
+                    pending, batch = [], batch[cut:]
+                pending.extend([batch] * (len(batch) > 0))
+            if pending:
+                yield pyarrow.Table.from_batches(pending)
 
     def shards(start: int) -> Shards:
         for table in islice(tables(), start, None):
@@ -110,12 +109,12 @@ def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, C
 
 
 def to_exact_frame(table: "pyarrow.Table") -> pd.DataFrame:
-    """An Arrow table as a frame, with whole numbers and truth values that stay what they are where some are missing."""
+    """An Arrow table as a frame; integer and boolean columns keep their type if values are missing."""
     import pyarrow
 
-    kept = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in INTEGER_TYPES}
-    kept[pyarrow.bool_()] = pd.BooleanDtype()
-    return table.to_pandas(ignore_metadata=True, types_mapper=kept.get)
+    types = {pyarrow.type_for_alias(kind.lower()): pd.api.types.pandas_dtype(kind) for kind in INTEGER_TYPES}
+    types[pyarrow.bool_()] = pd.BooleanDtype()
+    return table.to_pandas(ignore_metadata=True, types_mapper=types.get)
 
 
 def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
@@ -124,31 +123,31 @@ def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int,
     def lines() -> Iterator[str]:
         return _lines(read_text_pieces(path, encoding), path.name)
 
-    before = sum(1 for _ in takewhile(operator.not_, lines()))
-    header = Header.of("\n" * before + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
+    blank_lines = sum(1 for _ in takewhile(operator.not_, lines()))
+    header = Header.of("\n" * blank_lines + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
 
     def pieces() -> Iterator[str]:
         return split_records(islice(_strip_blank_lines(lines()), 1, None), header.delimiter, size, path.name)
 
-    found = RowChecks(header)
+    checks = RowChecks(header)
     for piece in pieces():
-        found.add(piece)
-        tell(found.rows)
-    points = found.decimal_comma_columns()
+        checks.add(piece)
+        tell(checks.rows)
+    comma_columns = checks.decimal_comma_columns()
 
     def shards(start: int) -> Shards:
         for piece in islice(pieces(), start, None):
             frame, _ = read_rows(piece, header)
-            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in points})
+            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in comma_columns})
 
-    return found.rows, shards
+    return checks.rows, shards
 
 
 def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
     rest = ""
     for piece in pieces:
-        *whole, rest = (rest + piece).split("\n")
-        yield from whole
+        *complete, rest = (rest + piece).split("\n")
+        yield from complete
         if len(rest) > MAX_ROW_BYTES:
             raise _row_too_long(name)
     if rest:
@@ -156,47 +155,47 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
 
 
 def _strip_blank_lines(lines: Iterator[str]) -> Iterator[str]:
-    """The lines without the blank ones before the first and after the last that is not."""
+    """The lines without leading and trailing blank ones."""
     blank = 0
-    begun = False
+    started = False
     for line in lines:
         if line:
-            yield from [""] * (blank if begun else 0)
+            yield from [""] * (blank if started else 0)
             yield line
-            blank, begun = 0, True
+            blank, started = 0, True
         else:
             blank += 1
 
 
 def split_records(lines: Iterable[str], delimiter: str, size: int, name: str) -> Iterator[str]:
-    """Texts of `size` rows each, the last of what is left; a row goes on where a quoted cell holds a line end.
+    """Texts of `size` rows each (the last may have fewer); a quoted cell may contain line ends.
 
-    A quote opens a cell at its beginning only, and two of them inside stand for one, as for whoever reads the rows.
+    As in the CSV reader, a quote opens a cell only at its beginning, and two quotes inside a cell stand for one.
     Raises `BadInput` for a row of more than 16 MB.
     """
     mark = re.escape(delimiter or NO_DELIMITER)
     rest = rf"[^{mark}]*+(?:{mark}(?:\"(?:[^\"]++|\"\")*+\"|(?!\"))[^{mark}]*+)*+"
-    closed = re.compile(rf"(?:\"(?:[^\"]++|\"\")*+\"|(?!\")){rest}")  # a line that opens no cell without closing it
-    closing = re.compile(rf"(?:[^\"]++|\"\")*+\"{rest}")  # the same of one that begins within a cell
-    held: list[str] = []
+    closed = re.compile(rf"(?:\"(?:[^\"]++|\"\")*+\"|(?!\")){rest}")  # a line without an open quote at its end
+    closing = re.compile(rf"(?:[^\"]++|\"\")*+\"{rest}")  # the same for a line that begins inside a quoted cell
+    pending: list[str] = []
     count = length = 0
-    within = False
+    inside_cell = False
     for line in lines:
-        held.append(line)
+        pending.append(line)
         if '"' in line:
-            within = not (closing if within else closed).fullmatch(line)
-        length = length + len(line) if within else 0
+            inside_cell = not (closing if inside_cell else closed).fullmatch(line)
+        length = length + len(line) if inside_cell else 0
         if length > MAX_ROW_BYTES:
             raise _row_too_long(name)
-        count += not within
-        if count == size and not within:
-            yield "\n".join(held) + "\n"
-            held, count = [], 0
-    if held:
-        yield "\n".join(held) + "\n"
+        count += not inside_cell
+        if count == size and not inside_cell:
+            yield "\n".join(pending) + "\n"
+            pending, count = [], 0
+    if pending:
+        yield "\n".join(pending) + "\n"
 
 
 def _row_too_long(name: str) -> BadInput:
     return BadInput(
-        f"{name!r} has a row of more than {MAX_ROW_BYTES:,} characters; is a quote left open, is this a table?"
+        f"{name!r} has a row of more than {MAX_ROW_BYTES:,} characters; is a quote left open, or is this no table?"
     )

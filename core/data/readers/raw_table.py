@@ -1,4 +1,4 @@
-"""Read a file of molecules, whatever its kind, as a frame of what its cells hold."""
+"""Reads a file of molecules of any supported kind as a frame of its cells."""
 
 import contextlib
 import re
@@ -38,23 +38,23 @@ class RawTable:
 
     frame: pd.DataFrame  # text cells are str, "" where empty; Parquet keeps its numbers
     kind: str = "csv"  # csv, smi, sdf, parquet or workbook
-    sheet: str = ""  # of a workbook: which was read
-    sheets: tuple[str, ...] = ()  # and those that hold cells and are not hidden
-    delimiter: str = ""  # "" where there is none
+    sheet: str = ""  # the sheet that was read, of a workbook
+    sheets: tuple[str, ...] = ()  # its visible sheets with cells
+    delimiter: str = ""  # "" for a single column
     encoding: str = ""
-    notes: tuple[str, ...] = ()  # what was found out and is worth saying
-    reasons: dict[int, str] = field(default_factory=dict)  # place in the frame: why its SD record is no molecule
+    notes: tuple[str, ...] = ()  # guesses and changes that a user should know of
+    reasons: dict[int, str] = field(default_factory=dict)  # row of the frame → why its SD record is no molecule
 
 
 def peek_table(path: Path | str, rows: int = 20) -> RawTable:
-    """The first rows, for a preview: a megabyte is read, not the file. Raises `BadInput` as `read_table` does."""
+    """The first rows, for a preview: only 1 MB is read. Raises `BadInput` as `read_table` does."""
     return read_table(path, rows)
 
 
 def read_table(path: Path | str, rows: int | None = None) -> RawTable:
-    """A table with its kind, delimiter and encoding found out; with `rows`, the first ones only.
+    """A table, with its kind, delimiter and encoding detected; with `rows`, only the first rows.
 
-    `book.xlsx#sheet` names a sheet. Raises `BadInput` for an empty file, a header alone, mixed delimiters, lines that
+    `book.xlsx#sheet` selects a sheet. Raises `BadInput` for an empty file, a header alone, mixed delimiters, lines that
     do not fit the header, archives, and more than 200 MB (unpacked), 2 million rows or 5,000 columns.
     """
     path = Path(path)
@@ -69,17 +69,17 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
         data, whole = unpack(path, None if rows is None else PEEK_BYTES)
         text, encoding = decode_text(data, path.name, whole)
         if kind == "csv":
-            while not whole and text.count('"') % 2:  # the cut went through a quoted cell that runs over lines
+            while not whole and text.count('"') % 2:  # truncated inside a quoted cell with line ends
                 text = text[: text.rfind("\n", 0, -1) + 1]
             frame, delimiter, notes = parse_delimited(text, path.name)
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:
             table = _smi(text) if kind == "smi" else _sdf(text, whole)
-        odd = (f"read as {encoding}, because it is no UTF-8",) if encoding in ("cp1252", "latin-1") else ()
-        table = replace(table, encoding=encoding, notes=table.notes + odd)
+        encoding_note = (f"read as {encoding}, because it is not UTF-8",) if encoding in ("cp1252", "latin-1") else ()
+        table = replace(table, encoding=encoding, notes=table.notes + encoding_note)
     height, width = table.frame.shape
     if not height:
-        raise BadInput(f"{path.name!r} has no rows; it wants at least one molecule")
+        raise BadInput(f"{path.name!r} has no rows; it needs at least one molecule")
     if height > MAX_ROWS or width > MAX_COLUMNS:
         raise BadInput(
             f"{path.name!r} has {height:,} rows and {width:,} columns; "
@@ -89,7 +89,7 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
 
 
 def detect_kind(path: Path) -> str:
-    """csv, smi, sdf, parquet or workbook, by the name. Raises `BadInput` for a file that is missing or no table."""
+    """csv, smi, sdf, parquet or workbook, by suffix. Raises `BadInput` for a missing file or an unsupported one."""
     suffix = table_suffix(path.name)
     if not split_sheet(path)[0].is_file():
         raise BadInput(f"there is no file {str(path)!r}; check the path")
@@ -97,29 +97,29 @@ def detect_kind(path: Path) -> str:
 
 
 def _smi(text: str) -> RawTable:
-    """No header; SMILES, blank or tab, name. A first line that says `SMILES` is a header all the same."""
+    """Lines of SMILES, blank or tab, name; no header, but a first line `SMILES` is skipped."""
     pairs = []
     for line in text.rstrip().split("\n"):
         smiles, _, rest = line.strip().replace("\t", " ", 1).partition(" ")
-        if rest.lstrip().startswith("|"):  # CXSMILES: the tail belongs to the structure
+        if rest.lstrip().startswith("|"):  # CXSMILES: the extension belongs to the structure
             tail = re.match(r"\s*\|[^|]*\|", rest)
             smiles, rest = (f"{smiles} {tail[0].strip()}", rest[tail.end() :]) if tail else (smiles, rest)
         pairs.append((smiles, rest.strip()))
     notes: tuple[str, ...] = ()
     if pairs[0][0].lower() in ("smiles", "smi", "canonical_smiles"):
-        pairs, notes = pairs[1:], ("the first line is a header and was left out",)
+        pairs, notes = pairs[1:], ("the first line is a header and was skipped",)
     frame = pd.DataFrame(pairs, columns=["smiles", "id"], dtype=object)
     return RawTable(frame if (frame["id"] != "").any() else frame[["smiles"]], notes=notes)
 
 
 def _sdf(text: str, whole: bool) -> RawTable:
-    """SMILES of each record's structure, then its data fields; a SMILES among these is kept under another name."""
+    """SMILES of each record's structure and its data fields; a field named SMILES or name is renamed."""
     if not whole:
         text = text[: text.rfind("$$$$\n") + 5]
     rows, reasons = [], {}
-    for place, molecule in enumerate(chem.read_sdf_records(text)):
+    for record, molecule in enumerate(chem.read_sdf_records(text)):
         if isinstance(molecule, str):
-            reasons[place] = molecule
+            reasons[record] = molecule
             rows.append({"smiles": ""})
             continue
         row = {"smiles": chem.write_smiles(molecule)}
@@ -129,7 +129,7 @@ def _sdf(text: str, whole: bool) -> RawTable:
             row[f"{name} (field)" if name.lower() in ("smiles", "name") else name] = molecule.GetProp(name).strip()
         rows.append(row)
     frame = pd.DataFrame(rows, dtype=object).fillna("")
-    notes = (f"{len(reasons)} records hold no readable molecule",) if reasons else ()
+    notes = (f"{len(reasons)} records have no readable molecule",) if reasons else ()
     return RawTable(frame, notes=notes, reasons=reasons)
 
 
@@ -149,13 +149,13 @@ def _parquet(path: Path, rows: int | None) -> RawTable:
             batch = next(file.iter_batches(rows, columns=plain), None)
             table = pyarrow.Table.from_batches([batch] if batch else [], schema=None if batch else file.schema_arrow)
         frame = fill_text_columns(table.to_pandas(ignore_metadata=True))
-    left = len(file.schema_arrow) - len(plain)
-    return RawTable(frame, notes=(f"{left} columns of lists or structures left out",) if left else ())
+    nested = len(file.schema_arrow) - len(plain)
+    return RawTable(frame, notes=(f"{nested} columns of lists or structures were skipped",) if nested else ())
 
 
 @contextlib.contextmanager
 def parquet_file(path: Path) -> "Iterator[tuple[ParquetFile, list[str]]]":
-    """The file, and its columns that are no lists or structures. Raises `BadInput`, also for what fails inside."""
+    """The file and its columns that are no lists or structures. Raises `BadInput`, also for errors while it is open."""
     import pyarrow
     from pyarrow import parquet, types
 
@@ -163,13 +163,15 @@ def parquet_file(path: Path) -> "Iterator[tuple[ParquetFile, list[str]]]":
         with parquet.ParquetFile(path, buffer_size=BUFFER) as file:
             yield file, [column.name for column in file.schema_arrow if not types.is_nested(column.type)]
     except (pyarrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # the system's own; those of Arrow have none
+        if (
+            isinstance(error, OSError) and error.errno
+        ):  # an error of the operating system; those of Arrow have no number
             raise
-        raise BadInput(f"{path.name!r} is no Parquet file that can be read: {str(error)[:200]}") from None
+        raise BadInput(f"{path.name!r} is no readable Parquet file: {str(error)[:200]}") from None
 
 
 def fill_text_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame, in which every column that holds no numbers holds text, "" where it is empty."""
+    """The frame with every column that is not numeric converted to text, "" for missing values."""
     for name in frame.columns:
         if not (pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name])):
             frame[name] = pd.Series(["" if pd.isna(cell) else str(cell) for cell in frame[name]], dtype=object)

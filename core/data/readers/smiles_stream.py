@@ -1,4 +1,4 @@
-"""SMILES files of any length, a line at a time: `.smi`, `.txt`, `.csv`, `.tsv`, each also as `.gz`, and Parquet."""
+"""Streams SMILES from files of any length: `.smi`, `.txt`, `.csv`, `.tsv`, each also as `.gz`, and Parquet."""
 
 import csv
 import gzip
@@ -14,12 +14,12 @@ import pandas as pd
 from core.data.readers.columns import guess_smiles
 from core.engine.spec import BadInput
 
-HEADER_ROWS = 200  # rows from which the column of the SMILES is found
+HEADER_ROWS = 200  # rows used to guess the column of SMILES
 SUFFIXES = (".smi", ".txt", ".csv", ".tsv", ".parquet")
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file in hex. Raises `BadInput` where it cannot be read."""
+    """sha256 of a file in hex. Raises `BadInput` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -28,7 +28,7 @@ def file_digest(path: Path) -> str:
 
 
 def stream_kind(path: Path) -> tuple[str, bool]:
-    """How a file is read, by its suffix, and whether it is gzipped. Raises `BadInput`."""
+    """The suffix that selects the reader, and whether the file is gzipped. Raises `BadInput`."""
     packed = path.suffix.lower() == ".gz"
     suffix = path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
     if suffix not in SUFFIXES or (packed and suffix == ".parquet"):
@@ -37,10 +37,10 @@ def stream_kind(path: Path) -> tuple[str, bool]:
 
 
 def stream_smiles(path: Path) -> Iterator[str]:
-    """The SMILES of a file in order, as written; empty cells are passed over. Raises `BadInput`.
+    """The SMILES of a file in order, as written; empty cells are skipped. Raises `BadInput`.
 
-    A `.smi` or `.txt` file has one SMILES a line, what follows a blank is a name; a table has a header line. Text is
-    UTF-8; bytes that are not, as in a name that was written elsewhere, do no harm outside a SMILES.
+    A `.smi` or `.txt` file has one SMILES per line, followed by a blank and a name; a table has a header line. Text is
+    UTF-8; invalid bytes, such as in a name, are replaced.
     """
     suffix, packed = stream_kind(path)
     try:
@@ -49,12 +49,12 @@ def stream_smiles(path: Path) -> Iterator[str]:
             return
         with gzip.open(path) if packed else path.open("rb") as file:
             if b"\0" in file.peek(4096)[:4096]:
-                raise BadInput(f"{path.name} is no text in UTF-8; save it as UTF-8, or name it after what it is")
+                raise BadInput(f"{path.name} is not UTF-8 text; save it as UTF-8, or use the suffix of its format")
             with io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="") as lines:
                 yield from _lines(lines, suffix, path.name)
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise BadInput(f"{path.name} cannot be read to its end ({reason}); copy it again") from None
+        raise BadInput(f"{path.name} cannot be read completely ({reason}); copy it again") from None
 
 
 def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
@@ -63,9 +63,9 @@ def _lines(lines: Iterator[str], suffix: str, name: str) -> Iterator[str]:
             if fields := line.split(maxsplit=1):
                 yield fields[0]
         return
-    top = next(lines, "")
-    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in top and "," not in top else ","
-    rows = csv.reader(chain([top], lines), delimiter=delimiter)
+    header_line = next(lines, "")
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in header_line and "," not in header_line else ","
+    rows = csv.reader(chain([header_line], lines), delimiter=delimiter)
     header = next(rows, [])
     first = list(islice(rows, HEADER_ROWS))
     column = _column(pd.DataFrame([row for row in first if len(row) == len(header)], columns=header), name)
@@ -88,8 +88,8 @@ def _parquet(path: Path) -> Iterator[str]:
 
 
 def _column(start: pd.DataFrame, name: str) -> int:
-    """Which column holds the SMILES."""
-    found = guess_smiles(start.astype(str)) if len(start) else None
-    if found is None:
-        raise BadInput(f"no column of {name} holds SMILES; give it a header line with a column called smiles")
-    return list(start.columns).index(found)
+    """The index of the column of SMILES. Raises `BadInput` if there is none."""
+    smiles_column = guess_smiles(start.astype(str)) if len(start) else None
+    if smiles_column is None:
+        raise BadInput(f"no column of {name} contains SMILES; add a header line with a column named smiles")
+    return list(start.columns).index(smiles_column)

@@ -1,4 +1,4 @@
-"""Labels that were computed are found out, with the rule; labels that were measured are not accused."""
+"""Computed labels are detected with their rule; measured labels match no rule."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ Table = tuple[np.ndarray, np.ndarray]
 
 
 def read(source: str, target: str = "") -> Table:
-    made = Load(source, targets=(target,) if target else ()).make(SILENT_REPORT)
-    return made.smiles, made.targets[:, 0]
+    dataset = Load(source, targets=(target,) if target else ()).make(SILENT_REPORT)
+    return dataset.smiles, dataset.targets[:, 0]
 
 
 def halved(table: Table, count: int, seed: int = 0) -> tuple[Table, Table]:
@@ -66,42 +66,42 @@ def taught(pool: Table, table: Table) -> np.ndarray:
             lambda p, t: neighbours(p, t, 4) + np.random.default_rng(1).normal(0, 0.1, len(p[0])),
             "the mean of the 4 near",
         ),
-        (logp, "RDKit’s descriptor MolLogP, but for scale and offset"),
+        (logp, "RDKit’s descriptor MolLogP, up to scale and offset"),
         (lambda p, t: 3 - 2 * logp(p, t) + np.random.default_rng(2).normal(0, 0.1, len(p[0])), "MolLogP"),
         (taught, "a linear model of the other table’s labels"),
     ],
 )
-def test_a_rule_is_found_and_named(
+def test_rule_is_found_and_described(
     solubility: tuple[Table, Table], computed: Callable[[Table, Table], np.ndarray], words: str
 ) -> None:
     pool, table = solubility
-    guilty = choose_rule(try_rules(pool[0], computed(pool, table), *table))
-    assert guilty is not None and words in guilty.description
+    rule = choose_rule(try_rules(pool[0], computed(pool, table), *table))
+    assert rule is not None and words in rule.description
     if "nearest" in words:
-        assert 0 < len(guilty.source_rows) < len(table[0]), "the rows that feed it"
+        assert 0 < len(rule.source_rows) < len(table[0]), "the rows that feed it"
 
 
-def test_ties_at_the_last_neighbour_are_settled_either_way(solubility: tuple[Table, Table]) -> None:
+def test_ties_at_the_last_neighbour_match_some_choice(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
-    guilty = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
-    assert guilty is not None and guilty.matches == guilty.of > 20
-    assert guilty.ties > 20 and guilty.tie_matches > 0.9 * guilty.ties
+    rule = choose_rule(try_rules(pool[0], by_euclid(pool, table, 2), *table))
+    assert rule is not None and rule.matches == rule.checkable > 20
+    assert rule.ties > 20 and rule.tie_matches > 0.9 * rule.ties
 
 
 @pytest.mark.parametrize("rounded", [6, 2, 1])
-def test_measured_labels_are_not_accused(solubility: tuple[Table, Table], rounded: int) -> None:
+def test_measured_labels_match_no_rule(solubility: tuple[Table, Table], rounded: int) -> None:
     pool, table = ((smiles, labels.round(rounded)) for smiles, labels in solubility)
-    tried = try_rules(*pool, *table)
-    assert len(tried) > 40 and choose_rule(tried) is None
+    rules = try_rules(*pool, *table)
+    assert len(rules) > 40 and choose_rule(rules) is None
 
 
-def test_another_measured_table_is_not_accused() -> None:
+def test_second_measured_table_matches_no_rule() -> None:
     pool, table = halved(read("bundled:hydration"), 150, seed=3)
     assert choose_rule(try_rules(*pool, *table)) is None
 
 
-def test_a_narrow_series_is_not_accused(solubility: tuple[Table, Table]) -> None:
-    """Labels that hardly vary are foretold with a small error by anything."""
+def test_narrow_series_matches_no_rule(solubility: tuple[Table, Table]) -> None:
+    """Labels with little variance are predicted with a small error by any rule."""
     smiles, labels = (np.concatenate(parts) for parts in zip(*solubility, strict=True))
     narrow = (labels > -2.6) & (labels < -2.0)
     assert narrow.sum() > 60
@@ -110,19 +110,17 @@ def test_a_narrow_series_is_not_accused(solubility: tuple[Table, Table]) -> None
 
 def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
     def table(file: str, target: str) -> Table:
-        made = import_files(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(
+        dataset = import_files(Load(f"file:{shared_data / file}", targets=(target,)), tmp_path).make(
             Report(files=tmp_path)
         )
-        return made.smiles, made.targets[:, 0]
+        return dataset.smiles, dataset.targets[:, 0]
 
     lipophilicity = table("Lipophilicity.csv", "exp")
-    guilty = choose_rule(try_rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
+    rule = choose_rule(try_rules(*table("External-Dataset_for_Task2.csv", "Label"), *lipophilicity))
     assert (
-        guilty is not None
-        and "5 nearest" in guilty.description
-        and "Euclidean distance of Morgan bits" in guilty.description
+        rule is not None and "5 nearest" in rule.description and "Euclidean distance of Morgan bits" in rule.description
     )
-    assert guilty.matches == guilty.of >= 140 and guilty.tie_matches == guilty.ties > 100
+    assert rule.matches == rule.checkable >= 140 and rule.tie_matches == rule.ties > 100
     measured, rest = halved(lipophilicity, 300)
     assert choose_rule(try_rules(*measured, *rest)) is None
     soluble = "measured log solubility in mols per litre"
@@ -136,14 +134,14 @@ def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
     assert formula is not None and "formula" in formula.description
 
 
-def test_labels_too_few_or_too_coarse_say_nothing(solubility: tuple[Table, Table]) -> None:
+def test_too_few_or_too_coarse_labels_give_no_rules(solubility: tuple[Table, Table]) -> None:
     pool, table = solubility
     assert try_rules(pool[0][:8], pool[1][:8], *table) == []
     assert try_rules(pool[0], np.round(pool[1] / 5) * 5, *table) == []
     assert try_rules(table[0], table[1], *table) == [], "every molecule is in both"
 
 
-def test_rounding_and_coincidence() -> None:
+def test_label_resolution_and_coincidences() -> None:
     assert (
         label_resolution(np.array([1.25, 3.0])) == pytest.approx(0.01) and label_resolution(np.array([2.0, 7.0])) == 1
     )

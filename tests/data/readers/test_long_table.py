@@ -1,4 +1,4 @@
-"""Tables a shard at a time: read and refused as `read_table` does, of any length, with one type a column."""
+"""Tables in shards: read and refused as by `read_table`, of any length, with one type per column."""
 
 import gzip
 import hashlib
@@ -57,21 +57,21 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 
 @pytest.fixture(params=[3, 50, 1_000_000], ids="blocks of {}".format)
 def small_blocks(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Letters, lines and cells are cut wherever a block ends."""
+    """Blocks end inside characters, lines and cells."""
     monkeypatch.setattr(files, "BLOCK", request.param)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 @pytest.mark.parametrize("case", GOOD)
-def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
+def test_shards_concatenate_to_the_full_table(small_blocks: None, tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *GOOD[case])
-    whole, found = read_table(path).frame, read_long_table(path, size)
-    frames = list(found.shards())
-    assert found.rows == len(whole) and found.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    whole, result = read_table(path).frame, read_long_table(path, size)
+    frames = list(result.shards())
+    assert result.rows == len(whole) and result.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert all(len(frame) == size for frame in frames[:-1]) and 0 < len(frames[-1]) <= size
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), whole)
-    pd.testing.assert_frame_equal(found.first, frames[0])
-    later = list(found.shards(1))
+    pd.testing.assert_frame_equal(result.first, frames[0])
+    later = list(result.shards(1))
     assert len(later) == len(frames) - 1
     for frame, again in zip(frames[1:], later, strict=True):
         pd.testing.assert_frame_equal(frame, again)
@@ -79,26 +79,26 @@ def test_rows_are_those_of_the_whole_table(small_blocks: None, tmp_path: Path, c
 
 @pytest.mark.parametrize("size", [2, 1000])
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_refused_is_what_read_table_refuses(tmp_path: Path, case: str, size: int) -> None:
+def test_same_files_are_refused_as_by_read_table(tmp_path: Path, case: str, size: int) -> None:
     path = written(tmp_path, *BAD[case])
     try:
         expected = len(read_table(path).frame)
     except BadInput as error:
         expected = str(error)
     try:
-        found: int | str = read_long_table(path, size).rows
+        result: int | str = read_long_table(path, size).rows
     except BadInput as error:
-        found = str(error)
-    assert found == expected
+        result = str(error)
+    assert result == expected
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no file"):
         read_long_table(tmp_path / "no.csv", 10)
 
 
-def test_a_quoted_cell_is_never_cut() -> None:
-    """Texts of signs that matter, cut into rows: each piece read alone gives what the whole gives."""
+def test_quoted_cells_are_never_split() -> None:
+    """Random texts of special characters: reading the pieces gives the same rows as reading the full text."""
     rng, cut = random.Random(0), 0
     for _ in range(600):
         columns, size = rng.choice([1, 2, 3]), rng.randint(1, 4)
@@ -111,27 +111,27 @@ def test_a_quoted_cell_is_never_cut() -> None:
             whole, misfit = read_rows("\n".join(lines) + "\n", header)
         except BadInput:
             continue
-        found, first = [], None
+        result, first = [], None
         for piece in split_records(lines, header.delimiter, size, "f"):
             frame, wrong = read_rows(piece, header)
             if wrong and not first:
-                first = (len(found) + wrong.number, wrong.text)
-            found += frame.to_numpy().tolist()
+                first = (len(result) + wrong.number, wrong.text)
+            result += frame.to_numpy().tolist()
             cut += "\n" in "".join(frame.to_numpy().ravel())
-        assert found == whole.to_numpy().tolist()
+        assert result == whole.to_numpy().tolist()
         assert first == (misfit and (misfit.number, misfit.text))
     assert cut > 100
 
 
-def test_commas_are_decimal_in_the_whole_column_or_not_at_all(tmp_path: Path) -> None:
-    """The first shard alone would make points of `z`, whose last cell says that they are none."""
+def test_decimal_commas_are_decided_for_the_full_column(tmp_path: Path) -> None:
+    """From the first shard, `z` would have decimal commas; its last cell shows that they are not."""
     text = "smiles;y;z\nCCO;1,5;1,234\nCCN;2,5;2,345\nC;3;4.5\n"
     frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["y"]] == ["1.5", "2.5", "3"]
     assert [cell for frame in frames for cell in frame["z"]] == ["1,234", "2,345", "4.5"]
 
 
-def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
+def test_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     text = "smiles,code\n" + "".join(f"CCO,{code}\n" for code in ("1", "007", "2.50", "", "1e3", "text"))
     frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
     assert [cell for frame in frames for cell in frame["code"]] == ["1", "007", "2.50", "", "1e3", "text"]
@@ -145,15 +145,15 @@ def test_a_column_has_one_type_in_all_shards(tmp_path: Path) -> None:
     frames = list(read_long_table(path, 2).shards())
     assert [len(frame) for frame in frames] == [2, 2, 2]
     assert {tuple(frame.dtypes) for frame in frames} == {tuple(frames[0].dtypes)}
-    found = pd.concat(frames, ignore_index=True)
-    assert found["n"].tolist() == [2**60, 1, pd.NA, pd.NA, 5, 6] and found["b"].tolist()[:2] == [True, pd.NA]
-    assert found["name"].tolist() == ["a", "", "b", "c", "", ""] and "many" not in found
-    assert found["day"].tolist() == ["2020-01-01 00:00:00", ""] * 3
+    result = pd.concat(frames, ignore_index=True)
+    assert result["n"].tolist() == [2**60, 1, pd.NA, pd.NA, 5, 6] and result["b"].tolist()[:2] == [True, pd.NA]
+    assert result["name"].tolist() == ["a", "", "b", "c", "", ""] and "many" not in result
+    assert result["day"].tolist() == ["2020-01-01 00:00:00", ""] * 3
     whole = read_table(path).frame
-    pd.testing.assert_frame_equal(found[["smiles", "y", "name", "day"]], whole[["smiles", "y", "name", "day"]])
+    pd.testing.assert_frame_equal(result[["smiles", "y", "name", "day"]], whole[["smiles", "y", "name", "day"]])
 
 
-def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_of_read_table_do_not_apply_to_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_BYTES", 100)
     monkeypatch.setattr(reading, "MAX_BYTES", 1)
     monkeypatch.setattr(reading, "MAX_ROWS", 10)
@@ -171,16 +171,16 @@ def test_what_is_too_much_for_one_frame_is_not_for_shards(tmp_path: Path, monkey
         read_long_table(written(tmp_path, "a.smi", "CCO\n" * 50), 20)
 
 
-def test_no_more_is_read_than_a_shard_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_blocks_of_a_shard_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BLOCK", 100)
     table = read_long_table(written(tmp_path, "a.csv", "smiles,y\n" + "CCO,1\n" * 1000), 20)
-    taken = []
+    blocks_read = []
     blocks = files.read_blocks
-    monkeypatch.setattr(files, "read_blocks", lambda path: (taken.append(1) or block for block in blocks(path)))
-    assert len(next(table.shards())) == 20 and 0 < len(taken) < 5
+    monkeypatch.setattr(files, "read_blocks", lambda path: (blocks_read.append(1) or block for block in blocks(path)))
+    assert len(next(table.shards())) == 20 and 0 < len(blocks_read) < 5
 
 
-def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "MAX_ROW_BYTES", 1000)
     for text in ('smiles,y\nCCO,"1\n' + "C,2\n" * 500, "smiles,y\nCCO,1\n" + "C" * 2000):
         with pytest.raises(BadInput, match="a row of more than 1,000 characters; is a quote left open"):
@@ -188,7 +188,7 @@ def test_a_row_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_table_that_changes_meanwhile_is_refused(tmp_path: Path, kind: str) -> None:
+def test_table_that_changes_while_read_is_refused(tmp_path: Path, kind: str) -> None:
     frame, path = pd.DataFrame({"smiles": ["CCO"] * 6}), tmp_path / f"a.{kind}"
     write = getattr(frame, f"to_{kind}")
     write(path)
@@ -200,14 +200,14 @@ def test_a_table_that_changes_meanwhile_is_refused(tmp_path: Path, kind: str) ->
         list(rows)
 
 
-def test_a_damaged_parquet_file(tmp_path: Path) -> None:
+def test_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pd.DataFrame({"smiles": [f"{'C' * (k % 90)}O" for k in range(5000)]}).to_parquet(path, compression=None)
     data = bytearray(path.read_bytes())
     data[200:400] = bytes(200)
     path.write_bytes(data)
-    with pytest.raises(BadInput, match="no Parquet file that can be read"):
+    with pytest.raises(BadInput, match="no readable Parquet file"):
         read_long_table(path, 100)
     pd.DataFrame({"smiles": pd.Series([], dtype=str)}).to_parquet(path)
-    with pytest.raises(BadInput, match="has no rows; it wants at least one molecule"):
+    with pytest.raises(BadInput, match="has no rows; it needs at least one molecule"):
         read_long_table(path, 100)

@@ -33,43 +33,43 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(written, delimiter):
+def test_delimiter_is_detected(written, delimiter):
     text = "smiles,name,logS\nCCO,ethanol,1.5\nCCN,ethylamine,-2\n".replace(",", delimiter)
-    found = read_table(written(text))
-    assert found.delimiter == delimiter and found.kind == "csv" and found.encoding == "utf-8" and found.notes == ()
-    assert found.frame.to_dict("list") == {
+    table = read_table(written(text))
+    assert table.delimiter == delimiter and table.kind == "csv" and table.encoding == "utf-8" and table.notes == ()
+    assert table.frame.to_dict("list") == {
         "smiles": ["CCO", "CCN"],
         "name": ["ethanol", "ethylamine"],
         "logS": ["1.5", "-2"],
     }
 
 
-def test_quoted_cells_may_hold_delimiters_and_line_ends(written):
-    found = read_table(written('smiles,"name, long",y\r\nCCO,"1,2; a\nb",3\r\nC,"5""-x",4\r\n'))
-    assert list(found.frame.columns) == ["smiles", "name, long", "y"]
-    assert list(found.frame["name, long"]) == ["1,2; a\nb", '5"-x']
+def test_quoted_cells_may_contain_delimiters_and_line_ends(written):
+    table = read_table(written('smiles,"name, long",y\r\nCCO,"1,2; a\nb",3\r\nC,"5""-x",4\r\n'))
+    assert list(table.frame.columns) == ["smiles", "name, long", "y"]
+    assert list(table.frame["name, long"]) == ["1,2; a\nb", '5"-x']
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
-def test_the_encoding_is_found(written, encoding):
+def test_encoding_is_detected(written, encoding):
     path = written("smiles,name,logS (µmol)\nCCO,é—è,1\nCCN,ü,2\n".encode(encoding))
-    for found in (read_table(path), peek_table(path)):
-        assert found.encoding == encoding
-        assert list(found.frame.columns) == ["smiles", "name", "logS (µmol)"]
-        assert list(found.frame["name"]) == ["é—è", "ü"]
-    assert ("cp1252" in " ".join(found.notes)) == (encoding == "cp1252")
+    for table in (read_table(path), peek_table(path)):
+        assert table.encoding == encoding
+        assert list(table.frame.columns) == ["smiles", "name", "logS (µmol)"]
+        assert list(table.frame["name"]) == ["é—è", "ü"]
+    assert ("cp1252" in " ".join(table.notes)) == (encoding == "cp1252")
 
 
-def test_latin_1_beyond_cp1252(written):
-    found = read_table(written(b"smiles,name\nCCO,a\x81\xe9\n"))
-    assert found.encoding == "latin-1" and found.frame["name"][0] == "a\x81é"
+def test_latin_1_is_the_fallback_of_cp1252(written):
+    table = read_table(written(b"smiles,name\nCCO,a\x81\xe9\n"))
+    assert table.encoding == "latin-1" and table.frame["name"][0] == "a\x81é"
 
 
-def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
-    found = read_table(written("smiles;logS;locants\nCCO;1,5;1,2\nCCN;-2;x\nC;3,25e1;y\n"))
-    assert list(found.frame["logS"]) == ["1.5", "-2", "3.25e1"]
-    assert list(found.frame["locants"]) == ["1,2", "x", "y"]
-    assert found.notes == ("decimal commas in 'logS' read as points",)
+def test_decimal_commas_with_semicolons_become_points_and_are_noted(written):
+    table = read_table(written("smiles;logS;locants\nCCO;1,5;1,2\nCCN;-2;x\nC;3,25e1;y\n"))
+    assert list(table.frame["logS"]) == ["1.5", "-2", "3.25e1"]
+    assert list(table.frame["locants"]) == ["1,2", "x", "y"]
+    assert table.notes == ("decimal commas in 'logS' read as points",)
     both = read_table(written("smiles;y\nCCO;1,234\nCCN;2.5\n"))
     assert list(both.frame["y"]) == ["1,234", "2.5"]  # a thousand, or not: nobody knows
 
@@ -90,33 +90,33 @@ def test_decimal_commas_beside_semicolons_become_points_and_are_noted(written):
         ('smiles,y\nCCO,1\nCCN,"2\nC,3\n', "table.csv", "quote is left open"),
         ("CCO,1.5\nCCN,2\n", "table.csv", "begins with data"),
         ("c1ccccc1\nCCN\n", "table.csv", "begins with data"),
-        (b"\x00\x01\x02" * 100, "table.csv", "no text"),
+        (b"\x00\x01\x02" * 100, "table.csv", "not text"),
         (b"PK\x03\x04 xl/styles", "table.csv", "workbook"),
         (b"PK\x03\x04 x", "table.csv", "archive"),
         (b"\xd0\xcf\x11\xe0 x", "table.csv", "workbook"),
         (b"\0" * 257 + b"ustar" + b"\0" * 250, "table.csv", "archive"),
-        ("x", "table.xlsx", "no workbook.*CSV"),
-        ("x", "table.ods", "workbook of a kind that is not read.*CSV"),
+        ("x", "table.xlsx", "no readable workbook.*CSV"),
+        ("x", "table.ods", "workbook in an unsupported format.*CSV"),
         ("x", "table.xlsx.gz", "ends? in one of .csv"),
         ("x", "table.zip", "archive"),
         ("x", "table.tar.gz", "archive"),
         ("x", "table.pkl", "ends? in one of .csv"),
-        ("x", "table.parquet", "no Parquet file"),
+        ("x", "table.parquet", "no readable Parquet file"),
         (b"\x1f\x8b\x08 damaged", "table.csv.gz", "cannot be unpacked"),
     ],
 )
-def test_what_is_no_table_says_why(written, content, name, reason):
+def test_unreadable_files_are_refused_with_a_reason(written, content, name, reason):
     with pytest.raises(BadInput, match=reason) as caught:
         read_table(written(content, name))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(BadInput, match="there is no file"):
         read_table(tmp_path / "no.csv")
 
 
-def test_limits(written, monkeypatch):
+def test_limits_of_bytes_rows_and_columns(written, monkeypatch):
     from core.data.readers import files
     from core.data.readers import raw_table as reading
 
@@ -140,25 +140,25 @@ def test_limits(written, monkeypatch):
         read_table(wide)
 
 
-def test_columns_without_a_name_or_with_the_same_get_one(written):
-    found = read_table(written(",smiles,y,y\n0,CCO,1,2\n1,CCN,3,4\n"))
-    assert list(found.frame.columns) == ["column 1", "smiles", "y", "y (again)"]
-    assert len(found.notes) == 2
+def test_empty_and_duplicate_column_names_are_replaced(written):
+    table = read_table(written(",smiles,y,y\n0,CCO,1,2\n1,CCN,3,4\n"))
+    assert list(table.frame.columns) == ["column 1", "smiles", "y", "y (again)"]
+    assert len(table.notes) == 2
 
 
-def test_rows_keep_their_place_with_blank_lines(written):
-    found = read_table(written("smiles\nCCO\n\nCCN\n\n\n"))
-    assert list(found.frame["smiles"]) == ["CCO", "", "CCN"]
+def test_blank_lines_keep_row_numbers(written):
+    table = read_table(written("smiles\nCCO\n\nCCN\n\n\n"))
+    assert list(table.frame["smiles"]) == ["CCO", "", "CCN"]
 
 
 def test_smi(written):
-    found = read_table(written("CCO ethanol and more\nCCN\tethylamine\nC |$x$| methane\n", "a.smi"))
-    assert found.frame.to_numpy().tolist() == [
+    table = read_table(written("CCO ethanol and more\nCCN\tethylamine\nC |$x$| methane\n", "a.smi"))
+    assert table.frame.to_numpy().tolist() == [
         ["CCO", "ethanol and more"],
         ["CCN", "ethylamine"],
         ["C |$x$|", "methane"],
     ]
-    assert found.kind == "smi"
+    assert table.kind == "smi"
     headed = read_table(written(gzip.compress(b"SMILES Name\nCCO a\n"), "b.smi.gz"))
     assert headed.frame.to_numpy().tolist() == [["CCO", "a"]] and len(headed.notes) == 1
     assert list(read_table(written("CCO\nCCN\n", "c.smi")).frame.columns) == ["smiles"]
@@ -172,25 +172,25 @@ def test_sdf(written):
         blocks.append(Chem.MolToMolBlock(molecule) + f">  <logS>  (1) \n{label}\n\n> <smiles>\nwrong\n\n$$$$\n")
     broken = "broken\n\n\n  1  0  0  0  0  0            999 V2000\n    0.0 0.0 0.0 Qq\nM  END\n$$$$\n"
     path = written((blocks[0] + broken + blocks[1]).replace("\n", "\r\n"), "a.sdf")
-    found = read_table(path)
-    assert list(found.frame["smiles"]) == ["CCO", "", "C[C@H](N)C(=O)O"]
-    assert list(found.frame["logS"]) == ["-0.3", "", "0.2"]
-    assert list(found.frame["name"]) == ["ethanol", "", "alanine"]
-    assert found.frame["smiles (field)"][0] == "wrong"
-    assert list(found.reasons) == [1] and found.reasons[1]
+    table = read_table(path)
+    assert list(table.frame["smiles"]) == ["CCO", "", "C[C@H](N)C(=O)O"]
+    assert list(table.frame["logS"]) == ["-0.3", "", "0.2"]
+    assert list(table.frame["name"]) == ["ethanol", "", "alanine"]
+    assert table.frame["smiles (field)"][0] == "wrong"
+    assert list(table.reasons) == [1] and table.reasons[1]
     assert len(peek_table(path, 1).frame) == 1
 
 
 def test_parquet_keeps_numbers(tmp_path):
     path = tmp_path / "a.parquet"
     pd.DataFrame({"smiles": ["CCO", None], "y": [1.5, np.nan], "many": [[1], [2]]}).to_parquet(path)
-    found = read_table(path)
-    assert list(found.frame["smiles"]) == ["CCO", ""] and found.frame["y"].dtype == float
-    assert "many" not in found.frame and len(found.notes) == 1
+    table = read_table(path)
+    assert list(table.frame["smiles"]) == ["CCO", ""] and table.frame["y"].dtype == float
+    assert "many" not in table.frame and len(table.notes) == 1
     assert len(peek_table(path, 1).frame) == 1
 
 
-def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
+def test_peek_reads_only_the_first_rows(written, monkeypatch):
     monkeypatch.setattr(readers.raw_table, "PEEK_BYTES", 1000)
     text = "smiles,name,y\n" + "CCO,é,1.5\n" * 1000
     for content, name in (
@@ -198,8 +198,8 @@ def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
         (gzip.compress(text.encode()), "a.csv.gz"),
         (text.encode("utf-16"), "b.csv"),
     ):
-        found = peek_table(written(content, name), 5)
-        assert len(found.frame) == 5 and set(found.frame["name"]) == {"é"}
+        table = peek_table(written(content, name), 5)
+        assert len(table.frame) == 5 and set(table.frame["name"]) == {"é"}
 
 
 @pytest.mark.parametrize(
@@ -223,45 +223,45 @@ def test_peek_reads_the_first_rows_of_a_long_file(written, monkeypatch):
         ),
     ],
 )
-def test_columns_are_guessed_by_name_and_content(columns, smiles, targets):
+def test_columns_are_guessed_from_name_and_content(columns, smiles, targets):
     frame = pd.DataFrame(columns, dtype=object)
     assert guess_smiles(frame) == smiles
     assert guess_targets(frame, smiles) == targets
 
 
-def test_a_column_that_counts_up_is_no_target():
+def test_increasing_integers_are_no_target():
     frame = pd.DataFrame({"smiles": ["CCO"] * 12, "n": range(12), "rank": [3, 1, 2] * 4})
     assert guess_targets(frame, "smiles") == ("rank",)
 
 
-def test_numbers_names_what_is_none():
+def test_parse_numbers_reports_bad_cells():
     cells = ["1", " 2.5 ", "1e3", "−3", "true", "", "NA", None, "NaN", "inf", "1e999", "abc", ">10", "1,5", "1_000"]
-    values, faults, text = parse_numbers(cells)
+    values, errors, text = parse_numbers(cells)
     np.testing.assert_array_equal(values, [1, 2.5, 1000, -3, 1] + [np.nan] * 10)
     assert text == [11, 12, 13, 14]
-    assert {place: why for place, why in faults.items() if place not in text} == {
+    assert {row: why for row, why in errors.items() if row not in text} == {
         8: "is NaN",
         9: "is infinite",
         10: "is infinite",
     }
-    assert "no number" in faults[11] and "bound" in faults[12]
-    values, faults, text = parse_numbers(np.array([1.0, np.inf, np.nan]))
-    assert values[0] == 1 and np.isnan(values[1:]).all() and faults == {1: "is infinite"} and text == []
+    assert "no number" in errors[11] and "bound" in errors[12]
+    values, errors, text = parse_numbers(np.array([1.0, np.inf, np.nan]))
+    assert values[0] == 1 and np.isnan(values[1:]).all() and errors == {1: "is infinite"} and text == []
 
 
-def test_import_keeps_one_private_copy_by_digest(tmp_path, written):
+def test_import_stores_one_private_copy_by_digest(tmp_path, written):
     files = tmp_path / "cache" / "files"
     content = b"smiles,y\nCCO,1\n"
     assert import_file(written(content), "../../My Table.CSV", files) == (
         "My Table.CSV",
         hashlib.sha256(content).hexdigest(),
     )
-    (kept,) = files.iterdir()
-    assert kept.name == hashlib.sha256(content).hexdigest() + ".csv" and kept.read_bytes() == content
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    before = kept.stat().st_mtime_ns
+    (copy,) = files.iterdir()
+    assert copy.name == hashlib.sha256(content).hexdigest() + ".csv" and copy.read_bytes() == content
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    before = copy.stat().st_mtime_ns
     import_file(content, "again.csv", files)
-    assert [path.name for path in files.iterdir()] == [kept.name] and kept.stat().st_mtime_ns == before
+    assert [path.name for path in files.iterdir()] == [copy.name] and copy.stat().st_mtime_ns == before
     with pytest.raises(BadInput, match="workbook"):
         import_file(content, "a.xls", files)
     with pytest.raises(BadInput, match="empty"):
@@ -283,7 +283,7 @@ def test_import_keeps_one_private_copy_by_digest(tmp_path, written):
     ],
 )
 def test_public_tables(shared_data, name, rows, smiles, targets):
-    found = read_table(shared_data / name)
-    assert len(found.frame) == rows
-    assert guess_smiles(found.frame) == smiles
-    assert guess_targets(found.frame, smiles) == targets
+    table = read_table(shared_data / name)
+    assert len(table.frame) == rows
+    assert guess_smiles(table.frame) == smiles
+    assert guess_targets(table.frame, smiles) == targets

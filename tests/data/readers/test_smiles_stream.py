@@ -1,4 +1,4 @@
-"""SMILES files of any length: each kind, a line at a time, and what is said of one that cannot be read."""
+"""Streaming SMILES files of each kind, and errors for unreadable ones."""
 
 import gzip
 import hashlib
@@ -45,7 +45,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.smi", ""), ("a.txt", "\n \n"), ("a.smi.gz", "")])
-def test_an_empty_list_yields_nothing(tmp_path: Path, name: str, text: str) -> None:
+def test_empty_file_yields_nothing(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     assert list(stream_smiles(path)) == []
@@ -54,23 +54,23 @@ def test_an_empty_list_yields_nothing(tmp_path: Path, name: str, text: str) -> N
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("a.csv", b"", "no column of a.csv holds SMILES; give it a header line"),
-        ("a.csv", b"smiles,y\n", "no column of a.csv holds SMILES"),
-        ("a.tsv", b"name\ty\nethanol\t1\nphenol\t2\n", "no column of a.tsv holds SMILES"),
+        ("a.csv", b"", "no column of a.csv contains SMILES; add a header line"),
+        ("a.csv", b"smiles,y\n", "no column of a.csv contains SMILES"),
+        ("a.tsv", b"name\ty\nethanol\t1\nphenol\t2\n", "no column of a.tsv contains SMILES"),
         ("a.sdf", b"CCO", "a corpus file ends in .smi, .txt, .csv"),
         ("a", b"CCO", "a corpus file ends in .smi"),
         ("a.gz", b"CCO", "a corpus file ends in .smi"),
-        ("a.smi", "CCO\nCCN\n".encode("utf-16"), "a.smi is no text in UTF-8; save it as UTF-8"),
-        ("a.csv", "smiles\nCCO\n".encode("utf-16-le"), "a.csv is no text in UTF-8"),
-        ("a.smi", b"\x89PNG\r\n\x1a\n\x00\x00\x00\r", "a.smi is no text in UTF-8"),
-        ("a.smi.gz", b"CCO\n", "cannot be read to its end"),
-        ("a.smi.gz", gzip.compress(b"CCO\n" * 1000, mtime=0)[:-20], "cannot be read to its end"),
-        ("a.smi.gz", gzip.compress(b"CCO\n" * 1000, mtime=0)[:14] + b"\xff" * 30, "cannot be read to its end"),
+        ("a.smi", "CCO\nCCN\n".encode("utf-16"), "a.smi is not UTF-8 text; save it as UTF-8"),
+        ("a.csv", "smiles\nCCO\n".encode("utf-16-le"), "a.csv is not UTF-8 text"),
+        ("a.smi", b"\x89PNG\r\n\x1a\n\x00\x00\x00\r", "a.smi is not UTF-8 text"),
+        ("a.smi.gz", b"CCO\n", "cannot be read completely"),
+        ("a.smi.gz", gzip.compress(b"CCO\n" * 1000, mtime=0)[:-20], "cannot be read completely"),
+        ("a.smi.gz", gzip.compress(b"CCO\n" * 1000, mtime=0)[:14] + b"\xff" * 30, "cannot be read completely"),
         ("a.parquet", b"PAR1 or not", "no readable Parquet file"),
         ("a.parquet.gz", b"", "the first four also with .gz"),
     ],
 )
-def test_what_cannot_be_read_says_what_would_do(tmp_path: Path, name: str, data: bytes, words: str) -> None:
+def test_unreadable_files_are_refused_with_advice(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(BadInput, match=words) as caught:
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_says_what_would_do(tmp_path: Path, name: str, data:
     assert "\n" not in str(caught.value)
 
 
-def test_a_parquet_file_without_rows_or_molecules(tmp_path: Path) -> None:
+def test_parquet_without_rows_or_molecules_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     for frame in (pd.DataFrame({"smiles": pd.Series([], dtype=str)}), pd.DataFrame({"y": [1.0, 2.0]})):
         frame.to_parquet(path)
@@ -86,37 +86,37 @@ def test_a_parquet_file_without_rows_or_molecules(tmp_path: Path) -> None:
             list(stream_smiles(path))
 
 
-def test_an_absent_file(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     for read in (file_digest, lambda path: next(stream_smiles(path))):
         with pytest.raises(BadInput, match=r"cannot be read.*No such file"):
             read(tmp_path / "no.smi")
 
 
 @pytest.mark.parametrize(("suffix", "head"), [(".smi", 0), (".csv", 1), (".tsv", 1)])
-def test_a_long_file_is_read_no_further_than_asked(suffix: str, head: int) -> None:
-    taken = []
+def test_long_file_is_read_lazily(suffix: str, head: int) -> None:
+    lines_read = []
 
     def lines():
         yield from ["smiles\n"] * head
         for number in range(100_000):
-            taken.append(number)
+            lines_read.append(number)
             yield "C" * (number % 9 + 1) + "\n"
 
-    found = list(islice(smiles_stream._lines(lines(), suffix, "long"), 1000))
-    assert found == ["C" * (number % 9 + 1) for number in range(1000)], (
+    smiles = list(islice(smiles_stream._lines(lines(), suffix, "long"), 1000))
+    assert smiles == ["C" * (number % 9 + 1) for number in range(1000)], (
         "none is lost where the look at the columns ends"
     )
-    assert len(taken) <= 1001
+    assert len(lines_read) <= 1001
 
 
-def test_a_long_parquet_file_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_parquet_file_is_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.parquet"
     monkeypatch.setattr(smiles_stream, "HEADER_ROWS", 20)
     pd.DataFrame({"smiles": ["CCO"] * 1000 + ["CCN"]}).to_parquet(path, row_group_size=100)
     assert list(stream_smiles(path)) == ["CCO"] * 1000 + ["CCN"]
 
 
-def test_the_digest_is_of_the_bytes(tmp_path: Path) -> None:
+def test_digest_is_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.smi"
     path.write_bytes(b"CCO\n")
     assert file_digest(path) == hashlib.sha256(b"CCO\n").hexdigest()

@@ -1,4 +1,4 @@
-"""What a browser may send: names and contents of files that mean harm or nothing."""
+"""Uploads with hostile or useless names and contents."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ GOOD = "smiles,y\nCCO,1\nCCC,2\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "called"),
+    ("name", "stored_name"),
     [
         ("../../x.csv", "x.csv"),
         ("/etc/x.csv", "x.csv"),
@@ -23,10 +23,10 @@ GOOD = "smiles,y\nCCO,1\nCCC,2\n"
         ("caf\u00e9 1.csv", "caf\u00e9 1.csv"),
     ],
 )
-def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, called: str) -> None:
+def test_hostile_names_are_sanitised(tmp_path: Path, name: str, stored_name: str) -> None:
     files = tmp_path / "cache" / "files"
     bare, digest = import_file(GOOD.encode(), name, files)
-    assert bare == called
+    assert bare == stored_name
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [
         Path("cache/files") / f"{digest}.csv"
     ]
@@ -35,19 +35,19 @@ def test_a_hostile_name_is_only_a_name(tmp_path: Path, name: str, called: str) -
     assert peek_table(files / f"{digest}.csv").frame.shape == (2, 2)
 
 
-def test_a_name_without_end_is_cut_and_keeps_its_suffix(tmp_path: Path) -> None:
+def test_long_name_is_shortened_and_keeps_its_suffix(tmp_path: Path) -> None:
     bare, _ = import_file(GOOD.encode(), "x" * 100_000 + ".csv", tmp_path)
     assert len(bare) == 100 and bare.endswith(".csv")
 
 
 @pytest.mark.parametrize("name", ["", ".csv", "/", "x.csv/..", "x", "x.csv\n", "x.exe", "x.tar.gz"])
-def test_a_name_that_says_nothing_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput) as told:
+def test_name_without_supported_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput) as error:
         import_file(GOOD.encode(), name, tmp_path / "files")
-    assert "\n" not in str(told.value) and not (tmp_path / "files").exists()
+    assert "\n" not in str(error.value) and not (tmp_path / "files").exists()
 
 
-def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
+def test_empty_upload_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"'x.csv' is empty \(0 bytes\)"):
         import_file(b"", "x.csv", tmp_path / "files")
     assert not (tmp_path / "files").exists()
@@ -59,18 +59,18 @@ def test_an_upload_of_no_bytes_is_refused(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\xff\xfe", "is empty"),
         (b"smiles," + b"y" * 2_000_000, "no header"),
-        (b"\0" * 99, "no text"),
+        (b"\0" * 99, "not text"),
     ],
 )
-def test_a_preview_refuses_like_the_whole(tmp_path: Path, content: bytes, words: str) -> None:
+def test_preview_refuses_the_same_files(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=words) as told:
+    with pytest.raises(BadInput, match=words) as error:
         peek_table(path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_preview_that_ends_inside_a_quoted_cell(tmp_path: Path) -> None:
+def test_preview_truncated_inside_a_quoted_cell(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     note = "line\n" * 40
     path.write_text("smiles,y,note\n" + "".join(f'CCO,{k},"{note}"\n' for k in range(6000)))

@@ -120,7 +120,7 @@ def test_the_same_command_goes_on_after_control_c(
     assert said.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
     assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"
     said = ask(capsys, cache, *arguments, str(out))
-    assert said.answer["resumed_rows"] == 21 and "going on after row 21 of 60" in said.line
+    assert said.answer["resumed_rows"] == 21 and "resuming after row 21 of 60" in said.line
     assert out.read_bytes() == whole.read_bytes() and not (tmp_path / f".out{suffix}.shards").exists()
     assert len(answer["most_helpful"]) == len(answer["most_harmful"]) == 3
     for name in ("most_helpful", "most_harmful", "rows", "unusable", "unlabelled", "with_caution"):

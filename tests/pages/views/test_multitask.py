@@ -94,7 +94,7 @@ def test_every_answer_is_shown_with_its_noise(open_page, answers):
     assert "learning together" in page_text(at) and "“as many steps”" in page_text(at)
     table = next(one.value for one in at.dataframe if "arm" in one.value and "table" in one.value)
     arms = {"all together", "alone, as many steps", "alone, as many molecules"}
-    averaged = table["arm"].str.endswith("the mean of what the seeds predict")
+    averaged = table["arm"].str.endswith("predictions averaged over seeds")
     assert set(table["arm"][~averaged]) == arms and averaged.sum() == (~averaged).sum()
     assert all("±" in value for value in table["MAE in standard deviations"][~averaged])
     tasks = next(one.value for one in at.dataframe if "task" in one.value and "arm" in one.value)
