@@ -154,7 +154,7 @@ def test_a_task_without_two_different_labels_is_refused() -> None:
 
 
 def test_atoms_want_a_backbone_that_knows_them() -> None:
-    with pytest.raises(BadInput, match="mean reads tokens, not atoms; take a gnn"):
+    with pytest.raises(BadInput, match="mean reads tokens; use a gnn"):
         heads(tables("a", LABELS, atoms="logP"))
 
 

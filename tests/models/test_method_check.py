@@ -60,11 +60,11 @@ def one_too_many(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("method", "fault", "message"),
     [
-        (IA3(), freeze_the_vectors, "0 weights of the backbone move, its formula says 1,536"),
-        (BitFit(), one_too_many, "weights of the backbone move, its formula says"),
-        (Head(), freeze_the_head, "not all of the head moves"),
-        (IA3(), scale_a_vector, "embeddings have changed by up to .* before the first step"),
-        (LoRA(), detach_the_embedding, "24 tensors that should move get no gradient"),
+        (IA3(), freeze_the_vectors, "0 weights of the backbone are trainable, its formula says 1,536"),
+        (BitFit(), one_too_many, "weights of the backbone are trainable, its formula says"),
+        (Head(), freeze_the_head, "the head is not fully trainable"),
+        (IA3(), scale_a_vector, "embeddings changed by up to .* before the first step"),
+        (LoRA(), detach_the_embedding, "24 trainable tensors get no gradient"),
         (Full(), detach_the_embedding, "get no gradient"),
     ],
     ids=["frozen (IA)³", "a weight too many", "frozen head", "changed at once", "no gradient", "no gradient, full"],
@@ -92,7 +92,7 @@ def test_a_frozen_weight_that_moves_is_found_afterwards() -> None:
     with torch.no_grad():
         one.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
     with pytest.raises(
-        MethodCheckFailed, match=r"1 frozen tensors have moved in training, 'backbone.model.LayerNorm.weight'"
+        MethodCheckFailed, match=r"1 frozen tensors have changed in training, the first is 'backbone.model.LayerNorm.weight'"
     ):
         proof.check(one)
 
@@ -101,5 +101,5 @@ def test_a_redrawn_feature_map_is_found_afterwards() -> None:
     one = predictor()
     proof = apply_and_check(Full(), one, SMILES)
     one.backbone.model.draw_features(torch.Generator().manual_seed(9))
-    with pytest.raises(MethodCheckFailed, match="3 frozen tensors have moved"):
+    with pytest.raises(MethodCheckFailed, match="3 frozen tensors have changed"):
         proof.check(one)

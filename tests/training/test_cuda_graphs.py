@@ -171,7 +171,7 @@ def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
     passes, refused, progress = trained(counted)
     assert passes.n_replays == 0 and not passes.captures and len(cuda_graphs.FAILED_GRAPHS) == 1
     assert progress.warnings == [
-        "its steps could not be recorded and replayed, so they took longer: operation not permitted"
+        "steps could not be captured as CUDA graphs, so they took longer: operation not permitted"
     ]
     _, worked, _ = trained(counted, is_steady=False)
     for one, other in zip(refused.parameters(), worked.parameters(), strict=True):
@@ -219,7 +219,7 @@ def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[StepRunner]
     refused, worked, after = made(Full()), made(Full()), made(Full())
     progress = learned(refused, asking=True)
     learned(worked, is_steady=False)
-    assert "could not be recorded and replayed" in progress.warnings[0] and counted[0].n_replays == 0
+    assert "could not be captured" in progress.warnings[0] and counted[0].n_replays == 0
     assert_alike(refused, worked)
     learned(after)  # and the next one is recorded as if nothing had been
     assert counted[2].n_replays > 20 and counted[2].refusal == ""

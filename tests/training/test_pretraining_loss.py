@@ -33,7 +33,7 @@ def targets(columns: int, seed: int = 0) -> torch.Tensor:
 def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
     objective, ids, mask = made()
     losses = objective(objective.hide_tokens(Batch(ids, mask, seeded())))
-    seen, guesses = objective.hide_in_some(ids, seeded())
+    seen, guesses = objective.hide_in_part(ids, seeded())
     whole = masked_token_loss(objective.model.mlm_logits(seen, mask), guesses)
     assert torch.allclose(losses.masked, whole, rtol=1e-6) and torch.equal(losses.total, losses.masked)
     gathered = torch.autograd.grad(losses.total, objective.model.LayerNorm.weight)[0]
@@ -110,19 +110,19 @@ def test_the_gradient_reaches_backbone_and_heads() -> None:
 def test_a_share_of_the_molecules_goes_in_whole() -> None:
     objective, ids, _ = made(properties=2, share=0.5, whole=0.3)
     many = ids[[0, 1, 2, 4, 5, 6, 7]].repeat(30, 1)
-    seen, guesses = objective.hide_in_some(many, seeded())
+    seen, guesses = objective.hide_in_part(many, seeded())
     spared = (guesses == IGNORED).all(1)
     assert spared.sum() in (62, 63, 64) and torch.equal(seen[spared], many[spared])  # 0.3 × 210, up or down by chance
-    every, all_guesses = objective.hide_in_some(many, seeded(), whole=0.0)
+    every, all_guesses = objective.hide_in_part(many, seeded(), whole=0.0)
     assert torch.equal(every[~spared], seen[~spared]) and torch.equal(all_guesses[~spared], guesses[~spared])
     assert (all_guesses != IGNORED).any(1).all()
-    counts = [(objective.hide_in_some(ids[:1], seeded(n))[1] == IGNORED).all().item() for n in range(400)]
+    counts = [(objective.hide_in_part(ids[:1], seeded(n))[1] == IGNORED).all().item() for n in range(400)]
     assert 0.2 < np.mean(counts) < 0.4  # right on average for a batch of one, too
 
 
 def test_without_a_head_nothing_is_spared() -> None:
     objective, ids, _ = made(whole=0.9)
-    assert (objective.hide_in_some(ids, seeded())[1] != IGNORED).any(1).all()
+    assert (objective.hide_in_part(ids, seeded())[1] != IGNORED).any(1).all()
 
 
 def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:

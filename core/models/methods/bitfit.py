@@ -29,7 +29,7 @@ class BitFit(Method):
 
     def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: one for each output of a layer with a bias."""
-        places = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
+        modules = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
         sizes = ("out_features", "out_channels", "normalized_shape")
-        found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)
-        return sum(size if isinstance(size, int) else size[0] for size in found)
+        shapes = (next(getattr(layer, size) for size in sizes if hasattr(layer, size)) for layer in modules)
+        return sum(size if isinstance(size, int) else size[0] for size in shapes)

@@ -42,7 +42,8 @@ class FourierFT(Method):
         smallest = min(a * b for a, b in matrix_shapes(backbone, self.targets))
         if self.coefficients > smallest:
             raise BadInput(
-                f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.coefficients}"
+                f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.coefficients}; lower "
+                "`coefficients`"
             )
         return FourierFTConfig(
             n_frequency=self.coefficients,

@@ -19,7 +19,7 @@ class Full(Method):
     head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
 
     def __call__(self, predictor: "nn.Module") -> None:
-        """Mark the trainable weights; the masked-LM head is no part of a prediction and stays as it is."""
+        """Make all weights trainable."""
         predictor.requires_grad_(True)
 
     def count_trainable(self, backbone: "nn.Module") -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # whose outputs are scaled, and whose input is
+OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # modules whose outputs, and whose inputs, are scaled
 
 
 @settings

@@ -36,7 +36,10 @@ class OFT(Method):
 
         for width in {a for a, _ in matrix_shapes(backbone, self.targets)}:
             if width % self.block:
-                raise BadInput(f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix of {width}")
+                raise BadInput(
+                    f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix with {width}; choose a "
+                    f"`block` that divides {width}"
+                )
         return OFTConfig(
             oft_block_size=self.block,
             target_modules=path_pattern(backbone, self.targets),

@@ -42,7 +42,7 @@ class VeRA(Method):
             r=self.rank,
             vera_dropout=self.dropout,
             projection_prng_key=self.seed,
-            save_projection=True,  # another version of torch may draw other numbers
+            save_projection=True,  # another version of torch may generate other numbers
             target_modules=path_pattern(backbone, self.targets),
             **peft_adapters.PEFT_SETTINGS,
         )

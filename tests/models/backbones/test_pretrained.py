@@ -106,14 +106,14 @@ def test_a_folder_without_a_name_inside_is_called_like_itself(copied: Path) -> N
 
 def test_a_shipped_checkpoint_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
-    with pytest.raises(BadInput, match=r"no trained weights.*take `untrained`"):
+    with pytest.raises(BadInput, match=r"no trained weights.*use `untrained`"):
         Pretrained()()
     Untrained("molsway-tiny")().save(tmp_path / "molsway-mini")
     assert Pretrained()().name == "molsway-mini"
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="neither a folder nor one of molsway-mini, molformer-xl"):
+    with pytest.raises(BadInput, match="give molsway-mini, molformer-xl or the path of a folder"):
         Pretrained("molformer-xxl")()
     with pytest.raises(BadInput, match=r"config.json cannot be read"):
         Pretrained(str(tmp_path))()

@@ -60,12 +60,12 @@ def test_the_sentence_tells_reading_from_learning_labels(folder: Path) -> None:
     asked = ["OCC", "CCCC", "CCN"]
     assert overlap_note(folder, "test", ["CCCC"]) is None
     assert overlap_note(folder, "test", asked) == (
-        "2 of 3 test molecules were read when this backbone was pre-trained, without any label of theirs"
+        "2 of 3 test molecules are in the pre-training corpus of this backbone, without labels"
     )
     learned(folder)
     assert count_label_columns(folder) == 3
     assert (
-        "which learned 3 columns of measured labels" in (said := overlap_note(folder, "test", asked))
+        "with 3 columns of measured labels" in (said := overlap_note(folder, "test", asked))
         and "flatter" in said
     )
 

@@ -92,7 +92,7 @@ def test_support_vectors_learn_from_a_draw_where_there_are_too_many(table: tuple
 
 
 def test_support_vectors_want_two_of_either_class() -> None:
-    with pytest.raises(BadInput, match="2 molecules of either class to tell probabilities, got 3 with 0 and 1 with 1"):
+    with pytest.raises(BadInput, match="2 molecules of each class to calibrate probabilities, got 3 with 0 and 1 with 1"):
         SupportVectors()(np.eye(4), np.array([0.0, 0, 0, 1]), "binary", 0)
 
 

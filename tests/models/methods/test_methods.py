@@ -161,7 +161,7 @@ def test_layers_that_are_not_there_are_refused() -> None:
 
 
 def test_blocks_and_coefficients_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"blocks of 24 inputs, .* a matrix of 128"):
+    with pytest.raises(BadInput, match=r"blocks of 24 inputs, .* a matrix with 128"):
         OFT(block=24)(predictor_of("random"))
     with pytest.raises(BadInput, match="at most 16384 coefficients"):
         FourierFT(coefficients=20_000)(predictor_of("random"))

@@ -74,7 +74,7 @@ def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
         first, second = (each[np.lexsort(each.T)] for each in rows)
         np.testing.assert_allclose(first, second, atol=2e-5)
         np.testing.assert_allclose(one.values, other.values, atol=1e-5)
-        assert sorted(map(tuple, one.told)) == sorted(map(tuple, other.told))
+        assert sorted(map(tuple, one.edge_features)) == sorted(map(tuple, other.edge_features))
 
 
 def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
@@ -89,7 +89,7 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
         and bromine[-5:].tolist() == [1, 0, 0, 0, 0]
     )
     assert made.atoms[3, -5:].tolist() == [3, 0, 0, 1, 1]
-    bonds = made.told
+    bonds = made.edge_features
     assert (
         made.atoms.shape == (10, ATOM_COLUMNS)
         and bonds.shape == (20, BOND_COLUMNS)
@@ -101,7 +101,7 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
         and made.kinds.size == 3
         and (made.ends[:, 0::2] == made.ends[::-1, 1::2]).all()
     )
-    trans, cis = build_graph("C/C=C/C").told, build_graph("C/C=C\\C").told
+    trans, cis = build_graph("C/C=C/C").edge_features, build_graph("C/C=C\\C").edge_features
     assert trans[:, 5:8].sum(0).tolist() == [0, 2, 0] and cis[:, 5:8].sum(0).tolist() == [2, 0, 0]
 
 
@@ -160,7 +160,7 @@ def test_bonds_by_the_adjacency_matrix_are_those_one_by_one(smiles: str) -> None
 def test_rare_and_marked_bonds_are_looked_at_one_by_one() -> None:
     for smiles in ("C/C=C/C", "N->[Cu]", "C~C", "F/C=C\\F"):
         assert featurize.MARKED_BONDS.search(smiles), smiles
-    dative = build_graph("N->[Cu]").told
+    dative = build_graph("N->[Cu]").edge_features
     assert (dative[:, len(featurize.BOND_TYPES)] == 1).all(), "the column of other kinds"
 
 

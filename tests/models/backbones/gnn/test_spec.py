@@ -47,7 +47,7 @@ def test_the_same_seed_is_the_same_network() -> None:
     assert torch.equal(first, again) and not torch.allclose(first, other)
     assert first.shape == (5, SMALL().width) and SMALL.called == "GINE 2x12 (random weights)"
     assert SMALL().lengths(SMILES).tolist() == [3, 7, 2, 1, 11]
-    assert SMALL().check(["CCO", "C[Po]C"]) == [(1, "Po: not told from other rare elements")]
+    assert SMALL().check(["CCO", "C[Po]C"]) == [(1, "Po: not distinguished from other rare elements")]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
     (tmp_path / "whole" / "config.json").write_text(json.dumps(about | {"width": 18}))
     with pytest.raises(BadInput, match="do not fit its config"):
         backbones.load_backbone(tmp_path / "whole")
-    with pytest.raises(BadInput, match="no tokens to hide"):
+    with pytest.raises(BadInput, match="without a masked-LM head"):
         backbones.load_backbone(tmp_path / "half", mlm_head=True)
 
 
@@ -122,7 +122,7 @@ def test_influence_on_it_agrees_with_the_dense_answer(fit: tuple[FineTune, Store
 
 def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) -> None:
     recipe, store = fit
-    with pytest.raises(BadInput, match="no tokens to hide; take a transformer"):
+    with pytest.raises(BadInput, match="without a masked-LM head; use a transformer"):
         make(Adapt(recipe.train, leave_out=recipe.test, backbone=SMALL), store, Report(files=store.files))
     study = Study((recipe, dataclasses.replace(recipe, backbone=Untrained("molsway-tiny"))))
     assert set(study.roles.values()) == {"selection"}  # nothing has been pre-trained, so nothing is a control
@@ -141,5 +141,5 @@ def test_it_goes_out_merged_and_not_as_an_adapter(fit: tuple[FineTune, Store], t
         torch.testing.assert_close(read.embed(read.batch(SMILES)), whole.embed(whole.batch(SMILES)))
     text = (tmp_path / "merged" / "README.md").read_text()
     assert "graph of a molecule" in text and "tokenizer" not in text
-    with pytest.raises(BadInput, match="do not know this network"):
+    with pytest.raises(BadInput, match="cannot load an adapter of this graph network"):
         export.export(adapted, "adapter", tmp_path / "adapter", "a fit")

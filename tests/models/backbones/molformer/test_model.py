@@ -262,7 +262,7 @@ def test_cuda_gives_the_same(loaded, inputs, outputs) -> None:
 
 @pytest.mark.parametrize(
     ("mask", "words"),
-    [(None, "wants an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
+    [(None, "needs an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
 )  # fmt: skip
 def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, words: str) -> None:
     with pytest.raises(BadInput, match=words):
