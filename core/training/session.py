@@ -106,7 +106,7 @@ def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterato
         moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         raise BadInput(
             f"not enough memory for batches of {batch_size:,} molecules of up to {longest:,} "
-            f"tokens with {moving:,} trainable weights; lower `batch_size` (e.g. to {max(1, batch_size // 2):,}), "
+            f"tokens with {moving:,} trainable weights; lower `batch_size` (to {max(1, batch_size // 2):,}, say), "
             "use a method with fewer trainable weights, or a smaller backbone"
         ) from None
 

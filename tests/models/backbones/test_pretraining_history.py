@@ -66,7 +66,7 @@ def test_the_sentence_tells_reading_from_learning_labels(folder: Path) -> None:
     assert count_label_columns(folder) == 3
     assert (
         "with 3 columns of measured labels" in (said := overlap_note(folder, "test", asked))
-        and "flatter" in said
+        and "too optimistic" in said
     )
 
 
