@@ -24,7 +24,7 @@ def table(**tasks: np.ndarray) -> Dataset:
 
 @pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
 @pytest.mark.parametrize("learner", SMALL, ids=lambda learner: learner.kind)
-def test_read_again_it_predicts_the_same(learner: Any, columns: str, tmp_path: Path) -> None:
+def test_a_loaded_baseline_repeats_its_predictions(learner: Any, columns: str, tmp_path: Path) -> None:
     learner = BASELINES.read(
         {"kind": learner.kind, "features": columns} | ({} if learner.kind == "support-vectors" else {"trees": 5})
     )
@@ -46,7 +46,7 @@ def test_read_again_it_predicts_the_same(learner: Any, columns: str, tmp_path: P
     )
 
 
-def test_each_task_learns_from_the_molecules_that_have_its_label() -> None:
+def test_each_task_uses_its_labelled_molecules() -> None:
     gaps = SIZE.copy()
     gaps[::2] = np.nan
     learner = SupportVectors(features="fingerprints")
@@ -55,7 +55,7 @@ def test_each_task_learns_from_the_molecules_that_have_its_label() -> None:
     assert both[1] == pytest.approx(half[0], abs=1e-9) and both[0] != pytest.approx(both[1], abs=1e-3)
 
 
-def test_a_class_that_is_alone_teaches_nothing() -> None:
+def test_a_single_class_is_refused() -> None:
     some = np.where(np.arange(len(SIZE)) < 40, 1.0, np.nan)
     with pytest.raises(BadInput, match="every training label of 'acid' is 1; a classifier needs both 0 and 1"):
         BaselineModel.fit_rows(SupportVectors(), 0, ("acid",), ("binary",), None, np.eye(len(SIZE)), some[:, None])
@@ -68,9 +68,7 @@ def kept(tmp_path: Path) -> Path:
     return folder
 
 
-def test_other_models_than_were_kept_are_refused_and_versions_named(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_different_models_after_refitting_are_refused(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     about = json.loads((kept / BASELINE_FILE).read_text())
     about["predicted"][3][0] += 0.5
     about["versions"]["scikit-learn"] = "0.1"
@@ -85,7 +83,7 @@ def test_other_models_than_were_kept_are_refused_and_versions_named(
 
 @pytest.mark.parametrize("name", [BASELINE_FILE, "training.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]"])
-def test_what_cannot_be_read_is_said(kept: Path, name: str, content: bytes | None) -> None:
+def test_unreadable_files_are_refused(kept: Path, name: str, content: bytes | None) -> None:
     (kept / name).unlink()
     if content is not None:
         (kept / name).write_bytes(content)
@@ -93,5 +91,5 @@ def test_what_cannot_be_read_is_said(kept: Path, name: str, content: bytes | Non
         BaselineModel.load(kept)
 
 
-def test_a_folder_says_whether_a_baseline_lies_in_it(kept: Path, tmp_path: Path) -> None:
+def test_is_saved_in(kept: Path, tmp_path: Path) -> None:
     assert BaselineModel.is_saved_in(kept) and not BaselineModel.is_saved_in(tmp_path)

@@ -42,7 +42,7 @@ def fit(table: Path, store: Store) -> FineTune:
     return import_files(spec, store.files)
 
 
-def test_what_stands_still_is_seen() -> None:
+def test_is_frozen() -> None:
     for method, still in ((Head(), True), (BitFit(), False), (LoRA(), False), (Full(), False)):
         predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
         predictor.backbone.set_dropout(0.0)
@@ -52,7 +52,7 @@ def test_what_stands_still_is_seen() -> None:
         assert not embeddings.is_frozen(predictor)
 
 
-def test_embeddings_are_the_backbones_own_in_the_order_given() -> None:
+def test_embeddings_match_the_backbone_in_order() -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
     found = embeddings.embed_molecules(predictor, SMILES, size=2)
     with torch.no_grad():
@@ -60,9 +60,7 @@ def test_embeddings_are_the_backbones_own_in_the_order_given() -> None:
             assert torch.allclose(row, predictor.backbone.embed(predictor.backbone.batch([smiles]))[0], atol=1e-6)
 
 
-def test_the_fit_is_the_one_that_reads_in_every_epoch(
-    fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_embeddings_give_the_same_fit(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     once = make(fit, store, Report())
     monkeypatch.setattr(embeddings, "MAX_BYTES", 0)
     again = fit.make(Report(), **{name: store.get(getattr(fit, name)) for name in PARTS})
@@ -70,7 +68,7 @@ def test_the_fit_is_the_one_that_reads_in_every_epoch(
     np.testing.assert_allclose(once.predictions["prediction"], again.predictions["prediction"], rtol=1e-3, atol=1e-3)
 
 
-def test_the_backbone_reads_each_spelling_once(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_smiles_variant_is_embedded_once(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     embed = Backbone.embed
 

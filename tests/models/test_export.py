@@ -38,7 +38,7 @@ def stirred(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor
 
 @grid
 @pytest.mark.filterwarnings("ignore:Unsupported layer type")  # of layer norms, from peft's own loader
-def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path) -> None:
+def test_peft_loads_the_adapter_with_equal_embeddings(method: Any, tmp_path: Path) -> None:
     from peft import PeftModel
 
     ours = stirred(method())
@@ -63,7 +63,7 @@ def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path)
 
 
 @grid
-def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: Any, tmp_path: Path) -> None:
+def test_a_merged_checkpoint_has_equal_embeddings(method: Any, tmp_path: Path) -> None:
     ours = stirred(method())
     portable.export_merged(ours, tmp_path, "a fit")
     theirs = Pretrained(str(tmp_path))()
@@ -73,7 +73,7 @@ def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: A
 
 
 @grid
-def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, tmp_path: Path) -> None:
+def test_a_merged_checkpoint_has_the_published_tensor_names(method: Any, tmp_path: Path) -> None:
     ours = stirred(method(), Pretrained(str(GOLDEN)))
     portable.export_merged(ours, tmp_path, "a fit")
     theirs, published = load_file(tmp_path / "model.safetensors"), load_file(GOLDEN / "model.safetensors")
@@ -84,7 +84,7 @@ def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, t
     assert config["model_type"] == "molformer"  # by which the hub's loader knows the architecture
 
 
-def test_the_predictions_can_be_had_from_the_folder_alone(tmp_path: Path) -> None:
+def test_predictions_follow_from_the_exported_folder(tmp_path: Path) -> None:
     """As its README says, with nothing of ours but the backbone."""
     ours = stirred(Full())
     portable.export_merged(ours, tmp_path, "a fit")

@@ -51,7 +51,7 @@ FLAGS = np.array([[0.0], [1.0], [np.nan], [1.0], [0.0]])
 
 
 @pytest.mark.parametrize("loss", ["mae", "mse", "huber"])
-def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> None:
+def test_masked_losses_match_a_loop_over_measured_cells(loss: str) -> None:
     model = heads(tables("a", LABELS, loss=loss), tables("b", FLAGS))
     embedded = model.embed(["C", "CC", "CO", "N", "CCN"])
     given = [
@@ -75,7 +75,7 @@ def test_a_masked_loss_is_that_of_a_loop_over_the_present_cells(loss: str) -> No
     assert model.total(found, embedded[0]).item() == pytest.approx((np.mean(cells) + entropy) / 2)
 
 
-def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
+def test_a_table_absent_from_a_batch_gets_no_gradient() -> None:
     model = heads(tables("a", LABELS, loss="mse"), tables("b", FLAGS))
     none = torch.full((2, 1), torch.nan).double()
     for absent in (None, HeadBatch(torch.arange(2), none)):
@@ -94,7 +94,7 @@ def test_a_table_that_a_batch_has_nothing_of_gets_no_gradient() -> None:
     assert nothing.item() == 0 and not any(w.grad is not None and w.grad.any() for w in model.parameters())
 
 
-def test_a_missing_cell_sends_no_gradient_to_its_task() -> None:
+def test_a_missing_label_gives_no_gradient() -> None:
     model = heads(tables("a", LABELS))
     labels = model.heads[0].scale_labels(np.array([[1.0, np.nan], [2.0, np.nan]]))
     embedded = model.embed(["C", "N"])
@@ -107,7 +107,7 @@ def test_a_missing_cell_sends_no_gradient_to_its_task() -> None:
 @pytest.mark.parametrize(
     ("weighting", "wanted"), [("equal", [1 / 3, 2 / 3]), ("count", [7 / 15, 8 / 15]), ("learned", [1 / 3, 2 / 3])]
 )
-def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[float]) -> None:
+def test_table_weights(weighting: str, wanted: list[float]) -> None:
     model = heads(tables("a", LABELS), tables("b", FLAGS, weight=2.0), weighting=weighting)
     assert model.weights.tolist() == pytest.approx(wanted)
     if weighting == "learned":
@@ -117,7 +117,7 @@ def test_tables_weigh_as_told_or_by_their_labels(weighting: str, wanted: list[fl
 
 
 @pytest.mark.parametrize("scaler", ["standard", "robust", "none"])
-def test_scaled_labels_come_back(scaler: str) -> None:
+def test_label_scaling_is_invertible(scaler: str) -> None:
     head = Head(TaskSettings("a", loss="mse", scaler=scaler), ("x", "y"), ("regression", "regression"), 4, 0.0)
     values = np.concatenate([LABELS, [[800.0, 2.0]]])
     head.fit_scaler(values)
@@ -131,7 +131,7 @@ def test_scaled_labels_come_back(scaler: str) -> None:
     )
 
 
-def test_binned_labels_are_classes_and_predictions_their_mean() -> None:
+def test_binned_predictions_are_means_over_bins() -> None:
     head = Head(TaskSettings("a", loss="binned", bins=4), ("x",), ("regression",), 4, 0.0).double()
     labels = np.arange(40.0)[:, None]
     head.fit_scaler(labels)
@@ -153,12 +153,12 @@ def test_a_task_without_two_different_labels_is_refused() -> None:
             head.fit_scaler(np.array(values))
 
 
-def test_atoms_want_a_backbone_that_knows_them() -> None:
+def test_atom_labels_need_a_graph_backbone() -> None:
     with pytest.raises(BadInput, match="mean reads tokens; use a gnn"):
         heads(tables("a", LABELS, atoms="logP"))
 
 
-def test_heads_are_kept_and_read_back(tmp_path: Path) -> None:
+def test_heads_save_and_load(tmp_path: Path) -> None:
     model = heads(tables("a", LABELS), tables("b", FLAGS, hidden=8), tables("c", LABELS, loss="binned", bins=2))
     for head in model.heads:
         head.net.float()

@@ -28,16 +28,16 @@ def put_back() -> Iterator[None]:
     "able",
     [{}, {"cpu_name": "Intel Xeon", "avx512_bf16": True}, AMD | {"amx_bf16": True}, AMD | {"avx512_bf16": False}],
 )
-def test_others_are_left_alone(able: dict[str, Any]) -> None:
+def test_other_processors_keep_mkl(able: dict[str, Any]) -> None:
     assert choose_backend(able) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
-def test_products_stay_exact_whichever_it_is() -> None:
+def test_products_are_exact() -> None:
     assert product_error() < ROUNDING_ERROR
     assert choose_backend() in ("MKL", "oneDNN") and product_error() < ROUNDING_ERROR
 
 
-def test_a_library_that_rounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rounding_library_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiplying, "product_error", lambda: 1e-3)
     assert choose_backend(AMD) == "MKL" and torch.backends.mkldnn.matmul.fp32_precision == "none"
     monkeypatch.setattr(multiplying, "product_error", lambda: 1e-6)
@@ -47,7 +47,7 @@ def test_a_library_that_rounds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> 
     assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
 
 
-def test_it_is_chosen_before_anything_is_multiplied() -> None:
+def test_the_backend_is_chosen_at_import() -> None:
     code = (
         "import torch\nmatmul = torch.backends.mkldnn.matmul\nfirst = matmul.fp32_precision\n"
         "import core.models.predictor\nfound = matmul.fp32_precision\nprint(first, found, core.models.matmul.choose_backend())"

@@ -69,13 +69,13 @@ def one_too_many(predictor: Predictor) -> None:
     ],
     ids=["frozen (IA)³", "a weight too many", "frozen head", "changed at once", "no gradient", "no gradient, full"],
 )
-def test_a_fault_is_found(method: Any, fault: Any, message: str) -> None:
+def test_faulty_methods_are_found(method: Any, fault: Any, message: str) -> None:
     with pytest.raises(MethodCheckFailed, match=message):
         apply_and_check(Faulty(method, fault), predictor(), SMILES)
 
 
 @pytest.mark.parametrize("method", [Full(), LoRA(), IA3()], ids=lambda method: method.kind)
-def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
+def test_checking_does_not_change_the_predictor(method: Any) -> None:
     proven, plain = predictor(), predictor()
     for one, apply in ((plain, method), (proven, lambda p: apply_and_check(method, p, SMILES))):
         torch.manual_seed(3)
@@ -85,19 +85,20 @@ def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
     assert all(weight.grad is None for weight in proven.parameters())
 
 
-def test_a_frozen_weight_that_moves_is_found_afterwards() -> None:
+def test_a_changed_frozen_weight_is_found() -> None:
     one = predictor()
     proof = apply_and_check(LoRA(), one, SMILES)
     assert proof.check(one)["tensors_with_gradient"] == 24 + 4
     with torch.no_grad():
         one.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
     with pytest.raises(
-        MethodCheckFailed, match=r"1 frozen tensors have changed in training, the first is 'backbone.model.LayerNorm.weight'"
+        MethodCheckFailed,
+        match=r"1 frozen tensors have changed in training, the first is 'backbone.model.LayerNorm.weight'",
     ):
         proof.check(one)
 
 
-def test_a_redrawn_feature_map_is_found_afterwards() -> None:
+def test_a_redrawn_feature_map_is_found() -> None:
     one = predictor()
     proof = apply_and_check(Full(), one, SMILES)
     one.backbone.model.draw_features(torch.Generator().manual_seed(9))

@@ -77,7 +77,7 @@ def assert_alike(one: nn.Module, other: nn.Module) -> None:
         torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-5, msg=lambda words, name=name: f"{name}: {words}")
 
 
-def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
+def test_a_step_returns_the_loss_and_sets_gradients() -> None:
     net = nn.Linear(3, 1)
     lesson = TrainStep(lambda *_: {}, lambda batch: (net(batch["x"]) ** 2).mean(), is_steady=False)
     passes = StepRunner(lesson, list(net.parameters()), "float32")
@@ -92,7 +92,7 @@ def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
         assert all(weight.grad is None for weight in net.parameters())
 
 
-def test_nothing_is_recorded_without_cuda(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
+def test_nothing_is_captured_without_cuda(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     if torch.cuda.is_available():
         pytest.skip("CUDA is here")
     learned(made(Full()))
@@ -151,9 +151,7 @@ def trained(count: list[StepRunner], plan: Plan = PLAN, steady: bool = True) -> 
     return count[-1], predictor, progress
 
 
-def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(
-    counted: list[StepRunner], played: type[Played]
-) -> None:
+def test_repeated_shapes_are_captured_with_equal_results(counted: list[StepRunner], played: type[Played]) -> None:
     passes, replayed, progress = trained(counted)
     steps = PLAN.evaluation_steps(len(SMILES))[-1]
     assert passes.n_replays == steps - len(passes.pass_bytes) > 0 and progress.warnings == []
@@ -164,9 +162,7 @@ def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(
         assert torch.equal(one, other)
 
 
-def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
-    counted: list[StepRunner], played: type[Played]
-) -> None:
+def test_a_failed_capture_falls_back_with_a_warning(counted: list[StepRunner], played: type[Played]) -> None:
     played.broken = True
     passes, refused, progress = trained(counted)
     assert passes.n_replays == 0 and not passes.captures and len(cuda_graphs.FAILED_GRAPHS) == 1
@@ -178,7 +174,7 @@ def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
         assert torch.equal(one, other)
 
 
-def test_recordings_are_few_and_want_memory(
+def test_captures_are_limited_by_number_and_memory(
     counted: list[StepRunner], played: type[Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 1)
@@ -191,7 +187,7 @@ def test_recordings_are_few_and_want_memory(
 
 @on_cuda
 @pytest.mark.parametrize("kind", sorted(METHODS))
-def test_every_method_ends_with_the_same_weights(kind: str, counted: list[StepRunner]) -> None:
+def test_every_method_ends_with_equal_weights(kind: str, counted: list[StepRunner]) -> None:
     if not getattr(METHODS[kind], "steady", True):
         pytest.skip(f"{METHODS[kind].name} is never recorded")
     replayed, worked = (made(METHODS[kind]()) for _ in range(2))
@@ -204,7 +200,7 @@ def test_every_method_ends_with_the_same_weights(kind: str, counted: list[StepRu
 
 
 @on_cuda
-def test_half_the_precision_is_replayed_too(counted: list[StepRunner]) -> None:
+def test_bfloat16_is_captured(counted: list[StepRunner]) -> None:
     replayed, worked = made(Full()), made(Full())
     plan = replace(PLAN, precision="bfloat16")
     learned(replayed, plan)
@@ -215,7 +211,7 @@ def test_half_the_precision_is_replayed_too(counted: list[StepRunner]) -> None:
 
 
 @on_cuda
-def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[StepRunner]) -> None:
+def test_a_loss_that_synchronises_falls_back_with_a_warning(counted: list[StepRunner]) -> None:
     refused, worked, after = made(Full()), made(Full()), made(Full())
     progress = learned(refused, asking=True)
     learned(worked, is_steady=False)
@@ -227,14 +223,14 @@ def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[StepRunner]
 
 
 @on_cuda
-def test_no_recording_where_memory_is_short(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
+def test_nothing_is_captured_when_memory_is_short(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (-(10**12), 8 * 10**10))
     learned(made(Full()))
     assert counted[0].captures and counted[0].n_replays == 0 and counted[0].refusal == ""
 
 
 @on_cuda
-def test_recordings_are_few(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
+def test_the_number_of_captures_is_limited(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
     held: set[int] = set()
     end = StepRunner.end
     monkeypatch.setattr(StepRunner, "end", lambda self: (held.update(map(id, self.graphs.values())), end(self))[1])
@@ -244,7 +240,7 @@ def test_recordings_are_few(monkeypatch: pytest.MonkeyPatch, counted: list[StepR
 
 
 @on_cuda
-def test_hidden_tokens_and_properties_are_replayed(counted: list[StepRunner]) -> None:
+def test_the_pretraining_loss_is_captured(counted: list[StepRunner]) -> None:
     wanted = torch.randn(len(SMILES), 5, generator=torch.Generator().manual_seed(0)).to(best_device())
 
     def adapted(steady: bool) -> PretrainingLoss:

@@ -49,7 +49,7 @@ class Toy:
         return train(self.net, self.lengths, self.step, self.evaluations_done, plan, report)
 
 
-def test_it_learns_and_keeps_the_best() -> None:
+def test_training_keeps_the_best_weights() -> None:
     toy = Toy()
     before = toy.evaluations_done()["valid_loss"]
     progress = toy.run(replace(PLAN, epochs=30))
@@ -58,7 +58,7 @@ def test_it_learns_and_keeps_the_best() -> None:
     assert toy.evaluations_done()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
 
 
-def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
+def test_each_epoch_uses_every_row_once() -> None:
     lengths = Toy().lengths
     rows = [row for _, batch, _ in training._iterate_batches(lengths, PLAN, 0, 5) for row in batch]
     assert sorted(rows) == list(range(37))
@@ -74,7 +74,7 @@ def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
     ]
 
 
-def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() -> None:
+def test_epochs_draw_variants_and_sort_batches_by_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 40, size=(128, 3))
     plan = replace(PLAN, batch_size=4)
     epochs = [list(training._iterate_batches(lengths, plan, 32 * k, 32 * k + 32)) for k in (0, 1)]
@@ -86,7 +86,7 @@ def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() ->
     assert set(drawn[0]) == {0, 1, 2} and (drawn[0] != drawn[1]).mean() > 0.5
 
 
-def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
+def test_rate_factors_and_weight_decay() -> None:
     net = Toy().net
     moving = dict(net.named_parameters())
     optimiser = training._build_optimiser(moving, replace(PLAN, rate_factors=(("3.", 5.0),), weight_decay=0.1))
@@ -109,9 +109,7 @@ def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
 @pytest.mark.parametrize(
     "plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)]
 )
-def test_an_interrupted_training_ends_as_an_undisturbed_one(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_training_gives_the_same_result(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     whole = Toy()
     expected = whole.run(plan)
@@ -131,7 +129,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     )
 
 
-def test_cancelling_takes_one_step() -> None:
+def test_cancelling_stops_after_one_step() -> None:
     toy, steps = Toy(), []
     report = Report(
         tell=lambda fraction, message, numbers: steps.append(numbers.get("step")), cancelled=lambda: len(steps) == 2
@@ -153,7 +151,7 @@ def test_a_diverged_loss_is_an_error_with_advice() -> None:
         toy.run()
 
 
-def test_a_frozen_weight_does_not_move() -> None:
+def test_frozen_weights_do_not_change() -> None:
     toy = Toy()
     toy.net[0].requires_grad_(False)
     before = toy.net[0].weight.clone()
@@ -163,12 +161,12 @@ def test_a_frozen_weight_does_not_move() -> None:
     assert training.count_parameters(toy.net) == numbers
 
 
-def test_a_checkpoint_cut_short_is_begun_anew(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_restarts_training(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     assert Toy().run(PLAN, Report(scratch=tmp_path)).evaluations_done == 6
 
 
-def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_averaged_weights_are_evaluated_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     toy, seen = Toy(), []
     mean = {name: weight.detach().clone() for name, weight in toy.net.named_parameters()}
     real = training._update_average
@@ -191,7 +189,7 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("after", [2, 4])
-def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_the_weight_average_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     plan = replace(PLAN, ema_decay=0.9)
     whole = Toy()
@@ -213,7 +211,7 @@ def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), again.net.parameters(), strict=True))
 
 
-def test_automatic_precision_is_the_faster_one_that_a_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_automatic_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     for able, first in (({"amx_bf16": True, "avx512_bf16": True}, 256), ({"avx512_bf16": True}, 768), ({}, math.inf)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         chosen = {width: training.resolve_precision("auto", "cpu", width) for width in (128, 256, 768)}

@@ -30,7 +30,7 @@ def targets(columns: int, seed: int = 0) -> torch.Tensor:
     return values.masked_fill(torch.rand(values.shape, generator=seeded(seed + 1)) < 0.3, NAN)
 
 
-def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
+def test_token_loss_equals_that_of_all_logits() -> None:
     objective, ids, mask = made()
     losses = objective(objective.hide_tokens(Batch(ids, mask, seeded())))
     seen, guesses = objective.hide_in_part(ids, seeded())
@@ -40,7 +40,7 @@ def test_the_loss_of_hidden_tokens_is_that_of_all_logits() -> None:
     torch.testing.assert_close(gathered, torch.autograd.grad(whole, objective.model.LayerNorm.weight)[0])
 
 
-def test_properties_are_squared_errors_of_the_known_cells_against_numpy() -> None:
+def test_property_loss_matches_numpy() -> None:
     objective, ids, mask = made(properties=5, masked=0.0, described=2.0)
     wanted = targets(5)
     losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), wanted)))
@@ -52,14 +52,14 @@ def test_properties_are_squared_errors_of_the_known_cells_against_numpy() -> Non
     assert losses.total.item() == pytest.approx(2 * expected, rel=1e-5)
 
 
-def test_a_head_begins_near_nought_and_the_same_for_the_same_seed() -> None:
+def test_heads_start_near_zero_and_depend_on_the_seed() -> None:
     (one, ids, mask), (two, *_), (three, *_) = made(properties=50), made(properties=50), made(properties=50, seed=1)
     assert torch.equal(one.property_head.weight, two.property_head.weight)
     assert not torch.equal(one.property_head.weight, three.property_head.weight)
     assert one.property_head(one.model.pool(one.model(ids, mask), mask)).abs().max() < 0.5
 
 
-def test_labels_of_two_kinds_against_numpy() -> None:
+def test_label_losses_match_numpy() -> None:
     objective, ids, mask = made(labels=("binary", "regression", "binary"), masked=0.0, measured=1.0)
     wanted = targets(3)
     wanted[:, [0, 2]] = torch.where(wanted[:, [0, 2]].isnan(), NAN, (wanted[:, [0, 2]] > 0).float())
@@ -77,7 +77,7 @@ def test_labels_of_two_kinds_against_numpy() -> None:
     )
 
 
-def test_a_gap_has_no_say_and_no_gradient() -> None:
+def test_missing_values_have_no_effect() -> None:
     objective, ids, mask = made(properties=4, labels=("binary", "regression"), measured=1.0)
     wanted, labels = targets(4), targets(2, seed=5).clamp(0, 1)
     wanted[:, 1], labels[:, 0] = NAN, NAN
@@ -96,7 +96,7 @@ def test_a_gap_has_no_say_and_no_gradient() -> None:
     assert all(torch.equal(weight.grad, kept[name]) for name, weight in objective.named_parameters())
 
 
-def test_the_gradient_reaches_backbone_and_heads() -> None:
+def test_backbone_and_heads_get_gradients() -> None:
     objective, ids, mask = made(properties=3, labels=("regression",), measured=0.5)
     objective.train()
     losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), targets(3), targets(1))))
@@ -107,7 +107,7 @@ def test_the_gradient_reaches_backbone_and_heads() -> None:
     assert torch.allclose(losses.total, expected)
 
 
-def test_a_share_of_the_molecules_goes_in_whole() -> None:
+def test_a_share_of_the_molecules_is_not_masked() -> None:
     objective, ids, _ = made(properties=2, share=0.5, whole=0.3)
     many = ids[[0, 1, 2, 4, 5, 6, 7]].repeat(30, 1)
     seen, guesses = objective.hide_in_part(many, seeded())
@@ -120,19 +120,19 @@ def test_a_share_of_the_molecules_goes_in_whole() -> None:
     assert 0.2 < np.mean(counts) < 0.4  # right on average for a batch of one, too
 
 
-def test_without_a_head_nothing_is_spared() -> None:
+def test_all_molecules_are_masked_without_a_head() -> None:
     objective, ids, _ = made(whole=0.9)
     assert (objective.hide_in_part(ids, seeded())[1] != IGNORED).any(1).all()
 
 
-def test_a_batch_of_whole_molecules_has_nothing_to_guess() -> None:
+def test_a_batch_without_masking_has_no_token_loss() -> None:
     objective, ids, mask = made(properties=2, whole=1.0)
     losses = objective(objective.hide_tokens(Batch(ids, mask, seeded(), targets(2))))
     assert losses.masked.item() == 0 and losses.total == losses.described
     losses.total.backward()
 
 
-def test_held_out_numbers_do_not_depend_on_what_else_is_learned() -> None:
+def test_held_out_losses_do_not_depend_on_other_objectives() -> None:
     (both, ids, mask), (tokens, *_), (properties, *_) = made(properties=4), made(), made(properties=4, masked=0.0)
     wanted = targets(4)
     found = both.held_out(Batch(ids, mask, seeded(), wanted))
@@ -152,7 +152,7 @@ def test_losses_are_float32_under_autocast() -> None:
         assert one.dtype == torch.float32 and torch.allclose(one, other, rtol=0.03)
 
 
-def test_what_cannot_be_learned_is_refused() -> None:
+def test_an_empty_objective_is_refused() -> None:
     with pytest.raises(BadInput, match="nothing to learn: give `masked`"):
         made(masked=0.0, properties=3, described=0.0)
     with pytest.raises(BadInput, match="binary or regression, got 'ordinal'"):

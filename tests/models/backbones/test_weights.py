@@ -25,7 +25,7 @@ def rewrite(folder: Path, change) -> None:
     save_file(tensors, folder / weights.WEIGHTS_FILE)
 
 
-def test_saved_and_loaded_are_equal_bit_by_bit(loaded, golden: Path, tmp_path: Path) -> None:
+def test_save_and_load_are_exact(loaded, golden: Path, tmp_path: Path) -> None:
     model, tokenizer = loaded
     model.redraws_features = True
     model.train()(torch.full((1, 4), 5), torch.ones(1, 4, dtype=torch.long))  # moves the feature maps
@@ -40,7 +40,7 @@ def test_saved_and_loaded_are_equal_bit_by_bit(loaded, golden: Path, tmp_path: P
     assert same.get_vocab() == tokenizer.get_vocab() and again.config == model.config and not again.training
 
 
-def test_the_encoder_alone_is_read_and_cannot_guess(copied: Path, inputs, outputs) -> None:
+def test_an_encoder_without_token_head_loads(copied: Path, inputs, outputs) -> None:
     tensors = {
         name.removeprefix("molformer."): value
         for name, value in load_file(copied / weights.WEIGHTS_FILE).items()
@@ -57,12 +57,12 @@ def test_the_encoder_alone_is_read_and_cannot_guess(copied: Path, inputs, output
     assert load_file(copied / weights.WEIGHTS_FILE).keys() == tensors.keys()
 
 
-def test_the_head_can_be_left_behind(golden: Path) -> None:
+def test_the_token_head_can_be_dropped(golden: Path) -> None:
     model, _ = molformer.load_molformer(golden, mlm_head=False)
     assert not any(name.startswith("lm_head") for name in model.state_dict()) and len(model.state_dict()) == 54
 
 
-def test_each_tensor_that_does_not_fit_is_named(copied: Path) -> None:
+def test_every_mismatched_tensor_is_named(copied: Path) -> None:
     layer = "molformer.encoder.layer.{}.attention.self.query.bias"
 
     def change(tensors: dict[str, torch.Tensor]) -> None:
@@ -84,7 +84,7 @@ def test_each_tensor_that_does_not_fit_is_named(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("drop", ["lm_head.", "molformer."])
-def test_half_a_model_is_refused(copied: Path, drop: str) -> None:
+def test_missing_tensors_are_refused(copied: Path, drop: str) -> None:
     tensors = {
         name: value for name, value in load_file(copied / weights.WEIGHTS_FILE).items() if not name.startswith(drop)
     }
@@ -99,7 +99,7 @@ def test_a_foreign_file_is_refused(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("bytes_left", [0, 5, 100, 200_000, 350_463])
-def test_a_cut_off_file_is_one_clear_sentence(copied: Path, bytes_left: int) -> None:
+def test_a_truncated_file_is_refused(copied: Path, bytes_left: int) -> None:
     path = copied / weights.WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:bytes_left])
     text = refused(copied)
@@ -108,7 +108,7 @@ def test_a_cut_off_file_is_one_clear_sentence(copied: Path, bytes_left: int) -> 
         assert "its header says 350,464 bytes" in text
 
 
-def test_noise_is_one_clear_sentence(copied: Path) -> None:
+def test_a_random_file_is_refused(copied: Path) -> None:
     (copied / weights.WEIGHTS_FILE).write_bytes(b"\xff" * 5000)
     assert "5,000 bytes" in refused(copied)
 
@@ -124,7 +124,7 @@ def test_noise_is_one_clear_sentence(copied: Path) -> None:
         ("tokenizer.json", "{}", "cannot be read"),
     ],
 )
-def test_a_file_that_is_absent_or_damaged_is_named(copied: Path, name: str, content: str | None, words: str) -> None:
+def test_absent_or_damaged_files_are_named(copied: Path, name: str, content: str | None, words: str) -> None:
     if content is None:
         (copied / name).unlink()
     else:
@@ -139,7 +139,7 @@ def test_a_tokenizer_of_another_model_is_refused(copied: Path) -> None:
     assert "tokenizer.json (40 tokens" in refused(copied)
 
 
-def test_loading_half_precision_gives_float32(copied: Path) -> None:
+def test_half_precision_loads_as_float32(copied: Path) -> None:
     rewrite(copied, lambda tensors: tensors.update({name: value.bfloat16() for name, value in tensors.items()}))
     model, _ = molformer.load_molformer(copied)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}

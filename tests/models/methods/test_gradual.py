@@ -17,7 +17,7 @@ STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": U
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_what_is_below_begins_later(name: str) -> None:
+def test_lower_layers_start_later(name: str) -> None:
     predictor = Predictor(STARTS[name](), ["y"], ["regression"])
     begins = Gradual(until=0.6).first_steps(predictor)
     shares = {
@@ -37,7 +37,7 @@ def test_what_is_below_begins_later(name: str) -> None:
     assert max(shares.values()) == 0.6 > by_layer[0]
 
 
-def test_weights_stay_until_their_turn() -> None:
+def test_weights_are_frozen_until_their_start() -> None:
     predictor = Predictor(STARTS["gnn"](), ["y"], ["regression"])
     Gradual(until=1.0)(predictor)
     before = {weight: value.detach().clone() for weight, value in predictor.named_parameters()}

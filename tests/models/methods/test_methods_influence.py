@@ -24,7 +24,7 @@ SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr", "CCN"]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.kind)
-def test_a_gauss_newton_product_and_a_slope_are_as_the_jacobian_says(method: Any) -> None:
+def test_gauss_newton_products_and_directional_derivatives_match_the_jacobian(method: Any) -> None:
     torch.manual_seed(0)
     body = UntrainedMolformer(name="odd", width=16, depth=2, heads=2, inner=24, features=8)(FIXED_VOCABULARY)
     body.model.lm_head = None

@@ -39,14 +39,14 @@ def steps_by_hand(n: int, ends: np.ndarray, steps: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("smiles", SMALL)
-def test_walks_come_back_as_often_as_counted_by_hand(smiles: str) -> None:
+def test_random_walks_match_loops(smiles: str) -> None:
     made = build_graph(smiles)
     assert random_walks(smiles, 16).shape == (len(made), 16)
     np.testing.assert_allclose(made.walks, steps_by_hand(len(made), made.ends, 16), atol=1e-6)
 
 
 @pytest.mark.parametrize("smiles", SMALL)
-def test_eigenvectors_are_those_of_the_laplacian_and_padded(smiles: str) -> None:
+def test_laplacian_eigenvectors_and_padding(smiles: str) -> None:
     made = build_graph(smiles)
     n = len(made)
     matrix = np.zeros((n, n))
@@ -67,7 +67,7 @@ def test_eigenvectors_are_those_of_the_laplacian_and_padded(smiles: str) -> None
 
 
 @pytest.mark.parametrize("smiles", [*SMALL, "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)NCc1ccncc1"])
-def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
+def test_atom_order_does_not_change_the_graph(smiles: str) -> None:
     one = build_graph(smiles)
     for other in map(build_graph, chem.randomised_smiles(chem.parse(smiles), 3, seed=0)):
         rows = [np.hstack([each.atoms, each.walks.round(5)]) for each in (one, other)]
@@ -77,7 +77,7 @@ def test_another_order_of_the_atoms_is_the_same_graph(smiles: str) -> None:
         assert sorted(map(tuple, one.edge_features)) == sorted(map(tuple, other.edge_features))
 
 
-def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
+def test_atom_and_bond_features() -> None:
     made = build_graph("[O-]C(=O)c1ccccc1Br")
     valence = len(ELEMENTS) + 1 + GROUPS + PERIODS
     oxygen, bromine = made.atoms[0], made.atoms[-1]
@@ -109,11 +109,11 @@ def test_what_is_told_of_an_atom_and_of_a_bond() -> None:
     ("number", "where"), [(0, (0, 1)), (1, (1, 1)), (2, (18, 1)), (6, (14, 2)), (9, (17, 2)), (12, (2, 3)), (26, (8, 4)),
                           (53, (17, 5)), (57, (3, 6)), (71, (3, 6)), (72, (4, 6)), (79, (11, 6)), (82, (14, 6)), (92, (3, 7))]
 )  # fmt: skip
-def test_the_place_of_an_element(number: int, where: tuple[int, int]) -> None:
+def test_group_and_period_of_an_element(number: int, where: tuple[int, int]) -> None:
     assert element_column(number) == where
 
 
-def test_graphs_are_rows_as_long_as_the_largest() -> None:
+def test_graphs_are_padded_to_the_largest() -> None:
     each = [build_graph(one) for one in ("CO", "C", "C1CC1")]
     together = pad_graphs(each)
     assert together["known"].tolist() == [[True, True, False], [True, False, False], [True, True, True]]
@@ -128,7 +128,7 @@ def test_graphs_are_rows_as_long_as_the_largest() -> None:
         assert together["kinds"][row, : len(one.kinds)].tolist() == one.kinds.tolist()
 
 
-def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_setting_recomputes_only_its_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     first = build_graph("CCOC(=O)CN", Encodings(walk=4))
     monkeypatch.setattr(featurize.chem, "parse", lambda smiles: pytest.fail("read again"))
     second = build_graph("CCOC(=O)CN", Encodings(walk=7))
@@ -138,7 +138,7 @@ def test_another_setting_recomputes_that_alone(monkeypatch: pytest.MonkeyPatch) 
     assert laplacian_eigenvectors("CCOC(=O)CN", 0)[0].shape == (7, 0) and random_walks("CCOC(=O)CN", 0).shape == (7, 0)
 
 
-def test_molecules_without_a_graph_are_listed_and_too_many_refused() -> None:
+def test_molecules_without_a_graph_are_listed_or_refused() -> None:
     smiles = ["CCO"] * 60 + ["CC(", ""]
     with pytest.raises(BadInput, match=r"2 of 62 molecules have no graph \(row 60: no molecule"):
         featurize.build_graphs(smiles)
@@ -152,19 +152,19 @@ def test_molecules_without_a_graph_are_listed_and_too_many_refused() -> None:
 @pytest.mark.parametrize(
     "smiles", ["C", "CO", "c1ccccc1O", "[Na+].[Cl-]", "C1CC2CC1C2", "C#CC=C", "c1ccc2ccccc2c1", "O=S(=O)(N)c1ccc[nH]1"]
 )
-def test_bonds_by_the_adjacency_matrix_are_those_one_by_one(smiles: str) -> None:
+def test_fast_and_general_bond_features_agree(smiles: str) -> None:
     molecule = chem.parse(smiles)
     np.testing.assert_array_equal(featurize._plain_bonds(molecule), featurize._all_bonds(molecule))
 
 
-def test_rare_and_marked_bonds_are_looked_at_one_by_one() -> None:
+def test_rare_and_marked_bonds_take_the_general_path() -> None:
     for smiles in ("C/C=C/C", "N->[Cu]", "C~C", "F/C=C\\F"):
         assert featurize.MARKED_BONDS.search(smiles), smiles
     dative = build_graph("N->[Cu]").edge_features
     assert (dative[:, len(featurize.BOND_TYPES)] == 1).all(), "the column of other kinds"
 
 
-def test_several_graphs_are_those_of_each() -> None:
+def test_a_batch_of_graphs_equals_single_graphs() -> None:
     smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
     for one, alone in zip(featurize.get_graphs(smiles), map(featurize.build_graph, smiles), strict=True):
         for name in ("atoms", "ends", "kinds", "bonds", "walks", "vectors", "values"):

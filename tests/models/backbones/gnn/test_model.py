@@ -44,7 +44,7 @@ def net(x: np.ndarray, layers: torch.nn.Sequential) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("smiles", SMILES)
-def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -> None:
+def test_layers_match_numpy(kind: str, smiles: str) -> None:
     config = NetworkConfig(layer=kind, width=12)
     layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
     n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
@@ -73,7 +73,7 @@ def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -
 @pytest.mark.parametrize("virtual_node", [False, True])
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("layer", LAYERS)
-def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_node: bool) -> None:
+def test_embeddings_do_not_depend_on_order_or_batch(layer: str, pooling: str, virtual_node: bool) -> None:
     """Without eigenvectors, whose signs and turns are arbitrary, an embedding is the same to the last digits."""
     config = NetworkConfig(layer=layer, pooling=pooling, virtual_node=virtual_node, eigenvectors=0, width=24)
     network = made(**dataclasses.asdict(config))
@@ -86,7 +86,7 @@ def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_nod
     assert together.shape == (len(SMILES), 24) and torch.isfinite(together).all()
 
 
-def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
+def test_eigenvector_signs_are_flipped_only_in_training() -> None:
     network, config = made(dropout=0.0), NetworkConfig()
     given = batch(["CC(=O)Oc1ccccc1C(=O)O"], config)
     turned = given | {"vectors": -given["vectors"]}
@@ -99,7 +99,7 @@ def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
 
 
 @pytest.mark.parametrize("smiles", SMILES)
-def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -> None:
+def test_positional_encodings_match_numpy(smiles: str) -> None:
     network, given = made(), batch([smiles], NetworkConfig())
     flat = network.flatten_batch(given)
     (found,) = network._encode(flat)
@@ -115,7 +115,7 @@ def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -
         np.testing.assert_allclose(found[atom].detach().numpy(), wanted, atol=1e-10)
 
 
-def test_padding_of_the_spectrum_says_nothing() -> None:
+def test_padding_of_the_spectrum_has_no_effect() -> None:
     network, config = made(), NetworkConfig()
     given = batch(["CO"], config)  # one eigenvector of eight
     assert (given["values"] > 0).sum() == 1
@@ -128,7 +128,7 @@ def test_padding_of_the_spectrum_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("layer", "least", "most"), [("gcn", 70_000, 100_000), ("gin", 90_000, 140_000), ("gine", 100_000, 180_000)]
 )
-def test_every_weight_of_a_network_of_that_size_moves(layer: str, least: int, most: int) -> None:
+def test_number_of_weights_and_all_get_gradients(layer: str, least: int, most: int) -> None:
     network, config = made(layer=layer), NetworkConfig(layer=layer)
     assert least < sum(weight.numel() for weight in network.parameters()) < most
     network(batch(SMILES, config)).square().sum().backward()
@@ -159,6 +159,6 @@ def test_forward_mode_agrees_with_reverse_mode(layer: str) -> None:
     ("settings", "told"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pooling": "max"}, "one of sum"),
                            ({"dropout": 1.0}, "below 1"), ({"walk": -1}, "from 0 to 64")]
 )  # fmt: skip
-def test_what_is_no_network_is_refused(settings: dict, told: str) -> None:
+def test_invalid_settings_are_refused(settings: dict, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         NetworkConfig(**settings)

@@ -40,7 +40,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[FineTune, Store]:
     return import_files(recipe, store.files), store
 
 
-def test_the_same_seed_is_the_same_network() -> None:
+def test_the_seed_determines_the_network() -> None:
     with torch.no_grad():
         batch = SMALL().batch(SMILES)
         first, again, other = (one().embed(batch) for one in (SMALL, SMALL, dataclasses.replace(SMALL, seed=1)))
@@ -53,7 +53,7 @@ def test_the_same_seed_is_the_same_network() -> None:
 @pytest.mark.parametrize(
     "settings", [{}, {"layer": "gcn"}, {"layer": "gin", "virtual_node": True, "pooling": "attention"}, {"walk": 0}]
 )
-def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
+def test_save_and_load(settings: dict, tmp_path: Path) -> None:
     made = dataclasses.replace(SMALL, **settings)()
     made.save(tmp_path / "whole")
     made.save(tmp_path / "half", half=True)
@@ -74,7 +74,7 @@ def test_it_is_saved_and_read_back(settings: dict, tmp_path: Path) -> None:
     "method", [Full(), Head(), BitFit(), LayerNorms(), LastLayers(layers=1), *MESSAGES], ids=lambda one: one.kind
 )
 @pytest.mark.parametrize("layer", ["gcn", "gin", "gine"])
-def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
+def test_every_method_passes_its_check(method: object, layer: str) -> None:
     if layer == "gcn" and method in MESSAGES:
         with pytest.raises(BadInput, match="has nothing at 'message in', 'message out'; take another method"):
             apply_and_check(method, Predictor(Gnn(layer=layer, width=16, depth=2)(), ["y"], ["regression"]), SMILES * 3)
@@ -87,12 +87,12 @@ def test_every_method_is_proven_on_it(method: object, layer: str) -> None:
     proof.check(predictor)
 
 
-def test_a_method_without_a_place_in_it_says_what_there_is() -> None:
+def test_a_method_without_target_modules_is_refused() -> None:
     with pytest.raises(BadInput, match=r"has no 'query'; it has 'message in', 'message out', 'layer norm'"):
         LoRA(targets=("query",))(Predictor(SMALL(), ["y"], ["regression"]))
 
 
-def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, Store]) -> None:
+def test_a_loaded_model_repeats_its_predictions(fit: tuple[FineTune, Store]) -> None:
     recipe, store = fit
     made = make(recipe, store, Report(files=store.files))
     assert made.record["backbone"] == SMALL.called and made.record["proof"]["tensors_frozen"] == 6
@@ -104,7 +104,7 @@ def test_it_is_fine_tuned_and_predicts_what_it_predicted(fit: tuple[FineTune, St
 
 
 @pytest.mark.parametrize("solver", [Dual(), CG(tolerance=1e-6)], ids=lambda one: one.kind)
-def test_influence_on_it_agrees_with_the_dense_answer(fit: tuple[FineTune, Store], solver: object) -> None:
+def test_influence_matches_the_exact_solver(fit: tuple[FineTune, Store], solver: object) -> None:
     recipe, store = fit
     pool = split_table(recipe.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
     scored = [
@@ -120,7 +120,7 @@ def test_influence_on_it_agrees_with_the_dense_answer(fit: tuple[FineTune, Store
     np.testing.assert_allclose(found, exact, atol=2e-3 * np.abs(exact).max())
 
 
-def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) -> None:
+def test_adaptation_and_controls_refuse_a_graph_network(fit: tuple[FineTune, Store]) -> None:
     recipe, store = fit
     with pytest.raises(BadInput, match="without a masked-LM head; use a transformer"):
         make(Adapt(recipe.train, leave_out=recipe.test, backbone=SMALL), store, Report(files=store.files))
@@ -129,7 +129,7 @@ def test_what_wants_tokens_or_a_reading_refuses_it(fit: tuple[FineTune, Store]) 
     assert LearningRateSearch(recipe).rates == (0.00192, 0.0064, 0.0192)
 
 
-def test_it_goes_out_merged_and_not_as_an_adapter(fit: tuple[FineTune, Store], tmp_path: Path) -> None:
+def test_export_is_merged_only(fit: tuple[FineTune, Store], tmp_path: Path) -> None:
     recipe, store = fit
     adapted = make(
         dataclasses.replace(recipe, method=MESSAGES[0], steps=2, evaluations=1), store, Report(files=store.files)

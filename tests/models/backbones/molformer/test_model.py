@@ -29,7 +29,7 @@ def apart(one: torch.Tensor, two: torch.Tensor) -> float:
 
 @DTYPES
 @torch.no_grad()
-def test_every_number_of_the_published_code(
+def test_outputs_match_the_published_code(
     loaded, inputs, outputs, golden: Path, tag: str, dtype: torch.dtype, near: float
 ) -> None:
     model = loaded[0].to(dtype)
@@ -76,7 +76,7 @@ def recipe(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_size_of_the_published_model(golden: Path) -> None:
+def test_the_published_size_matches(golden: Path) -> None:
     with torch.device("meta"):
         model = Molformer(MolformerConfig()).eval()
     named = {name if name.startswith("lm_head") else f"molformer.{name}": name for name in model.state_dict()}
@@ -94,7 +94,7 @@ def test_the_size_of_the_published_model(golden: Path) -> None:
     assert apart(model.lm_head(hidden[:, :4]), wanted["mlm_logits_first4.f32"]) < 2e-5
 
 
-def test_parameters_are_counted_as_published() -> None:
+def test_parameter_counts_match_the_published_ones() -> None:
     with torch.device("meta"):
         model = build_untrained(MolformerConfig(), 0, mlm_head=False)
         head = nn.Sequential(nn.Linear(768, 384), nn.ReLU(), nn.Dropout(0.1), nn.Linear(384, 1))
@@ -112,7 +112,7 @@ def example(padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_padding_changes_nothing() -> None:
+def test_padding_has_no_effect() -> None:
     model = build_untrained(SMALL, 1)
     ids, mask = example()
     pooled = model.pool(model(ids, mask), mask)
@@ -130,14 +130,14 @@ def test_padding_changes_nothing() -> None:
 
 
 @torch.no_grad()
-def test_there_is_no_limit_of_length() -> None:
+def test_length_is_unlimited() -> None:
     model = build_untrained(SMALL, 1)
     ids = torch.full((1, 700), 5)
     assert SMALL.max_position_embeddings < 700 and model(ids, torch.ones_like(ids)).isfinite().all()
 
 
 @torch.no_grad()
-def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> None:
+def test_random_features_are_redrawn_only_on_request_in_training() -> None:
     model, (ids, mask) = build_untrained(SMALL, 1), example()
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert len(before) == 2 and torch.equal(model(ids, mask), model(ids, mask))
@@ -150,7 +150,7 @@ def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> No
     assert not any(torch.equal(value, before[name]) for name, value in model.named_buffers())
 
 
-def test_a_redraw_spoils_no_backward_pass() -> None:
+def test_backward_works_after_a_redraw() -> None:
     model, (ids, mask) = build_untrained(SMALL, 1).train(), example()
     model.redraws_features = True
     first, _ = model(ids, mask).square().sum(), model(ids, mask)
@@ -158,7 +158,7 @@ def test_a_redraw_spoils_no_backward_pass() -> None:
     assert all(value.is_contiguous() for value in model.buffers())
 
 
-def test_random_weights_are_as_described() -> None:
+def test_initial_weights() -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
     model, again, other = build_untrained(SMALL, 1), build_untrained(SMALL, 1), build_untrained(SMALL, 2)
@@ -184,7 +184,7 @@ def test_random_weights_are_as_described() -> None:
     assert many.feature_maps()[0].weight.shape == (4, 32), "eight blocks of four"
 
 
-def test_derivatives_forward_and_back_agree() -> None:
+def test_forward_and_reverse_derivatives_agree() -> None:
     """⟨u, J v⟩ = ⟨Jᵀ u, v⟩ = the difference quotient; and H v forward over reverse = reverse over reverse."""
     model, (ids, mask) = build_untrained(SMALL, 1, mlm_head=False).double(), example()
     generator = torch.Generator().manual_seed(2)
@@ -234,7 +234,7 @@ def test_the_padding_row_gets_no_gradient() -> None:
 
 
 @torch.no_grad()
-def test_half_precision_stays_near(loaded, inputs, outputs) -> None:
+def test_bfloat16_is_close(loaded, inputs, outputs) -> None:
     model, ids, mask = loaded[0], inputs["input_ids"], inputs["attention_mask"]
     with torch.autocast("cpu", torch.bfloat16):
         pooled = model.pool(model(ids, mask), mask)
@@ -242,7 +242,7 @@ def test_half_precision_stays_near(loaded, inputs, outputs) -> None:
 
 
 @torch.no_grad()
-def test_half_precision_sums_over_a_thousand_keys() -> None:
+def test_bfloat16_sums_over_a_thousand_keys() -> None:
     """Added up in half precision itself, a sum stands still once a key is less than 1/256 of it."""
     model, ids = build_untrained(SMALL, 1), torch.randint(5, 20, (2, 1000), generator=torch.Generator().manual_seed(0))
     exact = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
@@ -253,7 +253,7 @@ def test_half_precision_sums_over_a_thousand_keys() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @torch.no_grad()
-def test_cuda_gives_the_same(loaded, inputs, outputs) -> None:
+def test_cuda_matches_the_cpu(loaded, inputs, outputs) -> None:
     model, ids, mask = loaded[0].cuda(), inputs["input_ids"].cuda(), inputs["attention_mask"].cuda()
     assert apart(model.pool(model(ids, mask), mask).cpu(), outputs["pooled.f32"]) < 1e-4
     with torch.autocast("cuda", torch.bfloat16):
@@ -264,7 +264,7 @@ def test_cuda_gives_the_same(loaded, inputs, outputs) -> None:
     ("mask", "words"),
     [(None, "needs an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
 )  # fmt: skip
-def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, words: str) -> None:
+def test_an_invalid_mask_is_refused(mask: torch.Tensor | None, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         build_untrained(SMALL, 1)(example()[0], mask)
 
@@ -282,11 +282,11 @@ def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, word
         ({"pad_token_id": 4000}, "outside the vocabulary"),
     ],
 )
-def test_a_config_for_another_model_is_refused(change: dict, words: str) -> None:
+def test_an_unsupported_config_is_refused(change: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         MolformerConfig.from_json(change)
 
 
-def test_a_config_survives_json_and_extra_keys() -> None:
+def test_a_config_round_trips_through_json() -> None:
     values = json.loads(json.dumps(SMALL.to_json() | {"auto_map": {"AutoModel": "x"}, "deterministic_eval": False}))
     assert MolformerConfig.from_json(values) == SMALL and SMALL.to_json()["deterministic_eval"] is True

@@ -19,7 +19,7 @@ def cases(golden: Path) -> dict:
 
 
 @pytest.mark.parametrize("origin", ["file", "vocabulary"])
-def test_published_cases(origin: str, cases: dict, golden: Path, tmp_path: Path) -> None:
+def test_tokens_match_the_published_tokenizer(origin: str, cases: dict, golden: Path, tmp_path: Path) -> None:
     made = (
         MolformerTokenizer.read(golden / "tokenizer.json")
         if origin == "file"
@@ -37,7 +37,7 @@ def test_published_cases(origin: str, cases: dict, golden: Path, tmp_path: Path)
     assert made.decode(made(smiles)["input_ids"], skip_special_tokens=True) == smiles
 
 
-def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> None:
+def test_padding_matches_transformers_and_keeps_no_state(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     smiles = ["CCO", "C", "", "c1ccccc1"]
     theirs = tokenizer(smiles, padding=True)
@@ -65,25 +65,25 @@ def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> 
         ("C<pad>C", "<ad", ("p", ">")),
     ],
 )
-def test_what_is_lost_is_named(cases: dict, smiles: str, dropped: str, unknown: tuple) -> None:
+def test_dropped_and_unknown_tokens_are_listed(cases: dict, smiles: str, dropped: str, unknown: tuple) -> None:
     reading = MolformerTokenizer.from_vocabulary(cases["vocab"]).check_tokens(smiles)
     assert (reading.dropped, reading.unknown) == (dropped, unknown)
     assert len(reading.sentences(202)) == bool(dropped) + bool(unknown)
 
 
-def test_length_counts_both_ends(cases: dict) -> None:
+def test_length_includes_bos_and_eos(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     assert not tokenizer.check_tokens("C" * 200).sentences(202)
     (fault,) = tokenizer.check_tokens("C" * 201).sentences(202)
     assert "203 tokens" in fault and "read whole" in fault
 
 
-def test_no_text_is_refused(cases: dict) -> None:
+def test_smiles_that_are_not_text_are_refused(cases: dict) -> None:
     with pytest.raises(BadInput, match="got None"):
         MolformerTokenizer.from_vocabulary(cases["vocab"]).ids(["C", None])
 
 
-def test_a_vocabulary_from_a_corpus() -> None:
+def test_a_vocabulary_is_built_from_a_corpus() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "[Zz]", "C%10C%10"]
     vocabulary = build_vocabulary(corpus)
     assert vocabulary[:6] == ("<bos>", "<eos>", "<pad>", "<mask>", "C", "c") and vocabulary[-1] == "<unk>"
@@ -105,7 +105,7 @@ def test_a_vocabulary_from_a_corpus() -> None:
         build_vocabulary(corpus, most=10)
 
 
-def test_tokens_can_be_counted_elsewhere() -> None:
+def test_a_vocabulary_is_built_from_counts() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "C[C@H](N)O", "C%10C%10"]
     counted = Counter(token for smiles in corpus for token in TOKEN_REGEX.findall(smiles))
     assert build_vocabulary([], counted=counted) == build_vocabulary(corpus)
@@ -138,7 +138,7 @@ def test_the_fixed_vocabulary_covers_chemistry() -> None:
     assert [tokenizer.check_tokens(smiles).sentences(202) for smiles in drugs] == [[]] * len(drugs)
 
 
-def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_ids_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.models.backbones.molformer.tokenizer.CACHED_MOLECULES", 3)
     smiles = ["CCO", "C", "CCO", "c1ccccc1"]
     tokenizer, fresh = (MolformerTokenizer.from_vocabulary(cases["vocab"]) for _ in range(2))
@@ -154,7 +154,7 @@ def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest
     assert tokenizer.ids([]) == [] and copy.deepcopy(tokenizer).ids(smiles) == wanted
 
 
-def test_padding_up_to_a_multiple_hides_behind_the_mask(cases: dict) -> None:
+def test_padding_to_a_multiple_is_masked(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     plain, wider = tokenizer.pad_batch(["CCO", "C"]), tokenizer.pad_batch(["CCO", "C"], 8)
     assert wider["input_ids"].shape == (2, 8) and tokenizer.pad_batch(["C" * 6], 8)["input_ids"].shape == (1, 8)
