@@ -1,4 +1,4 @@
-"""A backbone that does not move reads each molecule once; the training is the same to rounding."""
+"""Cached embeddings of frozen backbones: the training is the same up to rounding."""
 
 import dataclasses
 from pathlib import Path
@@ -54,9 +54,9 @@ def test_is_frozen() -> None:
 
 def test_embeddings_match_the_backbone_in_order() -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
-    found = embeddings.embed_molecules(predictor, SMILES, size=2)
+    rows = embeddings.embed_molecules(predictor, SMILES, size=2)
     with torch.no_grad():
-        for smiles, row in zip(SMILES, found, strict=True):
+        for smiles, row in zip(SMILES, rows, strict=True):
             assert torch.allclose(row, predictor.backbone.embed(predictor.backbone.batch([smiles]))[0], atol=1e-6)
 
 
@@ -78,6 +78,6 @@ def test_each_smiles_variant_is_embedded_once(fit: FineTune, store: Store, monke
 
     monkeypatch.setattr(Backbone, "embed", counted)
     make(dataclasses.replace(fit, epochs=6), store, Report())
-    seen = sum(read)
-    # 36 molecules in 5 spellings, 12 to validate, 60 predicted at the end, and the proof of the method
-    assert 36 * 5 + 12 + 60 <= seen <= 36 * 5 + 12 + 60 + 3 * 9
+    count = sum(read)
+    # 36 molecules in 5 SMILES variants, 12 for validation, 60 predicted at the end, and the method check
+    assert 36 * 5 + 12 + 60 <= count <= 36 * 5 + 12 + 60 + 3 * 9

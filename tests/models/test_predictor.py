@@ -1,4 +1,4 @@
-"""Backbone, heads, masked loss, scaler: together, saved and loaded."""
+"""The predictor: scaler, masked loss, features, clipping, saving and loading."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ LABELS = np.array([[1.0, 0.0], [2.0, np.nan], [4.0, 1.0], [np.nan, 1.0], [9.0, 0
 
 @pytest.fixture
 def predictor() -> Predictor:
-    made = Predictor(Untrained("molsway-tiny")(), ["size", "toxic"], ["regression", "binary"], seed=1)
-    made.fit_scaler(LABELS)
-    return made
+    model = Predictor(Untrained("molsway-tiny")(), ["size", "toxic"], ["regression", "binary"], seed=1)
+    model.fit_scaler(LABELS)
+    return model
 
 
 def test_the_scaler_uses_measured_labels(predictor: Predictor) -> None:
@@ -36,10 +36,10 @@ def test_predictions_are_clipped(predictor: Predictor, tmp_path: Path) -> None:
     spread = float(np.std([1, 2, 4, 9]))
     expected = [1 - 0.5 * spread, 4 + 0.5 * spread, 9 + 0.5 * spread]
     predictor.save(tmp_path)
-    for made in (predictor, Predictor.load(tmp_path, "cpu")):
-        found = made.to_label_units(far)
-        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
-        np.testing.assert_allclose(found[:, 1], torch.sigmoid(far[:, 1]), rtol=1e-6)
+    for model in (predictor, Predictor.load(tmp_path, "cpu")):
+        predictions = model.to_label_units(far)
+        np.testing.assert_allclose(predictions[:, 0], expected, rtol=1e-6)
+        np.testing.assert_allclose(predictions[:, 1], torch.sigmoid(far[:, 1]), rtol=1e-6)
     assert float(predictor.loss(far[2:], torch.tensor([[0.0, float("nan")]]))) == 2500, "the loss knows no limit"
 
 
@@ -78,26 +78,26 @@ def test_save_and_load_are_bit_exact(predictor: Predictor, tmp_path: Path) -> No
 @pytest.mark.parametrize("columns", ["descriptors", "fingerprints", "both"])
 def test_features_are_appended_and_saved(columns: str, tmp_path: Path) -> None:
     features, rows = Features.fit_rows(columns, SMILES, quick=True, counted=True)
-    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], features=features)
-    made.fit_scaler(LABELS[:, :1])
-    batch = made.encode(SMILES)
+    model = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], features=features)
+    model.fit_scaler(LABELS[:, :1])
+    batch = model.encode(SMILES)
     np.testing.assert_array_equal(batch["features"].numpy(), rows)
-    assert made.embed(batch).shape == (5, 128 + features.width) and made.last_features(batch).shape == (5, 64)
-    whole = made.predict(SMILES)
-    blind = made(batch | {"features": torch.zeros_like(batch["features"])})
-    assert not np.allclose(made.to_label_units(blind).detach().numpy(), whole)
-    made.save(tmp_path)
+    assert model.embed(batch).shape == (5, 128 + features.width) and model.last_features(batch).shape == (5, 64)
+    whole = model.predict(SMILES)
+    blind = model(batch | {"features": torch.zeros_like(batch["features"])})
+    assert not np.allclose(model.to_label_units(blind).detach().numpy(), whole)
+    model.save(tmp_path)
     again = Predictor.load(tmp_path, "cpu")
     assert (again.predict(SMILES) == whole).all() and again.features.to_json() == features.to_json()
 
 
 def test_dropout_of_features_affects_fingerprints_only() -> None:
     features, rows = Features.fit_rows("both", SMILES, quick=True)
-    made = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5, features=features)
-    made.head.train().training, made.training = True, True  # the backbone stays as it is
+    model = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.5, features=features)
+    model.head.train().training, model.training = True, True  # the backbone stays in evaluation mode
     torch.manual_seed(0)
-    seen = made.embed(made.encode(SMILES))[:, 128:].detach().numpy()
-    scaled, bits = seen[:, : features.descriptors], seen[:, features.descriptors :]
+    columns = model.embed(model.encode(SMILES))[:, 128:].detach().numpy()
+    scaled, bits = columns[:, : features.descriptors], columns[:, features.descriptors :]
     np.testing.assert_array_equal(scaled, rows[:, : features.descriptors])
     on = rows[:, features.descriptors :] > 0
     assert set(bits[on]) == {0.0, 2.0} and not bits[~on].any()
@@ -121,11 +121,11 @@ def test_the_head_depends_only_on_its_seed() -> None:
 
 
 def test_large_labels_with_small_differences_are_resolved() -> None:
-    made = Predictor(Untrained("molsway-tiny")(), ["date"], ["regression"])
+    model = Predictor(Untrained("molsway-tiny")(), ["date"], ["regression"])
     labels = np.array([[20230101.0], [20230102.0], [20230105.0]])
-    made.fit_scaler(labels)
+    model.fit_scaler(labels)
     expected = (labels - labels.mean()) / labels.std()
-    np.testing.assert_allclose(made.scale_labels(labels).numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(made.to_label_units(made.scale_labels(labels)).numpy(), labels, atol=1e-3)
+    np.testing.assert_allclose(model.scale_labels(labels).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.to_label_units(model.scale_labels(labels)).numpy(), labels, atol=1e-3)
     with pytest.raises(BadInput, match="smaller unit"):
-        made.fit_scaler(np.array([[1e-46], [3e-46]]))
+        model.fit_scaler(np.array([[1e-46], [3e-46]]))

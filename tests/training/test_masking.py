@@ -1,4 +1,4 @@
-"""What masked-language modelling hides."""
+"""Masking of tokens."""
 
 import torch
 
@@ -22,9 +22,9 @@ def test_masking_shares_and_special_tokens() -> None:
     share = hidden.sum() / (~special).sum()
     assert 0.13 < share < 0.18
     masked = (corrupted[hidden] == 3).float().mean()
-    kept = (corrupted[hidden] == ids[hidden]).float().mean()
+    share_kept = (corrupted[hidden] == ids[hidden]).float().mean()
     assert not torch.isin(corrupted[hidden], torch.tensor([0, 1, 2])).any(), "an end or padding never stands in"
-    assert 0.74 < masked < 0.86 and 0.06 < kept < 0.17
+    assert 0.74 < masked < 0.86 and 0.06 < share_kept < 0.17
 
 
 def test_every_molecule_has_a_masked_token() -> None:

@@ -1,4 +1,4 @@
-"""What trainings share: the same names in the JSON of each, defaults of its own, and one plan."""
+"""Optimiser settings in specs of training, and the plan of the loop."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""Dropout that draws one number for four values."""
+"""Dropout: probability, mean, and setting it for a whole model."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Where a backbone comes from, and what is said when it cannot come."""
+"""Sources of backbones: folders, bundled checkpoints, the hub, random weights, and their errors."""
 
 import json
 import subprocess
@@ -43,9 +43,9 @@ def test_an_untrained_backbone_embeds(tiny: Backbone) -> None:
     assert batch["input_ids"].shape == (4, max(tiny.lengths(SMILES))) and batch["input_ids"].dtype == torch.int64
     with torch.no_grad():
         together = tiny.embed(batch)
-        alone = torch.cat([tiny.embed(tiny.batch([one])) for one in SMILES])
+        single = torch.cat([tiny.embed(tiny.batch([one])) for one in SMILES])
         assert tiny.embed(tiny.batch([])).shape == (0, 128)
-    assert together.shape == (4, 128) and torch.allclose(together, alone, atol=1e-6)
+    assert together.shape == (4, 128) and torch.allclose(together, single, atol=1e-6)
     assert tiny.lengths(SMILES).tolist() == [5, 16, 3, 13]
     assert len(tiny.tokenizer) == tiny.model.config.vocab_size
 
@@ -61,24 +61,24 @@ def test_sizes_match_their_descriptions() -> None:
 
 
 def test_check_lists_lost_tokens_by_row(tiny: Backbone) -> None:
-    found = tiny.check(["CCO", "CuC", "[Zz]C", "C" * 300])
-    assert [row for row, _ in found] == [1, 2, 3]
-    assert "'u'" in found[0][1] and "[Zz]" in found[1][1] and "302 tokens" in found[2][1]
+    faults = tiny.check(["CCO", "CuC", "[Zz]C", "C" * 300])
+    assert [row for row, _ in faults] == [1, 2, 3]
+    assert "'u'" in faults[0][1] and "[Zz]" in faults[1][1] and "302 tokens" in faults[2][1]
 
 
 def test_a_saved_backbone_keeps_its_name(tmp_path: Path) -> None:
     first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
-    first.save(tmp_path / "kept")
-    again = backbones.load_backbone(tmp_path / "kept", mlm_head=True)
+    first.save(tmp_path / "saved")
+    again = backbones.load_backbone(tmp_path / "saved", mlm_head=True)
     assert again.name == first.name and not again.training
     for (name, one), two in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
-    headless = Pretrained(str(tmp_path / "kept"))()
+    headless = Pretrained(str(tmp_path / "saved"))()
     assert headless.counts()["parameters"] == 436_992
     with pytest.raises(BadInput, match="no masked-LM head"):
         headless.model.mlm_logits(**headless.batch(["C"]))
     with pytest.raises(BadInput, match="give the folder"):
-        backbones.load_backbone(tmp_path / "kept" / "config.json")
+        backbones.load_backbone(tmp_path / "saved" / "config.json")
 
 
 def test_half_precision_is_half_as_large_and_loads_as_float32(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_half_precision_is_half_as_large_and_loads_as_float32(tmp_path: Path) ->
     assert torch.allclose(*embedded, atol=0.02) and not torch.equal(*embedded)
 
 
-def test_a_backbone_without_a_name_is_named_after_its_folder(copied: Path) -> None:
-    assert Pretrained(str(copied))().name == "small"
+def test_a_backbone_without_a_name_is_named_after_its_folder(model_folder: Path) -> None:
+    assert Pretrained(str(model_folder))().name == "small"
 
 
 def test_a_bundled_checkpoint_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
         Pretrained(str(tmp_path))()
 
 
-def published(folder: Path):
+def fake_hub(folder: Path):
     """A stand-in for the hub: three files of a small model in a snapshot folder."""
     Untrained("molsway-tiny")(mlm_head=True).save(folder)
     asked = []
@@ -132,7 +132,7 @@ def published(folder: Path):
 
 
 def test_a_download_is_pinned_and_its_digest_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, asked = published(tmp_path)
+    fetch, asked = fake_hub(tmp_path)
     with pytest.raises(BadInput, match=r"is not the published model\.safetensors") as caught:
         pretrained.download(fetch)
     assert pretrained.DIGEST in str(caught.value) and "delete it" in str(caught.value)

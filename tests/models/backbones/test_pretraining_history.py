@@ -1,4 +1,4 @@
-"""What a checkpoint says of the molecules it has read."""
+"""The pre-training corpus of a checkpoint: overlap, label columns and ancestors."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ READ = ["CCO", "C[C@H](N)C(=O)O", "c1ccccc1", "CCN"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A checkpoint that has read four molecules, without labels."""
+    """A checkpoint with a corpus of four molecules, without labels."""
     folder = tmp_path / "backbone"
     folder.mkdir()
     write_keys(map(molecule_key, READ), folder / KEYS_FILE)
@@ -36,9 +36,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def learned(folder: Path, **more: object) -> None:
+def add_labels(folder: Path, **fields: object) -> None:
     card = json.loads((folder / CARD_FILE).read_text())
-    (folder / CARD_FILE).write_text(json.dumps(card | {"objective": {"measured": 0.1}} | more))
+    (folder / CARD_FILE).write_text(json.dumps(card | {"objective": {"measured": 0.1}} | fields))
 
 
 def test_molecules_are_counted_without_stereochemistry(folder: Path) -> None:
@@ -62,21 +62,23 @@ def test_the_note_mentions_learned_labels(folder: Path) -> None:
     assert overlap_note(folder, "test", asked) == (
         "2 of 3 test molecules are in the pre-training corpus of this backbone, without labels"
     )
-    learned(folder)
+    add_labels(folder)
     assert count_label_columns(folder) == 3
     assert (
-        "with 3 columns of measured labels" in (said := overlap_note(folder, "test", asked))
-        and "too optimistic" in said
+        "with 3 columns of measured labels" in (note := overlap_note(folder, "test", asked))
+        and "too optimistic" in note
     )
 
 
 def test_label_columns_of_ancestors_count(folder: Path) -> None:
-    learned(folder, before=[{"objective": {"measured": 1.0}, "corpus": {"labels": 4}}, {"objective": {}, "corpus": {}}])
+    add_labels(
+        folder, before=[{"objective": {"measured": 1.0}, "corpus": {"labels": 4}}, {"objective": {}, "corpus": {}}]
+    )
     assert count_label_columns(folder) == 7
 
 
 def test_a_repeated_corpus_counts_once(folder: Path) -> None:
-    learned(folder)
+    add_labels(folder)
     card = json.loads((folder / CARD_FILE).read_text())
     card["corpus"]["digest"] = "same"
     earlier = {"objective": {"measured": 1.0}, "corpus": {"labels": 3, "digest": "same"}}
@@ -86,7 +88,7 @@ def test_a_repeated_corpus_counts_once(folder: Path) -> None:
 
 
 def test_ancestors_are_listed_newest_first(folder: Path) -> None:
-    learned(folder, before=[{"recipe": "older"}])
+    add_labels(folder, before=[{"recipe": "older"}])
     newest, older = list_ancestors(folder)
     assert older == {"recipe": "older"} and "seconds" not in newest
     assert (newest["backbone"], newest["steps"], newest["recipe"]) == ("nano", 7, "r")
@@ -107,10 +109,10 @@ def test_an_unreadable_card_is_empty(folder: Path, text: str) -> None:
 
 
 def test_checkpoint_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Checkpoint(pd.DataFrame(), {}, tmp_path)
+    checkpoint = Checkpoint(pd.DataFrame(), {}, tmp_path)
     (folder / "config.json").write_text("{}")
-    assert checkpoint_folder(made) == folder == checkpoint_folder(Pretrained(str(folder)))
+    assert checkpoint_folder(checkpoint) == folder == checkpoint_folder(Pretrained(str(folder)))
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
     assert checkpoint_folder(Pretrained("backbone")) == folder
     assert checkpoint_folder(Pretrained("molsway-mini")) is checkpoint_folder(Untrained()) is None
-    assert dataclasses.replace(made, folder=tmp_path / "a") and checkpoint_folder(Pretrained("nowhere")) is None
+    assert dataclasses.replace(checkpoint, folder=tmp_path / "a") and checkpoint_folder(Pretrained("nowhere")) is None

@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the installation: small, whole, honest about what it has read, and worth having."""
+"""The bundled checkpoint: size, card, corpus and masked-token loss."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from core.training.pretraining_loss import Batch, PretrainingLoss
 
 FOLDER = CHECKPOINTS / "molsway-mini"
 LIMIT = 25 * 2**20  # bytes on disk
-CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # evaluation tables beside the bundled ones
+CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # public evaluation tables
 
 
 def test_it_is_small_and_has_a_complete_card() -> None:
@@ -44,8 +44,8 @@ def test_public_evaluation_tables_are_not_in_its_corpus(shared_data: Path, cache
 
 def test_common_drugs_are_in_its_corpus() -> None:
     drugs = Load("bundled:drugs").make(Report()).smiles
-    found = pretraining_history.count_read(FOLDER, drugs)
-    assert 0 < found < len(drugs)
+    count = pretraining_history.count_read(FOLDER, drugs)
+    assert 0 < count < len(drugs)
 
 
 def test_it_predicts_masked_tokens_of_drugs() -> None:
@@ -63,6 +63,6 @@ def test_it_predicts_masked_tokens_of_drugs() -> None:
 
 
 def test_the_digest_follows_the_weights() -> None:
-    found = Pretrained().with_digests()
-    assert len(found.digest) == 64 and found != Pretrained() and to_json(found)["digest"] == found.digest
-    assert np.isfinite(found().embed(found().batch(["CCO"])).detach().numpy()).all()
+    backbone = Pretrained().with_digests()
+    assert len(backbone.digest) == 64 and backbone != Pretrained() and to_json(backbone)["digest"] == backbone.digest
+    assert np.isfinite(backbone().embed(backbone().batch(["CCO"])).detach().numpy()).all()

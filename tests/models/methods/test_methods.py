@@ -1,4 +1,4 @@
-"""Every method moves what it says, and nothing else, on every backbone."""
+"""Every method on every backbone: trainable weights, saving, merging, errors."""
 
 import functools
 from pathlib import Path
@@ -16,7 +16,7 @@ from core.models.predictor import Predictor
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
 HEAD = 295_681  # of molformer-xl, one task
-MOVED = {  # trainable weights of molformer-xl, worked out by hand for methods with their defaults
+TRAINABLE = {  # trainable weights of molformer-xl, computed by hand for default settings
     "full": 44_375_040,
     "gradual": 44_375_040,
     "last-layers": 2 * 3_546_624 + 1_536,
@@ -42,7 +42,7 @@ on_each = pytest.mark.parametrize("name", BACKBONES)
 
 @functools.cache
 def odd() -> Path:
-    """A backbone whose feed-forward nets are not as wide as it is, saved."""
+    """A saved backbone whose feed-forward width differs from its hidden width."""
     from tempfile import mkdtemp
 
     from core.models.backbones.molformer.untrained import UntrainedMolformer
@@ -57,8 +57,8 @@ def predictor_of(name: str) -> Predictor:
     return Predictor(BACKBONES[name](), ["y"], ["regression"])
 
 
-def stirred(method: Any, name: str) -> Predictor:
-    """A predictor whose moving weights have moved."""
+def perturbed_predictor(method: Any, name: str) -> Predictor:
+    """A predictor with randomly changed trainable weights."""
     predictor = predictor_of(name)
     apply_and_check(method, predictor, SMILES)
     generator = torch.Generator().manual_seed(1)
@@ -100,17 +100,17 @@ def test_trainable_weights_match_the_formula(method: Any) -> None:
     assert sum(moving.values()) == HEAD + expected
 
 
-@pytest.mark.parametrize("kind", MOVED)
+@pytest.mark.parametrize("kind", TRAINABLE)
 def test_formulas_match_counts_by_hand(kind: str) -> None:
     with torch.device("meta"):
         backbone = Untrained("molformer-xl")()
-    assert METHODS[kind]().count_trainable(backbone) == MOVED[kind]
+    assert METHODS[kind]().count_trainable(backbone) == TRAINABLE[kind]
 
 
 @grid
 @on_each
 def test_save_and_load_are_bit_exact(method: Any, name: str, tmp_path: Path) -> None:
-    predictor = stirred(method(), name)
+    predictor = perturbed_predictor(method(), name)
     expected = predictor.predict(SMILES)
     predictor.save(tmp_path / "once")
     again = Predictor.load(tmp_path / "once", "cpu")
@@ -124,7 +124,7 @@ def test_save_and_load_are_bit_exact(method: Any, name: str, tmp_path: Path) -> 
 @grid
 @on_each
 def test_merging_keeps_the_embeddings(method: Any, name: str) -> None:
-    predictor = stirred(method(), name)
+    predictor = perturbed_predictor(method(), name)
     plain = predictor_of(name).backbone
     batch = predictor.encode(SMILES)
     with torch.no_grad():
@@ -135,21 +135,21 @@ def test_merging_keeps_the_embeddings(method: Any, name: str) -> None:
     assert torch.allclose(here, there, atol=2e-5, rtol=1e-4)
     if method.kind != "head":
         assert not torch.allclose(here, before, atol=1e-4)
-    assert torch.equal(predictor.backbone.embed(batch), here)  # the original is left alone
+    assert torch.equal(predictor.backbone.embed(batch), here)  # the original is unchanged
 
 
 @grid
 @on_each
 def test_removing_an_adapter_restores_the_backbone(method: Any, name: str) -> None:
-    predictor = stirred(method(), name)
+    predictor = perturbed_predictor(method(), name)
     if predictor.adapter is None:
         assert not peft_adapters.adapter_weights(predictor.backbone)
         return
-    plain, kept = (
+    plain, removed = (
         predictor_of(name).backbone.state_dict(),
         peft_adapters.copy_without_adapter(predictor.backbone).state_dict(),
     )
-    assert kept.keys() == plain.keys() and all(torch.equal(kept[path], plain[path]) for path in plain)
+    assert removed.keys() == plain.keys() and all(torch.equal(removed[path], plain[path]) for path in plain)
     assert sum(
         value.numel() for value in peft_adapters.adapter_weights(predictor.backbone).values()
     ) >= method().count_trainable(peft_adapters.copy_without_adapter(predictor.backbone))

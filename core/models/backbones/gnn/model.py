@@ -83,9 +83,7 @@ class Network(nn.Module):
         encoded = config.encoding_width * bool(config.walk or config.eigenvectors)
         self.atoms = _build_mlp(ATOM_COLUMNS + encoded, config.inner, width)
         self.bonds = _build_mlp(BOND_COLUMNS, config.hidden, config.encoding_width) if config.layer == "gine" else None
-        self.register_buffer(
-            "every", torch.from_numpy(BOND_FEATURES), persistent=False
-        )  # what is told of each kind of bond
+        self.register_buffer("every", torch.from_numpy(BOND_FEATURES), persistent=False)  # features of each bond type
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.pool = _build_pool(config)
         self.out = nn.Linear(width, width)

@@ -1,4 +1,4 @@
-"""A network over graphs is a backbone like any other: saved, read back, trained by every method it has a place for."""
+"""A graph network as a backbone: saving, loading, fine-tuning methods, influence and export."""
 
 import dataclasses
 import json
@@ -29,15 +29,15 @@ MESSAGES = (
     OFT(block=4),
     FourierFT(coefficients=8),
     MiSS(rank=2),
-)  # beside matrices
+)  # methods without target matrices
 
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[FineTune, Store]:
     store = Store(tmp_path_factory.mktemp("gnn"))
     train, valid, test, _ = split_table(Load("bundled:hydration"), seed=0, train=50, valid=20, pool=20, test=None)
-    recipe = FineTune(train, valid, test, backbone=SMALL, features="none", steps=30, evaluations=3)
-    return import_files(recipe, store.files), store
+    spec = FineTune(train, valid, test, backbone=SMALL, features="none", steps=30, evaluations=3)
+    return import_files(spec, store.files), store
 
 
 def test_the_seed_determines_the_network() -> None:
@@ -54,14 +54,14 @@ def test_the_seed_determines_the_network() -> None:
     "settings", [{}, {"layer": "gcn"}, {"layer": "gin", "virtual_node": True, "pooling": "attention"}, {"walk": 0}]
 )
 def test_save_and_load(settings: dict, tmp_path: Path) -> None:
-    made = dataclasses.replace(SMALL, **settings)()
-    made.save(tmp_path / "whole")
-    made.save(tmp_path / "half", half=True)
+    backbone = dataclasses.replace(SMALL, **settings)()
+    backbone.save(tmp_path / "whole")
+    backbone.save(tmp_path / "half", half=True)
     for name, apart in (("whole", 0.0), ("half", 0.05)):
         again = Pretrained(str(tmp_path / name))()
         with torch.no_grad():
-            gap = (again.embed(again.batch(SMILES)) - made.embed(made.batch(SMILES))).abs().max()
-        assert gap <= apart and not again.training and again.name == made.name
+            gap = (again.embed(again.batch(SMILES)) - backbone.embed(backbone.batch(SMILES))).abs().max()
+        assert gap <= apart and not again.training and again.name == backbone.name
     about = json.loads((tmp_path / "whole" / "config.json").read_text())
     (tmp_path / "whole" / "config.json").write_text(json.dumps(about | {"width": 18}))
     with pytest.raises(BadInput, match="do not fit its config"):
@@ -93,46 +93,46 @@ def test_a_method_without_target_modules_is_refused() -> None:
 
 
 def test_a_loaded_model_repeats_its_predictions(fit: tuple[FineTune, Store]) -> None:
-    recipe, store = fit
-    made = make(recipe, store, Report(files=store.files))
-    assert made.record["backbone"] == SMALL.called and made.record["proof"]["tensors_frozen"] == 6
-    kept = made.predictions[made.predictions["part"] == "test"]
-    again = Predictor.load(made.folder / "predictor").predict(list(kept["smiles"]))
-    np.testing.assert_allclose(again[:, 0], kept["prediction"], atol=1e-5)
-    losses = made.curve["valid_loss"].to_numpy()
+    spec, store = fit
+    model = make(spec, store, Report(files=store.files))
+    assert model.record["backbone"] == SMALL.called and model.record["proof"]["tensors_frozen"] == 6
+    test_rows = model.predictions[model.predictions["part"] == "test"]
+    again = Predictor.load(model.folder / "predictor").predict(list(test_rows["smiles"]))
+    np.testing.assert_allclose(again[:, 0], test_rows["prediction"], atol=1e-5)
+    losses = model.curve["valid_loss"].to_numpy()
     assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("solver", [Dual(), CG(tolerance=1e-6)], ids=lambda one: one.kind)
 def test_influence_matches_the_exact_solver(fit: tuple[FineTune, Store], solver: object) -> None:
-    recipe, store = fit
-    pool = split_table(recipe.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
+    spec, store = fit
+    pool = split_table(spec.train.table, seed=0, train=50, valid=20, pool=20, test=None)[3]
     scored = [
         make(
-            import_files(Influence(recipe, pool, recipe.valid, solver=one, stability=False), store.files),
+            import_files(Influence(spec, pool, spec.valid, solver=result, stability=False), store.files),
             store,
             Report(files=store.files),
         )
-        for one in (Exact(), solver)
+        for result in (Exact(), solver)
     ]
-    exact, found = (one.table["delta_loss"].to_numpy() for one in scored)
+    exact, scores = (result.table["delta_loss"].to_numpy() for result in scored)
     assert np.abs(exact).max() > 0 and scored[1].record["parameters"] == scored[0].record["parameters"] > 2000
-    np.testing.assert_allclose(found, exact, atol=2e-3 * np.abs(exact).max())
+    np.testing.assert_allclose(scores, exact, atol=2e-3 * np.abs(exact).max())
 
 
 def test_adaptation_and_controls_refuse_a_graph_network(fit: tuple[FineTune, Store]) -> None:
-    recipe, store = fit
+    spec, store = fit
     with pytest.raises(BadInput, match="without a masked-LM head; use a transformer"):
-        make(Adapt(recipe.train, leave_out=recipe.test, backbone=SMALL), store, Report(files=store.files))
-    study = Study((recipe, dataclasses.replace(recipe, backbone=Untrained("molsway-tiny"))))
-    assert set(study.roles.values()) == {"selection"}  # nothing has been pre-trained, so nothing is a control
-    assert LearningRateSearch(recipe).rates == (0.00192, 0.0064, 0.0192)
+        make(Adapt(spec.train, leave_out=spec.test, backbone=SMALL), store, Report(files=store.files))
+    study = Study((spec, dataclasses.replace(spec, backbone=Untrained("molsway-tiny"))))
+    assert set(study.roles.values()) == {"selection"}  # a control needs a pre-trained backbone
+    assert LearningRateSearch(spec).rates == (0.00192, 0.0064, 0.0192)
 
 
 def test_export_is_merged_only(fit: tuple[FineTune, Store], tmp_path: Path) -> None:
-    recipe, store = fit
+    spec, store = fit
     adapted = make(
-        dataclasses.replace(recipe, method=MESSAGES[0], steps=2, evaluations=1), store, Report(files=store.files)
+        dataclasses.replace(spec, method=MESSAGES[0], steps=2, evaluations=1), store, Report(files=store.files)
     )
     export.export(adapted, "merged", tmp_path / "merged", "a fit")
     read = Pretrained(str(tmp_path / "merged"))()

@@ -1,4 +1,4 @@
-"""Tokens as published; what is lost is said."""
+"""The tokenizer: tokens as published, vocabularies, and reports of lost tokens."""
 
 import copy
 import json
@@ -20,21 +20,23 @@ def cases(golden: Path) -> dict:
 
 @pytest.mark.parametrize("origin", ["file", "vocabulary"])
 def test_tokens_match_the_published_tokenizer(origin: str, cases: dict, golden: Path, tmp_path: Path) -> None:
-    made = (
+    built = (
         MolformerTokenizer.read(golden / "tokenizer.json")
         if origin == "file"
         else MolformerTokenizer.from_vocabulary(cases["vocab"])
     )
-    made.save(tmp_path)
-    for tokenizer in (made, MolformerTokenizer.read(tmp_path / "tokenizer.json"), copy.deepcopy(made)):
+    built.save(tmp_path)
+    for tokenizer in (built, MolformerTokenizer.read(tmp_path / "tokenizer.json"), copy.deepcopy(built)):
         assert len(tokenizer) == 40 and tokenizer.unk_token_id == 39
         for case in cases["cases"]:
-            found = tokenizer(case["smiles"])
-            assert set(found) == {"input_ids", "attention_mask"} and found["input_ids"] == case["ids"], case["smiles"]
-            assert tokenizer.convert_ids_to_tokens(found["input_ids"]) == case["tokens"]
+            encoding = tokenizer(case["smiles"])
+            assert set(encoding) == {"input_ids", "attention_mask"} and encoding["input_ids"] == case["ids"], case[
+                "smiles"
+            ]
+            assert tokenizer.convert_ids_to_tokens(encoding["input_ids"]) == case["tokens"]
         assert tokenizer.ids([case["smiles"] for case in cases["cases"]]) == [case["ids"] for case in cases["cases"]]
     smiles = "O=[N+]([O-])c1ccc(Cl)cc1Br"
-    assert made.decode(made(smiles)["input_ids"], skip_special_tokens=True) == smiles
+    assert built.decode(built(smiles)["input_ids"], skip_special_tokens=True) == smiles
 
 
 def test_padding_matches_transformers_and_keeps_no_state(cases: dict) -> None:
@@ -124,8 +126,8 @@ def test_a_vocabulary_is_built_from_counts() -> None:
 def test_the_fixed_vocabulary_covers_chemistry() -> None:
     assert len(FIXED_VOCABULARY) == len(set(FIXED_VOCABULARY)) <= 310
     assert all(TOKEN_REGEX.fullmatch(token) for token in FIXED_VOCABULARY[4:-1])
-    alone = {chr(code) for code in range(32, 127) if TOKEN_REGEX.fullmatch(chr(code))} | {"Br", "Cl"}
-    assert alone == set(SINGLE_TOKENS)
+    single = {chr(code) for code in range(32, 127) if TOKEN_REGEX.fullmatch(chr(code))} | {"Br", "Cl"}
+    assert single == set(SINGLE_TOKENS)
     drugs = [
         "C[C@H]1CC[C@@]2(O)C[N+](C)(C)C2C1",
         "[Na+].[O-]c1cc[nH]c1",
@@ -144,12 +146,12 @@ def test_cached_ids_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -
     tokenizer, fresh = (MolformerTokenizer.from_vocabulary(cases["vocab"]) for _ in range(2))
     wanted = fresh.ids(smiles)
     assert tokenizer.ids(smiles) == wanted
-    assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth makes room"
-    many = ["C" * n for n in range(1, 9)]  # more than are kept
+    assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth clears the cache"
+    molecules = ["C" * n for n in range(1, 9)]  # more than the cache takes
     assert (
-        [len(row) for row in tokenizer.ids(many)]
+        [len(row) for row in tokenizer.ids(molecules)]
         == [n + 2 for n in range(1, 9)]
-        == [len(row) for row in tokenizer.ids(many)]
+        == [len(row) for row in tokenizer.ids(molecules)]
     )
     assert tokenizer.ids([]) == [] and copy.deepcopy(tokenizer).ids(smiles) == wanted
 

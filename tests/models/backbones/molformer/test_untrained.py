@@ -1,4 +1,4 @@
-"""A model of any shape with random weights and the vocabulary of a corpus."""
+"""MoLFormer of any size with random weights."""
 
 import pytest
 import torch
