@@ -124,7 +124,7 @@ class BaselineModel:
             model = cls.fit_rows(baseline, about["seed"], tasks, kinds, features, rows, numbers["labels"], report)
             before = np.array(about["predicted"], float)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise BadInput(f"{folder} has no readable baseline ({error}); delete the run and make it again") from None
+            raise BadInput(f"{folder} holds no readable baseline ({error}); delete the run and make it again") from None
         now = model.predict(about["probe"])
         change = np.abs(now - before) / np.nanstd(model.labels, axis=0)
         if change.size and change.max() > PROBE_TOLERANCE:

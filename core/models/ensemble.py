@@ -51,7 +51,7 @@ class EnsembleModel:
         try:
             m = int(json.loads((folder / MEMBERS_FILE).read_text())["members"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{folder} has no readable ensemble ({error}); delete the run and make it again") from None
+            raise BadInput(f"{folder} holds no readable ensemble ({error}); delete the run and make it again") from None
         return cls(
             tuple(load_model(folder / str(index), report.part(index / m, (index + 1) / m)) for index in range(m))
         )

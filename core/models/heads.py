@@ -197,7 +197,7 @@ def load_heads(folder: Path, width: int) -> list[Head]:
         about = json.loads((folder / HEADS_FILE).read_text(encoding="utf-8"))
         state, heads = load_file(folder / WEIGHTS_FILE), []
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
-        raise BadInput(f"{folder} has no readable heads ({error}); delete the run and make it again") from None
+        raise BadInput(f"{folder} holds no readable heads ({error}); delete the run and make it again") from None
     for index, entry in enumerate(about):
         head = Head(TaskSettings(**entry["learning"]), entry["tasks"], entry["kinds"], width, 0.0)
         start = f"heads.{index}."

@@ -191,7 +191,9 @@ class Predictor(nn.Module):
             tensors = load_file(folder / "head.safetensors")
             adapter = load_file(folder / "adapter.safetensors") if about.get("adapter") else {}
         except (OSError, json.JSONDecodeError, SafetensorError) as error:
-            raise BadInput(f"{folder} has no readable predictor ({error}); delete the run and make it again") from None
+            raise BadInput(
+                f"{folder} holds no readable predictor ({error}); delete the run and make it again"
+            ) from None
         moved = set(about["moved"])
         features = Features.from_json(about["features"]) if about.get("features") else None
         body = backbones.load_backbone(folder / "backbone")
