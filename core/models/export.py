@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from core.engine.spec import BadInput
 from core.models.ensemble import load_model
@@ -81,7 +82,7 @@ def export(fit: Fit, form: str, folder: Path, title: str) -> None:
     FORMS[form](network, folder, title)
 
 
-def _save_head(predictor: Predictor, folder: Path, maps: dict) -> None:
+def _save_head(predictor: Predictor, folder: Path, maps: dict[str, Tensor]) -> None:
     tensors = {f"head.{name}": value for name, value in predictor.head.state_dict().items()}
     tensors |= {name: getattr(predictor, name) for name in SCALERS} | maps
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / HEAD)

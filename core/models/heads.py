@@ -152,9 +152,9 @@ class Heads(nn.Module):
 
     def losses(
         self, embedded: tuple[Tensor, Tensor | None, Tensor | None], batches: Sequence[HeadBatch | None]
-    ) -> list:
+    ) -> list[Tensor | None]:
         """The mean loss (scalar) of each table over its measured cells, None where the batch has none."""
-        losses = []
+        losses: list[Tensor | None] = []
         for head, batch in zip(self.heads, batches, strict=True):
             count = 0 if batch is None else int((~torch.isnan(batch.labels)).sum())
             if not count:

@@ -191,7 +191,7 @@ class MixtureBatches:
         ]
         self.device = model.weights.device
 
-    def head_batches(self, rows: np.ndarray, molecule: Any) -> list[Any]:
+    def head_batches(self, rows: np.ndarray, molecule: Tensor | None) -> list[HeadBatch | None]:
         """A `HeadBatch` per table for a batch of these molecules, None where it has none of the table.
 
         `molecule` (atoms,): index of each atom's molecule in the batch.

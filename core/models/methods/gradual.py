@@ -21,8 +21,8 @@ class Gradual(Method):
 
     kind: ClassVar[str] = "gradual"
     name: ClassVar[str] = "gradual unfreezing"
-    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
     until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
 

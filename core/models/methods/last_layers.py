@@ -18,8 +18,8 @@ class LastLayers(Method):
 
     kind: ClassVar[str] = "last-layers"
     name: ClassVar[str] = "last layers"
-    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
     layers: int = Field(default=2, ge=1, le=1000, description="number of layers to train, from the top")
 

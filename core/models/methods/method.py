@@ -14,8 +14,8 @@ class Method:
 
     kind: ClassVar[str]
     name: ClassVar[str]  # as in the literature
-    advised_rate: ClassVar[float]  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float]  # and for the head's, times this
+    advised_rate: ClassVar[float]  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float]  # of the head, relative to it
     is_steady: ClassVar[bool] = True  # whether a training step can be a CUDA graph (`core.training.cuda_graphs`)
 
     def __call__(self, predictor: "nn.Module") -> None:
