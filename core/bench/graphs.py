@@ -179,7 +179,7 @@ def as_geometric_data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
 
     return [
         Data(
-            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.told),
+            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.edge_features),
             walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
             spectrum=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
         )

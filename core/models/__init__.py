@@ -1,1 +1,1 @@
-"""What is trained: predictor, heads, ensembles, baselines, and their export."""
+"""Models: backbones, fine-tuning methods, predictor, heads, ensembles, baselines, and their export."""

@@ -1,13 +1,14 @@
-"""Where tensors live: the accelerator if there is one, and how what was made on the CPU comes there."""
+"""The device of tensors: the accelerator if there is one, and copies to it."""
 
 import torch
 from torch import Tensor
 
-from core.models import matmul as multiplying
+from core.models import matmul
 
-LENGTH_MULTIPLE = 8  # tokens of a batch on CUDA are filled up to a multiple: shapes are fewer, and come again (`core.training.cuda_graphs`)
+# On CUDA the tokens of a batch are padded to a multiple, so that shapes repeat (`core.training.cuda_graphs`).
+LENGTH_MULTIPLE = 8
 
-multiplying.choose_backend()  # before anything is multiplied: whatever works with tensors asks here where they live
+matmul.choose_backend()  # here, since all code that uses tensors imports this module before the first product
 
 
 def best_device() -> torch.device:
@@ -16,7 +17,7 @@ def best_device() -> torch.device:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on `device`. CUDA is not waited for: it takes the copy from page-locked memory in its turn."""
+    """Copy a CPU tensor to `device`; to CUDA asynchronously, from page-locked memory."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What predicts, as the folder of a fit has it: a network, a baseline, a trunk under one head, or several's mean."""
+"""Loads the model in the folder of a fit: a network, a baseline, one head of a multitask model, or an ensemble."""
 
 import json
 import shutil
@@ -22,22 +22,24 @@ MEMBERS_FILE = "committee.json"
 
 @dataclass(frozen=True, eq=False)
 class EnsembleModel:
-    """Several models of the same tasks; together they predict the mean of what each predicts."""
+    """Several models of the same tasks, whose predictions are averaged."""
 
     members: tuple[Union["Predictor", "SingleHeadModel", BaselineModel], ...]
 
     def predict_each(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
         """Predictions (m, n, t) of every member: label units for regression, probabilities for binary tasks."""
         m = len(self.members)
-        shares = (report.part(place / m, (place + 1) / m) for place in range(m))
-        return np.stack([one.predict(smiles, report=share) for one, share in zip(self.members, shares, strict=True)])
+        shares = (report.part(index / m, (index + 1) / m) for index in range(m))
+        return np.stack(
+            [member.predict(smiles, report=share) for member, share in zip(self.members, shares, strict=True)]
+        )
 
     def predict(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> np.ndarray:
-        """The members' mean (n, t)."""
+        """The mean (n, t) of the members' predictions."""
         return self.predict_each(smiles, report).mean(0)
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
-        """What the members, which read alike, have against some of the molecules: (row, sentence)."""
+        """Warnings about molecules: (row, sentence). The first member's; all read the same input."""
         return self.members[0].check(smiles)
 
     @staticmethod
@@ -51,27 +53,27 @@ class EnsembleModel:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{folder} holds no readable ensemble ({error}); delete the run and make it again") from None
         return cls(
-            tuple(load_model(folder / str(place), report.part(place / m, (place + 1) / m)) for place in range(m))
+            tuple(load_model(folder / str(index), report.part(index / m, (index + 1) / m)) for index in range(m))
         )
 
 
 def collect_members(members: Sequence[Path], folder: Path) -> None:
-    """Copy the folders of saved models into one, from which `Committee.load` reads them."""
+    """Copy the folders of saved models into one, which `EnsembleModel.load` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    for place, member in enumerate(members):
-        shutil.copytree(member, folder / str(place), dirs_exist_ok=True)
+    for index, member in enumerate(members):
+        shutil.copytree(member, folder / str(index), dirs_exist_ok=True)
     (folder / MEMBERS_FILE).write_text(json.dumps({"members": len(members)}))
 
 
 def member_spread(predictions: np.ndarray) -> np.ndarray:
-    """How far members (m, …) are from one another: the standard deviation that members not asked would show."""
-    return (predictions - predictions[0]).std(0, ddof=1)  # of members that agree to the last bit exactly 0
+    """Sample standard deviation of predictions over the members (m, …), with m − 1 in the denominator."""
+    return (predictions - predictions[0]).std(0, ddof=1)  # the subtraction gives exactly 0 for equal members
 
 
 def load_model(
     folder: Path, report: Report = SILENT_REPORT
 ) -> Union["Predictor", "SingleHeadModel", BaselineModel, EnsembleModel]:
-    """The model that lies in a folder; all of them have `predict` and `check`. Raises `BadInput`."""
+    """The model saved in a folder; every one has `predict` and `check`. Raises `BadInput`."""
     if EnsembleModel.is_saved_in(folder):
         return EnsembleModel.load(folder, report)
     if BaselineModel.is_saved_in(folder):

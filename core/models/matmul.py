@@ -1,7 +1,7 @@
-"""Which of torch's two libraries multiplies a processor's float32 matrices.
+"""Chooses the library for float32 matrix products on CPUs: MKL or oneDNN.
 
-MKL is slow on processors that are not Intel's: oneDNN is there twice as fast, to the same digits. torch asks oneDNN
-where it is told that it may round to bfloat16; oneDNN then does so on processors with AMX, which are left alone here.
+MKL is slow on processors not by Intel; oneDNN is twice as fast there, to the same digits. torch uses oneDNN only if it
+may round to bfloat16. oneDNN really rounds on processors with AMX, so those keep MKL.
 """
 
 import contextlib
@@ -10,17 +10,15 @@ from typing import Any
 
 import torch
 
-ROW_MULTIPLE = (
-    64  # rows that are of another number each time are filled up to a multiple: oneDNN compiles for every shape
-)
-ROUNDING_ERROR = 1e-5  # error, in standard deviations of a product, from which it was not worked out in float32
+ROW_MULTIPLE = 64  # row counts that vary are padded to a multiple: oneDNN compiles for every shape
+ROUNDING_ERROR = 1e-5  # error, in standard deviations of a product, above which it was not computed in float32
 
 
 def choose_backend(capabilities: dict[str, Any] | None = None) -> str:
-    """Take the quicker one and say which, "MKL" or "oneDNN"; `capabilities` are by default this processor's."""
+    """Choose the faster library and return its name, "MKL" or "oneDNN"; `capabilities`: default this processor's."""
     able = torch.cpu.get_capabilities() if capabilities is None else capabilities
-    theirs = "intel" in str(able.get("cpu_name", "intel")).lower()
-    if theirs or able.get("amx_bf16") or not able.get("avx512_bf16"):
+    is_intel = "intel" in str(able.get("cpu_name", "intel")).lower()
+    if is_intel or able.get("amx_bf16") or not able.get("avx512_bf16"):
         return "MKL"
     before = torch.backends.mkldnn.matmul.fp32_precision
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
@@ -32,7 +30,7 @@ def choose_backend(capabilities: dict[str, Any] | None = None) -> str:
 
 @contextlib.contextmanager
 def default_backend() -> Iterator[None]:
-    """Meanwhile by the library that torch takes by itself: for what is measured beside ours."""
+    """A context with torch's own choice of library, for comparison in benchmarks."""
     before = torch.backends.mkldnn.matmul.fp32_precision
     torch.backends.mkldnn.matmul.fp32_precision = "none"
     try:
@@ -42,7 +40,7 @@ def default_backend() -> Iterator[None]:
 
 
 def product_error() -> float:
-    """The largest error of a float32 product as it is worked out now, in standard deviations of the product."""
+    """The largest error of a float32 product with the present library, in standard deviations of the product."""
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(128, 512, generator=generator), torch.randn(512, 128, generator=generator)
     true = first.double() @ second.double()

@@ -1,4 +1,4 @@
-"""A trunk: a backbone that has learned several tables, with what its heads predicted of them. Read without torch."""
+"""The product of multitask training: a shared backbone with its heads and predictions. Needs no torch."""
 
 import json
 import shutil
@@ -15,10 +15,10 @@ from core.stats.formatting import format_with_interval
 
 @dataclass(frozen=True, eq=False)
 class MultitaskModel(Checkpoint):
-    """A `Checkpoint`, so that it is a backbone anywhere, that keeps its heads under `folder / "heads"`.
+    """A `Checkpoint`, so it can be used as a backbone, with its heads under `folder / "heads"`.
 
-    `predictions`: a row a measured cell of the validation and test parts (member, part, row, smiles, task, label,
-    prediction), label units. The record has for each member its metrics by part and task, and their means.
+    `predictions`: a row per label of the validation and test parts (member, part, row, smiles, task, label,
+    prediction), in label units. The record has the metrics of each member by part and task, and their means.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ("members",)
@@ -32,8 +32,8 @@ class MultitaskModel(Checkpoint):
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
-        """What it reached on the test parts of its first three tables."""
-        return f"test {', '.join(filter(None, map(_reached, summary['members'][:3])))}"
+        """The mean test metrics of its first three tables."""
+        return f"test {', '.join(filter(None, map(_format_result, summary['members'][:3])))}"
 
     @classmethod
     def load(cls, folder: Path) -> "MultitaskModel":
@@ -42,8 +42,8 @@ class MultitaskModel(Checkpoint):
         return cls(curve, record, folder, pd.read_parquet(folder / "predictions.parquet"))
 
 
-def _reached(member: Mapping[str, Any]) -> str:
-    """The mean error of a table in its standard deviations, or the area under the curve of one of classes."""
+def _format_result(member: Mapping[str, Any]) -> str:
+    """Mean absolute error of a table in standard deviations of its labels, or the AUROC of a classification table."""
     means, spans = member["means"]["test"], member.get("means_intervals", {})
     if means.get("mae_sd"):
         return f"MAE {format_with_interval(means['mae_sd'], spans.get('mae_sd'))} sd"

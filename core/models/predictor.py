@@ -1,4 +1,4 @@
-"""A backbone under `t` heads, with its masked loss and its label scaler."""
+"""A backbone with a head for `t` tasks, its masked loss and its label scaler."""
 
 import json
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from core.models import backbones
 from core.models.devices import best_device
 from core.models.methods import METHODS, peft_adapters
 
-SCALERS = {"centre": 0.0, "spread": 1.0, "least": -np.inf, "most": np.inf}  # of each task, and what they begin from
+SCALERS = {"centre": 0.0, "spread": 1.0, "least": -np.inf, "most": np.inf}  # per task, with their initial values
 
 
 class Predictor(nn.Module):
-    """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output a task.
+    """Backbone embedding (b, h) → `Linear(h, h/2) → ReLU → Dropout → Linear(h/2, t)` → one output per task.
 
-    With `features`, the p columns that they make of a molecule stand beside its embedding, and the head begins with a
-    further layer, `Linear(h + p, 2h) → ReLU → Dropout`, in which they meet. A fingerprint is thinned by the
-    same dropout on its way in: its columns are more than the molecules of many a table.
+    `features` appends p columns to the embedding; the head then starts with another layer, `Linear(h + p, 2h) → ReLU →
+    Dropout`. The same dropout is applied to fingerprint inputs, which have more columns than many tables have
+    molecules.
 
-    A regression output is in units of the training labels' spread about their centre, a binary one is a logit. Both
-    scalers belong to the predictor: fitted on the training part alone, they are what every other table goes through.
+    A regression output is a scaled label, (label − centre) / spread; a binary one is a logit. Label and feature scalers
+    are fitted on the training part only and belong to the predictor; every other table uses them.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.backbone, self.tasks, self.kinds, self.dropout = backbone, tuple(tasks), tuple(kinds), dropout
         self.features = features
-        self.adapter = None  # the method that has put weights of its own into the backbone, if one has
+        self.adapter = None  # the method whose adapter is in the backbone, if any
         h = backbone.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -53,7 +53,7 @@ class Predictor(nn.Module):
                 meet = nn.Linear(h + features.width, 2 * h)
                 layers = [meet, nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * h, h // 2), *layers[1:]]
             self.head = nn.Sequential(*layers)
-        # float64: 20,230,101 is not 20,230,102
+        # float64: in float32, 20,230,101 and 20,230,102 are equal
         for name, start in SCALERS.items():
             self.register_buffer(name, torch.full((len(self.tasks),), start, dtype=torch.float64))
         self.register_buffer("binary", torch.tensor([kind == "binary" for kind in self.kinds]), persistent=False)
@@ -63,60 +63,60 @@ class Predictor(nn.Module):
     def device(self) -> torch.device:
         return self.centre.device
 
-    def fit_scaler(self, targets: np.ndarray, margin: float = np.inf) -> None:
-        """Take centre and spread of each regression task from training labels (n, t), gaps left out.
+    def fit_scaler(self, targets: np.ndarray, clip_margin: float = np.inf) -> None:
+        """Set centre and spread of each regression task from training labels (n, t), NaN where unmeasured.
 
-        No prediction will lie farther outside their range than `clip_margin` of their spreads: a network goes on in a
-        straight line where it has seen nothing, a measurement does not.
-
-        Raises `BadInput` where labels differ by less than float64 can scale.
+        Predictions are clipped to the range of these labels, extended by `clip_margin` spreads: far from the training
+        data a network extrapolates linearly. Raises `BadInput` where labels differ by less than float64 can scale.
         """
         for task, kind in enumerate(self.kinds):
             labels = targets[~np.isnan(targets[:, task]), task]
             if kind == "regression":
                 self.centre[task] = float(labels.mean())
                 self.spread[task] = float(labels.std()) or 1.0
-                beyond = margin * float(self.spread[task])
+                beyond = clip_margin * float(self.spread[task])
                 self.least[task], self.most[task] = float(labels.min()) - beyond, float(labels.max()) + beyond
                 if float(self.spread[task]) < 1e-30:
                     least = f"{np.ptp(labels):g}"
                     raise BadInput(f"the labels of {self.tasks[task]!r} differ by {least} only; use a smaller unit")
 
     def encode(
-        self, smiles: Sequence[str], written: Sequence[str] | None = None, embedding: Tensor | None = None
+        self, smiles: Sequence[str], variants: Sequence[str] | None = None, embedding: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """What `forward` wants of these molecules, on the device of the weights.
+        """The input of `forward` for these molecules, on the device of the weights.
 
-        `written`: other spellings to read; `embedding` (b, h): what the backbone makes of them, where that is known.
+        `variants`: other SMILES of the same molecules for the backbone; `embedding` (b, h): computed before.
         """
-        known = embedding is not None
-        batch = {"embedding": embedding} if known else self.backbone.batch(smiles if written is None else written)
-        if self.features is not None:  # 3 ms a molecule the first time
-            batch["beside"] = torch.from_numpy(self.features(smiles)).to(self.device, self.head[0].weight.dtype)
+        is_embedded = embedding is not None
+        batch = (
+            {"embedding": embedding} if is_embedded else self.backbone.batch(smiles if variants is None else variants)
+        )
+        if self.features is not None:  # 3 ms per molecule unless cached
+            batch["features"] = torch.from_numpy(self.features(smiles)).to(self.device, self.head[0].weight.dtype)
         return batch
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """What enters the head (b, h), or (b, h + p) with features."""
+        """The input of the head (b, h), or (b, h + p) with features."""
         embedding = batch["embedding"] if "embedding" in batch else self.backbone.embed(batch)
         if self.features is None:
             return embedding
-        scaled, patterns = batch["beside"].tensor_split([self.features.descriptors], 1)
+        scaled, patterns = batch["features"].tensor_split([self.features.descriptors], 1)
         return torch.cat([embedding, scaled, functional.dropout(patterns, self.dropout, self.training)], 1)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         return self.head(self.embed(batch))  # (b, t)
 
     def last_features(self, batch: dict[str, Tensor]) -> Tensor:
-        """What enters the last linear layer (b, h/2)."""
+        """The input of the last linear layer (b, h/2)."""
         return self.head[:-1](self.embed(batch))
 
     def scale_labels(self, targets: np.ndarray) -> Tensor:
-        """Labels (n, t) as the loss wants them, in the precision of the weights, NaN where unmeasured."""
+        """Scaled labels (n, t) for the loss, in the precision of the weights, NaN where unmeasured."""
         labels = torch.tensor(targets, dtype=torch.float64, device=self.device)
         return ((labels - self.centre) / self.spread).to(self.head[0].weight.dtype)
 
     def cell_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Loss of every cell (b, t): squared error, or cross-entropy of a logit; 0 where the label is missing."""
+        """Loss of every cell (b, t): squared error of scaled labels, or cross-entropy; 0 where the label is missing."""
         measured = ~torch.isnan(targets)
         labels = torch.where(measured, targets, torch.zeros_like(targets))
         squared = (outputs - labels) ** 2
@@ -130,42 +130,44 @@ class Predictor(nn.Module):
         return self.cell_loss(outputs, targets).sum() / (~torch.isnan(targets)).sum().clamp(min=1)
 
     def batches(self, smiles: Sequence[str], size: int) -> list[np.ndarray]:
-        """Row numbers in batches of about equal length, longest first: memory runs out at once or never."""
+        """Row numbers in batches of about equal length, longest first, so that too little memory shows at once."""
         order = np.argsort(-self.backbone.lengths(smiles), kind="stable")
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     @torch.no_grad()
     def predict(self, smiles: Sequence[str], batch_size: int = 128, report: Report = SILENT_REPORT) -> np.ndarray:
         """Predictions (n, t): label units for regression, probabilities for binary tasks."""
-        found = np.empty((len(smiles), len(self.tasks)))
+        predictions = np.empty((len(smiles), len(self.tasks)))
         was_training = self.training
         self.eval()
         done = 0
         for rows in self.batches(smiles, batch_size):
-            found[rows] = self.to_label_units(self(self.encode([smiles[row] for row in rows]))).double().cpu().numpy()
+            predictions[rows] = (
+                self.to_label_units(self(self.encode([smiles[row] for row in rows]))).double().cpu().numpy()
+            )
             done += len(rows)
             report(done / len(smiles), f"predicted {done:,} of {len(smiles):,}")
         self.train(was_training)
-        return found
+        return predictions
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
-        """What the backbone has against some of the molecules, such as unknown tokens: (row, sentence)."""
+        """Warnings of the backbone about molecules, such as unknown tokens: (row, sentence)."""
         return self.backbone.check(smiles)
 
     def to_label_units(self, outputs: Tensor) -> Tensor:
-        """Predictions (n, t) of outputs; losses and influence take the outputs themselves, which no limit bends."""
+        """Predictions (n, t) in label units, clipped; losses and influence use the unclipped outputs."""
         values = (outputs * self.spread + self.centre).clamp(self.least, self.most)
         return torch.where(self.binary, torch.sigmoid(outputs), values) if self.binary.any() else values
 
     def save(self, folder: Path) -> None:
-        """Backbone (weights, feature maps, tokenizer), adapter, head and scalers, as safetensors and JSON."""
+        """Write backbone (weights, feature maps, tokenizer), adapter, head and scalers as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         (self.backbone if self.adapter is None else peft_adapters.copy_without_adapter(self.backbone)).save(
             folder / "backbone"
         )
-        own = {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        own |= {name: getattr(self, name) for name in SCALERS}
-        _save(own, folder / "head.safetensors")
+        tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        tensors |= {name: getattr(self, name) for name in SCALERS}
+        _save(tensors, folder / "head.safetensors")
         if self.adapter is not None:
             _save(peft_adapters.adapter_weights(self.backbone), folder / "adapter.safetensors")
         about = {
@@ -180,13 +182,13 @@ class Predictor(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str | None = None) -> "Predictor":
-        """A saved predictor, in evaluation mode on `device` (by default the best there is).
+        """A saved predictor, in evaluation mode on `device` (default: `best_device()`). Raises `BadInput`.
 
-        A weight requires a gradient if it moved in training.
+        The weights that were trained require a gradient.
         """
         try:
             about = json.loads((folder / "predictor.json").read_text())
-            own = load_file(folder / "head.safetensors")
+            tensors = load_file(folder / "head.safetensors")
             adapter = load_file(folder / "adapter.safetensors") if about.get("adapter") else {}
         except (OSError, json.JSONDecodeError, SafetensorError) as error:
             raise BadInput(
@@ -195,16 +197,16 @@ class Predictor(nn.Module):
         moved = set(about["moved"])
         features = Features.from_json(about["features"]) if about.get("features") else None
         body = backbones.load_backbone(folder / "backbone")
-        made = cls(body, about["tasks"], about["kinds"], about["dropout"], features=features)
+        predictor = cls(body, about["tasks"], about["kinds"], about["dropout"], features=features)
         if adapter:
-            METHODS.read(about["adapter"])(made)
-            made.backbone.load_state_dict(made.backbone.state_dict() | adapter)
-        made.head.load_state_dict({name[5:]: value for name, value in own.items() if name.startswith("head.")})
+            METHODS.read(about["adapter"])(predictor)
+            predictor.backbone.load_state_dict(predictor.backbone.state_dict() | adapter)
+        predictor.head.load_state_dict({name[5:]: value for name, value in tensors.items() if name.startswith("head.")})
         for name in SCALERS:
-            getattr(made, name).copy_(own[name])
-        for name, weight in made.named_parameters():
+            getattr(predictor, name).copy_(tensors[name])
+        for name, weight in predictor.named_parameters():
             weight.requires_grad_(name in moved)
-        return made.to(device or best_device()).eval()
+        return predictor.to(device or best_device()).eval()
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The control of pre-training: random weights in the shape of a backbone that has read molecules."""
+"""The control for pre-training: random weights in the architecture of a pre-trained backbone."""
 
 import dataclasses
 from typing import Any
@@ -8,40 +8,40 @@ from core.models.backbones import SIZES, Gnn, MolformerConfig, Pretrained, Untra
 from core.models.backbones.molformer.config import read_config
 from core.models.backbones.molformer.untrained import UntrainedMolformer
 
-CORPUS_FIELDS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # no part of the architecture
+CORPUS_FIELDS = ("vocab_size", "pad_token_id", "max_position_embeddings")  # not part of the architecture
 
 
 def check_pretrained(backbone: Any) -> None:
-    """Raises `BadInput` where a backbone has not been pre-trained, so that nothing could be learned from a control."""
+    """Raises `BadInput` where a backbone is not pre-trained, so that a control would make no difference."""
     if backbone is None or isinstance(backbone, (Untrained, UntrainedMolformer, Gnn)):
-        begun = "no backbone" if backbone is None else f"{backbone.kind} weights"
+        start = "no backbone" if backbone is None else f"{backbone.kind} weights"
         raise BadInput(
-            f"`control` sets random weights against pre-trained ones, the fit begins from {begun}; leave `control` "
-            "out, or give a fit of a pre-trained backbone"
+            f"`control` compares pre-trained with random weights, but this model starts from {start}; leave `control` "
+            "out, or use a model with a pre-trained backbone"
         )
 
 
 def with_random_weights(backbone: Any, seed: int) -> Untrained:
-    """Random weights in the shape of a pre-trained backbone, a member of its family or a recipe that makes one.
+    """Random weights in the architecture of a pre-trained backbone, given as a backbone or as a spec of a checkpoint.
 
-    A folder's `config.json` is read for its shape. Raises `BadInput` where the backbone has not been pre-trained, and
-    where `untrained` does not know its shape.
+    The architecture of a folder is read from its `config.json`. Raises `BadInput` where the backbone is not
+    pre-trained, and where its architecture is none of the named sizes.
     """
     check_pretrained(backbone)
     shape = find_shape(backbone)
-    for name, known in SIZES.items():
-        theirs = {field: getattr(known, field) for field in CORPUS_FIELDS}
-        if shape is not None and dataclasses.replace(shape, **theirs) == known:
+    for name, config in SIZES.items():
+        theirs = {field: getattr(config, field) for field in CORPUS_FIELDS}
+        if shape is not None and dataclasses.replace(shape, **theirs) == config:
             return Untrained(name, seed=seed)
     raise BadInput(
-        f"`control` wants random weights in the shape of {backbone.called!r}, they come as "
-        f"{', '.join(SIZES)} only; leave `control` out"
+        f"`control` needs random weights in the architecture of {backbone.called!r}; only {', '.join(SIZES)} are "
+        "available: leave `control` out"
     )
 
 
 def find_shape(backbone: Any) -> MolformerConfig | None:
-    """The architecture of a backbone; None where it is not known."""
-    while isinstance(backbone, Spec):  # what an adaptation or a pre-training began from
+    """The architecture of a backbone; None where it is unknown."""
+    while isinstance(backbone, Spec):  # the start of adaptation or pre-training
         backbone = backbone.backbone
     if isinstance(backbone, UntrainedMolformer):
         return MolformerConfig(
@@ -57,7 +57,7 @@ def find_shape(backbone: Any) -> MolformerConfig | None:
 
 
 def find_width(backbone: Any) -> int | None:
-    """Numbers of an embedding of a backbone that is not made yet; None where it is not known."""
+    """The embedding width of a backbone that is not built yet; None where it is unknown."""
     if isinstance(backbone, Gnn):
         return backbone.width
     shape = find_shape(backbone)

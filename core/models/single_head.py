@@ -1,4 +1,4 @@
-"""A trunk under one of its heads, as a model: it predicts the tasks of one table of a mixture."""
+"""One head of a multitask model with the shared backbone, as a model for the tasks of one table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from core.models.devices import best_device
 from core.models.embeddings import embed_by_backbone
 from core.models.heads import HEADS_FILE, Head, load_heads, save_heads
 
-BATCH_SIZE = 128  # molecules that go through the trunk at a time
+BATCH_SIZE = 128  # molecules
 
 
 class SingleHeadModel:
-    """What `core.models.predictor.Predictor` is for a fit: it reads molecules, predicts them, and says what it cannot read."""
+    """The counterpart of `core.models.predictor.Predictor` for a multitask model: it has `predict` and `check`."""
 
     def __init__(self, backbone: Any, head: Head) -> None:
         self.backbone, self.head = backbone, head
@@ -29,7 +29,7 @@ class SingleHeadModel:
             return self.head.to_label_units(self.head(embeddings)).double().cpu().numpy()
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
-        """What the trunk has against some of the molecules: (row, sentence)."""
+        """Warnings of the backbone about molecules: (row, sentence)."""
         return self.backbone.check(smiles)
 
     @staticmethod
@@ -37,7 +37,7 @@ class SingleHeadModel:
         return (folder / HEADS_FILE).is_file()
 
     def save(self, folder: Path) -> None:
-        """The trunk as a checkpoint, and the head."""
+        """Write the backbone as a checkpoint, and the head."""
         self.backbone.save(folder / "backbone")
         save_heads([self.head], folder)
 

@@ -1,1 +1,1 @@
-"""How a model is trained: loop, session, checkpoints, masking, pre-training loss."""
+"""Training: loop, session, checkpoints, masking, pre-training loss."""

@@ -1,6 +1,6 @@
-"""What an interrupted training leaves, and how it goes on from there.
+"""Checkpoints, from which an interrupted training resumes.
 
-Weights, best weights, running mean and optimiser state are written together, and how far the loop was in the same file.
+Weights, best weights, weight average, optimiser state and progress are written to one file.
 """
 
 import json
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 @dataclass
 class Progress:
-    """Where a training stands: what a checkpoint holds beside tensors."""
+    """The progress of a training: the part of a checkpoint that is not tensors."""
 
-    evaluations_done: int = 0  # evaluations done
-    best: float = math.inf
+    evaluations_done: int = 0
+    best: float = math.inf  # validation loss
     best_evaluation: int = 0
     since_best: int = 0
     seconds: float = 0.0
@@ -29,10 +29,10 @@ class Progress:
 
 
 def copy_state(model: nn.Module, moving: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    """Copies of what training can change: moving weights and buffers (the feature maps among them)."""
-    kept = {name: value for name, value in model.state_dict().items() if name in moving}
-    kept |= {name: value for name, value in model.named_buffers() if name in model.state_dict()}
-    return {name: value.detach().clone() for name, value in kept.items()}
+    """Copies of what training can change: trainable weights and buffers (including feature maps)."""
+    state = {name: value for name, value in model.state_dict().items() if name in moving}
+    state |= {name: value for name, value in model.named_buffers() if name in model.state_dict()}
+    return {name: value.detach().clone() for name, value in state.items()}
 
 
 def save_checkpoint(
@@ -44,6 +44,7 @@ def save_checkpoint(
     average: dict[str, Tensor],
     progress: Progress,
 ) -> None:
+    """Write checkpoint.safetensors, first as a draft, so that a crash leaves the previous one intact."""
     tensors = {f"model.{name}": value for name, value in copy_state(model, moving).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
@@ -52,7 +53,7 @@ def save_checkpoint(
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     about = {"progress": json.dumps(progress.__dict__)}
     draft = folder / "checkpoint.draft"
-    save_file(tensors, draft, metadata=about)  # progress travels in the same file, so that both are of one moment
+    save_file(tensors, draft, metadata=about)  # progress in the same file, so that both are of the same step
     os.replace(draft, folder / "checkpoint.safetensors")
 
 
@@ -64,7 +65,7 @@ def load_checkpoint(
     best: dict[str, Tensor],
     average: dict[str, Tensor],
 ) -> Progress:
-    """Put a checkpoint back, if there is one."""
+    """Restore a checkpoint and return its progress; a new `Progress` where there is none or it is damaged."""
     path = folder / "checkpoint.safetensors" if folder else None
     if path is None or not path.exists():
         return Progress()
@@ -72,7 +73,7 @@ def load_checkpoint(
         with safe_open(path, "pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
         tensors = load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # cut short by a power cut
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # truncated, such as by a power failure
         path.unlink()
         return Progress()
     model.load_state_dict(

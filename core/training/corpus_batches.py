@@ -1,4 +1,4 @@
-"""Batches of a corpus as an `Objective` wants them: laid together on the CPU, or on CUDA that holds all of it."""
+"""Batches of a corpus for a `PretrainingLoss`: built on the CPU, or on CUDA if the corpus fits into its memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,32 +12,33 @@ from core.models.devices import LENGTH_MULTIPLE, to_device
 from core.training.pretraining_loss import Batch
 
 SPECIAL_TOKENS = ("<bos>", "<eos>", "<pad>")
-MEMORY_SHARE = 0.5  # of the free memory of an accelerator that a corpus may take
+MEMORY_SHARE = 0.5  # largest share of the free CUDA memory for a corpus
 
 
 def build_batch_reader(
-    corpus: Corpus, tokenizer: Any, device: torch.device, described: bool, measured: bool
+    corpus: Corpus, tokenizer: Any, device: torch.device, with_properties: bool, with_labels: bool
 ) -> Callable[..., Batch]:
-    """What an `Objective` wants of molecules `rows` (b,), each in its `spelling` (b,), with a generator passed through.
+    """A function `(rows, variant_index, generator) → Batch` of molecules (b,) and their SMILES variants (b,).
 
-    `described`, `measured`: whether descriptors and measured labels are wanted; else they are None. A corpus that CUDA
-    has the memory for is laid there whole, once: it would wait while the CPU lays a batch together (1,024: 5 ms).
+    `with_properties`, `with_labels`: whether the batch has descriptors and measured labels; else they are None. A
+    corpus that fits is copied to CUDA once, since building a batch on the CPU (1,024 molecules: 5 ms) would make it
+    wait.
     """
-    known = tokenizer.get_vocab()
-    numbers = np.array([known.get(token, tokenizer.unk_token_id) for token in corpus.vocabulary])
-    measured = measured and bool(corpus.kinds)
+    token_ids = tokenizer.get_vocab()
+    numbers = np.array([token_ids.get(token, tokenizer.unk_token_id) for token in corpus.vocabulary])
+    with_labels = with_labels and bool(corpus.kinds)
     if (
         device.type == "cuda"
-        and device_bytes(corpus, described, measured) < MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
+        and device_bytes(corpus, with_properties, with_labels) < MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
     ):
-        return OnDeviceCorpus(corpus, numbers, device, described, measured)
+        return OnDeviceCorpus(corpus, numbers, device, with_properties, with_labels)
     ends = tuple(corpus.vocabulary.index(token) for token in SPECIAL_TOKENS)
 
-    def read(rows: np.ndarray, spelling: np.ndarray, generator: torch.Generator) -> Batch:
-        ids, mask = corpus.pad_batch(rows, spelling, ends)
+    def read(rows: np.ndarray, variant_index: np.ndarray, generator: torch.Generator) -> Batch:
+        ids, mask = corpus.pad_batch(rows, variant_index, ends)
         arrays = [numbers[ids], mask]
-        arrays += [np.asarray(corpus.arrays["properties"][rows], np.float32) if described else None]
-        arrays += [corpus.labels(rows) if measured else None]
+        arrays += [np.asarray(corpus.arrays["properties"][rows], np.float32) if with_properties else None]
+        arrays += [corpus.labels(rows) if with_labels else None]
         ids, mask, targets, labels = (
             None if array is None else to_device(torch.from_numpy(array), device) for array in arrays
         )
@@ -46,17 +47,17 @@ def build_batch_reader(
     return read
 
 
-def device_bytes(corpus: Corpus, described: bool, measured: bool) -> int:
-    """Bytes of a corpus as `OnDeviceCorpus` holds it."""
-    names = ["properties"] * described + ["labels", "label_rows"] * measured
+def device_bytes(corpus: Corpus, with_properties: bool, with_labels: bool) -> int:
+    """Bytes of a corpus in an `OnDeviceCorpus`."""
+    names = ["properties"] * with_properties + ["labels", "label_rows"] * with_labels
     return 4 * len(corpus.arrays["tokens"]) + sum(corpus.arrays[name].nbytes for name in names)
 
 
 class OnDeviceCorpus:
-    """A corpus on a device: of a batch only its row numbers travel. See `build_batch_reader`."""
+    """A corpus on a device: a batch copies only its row numbers. See `build_batch_reader`."""
 
     def __init__(
-        self, corpus: Corpus, numbers: np.ndarray, device: torch.device, described: bool, measured: bool
+        self, corpus: Corpus, numbers: np.ndarray, device: torch.device, with_properties: bool, with_labels: bool
     ) -> None:
         arrays = corpus.arrays
         self.device, self.n_randomised_smiles, self.starts = (
@@ -66,17 +67,17 @@ class OnDeviceCorpus:
         )
         self.ends = [int(numbers[corpus.vocabulary.index(token)]) for token in SPECIAL_TOKENS]
         self.tokens = self._to_device(numbers.astype(np.int32)[arrays["tokens"]])
-        self.targets = self._to_device(arrays["properties"]) if described else None
-        self.labels = self._to_device(arrays["labels"]) if measured else None
-        self.label_rows = self._to_device(arrays["label_rows"]) if measured else None
+        self.targets = self._to_device(arrays["properties"]) if with_properties else None
+        self.labels = self._to_device(arrays["labels"]) if with_labels else None
+        self.label_rows = self._to_device(arrays["label_rows"]) if with_labels else None
 
     def _to_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.array(array)).to(self.device)  # a copy: a memory-mapped array may not be written
+        return torch.from_numpy(np.array(array)).to(self.device)  # a copy: torch warns of read-only memory maps
 
-    def __call__(self, rows: np.ndarray, spelling: np.ndarray, generator: torch.Generator) -> Batch:
-        places = rows * self.n_randomised_smiles + spelling
-        first = self.starts[places]
-        lengths = self.starts[places + 1] - first
+    def __call__(self, rows: np.ndarray, variant_index: np.ndarray, generator: torch.Generator) -> Batch:
+        index = rows * self.n_randomised_smiles + variant_index
+        first = self.starts[index]
+        lengths = self.starts[index + 1] - first
         longest = -(-(int(lengths.max()) + 2) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         first, lengths, rows = to_device(torch.from_numpy(np.stack([first, lengths, rows])), self.device)
         column = torch.arange(longest, device=self.device)
@@ -89,8 +90,8 @@ class OnDeviceCorpus:
         return Batch(ids, mask, generator, targets, self._measured_labels(rows))
 
     def _measured_labels(self, rows: Tensor) -> Tensor | None:
-        """Measured labels (b, t), NaN where there is none."""
+        """Measured labels (b, t), NaN where unmeasured."""
         if self.labels is None:
             return None
-        places = self.label_rows[rows]
-        return self.labels[places.clamp(min=0)].float().masked_fill((places < 0)[:, None], float("nan"))
+        index = self.label_rows[rows]
+        return self.labels[index.clamp(min=0)].float().masked_fill((index < 0)[:, None], float("nan"))

@@ -1,8 +1,8 @@
-"""Passes of a training, forward and back: recorded on CUDA when a shape comes again, replayed from then on.
+"""Training steps as CUDA graphs: forward and backward pass are captured when a batch shape repeats, then replayed.
 
-A batch of 32 molecules is some hundred small kernels, for which Python asks in ten times the time that they take. A
-recording (a CUDA graph, docs.nvidia.com/cuda/cuda-programming-guide) asks once for all of them: the same arithmetic, in
-the same order, from and to the same addresses.
+A batch of 32 molecules runs some hundred small kernels; launching them from Python takes ten times as long as running
+them. A CUDA graph (docs.nvidia.com/cuda/cuda-programming-guide) launches all at once: the same arithmetic, in the same
+order, on the same addresses.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-MAX_GRAPHS = 64  # recordings of a training: of some megabytes each, beside what the largest works with
-FAILED_GRAPHS: list[Any] = []  # recordings that failed: the allocator may still ask them whose memory is whose
+MAX_GRAPHS = 64  # graphs of a training: a few megabytes each, plus the memory of the largest
+FAILED_GRAPHS: list[Any] = []  # captures that failed, kept alive: the allocator may still refer to them
 
 
 @dataclass(frozen=True)
 class TrainStep:
-    """What is learned from some rows of a table, in two halves.
+    """A training step in two halves: the batch and its loss.
 
-    `build_batch(rows, spellings, step)`: the batch of rows (b,), so spelled (b,), on the device; `loss(batch)`: its mean loss.
-    `is_steady`: whether `loss` reads tensors alone and does the same work for all batches of one shape, never asking what
-    is in them, so that it can be recorded.
+    `build_batch(rows, variant_index, step)`: the batch of rows (b,), each in one of its SMILES variants (b,), on the
+    device; `loss(batch)`: its mean loss. `is_steady`: whether `loss` can be captured: it uses tensors only and runs the
+    same operations for all batches of one shape, independent of their values.
     """
 
     build_batch: Callable[[np.ndarray, np.ndarray, int], dict[str, Any]]
@@ -32,24 +32,24 @@ class TrainStep:
 
 
 class StepRunner:
-    """Losses of batches and their gradients, worked out as they come or, on CUDA, replayed.
+    """Losses and gradients of batches, computed eagerly or, on CUDA, by replaying graphs.
 
-    A shape is recorded when it comes for the second time, if the memory allows: a recording works in memory of its own,
-    which all share. What cannot be recorded is worked out as before, and `refusal` says why.
+    A shape is captured at its second batch if the memory allows; all graphs share one memory pool. What cannot be
+    captured is computed eagerly, and `refusal` says why.
     """
 
-    def __init__(self, lesson: TrainStep, moving: Sequence[nn.Parameter], precision: str) -> None:
-        self.step, self.weights, self.precision = lesson, list(moving), precision
+    def __init__(self, step: TrainStep, moving: Sequence[nn.Parameter], precision: str) -> None:
+        self.step, self.weights, self.precision = step, list(moving), precision
         self.device = self.weights[0].device
-        self.captures = lesson.is_steady and self.device.type == "cuda"
+        self.captures = step.is_steady and self.device.type == "cuda"
         self.pool = torch.cuda.graph_pool_handle() if self.captures else None
         self.graphs: dict[Any, CapturedGraph] = {}
-        self.pass_bytes: dict[Any, int] = {}  # bytes between the two halves of a pass, by shape
+        self.pass_bytes: dict[Any, int] = {}  # bytes between forward and backward pass, by shape
         self.n_replays = 0
         self.refusal = ""
 
     def __call__(self, batch: dict[str, Any]) -> Tensor:
-        """Mean loss of a batch, a detached scalar; its gradients then lie in `grad` of the moving weights."""
+        """Mean loss of a batch, a detached scalar; sets `grad` of the trainable weights."""
         if not self.captures:
             return self.compute_loss(batch).detach()
         shape = tuple((name, value.shape, value.dtype) for name, value in batch.items())
@@ -61,21 +61,21 @@ class StepRunner:
         return self.graphs[shape](batch)
 
     def clear(self) -> None:
-        """Forget the gradients; where passes are recorded they keep their place, and the next pass begins from 0."""
+        """Drop the gradients; with graphs they keep their addresses and the next pass sets them to 0."""
         if not self.captures:
             for weight in self.weights:
                 weight.grad = None
 
     def end(self) -> None:
-        """Give back what recordings and gradients hold."""
+        """Release the memory of graphs and gradients."""
         self.captures = False
         self.graphs.clear()
         self.clear()
 
     def compute_loss(self, batch: dict[str, Any], shape: Any = None) -> Tensor:
-        """A pass as it comes."""
-        if self.captures and (slopes := [weight.grad for weight in self.weights if weight.grad is not None]):
-            torch._foreach_zero_(slopes)
+        """An eager forward and backward pass."""
+        if self.captures and (gradients := [weight.grad for weight in self.weights if weight.grad is not None]):
+            torch._foreach_zero_(gradients)
         before = 0 if shape is None else torch.cuda.memory_allocated(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             loss = self.step.loss(batch)
@@ -85,40 +85,41 @@ class StepRunner:
         return loss
 
     def _has_room(self, shape: Any) -> bool:
-        """Whether there is room for one more recording, and memory for twice what a pass of this shape holds."""
+        """Whether one more graph is allowed, and twice the memory of a pass of this shape is free."""
         if len(self.graphs) >= MAX_GRAPHS:
             return False
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return 2 * self.pass_bytes[shape] < torch.cuda.mem_get_info(self.device)[0] + unused
 
     def _capture(self, shape: Any, batch: dict[str, Tensor]) -> None:
+        """Capture a graph for this shape; a failure ends capturing and restores generator and stream."""
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        chance, stream = generator.get_state(), torch.cuda.current_stream(self.device)
+        random_state, stream = generator.get_state(), torch.cuda.current_stream(self.device)
         graph = torch.cuda.CUDAGraph()
         try:
             self.graphs[shape] = CapturedGraph(graph, self, batch)
-        except RuntimeError as error:  # of whatever the loss did that no recording may
+        except RuntimeError as error:  # the loss did something that cannot be captured
             self.refusal = str(error).splitlines()[0]
             FAILED_GRAPHS.append(graph)
-            torch.cuda.set_stream(stream)  # torch does not come back to it by itself
-            restore_generator(generator, chance)
+            torch.cuda.set_stream(stream)  # torch does not restore it
+            restore_generator(generator, random_state)
             self.end()
 
 
 def restore_generator(generator: torch.Generator, state: Tensor) -> None:
-    """Put `state` back into a generator that believes that it is being recorded, as a broken recording leaves it."""
+    """Restore `state` of a generator that a failed capture left in capture mode."""
     generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
     generator.set_state(state)
 
 
 class CapturedGraph:
-    """A pass over batches of one shape."""
+    """A CUDA graph of one training pass, for batches of one shape."""
 
-    def __init__(self, graph: torch.cuda.CUDAGraph, passes: StepRunner, batch: dict[str, Tensor]) -> None:
+    def __init__(self, graph: torch.cuda.CUDAGraph, runner: StepRunner, batch: dict[str, Tensor]) -> None:
         self.graph = graph
         self.batch = {name: value.clone() for name, value in batch.items()}
-        with torch.cuda.graph(graph, pool=passes.pool, capture_error_mode="thread_local"):
-            self.loss = passes.compute_loss(self.batch).detach()
+        with torch.cuda.graph(graph, pool=runner.pool, capture_error_mode="thread_local"):
+            self.loss = runner.compute_loss(self.batch).detach()
 
     def __call__(self, batch: dict[str, Tensor]) -> Tensor:
         for name, value in batch.items():

@@ -1,4 +1,4 @@
-"""Fine-tuning with torch: three measured parts, a backbone and a method → a Fit."""
+"""Fine-tuning with torch: labelled parts, a backbone and a method → a Fit."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from core.training.session import Session
 
 
 def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callable[[], Any]) -> Fit:
-    """What a `FineTune` spec yields of its `parts` by name; `start()` gives the backbone."""
+    """Make the product of a `FineTune` spec from its `parts` by name; `start()` loads the backbone."""
     train, valid, test = (parts[name] for name in PARTS)
     check_parts(train, valid, test)
     session = Session(spec, start, report)
@@ -49,18 +49,18 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
     predictor.fit_scaler(train.targets, spec.clip_margin)
     predictor.to(session.device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)  # an adapter's weights are drawn by its library
+        torch.manual_seed(spec.seed)  # `peft` initialises adapters from the global generator
         method_check = apply_and_check(spec.method, predictor, train.smiles)
     variants, lengths = session.randomise(train.smiles, spec.n_randomised_smiles)
     frozen = is_frozen(predictor) and fits_in_memory(predictor, lengths.size)
     embedded = None
     if frozen:
         embedded = embed_variants(predictor, variants, session.precision, 4 * spec.batch_size, report.part(0.03, 0.6))
-    lesson = build_train_step(predictor, train, variants, embedded, backbone.is_steady and spec.method.is_steady)
+    train_step = build_train_step(predictor, train, variants, embedded, backbone.is_steady and spec.method.is_steady)
     evaluate = build_evaluation(predictor, valid, report, frozen)
     prepared = time.monotonic() - began
     within = report.part(0.6 if frozen else 0.03, 0.97)
-    session.train(predictor, lengths, lesson, evaluate, within, start_shares=spec.method.first_steps(predictor))
+    session.train(predictor, lengths, train_step, evaluate, within, start_shares=spec.method.first_steps(predictor))
     checked, predictions = method_check.check(predictor), {}
     for number, name in enumerate(PARTS):
         within = report.part(0.97 + 0.01 * number, 0.98 + 0.01 * number)
@@ -90,14 +90,17 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
 
 
 def describe_pretraining_overlap(start: Any, test: Dataset) -> list[str]:
-    """A sentence where the backbone has read test molecules when it was pre-trained."""
+    """A sentence where test molecules are in the pre-training corpus of the backbone."""
     folder = pretraining_history.checkpoint_folder(start)
     sentence = pretraining_history.overlap_note(folder, "test", test.smiles) if folder else None
     return [sentence] if sentence else []
 
 
 def fit_features(name: str, parts: dict[str, Dataset], report: Report) -> Features | None:
-    """What stands beside the embedding, scaled by the training part; that of the others is computed on the way."""
+    """The features to add to the embedding, scaled on the training part; None for "none".
+
+    Those of the other parts are computed as well, which fills the cache.
+    """
     if name == "none":
         return None
     features, _ = Features.fit_rows(name, parts["train"].smiles, report.part(0, 0.8), quick=True, counted=True)
@@ -108,12 +111,12 @@ def fit_features(name: str, parts: dict[str, Dataset], report: Report) -> Featur
 def embed_variants(
     predictor: Predictor, variants: list[list[str]], precision: str, size: int, report: Report
 ) -> Tensor:
-    """Embeddings (k, n, h) of the training molecules in their k spellings."""
+    """Embeddings (k, n, h) of the training molecules in their k SMILES variants."""
     k = len(variants)
     return torch.stack(
         [
-            embed_molecules(predictor, variant, precision, size, report.part(place / k, (place + 1) / k))
-            for place, variant in enumerate(variants)
+            embed_molecules(predictor, variant, precision, size, report.part(index / k, (index + 1) / k))
+            for index, variant in enumerate(variants)
         ]
     )
 
@@ -121,32 +124,32 @@ def embed_variants(
 def build_train_step(
     predictor: Predictor, train: Dataset, variants: list[list[str]], embedded: Tensor | None, is_steady: bool
 ) -> TrainStep:
-    """What a step learns; `embedded` (k, n, h) where the backbone does not move."""
+    """The training step; `embedded` (k, n, h): embeddings of a frozen backbone, else None."""
     targets, device = predictor.scale_labels(train.targets), predictor.device
 
-    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
+    def build_batch(rows: np.ndarray, variant_index: np.ndarray, step: int) -> dict[str, Tensor]:
         smiles, at = [train.smiles[row] for row in rows], to_device(torch.from_numpy(rows), device)
         if embedded is None:
-            read = [variants[k][row] for k, row in zip(spellings, rows, strict=True)]
+            read = [variants[k][row] for k, row in zip(variant_index, rows, strict=True)]
             batch = predictor.encode(smiles, read)
         else:
-            batch = predictor.encode(smiles, embedding=embedded[to_device(torch.from_numpy(spellings), device), at])
+            batch = predictor.encode(smiles, embedding=embedded[to_device(torch.from_numpy(variant_index), device), at])
         return batch | {"targets": targets[at]}
 
     return TrainStep(
-        lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), embedded is not None or is_steady
+        build_batch, lambda batch: predictor.loss(predictor(batch), batch["targets"]), embedded is not None or is_steady
     )
 
 
 def build_evaluation(
     predictor: Predictor, valid: Dataset, report: Report, is_frozen: bool
 ) -> Callable[[], dict[str, float]]:
-    """What looks at the validation part: its loss and, for one regression task, its RMSE in label units.
+    """A function that evaluates the validation part: its loss and, for one regression task, its RMSE in label units.
 
-    A frozen backbone reads the molecules once.
+    With a frozen backbone the embeddings are computed once.
     """
     smiles, targets = list(valid.smiles), predictor.scale_labels(valid.targets)
-    order = predictor.batches(smiles, 64)  # larger ones are no faster, and glibc maps their arrays anew each time
+    order = predictor.batches(smiles, 64)  # larger ones are not faster: glibc then maps their arrays in each batch
     embedded = embed_molecules(predictor, smiles, size=64) if is_frozen else None
 
     def encode(rows: np.ndarray) -> dict[str, Any]:
@@ -160,7 +163,7 @@ def build_evaluation(
     def evaluate() -> dict[str, float]:
         total = 0.0
         for batch, labels in batches:
-            report.check("looking at the validation part")
+            report.check("evaluating the validation part")
             total += predictor.cell_loss(predictor(batch), labels).sum()
         loss = float(total) / measured
         single = predictor.kinds == ("regression",)

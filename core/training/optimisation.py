@@ -1,6 +1,6 @@
-"""What a spec of a training lets a person set about its optimiser, and the plan of the loop that follows from it.
+"""The optimiser settings that specs of training inherit, and the plan of the training loop. Needs no torch.
 
-Read without torch. The settings are keyword-only: a spec inherits them and has fields of its own beside them.
+The settings are keyword-only, so that a spec can add positional fields.
 """
 
 import dataclasses
@@ -16,73 +16,67 @@ SORTED_BATCHES = 32  # batches that are sorted by length together
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 StepsOrEpochs = Annotated[
     int | None,
-    Field(ge=1, le=10_000_000, description="optimiser steps in all, in place of epochs: equal work for unequal tables"),
+    Field(ge=1, le=10_000_000, description="optimiser steps, in place of epochs: equal work for tables of any size"),
 ]
-Evaluations = Annotated[int, Field(ge=1, le=1000, description="looks at the validation part, when `steps` is given")]
-BatchSize = Annotated[int, Field(ge=1, le=65_536, description="molecules in an optimiser step")]
-LearningRate = Annotated[float, Field(gt=0, le=1, description="peak of the learning rate")]
+Evaluations = Annotated[
+    int, Field(ge=1, le=1000, description="number of evaluations on the validation part, if `steps` is given")
+]
+BatchSize = Annotated[int, Field(ge=1, le=65_536, description="molecules per optimiser step")]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="peak learning rate")]
 LearningRateOrAdvice = Annotated[
     float | None,
-    Field(gt=0, le=1, description="peak of the learning rate; by default the advice for backbone and method"),
+    Field(gt=0, le=1, description="peak learning rate; empty: the advice for backbone and method"),
 ]
-WeightDecay = Annotated[float, Field(ge=0, le=1, description="decay of weight matrices (AdamW)")]
-Warmup = Annotated[float, Field(ge=0, le=1, description="share of the steps in which the learning rate rises")]
-Clip = Annotated[float, Field(gt=0, description="largest norm of a gradient")]
+WeightDecay = Annotated[float, Field(ge=0, le=1, description="weight decay of matrices (AdamW)")]
+Warmup = Annotated[float, Field(ge=0, le=1, description="share of the steps with rising learning rate")]
+Clip = Annotated[float, Field(gt=0, description="largest norm of the gradient")]
 Patience = Annotated[
-    int, Field(ge=0, description="evaluations without a better one before stopping; 0 never stops early")
+    int, Field(ge=0, description="evaluations without improvement before stopping; 0: no early stopping")
 ]
-EmaDecay = Annotated[
-    float, Field(ge=0, lt=1, description="decay of the running mean of the weights, which is kept; 0: no mean")
-]
+EmaDecay = Annotated[float, Field(ge=0, lt=1, description="decay of the moving average of the weights; 0: no average")]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
-    Field(description="arithmetic; auto is bfloat16 on CUDA and, for wide models, CPUs that multiply in it"),
+    Field(description="data type; auto: bfloat16 on CUDA and, for wide models, on CPUs that support it"),
 ]
-Seed = Annotated[
-    int, Field(ge=0, le=2**31 - 1, description="of all that is drawn by chance: new weights, batches, masks, dropout")
-]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="random seed of new weights, batches, masks and dropout")]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how: the numbers of one training, as `Optimisation.build_plan` gives them."""
+    """The settings of the training loop, from `Optimisation.build_plan`."""
 
     epochs: int
-    steps: int | None  # optimiser steps in all; if given, `epochs` does not count
-    evaluations: int  # looks at the validation part, when `steps` is given
+    steps: int | None  # optimiser steps; if given, `epochs` is ignored
+    evaluations: int  # number of evaluations on the validation part, if `steps` is given
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup: float  # share of the steps
-    clip: float  # largest norm of a gradient
-    patience: int  # evaluations without a better one before stopping; 0 never stops early
+    clip: float  # largest norm of the gradient
+    patience: int  # evaluations without improvement before stopping; 0: no early stopping
     precision: str  # "float32" or "bfloat16"
     seed: int
-    rate_factors: tuple[tuple[str, float], ...] = ()  # how a weight's name begins → factor of the learning rate
-    start_shares: tuple[
-        tuple[str, float], ...
-    ] = ()  # how a weight's name begins → share of the steps from which it moves
-    sorted_batches: int = (
-        SORTED_BATCHES  # batches that are sorted by length together; 0: none, where no padding is worked on
-    )
-    ema_decay: float = 0.0  # decay of the running mean of the weights that is looked at and kept; 0: the weights
+    rate_factors: tuple[tuple[str, float], ...] = ()  # prefix of weight names → factor of the learning rate
+    start_shares: tuple[tuple[str, float], ...] = ()  # prefix of weight names → share of the steps before training
+    sorted_batches: int = SORTED_BATCHES  # batches sorted by length together; 0: none, for graphs
+    ema_decay: float = 0.0  # decay of the moving average of the weights, which is evaluated; 0: no average
 
     def evaluation_steps(self, n: int) -> list[int]:
-        """Step numbers after which the validation part is looked at; the last is the last step."""
+        """Numbers of steps after which the validation part is evaluated, for `n` molecules; the last is the total."""
         if self.steps:
             return sorted({math.ceil(self.steps * k / self.evaluations) for k in range(1, self.evaluations + 1)})
-        each = math.ceil(n / self.batch_size)
-        return [each * epoch for epoch in range(1, self.epochs + 1)]
+        steps_per_epoch = math.ceil(n / self.batch_size)
+        return [steps_per_epoch * epoch for epoch in range(1, self.epochs + 1)]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimisation:
-    """The settings that every training has; of those it does not let a person set, the values.
+    """The settings of every training: fields, and constants where a spec does not offer a setting.
 
-    Limits and help stand in the annotation: pydantic reads a field whose default is a `Field` as one given by position.
+    Limits and help are in the annotation: pydantic takes a field whose default is a `Field` as positional.
     """
 
-    # no annotations: a dataclass would keep the first place for a `ClassVar` that a spec makes a field
+    # no annotations: if a spec makes a `ClassVar` a field, a dataclass orders it first
     epochs = 1
     steps = None
     evaluations = 1
@@ -97,10 +91,10 @@ class Optimisation:
     precision: Precision = "auto"
     seed: Seed = 0
 
-    def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
-        """The plan for `n` molecules, a backbone of this `width` and this arithmetic; `own` in place of settings.
+    def build_plan(self, n: int, width: int, precision: str, **overrides: Any) -> Plan:
+        """The plan for `n` molecules, a backbone of this `width` and this `precision`; `overrides` replace settings.
 
-        A spec with advice for a setting that is None gives it here.
+        A spec fills in its advice for settings that are None here.
         """
         plan = Plan(
             epochs=self.epochs,
@@ -116,12 +110,12 @@ class Optimisation:
             seed=self.seed,
             ema_decay=self.ema_decay,
         )
-        return dataclasses.replace(plan, **own)
+        return dataclasses.replace(plan, **overrides)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
 class ScheduledOptimisation(Optimisation):
-    """And how many steps there are, when they are looked at, and how large each of them is."""
+    """Adds the number of steps and evaluations, weight decay and warm-up."""
 
     steps: StepsOrEpochs = None
     evaluations: Evaluations = 20
@@ -131,7 +125,7 @@ class ScheduledOptimisation(Optimisation):
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
 class SupervisedOptimisation(ScheduledOptimisation):
-    """And what keeps a training on few labels steady: clipped gradients, an early stop, a mean of the weights."""
+    """Adds settings for training on few labels: gradient clipping, early stopping, averaged weights."""
 
     clip: Clip = 1.0
     patience: Patience = 0

@@ -1,4 +1,4 @@
-"""Pre-training with torch: a corpus and a shape or a model to go on from → a backbone that has read it."""
+"""Pre-training with torch: a corpus and a new or existing backbone → a pre-trained backbone."""
 
 import json
 from collections.abc import Iterator
@@ -21,12 +21,16 @@ from core.training.cuda_graphs import TrainStep
 from core.training.pretraining_loss import Batch, PretrainingLoss, average_held_out, unfreeze
 from core.training.session import Session
 
-HELD_OUT_LOSSES = {"masked": "token_loss", "described": "property_error", "measured": "label_loss"}  # when held out
-HELD_OUT_BATCH = 256  # held-out molecules in a pass
+HELD_OUT_LOSSES = {
+    "masked": "token_loss",
+    "described": "property_error",
+    "measured": "label_loss",
+}  # names of held-out losses
+HELD_OUT_BATCH = 256  # molecules
 
 
 def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoint:
-    """What a `Pretrain` spec yields of its corpus; `start`: a shape, or what gives the model to go on from."""
+    """Make the product of a `Pretrain` spec; `start`: an `UntrainedMolformer`, or what loads an existing backbone."""
     valid, learn = split_corpus(spec, corpus)
     is_new = isinstance(start, UntrainedMolformer)
     session = Session(spec, lambda: start(corpus.vocabulary) if is_new else start(mlm_head=True), report)
@@ -45,16 +49,16 @@ def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoin
     )
     body.set_dropout(spec.dropout)
     read = build_batch_reader(
-        corpus, body.tokenizer, device, described=bool(spec.described), measured=bool(spec.measured)
+        corpus, body.tokenizer, device, with_properties=bool(spec.described), with_labels=bool(spec.measured)
     )
 
-    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, Tensor]:
-        chance = int(np.random.default_rng([spec.seed, step, 2]).integers(2**62))
-        return objective.hide_tokens(read(learn[rows], spellings, torch.Generator().manual_seed(chance)))
+    def build_batch(rows: np.ndarray, variant_index: np.ndarray, step: int) -> dict[str, Tensor]:
+        seed = int(np.random.default_rng([spec.seed, step, 2]).integers(2**62))
+        return objective.hide_tokens(read(learn[rows], variant_index, torch.Generator().manual_seed(seed)))
 
     def batches() -> Iterator[Batch]:
         for first in range(0, len(valid), HELD_OUT_BATCH):
-            report.check("looking at the held-out molecules")
+            report.check("evaluating the held-out molecules")
             rows = valid[first : first + HELD_OUT_BATCH]
             yield read(rows, np.zeros(len(rows), int), torch.Generator().manual_seed(first))
 
@@ -63,8 +67,8 @@ def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoin
         return {"valid_loss": total} | {HELD_OUT_LOSSES[name]: loss for name, loss in losses.items()}
 
     before = evaluate()
-    lesson = TrainStep(lay, lambda batch: objective(batch).total, is_steady=body.is_steady)
-    session.train(objective, corpus.lengths()[learn], lesson, evaluate, report.part(0, 0.99))
+    train_step = TrainStep(build_batch, lambda batch: objective(batch).total, is_steady=body.is_steady)
+    session.train(objective, corpus.lengths()[learn], train_step, evaluate, report.part(0, 0.99))
     if spec.half:
         round_to_half(body)
     curve = pd.DataFrame(session.progress.curve)
@@ -86,20 +90,20 @@ def pretrain(spec: Any, report: Report, corpus: Corpus, start: Any) -> Checkpoin
         "corpus": corpus.summary() | {"recipe": spec.corpus.key},
         "warnings": session.progress.warnings,
     }
-    origin = checkpoint_folder(start)
+    start_folder = checkpoint_folder(start)
     if not is_new:
         record["warnings"] += [
             *describe_unknown_tokens(corpus, body),
-            *describe_remembered(corpus, valid, body.name, origin),
+            *describe_held_out_overlap(corpus, valid, body.name, start_folder),
         ]
-        record["before"] = list_ancestors(origin) if origin else []
+        record["before"] = list_ancestors(start_folder) if start_folder else []
     folder = report.folder()
-    save_pretrained(body, folder / "backbone", record, corpus, origin)
+    save_pretrained(body, folder / "backbone", record, corpus, start_folder)
     return Checkpoint(curve, record, folder)
 
 
 def split_corpus(spec: Any, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are held out, and rows that are learned from. Raises `BadInput` where there are too few of either."""
+    """Held-out rows and training rows. Raises `BadInput` where there are too few molecules or no labels to learn."""
     if len(corpus) < spec.held_out + spec.batch_size:
         raise BadInput(
             f"the corpus has {len(corpus):,} molecules, fewer than the {spec.held_out:,} held out and a batch of "
@@ -109,50 +113,52 @@ def split_corpus(spec: Any, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     valid, learn = np.sort(order[: spec.held_out]), np.sort(order[spec.held_out :])
     if not spec.masked + spec.described:
         if not corpus.kinds:
-            raise BadInput("the corpus has no measured labels; give it `labelled` tables, or raise `masked`")
+            raise BadInput("the corpus has no measured labels; give `labelled` tables, or raise `masked`")
         if np.isnan(corpus.labels(valid)).all() or np.isnan(corpus.labels(learn)).all():
             raise BadInput(
-                f"the {spec.held_out:,} molecules held out, or the others, have no measured label, and nothing "
-                "else is learned; raise `held_out`, give larger `labelled` tables, or raise `masked`"
+                f"the {spec.held_out:,} molecules held out, or the others, have no measured label, and there is no "
+                "other objective; raise `held_out`, give larger `labelled` tables, or raise `masked`"
             )
     return valid, learn
 
 
 @torch.no_grad()
 def round_to_half(body: torch.nn.Module) -> None:
-    """Round weights to what half precision can store, so that what is judged is what is stored."""
+    """Round weights to half precision, so that the evaluated weights are the stored ones."""
     for tensor in (*body.parameters(), *body.buffers()):
         tensor.copy_(tensor.half())
 
 
-def save_pretrained(body: Any, folder: Path, record: dict[str, Any], corpus: Corpus, origin: Path | None) -> None:
-    """The backbone, its card, and the keys of all molecules it has read, those of the model it began from too."""
+def save_pretrained(body: Any, folder: Path, record: dict[str, Any], corpus: Corpus, start_folder: Path | None) -> None:
+    """Write the backbone, its card, and the keys of all molecules it was trained on, including those before `start`."""
     body.save(folder, half=record["stored"] == "float16")
     (folder / CARD_FILE).write_text(json.dumps(record, indent=1))
-    earlier = load_full_keys(origin) if origin else np.empty(0, np.uint64)
+    earlier = load_full_keys(start_folder) if start_folder else np.empty(0, np.uint64)
     write_keys(np.concatenate([corpus.molecules["key"].to_numpy(), earlier]), folder / KEYS_FILE)
 
 
 def describe_unknown_tokens(corpus: Corpus, body: Any) -> list[str]:
-    """A sentence where the tokens of a corpus are not all known to a model that goes on with it."""
-    known = body.tokenizer.get_vocab()
+    """A sentence where a corpus has tokens that are not in the vocabulary of the backbone."""
+    vocabulary = body.tokenizer.get_vocab()
     counts = np.bincount(corpus.arrays["tokens"], minlength=len(corpus.vocabulary))
-    lost = {token: int(n) for token, n in zip(corpus.vocabulary, counts, strict=True) if n and token not in known}
-    if not lost:
+    unknown = {
+        token: int(n) for token, n in zip(corpus.vocabulary, counts, strict=True) if n and token not in vocabulary
+    }
+    if not unknown:
         return []
-    first = ", ".join(sorted(lost, key=lost.get, reverse=True)[:8])
-    share = 100 * sum(lost.values()) / counts.sum()
+    first = ", ".join(sorted(unknown, key=unknown.get, reverse=True)[:8])
+    share = 100 * sum(unknown.values()) / counts.sum()
     return [f"{share:.2g} % of the tokens of the corpus are unknown to {body.name} and read as <unk>: {first}"]
 
 
-def describe_remembered(corpus: Corpus, held_out: np.ndarray, name: str, origin: Path | None) -> list[str]:
-    """A sentence where molecules that are held out were in the corpus of the model that goes on."""
+def describe_held_out_overlap(corpus: Corpus, held_out: np.ndarray, name: str, start_folder: Path | None) -> list[str]:
+    """A sentence where held-out molecules are in the earlier corpus of the backbone."""
     keys = shorten_keys(corpus.molecules["key"].to_numpy(np.uint64)[held_out])
-    read = load_short_keys(origin) if origin else None
-    known = 0 if read is None else int(np.isin(keys, read).sum())
-    if not known:
+    read = load_short_keys(start_folder) if start_folder else None
+    count = 0 if read is None else int(np.isin(keys, read).sum())
+    if not count:
         return []
     return [
-        f"{known:,} of the {len(keys):,} molecules held out were in the corpus of {name}, which may have learned from "
-        "them; their losses flatter by what it remembers"
+        f"{count:,} of the {len(keys):,} held-out molecules are in the earlier corpus of {name}; their losses are too "
+        "optimistic"
     ]

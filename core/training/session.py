@@ -1,4 +1,4 @@
-"""One training from its backbone to its record: what all makers of trained models have in common."""
+"""One training from backbone to record: the part that all kinds of training share."""
 
 import contextlib
 import platform
@@ -24,10 +24,10 @@ from core.training.optimisation import Optimisation, Plan
 
 
 class Session:
-    """Where one training runs, its plan and its progress, and what it takes.
+    """Device, plan, progress and cost of one training.
 
-    `load()` gives the backbone; memory and energy are measured from then until the last step. `plan`, `progress` and
-    `usage` are there after `train`.
+    `load()` loads the backbone; memory and energy are measured from then until the last step. `train` sets `plan`,
+    `progress` and `usage`.
     """
 
     plan: Plan
@@ -42,7 +42,7 @@ class Session:
         self.precision = resolve_precision(spec.precision, self.device, self.backbone.width)
 
     def randomise(self, smiles: Sequence[str], count: int) -> tuple[list[list[str]], np.ndarray]:
-        """The molecules in `count` ways of writing them, one for a backbone of graphs, and their lengths (n, k)."""
+        """k = `count` SMILES variants of each molecule (one for graphs), and their lengths (n, k)."""
         variants = randomise_smiles(smiles, count if self.backbone.reads_smiles else 1, self.spec.seed)
         return variants, np.stack([self.backbone.lengths(variant) for variant in variants], 1)
 
@@ -50,28 +50,28 @@ class Session:
         self,
         model: nn.Module,
         lengths: np.ndarray,
-        lesson: TrainStep,
+        train_step: TrainStep,
         evaluate: Callable[[], dict[str, float]],
         report: Report,
         draw: DrawRows | None = None,
-        **own: Any,
+        **overrides: Any,
     ) -> None:
-        """Run the loop on `model`, `own` in place of settings of the spec. See `loop.train`.
+        """Run the loop on `model`; `overrides` replace settings of the spec. See `loop.train`.
 
-        Running out of memory is a `BadInput`, which says what to change.
+        Raises `BadInput` when memory runs out, with the settings to change.
         """
-        self.plan = self.spec.build_plan(len(lengths), self.backbone.width, self.precision, **own)
+        self.plan = self.spec.build_plan(len(lengths), self.backbone.width, self.precision, **overrides)
         with explain_shortage(model, int(lengths.max()), self.plan.batch_size):
-            self.progress = train(model, lengths, lesson, evaluate, self.plan, report, draw)
+            self.progress = train(model, lengths, train_step, evaluate, self.plan, report, draw)
         self.usage = self.meter.reading()
 
     @property
     def best(self) -> dict[str, float]:
-        """The point of the curve whose weights the model has."""
+        """The point of the learning curve with the lowest validation loss, whose weights the model has."""
         return self.progress.curve[self.progress.best_evaluation - 1]
 
     def record(self, model: nn.Module) -> dict[str, Any]:
-        """How the training of `model` went and what it took."""
+        """The record of the training of `model`: sizes, best step, settings and cost."""
         return {
             "backbone": self.backbone.name,
             **count_parameters(model),
@@ -89,7 +89,7 @@ class Session:
     def save_backbone(
         self, folder: Path, name: str, start: Any, smiles: Sequence[str], digest: str, labels: int = 0
     ) -> None:
-        """The backbone under its new `name`, with what it has read. See `pretraining_history.note`."""
+        """Write the backbone under its new `name`, with its card. See `pretraining_history.write_history`."""
         self.backbone.name = name
         self.backbone.save(folder / "backbone")
         pretraining_history.write_history(folder / "backbone", self.spec.key, name, smiles, digest, start, labels)
@@ -97,7 +97,7 @@ class Session:
 
 @contextlib.contextmanager
 def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterator[None]:
-    """Say what to change where memory runs out."""
+    """Turn an out-of-memory error into a `BadInput` with the settings to change."""
     try:
         yield
     except Exception as error:
@@ -105,13 +105,13 @@ def explain_shortage(model: nn.Module, longest: int, batch_size: int) -> Iterato
             raise
         moving = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         raise BadInput(
-            f"the memory was not enough for batches of {batch_size:,} molecules of up to {longest:,} "
-            f"tokens with {moving:,} weights that move; lower `batch_size` (to {max(1, batch_size // 2):,}, say), "
-            "take a method that moves fewer weights, or a smaller backbone"
+            f"not enough memory for batches of {batch_size:,} molecules of up to {longest:,} "
+            f"tokens with {moving:,} trainable weights; lower `batch_size` (to {max(1, batch_size // 2):,}, say), "
+            "use a method with fewer trainable weights, or a smaller backbone"
         ) from None
 
 
 def randomise_smiles(smiles: Sequence[str], count: int, seed: int) -> list[list[str]]:
-    """The molecules in `count` ways of writing them, the one given first (Bjerrum 2017, arXiv 1703.07076)."""
+    """`count` lists of SMILES of the molecules: as given, then randomised (Bjerrum 2017, arXiv 1703.07076)."""
     others = [chem.randomised_smiles(chem.parse(one), count - 1, seed + row) for row, one in enumerate(smiles)]
     return [list(smiles), *(list(variant) for variant in zip(*others, strict=True))]

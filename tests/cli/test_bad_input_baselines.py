@@ -64,7 +64,7 @@ def test_labels_that_teach_nothing(run: Any, cache: Path, tmp_path: Path) -> Non
     said = run(Baseline(flat, flat, flat))
     check_refused(said, "every training label of 'y' is 1")
     few = written(tmp_path / "few.csv", "smiles,y\nCCO,1\nCCC,0\nCCN,0\nCCCC,0\n")
-    check_refused(run(Baseline(few, few, few)), "2 molecules of either class", "3 with 0 and 1 with 1", "larger table")
+    check_refused(run(Baseline(few, few, few)), "2 molecules of each class", "3 with 0 and 1 with 1", "larger table")
     same = written(tmp_path / "same.csv", "smiles,y\nC[C@H](N)O,1.5\nC[C@@H](N)O,2.5\n")
     check_refused(run(Baseline(same, same, same)), "no descriptor varies over these molecules")
     bits = Baseline(same, same, same, baseline=SupportVectors(features="fingerprints"))

@@ -71,7 +71,7 @@ def test_a_molecule_of_300_characters_is_kept_noted_and_trained_on(run: Any, tmp
     said = run(tuned(whole, whole, whole))
     assert said.status == 0 and said.answer["summary"]["rows"]["train"] == 61
     assert any(
-        "302 tokens, more than the 202 of pre-training; it is read whole" in w
+        "302 tokens, more than the 202 of pre-training; it is not truncated" in w
         for w in said.answer["summary"]["warnings"]
     )
 
@@ -98,7 +98,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     check_refused(run(Influence(fit=fit, pool=other, target=valid)), "the pool measures ['logS'], the fit ['size']")
     empty = Load(written(tmp_path / "empty.csv", "smiles,size\nCCCl,\nCCBr,\n").source, targets=("size",))
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
-    check_refused(run(tuned(train, other, test)), "the validation part measures", "choose the same targets")
+    check_refused(run(tuned(train, other, test)), "the validation part has the tasks", "choose the same targets")
     check_refused(run(Concat((train, other))), "the same tasks", "'size'", "'logS'")
     check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top ranks by influence and got no scores", "uniform")
 
@@ -142,7 +142,7 @@ def test_a_backbone_cut_short(run: Any, cache: Path, split: tuple, backbone: Pat
     weights.write_bytes(whole[: len(whole) // 2])
     check_refused(run(fit), "model.safetensors", "the copy is incomplete", "copy it again")
     weights.write_bytes(whole[:4])
-    check_refused(run(fit), "no readable safetensors file", "copy it again")
+    check_refused(run(fit), "cannot be read as safetensors", "copy it again")
     weights.unlink()
     check_refused(run(fit), "has no model.safetensors")
     assert kinds(cache) == ["load", "part"] and left(cache) == []
@@ -158,7 +158,7 @@ def test_a_backbone_whose_weights_changed_is_another_recipe(run: Any, split: tup
     assert first["key"] != second["key"]
     assert first["summary"]["metrics"]["test"] != second["summary"]["metrics"]["test"]
     named = tuned(*split[:3], backbone=Pretrained(str(backbone), digest="0" * 64))
-    check_refused(run(named), "is not the one of this recipe any more", "leave `digest` empty")
+    check_refused(run(named), "have changed since this spec was written", "leave `digest` empty")
 
 
 def test_a_backbone_that_is_nowhere(run: Any, split: tuple, tmp_path: Path) -> None:

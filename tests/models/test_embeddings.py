@@ -1,4 +1,4 @@
-"""A backbone that does not move reads each molecule once; the training is the same to rounding."""
+"""Cached embeddings of frozen backbones: the training is the same up to rounding."""
 
 import dataclasses
 from pathlib import Path
@@ -42,7 +42,7 @@ def fit(table: Path, store: Store) -> FineTune:
     return import_files(spec, store.files)
 
 
-def test_what_stands_still_is_seen() -> None:
+def test_is_frozen() -> None:
     for method, still in ((Head(), True), (BitFit(), False), (LoRA(), False), (Full(), False)):
         predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
         predictor.backbone.set_dropout(0.0)
@@ -52,17 +52,15 @@ def test_what_stands_still_is_seen() -> None:
         assert not embeddings.is_frozen(predictor)
 
 
-def test_embeddings_are_the_backbones_own_in_the_order_given() -> None:
+def test_embeddings_match_the_backbone_in_order() -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
-    found = embeddings.embed_molecules(predictor, SMILES, size=2)
+    rows = embeddings.embed_molecules(predictor, SMILES, size=2)
     with torch.no_grad():
-        for smiles, row in zip(SMILES, found, strict=True):
+        for smiles, row in zip(SMILES, rows, strict=True):
             assert torch.allclose(row, predictor.backbone.embed(predictor.backbone.batch([smiles]))[0], atol=1e-6)
 
 
-def test_the_fit_is_the_one_that_reads_in_every_epoch(
-    fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_embeddings_give_the_same_fit(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     once = make(fit, store, Report())
     monkeypatch.setattr(embeddings, "MAX_BYTES", 0)
     again = fit.make(Report(), **{name: store.get(getattr(fit, name)) for name in PARTS})
@@ -70,7 +68,7 @@ def test_the_fit_is_the_one_that_reads_in_every_epoch(
     np.testing.assert_allclose(once.predictions["prediction"], again.predictions["prediction"], rtol=1e-3, atol=1e-3)
 
 
-def test_the_backbone_reads_each_spelling_once(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_smiles_variant_is_embedded_once(fit: FineTune, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     embed = Backbone.embed
 
@@ -80,6 +78,6 @@ def test_the_backbone_reads_each_spelling_once(fit: FineTune, store: Store, monk
 
     monkeypatch.setattr(Backbone, "embed", counted)
     make(dataclasses.replace(fit, epochs=6), store, Report())
-    seen = sum(read)
-    # 36 molecules in 5 spellings, 12 to validate, 60 predicted at the end, and the proof of the method
-    assert 36 * 5 + 12 + 60 <= seen <= 36 * 5 + 12 + 60 + 3 * 9
+    count = sum(read)
+    # 36 molecules in 5 SMILES variants, 12 for validation, 60 predicted at the end, and the method check
+    assert 36 * 5 + 12 + 60 <= count <= 36 * 5 + 12 + 60 + 3 * 9

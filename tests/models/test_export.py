@@ -1,4 +1,4 @@
-"""Networks that leave the house: other programs' own loaders read them, and they do the same there."""
+"""Exported networks: other programs' loaders read them, with equal results."""
 
 import json
 from pathlib import Path
@@ -24,24 +24,24 @@ def predictor(backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: 
     return Predictor(backbone(), ["logS"], ["regression"])
 
 
-def stirred(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: B008
-    made = predictor(backbone)
-    apply_and_check(method, made, SMILES)
+def perturbed_predictor(method: Any, backbone: Any = Untrained("molsway-tiny")) -> Predictor:  # noqa: B008
+    model = predictor(backbone)
+    apply_and_check(method, model, SMILES)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for weight in made.parameters():
+        for weight in model.parameters():
             if weight.requires_grad:
                 weight.add_(torch.randn(weight.shape, generator=generator) * 0.02)
-    made.fit_scaler(torch.tensor([[1.0], [2.0], [4.0]]).numpy())
-    return made
+    model.fit_scaler(torch.tensor([[1.0], [2.0], [4.0]]).numpy())
+    return model
 
 
 @grid
 @pytest.mark.filterwarnings("ignore:Unsupported layer type")  # of layer norms, from peft's own loader
-def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path) -> None:
+def test_peft_loads_the_adapter_with_equal_embeddings(method: Any, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    ours = stirred(method())
+    ours = perturbed_predictor(method())
     if ours.adapter is None:
         with pytest.raises(BadInput, match="export it as merged"):
             portable.export_adapter(ours, tmp_path, "a fit")
@@ -54,17 +54,19 @@ def test_peft_reads_the_adapter_and_embeds_as_we_do(method: Any, tmp_path: Path)
         assert torch.equal(theirs.backbone.embed(batch), ours.backbone.embed(batch))
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"].startswith("molsway-tiny") and config["peft_type"]
-    kept = load_file(tmp_path / "head.safetensors")
-    assert torch.equal(kept["head.0.weight"], ours.head[0].weight) and float(kept["centre"]) == pytest.approx(7 / 3)
+    tensors = load_file(tmp_path / "head.safetensors")
+    assert torch.equal(tensors["head.0.weight"], ours.head[0].weight) and float(tensors["centre"]) == pytest.approx(
+        7 / 3
+    )
     maps = {name: value for name, value in ours.backbone.state_dict().items() if name.endswith("feature_map.weight")}
-    assert len(maps) == 3 and all(torch.equal(kept[f"backbone.{name}"], value) for name, value in maps.items())
+    assert len(maps) == 3 and all(torch.equal(tensors[f"backbone.{name}"], value) for name, value in maps.items())
     assert max(path.stat().st_size for path in tmp_path.iterdir()) < 400_000  # the backbone has 1.4 MB
     assert "a fit" in (tmp_path / "README.md").read_text()
 
 
 @grid
-def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: Any, tmp_path: Path) -> None:
-    ours = stirred(method())
+def test_a_merged_checkpoint_has_equal_embeddings(method: Any, tmp_path: Path) -> None:
+    ours = perturbed_predictor(method())
     portable.export_merged(ours, tmp_path, "a fit")
     theirs = Pretrained(str(tmp_path))()
     batch = ours.encode(SMILES)
@@ -73,8 +75,8 @@ def test_a_merged_checkpoint_is_a_backbone_that_embeds_as_the_fit_does(method: A
 
 
 @grid
-def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, tmp_path: Path) -> None:
-    ours = stirred(method(), Pretrained(str(GOLDEN)))
+def test_a_merged_checkpoint_has_the_published_tensor_names(method: Any, tmp_path: Path) -> None:
+    ours = perturbed_predictor(method(), Pretrained(str(GOLDEN)))
     portable.export_merged(ours, tmp_path, "a fit")
     theirs, published = load_file(tmp_path / "model.safetensors"), load_file(GOLDEN / "model.safetensors")
     body = {name.removeprefix("molformer."): value for name, value in published.items() if "lm_head" not in name}
@@ -84,14 +86,14 @@ def test_a_merged_checkpoint_has_the_tensors_of_the_published_one(method: Any, t
     assert config["model_type"] == "molformer"  # by which the hub's loader knows the architecture
 
 
-def test_the_predictions_can_be_had_from_the_folder_alone(tmp_path: Path) -> None:
-    """As its README says, with nothing of ours but the backbone."""
-    ours = stirred(Full())
+def test_predictions_follow_from_the_exported_folder(tmp_path: Path) -> None:
+    """By the formula in its README."""
+    ours = perturbed_predictor(Full())
     portable.export_merged(ours, tmp_path, "a fit")
-    kept, backbone = load_file(tmp_path / "head.safetensors"), Pretrained(str(tmp_path))()
+    tensors, backbone = load_file(tmp_path / "head.safetensors"), Pretrained(str(tmp_path))()
     with torch.no_grad():
         x = backbone.embed(backbone.batch(SMILES))
-        x = torch.relu(x @ kept["head.0.weight"].T + kept["head.0.bias"])
-        outputs = x @ kept["head.3.weight"].T + kept["head.3.bias"]
-    found = (outputs * kept["spread"] + kept["centre"]).clamp(kept["least"], kept["most"])
-    assert torch.allclose(found, torch.from_numpy(ours.predict(SMILES)), atol=1e-6)
+        x = torch.relu(x @ tensors["head.0.weight"].T + tensors["head.0.bias"])
+        outputs = x @ tensors["head.3.weight"].T + tensors["head.3.bias"]
+    predictions = (outputs * tensors["spread"] + tensors["centre"]).clamp(tensors["least"], tensors["most"])
+    assert torch.allclose(predictions, torch.from_numpy(ours.predict(SMILES)), atol=1e-6)

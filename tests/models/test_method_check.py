@@ -1,4 +1,4 @@
-"""The proof of a method: faults that were made elsewhere are found."""
+"""The check of methods finds faulty ones."""
 
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ def predictor() -> Predictor:
 
 
 class Faulty:
-    """A method that does something else after, or instead of, another one."""
+    """A method with a fault, applied after it or in its place."""
 
     name: ClassVar[str] = "faulty"
 
@@ -60,46 +60,47 @@ def one_too_many(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("method", "fault", "message"),
     [
-        (IA3(), freeze_the_vectors, "0 weights of the backbone move, its formula says 1,536"),
-        (BitFit(), one_too_many, "weights of the backbone move, its formula says"),
-        (Head(), freeze_the_head, "not all of the head moves"),
-        (IA3(), scale_a_vector, "embeddings have changed by up to .* before the first step"),
-        (LoRA(), detach_the_embedding, "24 tensors that should move get no gradient"),
+        (IA3(), freeze_the_vectors, "0 weights of the backbone are trainable, its formula says 1,536"),
+        (BitFit(), one_too_many, "weights of the backbone are trainable, its formula says"),
+        (Head(), freeze_the_head, "the head is not fully trainable"),
+        (IA3(), scale_a_vector, "embeddings changed by up to .* before the first step"),
+        (LoRA(), detach_the_embedding, "24 trainable tensors get no gradient"),
         (Full(), detach_the_embedding, "get no gradient"),
     ],
     ids=["frozen (IA)³", "a weight too many", "frozen head", "changed at once", "no gradient", "no gradient, full"],
 )
-def test_a_fault_is_found(method: Any, fault: Any, message: str) -> None:
+def test_faulty_methods_are_found(method: Any, fault: Any, message: str) -> None:
     with pytest.raises(MethodCheckFailed, match=message):
         apply_and_check(Faulty(method, fault), predictor(), SMILES)
 
 
 @pytest.mark.parametrize("method", [Full(), LoRA(), IA3()], ids=lambda method: method.kind)
-def test_it_leaves_the_predictor_as_the_method_does(method: Any) -> None:
-    proven, plain = predictor(), predictor()
-    for one, apply in ((plain, method), (proven, lambda p: apply_and_check(method, p, SMILES))):
+def test_checking_does_not_change_the_predictor(method: Any) -> None:
+    checked, plain = predictor(), predictor()
+    for model, apply in ((plain, method), (checked, lambda p: apply_and_check(method, p, SMILES))):
         torch.manual_seed(3)
-        apply(one)
-    assert proven.state_dict().keys() == plain.state_dict().keys()
-    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in proven.state_dict().items())
-    assert all(weight.grad is None for weight in proven.parameters())
+        apply(model)
+    assert checked.state_dict().keys() == plain.state_dict().keys()
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in checked.state_dict().items())
+    assert all(weight.grad is None for weight in checked.parameters())
 
 
-def test_a_frozen_weight_that_moves_is_found_afterwards() -> None:
-    one = predictor()
-    proof = apply_and_check(LoRA(), one, SMILES)
-    assert proof.check(one)["tensors_with_gradient"] == 24 + 4
+def test_a_changed_frozen_weight_is_found() -> None:
+    model = predictor()
+    check = apply_and_check(LoRA(), model, SMILES)
+    assert check.check(model)["tensors_with_gradient"] == 24 + 4
     with torch.no_grad():
-        one.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
+        model.get_parameter("backbone.model.LayerNorm.weight")[0] += 1e-6
     with pytest.raises(
-        MethodCheckFailed, match=r"1 frozen tensors have moved in training, 'backbone.model.LayerNorm.weight'"
+        MethodCheckFailed,
+        match=r"1 frozen tensors have changed in training, the first is 'backbone.model.LayerNorm.weight'",
     ):
-        proof.check(one)
+        check.check(model)
 
 
-def test_a_redrawn_feature_map_is_found_afterwards() -> None:
-    one = predictor()
-    proof = apply_and_check(Full(), one, SMILES)
-    one.backbone.model.draw_features(torch.Generator().manual_seed(9))
-    with pytest.raises(MethodCheckFailed, match="3 frozen tensors have moved"):
-        proof.check(one)
+def test_a_redrawn_feature_map_is_found() -> None:
+    model = predictor()
+    check = apply_and_check(Full(), model, SMILES)
+    model.backbone.model.draw_features(torch.Generator().manual_seed(9))
+    with pytest.raises(MethodCheckFailed, match="3 frozen tensors have changed"):
+        check.check(model)

@@ -1,4 +1,4 @@
-"""Passes that are recorded and replayed do what passes that are worked out do; what cannot be recorded still learns."""
+"""CUDA graphs give the same results as eager steps; what cannot be captured runs eagerly."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,20 +29,20 @@ on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[StepRunner]:
-    """Every `StepRunner` that is made."""
-    found: list[StepRunner] = []
+def runners(monkeypatch: pytest.MonkeyPatch) -> list[StepRunner]:
+    """All instances of `StepRunner`."""
+    created: list[StepRunner] = []
     begin = StepRunner.__init__
 
-    def noted(self: StepRunner, *given: Any, **more: Any) -> None:
-        begin(self, *given, **more)
-        found.append(self)
+    def record_runner(self: StepRunner, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        created.append(self)
 
-    monkeypatch.setattr(StepRunner, "__init__", noted)
-    return found
+    monkeypatch.setattr(StepRunner, "__init__", record_runner)
+    return created
 
 
-def made(method: Any) -> Predictor:
+def build_predictor(method: Any) -> Predictor:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.1)
     predictor.fit_scaler(LABELS)
     predictor.to(best_device())
@@ -52,24 +52,28 @@ def made(method: Any) -> Predictor:
     return predictor
 
 
-def learned(predictor: Predictor, plan: Plan = PLAN, steady: bool = True, asking: bool = False) -> Progress:
+def train_predictor(
+    predictor: Predictor, plan: Plan = PLAN, is_steady: bool = True, synchronise: bool = False
+) -> Progress:
     labels = predictor.scale_labels(LABELS)
 
-    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+    def build_batch(rows: np.ndarray, variant_index: np.ndarray, step: int) -> dict[str, torch.Tensor]:
         return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
 
     def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        found = predictor.loss(predictor(batch), batch["targets"])
-        if asking:
-            assert found.item() >= 0
-        return found
+        value = predictor.loss(predictor(batch), batch["targets"])
+        if synchronise:
+            assert value.item() >= 0
+        return value
 
-    def look() -> dict[str, float]:
+    def evaluate() -> dict[str, float]:
         outputs = predictor(predictor.encode(SMILES))
         return {"valid_loss": predictor.loss(outputs, labels).item()}
 
     lengths = predictor.backbone.lengths(SMILES)[:, None]
-    return train(predictor, lengths, TrainStep(lay, loss, steady), torch.no_grad()(look), plan, SILENT_REPORT)
+    return train(
+        predictor, lengths, TrainStep(build_batch, loss, is_steady), torch.no_grad()(evaluate), plan, SILENT_REPORT
+    )
 
 
 def assert_alike(one: nn.Module, other: nn.Module) -> None:
@@ -77,11 +81,11 @@ def assert_alike(one: nn.Module, other: nn.Module) -> None:
         torch.testing.assert_close(weight, same, rtol=1e-3, atol=1e-5, msg=lambda words, name=name: f"{name}: {words}")
 
 
-def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
+def test_a_step_returns_the_loss_and_sets_gradients() -> None:
     net = nn.Linear(3, 1)
-    lesson = TrainStep(lambda *_: {}, lambda batch: (net(batch["x"]) ** 2).mean(), is_steady=False)
-    passes = StepRunner(lesson, list(net.parameters()), "float32")
-    for k in range(2):  # the second forgets the first
+    step = TrainStep(lambda *_: {}, lambda batch: (net(batch["x"]) ** 2).mean(), is_steady=False)
+    passes = StepRunner(step, list(net.parameters()), "float32")
+    for k in range(2):  # gradients do not accumulate
         batch = {"x": torch.randn(4, 3)}
         loss = passes(batch)
         wanted = (net(batch["x"]) ** 2).mean()
@@ -92,15 +96,15 @@ def test_a_pass_gives_the_loss_and_the_gradients_of_its_lesson() -> None:
         assert all(weight.grad is None for weight in net.parameters())
 
 
-def test_nothing_is_recorded_without_cuda(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
+def test_nothing_is_captured_without_cuda(monkeypatch: pytest.MonkeyPatch, runners: list[StepRunner]) -> None:
     if torch.cuda.is_available():
         pytest.skip("CUDA is here")
-    learned(made(Full()))
-    assert not counted[0].captures and not counted[0].n_replays and not counted[0].refusal
+    train_predictor(build_predictor(Full()))
+    assert not runners[0].captures and not runners[0].n_replays and not runners[0].refusal
 
 
-class Played:
-    """A recording that works its pass out, for a machine without CUDA."""
+class EagerGraph:
+    """A graph that computes its pass eagerly, for machines without CUDA."""
 
     broken = False
 
@@ -116,19 +120,19 @@ class Played:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> type[Played]:
-    """Passes are recorded by a stand-in for CUDA; returned is the recording's class."""
+def eager_graphs(monkeypatch: pytest.MonkeyPatch) -> type[EagerGraph]:
+    """Replaces CUDA graphs; returns the class of the graphs."""
     begin = StepRunner.__init__
 
-    def recording(self: StepRunner, lesson: TrainStep, *given: Any) -> None:
-        begin(self, lesson, *given)
-        self.captures = lesson.is_steady
+    def recording(self: StepRunner, step: TrainStep, *args: Any) -> None:
+        begin(self, step, *args)
+        self.captures = step.is_steady
 
-    class Mine(Played):
+    class Graph(EagerGraph):
         pass
 
     monkeypatch.setattr(StepRunner, "__init__", recording)
-    monkeypatch.setattr(cuda_graphs, "CapturedGraph", Mine)
+    monkeypatch.setattr(cuda_graphs, "CapturedGraph", Graph)
     monkeypatch.setattr(cuda_graphs, "FAILED_GRAPHS", [])
     for name, value in {
         "memory_allocated": lambda device: 0,
@@ -142,124 +146,124 @@ def played(monkeypatch: pytest.MonkeyPatch) -> type[Played]:
     }.items():
         monkeypatch.setattr(torch.cuda, name, value, raising=False)
     monkeypatch.setattr(cuda_graphs, "restore_generator", lambda generator, state: generator.set_state(state))
-    return Mine
+    return Graph
 
 
-def trained(count: list[StepRunner], plan: Plan = PLAN, steady: bool = True) -> tuple[StepRunner, Predictor, Progress]:
-    predictor = made(Full())
-    progress = learned(predictor, plan, steady)
+def train_with_runner(
+    count: list[StepRunner], plan: Plan = PLAN, is_steady: bool = True
+) -> tuple[StepRunner, Predictor, Progress]:
+    predictor = build_predictor(Full())
+    progress = train_predictor(predictor, plan, is_steady)
     return count[-1], predictor, progress
 
 
-def test_a_shape_that_comes_again_is_recorded_and_learns_the_same(
-    counted: list[StepRunner], played: type[Played]
+def test_repeated_shapes_are_captured_with_equal_results(
+    runners: list[StepRunner], eager_graphs: type[EagerGraph]
 ) -> None:
-    passes, replayed, progress = trained(counted)
+    passes, replayed, progress = train_with_runner(runners)
     steps = PLAN.evaluation_steps(len(SMILES))[-1]
     assert passes.n_replays == steps - len(passes.pass_bytes) > 0 and progress.warnings == []
     assert not passes.graphs and all(weight.grad is None for weight in replayed.parameters())
-    _, worked, _ = trained(counted, is_steady=False)
-    assert counted[1].n_replays == 0
+    _, worked, _ = train_with_runner(runners, is_steady=False)
+    assert runners[1].n_replays == 0
     for one, other in zip(replayed.parameters(), worked.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_what_cannot_be_recorded_is_worked_out_and_said_without_cuda(
-    counted: list[StepRunner], played: type[Played]
-) -> None:
-    played.broken = True
-    passes, refused, progress = trained(counted)
+def test_a_failed_capture_falls_back_with_a_warning(runners: list[StepRunner], eager_graphs: type[EagerGraph]) -> None:
+    eager_graphs.broken = True
+    passes, refused, progress = train_with_runner(runners)
     assert passes.n_replays == 0 and not passes.captures and len(cuda_graphs.FAILED_GRAPHS) == 1
     assert progress.warnings == [
-        "its steps could not be recorded and replayed, so they took longer: operation not permitted"
+        "steps could not be captured as CUDA graphs, so they took longer: operation not permitted"
     ]
-    _, worked, _ = trained(counted, is_steady=False)
+    _, worked, _ = train_with_runner(runners, is_steady=False)
     for one, other in zip(refused.parameters(), worked.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_recordings_are_few_and_want_memory(
-    counted: list[StepRunner], played: type[Played], monkeypatch: pytest.MonkeyPatch
+def test_captures_are_limited_by_number_and_memory(
+    runners: list[StepRunner], eager_graphs: type[EagerGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 1)
-    passes, *_ = trained(counted)
+    passes, *_ = train_with_runner(runners)
     assert 0 < passes.n_replays < PLAN.evaluation_steps(len(SMILES))[-1] - len(passes.pass_bytes)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
-    passes, *_ = trained(counted)
+    passes, *_ = train_with_runner(runners)
     assert passes.n_replays == 0 and passes.refusal == ""
 
 
 @on_cuda
 @pytest.mark.parametrize("kind", sorted(METHODS))
-def test_every_method_ends_with_the_same_weights(kind: str, counted: list[StepRunner]) -> None:
-    if not getattr(METHODS[kind], "steady", True):
+def test_every_method_ends_with_equal_weights(kind: str, runners: list[StepRunner]) -> None:
+    if not getattr(METHODS[kind], "is_steady", True):
         pytest.skip(f"{METHODS[kind].name} is never recorded")
-    replayed, worked = (made(METHODS[kind]()) for _ in range(2))
-    progress = learned(replayed)
-    learned(worked, is_steady=False)
-    assert counted[0].refusal == "" and progress.warnings == []
-    assert counted[0].n_replays > 20 and counted[1].n_replays == 0
+    replayed, worked = (build_predictor(METHODS[kind]()) for _ in range(2))
+    progress = train_predictor(replayed)
+    train_predictor(worked, is_steady=False)
+    assert runners[0].refusal == "" and progress.warnings == []
+    assert runners[0].n_replays > 20 and runners[1].n_replays == 0
     assert_alike(replayed, worked)
-    assert not counted[0].graphs and all(weight.grad is None for weight in replayed.parameters())
+    assert not runners[0].graphs and all(weight.grad is None for weight in replayed.parameters())
 
 
 @on_cuda
-def test_half_the_precision_is_replayed_too(counted: list[StepRunner]) -> None:
-    replayed, worked = made(Full()), made(Full())
+def test_bfloat16_is_captured(runners: list[StepRunner]) -> None:
+    replayed, worked = build_predictor(Full()), build_predictor(Full())
     plan = replace(PLAN, precision="bfloat16")
-    learned(replayed, plan)
-    learned(worked, plan, is_steady=False)
-    assert counted[0].n_replays > 20
+    train_predictor(replayed, plan)
+    train_predictor(worked, plan, is_steady=False)
+    assert runners[0].n_replays > 20
     for one, other in zip(replayed.parameters(), worked.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0.05, atol=1e-3)
 
 
 @on_cuda
-def test_what_asks_for_a_number_is_worked_out_and_said(counted: list[StepRunner]) -> None:
-    refused, worked, after = made(Full()), made(Full()), made(Full())
-    progress = learned(refused, asking=True)
-    learned(worked, is_steady=False)
-    assert "could not be recorded and replayed" in progress.warnings[0] and counted[0].n_replays == 0
+def test_a_loss_that_synchronises_falls_back_with_a_warning(runners: list[StepRunner]) -> None:
+    refused, worked, after = build_predictor(Full()), build_predictor(Full()), build_predictor(Full())
+    progress = train_predictor(refused, synchronise=True)
+    train_predictor(worked, is_steady=False)
+    assert "could not be captured" in progress.warnings[0] and runners[0].n_replays == 0
     assert_alike(refused, worked)
-    learned(after)  # and the next one is recorded as if nothing had been
-    assert counted[2].n_replays > 20 and counted[2].refusal == ""
+    train_predictor(after)  # a later training is captured again
+    assert runners[2].n_replays > 20 and runners[2].refusal == ""
     assert_alike(after, worked)
 
 
 @on_cuda
-def test_no_recording_where_memory_is_short(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
+def test_nothing_is_captured_when_memory_is_short(monkeypatch: pytest.MonkeyPatch, runners: list[StepRunner]) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (-(10**12), 8 * 10**10))
-    learned(made(Full()))
-    assert counted[0].captures and counted[0].n_replays == 0 and counted[0].refusal == ""
+    train_predictor(build_predictor(Full()))
+    assert runners[0].captures and runners[0].n_replays == 0 and runners[0].refusal == ""
 
 
 @on_cuda
-def test_recordings_are_few(monkeypatch: pytest.MonkeyPatch, counted: list[StepRunner]) -> None:
-    held: set[int] = set()
+def test_the_number_of_captures_is_limited(monkeypatch: pytest.MonkeyPatch, runners: list[StepRunner]) -> None:
+    counts: set[int] = set()
     end = StepRunner.end
-    monkeypatch.setattr(StepRunner, "end", lambda self: (held.update(map(id, self.graphs.values())), end(self))[1])
+    monkeypatch.setattr(StepRunner, "end", lambda self: (counts.update(map(id, self.graphs.values())), end(self))[1])
     monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 1)
-    learned(made(Head()))
-    assert counted[0].n_replays > 0 and len(held) == 1
+    train_predictor(build_predictor(Head()))
+    assert runners[0].n_replays > 0 and len(counts) == 1
 
 
 @on_cuda
-def test_hidden_tokens_and_properties_are_replayed(counted: list[StepRunner]) -> None:
+def test_the_pretraining_loss_is_captured(runners: list[StepRunner]) -> None:
     wanted = torch.randn(len(SMILES), 5, generator=torch.Generator().manual_seed(0)).to(best_device())
 
-    def adapted(steady: bool) -> PretrainingLoss:
+    def train_objective(is_steady: bool) -> PretrainingLoss:
         body = Untrained("molsway-tiny")(mlm_head=True).to(best_device()).requires_grad_(True)
         objective = PretrainingLoss(body.model, body.tokenizer, properties=5)
 
-        def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+        def build_batch(rows: np.ndarray, variant_index: np.ndarray, step: int) -> dict[str, torch.Tensor]:
             batch = body.batch([SMILES[row] for row in rows])
             generator = torch.Generator().manual_seed(step)
             return objective.hide_tokens(Batch(batch["input_ids"], batch["attention_mask"], generator, wanted[rows]))
 
-        lesson = TrainStep(lay, lambda batch: objective(batch).total, steady)
-        train(objective, body.lengths(SMILES)[:, None], lesson, lambda: {"valid_loss": 0.0}, PLAN, SILENT_REPORT)
+        step = TrainStep(build_batch, lambda batch: objective(batch).total, is_steady)
+        train(objective, body.lengths(SMILES)[:, None], step, lambda: {"valid_loss": 0.0}, PLAN, SILENT_REPORT)
         return objective
 
-    replayed, worked = adapted(True), adapted(False)
-    assert counted[0].n_replays > 10 and counted[0].refusal == ""
+    replayed, worked = train_objective(True), train_objective(False)
+    assert runners[0].n_replays > 10 and runners[0].refusal == ""
     assert_alike(replayed, worked)

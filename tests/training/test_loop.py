@@ -1,4 +1,4 @@
-"""The loop: it learns, stops, resumes to the same numbers, and says when it cannot go on."""
+"""The training loop: learning, stopping, resuming to equal results, errors."""
 
 import math
 from dataclasses import replace
@@ -36,29 +36,29 @@ class Toy:
     @property
     def step(self) -> TrainStep:
         return TrainStep(
-            lambda rows, spellings, step: {"x": self.x[rows], "y": self.y[rows]},
+            lambda rows, variant_index, step: {"x": self.x[rows], "y": self.y[rows]},
             lambda batch: ((self.net(batch["x"]) - batch["y"]) ** 2).mean(),
             is_steady=True,
         )
 
-    def evaluations_done(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         with torch.no_grad():
             return {"valid_loss": float(((self.net(self.x) - self.y) ** 2).mean())}
 
     def run(self, plan: Plan = PLAN, report: Report = SILENT_REPORT) -> training.Progress:
-        return train(self.net, self.lengths, self.step, self.evaluations_done, plan, report)
+        return train(self.net, self.lengths, self.step, self.evaluate, plan, report)
 
 
-def test_it_learns_and_keeps_the_best() -> None:
+def test_training_keeps_the_best_weights() -> None:
     toy = Toy()
-    before = toy.evaluations_done()["valid_loss"]
+    before = toy.evaluate()["valid_loss"]
     progress = toy.run(replace(PLAN, epochs=30))
     losses = [point["valid_loss"] for point in progress.curve]
     assert progress.best == min(losses) < 0.5 * before
-    assert toy.evaluations_done()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
+    assert toy.evaluate()["valid_loss"] == pytest.approx(progress.best, rel=1e-6)
 
 
-def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
+def test_each_epoch_uses_every_row_once() -> None:
     lengths = Toy().lengths
     rows = [row for _, batch, _ in training._iterate_batches(lengths, PLAN, 0, 5) for row in batch]
     assert sorted(rows) == list(range(37))
@@ -74,29 +74,29 @@ def test_every_row_once_an_epoch_and_steps_as_asked() -> None:
     ]
 
 
-def test_each_epoch_draws_spellings_and_a_batch_is_of_one_length_as_spelled() -> None:
+def test_epochs_draw_variants_and_sort_batches_by_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 40, size=(128, 3))
     plan = replace(PLAN, batch_size=4)
     epochs = [list(training._iterate_batches(lengths, plan, 32 * k, 32 * k + 32)) for k in (0, 1)]
-    drawn = [np.empty(128, int), np.empty(128, int)]
-    for epoch, spelled in zip(epochs, drawn, strict=True):
-        for _, rows, spellings in epoch:
-            assert np.ptp(lengths[rows, spellings]) <= 6, "the whole epoch is sorted, a batch takes 4 of 128"
-            spelled[rows] = spellings
-    assert set(drawn[0]) == {0, 1, 2} and (drawn[0] != drawn[1]).mean() > 0.5
+    variants = [np.empty(128, int), np.empty(128, int)]
+    for epoch, chosen in zip(epochs, variants, strict=True):
+        for _, rows, variant_index in epoch:
+            assert np.ptp(lengths[rows, variant_index]) <= 6, "the whole epoch is sorted, a batch takes 4 of 128"
+            chosen[rows] = variant_index
+    assert set(variants[0]) == {0, 1, 2} and (variants[0] != variants[1]).mean() > 0.5
 
 
-def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
+def test_rate_factors_and_weight_decay() -> None:
     net = Toy().net
     moving = dict(net.named_parameters())
     optimiser = training._build_optimiser(moving, replace(PLAN, rate_factors=(("3.", 5.0),), weight_decay=0.1))
-    found = {
+    groups = {
         name: (group["scale"], group["weight_decay"])
         for group in optimiser.param_groups
         for name, weight in moving.items()
         if any(weight is one for one in group["params"])
     }
-    assert found == {"0.weight": (1, 0.1), "0.bias": (1, 0), "3.weight": (5, 0.1), "3.bias": (5, 0)}
+    assert groups == {"0.weight": (1, 0.1), "0.bias": (1, 0), "3.weight": (5, 0.1), "3.bias": (5, 0)}
     slow, fast = Toy(), Toy()
     before = slow.net[3].weight.detach().clone()
     slow.run(replace(PLAN, steps=1, evaluations=1))
@@ -109,9 +109,7 @@ def test_some_weights_learn_faster_and_matrices_alone_are_decayed() -> None:
 @pytest.mark.parametrize(
     "plan", [PLAN, replace(PLAN, steps=23), replace(PLAN, patience=2, epochs=40, learning_rate=0.1)]
 )
-def test_an_interrupted_training_ends_as_an_undisturbed_one(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_training_gives_the_same_result(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     whole = Toy()
     expected = whole.run(plan)
@@ -131,7 +129,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     )
 
 
-def test_cancelling_takes_one_step() -> None:
+def test_cancelling_stops_after_one_step() -> None:
     toy, steps = Toy(), []
     report = Report(
         tell=lambda fraction, message, numbers: steps.append(numbers.get("step")), cancelled=lambda: len(steps) == 2
@@ -153,7 +151,7 @@ def test_a_diverged_loss_is_an_error_with_advice() -> None:
         toy.run()
 
 
-def test_a_frozen_weight_does_not_move() -> None:
+def test_frozen_weights_do_not_change() -> None:
     toy = Toy()
     toy.net[0].requires_grad_(False)
     before = toy.net[0].weight.clone()
@@ -163,13 +161,13 @@ def test_a_frozen_weight_does_not_move() -> None:
     assert training.count_parameters(toy.net) == numbers
 
 
-def test_a_checkpoint_cut_short_is_begun_anew(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_restarts_training(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     assert Toy().run(PLAN, Report(scratch=tmp_path)).evaluations_done == 6
 
 
-def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy, seen = Toy(), []
+def test_averaged_weights_are_evaluated_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, evaluated = Toy(), []
     mean = {name: weight.detach().clone() for name, weight in toy.net.named_parameters()}
     real = training._update_average
 
@@ -179,41 +177,41 @@ def test_the_mean_of_the_weights_is_what_is_looked_at_and_kept(monkeypatch: pyte
             mean[name] += share * (weight.detach() - mean[name])
         real(average, moving, decay, step)
 
-    def look() -> dict[str, float]:
-        seen.append({name: weight.detach().clone() for name, weight in toy.net.named_parameters()})
-        return {"valid_loss": 1.0 / len(seen)}
+    def evaluate() -> dict[str, float]:
+        evaluated.append({name: weight.detach().clone() for name, weight in toy.net.named_parameters()})
+        return {"valid_loss": 1.0 / len(evaluated)}
 
     monkeypatch.setattr(training, "_update_average", follow)
-    train(toy.net, toy.lengths, toy.step, look, replace(PLAN, ema_decay=0.9), SILENT_REPORT)
+    train(toy.net, toy.lengths, toy.step, evaluate, replace(PLAN, ema_decay=0.9), SILENT_REPORT)
     for name, weight in toy.net.named_parameters():
-        assert torch.equal(weight, seen[-1][name])
+        assert torch.equal(weight, evaluated[-1][name])
         torch.testing.assert_close(weight.detach(), mean[name])
 
 
 @pytest.mark.parametrize("after", [2, 4])
-def test_a_mean_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_the_weight_average_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     plan = replace(PLAN, ema_decay=0.9)
     whole = Toy()
     expected = whole.run(plan)
-    broken, looks = Toy(), []
+    broken, evaluations = Toy(), []
 
     def stop() -> dict[str, float]:
-        looks.append(1)
-        if len(looks) > after:
+        evaluations.append(1)
+        if len(evaluations) > after:
             raise Cancelled
-        return Toy.evaluations_done(broken)
+        return Toy.evaluate(broken)
 
-    broken.evaluations_done = stop
+    broken.evaluate = stop
     with pytest.raises(Cancelled):
         broken.run(plan, Report(scratch=tmp_path))
     again = Toy()
-    found = again.run(plan, Report(scratch=tmp_path))
-    assert [p["valid_loss"] for p in found.curve] == [p["valid_loss"] for p in expected.curve]
+    progress = again.run(plan, Report(scratch=tmp_path))
+    assert [p["valid_loss"] for p in progress.curve] == [p["valid_loss"] for p in expected.curve]
     assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), again.net.parameters(), strict=True))
 
 
-def test_automatic_precision_is_the_faster_one_that_a_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_automatic_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     for able, first in (({"amx_bf16": True, "avx512_bf16": True}, 256), ({"avx512_bf16": True}, 768), ({}, math.inf)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         chosen = {width: training.resolve_precision("auto", "cpu", width) for width in (128, 256, 768)}

@@ -1,4 +1,4 @@
-"""What masked-language modelling hides."""
+"""Masking of tokens."""
 
 import torch
 
@@ -13,7 +13,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return ids, ids < 3
 
 
-def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
+def test_masking_shares_and_special_tokens() -> None:
     ids, special = batch()
     corrupted, labels = hide_tokens(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(0))
     hidden = labels != IGNORED
@@ -22,23 +22,23 @@ def test_shares_are_as_stated_and_specials_are_never_hidden() -> None:
     share = hidden.sum() / (~special).sum()
     assert 0.13 < share < 0.18
     masked = (corrupted[hidden] == 3).float().mean()
-    kept = (corrupted[hidden] == ids[hidden]).float().mean()
+    share_kept = (corrupted[hidden] == ids[hidden]).float().mean()
     assert not torch.isin(corrupted[hidden], torch.tensor([0, 1, 2])).any(), "an end or padding never stands in"
-    assert 0.74 < masked < 0.86 and 0.06 < kept < 0.17
+    assert 0.74 < masked < 0.86 and 0.06 < share_kept < 0.17
 
 
-def test_every_molecule_has_something_to_guess() -> None:
+def test_every_molecule_has_a_masked_token() -> None:
     ids, special = batch()
     _, labels = hide_tokens(ids, special, 3, WORDS, 0.001, torch.Generator().manual_seed(0))
     assert ((labels != IGNORED).sum(1) >= 1).all()
 
 
-def test_the_same_generator_hides_the_same() -> None:
+def test_masking_depends_on_the_generator() -> None:
     ids, special = batch()
     one, two = (hide_tokens(ids, special, 3, WORDS, 0.15, torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
 
 
-def test_the_loss_counts_hidden_tokens_only() -> None:
+def test_the_loss_counts_masked_tokens_only() -> None:
     logits, labels = torch.zeros(1, 4, 5), torch.tensor([[IGNORED, 2, IGNORED, IGNORED]])
     assert torch.isclose(masked_token_loss(logits, labels), torch.log(torch.tensor(5.0)))

@@ -1,4 +1,4 @@
-"""What trainings share: the same names in the JSON of each, defaults of its own, and one plan."""
+"""Optimiser settings in specs of training, and the plan of the loop."""
 
 import inspect
 from typing import Any
@@ -28,7 +28,7 @@ SPECS = {
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_a_recipe_holds_the_settings_of_its_optimiser_and_no_others(kind: str) -> None:
+def test_a_spec_has_its_optimiser_settings(kind: str) -> None:
     spec, settings = SPECS[kind]
     fields = to_json(spec)
     assert {name: fields[name] for name in settings} == settings
@@ -36,7 +36,7 @@ def test_a_recipe_holds_the_settings_of_its_optimiser_and_no_others(kind: str) -
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_they_are_keyword_only_and_come_last_in_a_form(kind: str) -> None:
+def test_optimiser_settings_are_keyword_only_and_last(kind: str) -> None:
     spec, _ = SPECS[kind]
     names = [field.name for field in describe_fields(type(spec))]
     assert names == list(inspect.signature(type(spec)).parameters)
@@ -55,14 +55,14 @@ def test_they_are_keyword_only_and_come_last_in_a_form(kind: str) -> None:
         ("pretrain", {"epochs": 1, "steps": 8000, "evaluations": 40, "ema_decay": 0.0, "patience": 0}),
     ],
 )
-def test_a_plan_has_the_advice_where_nothing_is_asked_for(kind: str, wanted: dict[str, Any]) -> None:
+def test_a_plan_uses_the_advice_by_default(kind: str, wanted: dict[str, Any]) -> None:
     plan = SPECS[kind][0].build_plan(320, 256, "float32")
     assert {name: getattr(plan, name) for name in wanted} == pytest.approx(wanted)
     assert SPECS[kind][0].build_plan(320, 256, "float32", steps=7).steps == 7
 
 
 @pytest.mark.parametrize("kind", ["multitask", "pretrain"])
-def test_a_learning_rate_without_advice_has_to_be_given(kind: str) -> None:
+def test_a_learning_rate_without_advice_is_required(kind: str) -> None:
     spec, _ = SPECS[kind]
     with pytest.raises(BadInput, match=f"{kind}.learning_rate: input should be a valid number; got None"):
         type(spec)(next(iter(spec.parts().values())), learning_rate=None)

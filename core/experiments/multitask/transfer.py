@@ -243,12 +243,12 @@ def find_sources(spec: Any) -> set[str]:
 
 
 def collect_cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
-    """What the fits say that the curve has to say too, once an arm: numbers flatter, or little was learned."""
+    """What the fits say that the curve has to say too, once an arm: overlap with the training part, and underfitting."""
     found = {
         f"“{arm}”: {words}": None
         for (arm, _, _), fit in made.items()
         for words in fit.record["warnings"]
-        if "flatter" in words or words.startswith("hardly anything")
+        if "too optimistic" in words or "underfits" in words  # by `core.training.checks`
     }
     return list(found)
 

@@ -1,4 +1,4 @@
-"""Backbones: SMILES in, embeddings out. Chosen and read about without torch; making one imports it."""
+"""Backbones: SMILES in, embeddings out. The specs need no torch; building a backbone imports it."""
 
 from core.engine.spec import Family
 from core.models.backbones.gnn.spec import Gnn

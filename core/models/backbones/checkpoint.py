@@ -1,4 +1,4 @@
-"""A backbone's weights as a product: what adapting or pre-training leaves. Read without torch."""
+"""The product of adaptation and pre-training: a backbone's weights and their record. Needs no torch."""
 
 import json
 import shutil
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-CARD_FILE = "card.json"  # beside pre-trained weights: what they have read, how, and how well
-KEYS_FILE = "corpus_keys.safetensors"  # and which molecules that were
+CARD_FILE = "card.json"  # of pre-trained weights: corpus, settings and held-out losses
+KEYS_FILE = "corpus_keys.safetensors"  # keys of the molecules in that corpus
 
 HELD_OUT_LABELS = {"token_loss": "token loss", "property_error": "property error", "label_loss": "label loss"}
 ADAPTATION_LABELS = {"perplexity": "perplexity", "property_error": "property error"}
@@ -24,9 +24,9 @@ ADAPTATION_LABELS = {"perplexity": "perplexity", "property_error": "property err
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights of a backbone under `folder / "backbone"`, the curve of what made them, and a record of it.
+    """Weights of a backbone under `folder / "backbone"`, with their learning curve and record.
 
-    Called, it gives the live backbone, as a member of the backbone family does.
+    Calling it loads the backbone, as with any member of the backbone family.
     """
 
     headline_keys: ClassVar[tuple[str, ...]] = ()
@@ -45,13 +45,13 @@ class Checkpoint:
 
     @staticmethod
     def headline(summary: Mapping[str, Any]) -> str:
-        """The losses on what was held out: those of the objectives that it was trained by."""
-        if isinstance(losses := summary.get("held_out"), Mapping):  # of a pre-training
+        """The held-out losses of the objectives it was trained with."""
+        if isinstance(losses := summary.get("held_out"), Mapping):  # pre-training; else adaptation
             return ", ".join(
                 f"{word} {format_number(losses[name])}" for name, word in HELD_OUT_LABELS.items() if name in losses
             )
-        found = {word: summary.get(name) for name, word in ADAPTATION_LABELS.items()}
-        return ", ".join(f"{word} {format_number(value)}" for word, value in found.items() if value is not None)
+        values = {word: summary.get(name) for name, word in ADAPTATION_LABELS.items()}
+        return ", ".join(f"{word} {format_number(value)}" for word, value in values.items() if value is not None)
 
     def save(self, folder: Path) -> None:
         self.curve.to_parquet(folder / "curve.parquet")

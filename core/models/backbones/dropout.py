@@ -1,10 +1,10 @@
-"""Dropout of a whole model at once."""
+"""Sets the dropout of all modules of a model."""
 
 from torch import nn
 
 
 def set_dropout(model: nn.Module, share: float) -> None:
-    """Dropout of this share everywhere in `model`, whatever its configuration says (which stays as it is)."""
+    """Set the dropout probability of every dropout module in `model`; the configuration is not changed."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = share

@@ -1,4 +1,4 @@
-"""Where weights come from: a folder, the checkpoints we ship, the hub; or a seed."""
+"""Sources of backbone weights: a folder, a bundled checkpoint, the hub, or a random seed."""
 
 import contextlib
 import dataclasses
@@ -29,8 +29,8 @@ FILES = ("config.json", "tokenizer.json", "model.safetensors")
 class Pretrained(BackboneSpec):
     """A pre-trained chemical language model: one by name, or any folder with a saved backbone.
 
-    Looked up as a folder first, then among the installed checkpoints, then on the hub (`molformer-xl`, 187 MB, once).
-    No code comes with the weights.
+    The name is looked up as a folder first, then among the bundled checkpoints, then on the hub (`molformer-xl`,
+    187 MB, downloaded once). No code is downloaded.
     """
 
     kind: ClassVar[str] = "pretrained"
@@ -42,29 +42,29 @@ class Pretrained(BackboneSpec):
     digest: str = Field(
         default="",
         pattern="^([0-9a-f]{64})?$",
-        description="sha256 of its files, filled in at first use",
+        description="sha256 of the files, filled in at first use",
     )
 
     @property
     def called(self) -> str:
-        return Path(self.name).name or self.name  # of a folder not the whole path
+        return Path(self.name).name or self.name  # of a folder only the last part
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the user's that the name stands for, if it is one."""
+        """The user's folder, if the name is a path to one."""
         folder = Path(self.name)
-        with contextlib.suppress(RuntimeError):  # nobody's home
+        with contextlib.suppress(RuntimeError):  # `~user` of an unknown user
             folder = folder.expanduser()
         return folder if (folder / "config.json").is_file() or (folder.is_dir() and self.name not in SIZES) else None
 
     @property
     def local_folder(self) -> Path | None:
-        """The folder of its files, the user's own or one that came with the installation, if there is one."""
+        """The folder with its files, the user's or a bundled one; None where there is none."""
         shipped = CHECKPOINTS / self.name
         return self.folder or (shipped if (shipped / "config.json").is_file() else None)
 
     def with_digests(self) -> "Pretrained":
-        """The same with the digest of its files: a recipe then follows the weights, not what they are called."""
+        """The same with the digest of its files, so that the key of a spec depends on the weights, not the name."""
         return (
             self
             if self.digest or self.local_folder is None
@@ -72,11 +72,11 @@ class Pretrained(BackboneSpec):
         )
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
-        """The backbone in evaluation mode; the masked-LM head comes along if asked for (adaptation wants it)."""
+        """The backbone in evaluation mode, with its masked-LM head if `mlm_head`. Raises `BadInput`."""
         if self.local_folder is not None and self.digest and content_digest(self.local_folder) != self.digest:
             raise BadInput(
-                f"the backbone {self.name} is not the one of this recipe any more (its files have changed); leave "
-                "`digest` empty to use it as it is now"
+                f"the files of the backbone {self.name} have changed since this spec was written; leave `digest` empty "
+                "to use the present files"
             )
         if self.folder is not None:
             return load_backbone(self.folder, mlm_head)
@@ -88,19 +88,19 @@ class Pretrained(BackboneSpec):
             folder = download()
         elif self.name in SIZES:
             raise BadInput(
-                f"{self.name} has no trained weights in this installation; take `untrained` (random weights), adapt "
-                "that to a corpus, or give the folder of a saved backbone"
+                f"{self.name} has no trained weights in this installation; use `untrained` (random weights), pre-train "
+                "it on a corpus, or give the folder of a saved backbone"
             )
         else:
             raise BadInput(
-                f"there is no backbone {self.name!r}: it is neither a folder nor one of molsway-mini, molformer-xl"
+                f"there is no backbone {self.name!r}: give molsway-mini, molformer-xl or the path of a folder"
             )
         return load_backbone(folder, mlm_head, name=self.name)
 
 
 @settings
 class Untrained(BackboneSpec):
-    """A chemical language model with random weights: a control, or the start of a pre-training."""
+    """A chemical language model with random weights: a control, or the start of pre-training."""
 
     kind: ClassVar[str] = "untrained"
     kind_name: ClassVar[str] = "random weights"
@@ -116,7 +116,7 @@ class Untrained(BackboneSpec):
         return f"{self.name} (random weights)"
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
-        """The backbone in evaluation mode, with a fixed vocabulary, since there is no corpus to take one from."""
+        """The backbone in evaluation mode. Without a corpus the vocabulary is a fixed one."""
         from core.models.backbones.molformer.backbone import Backbone
         from core.models.backbones.molformer.model import build_untrained
         from core.models.backbones.molformer.tokenizer import MolformerTokenizer
@@ -126,14 +126,14 @@ class Untrained(BackboneSpec):
 
 
 def load_backbone(folder: Path | str, mlm_head: bool = False, name: str | None = None) -> "Backbone":
-    """A saved backbone, float32 on the CPU, in evaluation mode; raises `BadInput` for anything that does not fit.
+    """A saved backbone, float32 on the CPU, in evaluation mode. Raises `BadInput`.
 
-    It is called `name`, or as it was when saved, or like its folder. The masked-LM head is left behind unless asked
-    for: it is no part of an embedding, and would be counted as if it were.
+    Its name is `name`, else the saved one, else that of the folder. The masked-LM head is loaded only if `mlm_head`: an
+    embedding does not need it, and its parameters would be counted.
     """
     folder = Path(folder)
     if folder.is_file():
-        raise BadInput(f"{folder} is a file; give the folder that holds {', '.join(FILES)}")
+        raise BadInput(f"{folder} is a file; give the folder with {', '.join(FILES)}")
     about = read_config(folder)
     name = str(name or about.get("name") or folder.resolve().name)
     if about.get("model_type") == GRAPH_MODEL_TYPE:
@@ -141,7 +141,7 @@ def load_backbone(folder: Path | str, mlm_head: bool = False, name: str | None =
 
         if mlm_head:
             raise BadInput(
-                f"{name} reads graphs, which have no tokens to hide; take a transformer such as molsway-mini"
+                f"{name} is a graph network without a masked-LM head; use a transformer such as molsway-mini"
             )
         return GraphBackbone.load(folder, about, name)
     from core.models.backbones.molformer.backbone import Backbone
@@ -150,7 +150,7 @@ def load_backbone(folder: Path | str, mlm_head: bool = False, name: str | None =
 
 
 def content_digest(folder: Path) -> str:
-    """sha256 in hex over the files of a saved backbone; one that is absent counts as empty."""
+    """sha256 (hex) over the files of a saved backbone; an absent file counts as empty."""
     whole = hashlib.sha256()
     for name in FILES:
         path = folder / name
@@ -162,9 +162,9 @@ def content_digest(folder: Path) -> str:
 
 
 def download(fetch: Callable[..., str] | None = None) -> Path:
-    """The folder of the published MoLFormer-XL in the hub's cache, fetched if need be, its digest checked.
+    """The folder of the published MoLFormer-XL in the hub's cache, downloaded if absent; its digest is checked.
 
-    `fetch` stands for `huggingface_hub.hf_hub_download`. Raises `BadInput` that says which files to put where.
+    `fetch`: replaces `huggingface_hub.hf_hub_download`. Raises `BadInput` with the files to copy by hand.
     """
     from huggingface_hub import hf_hub_download
 
@@ -172,26 +172,26 @@ def download(fetch: Callable[..., str] | None = None) -> Path:
         paths = [
             Path((fetch or hf_hub_download)(repo_id=REPOSITORY, filename=name, revision=REVISION)) for name in FILES
         ]
-    except Exception as error:  # the hub's client raises its own, its transport's and the system's errors
+    except Exception as error:  # the hub's client raises errors of its own, of its HTTP library and of the system
         reason = next(iter(str(error).splitlines()), "").rstrip(" .") or type(error).__name__
         raise BadInput(
             f"molformer-xl is not on this machine and the hub cannot be reached ({reason}); on a machine with a "
-            f"network take {', '.join(FILES)} of {REPOSITORY} at revision {REVISION} and put them in "
-            f"{CHECKPOINTS / 'molformer-xl'}, or give the path of the folder they are in as the name"
+            f"network download {', '.join(FILES)} of {REPOSITORY} at revision {REVISION} and put them into "
+            f"{CHECKPOINTS / 'molformer-xl'}, or give the path of their folder as the name"
         ) from None
     check_published(paths[-1])
     return paths[-1].parent
 
 
 def check_published(path: Path) -> None:
-    """Raises `BadInput` unless this is the published file, byte for byte."""
+    """Raises `BadInput` unless this is the published file, by its sha256."""
     from core.models.backbones.weights import file_digest
 
     if not path.is_file():
-        raise BadInput(f"{path.parent} has no {path.name}; put the published one there ({BYTES:,} bytes)")
-    found = file_digest(path)
-    if found != DIGEST:
+        raise BadInput(f"{path.parent} has no {path.name}; copy the published one there ({BYTES:,} bytes)")
+    digest = file_digest(path)
+    if digest != DIGEST:
         raise BadInput(
-            f"{path} ({path.stat().st_size:,} bytes, sha256 {found}) is not the published model.safetensors "
-            f"({BYTES:,} bytes, sha256 {DIGEST}); delete it and fetch it again, or load weights of your own by path"
+            f"{path} ({path.stat().st_size:,} bytes, sha256 {digest}) is not the published model.safetensors "
+            f"({BYTES:,} bytes, sha256 {DIGEST}); delete it and download it again, or load your own weights by path"
         )

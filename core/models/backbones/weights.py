@@ -1,4 +1,4 @@
-"""The tensors of a backbone on disk: safetensors, a MoLFormer's under the hub's names, read strictly or not at all."""
+"""The tensors of a backbone on disk: safetensors, with the hub's names for MoLFormer, checked strictly."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ from torch import Tensor
 from core.engine.spec import BadInput
 
 WEIGHTS_FILE = "model.safetensors"
-BODY, HEAD = "molformer.", "lm_head."  # a file of the encoder alone has neither
+BODY, HEAD = "molformer.", "lm_head."  # a file with the encoder only has neither prefix
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], config: dict[str, Any]) -> None:
-    """model.safetensors and config.json; with the masked-LM head the encoder's names get the prefix `molformer.`."""
+    """Write model.safetensors and config.json; with a masked-LM head encoder names get the prefix `molformer.`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         _name_in_file(name, has_token_head(state)): value.detach().cpu().contiguous() for name, value in state.items()
@@ -28,33 +28,33 @@ def save_weights(folder: Path, state: Mapping[str, Tensor], config: dict[str, An
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors, copied from the file. Raises `BadInput` when it is absent, cut off or damaged."""
+    """All tensors, copied from the file. Raises `BadInput` when it is absent, truncated or damaged."""
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise BadInput(
-            f"{folder} has no {WEIGHTS_FILE}; other formats, pickled ones among them, are not read: convert the weights to "
-            "safetensors and put them there"
+            f"{folder} has no {WEIGHTS_FILE}; other formats, such as pickles, are not read: convert the weights to "
+            "safetensors"
         )
     try:
         return {name: value.clone() for name, value in load_file(path).items()}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         size, wanted = path.stat().st_size, _expected_bytes(path)
         if wanted is not None and wanted != size:
-            fault = f"its header announces {wanted:,} bytes, so the copy is incomplete"
+            fault = f"its header says {wanted:,} bytes, so the copy is incomplete"
         else:
             fault = str(error).splitlines()[0]
-        raise BadInput(f"{path} ({size:,} bytes) is no readable safetensors file: {fault}; copy it again") from None
+        raise BadInput(f"{path} ({size:,} bytes) cannot be read as safetensors: {fault}; copy it again") from None
 
 
 def has_token_head(names: Iterable[str]) -> bool:
-    """Whether these are the tensors of the whole masked-language model."""
+    """Whether these tensor names include a masked-LM head."""
     return any(name.startswith((BODY, HEAD)) for name in names)
 
 
 def match_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """The tensors of a file under the names of the model that `wanted` describes, as float32.
+    """The tensors of a file as float32, renamed as in the model's state `wanted`.
 
-    Raises `BadInput` that names every tensor which is missing, not expected, of a wrong shape or type, or not finite.
+    Raises `BadInput` that lists the tensors that are missing, unexpected, of a wrong shape or type, or not finite.
     """
     head = has_token_head(tensors)
     expected = {_name_in_file(name, head): (name, value.shape) for name, value in wanted.items()}
@@ -74,14 +74,14 @@ def match_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], f
             faults.append(f"{name} has values that are not finite")
     if faults:
         raise BadInput(
-            f"the weights in {folder} do not fit its config.json ({len(common)} of {len(expected)} tensors have a "
-            f"place): {'; '.join(faults)}; take weights and config from one model"
+            f"the weights in {folder} do not fit its config.json ({len(common)} of {len(expected)} tensors match): "
+            f"{'; '.join(faults)}; use weights and config of the same model"
         )
     return {expected[name][0]: tensors[name].float() for name in common}
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """sha256 of a file (hex)."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -91,7 +91,7 @@ def _name_in_file(name: str, head: bool) -> str:
 
 
 def _list_names(names: Iterable[str]) -> str:
-    """Names, the numbers of alike layers drawn together: `encoder.layer.0,1,2.output.dense.bias`."""
+    """Names with the numbers of equal layers merged: `encoder.layer.0,1,2.output.dense.bias`."""
     groups: dict[tuple[str, str], list[int]] = {}
     for name in names:
         before, number, after = re.fullmatch(r"(?:(.*\.layer\.)(\d+)(\..*))?.*", name).groups()
@@ -103,7 +103,7 @@ def _list_names(names: Iterable[str]) -> str:
 
 
 def _expected_bytes(path: Path) -> int | None:
-    """Bytes that a safetensors file should have by its own header, if that can be read."""
+    """The size in bytes that the header of a safetensors file implies; None where it cannot be read."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > 100_000_000:

@@ -1,4 +1,4 @@
-"""Learners: models without a network, called as `baseline(features, labels, kind, seed, report)` to give a function."""
+"""Baselines: models without a network. `baseline(features, labels, kind, seed, report)` returns a predict function."""
 
 from core.engine.spec import Family
 from core.models.baselines.gradient_boosting import GradientBoosting

@@ -1,4 +1,4 @@
-"""Trees in slices: so that a long growth tells how far it is, and stops when someone cancels."""
+"""Fits tree ensembles in slices, for progress reports and cancelling."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from core.engine.report import Report
 
-GROWTH_STEPS = 10  # each slice of boosting bins all columns anew, about 2 % of the whole
+GROWTH_STEPS = 10  # slices; in boosting each bins all columns again, about 2 % of the total time
 
 
 def fit_in_slices(model: Any, size: str, trees: int, rows: np.ndarray, labels: np.ndarray, report: Report) -> Any:
-    """`model` fitted with `trees` trees, slice by slice: the same trees as at once, bit for bit.
+    """Fit `model` with `trees` trees, slice by slice: the same trees, bit for bit, as in one call.
 
-    `size`: what scikit-learn calls the number of trees of this model.
+    `size`: scikit-learn's parameter for the number of trees of this model.
     """
     model.set_params(warm_start=True)
     done = 0
-    for many in sorted({-(-trees * part // GROWTH_STEPS) for part in range(1, GROWTH_STEPS + 1)}):
+    for count in sorted({-(-trees * part // GROWTH_STEPS) for part in range(1, GROWTH_STEPS + 1)}):
         report(done / trees, f"growing trees, {done:,} of {trees:,}")
-        model.set_params(**{size: many}).fit(rows, labels)
-        done = many
+        model.set_params(**{size: count}).fit(rows, labels)
+        done = count
     return model

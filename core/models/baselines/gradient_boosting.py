@@ -23,7 +23,7 @@ class GradientBoosting:
 
     kind: ClassVar[str] = "gradient-boosting"
     name: ClassVar[str] = "gradient boosting"
-    most: ClassVar[int | None] = None  # molecules to learn from at most
+    most: ClassVar[int | None] = None  # largest number of training molecules
 
     features: Columns = Field(default="descriptors", description="molecular features")
     trees: int = Field(default=300, ge=1, le=10_000, description="number of trees")
@@ -35,8 +35,8 @@ class GradientBoosting:
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        chosen = HistGradientBoostingClassifier if kind == "binary" else HistGradientBoostingRegressor
-        model = chosen(
+        estimator = HistGradientBoostingClassifier if kind == "binary" else HistGradientBoostingRegressor
+        model = estimator(
             learning_rate=self.learning_rate,
             max_features=self.share,
             early_stopping=False,

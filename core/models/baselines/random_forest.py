@@ -21,7 +21,7 @@ class RandomForest:
 
     kind: ClassVar[str] = "random-forest"
     name: ClassVar[str] = "random forest"
-    most: ClassVar[int | None] = None  # molecules to learn from at most
+    most: ClassVar[int | None] = None  # largest number of training molecules
 
     features: Columns = Field(default="descriptors", description="molecular features")
     trees: int = Field(default=100, ge=1, le=10_000, description="number of trees")
@@ -32,8 +32,8 @@ class RandomForest:
     ) -> Callable[[np.ndarray], np.ndarray]:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-        chosen = RandomForestClassifier if kind == "binary" else RandomForestRegressor
-        model = chosen(max_features=self.share, random_state=seed)
+        estimator = RandomForestClassifier if kind == "binary" else RandomForestRegressor
+        model = estimator(max_features=self.share, random_state=seed)
         fit_in_slices(
             model, "n_estimators", self.trees, features, labels.astype(int) if kind == "binary" else labels, report
         )

@@ -1,4 +1,4 @@
-"""Support vector machines with the radial kernel."""
+"""Support vector machines with a radial kernel."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -17,11 +17,11 @@ FOLDS = 5  # of the calibration of probabilities
 class SupportVectors:
     """Support vector regression or classification: the baseline to beat on small tables of descriptors.
 
-    Drucker et al. 1997, with the radial kernel, its width from the number of columns and their variance. Labels are
-    standardised first, so `tube` is in standard deviations. For a binary task the classifier, its margins turned into
-    probabilities by a sigmoid fitted across folds (Platt, 1999). The cost grows with the square of the number of
-    molecules: beyond `most`, it is trained on a random sample. The seed draws the sample and the folds; otherwise the
-    regression is deterministic.
+    Drucker et al. 1997, with a radial kernel; its width follows from the number of columns and their variance. Labels
+    are standardised first, so `tube` is in standard deviations. A binary task uses the classifier; a sigmoid fitted
+    across folds turns its margins into probabilities (Platt, 1999). The cost grows with the square of the number of
+    molecules: beyond `most`, a random sample is used. The seed sets the sample and the folds; otherwise the regression
+    is deterministic.
     """
 
     kind: ClassVar[str] = "support-vectors"
@@ -41,19 +41,19 @@ class SupportVectors:
         from sklearn.model_selection import StratifiedKFold
         from sklearn.svm import SVC, SVR
 
-        report(0, f"solving for {min(len(labels), self.most):,} molecules")  # in one go: it stops before or after
+        report(0, f"solving for {min(len(labels), self.most):,} molecules")  # one call, which cannot be cancelled
         if len(labels) > self.most:
-            drawn = np.random.default_rng(seed).permutation(len(labels))[: self.most]
-            features, labels = features[drawn], labels[drawn]
+            sample = np.random.default_rng(seed).permutation(len(labels))[: self.most]
+            features, labels = features[sample], labels[sample]
         if kind == "binary":
             folds = min(FOLDS, int((labels == 0).sum()), int((labels == 1).sum()))
             if folds < 2:
                 raise BadInput(
-                    f"{self.kind} needs 2 molecules of either class to tell probabilities, got "
+                    f"{self.kind} needs 2 molecules of each class to calibrate probabilities, got "
                     f"{int((labels == 0).sum())} with 0 and {int((labels == 1).sum())} with 1; use a larger table"
                 )
-            dealt = StratifiedKFold(folds, shuffle=True, random_state=seed)
-            model = CalibratedClassifierCV(SVC(C=self.penalty), method="sigmoid", cv=dealt, ensemble=False)
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            model = CalibratedClassifierCV(SVC(C=self.penalty), method="sigmoid", cv=splitter, ensemble=False)
             model.fit(features, labels.astype(int))
             return lambda rows: model.predict_proba(rows)[:, 1]
         centre, spread = labels.mean(), labels.std()

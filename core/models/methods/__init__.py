@@ -1,7 +1,4 @@
-"""Methods: which weights of a predictor move while it is fine-tuned.
-
-What each of them declares is in `method`.
-"""
+"""Fine-tuning methods: which weights of a predictor are trained. Their interface is `method.Method`."""
 
 from core.engine.spec import Family
 from core.models.methods.bitfit import BitFit

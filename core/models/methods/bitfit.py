@@ -18,8 +18,8 @@ class BitFit(Method):
 
     kind: ClassVar[str] = "bitfit"
     name: ClassVar[str] = "BitFit"
-    advised_rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 0.3  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-3  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 0.3  # of the head, relative to it
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)
@@ -29,7 +29,7 @@ class BitFit(Method):
 
     def count_trainable(self, backbone: "nn.Module") -> int:
         """Trainable weights of the backbone: one for each output of a layer with a bias."""
-        places = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
+        modules = [module for module in backbone.modules() if "bias" in dict(module.named_parameters(recurse=False))]
         sizes = ("out_features", "out_channels", "normalized_shape")
-        found = (next(getattr(place, size) for size in sizes if hasattr(place, size)) for place in places)
-        return sum(size if isinstance(size, int) else size[0] for size in found)
+        shapes = (next(getattr(layer, size) for size in sizes if hasattr(layer, size)) for layer in modules)
+        return sum(size if isinstance(size, int) else size[0] for size in shapes)

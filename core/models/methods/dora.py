@@ -15,8 +15,8 @@ class DoRA(LoRA):
     """LoRA with separately learned row norms: the low-rank update sets the direction of each row, a norm its length.
 
     Liu et al. 2024 (arXiv 2402.09353), by `peft`: m · (W + (α/r)·B·A) / ‖W + (α/r)·B·A‖, with a norm m per output. The
-    norm ‖…‖ is treated as constant in the gradient, as in the paper: a directional derivative that influence takes of
-    it is off by about one per cent.
+    norm ‖…‖ is treated as constant in the gradient, as in the paper: directional derivatives for influence are off by
+    about 1 %.
     """
 
     kind: ClassVar[str] = "dora"

@@ -23,8 +23,8 @@ class FourierFT(Method):
 
     kind: ClassVar[str] = "fourierft"
     name: ClassVar[str] = "FourierFT"
-    advised_rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 0.1  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-2  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 0.1  # of the head, relative to it
     is_steady: ClassVar[bool] = False  # `peft` copies the frequencies from the CPU at every pass
 
     coefficients: int = Field(default=256, ge=1, le=1_000_000, description="Fourier coefficients per weight matrix")
@@ -42,7 +42,8 @@ class FourierFT(Method):
         smallest = min(a * b for a, b in matrix_shapes(backbone, self.targets))
         if self.coefficients > smallest:
             raise BadInput(
-                f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.coefficients}"
+                f"fourierft wants at most {smallest} coefficients for {backbone.name}, got {self.coefficients}; lower "
+                "`coefficients`"
             )
         return FourierFTConfig(
             n_frequency=self.coefficients,

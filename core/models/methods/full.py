@@ -15,11 +15,11 @@ class Full(Method):
 
     kind: ClassVar[str] = "full"
     name: ClassVar[str] = "full"
-    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
     def __call__(self, predictor: "nn.Module") -> None:
-        """Mark the trainable weights; the masked-LM head is no part of a prediction and stays as it is."""
+        """Make all weights trainable."""
         predictor.requires_grad_(True)
 
     def count_trainable(self, backbone: "nn.Module") -> int:

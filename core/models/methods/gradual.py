@@ -1,4 +1,4 @@
-"""Gradual unfreezing: the head first, then the layers one after another from the top, in the end all weights."""
+"""Gradual unfreezing: the head first, then layer by layer from the top, finally all weights."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,8 +21,8 @@ class Gradual(Method):
 
     kind: ClassVar[str] = "gradual"
     name: ClassVar[str] = "gradual unfreezing"
-    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
     until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
 
@@ -34,13 +34,13 @@ class Gradual(Method):
         return sum(weight.numel() for weight in backbone.parameters())
 
     def first_steps(self, predictor: "nn.Module") -> tuple[tuple[str, float], ...]:
-        """All weights move by `until`, those next to the head first."""
+        """Name prefixes of weights and the share of the steps from which they are trained: top layers first."""
         backbone = predictor.backbone
         stages = {id(module): 1 for module in (backbone.final_modules, *backbone.final_modules.children())}
-        stages |= {id(layer): 1 + place for place, layer in enumerate(reversed(list(backbone.layers)))}
+        stages |= {id(layer): 1 + index for index, layer in enumerate(reversed(list(backbone.layers)))}
         last = backbone.depth + 1
-        found = [("head.", 0.0)]
+        shares = [("head.", 0.0)]
         for name, module in predictor.named_modules():
             if id(module) in stages:
-                found.append((f"{name}.", self.until * stages[id(module)] / last))
-        return (*found, ("", self.until))
+                shares.append((f"{name}.", self.until * stages[id(module)] / last))
+        return (*shares, ("", self.until))

@@ -15,8 +15,8 @@ class Head(Method):
 
     kind: ClassVar[str] = "head"
     name: ClassVar[str] = "head"
-    advised_rate: ClassVar[float] = 3e-4  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(False)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # whose outputs are scaled, and whose input is
+OUTPUTS, INPUTS = ("key", "value"), ("feed-forward out",)  # modules whose outputs, and whose inputs, are scaled
 
 
 @settings
@@ -24,8 +24,8 @@ class IA3(Method):
 
     kind: ClassVar[str] = "ia3"
     name: ClassVar[str] = "(IA)³"
-    advised_rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 0.1  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-2  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 0.1  # of the head, relative to it
 
     def __call__(self, predictor: "nn.Module") -> None:
         peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)

@@ -23,8 +23,8 @@ class LayerNorms(Method):
 
     kind: ClassVar[str] = "ln-tuning"
     name: ClassVar[str] = "layer-norm"
-    advised_rate: ClassVar[float] = 3e-3  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 0.3  # and for the head's, times this
+    advised_rate: ClassVar[float] = 3e-3  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 0.3  # of the head, relative to it
 
     def __call__(self, predictor: "nn.Module") -> None:
         peft_adapters.insert_adapter(predictor, self.config(predictor.backbone), self)

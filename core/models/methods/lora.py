@@ -22,8 +22,8 @@ class LoRA(Method):
 
     kind: ClassVar[str] = "lora"
     name: ClassVar[str] = "LoRA"
-    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 3.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
     use_dora: ClassVar[bool] = False  # whether row norms are learned separately
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of the update")

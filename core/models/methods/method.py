@@ -1,4 +1,4 @@
-"""What every fine-tuning method declares of itself."""
+"""The interface of fine-tuning methods."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -7,26 +7,26 @@ if TYPE_CHECKING:
 
 
 class Method:
-    """A fine-tuning method: called with a predictor, it marks the weights that move.
+    """A fine-tuning method: calling it with a predictor makes some of the weights trainable and freezes the others.
 
-    A method that puts weights of its own into the backbone also has `config(backbone)`, the configuration of `peft`.
+    A method with an adapter also has `config(backbone)`, the configuration of `peft`.
     """
 
     kind: ClassVar[str]
-    name: ClassVar[str]  # as the literature writes it
-    advised_rate: ClassVar[float]  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float]  # and for the head's, times this
-    is_steady: ClassVar[bool] = True  # whether a training step can be recorded on CUDA (`core.training.cuda_graphs`)
+    name: ClassVar[str]  # as in the literature
+    advised_rate: ClassVar[float]  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float]  # of the head, relative to it
+    is_steady: ClassVar[bool] = True  # whether a training step can be a CUDA graph (`core.training.cuda_graphs`)
 
     def __call__(self, predictor: "nn.Module") -> None:
         raise NotImplementedError
 
     def count_trainable(self, backbone: "nn.Module") -> int:
-        """Weights of the backbone that move, by a formula."""
+        """Number of trainable weights of the backbone, by a formula."""
         raise NotImplementedError
 
     def first_steps(self, predictor: "nn.Module") -> tuple[tuple[str, float], ...]:
-        """How names of weights begin, and the share of the steps from which these move; the first that fits counts.
+        """Name prefixes of weights and the share of the steps from which they are trained; the first match counts.
 
         Empty: all of them from the first step.
         """

@@ -22,8 +22,8 @@ class MiSS(Method):
 
     kind: ClassVar[str] = "miss"
     name: ClassVar[str] = "MiSS"
-    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 1.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 1.0  # of the head, relative to it
 
     rank: int = Field(default=8, ge=1, le=1024, description="rank r of the update")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input")

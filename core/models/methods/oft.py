@@ -22,8 +22,8 @@ class OFT(Method):
 
     kind: ClassVar[str] = "oft"
     name: ClassVar[str] = "OFT"
-    advised_rate: ClassVar[float] = 1e-3  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 1.0  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-3  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 1.0  # of the head, relative to it
 
     block: int = Field(default=16, ge=2, le=1024, description="size of a rotated block; divides the width")
     targets: tuple[TargetModule, ...] = Field(default=(), description=TARGETS_HELP)
@@ -36,7 +36,10 @@ class OFT(Method):
 
         for width in {a for a, _ in matrix_shapes(backbone, self.targets)}:
             if width % self.block:
-                raise BadInput(f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix of {width}")
+                raise BadInput(
+                    f"oft rotates blocks of {self.block} inputs, {backbone.name} has a matrix with {width}; choose a "
+                    f"`block` that divides {width}"
+                )
         return OFTConfig(
             oft_block_size=self.block,
             target_modules=path_pattern(backbone, self.targets),

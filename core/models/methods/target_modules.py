@@ -1,4 +1,4 @@
-"""Places in a backbone that a method can change, by the names a chemist reads."""
+"""The modules of a backbone that a method can change, by names that all backbones share."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,29 +15,32 @@ TargetModule = Literal[
 TARGETS_HELP = "weight matrices to adapt; empty: the backbone's default, those of attention or of message passing"
 
 
-def path_pattern(backbone: "nn.Module", places: Sequence[str]) -> str:
-    """A regular expression that fits the whole path of every module at these places of a backbone, and no other.
+def path_pattern(backbone: "nn.Module", targets: Sequence[str]) -> str:
+    """A regular expression that matches the full path of every module of these `targets` in a backbone, and no other.
 
-    A suffix would not do: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. No place stands for
-    those that the backbone names itself. Raises `BadInput` where it has no such place.
+    A suffix is not enough: "output.dense" ends two paths in a layer of MoLFormer, "dense" three. Empty `targets` mean
+    `default_targets` of the backbone. Raises `BadInput` where it has no such module.
     """
-    places = tuple(places) or backbone.default_targets
-    if absent := [place for place in places if place not in backbone.target_patterns]:
+    targets = tuple(targets) or backbone.default_targets
+    if absent := [target for target in targets if target not in backbone.target_patterns]:
         raise BadInput(
-            f"{backbone.name} has no {', '.join(map(repr, absent))}; it has {', '.join(map(repr, backbone.target_patterns))}"
+            f"{backbone.name} has no {', '.join(map(repr, absent))}; it has "
+            f"{', '.join(map(repr, backbone.target_patterns))}"
         )
-    found = "|".join(f"(?:{backbone.target_patterns[place]})" for place in places)
-    if not any(re.fullmatch(found, path) for path, _ in backbone.model.named_modules()):
-        raise BadInput(f"{backbone.name} has nothing at {', '.join(map(repr, places))}; take another method, or `full`")
-    return found
+    pattern = "|".join(f"(?:{backbone.target_patterns[target]})" for target in targets)
+    if not any(re.fullmatch(pattern, path) for path, _ in backbone.model.named_modules()):
+        raise BadInput(
+            f"{backbone.name} has nothing at {', '.join(map(repr, targets))}; take another method, or `full`"
+        )
+    return pattern
 
 
-def target_modules(backbone: "nn.Module", places: Sequence[str]) -> Iterator["nn.Module"]:
-    """The modules at these places, bottom to top."""
-    wanted = re.compile(path_pattern(backbone, places))
+def target_modules(backbone: "nn.Module", targets: Sequence[str]) -> Iterator["nn.Module"]:
+    """The modules of these `targets`, bottom to top."""
+    wanted = re.compile(path_pattern(backbone, targets))
     return (module for path, module in backbone.model.named_modules() if wanted.fullmatch(path))
 
 
-def matrix_shapes(backbone: "nn.Module", places: Sequence[str]) -> list[tuple[int, int]]:
-    """Numbers that enter and leave each of the matrices at these places."""
-    return [(module.in_features, module.out_features) for module in target_modules(backbone, places)]
+def matrix_shapes(backbone: "nn.Module", targets: Sequence[str]) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each weight matrix of these `targets`."""
+    return [(module.in_features, module.out_features) for module in target_modules(backbone, targets)]

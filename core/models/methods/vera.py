@@ -23,8 +23,8 @@ class VeRA(Method):
 
     kind: ClassVar[str] = "vera"
     name: ClassVar[str] = "VeRA"
-    advised_rate: ClassVar[float] = 1e-2  # advice for the learning rate at a width of 256
-    head_lr_multiplier: ClassVar[float] = 0.1  # and for the head's, times this
+    advised_rate: ClassVar[float] = 1e-2  # suggested learning rate at width 256
+    head_lr_multiplier: ClassVar[float] = 0.1  # of the head, relative to it
 
     rank: int = Field(default=256, ge=1, le=4096, description="rank r of the shared random matrices")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout on the input of A")
@@ -42,7 +42,7 @@ class VeRA(Method):
             r=self.rank,
             vera_dropout=self.dropout,
             projection_prng_key=self.seed,
-            save_projection=True,  # another version of torch may draw other numbers
+            save_projection=True,  # another version of torch may generate other numbers
             target_modules=path_pattern(backbone, self.targets),
             **peft_adapters.PEFT_SETTINGS,
         )

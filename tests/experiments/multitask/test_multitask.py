@@ -167,7 +167,7 @@ def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
     spec = import_files(small(backbone=Untrained("molsway-tiny"), epochs=1, n_randomised_smiles=2), store.files)
     assert make(spec, store, Report()).record["members"][0]["means"]["test"]["mae"] > 0
     members = (dataclasses.replace(spec.members[0], atoms="logP", name="atoms"),)
-    with pytest.raises(BadInput, match="reads tokens, not atoms"):
+    with pytest.raises(BadInput, match="reads tokens; use a gnn"):
         make(dataclasses.replace(spec, members=members), store, Report())
 
 

@@ -182,7 +182,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"arms": ("none", {"kind": "topp"})}, "there is no sampler of kind 'topp'"),
         ({"baselines": ("forest",)}, "there is no baseline of kind 'forest'; there are support-vectors"),
         ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
-        ({"control": True}, "the fit begins from untrained weights; leave `control` out"),
+        ({"control": True}, "this model starts from untrained weights; leave `control` out"),
     ],
 )
 def test_a_study_that_proves_nothing_is_refused(table: Path, fields: dict, words: str) -> None:
@@ -307,7 +307,7 @@ def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Pa
     assert random_weights.with_random_weights(mini, 2) == Untrained("molsway-mini", seed=2)
     odd = Pretrain(BuildCorpus(files=("corpus.smi",)), backbone=UntrainedMolformer(depth=2))
     with pytest.raises(
-        BadInput, match="they come as molsway-mini, molsway-tiny, molformer-xl only; leave `control` out"
+        BadInput, match="only molsway-mini, molsway-tiny, molformer-xl are available: leave `control` out"
     ):
         random_weights.with_random_weights(odd, 2)
 

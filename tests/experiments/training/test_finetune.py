@@ -44,7 +44,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Sto
     fit: Fit = make(ready, store, Report())
     card = fit.metrics["test"]["size"]
     assert card["r2"] > 0.5 and card["n"] == 12
-    assert not any("hardly anything" in words for words in fit.record["warnings"])
+    assert not any("underfits" in words for words in fit.record["warnings"])
     assert card["rmse"] == pytest.approx(card["mse"] ** 0.5)
     labels, predictions, smiles = fit.matrices("test")
     assert card["rmse"] == pytest.approx(float(np.sqrt(np.mean((labels - predictions) ** 2))))
@@ -120,7 +120,7 @@ def test_what_cannot_be_learnt_is_refused(train: Dataset, valid: Dataset, words:
 def test_shared_molecules_are_counted_stereo_aside() -> None:
     train = dataset([1.0, 2.0], ["C[C@H](N)C(=O)O", "CCO"])
     assert find_overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
-        "1 of 1 validation molecules are also in the training part; its numbers flatter"
+        "1 of 1 validation molecules are also in the training part; the validation metrics are too optimistic"
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_model_that_predicts_the_mean_is_called_out() -> None:
 def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, store: Store) -> None:
     still = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
     assert still.metrics["train"]["size"]["r2"] < 0.1
-    said = [words for words in still.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
+    said = [words for words in still.record["warnings"] if words.startswith("the model underfits 'size'")]
     assert len(said) == 1 and "R² is below 0.1" in said[0] and "`steps`" in said[0]
     learned = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
     (toxic,) = underfit_tasks(tuple(learned), ("regression", "binary", "binary"), learned)
@@ -170,7 +170,7 @@ def test_predictions_that_are_held_at_the_margin_are_counted() -> None:
     inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
     assert clipped_predictions(made, {"valid": inside}) == []
     (said,) = clipped_predictions(made, {"valid": inside, "test": outside})
-    assert said.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
+    assert said.startswith("2 of 3 test predictions of 'y' were clipped to 0.5 or 3.5")
 
 
 def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: Store) -> None:

@@ -84,7 +84,7 @@ def test_the_job_says_what_to_change_and_the_line_goes_on(
             patched.undo()
         assert job.state == "failed" and job.traceback == ""
         assert "batches of 8 molecules of up to" in job.error and "lower `batch_size` (to 4, say)" in job.error
-        assert "a method that moves fewer weights, or a smaller backbone" in job.error
+        assert "a method with fewer trainable weights, or a smaller backbone" in job.error
         error.__traceback__ = error.__context__ = None  # the test's own hold on it
         gc.collect()
         assert predictors and all(one() is None for one in predictors)  # weights and optimiser are gone

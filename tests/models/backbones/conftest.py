@@ -17,7 +17,7 @@ def golden() -> Path:
 
 
 @pytest.fixture
-def loaded(golden: Path) -> tuple[Molformer, MolformerTokenizer]:
+def small_model(golden: Path) -> tuple[Molformer, MolformerTokenizer]:
     return molformer.load_molformer(golden)
 
 
@@ -32,7 +32,7 @@ def outputs(golden: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def copied(golden: Path, tmp_path: Path) -> Path:
+def model_folder(golden: Path, tmp_path: Path) -> Path:
     """A folder with the small model, to damage."""
     folder = tmp_path / "small"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Dropout that draws one number for four values."""
+"""Dropout: probability, mean, and setting it for a whole model."""
 
 import torch
 
@@ -6,7 +6,7 @@ from core.models.backbones import Untrained
 from core.models.backbones.molformer.model import Dropout
 
 
-def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean() -> None:
+def test_dropout_has_the_given_probability_and_keeps_the_mean() -> None:
     drop, ones = Dropout(0.2).train(), torch.ones(999, 1001)
     torch.manual_seed(0)
     dropped = drop(ones)
@@ -18,7 +18,7 @@ def test_dropout_drops_the_share_it_is_given_and_keeps_the_mean() -> None:
     assert drop.eval()(ones) is ones
 
 
-def test_a_backbone_is_thinned_as_it_is_told_and_its_configuration_stays() -> None:
+def test_set_dropout_keeps_the_configuration() -> None:
     body = Untrained("molsway-tiny")()
     batch = body.batch(["CCO", "c1ccccc1"])
     usual = body.model.config.hidden_dropout_prob

@@ -1,4 +1,4 @@
-"""Where a backbone comes from, and what is said when it cannot come."""
+"""Sources of backbones: folders, bundled checkpoints, the hub, random weights, and their errors."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from core.models.backbones.molformer.backbone import Backbone
 SMILES = ["CCO", "c1ccccc1C(=O)O", "C", "N[C@@H](C)C(=O)O"]
 
 
-def test_settings_are_read_without_torch() -> None:
+def test_settings_need_no_torch() -> None:
     code = "import sys, core.models.backbones; sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'huggingface_hub')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -36,21 +36,21 @@ def tiny() -> Backbone:
     return Untrained("molsway-tiny", seed=3)()
 
 
-def test_an_untrained_backbone(tiny: Backbone) -> None:
+def test_an_untrained_backbone_embeds(tiny: Backbone) -> None:
     assert tiny.name == "molsway-tiny (random weights)" and not tiny.training
     assert (tiny.width, tiny.depth) == (128, 3) and tiny.counts()["parameters"] == 436_992
     batch = tiny.batch(np.array(SMILES, dtype=object))
     assert batch["input_ids"].shape == (4, max(tiny.lengths(SMILES))) and batch["input_ids"].dtype == torch.int64
     with torch.no_grad():
         together = tiny.embed(batch)
-        alone = torch.cat([tiny.embed(tiny.batch([one])) for one in SMILES])
+        single = torch.cat([tiny.embed(tiny.batch([one])) for one in SMILES])
         assert tiny.embed(tiny.batch([])).shape == (0, 128)
-    assert together.shape == (4, 128) and torch.allclose(together, alone, atol=1e-6)
+    assert together.shape == (4, 128) and torch.allclose(together, single, atol=1e-6)
     assert tiny.lengths(SMILES).tolist() == [5, 16, 3, 13]
     assert len(tiny.tokenizer) == tiny.model.config.vocab_size
 
 
-def test_sizes_are_as_told() -> None:
+def test_sizes_match_their_descriptions() -> None:
     with torch.device("meta"):
         counts = {name: Untrained(name)().counts()["parameters"] for name in SIZES}
         whole = Untrained("molsway-mini")(mlm_head=True).counts()["parameters"]
@@ -60,28 +60,28 @@ def test_sizes_are_as_told() -> None:
     )
 
 
-def test_losses_are_told_by_row(tiny: Backbone) -> None:
-    found = tiny.check(["CCO", "CuC", "[Zz]C", "C" * 300])
-    assert [row for row, _ in found] == [1, 2, 3]
-    assert "'u'" in found[0][1] and "[Zz]" in found[1][1] and "302 tokens" in found[2][1]
+def test_check_lists_lost_tokens_by_row(tiny: Backbone) -> None:
+    faults = tiny.check(["CCO", "CuC", "[Zz]C", "C" * 300])
+    assert [row for row, _ in faults] == [1, 2, 3]
+    assert "'u'" in faults[0][1] and "[Zz]" in faults[1][1] and "302 tokens" in faults[2][1]
 
 
-def test_a_saved_backbone_comes_back_with_its_name(tmp_path: Path) -> None:
+def test_a_saved_backbone_keeps_its_name(tmp_path: Path) -> None:
     first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
-    first.save(tmp_path / "kept")
-    again = backbones.load_backbone(tmp_path / "kept", mlm_head=True)
+    first.save(tmp_path / "saved")
+    again = backbones.load_backbone(tmp_path / "saved", mlm_head=True)
     assert again.name == first.name and not again.training
     for (name, one), two in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
-    headless = Pretrained(str(tmp_path / "kept"))()
+    headless = Pretrained(str(tmp_path / "saved"))()
     assert headless.counts()["parameters"] == 436_992
     with pytest.raises(BadInput, match="no masked-LM head"):
         headless.model.mlm_logits(**headless.batch(["C"]))
     with pytest.raises(BadInput, match="give the folder"):
-        backbones.load_backbone(tmp_path / "kept" / "config.json")
+        backbones.load_backbone(tmp_path / "saved" / "config.json")
 
 
-def test_a_backbone_saved_in_half_precision_is_half_as_large_and_read_as_float32(tmp_path: Path) -> None:
+def test_half_precision_is_half_as_large_and_loads_as_float32(tmp_path: Path) -> None:
     first = Untrained("molsway-tiny", seed=5)(mlm_head=True)
     first.save(tmp_path / "whole")
     first.save(tmp_path / "half", half=True)
@@ -100,26 +100,26 @@ def test_a_backbone_saved_in_half_precision_is_half_as_large_and_read_as_float32
     assert torch.allclose(*embedded, atol=0.02) and not torch.equal(*embedded)
 
 
-def test_a_folder_without_a_name_inside_is_called_like_itself(copied: Path) -> None:
-    assert Pretrained(str(copied))().name == "small"
+def test_a_backbone_without_a_name_is_named_after_its_folder(model_folder: Path) -> None:
+    assert Pretrained(str(model_folder))().name == "small"
 
 
-def test_a_shipped_checkpoint_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundled_checkpoint_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
-    with pytest.raises(BadInput, match=r"no trained weights.*take `untrained`"):
+    with pytest.raises(BadInput, match=r"no trained weights.*use `untrained`"):
         Pretrained()()
     Untrained("molsway-tiny")().save(tmp_path / "molsway-mini")
     assert Pretrained()().name == "molsway-mini"
 
 
-def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="neither a folder nor one of molsway-mini, molformer-xl"):
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="give molsway-mini, molformer-xl or the path of a folder"):
         Pretrained("molformer-xxl")()
     with pytest.raises(BadInput, match=r"config.json cannot be read"):
         Pretrained(str(tmp_path))()
 
 
-def published(folder: Path):
+def fake_hub(folder: Path):
     """A stand-in for the hub: three files of a small model in a snapshot folder."""
     Untrained("molsway-tiny")(mlm_head=True).save(folder)
     asked = []
@@ -132,7 +132,7 @@ def published(folder: Path):
 
 
 def test_a_download_is_pinned_and_its_digest_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, asked = published(tmp_path)
+    fetch, asked = fake_hub(tmp_path)
     with pytest.raises(BadInput, match=r"is not the published model\.safetensors") as caught:
         pretrained.download(fetch)
     assert pretrained.DIGEST in str(caught.value) and "delete it" in str(caught.value)
@@ -144,7 +144,7 @@ def test_a_download_is_pinned_and_its_digest_checked(tmp_path: Path, monkeypatch
     assert backbone.name == "molformer-xl" and backbone.width == 128
 
 
-def test_offline_it_says_which_files_go_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_errors_name_the_files_to_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(BadInput) as caught:
@@ -154,7 +154,7 @@ def test_offline_it_says_which_files_go_where(tmp_path: Path, monkeypatch: pytes
     assert "config.json, tokenizer.json, model.safetensors" in text and "checkpoints/molformer-xl" in text
 
 
-def test_files_put_there_by_hand_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_copied_by_hand_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
     Untrained("molsway-tiny")().save(tmp_path / "molformer-xl")
     with pytest.raises(BadInput, match="is not the published"):

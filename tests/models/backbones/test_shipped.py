@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the installation: small, whole, honest about what it has read, and worth having."""
+"""The bundled checkpoint: size, card, corpus and masked-token loss."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from core.training.pretraining_loss import Batch, PretrainingLoss
 
 FOLDER = CHECKPOINTS / "molsway-mini"
 LIMIT = 25 * 2**20  # bytes on disk
-CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # evaluation tables beside the bundled ones
+CLEAN = ("Lipophilicity.csv", "delaney-processed.csv", "bace.csv.gz")  # public evaluation tables
 
 
-def test_it_is_small_and_its_card_is_whole() -> None:
+def test_it_is_small_and_has_a_complete_card() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= LIMIT
     card = pretraining_history.read_card(FOLDER)
     assert {"objective", "steps", "seconds", "device", "seed", "recipe", "precision", "molecules_read"} <= card.keys()
@@ -32,23 +32,23 @@ def test_it_is_small_and_its_card_is_whole() -> None:
 
 
 @pytest.mark.parametrize("name", ["bundled:solubility", "bundled:hydration"])
-def test_it_has_read_none_of_the_bundled_tables(name: str) -> None:
+def test_bundled_tables_are_not_in_its_corpus(name: str) -> None:
     assert pretraining_history.count_read(FOLDER, Load(name).make(Report()).smiles) == 0
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_it_has_read_none_of_the_public_evaluation_tables(shared_data: Path, cache: Path, name: str) -> None:
+def test_public_evaluation_tables_are_not_in_its_corpus(shared_data: Path, cache: Path, name: str) -> None:
     table = import_files(Load(f"file:{shared_data / name}"), cache / "files")
     assert pretraining_history.count_read(FOLDER, make(table, Store(cache), Report()).smiles) == 0
 
 
-def test_it_has_read_molecules_that_everyone_reads() -> None:
+def test_common_drugs_are_in_its_corpus() -> None:
     drugs = Load("bundled:drugs").make(Report()).smiles
-    found = pretraining_history.count_read(FOLDER, drugs)
-    assert 0 < found < len(drugs)
+    count = pretraining_history.count_read(FOLDER, drugs)
+    assert 0 < count < len(drugs)
 
 
-def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
+def test_it_predicts_masked_tokens_of_drugs() -> None:
     smiles = [one for one in Load("bundled:drugs").make(Report()).smiles if len(one) < 60][:64]
 
     def loss(body: torch.nn.Module) -> float:
@@ -62,7 +62,7 @@ def test_it_guesses_hidden_tokens_of_drugs_and_random_weights_do_not() -> None:
     assert trained < 1.0 < 4.0 < random
 
 
-def test_a_recipe_follows_its_weights() -> None:
-    found = Pretrained().with_digests()
-    assert len(found.digest) == 64 and found != Pretrained() and to_json(found)["digest"] == found.digest
-    assert np.isfinite(found().embed(found().batch(["CCO"])).detach().numpy()).all()
+def test_the_digest_follows_the_weights() -> None:
+    backbone = Pretrained().with_digests()
+    assert len(backbone.digest) == 64 and backbone != Pretrained() and to_json(backbone)["digest"] == backbone.digest
+    assert np.isfinite(backbone().embed(backbone().batch(["CCO"])).detach().numpy()).all()

@@ -1,4 +1,4 @@
-"""Layers begin to move one after another, from the top, in networks of either kind."""
+"""Gradual unfreezing: layers are trained one after another from the top."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": U
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_what_is_below_begins_later(name: str) -> None:
+def test_lower_layers_start_later(name: str) -> None:
     predictor = Predictor(STARTS[name](), ["y"], ["regression"])
     begins = Gradual(until=0.6).first_steps(predictor)
     shares = {
@@ -28,8 +28,8 @@ def test_what_is_below_begins_later(name: str) -> None:
     layers = predictor.backbone.layers
     by_layer = []
     for layer in layers:
-        own = {id(weight) for weight in layer.parameters()}
-        (share,) = {shares[weight] for weight, value in predictor.named_parameters() if id(value) in own}
+        weights = {id(weight) for weight in layer.parameters()}
+        (share,) = {shares[weight] for weight, value in predictor.named_parameters() if id(value) in weights}
         by_layer.append(share)
     assert by_layer == sorted(by_layer, reverse=True) and len(set(by_layer)) == len(layers)
     after = {id(weight) for weight in predictor.backbone.final_modules.parameters()}
@@ -37,22 +37,24 @@ def test_what_is_below_begins_later(name: str) -> None:
     assert max(shares.values()) == 0.6 > by_layer[0]
 
 
-def test_weights_stay_until_their_turn() -> None:
+def test_weights_are_frozen_until_their_start() -> None:
     predictor = Predictor(STARTS["gnn"](), ["y"], ["regression"])
     Gradual(until=1.0)(predictor)
     before = {weight: value.detach().clone() for weight, value in predictor.named_parameters()}
     labels = torch.arange(float(len(SMILES)))[:, None] / 8 - 1
 
-    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+    def build_batch(rows: np.ndarray, variant_index: np.ndarray, step: int) -> dict[str, torch.Tensor]:
         return predictor.encode([SMILES[row] for row in rows]) | {"targets": labels[rows]}
 
-    lesson = TrainStep(lay, lambda batch: predictor.loss(predictor(batch), batch["targets"]), is_steady=False)
+    train_step = TrainStep(
+        build_batch, lambda batch: predictor.loss(predictor(batch), batch["targets"]), is_steady=False
+    )
     plan = Plan(
         epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warmup=0.0, clip=1.0,
         patience=0, precision="float32", seed=0, start_shares=Gradual(until=1.0).first_steps(predictor),
     )  # fmt: skip
     lengths = predictor.backbone.lengths(SMILES)[:, None]
-    train(predictor, lengths, lesson, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT)
+    train(predictor, lengths, train_step, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT)
     moved = {weight for weight, value in predictor.named_parameters() if not torch.equal(value, before[weight])}
     assert any(weight.startswith("head.") for weight in moved)
     assert any(weight.startswith("backbone.model.layers.2") for weight in moved)

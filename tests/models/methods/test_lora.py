@@ -1,4 +1,4 @@
-"""LoRA: which matrices change."""
+"""LoRA: which matrices are adapted."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from core.models.predictor import Predictor
 
 
 @pytest.mark.parametrize(
-    ("target", "place"),
+    ("target", "path"),
     [
         ("query", "attention.self.query"),
         ("attention output", "attention.output.dense"),
@@ -17,15 +17,15 @@ from core.models.predictor import Predictor
         ("feed-forward out", "output.dense"),
     ],
 )
-def test_a_target_is_one_matrix_in_each_layer(target: str, place: str) -> None:
+def test_a_target_adapts_one_matrix_per_layer(target: str, path: str) -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"])
     LoRA(rank=2, targets=(target,))(predictor)
-    found = peft_adapters.adapter_weights(predictor.backbone)
-    expected = {f"model.encoder.layer.{n}.{place}.lora_{m}.default.weight" for n in range(3) for m in "AB"}
-    assert set(found) == expected
+    weights = peft_adapters.adapter_weights(predictor.backbone)
+    expected = {f"model.encoder.layer.{n}.{path}.lora_{m}.default.weight" for n in range(3) for m in "AB"}
+    assert set(weights) == expected
 
 
-def test_no_target_stands_for_those_of_attention() -> None:
+def test_default_targets_are_those_of_attention() -> None:
     predictors = [Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"]) for _ in range(2)]
     LoRA(rank=2)(predictors[0])
     LoRA(rank=2, targets=("query", "key", "value", "attention output"))(predictors[1])

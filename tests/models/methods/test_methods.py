@@ -1,4 +1,4 @@
-"""Every method moves what it says, and nothing else, on every backbone."""
+"""Every method on every backbone: trainable weights, saving, merging, errors."""
 
 import functools
 from pathlib import Path
@@ -16,7 +16,7 @@ from core.models.predictor import Predictor
 
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)N", "ClCCBr"]
 HEAD = 295_681  # of molformer-xl, one task
-MOVED = {  # trainable weights of molformer-xl, worked out by hand for methods with their defaults
+TRAINABLE = {  # trainable weights of molformer-xl, computed by hand for default settings
     "full": 44_375_040,
     "gradual": 44_375_040,
     "last-layers": 2 * 3_546_624 + 1_536,
@@ -42,7 +42,7 @@ on_each = pytest.mark.parametrize("name", BACKBONES)
 
 @functools.cache
 def odd() -> Path:
-    """A backbone whose feed-forward nets are not as wide as it is, saved."""
+    """A saved backbone whose feed-forward width differs from its hidden width."""
     from tempfile import mkdtemp
 
     from core.models.backbones.molformer.untrained import UntrainedMolformer
@@ -57,8 +57,8 @@ def predictor_of(name: str) -> Predictor:
     return Predictor(BACKBONES[name](), ["y"], ["regression"])
 
 
-def stirred(method: Any, name: str) -> Predictor:
-    """A predictor whose moving weights have moved."""
+def perturbed_predictor(method: Any, name: str) -> Predictor:
+    """A predictor with randomly changed trainable weights."""
     predictor = predictor_of(name)
     apply_and_check(method, predictor, SMILES)
     generator = torch.Generator().manual_seed(1)
@@ -71,7 +71,7 @@ def stirred(method: Any, name: str) -> Predictor:
 
 @grid
 @on_each
-def test_what_moves_gets_a_gradient_and_the_rest_stays(method: Any, name: str) -> None:
+def test_trainable_weights_get_gradients_and_others_stay(method: Any, name: str) -> None:
     predictor = predictor_of(name)
     before = predictor.predict(SMILES)
     proof = apply_and_check(method(), predictor, SMILES)
@@ -91,7 +91,7 @@ def test_what_moves_gets_a_gradient_and_the_rest_stays(method: Any, name: str) -
 
 
 @grid
-def test_trainable_parameters_are_as_the_formula_says(method: Any) -> None:
+def test_trainable_weights_match_the_formula(method: Any) -> None:
     with torch.device("meta"):
         predictor = Predictor(Untrained("molformer-xl")(), ["y"], ["regression"])
     expected = method().count_trainable(predictor.backbone)
@@ -100,17 +100,17 @@ def test_trainable_parameters_are_as_the_formula_says(method: Any) -> None:
     assert sum(moving.values()) == HEAD + expected
 
 
-@pytest.mark.parametrize("kind", MOVED)
-def test_formulas_give_the_numbers_worked_out_by_hand(kind: str) -> None:
+@pytest.mark.parametrize("kind", TRAINABLE)
+def test_formulas_match_counts_by_hand(kind: str) -> None:
     with torch.device("meta"):
         backbone = Untrained("molformer-xl")()
-    assert METHODS[kind]().count_trainable(backbone) == MOVED[kind]
+    assert METHODS[kind]().count_trainable(backbone) == TRAINABLE[kind]
 
 
 @grid
 @on_each
-def test_saved_and_loaded_it_is_the_same_to_the_bit(method: Any, name: str, tmp_path: Path) -> None:
-    predictor = stirred(method(), name)
+def test_save_and_load_are_bit_exact(method: Any, name: str, tmp_path: Path) -> None:
+    predictor = perturbed_predictor(method(), name)
     expected = predictor.predict(SMILES)
     predictor.save(tmp_path / "once")
     again = Predictor.load(tmp_path / "once", "cpu")
@@ -123,8 +123,8 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(method: Any, name: str, tmp_
 
 @grid
 @on_each
-def test_merged_into_the_backbone_it_does_the_same(method: Any, name: str) -> None:
-    predictor = stirred(method(), name)
+def test_merging_keeps_the_embeddings(method: Any, name: str) -> None:
+    predictor = perturbed_predictor(method(), name)
     plain = predictor_of(name).backbone
     batch = predictor.encode(SMILES)
     with torch.no_grad():
@@ -135,39 +135,39 @@ def test_merged_into_the_backbone_it_does_the_same(method: Any, name: str) -> No
     assert torch.allclose(here, there, atol=2e-5, rtol=1e-4)
     if method.kind != "head":
         assert not torch.allclose(here, before, atol=1e-4)
-    assert torch.equal(predictor.backbone.embed(batch), here)  # the original is left alone
+    assert torch.equal(predictor.backbone.embed(batch), here)  # the original is unchanged
 
 
 @grid
 @on_each
-def test_an_adapter_leaves_what_it_is_put_into_alone(method: Any, name: str) -> None:
-    predictor = stirred(method(), name)
+def test_removing_an_adapter_restores_the_backbone(method: Any, name: str) -> None:
+    predictor = perturbed_predictor(method(), name)
     if predictor.adapter is None:
         assert not peft_adapters.adapter_weights(predictor.backbone)
         return
-    plain, kept = (
+    plain, removed = (
         predictor_of(name).backbone.state_dict(),
         peft_adapters.copy_without_adapter(predictor.backbone).state_dict(),
     )
-    assert kept.keys() == plain.keys() and all(torch.equal(kept[path], plain[path]) for path in plain)
+    assert removed.keys() == plain.keys() and all(torch.equal(removed[path], plain[path]) for path in plain)
     assert sum(
         value.numel() for value in peft_adapters.adapter_weights(predictor.backbone).values()
     ) >= method().count_trainable(peft_adapters.copy_without_adapter(predictor.backbone))
 
 
-def test_layers_that_are_not_there_are_refused() -> None:
+def test_too_many_layers_are_refused() -> None:
     with pytest.raises(BadInput, match=r"at most 3 layers of molsway-tiny .*, got 4"):
         LastLayers(layers=4)(predictor_of("random"))
 
 
-def test_blocks_and_coefficients_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"blocks of 24 inputs, .* a matrix of 128"):
+def test_invalid_blocks_and_coefficients_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"blocks of 24 inputs, .* a matrix with 128"):
         OFT(block=24)(predictor_of("random"))
     with pytest.raises(BadInput, match="at most 16384 coefficients"):
         FourierFT(coefficients=20_000)(predictor_of("random"))
 
 
-def test_a_backbone_without_the_places_says_so() -> None:
+def test_missing_target_modules_are_refused() -> None:
     predictor = predictor_of("random")
     predictor.backbone.target_patterns = {"convolution": "conv"}
     with pytest.raises(BadInput, match="has no 'key', 'value', 'feed-forward out'; it has 'convolution'"):
@@ -181,5 +181,5 @@ def test_an_unknown_method_or_setting_is_refused(wrong: Any) -> None:
 
 
 @grid
-def test_a_method_is_read_back_from_its_json(method: Any) -> None:
+def test_methods_round_trip_through_json(method: Any) -> None:
     assert METHODS.read(to_json(method())) == method()

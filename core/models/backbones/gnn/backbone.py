@@ -1,4 +1,4 @@
-"""A network over graphs with what turns molecules into its batches."""
+"""A graph network with its featurisation: molecules in, embeddings out."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ LAYER = r"layers\.\d+\."
 
 
 class GraphBackbone(nn.Module):
-    """SMILES → `batch` (rows of graphs) → `embed` (b, h). See `Backbone`."""
+    """SMILES → `batch` (padded graphs) → `embed` (b, h). See `Backbone`."""
 
-    reads_smiles: ClassVar[bool] = False  # every spelling of a molecule is the same graph
+    reads_smiles: ClassVar[bool] = False  # all SMILES of a molecule give the same graph
     reads_atoms: ClassVar[bool] = True
-    is_steady: ClassVar[bool] = False  # how much there is to do depends on how many atoms and bonds are in a batch
+    is_steady: ClassVar[bool] = False  # the work depends on the numbers of atoms and bonds in a batch
     files: ClassVar[str] = "`config.json` and `model.safetensors`"
-    embedding: ClassVar[str] = "An embedding is what the network makes of the graph of a molecule."
+    embedding: ClassVar[str] = "An embedding is the output of the network for the graph of a molecule."
     target_patterns: ClassVar[dict[str, str]] = {
         "message in": LAYER + r"conv\.nn\.0",
         "message out": LAYER + r"conv\.nn\.2",
         "layer norm": LAYER + "norm",
     }
-    default_targets: ClassVar[tuple[str, ...]] = ("message in", "message out")  # if nobody says which
+    default_targets: ClassVar[tuple[str, ...]] = ("message in", "message out")  # for methods without `targets`
 
     def __init__(self, model: Network, name: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class GraphBackbone(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, about: dict[str, Any], name: str) -> "GraphBackbone":
-        """A saved one, float32 on the CPU, in evaluation mode. Raises `BadInput` for anything that does not fit."""
+        """A saved one, float32 on the CPU, in evaluation mode. Raises `BadInput` where weights and config differ."""
         fields = {field.name for field in dataclasses.fields(NetworkConfig)}
         model = Network(NetworkConfig(**{key: about[key] for key in fields & set(about)}))
         model.load_state_dict(weights.match_weights(weights.load_weights(folder), model.state_dict(), folder))
@@ -64,7 +64,7 @@ class GraphBackbone(nn.Module):
 
     @property
     def final_modules(self) -> nn.Module:
-        """What the top layer's atoms go through: the pool and one net more."""
+        """The modules after the top layer: pooling and the output layer."""
         return nn.ModuleList([self.model.pool, self.model.out])
 
     @property
@@ -72,26 +72,28 @@ class GraphBackbone(nn.Module):
         return self.model.out.weight.device
 
     def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
-        """Rows of `graphs.padded` on the device of the weights, in their precision."""
-        found, weight = pad_graphs(get_graphs(smiles, self.model.config.encodings)), self.model.out.weight
-        given = {name: torch.from_numpy(array).to(weight.device) for name, array in found.items()}
-        return {name: each.to(weight.dtype) if each.is_floating_point() else each for name, each in given.items()}
+        """The arrays of `pad_graphs` on the device of the weights, in their precision."""
+        arrays, weight = pad_graphs(get_graphs(smiles, self.model.config.encodings)), self.model.out.weight
+        tensors = {name: torch.from_numpy(array).to(weight.device) for name, array in arrays.items()}
+        return {
+            name: tensor.to(weight.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+        }
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """Embeddings (b, h) of a batch; padding has no part in them."""
+        """Embeddings (b, h) of a batch; padding does not change them."""
         return self.model(batch)
 
     def embed_atoms(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings of molecules (b, h) and of their atoms (n, h), and the row (n,) of the molecule of each atom."""
+        """Embeddings of molecules (b, h), of their atoms (n, h), and the row (n,) of each atom's molecule."""
         return self.model.embed_both(batch)
 
     def embed_layers(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """What each layer makes of molecules (b, h), the mean over their atoms; what enters the first before it."""
-        given, count = self.model.flatten_batch(batch), len(batch["known"])
-        atoms = batch["known"].sum(1, keepdim=True)
+        """Mean atom states (b, h) of each molecule before the first layer and after each layer."""
+        flat, count = self.model.flatten_batch(batch), len(batch["known"])
+        atom_counts = batch["known"].sum(1, keepdim=True)
         return [
-            one.new_zeros(count + 1, one.shape[1]).index_add(0, given["molecule"], one)[:count] / atoms
-            for one in self.model.atom_states(given, count)
+            states.new_zeros(count + 1, states.shape[1]).index_add(0, flat["molecule"], states)[:count] / atom_counts
+            for states in self.model.atom_states(flat, count)
         ]
 
     forward = embed
@@ -101,24 +103,24 @@ class GraphBackbone(nn.Module):
         return np.array([len(atoms_and_bonds(one)[0]) for one in smiles], dtype=np.int64)
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
-        """(row, sentence) for elements that have no column of their own."""
-        found = []
+        """(row, sentence) for molecules with elements that share one column."""
+        faults = []
         for row, one in enumerate(smiles):
             atoms = chem.parse(one).GetAtoms()
             if rare := sorted({atom.GetSymbol() for atom in atoms if atom.GetAtomicNum() not in ELEMENTS}):
-                found.append((row, f"{', '.join(rare)}: not told from other rare elements"))
-        return found
+                faults.append((row, f"{', '.join(rare)}: not distinguished from other rare elements"))
+        return faults
 
     def find_unreadable(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> list[tuple[int, str]]:
-        """(row, reason) of molecules that have no graph; the graphs of the others are remembered. See `build_graphs`."""
+        """(row, reason) of molecules without a graph; the other graphs are cached. See `build_graphs`."""
         return build_graphs(smiles, self.model.config.encodings, report)[1]
 
     def set_dropout(self, share: float) -> None:
-        """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
+        """Set the dropout probability of all modules; the configuration is not changed."""
         dropout.set_dropout(self.model, share)
 
     def save(self, folder: Path, half: bool = False) -> None:
-        """config.json and model.safetensors; `half` stores half precision, read back as float32."""
+        """Write config.json and model.safetensors; `half` stores half precision, which is loaded as float32."""
         state = {name: value.half() if half else value for name, value in self.model.state_dict().items()}
         precision = {"torch_dtype": "float16"} if half else {}
         about = {"model_type": GRAPH_MODEL_TYPE, "name": self.name}

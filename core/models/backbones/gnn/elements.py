@@ -1,11 +1,11 @@
-"""Elements as a network over graphs is told of them: a column for each of some, for groups and for periods."""
+"""One-hot columns of elements for graph networks: common elements, groups and periods."""
 
 import functools
 
 import numpy as np
 
 ELEMENTS = (1, 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35,
-            44, 46, 47, 50, 51, 53, 56, 78, 79, 80, 82, 83)  # fmt: skip  # atomic numbers with a column of their own
+            44, 46, 47, 50, 51, 53, 56, 78, 79, 80, 82, 83)  # fmt: skip  # atomic numbers with their own column
 NOBLE_GASES = (0, 2, 10, 18, 36, 54, 86, 118)  # last atomic number of each period
 GROUPS, PERIODS = 19, 7  # columns
 
@@ -26,7 +26,7 @@ def element_column(number: int) -> tuple[int, int]:
     return (along if length == 18 else max(3, along - 14)), period
 
 
-COLUMNS = np.array(  # by atomic number: the columns of its element, its group and its period
+COLUMNS = np.array(  # (119, 3): by atomic number, the columns of its element, group and period
     [
         (
             ELEMENTS.index(number) if number in ELEMENTS else len(ELEMENTS),

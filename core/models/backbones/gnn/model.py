@@ -1,6 +1,6 @@
-"""A network over graphs of molecules: layers of `torch_geometric`, encodings of where an atom is, one pooled vector.
+"""A graph network: positional encodings, message-passing layers of `torch_geometric`, pooling to one vector.
 
-Shape and size are those of ToyMix's models (Beaini et al. 2023, arXiv 2310.04292): about a hundred thousand weights.
+Shape and size are those of ToyMix's models (Beaini et al. 2023, arXiv 2310.04292): about 100,000 weights.
 """
 
 import dataclasses
@@ -23,21 +23,21 @@ POOLINGS = ("sum", "mean", "attention")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What a network over graphs is like; `config.json` of a checkpoint holds these fields."""
+    """The architecture of a graph network, as in the `config.json` of a checkpoint."""
 
     layer: Literal["gcn", "gin", "gine"] = "gine"
-    width: int = 96  # numbers of an atom, and of an embedding
+    width: int = 96  # of atom states and of the embedding
     depth: int = 4  # layers
     pooling: Literal["sum", "mean", "attention"] = "sum"
-    virtual_node: bool = False  # an atom beside every molecule that is bound to all of it
+    virtual_node: bool = False  # an extra node per molecule, connected to all its atoms
     walk: int = 16  # steps of the random walk
     eigenvectors: int = 8  # of the Laplacian
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, known in (("layer", LAYERS), ("pooling", POOLINGS)):
-            if getattr(self, name) not in known:
-                raise BadInput(f"config: `{name}` is one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name, choices in (("layer", LAYERS), ("pooling", POOLINGS)):
+            if getattr(self, name) not in choices:
+                raise BadInput(f"config: `{name}` is one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("width", "depth"):
             if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= 4096:
                 raise BadInput(f"config: `{name}` wants a whole number from 1 to 4096, got {getattr(self, name)!r}")
@@ -51,17 +51,17 @@ class NetworkConfig:
 
     @property
     def encoding_width(self) -> int:
-        """Numbers that an encoding becomes: 32 of 96."""
+        """Width of an embedded positional encoding: 32 at width 96."""
         return max(4, self.width // 3)
 
     @property
     def hidden(self) -> int:
-        """Of the nets that encode: 64."""
+        """Hidden width of the encoders: 64 at width 96."""
         return 2 * self.encoding_width
 
     @property
     def inner(self) -> int:
-        """Of the net that reads atoms: 128."""
+        """Hidden width of the atom encoder: 128 at width 96."""
         return 4 * self.encoding_width
 
     def to_json(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class NetworkConfig:
 
 
 class Network(nn.Module):
-    """Atoms, bonds and encodings of molecules, a row each (`graphs.padded`) → their embeddings (b, width).
+    """Padded graphs (`featurize.pad_graphs`) → embeddings of molecules (b, width).
 
-    An atom's numbers and its two encodings become `width` numbers; every layer adds to them what it makes of the
-    neighbours; those of a molecule are pooled and go through one net more.
+    Atom features and both positional encodings are embedded; every layer adds its messages to the atom states; these
+    are pooled and go through an output layer.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -83,88 +83,88 @@ class Network(nn.Module):
         encoded = config.encoding_width * bool(config.walk or config.eigenvectors)
         self.atoms = _build_mlp(ATOM_COLUMNS + encoded, config.inner, width)
         self.bonds = _build_mlp(BOND_COLUMNS, config.hidden, config.encoding_width) if config.layer == "gine" else None
-        self.register_buffer(
-            "every", torch.from_numpy(BOND_FEATURES), persistent=False
-        )  # what is told of each kind of bond
+        self.register_buffer("every", torch.from_numpy(BOND_FEATURES), persistent=False)  # features of each bond type
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.pool = _build_pool(config)
         self.out = nn.Linear(width, width)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        given = self.flatten_batch(batch)
-        return self.drop_padding(given, len(batch["known"]))
+        flat = self.flatten_batch(batch)
+        return self.embed_flat(flat, len(batch["known"]))
 
     def embed_both(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings of the molecules (b, width) and of their atoms (n, width), and whose each atom is (n,)."""
-        given, count = self.flatten_batch(batch), len(batch["known"])
-        atoms, own = self.final_atoms(given, count), given["molecule"] < count
-        return self.pool_atoms(atoms, given["molecule"], count), atoms[own], given["molecule"][own]
+        """Embeddings of molecules (b, width) and of their atoms (n, width), and each atom's molecule (n,)."""
+        flat, count = self.flatten_batch(batch), len(batch["known"])
+        atoms, is_real = self.final_atoms(flat, count), flat["molecule"] < count
+        return self.pool_atoms(atoms, flat["molecule"], count), atoms[is_real], flat["molecule"][is_real]
 
     def flatten_batch(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The rows of a batch, one below the other without their padding, as `drop_padding` takes them.
+        """A batch as one graph without padding, as `embed_flat` takes it.
 
-        Rows of zeros, of a molecule more, fill them up to a multiple of `ROW_MULTIPLE`.
+        Zero atoms of one extra molecule fill it up to a multiple of `ROW_MULTIPLE`.
         """
-        known, kinds, there = batch["known"], batch["kinds"], batch["ends"][..., 0] >= 0
-        counts, own = known.sum(1), torch.arange(len(known), device=known.device)
+        known, kinds, is_bond = batch["known"], batch["kinds"], batch["ends"][..., 0] >= 0
+        counts, index = known.sum(1), torch.arange(len(known), device=known.device)
         values, vectors = batch["values"][:, None].expand(batch["vectors"].shape), batch["vectors"]
-        if self.training and vectors.numel():  # an eigenvector's sign means nothing
+        if self.training and vectors.numel():  # the sign of an eigenvector is arbitrary
             signs = torch.randint(0, 2, (len(known), 1, vectors.shape[2]), device=vectors.device)
             vectors = vectors * (2 * signs - 1).to(vectors)
         flat = {name: batch[name][known] for name in ("atoms", "walks")}
         flat |= {"vectors": vectors[known], "values": values[known]}
         first = (counts.cumsum(0) - counts)[:, None, None]  # atoms are numbered through the batch
-        ends = (batch["ends"] + first)[there].T.contiguous()
-        bonds = (batch["bonds"] + own[:, None] * kinds.shape[1])[there]  # and so are kinds of bonds
-        molecule = own.repeat_interleave(counts)
-        short = -len(molecule) % ROW_MULTIPLE
-        flat = {name: nn.functional.pad(rows, (0, 0, 0, short)) for name, rows in flat.items()}
-        molecule = nn.functional.pad(molecule, (0, short), value=len(known))
+        ends = (batch["ends"] + first)[is_bond].T.contiguous()
+        bonds = (batch["bonds"] + index[:, None] * kinds.shape[1])[is_bond]  # and so are kinds of bonds
+        molecule = index.repeat_interleave(counts)
+        missing = -len(molecule) % ROW_MULTIPLE
+        flat = {name: nn.functional.pad(rows, (0, 0, 0, missing)) for name, rows in flat.items()}
+        molecule = nn.functional.pad(molecule, (0, missing), value=len(known))
         return flat | {"ends": ends, "kinds": kinds, "bonds": bonds, "molecule": molecule}
 
-    def drop_padding(self, given: dict[str, Tensor], count: int) -> Tensor:
-        """Embeddings (count, width) of atoms and bonds that lie one below the other.
+    def embed_flat(self, flat: dict[str, Tensor], count: int) -> Tensor:
+        """Embeddings (count, width) of the molecules of a flattened batch.
 
-        `atoms`, `walks`, `vectors` and `values` have a row an atom, `bonds` (2e,) and `ends` (2, 2e) a place for each
-        direction of a bond, `kinds` one for each kind of bond of a molecule; `molecule` (n,) says whose an atom is,
-        `count` that it is nobody's.
+        `atoms`, `walks`, `vectors` and `values` have a row per atom, `bonds` (2e,) and `ends` (2, 2e) an entry per
+        directed edge, `kinds` a row per molecule; `molecule` (n,) is the row of each atom's molecule, `count` for
+        padding.
         """
-        return self.pool_atoms(self.final_atoms(given, count), given["molecule"], count)
+        return self.pool_atoms(self.final_atoms(flat, count), flat["molecule"], count)
 
     def pool_atoms(self, atoms: Tensor, molecule: Tensor, count: int) -> Tensor:
         """Embeddings (count, width) of molecules from those of their atoms."""
         return nn.functional.gelu(self.out(self.pool(atoms, molecule, dim_size=count + 1)[:count]))
 
-    def final_atoms(self, given: dict[str, Tensor], count: int) -> Tensor:
-        """Embeddings (n, width) of atoms after the last layer."""
-        return self.atom_states(given, count)[-1]
+    def final_atoms(self, flat: dict[str, Tensor], count: int) -> Tensor:
+        """States (n, width) of atoms after the last layer."""
+        return self.atom_states(flat, count)[-1]
 
-    def atom_states(self, given: dict[str, Tensor], count: int) -> list[Tensor]:
-        """Embeddings (n, width) of atoms before the first layer and after each."""
-        molecule, width = given["molecule"], self.config.width
-        atoms = self.atoms(torch.cat([given["atoms"], *self._encode(given)], 1))
-        kinds = None if self.bonds is None else self.bonds(self.every[given["kinds"]])  # a handful a molecule
+    def atom_states(self, flat: dict[str, Tensor], count: int) -> list[Tensor]:
+        """States (n, width) of atoms before the first layer and after each."""
+        molecule, width = flat["molecule"], self.config.width
+        atoms = self.atoms(torch.cat([flat["atoms"], *self._encode(flat)], 1))
+        kinds = None if self.bonds is None else self.bonds(self.every[flat["kinds"]])  # a few per molecule
         virtual = atoms.new_zeros(count + 1, width) if self.config.virtual_node else None
-        found = [atoms]
+        states = [atoms]
         for layer in self.layers:
-            atoms, virtual = layer(atoms, given["ends"], kinds, given["bonds"], molecule, virtual)
-            found.append(atoms)
-        return found
+            atoms, virtual = layer(atoms, flat["ends"], kinds, flat["bonds"], molecule, virtual)
+            states.append(atoms)
+        return states
 
-    def _encode(self, given: dict[str, Tensor]) -> list[Tensor]:
-        """The sum of what the encodings say of each atom (n, encoded), if there are any."""
-        found = []
+    def _encode(self, flat: dict[str, Tensor]) -> list[Tensor]:
+        """The sum of the embedded positional encodings (n, encoding width), in a list; empty without encodings."""
+        encodings = []
         if self.walks is not None:
-            found.append(self.walks(given["walks"]))
+            encodings.append(self.walks(flat["walks"]))
         if self.spectrum is not None:
-            into, bent, out = self.spectrum
-            pairs = bent(into(torch.stack([given["vectors"], given["values"]], 2)))  # (n, k, hidden)
-            found.append(out((pairs * (given["values"] > 0)[..., None]).sum(1)))  # a set of pairs, whatever their order
-        return [torch.stack(found).sum(0)] if found else []
+            into, activation, out = self.spectrum
+            pairs = activation(into(torch.stack([flat["vectors"], flat["values"]], 2)))  # (n, k, hidden)
+            encodings.append(
+                out((pairs * (flat["values"] > 0)[..., None]).sum(1))
+            )  # a sum over pairs: order does not matter
+        return [torch.stack(encodings).sum(0)] if encodings else []
 
 
 class Layer(nn.Module):
-    """One layer of messages along the bonds: what it makes is normalised and added to what was there."""
+    """One message-passing layer: messages are normalised and added to the atom states (residual connection)."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -185,8 +185,8 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         if virtual is not None:
             atoms = atoms + virtual[molecule]
-        told = self.conv(atoms, ends) if kinds is None else self.conv(atoms, ends, kinds, bonds)
-        atoms = atoms + self.drop(nn.functional.gelu(self.norm(told)))
+        messages = self.conv(atoms, ends) if kinds is None else self.conv(atoms, ends, kinds, bonds)
+        atoms = atoms + self.drop(nn.functional.gelu(self.norm(messages)))
         if virtual is not None:
             virtual = virtual + self.virtual(torch.zeros_like(virtual).index_add(0, molecule, atoms))
         return atoms, virtual

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @settings
 class Gnn(BackboneSpec):
-    """A graph neural network with random weights, some hundred thousand of them, to be trained from scratch.
+    """A graph neural network with about 100,000 random weights, to be trained from scratch.
 
     Message passing between neighbouring atoms, with random-walk and Laplacian positional encodings. Layers by
     `torch_geometric`.
@@ -24,7 +24,7 @@ class Gnn(BackboneSpec):
     repeatable: ClassVar[bool] = True
 
     layer: Literal["gcn", "gin", "gine"] = Field(
-        default="gine", description="message passing; gine also sees bond types"
+        default="gine", description="message passing; only gine uses bond types"
     )
     width: int = Field(default=96, ge=4, le=4096, description="length of the embedding")
     depth: int = Field(default=4, ge=1, le=100, description="number of layers")
@@ -41,10 +41,10 @@ class Gnn(BackboneSpec):
         return f"{self.layer.upper()} {self.depth}x{self.width} (random weights)"
 
     def __call__(self, mlm_head: bool = False) -> "GraphBackbone":
-        """The backbone in evaluation mode; no global random state is moved. Raises `BadInput` for a masked-LM head."""
+        """The backbone in evaluation mode; global random state is unchanged. Raises `BadInput` if `mlm_head`."""
         if mlm_head:
             raise BadInput(
-                f"{self.called} reads graphs, which have no tokens to hide; take a transformer such as molsway-mini"
+                f"{self.called} is a graph network without a masked-LM head; use a transformer such as molsway-mini"
             )
         import torch
 

@@ -1,4 +1,4 @@
-"""A MoLFormer with its tokenizer: molecules in, embeddings out."""
+"""MoLFormer with its tokenizer: molecules in, embeddings out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,22 +20,21 @@ LAYER = r"encoder\.layer\.\d+\."
 class Backbone(nn.Module):
     """SMILES → `batch` (token ids and mask) → `embed` (b, h), the masked mean of the last hidden states.
 
-    A backbone of another kind has the same name, width, depth, layers, after, places, adapted, spells, reads_atoms,
-    steady, files, embedding, batch, embed, lengths, check, unread, thin and save; one that reads atoms, embed_atoms.
+    Every backbone has `name`, `width`, `depth`, `layers`, `final_modules`, `target_patterns`, `default_targets`,
+    `reads_smiles`, `reads_atoms`, `is_steady`, `files`, `embedding`, `batch`, `embed`, `embed_layers`, `lengths`,
+    `check`, `find_unreadable`, `set_dropout` and `save`; one that reads atoms also has `embed_atoms`.
     """
 
-    reads_smiles: ClassVar[bool] = True  # whether another spelling of a molecule is something else to read
+    reads_smiles: ClassVar[bool] = True  # whether the input is a SMILES string, which can be randomised
     reads_atoms: ClassVar[bool] = False  # whether it can embed single atoms
-    files: ClassVar[str] = (  # what `save` writes, and what an embedding is, for who reads an export
+    files: ClassVar[str] = (  # the files of `save`, and what an embedding is: for the README of an export
         "`config.json`, `model.safetensors` and `tokenizer.json`, under the names and shapes of the published MoLFormer"
     )
     embedding: ClassVar[str] = (
         "An embedding is the mean of the last hidden states over all tokens that are not padding."
     )
 
-    target_patterns: ClassVar[
-        dict[str, str]
-    ] = {  # what a method can change, and the paths of these modules in the model
+    target_patterns: ClassVar[dict[str, str]] = {  # modules that a method can change → patterns of their paths
         "query": LAYER + r"attention\.self\.query",
         "key": LAYER + r"attention\.self\.key",
         "value": LAYER + r"attention\.self\.value",
@@ -44,7 +43,12 @@ class Backbone(nn.Module):
         "feed-forward out": LAYER + r"output\.dense",
         "layer norm": rf"{LAYER}(?:attention\.)?output\.LayerNorm|LayerNorm",
     }
-    default_targets: ClassVar[tuple[str, ...]] = ("query", "key", "value", "attention output")  # if nobody says which
+    default_targets: ClassVar[tuple[str, ...]] = (
+        "query",
+        "key",
+        "value",
+        "attention output",
+    )  # for methods without `targets`
 
     def __init__(self, model: Molformer, tokenizer: MolformerTokenizer, name: str) -> None:
         super().__init__()
@@ -73,7 +77,7 @@ class Backbone(nn.Module):
 
     @property
     def final_modules(self) -> nn.Module:
-        """What the top layer's output goes through before it is pooled."""
+        """The layer norm between the top layer and pooling."""
         return self.model.LayerNorm
 
     @property
@@ -82,36 +86,36 @@ class Backbone(nn.Module):
 
     @property
     def is_steady(self) -> bool:
-        """Whether it does the same work for every batch of one shape (`core.training.cuda_graphs`)."""
+        """Whether every batch of one shape runs the same operations (`core.training.cuda_graphs`)."""
         return not self.model.redraws_features
 
     def batch(self, smiles: Sequence[str]) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights; nothing is cut off.
+        """`input_ids` and `attention_mask` (b, longest), int64, on the device of the weights, without truncation.
 
-        On CUDA more of it is padding: shapes are fewer, and come again.
+        On CUDA the length is padded to a multiple of `LENGTH_MULTIPLE`, so that shapes repeat.
         """
         device = self.device
         arrays = self.tokenizer.pad_batch(smiles, LENGTH_MULTIPLE if device.type == "cuda" else 1)
         return {name: to_device(torch.from_numpy(array), device) for name, array in arrays.items()}
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """Embeddings (b, h) of a batch; padding has no part in them."""
+        """Embeddings (b, h) of a batch; padding does not change them."""
         mask = batch["attention_mask"]
         return self.model.pool(self.model(batch["input_ids"], mask), mask)
 
     forward = embed
 
     def embed_layers(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """What each layer makes of molecules (b, h), the mean over their tokens; what enters the first before it."""
+        """Mean token states (b, h) of each molecule before the first layer and after each layer."""
         mask = batch["attention_mask"]
-        return [self.model.pool(one, mask) for one in self.model.hidden_states(batch["input_ids"], mask)]
+        return [self.model.pool(states, mask) for states in self.model.hidden_states(batch["input_ids"], mask)]
 
     def lengths(self, smiles: Sequence[str]) -> np.ndarray:
-        """Tokens (n,) of each molecule, `<bos>` and `<eos>` counted."""
+        """Number of tokens (n,) of each molecule, with `<bos>` and `<eos>`."""
         return np.array([len(row) for row in self.tokenizer.ids(smiles)], dtype=np.int64)
 
     def check(self, smiles: Sequence[str]) -> list[tuple[int, str]]:
-        """(row, sentence) for characters that vanish, tokens that are unknown and molecules of great length."""
+        """(row, sentence) for dropped characters, unknown tokens and molecules longer than in pre-training."""
         longest = self.model.config.max_position_embeddings
         return [
             (row, fault)
@@ -120,15 +124,15 @@ class Backbone(nn.Module):
         ]
 
     def find_unreadable(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> list[tuple[int, str]]:
-        """(row, reason) of molecules that it cannot read at all: none, every string has tokens."""
+        """(row, reason) of molecules without an embedding: none, since every string has tokens."""
         return []
 
     def set_dropout(self, share: float) -> None:
-        """Dropout of this share everywhere, whatever the configuration says (which stays as it is)."""
+        """Set the dropout probability of all modules; the configuration is not changed."""
         dropout.set_dropout(self.model, share)
 
     def counts(self) -> dict[str, int]:
-        """Numbers in the parameters, in those that are trained, and in the feature maps (which are never)."""
+        """Number of parameters, of trainable ones, and of feature-map values (which are never trained)."""
         return {
             "parameters": sum(weight.numel() for weight in self.parameters()),
             "trainable": sum(weight.numel() for weight in self.parameters() if weight.requires_grad),
@@ -136,9 +140,9 @@ class Backbone(nn.Module):
         }
 
     def save(self, folder: Path, half: bool = False) -> None:
-        """config.json, model.safetensors (feature maps included) and tokenizer.json; the name is kept in the first.
+        """Write config.json (with the name), model.safetensors (with feature maps) and tokenizer.json.
 
-        `half` stores the weights in half precision, half as large; they are read back as float32.
+        `half` stores the weights in half precision; they are loaded as float32.
         """
         self.model.save(folder, half, name=self.name)
         self.tokenizer.save(folder)

@@ -1,4 +1,4 @@
-"""The shape of a MoLFormer, as its `config.json` gives it, and the sizes we know by name. Read without torch."""
+"""The architecture of a MoLFormer, as in its `config.json`, and the named sizes. Needs no torch."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from core.engine.spec import BadInput
 from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
 
-GRAPH_MODEL_TYPE = "gnn"  # `model_type` of a network over graphs
+GRAPH_MODEL_TYPE = "gnn"  # `model_type` of a graph network
 REQUIRED_FIELDS = {
     "model_type": "molformer",
     "hidden_act": "gelu",
@@ -29,7 +29,7 @@ WRITTEN_FIELDS = REQUIRED_FIELDS | {
 class MolformerConfig:
     """Widths, depths and constants under the hub's names; the defaults are those of `molformer-xl`.
 
-    `deterministic_eval` is no field: evaluation is deterministic here whatever the file says.
+    There is no field `deterministic_eval`: evaluation is always deterministic here.
     """
 
     vocab_size: int = 2362
@@ -38,7 +38,7 @@ class MolformerConfig:
     num_attention_heads: int = 12
     intermediate_size: int = 768
     num_random_features: int = 32
-    max_position_embeddings: int = 202  # tokens of the longest molecule in pre-training; no limit of the model
+    max_position_embeddings: int = 202  # tokens of the longest molecule in pre-training; not a limit of the model
     pad_token_id: int = 2
     hidden_dropout_prob: float = 0.1
     embedding_dropout_prob: float = 0.2
@@ -67,9 +67,9 @@ class MolformerConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "MolformerConfig":
-        """From a hub-style `config.json`; keys that change nothing here are passed over.
+        """From a hub-style `config.json`; unused keys are ignored.
 
-        Raises `BadInput` for a value that asks for another model than this one.
+        Raises `BadInput` for a value that this implementation does not support.
         """
         for name, only in REQUIRED_FIELDS.items():
             if values.get(name, only) != only:
@@ -78,7 +78,7 @@ class MolformerConfig:
         return cls(**{name: value for name, value in values.items() if name in names})
 
     def to_json(self) -> dict[str, Any]:
-        """What `config.json` holds: our fields, and what the hub's own code wants to see beside them."""
+        """The content of `config.json`: our fields and those that the hub's code needs."""
         return dataclasses.asdict(self) | WRITTEN_FIELDS
 
 
@@ -89,13 +89,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(
-            f"{folder} is no backbone: its config.json cannot be read ({error.strerror}); a backbone is a folder of "
+            f"{folder} is no backbone: its config.json cannot be read ({error.strerror}); a backbone is a folder with "
             "config.json, model.safetensors and tokenizer.json"
         ) from None
     except ValueError as error:
         raise BadInput(f"{path} is no JSON ({error}); copy it again") from None
     if not isinstance(values, dict):
-        raise BadInput(f"{path} holds a {type(values).__name__}, it wants an object of settings; copy it again")
+        raise BadInput(f"{path} holds a {type(values).__name__}, expected an object of settings; copy it again")
     return values
 
 

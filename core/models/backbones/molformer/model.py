@@ -1,6 +1,6 @@
 """MoLFormer: a BERT-like encoder of SMILES tokens with rotary positions and linear attention.
 
-Ross et al. (2022), doi:10.1038/s42256-022-00580-7. Modules bear the names of the published weights.
+Ross et al. (2022), doi:10.1038/s42256-022-00580-7. Modules have the names of the published weights.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from core.models.backbones.molformer.tokenizer import MolformerTokenizer
 def rotary_angles(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines (length, width) of the rotary positions (Su et al. 2021, arXiv 2104.09864), base 10,000.
 
-    Always computed in float32, as the published model does, so that a float64 run differs by rounding alone. Made anew
-    on each call: it costs microseconds, knows no limit of length, and a kept table would carry the mode (inference,
-    forward derivative) of whoever asked first.
+    Always computed in float32, as in the published model, so that a float64 run differs by rounding only. Recomputed on
+    each call: it takes microseconds and has no limit of length, and a cached table would keep the autograd mode
+    (inference, forward derivative) of its first use.
     """
     inverse = 1.0 / 10000.0 ** (torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
     angle = torch.arange(length, dtype=torch.float32, device=device)[:, None] * inverse  # (l, width/2)
@@ -31,12 +31,12 @@ def rotary_angles(length: int, width: int, device: torch.device) -> tuple[Tensor
 
 
 def apply_rotation(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + width/2) of `x` (…, width) by its angle."""
+    """Rotate each pair (i, i + width/2) of `x` (…, width) by its angle."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 class FeatureMap(nn.Module):
-    """φ(x) = relu(x W): random directions W (head width, features), one for all heads of a layer, not trained."""
+    """φ(x) = relu(x W): random directions W (head width, features), shared by the heads of a layer, not trained."""
 
     def __init__(self, config: MolformerConfig) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class FeatureMap(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """φ of the rotated `x` (b, l, heads, width) → (b, heads, l, features), in the precision of `x`.
 
-        Turning the directions of each position back is turning x: rotate(x) · w = x · rotate⁻¹(w). So
-        the rotation costs a small matrix for each position instead of three passes over everything.
+        Rotating the directions back replaces rotating x: rotate(x) · w = x · rotate⁻¹(w). This takes a small matrix per
+        position instead of three passes over x.
         """
         b, length, heads, width = x.shape
         turned = apply_rotation(self.weight.T.to(cos.dtype), cos[:, None], -sin[:, None]).to(
@@ -58,14 +58,14 @@ class FeatureMap(nn.Module):
     def draw_weights(self, generator: torch.Generator | None = None) -> Tensor:
         """New directions: orthogonal in blocks, with the lengths of Gaussian rows (Yu et al. 2016, arXiv 1610.09072).
 
-        Drawn on the CPU whatever the device: the factorisation of a small matrix would make an accelerator wait.
+        Always computed on the CPU: an accelerator is slow at factorising a small matrix.
         """
         width, count = self.weight.shape
         blocks = []
         for _ in range(-(-count // width)):
             gaussian = torch.randn(width, width, generator=generator, device="cpu")
             blocks.append(torch.linalg.qr(gaussian).Q * gaussian.norm(dim=1))
-        return torch.cat(blocks, 1)[:, :count].contiguous()  # a slice is not contiguous, safetensors wants it so
+        return torch.cat(blocks, 1)[:, :count].contiguous()  # as safetensors needs it
 
 
 class Attention(nn.Module):
@@ -78,10 +78,10 @@ class Attention(nn.Module):
         self.feature_map = FeatureMap(config)
 
     def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """`x` (b, l, h); `mask` (b, 1, l, 1) of 0 and 1: a padded key adds nothing, its query is computed."""
+        """`x` (b, l, h); `mask` (b, 1, l, 1) of 0 and 1: padded keys add nothing, padded queries are computed."""
         shape = (*x.shape[:2], self.heads, self.size)
         q, k, v = (project(x).view(shape) for project in (self.query, self.key, self.value))
-        with without_autocast(x.device):  # the precision of the projections, but for sums over hundreds of keys
+        with without_autocast(x.device):  # in the precision of the projections, except sums over hundreds of keys
             q = self.feature_map(q, cos, sin)  # (b, heads, l, f)
             k = self.feature_map(k, cos, sin) * mask.to(k.dtype)
             keys = k.sum(2, dtype=mask.dtype).to(k.dtype)
@@ -91,9 +91,9 @@ class Attention(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """PyTorch's, whose CPU kernel draws a number for each value and costs a third of a step; here a number gives four.
+    """Dropout that draws one 64-bit random number for four values on the CPU; PyTorch's takes a third of a step there.
 
-    The share is met to 1/65536; what is kept is scaled by 1 / (1 − p) as ever.
+    The probability is exact to 1/65536; the remaining values are scaled by 1 / (1 − p) as usual.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class ResidualOutput(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then a feed-forward net; the norm comes after each sum, as in BERT."""
+    """Attention, then a feed-forward net; a layer norm follows each residual sum (post-norm), as in BERT."""
 
     def __init__(self, config: MolformerConfig) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Layer(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """The masked-LM head: hidden state (…, h) → a logit for each token of the vocabulary. Its decoder is not tied."""
+    """The masked-LM head: hidden state (…, h) → a logit per token of the vocabulary. Its decoder is not tied."""
 
     def __init__(self, config: MolformerConfig) -> None:
         super().__init__()
@@ -147,11 +147,11 @@ class TokenHead(nn.Module):
 
 
 class Molformer(nn.Module):
-    """Token ids (b, l) and their mask (b, l) → hidden states (b, l, h); without `mlm_head` only that.
+    """Token ids (b, l) and their mask (b, l) → hidden states (b, l, h); with `mlm_head` also token logits.
 
-    `redraws_features`: draw the random features anew on each forward pass in training, as the published model's code does. Off
-    by default: the function would change between two passes, so that neither a gradient nor a curvature belongs to the
-    model it is used on, and a resumed training would not end as an undisturbed one. Evaluation never redraws.
+    `redraws_features`: draw new random features on each forward pass in training, as the published code does. Off by
+    default: the function would change between two passes, so gradients and curvature would belong to another model, and
+    a resumed training would differ from an uninterrupted one. Evaluation never redraws.
     """
 
     def __init__(self, config: MolformerConfig, mlm_head: bool = True) -> None:
@@ -170,10 +170,11 @@ class Molformer(nn.Module):
         return self.LayerNorm(last)
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
-        """The embeddings and what each layer makes of them, N + 1 times (b, l, h), before the final LayerNorm."""
+        """Token embeddings and the output of each layer, N + 1 times (b, l, h), before the final LayerNorm."""
         return list(self.states(input_ids, attention_mask))
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Iterator[Tensor]:
+        """The same, one after another."""
         check_mask(input_ids, attention_mask)
         if self.redraws_features and self.training:
             self.draw_features()
@@ -183,23 +184,23 @@ class Molformer(nn.Module):
         cos, sin = (
             table.to(dtype) for table in rotary_angles(input_ids.shape[1], self.config.head_size, input_ids.device)
         )
-        x = self.embeddings["dropout"](multiply_rows(words(input_ids)))
+        x = self.embeddings["dropout"](to_autocast_dtype(words(input_ids)))
         yield x
         for layer in self.encoder["layer"]:
             x = layer(x, mask, cos, sin)
             yield x
 
     def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        """Mean (b, h) of the hidden states over all tokens that are not padding, `<bos>` and `<eos>` among them."""
+        """Mean (b, h) of the hidden states over all tokens except padding, including `<bos>` and `<eos>`."""
         mask = attention_mask[:, :, None].to(torch.promote_types(hidden.dtype, torch.float32))
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
 
     def mlm_logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits (b, l, vocabulary) of the token at each place. Raises `BadInput` without the masked-LM head."""
+        """Token logits (b, l, vocabulary) at each position. Raises `BadInput` without the masked-LM head."""
         if self.lm_head is None:
             raise BadInput(
-                "this backbone has no masked-LM head, so it cannot guess tokens; load one whose file has `lm_head` "
-                "tensors, with `mlm_head=True`, or begin from `build_untrained`"
+                "this backbone has no masked-LM head, so it cannot predict tokens; load one whose file has `lm_head` "
+                "tensors, with `mlm_head=True`, or start from `build_untrained`"
             )
         return self.lm_head(self(input_ids, attention_mask))
 
@@ -207,13 +208,13 @@ class Molformer(nn.Module):
         return [layer.attention["self"].feature_map for layer in self.encoder["layer"]]
 
     def draw_features(self, generator: torch.Generator | None = None) -> None:
-        """New random features in every layer; the buffers are replaced, since a backward pass may need the old ones."""
+        """New random features in every layer. Buffers are replaced: a backward pass may still need the old ones."""
         for features in self.feature_maps():
             features.weight = features.draw_weights(generator).to(features.weight)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> "Molformer":
-        """Random weights as BERT's: normal of spread `initializer_range`, zero biases, a zero row for the padding."""
+        """Random weights as in BERT: normal of standard deviation `initializer_range`, biases and padding row zero."""
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -227,42 +228,42 @@ class Molformer(nn.Module):
         return self
 
     def save(self, folder: Path, half: bool = False, **about: str) -> None:
-        """config.json (with `about` added) and model.safetensors, feature maps included, under the hub's names."""
+        """Write config.json (with `about` added) and model.safetensors (with feature maps), under the hub's names."""
         state = {name: value.half() if half else value for name, value in self.state_dict().items()}
         precision = {"torch_dtype": "float16"} if half else {}
         weights.save_weights(folder, state, self.config.to_json() | precision | about)
 
 
 def check_mask(input_ids: Tensor, attention_mask: Tensor | None) -> None:
-    """Without a mask padding would be attended to, silently; shapes and types alone are looked at, never values."""
+    """Raises `BadInput` unless the mask fits: otherwise padding would be attended to silently. Values are not read."""
     if attention_mask is None:
-        raise BadInput("MoLFormer wants an `attention_mask`: 1 for a token, 0 for padding; the tokenizer makes it")
+        raise BadInput("MoLFormer needs an `attention_mask`: 1 for a token, 0 for padding; the tokenizer returns it")
     if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape:
         raise BadInput(
-            f"`input_ids` and `attention_mask` want one shape (molecules, tokens), a 0 or 1 for each token; "
+            f"`input_ids` and `attention_mask` need the same shape (molecules, tokens), a 0 or 1 for each token; "
             f"got {tuple(input_ids.shape)} and {tuple(attention_mask.shape)}"
         )
     if attention_mask.is_floating_point():
-        raise BadInput(f"`attention_mask` wants whole numbers 0 and 1 (or truth values), got {attention_mask.dtype}")
+        raise BadInput(f"`attention_mask` needs integers 0 and 1 or booleans, got {attention_mask.dtype}")
 
 
 def without_autocast(device: torch.device) -> contextlib.AbstractContextManager:
-    """Inside it autocast, if it is on, is off."""
+    """A context in which autocast is off."""
     if device.type in ("cpu", "cuda") and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
 
 
-def multiply_rows(x: Tensor) -> Tensor:
-    """`x` in the precision of autocast's products, if it is on, so that what follows needs no conversion."""
+def to_autocast_dtype(x: Tensor) -> Tensor:
+    """`x` in autocast's data type if autocast is on, so that the layers need no conversion."""
     on = x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type)
     return x.to(torch.get_autocast_dtype(x.device.type)) if on else x
 
 
 def build_untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -> Molformer:
-    """Random weights in evaluation mode. No global random state is read or moved.
+    """Random weights, in evaluation mode. Global random state is neither used nor changed.
 
-    Under `with torch.device("meta")` shapes alone, for counting.
+    Under `with torch.device("meta")` only shapes, for counting.
     """
     bare = torch.get_default_device().type == "meta"
     with torch.device("meta"):
@@ -273,16 +274,16 @@ def build_untrained(config: MolformerConfig, seed: int, mlm_head: bool = True) -
 def load_molformer(folder: Path | str, mlm_head: bool = True) -> tuple[Molformer, MolformerTokenizer]:
     """A saved or published MoLFormer and its tokenizer, float32 on the CPU, in evaluation mode.
 
-    Every tensor of the file has to fit; a file of the encoder alone gives a model without the masked-LM head, and
-    `mlm_head=False` leaves the head of another file behind. Raises `BadInput`.
+    Every tensor of the file must match. A file with the encoder only gives a model without masked-LM head;
+    `mlm_head=False` drops the head of another file. Raises `BadInput`.
     """
     folder = Path(folder)
     config = MolformerConfig.from_json(read_config(folder))
     tokenizer = MolformerTokenizer.read(folder / "tokenizer.json")
     if len(tokenizer) > config.vocab_size or tokenizer.pad_token_id != config.pad_token_id:
         raise BadInput(
-            f"{folder}: tokenizer.json ({len(tokenizer)} tokens, padding is {tokenizer.pad_token_id}) belongs to "
-            f"another model than config.json ({config.vocab_size} tokens, padding is {config.pad_token_id})"
+            f"{folder}: tokenizer.json ({len(tokenizer)} tokens, padding {tokenizer.pad_token_id}) and config.json "
+            f"({config.vocab_size} tokens, padding {config.pad_token_id}) belong to different models; copy both again"
         )
     tensors = weights.load_weights(folder)
     with torch.device("meta"):

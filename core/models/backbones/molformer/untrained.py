@@ -1,4 +1,4 @@
-"""A MoLFormer of any shape with random weights, to begin a pre-training from."""
+"""A MoLFormer of any size with random weights, as the start of pre-training."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +17,7 @@ MINI_CONFIG = SIZES["molsway-mini"]
 
 @settings
 class UntrainedMolformer(BackboneSpec):
-    """A MoLFormer of any size with random weights; the vocabulary is taken from the corpus."""
+    """A MoLFormer of any size with random weights; its vocabulary comes from the corpus."""
 
     kind: ClassVar[str] = "fresh"
     kind_name: ClassVar[str] = "random weights of any size"
@@ -36,10 +36,10 @@ class UntrainedMolformer(BackboneSpec):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the weights")
 
     def __post_init__(self) -> None:
-        if self.width % (2 * self.heads):  # said now, not when the corpus has been gathered
+        if self.width % (2 * self.heads):  # checked before the corpus is built
             raise BadInput(
                 f"a width of {self.width} does not divide into {self.heads} heads of an even width (rotary positions "
-                "turn pairs); change `width` or `heads`"
+                "rotate pairs); change `width` or `heads`"
             )
 
     @property

@@ -128,7 +128,7 @@ def test_what_is_read_is_in_the_words_of_the_model(corpus: Corpus) -> None:
     for vocabulary in (FIXED_VOCABULARY, tuple(reversed(FIXED_VOCABULARY[4:-1])), corpus.vocabulary[4:-1]):
         words = vocabulary if vocabulary[0] == "<bos>" else ("<bos>", "<eos>", "<pad>", "<mask>", *vocabulary, "<unk>")
         tokenizer = MolformerTokenizer.from_vocabulary(words)
-        read = build_batch_reader(corpus, tokenizer, CPU, described=True, measured=True)
+        read = build_batch_reader(corpus, tokenizer, CPU, with_properties=True, with_labels=True)
         ids, mask, _, properties, labels = read(rows, np.zeros(3, int), torch.Generator())
         padded = tokenizer.pad_batch(wanted)
         longest = padded["input_ids"].shape[1]  # what comes after it fills the shape up
@@ -180,7 +180,7 @@ def test_what_cannot_be_done_says_what_would_do(fields: dict, words: str, recipe
 def test_measured_labels_alone_want_labels(recipe: Pretrain, corpus: Corpus) -> None:
     only = dataclasses.replace(recipe, masked=0.0, described=0.0)
     none: Any = dataclasses.replace(corpus, record=corpus.record | {"kinds": [], "tasks": []})
-    with pytest.raises(BadInput, match="no measured labels; give it `labelled` tables"):
+    with pytest.raises(BadInput, match="no measured labels; give `labelled` tables"):
         only.make(SILENT_REPORT, none)
     order = np.random.default_rng(0).permutation(len(corpus))
     rows = corpus.arrays["label_rows"].copy()

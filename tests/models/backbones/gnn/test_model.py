@@ -1,4 +1,4 @@
-"""The network over graphs: its layers beside plain numpy, and what must not matter to an embedding."""
+"""The graph network: layers against numpy, and invariances of the embedding."""
 
 import dataclasses
 
@@ -15,14 +15,14 @@ SMILES = ("C", "CO", "CCCCCCCC", "C1CC1", "[Na+].[Cl-]", "CC[NH3+].[Cl-]", "c1cc
 
 
 def batch(smiles: list[str] | tuple[str, ...], config: NetworkConfig) -> dict[str, torch.Tensor]:
-    found = {
+    tensors = {
         name: torch.from_numpy(each)
         for name, each in pad_graphs([build_graph(one, config.encodings) for one in smiles]).items()
     }
-    return {name: each.double() if each.is_floating_point() else each for name, each in found.items()}
+    return {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
 
 
-def made(**settings: object) -> Network:
+def build_network(**settings: object) -> Network:
     torch.manual_seed(0)
     return Network(NetworkConfig(**settings)).double().eval()
 
@@ -44,39 +44,39 @@ def net(x: np.ndarray, layers: torch.nn.Sequential) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("smiles", SMILES)
-def test_a_layer_is_what_numpy_makes_an_atom_at_a_time(kind: str, smiles: str) -> None:
+def test_layers_match_numpy(kind: str, smiles: str) -> None:
     config = NetworkConfig(layer=kind, width=12)
-    layer, given = made(layer=kind, width=12).layers[0], batch([smiles], config)
-    n, ends = given["atoms"].shape[1], given["ends"][0].numpy().T
+    layer, inputs = build_network(layer=kind, width=12).layers[0], batch([smiles], config)
+    n, ends = inputs["atoms"].shape[1], inputs["ends"][0].numpy().T
     generator = np.random.default_rng(0)
     atoms, kinds = generator.normal(size=(n, 12)), generator.normal(size=(3, config.encoding_width))
     which = generator.integers(3, size=ends.shape[1])
-    bonds, told = kinds[which], [torch.from_numpy(kinds), torch.from_numpy(which)] * (kind == "gine")
-    found = layer.conv(torch.from_numpy(atoms), given["ends"][0].T, *told).detach().numpy()
+    bonds, edge_args = kinds[which], [torch.from_numpy(kinds), torch.from_numpy(which)] * (kind == "gine")
+    messages = layer.conv(torch.from_numpy(atoms), inputs["ends"][0].T, *edge_args).detach().numpy()
     wanted, conv = np.zeros((n, 12)), layer.conv
     for atom in range(n):
-        coming = [(int(a), place) for place, (a, b) in enumerate(ends.T) if b == atom]
+        coming = [(int(a), index) for index, (a, b) in enumerate(ends.T) if b == atom]
         if kind == "gcn":
             degrees = 1 + np.bincount(ends[1], minlength=n)
             every = [(atom, None), *coming]
             wanted[atom] = sum(linear(atoms[a], conv.lin) / np.sqrt(degrees[a] * degrees[atom]) for a, _ in every)
             wanted[atom] += conv.bias.detach().numpy()
             continue
-        heard = sum(
-            (np.maximum(atoms[a] + linear(bonds[place], conv.lin), 0) if kind == "gine" else atoms[a])
-            for a, place in coming
+        incoming = sum(
+            (np.maximum(atoms[a] + linear(bonds[index], conv.lin), 0) if kind == "gine" else atoms[a])
+            for a, index in coming
         )
-        wanted[atom] = net((1 + conv.eps.item()) * atoms[atom] + heard, conv.nn)
-    np.testing.assert_allclose(found, wanted, atol=1e-9)
+        wanted[atom] = net((1 + conv.eps.item()) * atoms[atom] + incoming, conv.nn)
+    np.testing.assert_allclose(messages, wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize("virtual_node", [False, True])
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("layer", LAYERS)
-def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_node: bool) -> None:
-    """Without eigenvectors, whose signs and turns are arbitrary, an embedding is the same to the last digits."""
+def test_embeddings_do_not_depend_on_order_or_batch(layer: str, pooling: str, virtual_node: bool) -> None:
+    """Without eigenvectors, whose signs and rotations are arbitrary."""
     config = NetworkConfig(layer=layer, pooling=pooling, virtual_node=virtual_node, eigenvectors=0, width=24)
-    network = made(**dataclasses.asdict(config))
+    network = build_network(**dataclasses.asdict(config))
     with torch.no_grad():
         together = network(batch(SMILES, config))
         for row, smiles in enumerate(SMILES):
@@ -86,25 +86,25 @@ def test_neither_order_nor_company_matters(layer: str, pooling: str, virtual_nod
     assert together.shape == (len(SMILES), 24) and torch.isfinite(together).all()
 
 
-def test_signs_of_eigenvectors_are_turned_in_training_alone() -> None:
-    network, config = made(dropout=0.0), NetworkConfig()
-    given = batch(["CC(=O)Oc1ccccc1C(=O)O"], config)
-    turned = given | {"vectors": -given["vectors"]}
+def test_eigenvector_signs_are_flipped_only_in_training() -> None:
+    network, config = build_network(dropout=0.0), NetworkConfig()
+    inputs = batch(["CC(=O)Oc1ccccc1C(=O)O"], config)
+    turned = inputs | {"vectors": -inputs["vectors"]}
     with torch.no_grad():
-        assert torch.equal(network(given), network(given)) and not torch.allclose(network(given), network(turned))
+        assert torch.equal(network(inputs), network(inputs)) and not torch.allclose(network(inputs), network(turned))
         network.train()
         torch.manual_seed(0)
-        seen = {tuple(network(given)[0].tolist()) for _ in range(8)}
-    assert len(seen) > 4
+        outputs = {tuple(network(inputs)[0].tolist()) for _ in range(8)}
+    assert len(outputs) > 4
 
 
 @pytest.mark.parametrize("smiles", SMILES)
-def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -> None:
-    network, given = made(), batch([smiles], NetworkConfig())
-    flat = network.flatten_batch(given)
-    (found,) = network._encode(flat)
+def test_positional_encodings_match_numpy(smiles: str) -> None:
+    network, inputs = build_network(), batch([smiles], NetworkConfig())
+    flat = network.flatten_batch(inputs)
+    (encoding,) = network._encode(flat)
     values, walks = flat["values"].numpy(), flat["walks"].numpy()
-    for atom in range(len(found)):
+    for atom in range(len(encoding)):
         pairs = [
             gelu(linear(np.array([vector, value]), network.spectrum[0]))
             for vector, value in zip(flat["vectors"].numpy()[atom], values[atom], strict=True)
@@ -112,24 +112,24 @@ def test_what_is_told_of_an_atoms_place_is_what_numpy_makes_of_it(smiles: str) -
         ]
         summed = np.sum(pairs, axis=0) if pairs else np.zeros(network.spectrum[0].out_features)
         wanted = linear(summed, network.spectrum[2]) + net(walks[atom], network.walks)
-        np.testing.assert_allclose(found[atom].detach().numpy(), wanted, atol=1e-10)
+        np.testing.assert_allclose(encoding[atom].detach().numpy(), wanted, atol=1e-10)
 
 
-def test_padding_of_the_spectrum_says_nothing() -> None:
-    network, config = made(), NetworkConfig()
-    given = batch(["CO"], config)  # one eigenvector of eight
-    assert (given["values"] > 0).sum() == 1
-    changed = given["vectors"].clone()
+def test_padding_of_the_spectrum_has_no_effect() -> None:
+    network, config = build_network(), NetworkConfig()
+    inputs = batch(["CO"], config)  # one eigenvector of eight
+    assert (inputs["values"] > 0).sum() == 1
+    changed = inputs["vectors"].clone()
     changed[..., 1:] = 5.0
     with torch.no_grad():
-        torch.testing.assert_close(network(given), network(given | {"vectors": changed}))
+        torch.testing.assert_close(network(inputs), network(inputs | {"vectors": changed}))
 
 
 @pytest.mark.parametrize(
     ("layer", "least", "most"), [("gcn", 70_000, 100_000), ("gin", 90_000, 140_000), ("gine", 100_000, 180_000)]
 )
-def test_every_weight_of_a_network_of_that_size_moves(layer: str, least: int, most: int) -> None:
-    network, config = made(layer=layer), NetworkConfig(layer=layer)
+def test_number_of_weights_and_all_get_gradients(layer: str, least: int, most: int) -> None:
+    network, config = build_network(layer=layer), NetworkConfig(layer=layer)
     assert least < sum(weight.numel() for weight in network.parameters()) < most
     network(batch(SMILES, config)).square().sum().backward()
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in network.parameters())
@@ -137,28 +137,28 @@ def test_every_weight_of_a_network_of_that_size_moves(layer: str, least: int, mo
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_forward_mode_agrees_with_reverse_mode(layer: str) -> None:
-    """What influence along a direction needs."""
+    """Directional derivatives of influence need forward mode."""
     from torch.func import functional_call, jvp, vjp
 
     network, config = (
-        made(layer=layer, width=16, virtual_node=True, pooling="attention"),
+        build_network(layer=layer, width=16, virtual_node=True, pooling="attention"),
         NetworkConfig(layer=layer, width=16),
     )
-    given = batch(SMILES[3:], config)
+    inputs = batch(SMILES[3:], config)
     weights = {name: each.detach() for name, each in network.named_parameters()}
     torch.manual_seed(1)
     along = {name: torch.randn_like(each) for name, each in weights.items()}
-    outputs, change = jvp(lambda moved: functional_call(network, moved, (given,)), (weights,), (along,))
+    outputs, change = jvp(lambda moved: functional_call(network, moved, (inputs,)), (weights,), (along,))
     back = torch.randn_like(outputs)
-    _, pull = vjp(lambda moved: functional_call(network, moved, (given,)), weights)
+    _, pull = vjp(lambda moved: functional_call(network, moved, (inputs,)), weights)
     (gradient,) = pull(back)
     torch.testing.assert_close((change * back).sum(), sum((gradient[name] * along[name]).sum() for name in along))
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pooling": "max"}, "one of sum"),
+    ("settings", "message"), [({"layer": "pna"}, "one of gcn, gin, gine"), ({"width": 0}, "from 1 to 4096"), ({"pooling": "max"}, "one of sum"),
                            ({"dropout": 1.0}, "below 1"), ({"walk": -1}, "from 0 to 64")]
 )  # fmt: skip
-def test_what_is_no_network_is_refused(settings: dict, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_invalid_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         NetworkConfig(**settings)

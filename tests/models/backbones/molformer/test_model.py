@@ -1,4 +1,4 @@
-"""Our MoLFormer against the numbers of the published code, and what influence and training ask of it."""
+"""MoLFormer: outputs against the published code, derivatives, precision and invalid input."""
 
 import json
 import zlib
@@ -22,17 +22,17 @@ SMALL = MolformerConfig(
 DTYPES = pytest.mark.parametrize(("tag", "dtype", "near"), [("f32", torch.float32, 2e-5), ("f64", torch.float64, 1e-6)])
 
 
-def apart(one: torch.Tensor, two: torch.Tensor) -> float:
+def max_difference(one: torch.Tensor, two: torch.Tensor) -> float:
     assert one.shape == two.shape and one.dtype == two.dtype
     return float((one - two).abs().max())
 
 
 @DTYPES
 @torch.no_grad()
-def test_every_number_of_the_published_code(
-    loaded, inputs, outputs, golden: Path, tag: str, dtype: torch.dtype, near: float
+def test_outputs_match_the_published_code(
+    small_model, inputs, outputs, golden: Path, tag: str, dtype: torch.dtype, near: float
 ) -> None:
-    model = loaded[0].to(dtype)
+    model = small_model[0].to(dtype)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     hidden = model(ids, mask)
     pooled = model.pool(hidden, mask)
@@ -40,7 +40,7 @@ def test_every_number_of_the_published_code(
     weights = {name: value.to(dtype) for name, value in load_file(golden / "head.safetensors").items()}
     head = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 1)).to(dtype).eval()
     head.load_state_dict(weights)
-    found = {
+    results = {
         "last_hidden_state": hidden,
         "pooled": pooled,
         "pooled_nomask": model.pool(model(ids, torch.ones_like(mask)), torch.ones_like(mask)),
@@ -50,13 +50,13 @@ def test_every_number_of_the_published_code(
         "head_pred": head(pooled)[:, 0],
         **{f"hidden_{k}": x for k, x in enumerate(model.hidden_states(ids, mask))},
     }
-    assert len(found) == 11
-    for name, value in found.items():
-        assert apart(value, outputs[f"{name}.{tag}"]) < near, name
-    assert apart(found["pooled"], found["pooled_nomask"]) > 0.1  # the mask matters
+    assert len(results) == 11
+    for name, value in results.items():
+        assert max_difference(value, outputs[f"{name}.{tag}"]) < near, name
+    assert max_difference(results["pooled"], results["pooled_nomask"]) > 0.1  # the mask matters
 
 
-def recipe(name: str, shape: torch.Size) -> torch.Tensor:
+def make_weights(name: str, shape: torch.Size) -> torch.Tensor:
     """Weights from arithmetic alone, so that a large model needs no file (README of the golden numbers)."""
     if "LayerNorm.weight" in name:
         a, b = 0.4, 1.0
@@ -76,25 +76,25 @@ def recipe(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_size_of_the_published_model(golden: Path) -> None:
+def test_the_published_size_matches(golden: Path) -> None:
     with torch.device("meta"):
         model = Molformer(MolformerConfig()).eval()
     named = {name if name.startswith("lm_head") else f"molformer.{name}": name for name in model.state_dict()}
     assert len(named) == 212
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    model.load_state_dict({name: recipe(full, shapes[name]) for full, name in named.items()}, assign=True)
+    model.load_state_dict({name: make_weights(full, shapes[name]) for full, name in named.items()}, assign=True)
     for full, (total, first, last) in json.loads((golden / "xl_meta.json").read_text())["checksums"].items():
         value = model.state_dict()[named[full]].double().flatten()
         assert [value.sum(), value[0], value[-1]] == pytest.approx([total, first, last], rel=1e-9), full
     wanted = load_file(golden / "xl_outputs.safetensors")
     ids, mask = wanted["input_ids"], wanted["attention_mask"]
     hidden = model(ids, mask)
-    assert apart(hidden[:, :8], wanted["last_hidden_first8.f32"]) < 2e-5
-    assert apart(model.pool(hidden, mask), wanted["pooled.f32"]) < 2e-5
-    assert apart(model.lm_head(hidden[:, :4]), wanted["mlm_logits_first4.f32"]) < 2e-5
+    assert max_difference(hidden[:, :8], wanted["last_hidden_first8.f32"]) < 2e-5
+    assert max_difference(model.pool(hidden, mask), wanted["pooled.f32"]) < 2e-5
+    assert max_difference(model.lm_head(hidden[:, :4]), wanted["mlm_logits_first4.f32"]) < 2e-5
 
 
-def test_parameters_are_counted_as_published() -> None:
+def test_parameter_counts_match_the_published_ones() -> None:
     with torch.device("meta"):
         model = build_untrained(MolformerConfig(), 0, mlm_head=False)
         head = nn.Sequential(nn.Linear(768, 384), nn.ReLU(), nn.Dropout(0.1), nn.Linear(384, 1))
@@ -112,32 +112,32 @@ def example(padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_padding_changes_nothing() -> None:
+def test_padding_has_no_effect() -> None:
     model = build_untrained(SMALL, 1)
     ids, mask = example()
     pooled = model.pool(model(ids, mask), mask)
     more, longer = example(padding=20)
-    assert apart(model.pool(model(more, longer), longer), pooled) < 1e-6
-    alone = torch.cat(
+    assert max_difference(model.pool(model(more, longer), longer), pooled) < 1e-6
+    single = torch.cat(
         [
             model.pool(model(i[None, : m.sum()], m[None, : m.sum()]), m[None, : m.sum()])
             for i, m in zip(ids, mask, strict=True)
         ]
     )
-    assert apart(alone, pooled) < 1e-6
+    assert max_difference(single, pooled) < 1e-6
     other = ids.masked_fill(mask == 0, 17)
     assert torch.equal(model.pool(model(other, mask), mask), pooled)
 
 
 @torch.no_grad()
-def test_there_is_no_limit_of_length() -> None:
+def test_length_is_unlimited() -> None:
     model = build_untrained(SMALL, 1)
     ids = torch.full((1, 700), 5)
     assert SMALL.max_position_embeddings < 700 and model(ids, torch.ones_like(ids)).isfinite().all()
 
 
 @torch.no_grad()
-def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> None:
+def test_random_features_are_redrawn_only_on_request_in_training() -> None:
     model, (ids, mask) = build_untrained(SMALL, 1), example()
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert len(before) == 2 and torch.equal(model(ids, mask), model(ids, mask))
@@ -150,7 +150,7 @@ def test_evaluation_is_deterministic_and_training_redraws_only_when_told() -> No
     assert not any(torch.equal(value, before[name]) for name, value in model.named_buffers())
 
 
-def test_a_redraw_spoils_no_backward_pass() -> None:
+def test_backward_works_after_a_redraw() -> None:
     model, (ids, mask) = build_untrained(SMALL, 1).train(), example()
     model.redraws_features = True
     first, _ = model(ids, mask).square().sum(), model(ids, mask)
@@ -158,7 +158,7 @@ def test_a_redraw_spoils_no_backward_pass() -> None:
     assert all(value.is_contiguous() for value in model.buffers())
 
 
-def test_random_weights_are_as_described() -> None:
+def test_initial_weights() -> None:
     torch.manual_seed(3)
     state = torch.get_rng_state()
     model, again, other = build_untrained(SMALL, 1), build_untrained(SMALL, 1), build_untrained(SMALL, 2)
@@ -171,20 +171,20 @@ def test_random_weights_are_as_described() -> None:
             assert (one == 1).all()
         elif "feature_map" in name:
             product = one.T @ one
-            assert apart(product, product.diag().diag()) < 1e-5 and product.diag().min() > 1, (
+            assert max_difference(product, product.diag().diag()) < 1e-5 and product.diag().min() > 1, (
                 "orthogonal, long as Gaussian rows"
             )
         else:
             assert 0.01 < one.std() < 0.03, name
     words = model.embeddings.word_embeddings.weight
     assert not words[2].any() and not torch.equal(words, other.embeddings.word_embeddings.weight)
-    many = build_untrained(
+    wide = build_untrained(
         MolformerConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8), 0
     )
-    assert many.feature_maps()[0].weight.shape == (4, 32), "eight blocks of four"
+    assert wide.feature_maps()[0].weight.shape == (4, 32), "eight blocks of four"
 
 
-def test_derivatives_forward_and_back_agree() -> None:
+def test_forward_and_reverse_derivatives_agree() -> None:
     """⟨u, J v⟩ = ⟨Jᵀ u, v⟩ = the difference quotient; and H v forward over reverse = reverse over reverse."""
     model, (ids, mask) = build_untrained(SMALL, 1, mlm_head=False).double(), example()
     generator = torch.Generator().manual_seed(2)
@@ -234,37 +234,37 @@ def test_the_padding_row_gets_no_gradient() -> None:
 
 
 @torch.no_grad()
-def test_half_precision_stays_near(loaded, inputs, outputs) -> None:
-    model, ids, mask = loaded[0], inputs["input_ids"], inputs["attention_mask"]
+def test_bfloat16_is_close(small_model, inputs, outputs) -> None:
+    model, ids, mask = small_model[0], inputs["input_ids"], inputs["attention_mask"]
     with torch.autocast("cpu", torch.bfloat16):
         pooled = model.pool(model(ids, mask), mask)
-    assert pooled.dtype == torch.float32 and 0 < apart(pooled, outputs["pooled.f32"]) < 0.05
+    assert pooled.dtype == torch.float32 and 0 < max_difference(pooled, outputs["pooled.f32"]) < 0.05
 
 
 @torch.no_grad()
-def test_half_precision_sums_over_a_thousand_keys() -> None:
-    """Added up in half precision itself, a sum stands still once a key is less than 1/256 of it."""
+def test_bfloat16_sums_over_a_thousand_keys() -> None:
+    """A bfloat16 sum stops growing once a key is less than 1/256 of it."""
     model, ids = build_untrained(SMALL, 1), torch.randint(5, 20, (2, 1000), generator=torch.Generator().manual_seed(0))
     exact = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
     with torch.autocast("cpu", torch.bfloat16):
         near = model.pool(model(ids, torch.ones_like(ids)), torch.ones_like(ids))
-    assert apart(near, exact) < 0.02
+    assert max_difference(near, exact) < 0.02
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 @torch.no_grad()
-def test_cuda_gives_the_same(loaded, inputs, outputs) -> None:
-    model, ids, mask = loaded[0].cuda(), inputs["input_ids"].cuda(), inputs["attention_mask"].cuda()
-    assert apart(model.pool(model(ids, mask), mask).cpu(), outputs["pooled.f32"]) < 1e-4
+def test_cuda_matches_the_cpu(small_model, inputs, outputs) -> None:
+    model, ids, mask = small_model[0].cuda(), inputs["input_ids"].cuda(), inputs["attention_mask"].cuda()
+    assert max_difference(model.pool(model(ids, mask), mask).cpu(), outputs["pooled.f32"]) < 1e-4
     with torch.autocast("cuda", torch.bfloat16):
-        assert apart(model.pool(model(ids, mask), mask).cpu(), outputs["pooled.f32"]) < 0.05
+        assert max_difference(model.pool(model(ids, mask), mask).cpu(), outputs["pooled.f32"]) < 0.05
 
 
 @pytest.mark.parametrize(
     ("mask", "words"),
-    [(None, "wants an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
+    [(None, "needs an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
 )  # fmt: skip
-def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, words: str) -> None:
+def test_an_invalid_mask_is_refused(mask: torch.Tensor | None, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         build_untrained(SMALL, 1)(example()[0], mask)
 
@@ -282,11 +282,11 @@ def test_a_mask_that_would_be_misread_is_refused(mask: torch.Tensor | None, word
         ({"pad_token_id": 4000}, "outside the vocabulary"),
     ],
 )
-def test_a_config_for_another_model_is_refused(change: dict, words: str) -> None:
+def test_an_unsupported_config_is_refused(change: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         MolformerConfig.from_json(change)
 
 
-def test_a_config_survives_json_and_extra_keys() -> None:
+def test_a_config_round_trips_through_json() -> None:
     values = json.loads(json.dumps(SMALL.to_json() | {"auto_map": {"AutoModel": "x"}, "deterministic_eval": False}))
     assert MolformerConfig.from_json(values) == SMALL and SMALL.to_json()["deterministic_eval"] is True

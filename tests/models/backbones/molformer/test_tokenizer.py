@@ -1,4 +1,4 @@
-"""Tokens as published; what is lost is said."""
+"""The tokenizer: tokens as published, vocabularies, and reports of lost tokens."""
 
 import copy
 import json
@@ -19,25 +19,27 @@ def cases(golden: Path) -> dict:
 
 
 @pytest.mark.parametrize("origin", ["file", "vocabulary"])
-def test_published_cases(origin: str, cases: dict, golden: Path, tmp_path: Path) -> None:
-    made = (
+def test_tokens_match_the_published_tokenizer(origin: str, cases: dict, golden: Path, tmp_path: Path) -> None:
+    built = (
         MolformerTokenizer.read(golden / "tokenizer.json")
         if origin == "file"
         else MolformerTokenizer.from_vocabulary(cases["vocab"])
     )
-    made.save(tmp_path)
-    for tokenizer in (made, MolformerTokenizer.read(tmp_path / "tokenizer.json"), copy.deepcopy(made)):
+    built.save(tmp_path)
+    for tokenizer in (built, MolformerTokenizer.read(tmp_path / "tokenizer.json"), copy.deepcopy(built)):
         assert len(tokenizer) == 40 and tokenizer.unk_token_id == 39
         for case in cases["cases"]:
-            found = tokenizer(case["smiles"])
-            assert set(found) == {"input_ids", "attention_mask"} and found["input_ids"] == case["ids"], case["smiles"]
-            assert tokenizer.convert_ids_to_tokens(found["input_ids"]) == case["tokens"]
+            encoding = tokenizer(case["smiles"])
+            assert set(encoding) == {"input_ids", "attention_mask"} and encoding["input_ids"] == case["ids"], case[
+                "smiles"
+            ]
+            assert tokenizer.convert_ids_to_tokens(encoding["input_ids"]) == case["tokens"]
         assert tokenizer.ids([case["smiles"] for case in cases["cases"]]) == [case["ids"] for case in cases["cases"]]
     smiles = "O=[N+]([O-])c1ccc(Cl)cc1Br"
-    assert made.decode(made(smiles)["input_ids"], skip_special_tokens=True) == smiles
+    assert built.decode(built(smiles)["input_ids"], skip_special_tokens=True) == smiles
 
 
-def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> None:
+def test_padding_matches_transformers_and_keeps_no_state(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     smiles = ["CCO", "C", "", "c1ccccc1"]
     theirs = tokenizer(smiles, padding=True)
@@ -65,25 +67,25 @@ def test_padding_as_transformers_does_and_leaves_nothing_behind(cases: dict) -> 
         ("C<pad>C", "<ad", ("p", ">")),
     ],
 )
-def test_what_is_lost_is_named(cases: dict, smiles: str, dropped: str, unknown: tuple) -> None:
+def test_dropped_and_unknown_tokens_are_listed(cases: dict, smiles: str, dropped: str, unknown: tuple) -> None:
     reading = MolformerTokenizer.from_vocabulary(cases["vocab"]).check_tokens(smiles)
     assert (reading.dropped, reading.unknown) == (dropped, unknown)
     assert len(reading.sentences(202)) == bool(dropped) + bool(unknown)
 
 
-def test_length_counts_both_ends(cases: dict) -> None:
+def test_length_includes_bos_and_eos(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     assert not tokenizer.check_tokens("C" * 200).sentences(202)
     (fault,) = tokenizer.check_tokens("C" * 201).sentences(202)
     assert "203 tokens" in fault and "read whole" in fault
 
 
-def test_no_text_is_refused(cases: dict) -> None:
+def test_smiles_that_are_not_text_are_refused(cases: dict) -> None:
     with pytest.raises(BadInput, match="got None"):
         MolformerTokenizer.from_vocabulary(cases["vocab"]).ids(["C", None])
 
 
-def test_a_vocabulary_from_a_corpus() -> None:
+def test_a_vocabulary_is_built_from_a_corpus() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "[Zz]", "C%10C%10"]
     vocabulary = build_vocabulary(corpus)
     assert vocabulary[:6] == ("<bos>", "<eos>", "<pad>", "<mask>", "C", "c") and vocabulary[-1] == "<unk>"
@@ -105,7 +107,7 @@ def test_a_vocabulary_from_a_corpus() -> None:
         build_vocabulary(corpus, most=10)
 
 
-def test_tokens_can_be_counted_elsewhere() -> None:
+def test_a_vocabulary_is_built_from_counts() -> None:
     corpus = ["CCCO", "CC[C@H](N)O", "[nH]1cccc1", "C[C@H](N)O", "C%10C%10"]
     counted = Counter(token for smiles in corpus for token in TOKEN_REGEX.findall(smiles))
     assert build_vocabulary([], counted=counted) == build_vocabulary(corpus)
@@ -124,8 +126,8 @@ def test_tokens_can_be_counted_elsewhere() -> None:
 def test_the_fixed_vocabulary_covers_chemistry() -> None:
     assert len(FIXED_VOCABULARY) == len(set(FIXED_VOCABULARY)) <= 310
     assert all(TOKEN_REGEX.fullmatch(token) for token in FIXED_VOCABULARY[4:-1])
-    alone = {chr(code) for code in range(32, 127) if TOKEN_REGEX.fullmatch(chr(code))} | {"Br", "Cl"}
-    assert alone == set(SINGLE_TOKENS)
+    single = {chr(code) for code in range(32, 127) if TOKEN_REGEX.fullmatch(chr(code))} | {"Br", "Cl"}
+    assert single == set(SINGLE_TOKENS)
     drugs = [
         "C[C@H]1CC[C@@]2(O)C[N+](C)(C)C2C1",
         "[Na+].[O-]c1cc[nH]c1",
@@ -138,23 +140,23 @@ def test_the_fixed_vocabulary_covers_chemistry() -> None:
     assert [tokenizer.check_tokens(smiles).sentences(202) for smiles in drugs] == [[]] * len(drugs)
 
 
-def test_ids_that_were_read_before_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_ids_are_the_same(cases: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.models.backbones.molformer.tokenizer.CACHED_MOLECULES", 3)
     smiles = ["CCO", "C", "CCO", "c1ccccc1"]
     tokenizer, fresh = (MolformerTokenizer.from_vocabulary(cases["vocab"]) for _ in range(2))
     wanted = fresh.ids(smiles)
     assert tokenizer.ids(smiles) == wanted
-    assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth makes room"
-    many = ["C" * n for n in range(1, 9)]  # more than are kept
+    assert tokenizer.ids([*smiles[::-1], "CN"]) == [*wanted[::-1], fresh.ids(["CN"])[0]], "the fourth clears the cache"
+    molecules = ["C" * n for n in range(1, 9)]  # more than the cache takes
     assert (
-        [len(row) for row in tokenizer.ids(many)]
+        [len(row) for row in tokenizer.ids(molecules)]
         == [n + 2 for n in range(1, 9)]
-        == [len(row) for row in tokenizer.ids(many)]
+        == [len(row) for row in tokenizer.ids(molecules)]
     )
     assert tokenizer.ids([]) == [] and copy.deepcopy(tokenizer).ids(smiles) == wanted
 
 
-def test_padding_up_to_a_multiple_hides_behind_the_mask(cases: dict) -> None:
+def test_padding_to_a_multiple_is_masked(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     plain, wider = tokenizer.pad_batch(["CCO", "C"]), tokenizer.pad_batch(["CCO", "C"], 8)
     assert wider["input_ids"].shape == (2, 8) and tokenizer.pad_batch(["C" * 6], 8)["input_ids"].shape == (1, 8)

@@ -1,4 +1,4 @@
-"""A model of any shape with random weights and the vocabulary of a corpus."""
+"""MoLFormer of any size with random weights."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from core.models.backbones.molformer.untrained import UntrainedMolformer
 from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY, build_vocabulary
 
 
-def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:
+def test_it_has_the_given_size_and_a_token_head() -> None:
     words = build_vocabulary(["CCO", "C[C@H](N)O"])
     body = UntrainedMolformer("nano", width=32, depth=2, heads=2, inner=64, features=8)(words)
     assert (body.name, body.width, body.depth, body.training) == ("nano", 32, 2, False)
@@ -19,7 +19,7 @@ def test_it_has_the_shape_that_was_asked_for_and_can_guess() -> None:
         assert body.model.mlm_logits(**body.batch(["CCO"])).shape == (1, 5, len(words))
 
 
-def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
+def test_defaults_are_the_mini_and_the_seed_determines_the_weights() -> None:
     with torch.device("meta"):
         assert (
             UntrainedMolformer()(FIXED_VOCABULARY).name == UntrainedMolformer().called == "molformer-4x320"
@@ -44,6 +44,6 @@ def test_by_default_it_is_the_mini_and_the_seed_decides_the_weights() -> None:
         ({"name": "m" * 61}, "name"),
     ],
 )
-def test_a_shape_that_is_none_is_refused_at_once(fields: dict, words: str) -> None:
+def test_an_invalid_size_is_refused(fields: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         UntrainedMolformer(**fields)
