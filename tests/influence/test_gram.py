@@ -41,7 +41,7 @@ def test_they_are_what_the_curvature_is_made_of(scope: str, kinds: tuple[str, ..
     held = rows_of(rows)
     assert len(rows) == len(held) == curvature.cells
     assert torch.allclose(held.T @ held, dense_matrix(curvature), atol=1e-12)
-    assert torch.allclose(rows.gram(room=room), held @ held.T, atol=1e-12)
+    assert torch.allclose(rows.gram(memory_bytes=room), held @ held.T, atol=1e-12)
     vector = torch.randn(curvature.view.d, dtype=torch.float64)
     assert torch.allclose(rows.times(vector), held @ vector, atol=1e-12)
 
@@ -59,7 +59,7 @@ def test_every_method_of_the_real_backbone(method: str) -> None:
     names = [name for name in names if method != "head" or name.startswith("head.")]
     rows = curvature_of(predictor, "all", ("regression",), names).rows()
     held = rows_of(rows).double()
-    found = rows.gram(room=40_000_000)
+    found = rows.gram(memory_bytes=40_000_000)
     assert float((found - held @ held.T).norm()) < 1e-4 * float((held @ held.T).norm())
 
 
@@ -88,7 +88,7 @@ def test_further_cells_stand_beside_the_own_ones(monkeypatch: pytest.MonkeyPatch
     few.further_batches = [(inputs, factors)]
     rows, held = few.rows(), rows_of(few.rows())
     beside = rows_of(GradientRows(curvature.view, few.further_batches))
-    assert len(rows) == len(held) == few.cells and rows.all == len(held) + len(beside)
+    assert len(rows) == len(held) == few.cells and rows.total_cells == len(held) + len(beside)
     both = torch.cat([held, beside])
     assert torch.allclose(rows.gram(), both @ both.T, atol=1e-12)
     assert torch.allclose(rows.transpose_times(torch.ones(len(rows)).double()), held.sum(0), atol=1e-12)

@@ -164,11 +164,11 @@ def test_information_is_the_variance_that_a_measurement_takes_away(tasks: int) -
     assert (told > 0).all() and (told < 1).all()
     for row in (0, 2, 5):
         model = VarianceModel(linear.tangent())
-        outputs = model.tangent.outputs
+        outputs = model.model.outputs
         assert model.change()[row] == pytest.approx(-told[row] * before)
         model.add(row)
         assert model.error() == pytest.approx((1 - told[row]) * before)
-        assert np.allclose(model.tangent.outputs, outputs), "no prediction moves"
+        assert np.allclose(model.model.outputs, outputs), "no prediction moves"
     rows, left = select_greedily(VarianceModel(linear.tangent()), 7)
     assert len(set(rows.tolist())) == 7 and (np.diff(left) < 0).all() and rows[0] == told.argmax()
 

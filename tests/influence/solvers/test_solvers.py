@@ -48,7 +48,7 @@ class Dense:
         picked = torch.randint(len(self.matrix), (self.batch,), generator=generator)
         return Dense(self.matrix[picked], self.damping)
 
-    def part(self, cells: int) -> "Dense":
+    def subsample(self, cells: int) -> "Dense":
         return Dense(self.matrix[:: max(1, len(self.matrix) // cells)], self.damping)
 
     def rows(self) -> "Rows":
