@@ -22,4 +22,4 @@ def check_gradient(fit: Spec[Fit]) -> None:
     """Raises `BadInput` where a spec yields a model without gradients, such as a baseline or an ensemble."""
     if not fit.has_gradient:
         article = "an" if fit.kind[0] in "aeiou" else "a"
-        raise BadInput(f"{article} {fit.kind} has no gradients, which influence needs; give a fine-tuned model")
+        raise BadInput(f"{article} {fit.kind} has no gradient, which influence needs; give a fine-tuning")

@@ -80,8 +80,8 @@ class Greedy(Sampler):
         if self.features == "all weights":
             if not scores.tangent:
                 raise BadInput(
-                    "these scores have no pairwise effects; score with the dual solver, with target and pool small enough "
-                    "for it, or select by descriptors"
+                    "these scores have no pairwise effects; score with the dual solver, with target and pool small "
+                    "enough for it, or select by descriptors"
                 )
             return lambda rows: linearized_model(scores.tangent, scores.record, rows, is_temperature_scaled=False), len(
                 scores.tangent["target_labels"]

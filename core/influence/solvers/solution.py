@@ -136,5 +136,6 @@ def negative_eigenvalue_error(lowest: float, highest: float, evidence: str) -> N
     """The error for a lowest eigenvalue that is not positive; `evidence`: what showed it."""
     return NotSolved(
         f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({evidence}), so "
-        f"its inverse gives no influence; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton curvature"
+        f"its inverse gives no influence; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton "
+        "curvature"
     )
