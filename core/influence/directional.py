@@ -106,17 +106,17 @@ def choose_step(view: ParameterView, vector: Tensor, pilot: list[Any], route: Ro
     length = math.sqrt(sum(float(value.double().square().sum()) for value in view.params.values()))
     size = 1e-3 * length / float(vector.norm())
     for _ in range(6):
-        moved = size * _rms(_slopes(view, vector, size, "one-sided", pilot, bases))
-        if not math.isfinite(moved):
+        change = size * _rms(_slopes(view, vector, size, "one-sided", pilot, bases))
+        if not math.isfinite(change):
             size *= 1e-2
             continue
-        if moved == 0:
+        if change == 0:
             size *= 1e3
             continue
-        if 0.8 < moved / goal < 1.25:
+        if 0.8 < change / goal < 1.25:
             break
-        size *= goal / moved
-    if not math.isfinite(moved) or moved == 0:
+        size *= goal / change
+    if not math.isfinite(change) or change == 0:
         raise NotSolved(
             "no prediction changes along the solved vector, so all scores would be equal; use another scope"
         )
@@ -176,7 +176,7 @@ def score_smiles(
     view: ParameterView,
     derivative: DirectionalDerivative | None,
     smiles: Sequence[str],
-    size: int,
+    batch_size: int,
     keep_features: bool,
     report: Report = SILENT_REPORT,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
@@ -187,7 +187,7 @@ def score_smiles(
     """
     n, done = len(smiles), 0
     outputs, slopes, last_layer = np.empty((n, len(view.binary))), None, None
-    for rows in predictor.batches(smiles, size):
+    for rows in predictor.batches(smiles, batch_size):
         inputs = view.inputs(predictor.encode([smiles[row] for row in rows]))
         features = view.features(inputs)
         base = view.last(features)

@@ -20,10 +20,10 @@ BOOTSTRAP_DRAWS = 1000
 def random_subsets(size: int, count: int, share: float = 0.5, seed: int = 0) -> np.ndarray:
     """Masks (count, size) of random subsets, each with this share of a pool of `size` molecules."""
     generator = np.random.default_rng([seed, 6])
-    members = np.zeros((count, size), bool)
-    for row in members:
+    masks = np.zeros((count, size), bool)
+    for row in masks:
         row[generator.permutation(size)[: max(1, round(share * size))]] = True
-    return members
+    return masks
 
 
 def datamodelling_score(predicted: np.ndarray, measured: np.ndarray, seed: int = 0) -> dict[str, float]:

@@ -90,18 +90,18 @@ def solve_system(
         arrays, record = checkpoint
         narrowed = dataclasses.replace(view, params={name: view.params[name] for name in record["weights"]})
         return System(narrowed, {name: value.to(view.binary.device) for name, value in arrays.items()}, record)
-    train, target, size = parts["train"], parts["target"], spec.batch_size
+    train, target, batch_size = parts["train"], parts["target"], spec.batch_size
     rows = np.arange(len(train))
     if 0 < spec.curvature_rows < len(train):
         rows = np.random.default_rng([spec.seed, 1]).permutation(len(train))[: spec.curvature_rows]
     sample, cells = train.take(rows), int((~np.isnan(train.targets)).sum())
-    order = predictor.batches(list(sample.smiles), size)
+    order = predictor.batches(list(sample.smiles), batch_size)
     batches = encode_batches(
-        predictor, view, sample, order, size, report.part(0, 0.1, phase="reading the training part")
+        predictor, view, sample, order, batch_size, report.part(0, 0.1, phase="reading the training part")
     )
     view = drop_unused_weights(view, batches[0][0])
     target_batches = encode_batches(
-        predictor, view, target, None, size, report.part(0.1, 0.15, phase="reading the target")
+        predictor, view, target, None, batch_size, report.part(0.1, 0.15, phase="reading the target")
     )
     report(0.15, "gradient of the target loss")
     temperatures, overconfident = _temperatures(view, target_batches)
@@ -109,7 +109,7 @@ def solve_system(
 
     def shuffled_batches() -> list:
         shuffled = np.random.default_rng([spec.seed, 2]).permutation(len(sample))
-        return encode_batches(predictor, view, sample, split_rows(shuffled, size), size, SILENT_REPORT)
+        return encode_batches(predictor, view, sample, split_rows(shuffled, batch_size), batch_size, SILENT_REPORT)
 
     curvature = Curvature(
         view,
@@ -212,9 +212,9 @@ def _temperatures(view: ParameterView, target_batches: list) -> tuple[list[float
     return temperatures, warnings
 
 
-def split_rows(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    """Rows in their order, `size` at a time."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def split_rows(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Rows in their order, `batch_size` at a time."""
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
 def cell_order(batches: list, known: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ class Standardizer:
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Standardizer":
+        """Fit to features (n, p) of the training part."""
         spread = features.std(0, dtype=float)
         return cls(features.mean(0, dtype=float), np.where(spread > 1e-8 * max(spread.max(), 1e-300), spread, np.inf))
 

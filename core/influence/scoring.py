@@ -111,19 +111,24 @@ def check_scores(table: pd.DataFrame) -> None:
 
 
 def encode_batches(
-    predictor: "Predictor", view: "ParameterView", table: Dataset, parts: list | None, size: int, report: Report
+    predictor: "Predictor",
+    view: "ParameterView",
+    table: Dataset,
+    batch_rows: list | None,
+    batch_size: int,
+    report: Report,
 ) -> "list[tuple[Any, torch.Tensor]]":
-    """Batches (inputs of the view, scaled targets); `parts`: their rows, by default molecules of about equal length.
+    """Batches (inputs of the view, scaled targets); `batch_rows`: their rows, by default of molecules of similar length.
 
     Batches without any label are left out.
     """
     targets = predictor.scale_labels(table.targets)
     batches = []
-    parts = parts or predictor.batches(list(table.smiles), size)
-    for rows in parts:
+    batch_rows = batch_rows or predictor.batches(list(table.smiles), batch_size)
+    for rows in batch_rows:
         if not np.isnan(table.targets[rows]).all():
             batches.append((view.inputs(predictor.encode([table.smiles[row] for row in rows])), targets[rows]))
-        report(len(batches) / len(parts), f"{len(batches)} of {len(parts)} batches")
+        report(len(batches) / len(batch_rows), f"{len(batches)} of {len(batch_rows)} batches")
     return batches
 
 
@@ -144,18 +149,18 @@ def score_rows(
     derivative: Any,
     table: Dataset,
     cells: int,
-    size: int,
+    batch_size: int,
     keep_features: bool,
     report: Report,
 ) -> ScoredRows:
     """Score a table with the directional derivative of a solved vector; `keep_features`: also last-layer inputs.
 
-    `cells`: measured training cells N; `size`: molecules a batch. Repeated molecules pass the network once.
+    `cells`: measured training cells N; Repeated molecules pass the network once.
     """
     from core.influence.directional import score_smiles
 
     indices, molecules = pd.factorize(table.smiles)
-    arrays = score_smiles(predictor, view, derivative, list(molecules), size, keep_features, report)
+    arrays = score_smiles(predictor, view, derivative, list(molecules), batch_size, keep_features, report)
     outputs, scaled_slopes, features = (None if values is None else values[indices] for values in arrays)
     centre, spread = (value.double().cpu().numpy() for value in (predictor.centre, predictor.spread))
     binary = np.array([kind == "binary" for kind in predictor.kinds])

@@ -48,6 +48,7 @@ class ParameterView:
 
     @property
     def d(self) -> int:
+        """Number of weights."""
         return sum(value.numel() for value in self.params.values())
 
 

@@ -1,4 +1,4 @@
-"""Greedy forward selection: molecules one after another, each judged after those already selected."""
+"""Greedy forward selection: molecules one after another, each given those already selected."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal

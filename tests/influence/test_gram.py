@@ -56,9 +56,8 @@ def test_the_gram_matrix_of_every_method(method: str) -> None:
         predictor = Predictor(Untrained("molsway-tiny")(), ["y"], ["regression"], dropout=0.0)
         METHODS[method]()(predictor)
         for weight in predictor.parameters():
-            weight.data += 0.02 * torch.randn(
-                weight.shape
-            )  # adapters start at zero, where half of their gradients vanish
+            # Adapters start at zero, where half of their gradients vanish.
+            weight.data += 0.02 * torch.randn(weight.shape)
     names = [name for name, weight in predictor.named_parameters() if weight.requires_grad]
     names = [name for name in names if method != "head" or name.startswith("head.")]
     rows = curvature_of(predictor, "all", ("regression",), names).rows()

@@ -105,9 +105,8 @@ def molformer() -> tuple[Predictor, ParameterView, torch.Tensor]:
     predictor.backbone.set_dropout(0.5)
     generator = torch.Generator().manual_seed(0)
     for weight in predictor.parameters():
-        weight.data += 0.02 * torch.randn(
-            weight.shape, generator=generator, dtype=weight.dtype
-        )  # so that no bias is zero
+        # So that no bias is zero.
+        weight.data += 0.02 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
     predictor.train()
     assert not torch.equal(predictor(predictor.encode(DRUGS)), predictor(predictor.encode(DRUGS)))
     view = drop_unused_weights(parameter_view(predictor, "all"), predictor.encode(DRUGS))
