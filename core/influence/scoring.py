@@ -118,7 +118,7 @@ def encode_batches(
     batch_size: int,
     report: Report,
 ) -> "list[tuple[Any, torch.Tensor]]":
-    """Batches (inputs of the view, scaled targets); `batch_rows`: their rows, by default of molecules of similar length.
+    """Batches (inputs of the view, scaled targets); `batch_rows`: their rows, by default of similar length.
 
     Batches without any label are left out.
     """
