@@ -109,6 +109,6 @@ class Dual:
         if len(rows) > self.most:
             raise NotSolved(
                 f"the curvature has {len(rows):,} measured training cells, and the dual solver takes {self.most:,} at "
-                "most; lower `curvature_rows`, choose conjugate gradients, or raise `most`"
+                "most; set `curvature_rows` to fewer, choose conjugate gradients, or raise `most`"
             )
         return rows
