@@ -276,7 +276,7 @@ def test_for_the_last_layer_the_exact_solver_is_what_conjugate_gradients_tend_to
 def test_the_dual_refuses_the_hessian_and_more_cells_than_it_was_allowed(study):
     with pytest.raises(NotSolved, match="needs the Gauss-Newton curvature"):
         scored(dataclasses.replace(RECIPE, solver=Dual(), curvature="hessian", damping=2.0), study)
-    with pytest.raises(NotSolved, match=r"40 measured training cells.* takes 39 at most; take `curvature_rows`"):
+    with pytest.raises(NotSolved, match=r"40 measured training cells.* takes 39 at most; set `curvature_rows`"):
         scored(dataclasses.replace(RECIPE, solver=Dual(most=39)), study)
     fewer = scored(dataclasses.replace(RECIPE, solver=Dual(most=39), curvature_rows=20), study).record
     assert fewer["solver"]["cells"] == 20 and fewer["residual"] < 1e-4
