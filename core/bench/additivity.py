@@ -69,9 +69,9 @@ def _run_seed(seed: int) -> dict[str, dict[str, float]]:
         if solution.spectrum is not None:
             goal = float(((network(x[target]).detach()[:, 0] - y[target]) ** 2).mean())
             own = (network(x[train])[:, 0] - y[train]).double().detach()
-            matched = solution.spectrum.matched(lambda h, own=own: float((own / (1 - h)).square().mean()), goal)
+            matched = solution.spectrum.match_damping(lambda h, own=own: float((own / (1 - h)).square().mean()), goal)
             for ending, damping in {"": curvature.damping, ", matched damping": matched}.items():
-                pairs = solution.spectrum.pairs(damping).numpy()
+                pairs = solution.spectrum.cross_kernel(damping).numpy()
                 tangent = LinearizedModel(pairs, part["target"], part["pool"], np.array([False]), TRAIN)
                 if ending:
                     found[f"first order{ending}"] = members @ tangent.first_order_effects().sum(1)

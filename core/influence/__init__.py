@@ -1,1 +1,1 @@
-"""Influence functions: curvature, linear systems, scores and how far they can be trusted."""
+"""Influence functions: curvature, linear systems, solvers, scores and their diagnostics."""

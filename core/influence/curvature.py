@@ -1,10 +1,9 @@
-"""Influence of training molecules on a target loss: curvature known by its products, and the gradient it is solved for.
+"""Curvature of the training loss as a linear operator: products with vectors, mini-batches, trace, Gauss–Newton rows.
 
-With L the mean loss over the measured cells of the training part, C its damped curvature and v the gradient of the mean
-target loss, I(z) = −vᵀ C⁻¹ ∇ℓ(z) is the rate at which the target loss changes as z gains weight (Koh & Liang, 2017,
-arXiv:1703.04730): negative helps. I(z) / N, N the measured training cells, is the predicted change when z is added.
-Every loss is per cell: r² of a regression task, cross-entropy of a binary task's logit; a cell without a label counts
-for nothing.
+With C the damped curvature of the mean loss over the N measured training cells and v the gradient of the mean target
+loss, I(z) = −vᵀ C⁻¹ ∇ℓ(z) is the rate at which the target loss changes with the weight of z (Koh & Liang, 2017,
+arXiv:1703.04730); negative helps. I(z) / N is the predicted change if z is added. Losses are per cell: squared error
+of a regression task, cross-entropy of a binary task's logit. Cells without a label are ignored.
 """
 
 import functools
@@ -34,31 +33,27 @@ from core.influence.view import (
 )
 
 CurvatureForm = Literal["gauss-newton", "hessian"]
-TRACE_PROBES = (
-    32  # backward passes that estimate a trace: at most a quarter off (one standard deviation), mostly far less
-)
+TRACE_PROBES = 32  # backward passes for a trace estimate: standard deviation at most a quarter, mostly far less
 
 
 @dataclass(eq=False)
 class Curvature:
-    """Second derivative of the mean training loss, plus `damping` times the identity; known only by `curvature @ v`.
+    """Second derivative of the mean training loss plus `damping` times the identity; never formed, only multiplied.
 
-    `form`: "gauss-newton" is Jᵀ ℓ″ J, never indefinite, by a forward- and a reverse-mode pass (about two gradients);
-    "hessian" is exact, by a double reverse pass (about 3.3), and indefinite wherever training stopped early.
-    `draws()`: shuffled mini-batches for `sample`, made when first wanted; without it the batches themselves.
-    `further_batches`: further molecules, of which a solver that knows the cells one by one may say what they have to do with
-    each other.
+    `form`: "gauss-newton" is Jᵀ ℓ″ J, positive semidefinite, by a forward- and a reverse-mode pass (the cost of two
+    gradients); "hessian" is exact, by a double reverse pass (about 3.3 gradients), and may be indefinite where training
+    stopped early. `shuffled_batches()`: mini-batches for `sample`, called on first use; without it `batches` are used.
+    `further_batches`: molecules outside the training set whose cells the dual solver adds to the Gram matrix. Raises
+    `NotSolved` without any label.
     """
 
     view: ParameterView
     batches: Batches
-    damping: float = 0.0  # absolute, in units of the scaled loss's second derivative
+    damping: float = 0.0  # absolute, in the unit of the second derivative of the scaled loss
     form: CurvatureForm = "gauss-newton"
-    draws: Callable[[], Batches] | None = None
+    shuffled_batches: Callable[[], Batches] | None = None
     further_batches: FactorBatches = field(default_factory=list)
-    check_cancelled: Callable[[], None] = field(
-        default=lambda: None
-    )  # called once a batch: where a cancelled job stops
+    check_cancelled: Callable[[], None] = field(default=lambda: None)  # called once a batch; raises if cancelled
 
     def __post_init__(self) -> None:
         self.cells = sum(count_labels(targets) for _, targets in self.batches)
@@ -66,7 +61,7 @@ class Curvature:
             raise NotSolved("the training part has no measured label")
 
     def __matmul__(self, vector: Tensor) -> Tensor:
-        """(C + damping) v for a vector (d,); with the precision of `v` outside the network, of the weights inside."""
+        """(C + damping) v for a vector (d,): in the precision of the weights inside the network, of `v` outside it."""
         direction = unflatten(vector, self.view.params)
         product = self._gauss_newton if self.form == "gauss-newton" else self._hessian
         total = torch.zeros_like(vector)
@@ -77,7 +72,7 @@ class Curvature:
 
     def _gauss_newton(self, inputs: Any, targets: Tensor, direction: Parameters) -> Tensor:
         with torch.no_grad():
-            _, tangent = jvp(lambda given: self.view.predict(given, inputs), (self.view.params,), (direction,))
+            _, tangent = jvp(lambda params: self.view.predict(params, inputs), (self.view.params,), (direction,))
         leaves = require_grad(self.view.params)
         outputs = self.view.predict(leaves, inputs)
         _, second = loss_derivatives(outputs.detach(), targets, self.view.binary)
@@ -87,28 +82,28 @@ class Curvature:
         leaves = require_grad(self.view.params)
         loss = summed_loss(self.view.predict(leaves, inputs), targets, self.view.binary)
         first = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
-        along = sum((piece * direction[name]).sum() for name, piece in zip(leaves, first, strict=True))
-        return vjp(along, leaves)
+        derivative = sum((piece * direction[name]).sum() for name, piece in zip(leaves, first, strict=True))
+        return vjp(derivative, leaves)
 
     def sample(self, generator: torch.Generator) -> "Curvature":
-        """The curvature of one mini-batch with the same damping: drawn in proportion to its cells, so unbiased."""
-        drawn, odds = self._draw_batches
-        picked = int(torch.multinomial(odds, 1, generator=generator))
-        return Curvature(self.view, [drawn[picked]], self.damping, self.form, check_cancelled=self.check_cancelled)
+        """Curvature of one mini-batch, with the same damping; drawn in proportion to its cells, so unbiased."""
+        batches, odds = self._sampling_batches
+        index = int(torch.multinomial(odds, 1, generator=generator))
+        return Curvature(self.view, [batches[index]], self.damping, self.form, check_cancelled=self.check_cancelled)
 
     @functools.cached_property
-    def _draw_batches(self) -> tuple[Batches, Tensor]:
-        drawn = self.draws() if self.draws else self.batches
-        return drawn, torch.tensor([float(count_labels(targets)) for _, targets in drawn])
+    def _sampling_batches(self) -> tuple[Batches, Tensor]:
+        batches = self.shuffled_batches() if self.shuffled_batches else self.batches
+        return batches, torch.tensor([float(count_labels(targets)) for _, targets in batches])
 
-    def part(self, cells: int) -> "Curvature":
-        """The curvature of some of the batches, spread evenly over them, that have about so many cells."""
-        many = max(1, min(len(self.batches), round(cells / self.cells * len(self.batches))))
-        picked = [self.batches[place * len(self.batches) // many] for place in range(many)]
-        return Curvature(self.view, picked, self.damping, self.form, check_cancelled=self.check_cancelled)
+    def subsample(self, cells: int) -> "Curvature":
+        """Curvature of an evenly spaced subset of the batches with about `cells` cells."""
+        count = max(1, min(len(self.batches), round(cells / self.cells * len(self.batches))))
+        batches = [self.batches[index * len(self.batches) // count] for index in range(count)]
+        return Curvature(self.view, batches, self.damping, self.form, check_cancelled=self.check_cancelled)
 
     def rows(self) -> GradientRows:
-        """The undamped Gauss–Newton matrix as AᵀA, with a row √(ℓ″ / N) ∂f/∂θ for each measured cell."""
+        """A of the undamped Gauss–Newton matrix AᵀA: a row √(ℓ″ / N) ∂f/∂θ for each measured cell."""
         return GradientRows(
             self.view, [(x, self._factors(x, y)) for x, y in self.batches], self.further_batches, self.check_cancelled
         )
@@ -120,33 +115,33 @@ class Curvature:
         return (second / self.cells).sqrt().masked_fill(torch.isnan(targets), torch.nan)
 
     def trace(self, seed: int = 0, passes: int = TRACE_PROBES, report: Report = SILENT_REPORT) -> float:
-        """Trace of the undamped Gauss–Newton matrix, by Hutchinson's estimate over random signs of the cells.
+        """Trace of the undamped Gauss–Newton matrix by Hutchinson's estimate, about `passes` backward passes in all.
 
-        |Jᵀ √ℓ″ s|² summed over batches; each signs' draw costs one backward pass a batch.
+        Mean of |Jᵀ √ℓ″ s|² over random signs s of the cells, summed over batches, divided by the number of cells.
         """
         generator = torch.Generator().manual_seed(seed)
         probes = -(-passes // len(self.batches))
         total = 0.0
-        for place, (inputs, targets) in enumerate(self.batches):
-            report(place / len(self.batches), "estimating the trace of the curvature")
+        for index, (inputs, targets) in enumerate(self.batches):
+            report(index / len(self.batches), "estimating the trace of the curvature")
             leaves = require_grad(self.view.params)
             outputs = self.view.predict(leaves, inputs)
             _, second = loss_derivatives(outputs.detach(), targets, self.view.binary)
             for probe in range(probes):
                 signs = (torch.rand(outputs.shape, generator=generator) < 0.5).to(outputs) * 2 - 1
-                gradient = vjp(outputs, leaves, second.sqrt() * signs, keep=probe < probes - 1)
+                gradient = vjp(outputs, leaves, second.sqrt() * signs, retain_graph=probe < probes - 1)
                 total += float(gradient @ gradient) / probes
         return total / self.cells
 
     def refuse_if_indefinite(self, report: Report = SILENT_REPORT, steps: int = 40) -> float:
-        """The lowest eigenvalue of the undamped matrix, by Lanczos. Raises `NotSolved` where damping ≤ 1.2 |lowest|."""
+        """Lowest eigenvalue without damping, by Lanczos. Raises `NotSolved` if negative and damping ≤ 1.2 |lowest|."""
         bare = Curvature(self.view, self.batches, 0.0, self.form, check_cancelled=self.check_cancelled)
-        report(0, "looking for negative curvature")
+        report(0, "checking for negative curvature")
         lowest, highest = extreme_eigenvalues(bare, flatten(self.view.params), steps)
         if lowest < 0 and self.damping <= 1.2 * -lowest:
             raise NotSolved(
                 f"the Hessian's eigenvalues reach from {lowest:.4g} to {highest:.4g}, and a damping of "
-                f"{self.damping:.4g} does not lift them safely above zero; raise `damping` above {-1.2 * lowest:.4g} "
+                f"{self.damping:.4g} does not make them safely positive; raise `damping` above {-1.2 * lowest:.4g} "
                 "or use the Gauss-Newton curvature"
             )
         return lowest

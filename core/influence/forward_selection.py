@@ -1,4 +1,4 @@
-"""One molecule after another: each next one is the one whose whole step leaves the least target loss."""
+"""Greedy forward selection: each next molecule is the one whose full update leaves the lowest target loss."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class ClosedFormModel(Protocol):
-    """A model in closed form that can take molecules of a pool up, and say beforehand what each would do."""
+    """A model with a closed-form update: it predicts the effect of adding a pool molecule, and can add it."""
 
     size: int  # molecules of the pool
     n_cells: int  # measured cells of the target
@@ -16,10 +16,10 @@ class ClosedFormModel(Protocol):
         """Sum of the losses of the target's cells."""
 
     def change(self) -> np.ndarray:
-        """(size,) change of that sum if a molecule is taken up."""
+        """(size,) change of that sum if each molecule is added."""
 
     def add(self, row: int) -> None:
-        """Take one up."""
+        """Add a molecule of the pool."""
 
 
 def select_greedily(
@@ -28,9 +28,9 @@ def select_greedily(
     stop_when_worse: bool = False,
     step: Callable[[int, float], None] = lambda done, loss: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (k,) in the order taken, and the mean target loss (k + 1,) before any and after each.
+    """Rows (k,) in the order of selection, and the mean target loss (k + 1,) before any and after each.
 
-    k = `count`, or fewer where `stop_when_worse` and none is left that lowers the loss.
+    k = `count`, or fewer with `stop_when_worse`, when no molecule lowers the loss any more.
     """
     loss, rows = [model.error() / model.n_cells], []
     free = np.ones(model.size, bool)
@@ -48,7 +48,7 @@ def select_greedily(
 
 
 def losses_along(model: ClosedFormModel, rows: np.ndarray) -> np.ndarray:
-    """Mean target loss (k + 1,) before any and after each of these molecules is taken up."""
+    """Mean target loss (k + 1,) before any and after each of these molecules is added."""
     loss = [model.error() / model.n_cells]
     for row in rows:
         model.add(int(row))
@@ -57,10 +57,10 @@ def losses_along(model: ClosedFormModel, rows: np.ndarray) -> np.ndarray:
 
 
 class CrossFit(NamedTuple):
-    """What a greedy choice promises and what it keeps: mean target losses (k + 1,), over both halves of the target.
+    """Two-fold cross-fitting of a greedy selection: mean target losses (k + 1,), averaged over both folds.
 
-    `selecting_half`: of the half that the choice was made by; `other`: of the half that had no say. What lies between their
-    drops is optimism: the choice fits the molecules it is made by.
+    `selecting_half`: of the half of the target that selected; `other`: of the half that was not used. The difference
+    of their drops is optimism, because a selection fits the molecules it is made by.
     """
 
     selecting_half: np.ndarray
@@ -68,31 +68,31 @@ class CrossFit(NamedTuple):
 
     @property
     def best(self) -> int:
-        """How many molecules to take for the other half's sake."""
+        """Number of molecules at which the loss of the other half is lowest."""
         return int(self.other.argmin())
 
     @property
     def optimism(self) -> float:
-        """Of the drop that the choice promises at its end, the share that the other half does not see."""
-        promised, kept = (losses[0] - losses[-1] for losses in self)
-        return float(1 - kept / promised) if promised > 0 else 0.0
+        """Share of the predicted drop in loss, at the end of the selection, that the other half does not confirm."""
+        predicted, other = (losses[0] - losses[-1] for losses in self)
+        return float(1 - other / predicted) if predicted > 0 else 0.0
 
 
 def cross_fit(
-    of: Callable[[np.ndarray], ClosedFormModel],
+    build_model: Callable[[np.ndarray], ClosedFormModel],
     molecules: int,
     count: int,
     seed: int = 0,
     step: Callable[[int, float], None] = lambda done, loss: None,
 ) -> CrossFit:
-    """Choose by one half of the target and look at the other, both ways round.
+    """Select by one half of the target and evaluate on the other, then the other way round.
 
-    `of(rows)`: the model of these molecules of the target; `molecules`: how many there are.
+    `build_model(rows)`: the model for these rows of the target; `molecules`: number of target molecules.
     """
     halves = np.array_split(np.random.default_rng([seed, 5]).permutation(molecules), 2)
-    promised, seen = [], []
-    for own, other in (halves, halves[::-1]):
-        rows, losses = select_greedily(of(own), count, step=step)
-        promised.append(losses)
-        seen.append(losses_along(of(other), rows))
-    return CrossFit(np.mean(promised, 0), np.mean(seen, 0))
+    selecting_losses, other_losses = [], []
+    for selecting, other in (halves, halves[::-1]):
+        rows, losses = select_greedily(build_model(selecting), count, step=step)
+        selecting_losses.append(losses)
+        other_losses.append(losses_along(build_model(other), rows))
+    return CrossFit(np.mean(selecting_losses, 0), np.mean(other_losses, 0))

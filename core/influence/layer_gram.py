@@ -1,4 +1,4 @@
-"""What a layer does to the rows of its weights: they follow from what enters it and from the slopes at its output.
+"""Per-cell gradients of the weights of single layers, from the layer's input and the gradient at its output.
 
 Goodfellow 2015, arXiv 1510.01799.
 """
@@ -14,69 +14,69 @@ from torch.nn import functional
 
 @dataclass(eq=False)
 class LayerRecord:
-    """Of some cells, for each time a layer was used: what entered it (c, l, …) and the slopes at its output."""
+    """Input (c, l, …) and output gradient of a layer for some cells, for each time the layer was used."""
 
     uses: list[tuple[Tensor, Tensor]]
 
 
 @dataclass(eq=False)
 class LayerRows(ABC):
-    """A module whose weights' rows follow from its input and the slopes at its output."""
+    """A module whose per-cell weight gradients (rows) follow from its input and the gradient at its output."""
 
     module: nn.Module
-    names: dict[str, str]  # of its weights among the wanted ones: name in the module → name in the view
-    bytes: int = field(default=0)
+    names: dict[str, str]  # of its weights in the view: name in the module → name in the view
+    bytes: int = field(default=0)  # estimated size of its inputs and output gradients over all batches
 
     @property
     def size(self) -> int:
-        """How many of its weights are wanted."""
+        """Number of its weights in the view."""
         return sum(self.module.get_parameter(name).numel() for name in self.names)
 
     @abstractmethod
-    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
-        """The columns (cells, some) of these weights, at most about `most` at a time, each until the next is taken."""
+    def columns(self, records: list[LayerRecord], max_columns: int) -> Iterator[Tensor]:
+        """Blocks of columns (cells, up to about `max_columns`); a block is valid until the next one is requested."""
 
     def gram(self, records: list[LayerRecord]) -> Tensor | None:
-        """Their Gram matrix, float64 (cells, cells), where it can be had for less than the columns."""
+        """Gram matrix of these weights, float64 (cells, cells), where it is cheaper than the columns; else None."""
         return None
 
 
 class LinearRows(LayerRows):
-    """y = W x + b: the row of W is Σ δ xᵀ over the places of a molecule, that of b is Σ δ."""
+    """y = W x + b: the row of W is Σ δ xᵀ over the positions of a molecule, that of b is Σ δ."""
 
-    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], max_columns: int) -> Iterator[Tensor]:
         if "weight" in self.names:
             outputs, inputs = self.module.weight.shape
-            step = max(1, min(outputs, most // inputs))
+            step = max(1, min(outputs, max_columns // inputs))
             cells = [len(record.uses[0][0]) for record in records]
-            held = records[0].uses[0][1].new_empty(sum(cells) * step * inputs)  # one for all: new memory takes long
+            buffer = records[0].uses[0][1].new_empty(sum(cells) * step * inputs)  # reused, because allocation is slow
             for start in range(0, outputs, step):
-                many = min(step, outputs - start)
-                block = held[: sum(cells) * many * inputs].view(-1, many, inputs)
-                for record, mine in zip(records, block.split(cells), strict=True):
+                width = min(step, outputs - start)
+                block = buffer[: sum(cells) * width * inputs].view(-1, width, inputs)
+                for record, rows in zip(records, block.split(cells), strict=True):
                     for use, (a, s) in enumerate(record.uses):
-                        slopes = s[..., start : start + many].mT
+                        slopes = s[..., start : start + width].mT
                         if use:
-                            mine += torch.bmm(slopes, a)
+                            rows += torch.bmm(slopes, a)
                         else:
-                            torch.bmm(slopes, a, out=mine)
+                            torch.bmm(slopes, a, out=rows)
                 yield block.flatten(1)
         if "bias" in self.names:
             yield torch.cat([sum(s.sum(1) for _, s in record.uses) for record in records])
 
     def gram(self, records: list[LayerRecord]) -> Tensor | None:
-        """Of a layer that meets each molecule at one place, such as a head's: ⟨δ, δ′⟩ ⟨x, x′⟩ + ⟨δ, δ′⟩."""
+        """⟨δ, δ′⟩ ⟨x, x′⟩ + ⟨δ, δ′⟩ for a layer used at one position of each molecule, such as in a head."""
         if any(len(record.uses) != 1 or record.uses[0][0].shape[1] != 1 for record in records):
             return None
-        entered, slopes = (torch.cat([record.uses[0][k][:, 0] for record in records]).double() for k in (0, 1))
-        found = slopes @ slopes.T
-        return sum(found * (entered @ entered.T) if name == "weight" else found for name in self.names)
+        inputs, slopes = (torch.cat([record.uses[0][k][:, 0] for record in records]).double() for k in (0, 1))
+        product = slopes @ slopes.T
+        return sum(product * (inputs @ inputs.T) if name == "weight" else product for name in self.names)
 
 
 class NormRows(LayerRows):
     """y = w ⊙ x̂ + b over the last dimension: the row of w is Σ δ ⊙ x̂, that of b is Σ δ."""
 
-    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
+    def columns(self, records: list[LayerRecord], max_columns: int) -> Iterator[Tensor]:
         if "weight" in self.names:
             shape, least = self.module.normalized_shape, self.module.eps
             yield torch.cat(
@@ -90,25 +90,25 @@ class NormRows(LayerRows):
 
 
 class EmbeddingRows(LayerRows):
-    """y = W[number]: the row of W has at each number the sum of the slopes where it stands; that of padding is none."""
+    """y = W[index]: the row of W has at each index the sum of the gradients at its positions; padding has none."""
 
-    def columns(self, records: list[LayerRecord], most: int) -> Iterator[Tensor]:
-        words, width = self.module.weight.shape
-        step = max(1, min(width, most // words))
+    def columns(self, records: list[LayerRecord], max_columns: int) -> Iterator[Tensor]:
+        vocabulary, width = self.module.weight.shape
+        step = max(1, min(width, max_columns // vocabulary))
         for start in range(0, width, step):
-            yield torch.cat([self._rows(record, words, start, step) for record in records])
+            yield torch.cat([self._rows(record, vocabulary, start, step) for record in records])
 
-    def _rows(self, record: LayerRecord, words: int, start: int, step: int) -> Tensor:
+    def _rows(self, record: LayerRecord, vocabulary: int, start: int, step: int) -> Tensor:
         first = record.uses[0][1][..., start : start + step]
-        found = first.new_zeros(len(first), words, first.shape[-1])
+        rows = first.new_zeros(len(first), vocabulary, first.shape[-1])
         for numbers, slopes in record.uses:
-            given = slopes[..., start : start + step]
+            masked = slopes[..., start : start + step]
             if self.module.padding_idx is not None:
-                given = given * (numbers != self.module.padding_idx)[..., None]
-            found.scatter_add_(1, numbers[..., None].expand(given.shape), given)
-        return found.flatten(1)
+                masked = masked * (numbers != self.module.padding_idx)[..., None]
+            rows.scatter_add_(1, numbers[..., None].expand(masked.shape), masked)
+        return rows.flatten(1)
 
 
-# By class name, since torch_geometric has a Linear of its own; whether a module does what its name says is tried on
-# each fit (`core.influence.gram`).
+# By class name, because torch_geometric has its own Linear. `core.influence.gram` checks on each model that a module
+# behaves like its name.
 KINDS: dict[str, type[LayerRows]] = {"Linear": LinearRows, "LayerNorm": NormRows, "Embedding": EmbeddingRows}

@@ -1,9 +1,9 @@
-"""The last layer in closed form over fixed features: what adding one molecule really does, one after another.
+"""Ridge regression on fixed features in closed form: exact effects of adding molecules, one after another.
 
-Ridge regression of the scaled labels on the features X (n, p), standardised on the training part, with an intercept
-that is not penalised: w = A⁻¹Xᵀy, A = XᵀX + λI. A molecule with features x and residual r = xᵀw − y changes the weights
-by Δw = −A⁻¹x r / (1 + h), h = xᵀA⁻¹x (Sherman & Morrison, 1950, doi:10.1214/aoms/1177729893): the whole step, not its
-first order, so that what a second copy would add is known to be less. The features may be anything that stays fixed.
+Scaled labels y on features X (n, p), standardised on the training part, with an intercept that is not penalised:
+w = A⁻¹Xᵀy, A = XᵀX + λI. Adding a molecule with features x and residual r = xᵀw − y changes the weights by the full
+update Δw = −A⁻¹x r / (1 + h), h = xᵀA⁻¹x (Sherman & Morrison, 1950, doi:10.1214/aoms/1177729893). Unlike a first-order
+score, it accounts for near-duplicates. Any features that training does not change will do.
 """
 
 from dataclasses import dataclass
@@ -13,27 +13,29 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Centre and spread of features on the training part; a feature that is constant there is left out."""
+    """Mean and standard deviation of features on the training part; features constant there are dropped."""
 
     centre: np.ndarray
     spread: np.ndarray
 
     @classmethod
     def of(cls, features: np.ndarray) -> "Standardizer":
+        """Fit to features (n, p) of the training part."""
         spread = features.std(0, dtype=float)
         return cls(features.mean(0, dtype=float), np.where(spread > 1e-8 * max(spread.max(), 1e-300), spread, np.inf))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Features (n, p) → (n, p' + 1): standardised, and a 1 for the intercept."""
-        kept = np.isfinite(self.spread)
-        scaled = (features[:, kept].astype(float) - self.centre[kept]) / self.spread[kept]
+        varying = np.isfinite(self.spread)
+        scaled = (features[:, varying].astype(float) - self.centre[varying]) / self.spread[varying]
         return np.hstack([scaled, np.ones((len(features), 1))])
 
 
 class Ridge:
-    """One task's last layer, and what each candidate of a pool would do to its squared error on the target part.
+    """Ridge regression of one task, and the effect of each pool candidate on its squared error on the target.
 
-    Rows without a label are left out; a candidate without one changes nothing. Cost: p³ once, then p(n + m) a step.
+    `train`, `target`, `pool`: features and labels. Rows without a label are dropped; a candidate without one changes
+    nothing. Cost: p³ once, then p(n + m) for each addition.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Ridge:
         self._update_leverages()
 
     def _update_leverages(self) -> None:
-        """h = xᵀA⁻¹x and |V A⁻¹x|² of each candidate, from the inverse as it stands."""
+        """Compute h = xᵀA⁻¹x and q = |V A⁻¹x|² of each candidate from the current inverse."""
         moved = self.x @ self.inverse  # (n, p)
         self.h = np.einsum("np,np->n", moved, self.x)
         self.q = np.einsum("np,np->n", moved @ self.gram, moved)
@@ -67,33 +69,35 @@ class Ridge:
         return float(self.e @ self.e)
 
     def change(self) -> np.ndarray:
-        """(n,) change of that sum if the candidate is added: the exact one, of the whole step."""
+        """(n,) exact change of that sum if each candidate is added (full update)."""
         slope = self.x @ (self.inverse @ (self.v.T @ self.e))  # eᵀ V A⁻¹ x
         c = self.r / (1 + self.h)
         return np.where(self.labelled, c * c * self.q - 2 * c * slope, 0.0)
 
     def add(self, row: int) -> None:
-        """Take a candidate into the training part."""
+        """Add a candidate to the training part."""
         if not self.labelled[row]:
             return
         u = self.inverse @ self.x[row]  # (p,)
         a = 1 / (1 + self.h[row])
         step = a * self.r[row]
-        along, seen = self.x @ u, self.v @ u  # (n,), (m,)
-        across = self.x @ (self.inverse @ (self.v.T @ seen))  # (V A⁻¹x)·(V u), with the inverse as it was
+        along, target_along = self.x @ u, self.v @ u  # (n,), (m,)
+        across = self.x @ (
+            self.inverse @ (self.v.T @ target_along)
+        )  # (V A⁻¹x)·(V u), with the inverse before the update
         self.w = self.w - step * u
-        self.e = self.e - step * seen
+        self.e = self.e - step * target_along
         self.r = np.where(self.labelled, self.r - step * along, 0.0)
-        self.q = np.maximum(self.q - 2 * a * along * across + (a * along) ** 2 * (seen @ seen), 0.0)
+        self.q = np.maximum(self.q - 2 * a * along * across + (a * along) ** 2 * (target_along @ target_along), 0.0)
         self.h = np.maximum(self.h - a * along**2, 0.0)
         self.inverse = self.inverse - a * np.outer(u, u)
 
 
 class RidgeLastLayer:
-    """The last layers of all tasks together, as a model that takes up molecules (`core.influence.forward_selection`).
+    """Ridge regressions of all tasks together: a `ClosedFormModel` of `core.influence.forward_selection`.
 
     `arrays`: `train`, `target`, `pool` features (n, p) and `train_labels`, `target_labels`, `pool_labels` (n, t);
-    `molecules`: rows of the target that count, by default all.
+    `molecules`: rows of the target to use, all by default.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], damping: float, molecules: np.ndarray | None = None) -> None:
@@ -112,10 +116,10 @@ class RidgeLastLayer:
         return sum(layer.error() for layer in self.layers)
 
     def change(self) -> np.ndarray:
-        """(n,) change of that sum if a molecule of the pool is taken up."""
+        """(n,) change of that sum if each molecule of the pool is added."""
         return sum(layer.change() for layer in self.layers)
 
     def add(self, row: int) -> None:
-        """Take a molecule of the pool up, in every task it has a label of."""
+        """Add a molecule of the pool, for every task it has a label of."""
         for layer in self.layers:
             layer.add(row)

@@ -1,4 +1,4 @@
-"""Which weights an influence is over, and which models have a gradient to take one of."""
+"""Weights that an influence considers, and which models have gradients at all."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def weights_in_scope(scope: str, predictor: "Predictor", fit: Fit) -> list[str] | None:
-    """The weights that training moved, for the scope "all": those that still require a gradient."""
+    """Names of the trained weights for the scope "all": those that require a gradient; None for other scopes."""
     if scope != "all":
         return None
     if fit.record["method"]["kind"] == "head":
@@ -19,7 +19,7 @@ def weights_in_scope(scope: str, predictor: "Predictor", fit: Fit) -> list[str] 
 
 
 def check_gradient(fit: Spec[Fit]) -> None:
-    """Raises `BadInput` where a recipe yields a model without weights that a gradient could follow."""
+    """Raises `BadInput` where a spec yields a model without gradients, such as a baseline or an ensemble."""
     if not fit.has_gradient:
-        one = "an" if fit.kind[0] in "aeiou" else "a"
-        raise BadInput(f"{one} {fit.kind} has no gradient, so that no influence can be taken of it; give a fine-tuning")
+        article = "an" if fit.kind[0] in "aeiou" else "a"
+        raise BadInput(f"{article} {fit.kind} has no gradient, which influence needs; give a fine-tuning")

@@ -1,4 +1,4 @@
-"""Samplers: ways to keep `count` molecules of a pool, called as `sampler(pool, scores)`; they give rows of the pool."""
+"""Samplers: strategies to select `count` molecules of a pool; `sampler(pool, scores)` returns rows of the pool."""
 
 from core.engine.spec import Family
 from core.selection.coverage import Coverage

@@ -1,4 +1,4 @@
-"""What samplers check first, and the order in which they look at a pool: not that of the file."""
+"""Checks and helpers of several samplers: counts, scores, an order independent of the file, and allocation."""
 
 from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def check_count(kind: str, count: int, pool: Sized) -> None:
 
 
 def require_scores(kind: str, pool: Sized, scores: Scores | None) -> Scores:
-    """The scores, which this sampler needs. Raises `BadInput` where they are missing or of another pool."""
+    """The scores, for samplers that need them. Raises `BadInput` where they are missing or of another pool."""
     if scores is None:
         raise BadInput(f"{kind} ranks by influence and got no scores; give `scores`, or use uniform")
     if len(scores.table) != len(pool):
@@ -28,27 +28,27 @@ def require_scores(kind: str, pool: Sized, scores: Scores | None) -> Scores:
 
 
 def order_by_smiles(pool: "Dataset") -> np.ndarray:
-    """Rows (n,) in the order of their SMILES, so that a choice does not hang on the order of the file."""
+    """Rows (n,) in the order of their SMILES, so that a selection does not depend on the order of the file."""
     return np.argsort(np.asarray(pool.smiles, dtype=str), kind="stable")
 
 
 def allocate(sizes: Sequence[int], count: int, equal: bool = False) -> np.ndarray:
-    """How many of `count` each group gives, in proportion to its size, or as equally as the sizes allow.
+    """Split `count` over groups, in proportion to their sizes or as equally as the sizes allow.
 
-    What rounding leaves goes to the largest remainders, of equal ones to the earlier group (Hamilton's method). The
-    numbers add up to `count`, which is at most the sum of the sizes.
+    Remainders go to the groups with the largest fractions, of equal ones to the earlier group (Hamilton's method). The
+    numbers sum to `count`, which is at most the sum of the sizes.
     """
     sizes = np.asarray(sizes)
     if equal:
-        given = np.zeros(len(sizes), int)
-        while (left := count - given.sum()) > 0:
-            open_ = np.flatnonzero(given < sizes)
+        counts = np.zeros(len(sizes), int)
+        while (left := count - counts.sum()) > 0:
+            open_ = np.flatnonzero(counts < sizes)
             share = max(1, left // len(open_))
-            for place in open_[: left if share == 1 else None]:
-                given[place] += min(share, sizes[place] - given[place])
-        return given
+            for index in open_[: left if share == 1 else None]:
+                counts[index] += min(share, sizes[index] - counts[index])
+        return counts
     exact = count * sizes / max(sizes.sum(), 1)
-    given = np.floor(exact).astype(int)
-    order = np.argsort(-(exact - given), kind="stable")
-    given[order[: count - given.sum()]] += 1
-    return given
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(-(exact - counts), kind="stable")
+    counts[order[: count - counts.sum()]] += 1
+    return counts

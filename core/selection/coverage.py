@@ -38,24 +38,24 @@ class Coverage(Sampler):
         order = order_by_smiles(pool)
         smiles = [pool.smiles[row] for row in order]
         groups = self._scaffolds(smiles) if self.by == "scaffold" else self._butina(smiles)
-        kept, depth = [], 0
-        while len(kept) < self.count:
-            kept += [group[depth] for group in groups if len(group) > depth]
+        selected, depth = [], 0
+        while len(selected) < self.count:
+            selected += [group[depth] for group in groups if len(group) > depth]
             depth += 1
-        return order[np.array(kept[: self.count], int)]
+        return order[np.array(selected[: self.count], int)]
 
     def _scaffolds(self, smiles: list[str]) -> list[list[int]]:
-        found: dict[str, list[int]] = {}
-        for row, one in enumerate(smiles):
-            found.setdefault(chem.scaffold(one), []).append(row)
-        return sorted(found.values(), key=lambda rows: (-len(rows), rows[0]))
+        groups: dict[str, list[int]] = {}
+        for row, molecule in enumerate(smiles):
+            groups.setdefault(chem.scaffold(molecule), []).append(row)
+        return sorted(groups.values(), key=lambda rows: (-len(rows), rows[0]))
 
     def _butina(self, smiles: list[str]) -> list[list[int]]:
         from rdkit import DataStructs
         from rdkit.ML.Cluster import Butina
 
-        bits, apart = chem.bit_vectors(smiles), []
+        bits, distances = chem.bit_vectors(smiles), []
         for row in range(1, len(bits)):
-            apart.extend(DataStructs.BulkTanimotoSimilarity(bits[row], bits[:row], returnDistance=True))
-        found = Butina.ClusterData(apart, len(bits), self.distance, isDistData=True, reordering=True)
-        return sorted((list(group) for group in found), key=lambda rows: (-len(rows), rows[0]))
+            distances.extend(DataStructs.BulkTanimotoSimilarity(bits[row], bits[:row], returnDistance=True))
+        clusters = Butina.ClusterData(distances, len(bits), self.distance, isDistData=True, reordering=True)
+        return sorted((list(group) for group in clusters), key=lambda rows: (-len(rows), rows[0]))

@@ -1,4 +1,4 @@
-"""Spaces in which distances between molecules are measured: fingerprints, descriptors, inputs of the last layer."""
+"""Feature spaces for distances between molecules: fingerprints, descriptors, inputs of the last layer."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +22,10 @@ def needs_of(space: Space) -> frozenset[Need]:
 
 
 def feature_matrix(pool: "Dataset", scores: Scores | None, space: Space) -> np.ndarray:
-    """(n, p) of the pool's molecules: bits, or columns of centre 0 and spread 1. Raises `BadInput`."""
+    """Features (n, p) of the pool: bits, or columns scaled to mean 0 and standard deviation 1.
+
+    Raises `BadInput` for the last layer if the scores have no features, or are of another pool.
+    """
     if space == "fingerprints":
         return chem.fingerprints(list(pool.smiles)).astype(np.float32)
     if space == "descriptors":
@@ -30,7 +33,7 @@ def feature_matrix(pool: "Dataset", scores: Scores | None, space: Space) -> np.n
         values = properties.compute_descriptors(list(pool.smiles), quick=True)
         return np.nan_to_num(properties.Scaling.of(values, names)(values, names))
     if scores is None or "pool" not in scores.last_layer:
-        raise BadInput("the last layer is known from scores that keep features; give `scores`, or use fingerprints")
+        raise BadInput("the last layer needs scores that keep features; give `scores`, or use fingerprints")
     values = np.asarray(scores.last_layer["pool"], float)
     if len(values) != len(pool):
         raise BadInput(f"the scores are of {len(values)} molecules, the pool has {len(pool)}; score this pool")
@@ -38,14 +41,14 @@ def feature_matrix(pool: "Dataset", scores: Scores | None, space: Space) -> np.n
 
 
 def farthest_first(points: np.ndarray, count: int, first: int) -> list[int]:
-    """Rows of points (n, p), each next one the farthest from those kept; of equally far ones the earlier.
+    """Rows of `count` points (n, p), each next one the farthest from those selected; of equally far ones the first.
 
     Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5.
     """
-    kept = [first]
+    selected = [first]
     nearest = ((points - points[first]) ** 2).sum(1)
-    while len(kept) < count:
-        nearest[kept[-1]] = -1.0
-        kept.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, ((points - points[kept[-1]]) ** 2).sum(1))
-    return kept
+    while len(selected) < count:
+        nearest[selected[-1]] = -1.0
+        selected.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((points - points[selected[-1]]) ** 2).sum(1))
+    return selected

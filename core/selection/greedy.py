@@ -1,4 +1,4 @@
-"""Greedy forward selection: molecules one after another, each judged after those already selected."""
+"""Greedy forward selection: molecules one after another, each given those already selected."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -59,26 +59,29 @@ class Greedy(Sampler):
         return frozenset({"scores", "dual" if self.features == "all weights" else "features"})
 
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
-        of, molecules = self._model(pool, scores)
-        count = cross_fit(of, molecules, self.count, self.seed).best if self.stop_when_worse else self.count
+        build_model, molecules = self._model(pool, scores)
+        count = cross_fit(build_model, molecules, self.count, self.seed).best if self.stop_when_worse else self.count
         if not count:
             raise BadInput("no molecule of the pool lowers the target loss; turn `stop_when_worse` off")
-        return select_greedily(of(np.arange(molecules)), count)[0]
+        return select_greedily(build_model(np.arange(molecules)), count)[0]
 
     def cross_fit(self, pool: "Dataset", scores: Scores | None = None) -> CrossFit:
         """The predicted loss of the half of the target that selected, and of the other half."""
-        of, molecules = self._model(pool, scores)
-        return cross_fit(of, molecules, self.count, self.seed)
+        build_model, molecules = self._model(pool, scores)
+        return cross_fit(build_model, molecules, self.count, self.seed)
 
     def _model(self, pool: "Dataset", scores: Scores | None) -> "tuple[Callable[[np.ndarray], ClosedFormModel], int]":
-        """The model in closed form of some molecules of the target, and how many there are. Raises `BadInput`."""
+        """A function from rows of the target to a closed-form model, and the number of target molecules.
+
+        Raises `BadInput` where the scores lack what the features need.
+        """
         check_count(self.kind, self.count, pool)
         scores = require_scores(self.kind, pool, scores)
         if self.features == "all weights":
             if not scores.tangent:
                 raise BadInput(
-                    "these scores know no pairs of molecules; score by the dual, with target and pool small enough for "
-                    "it, or choose by descriptors"
+                    "these scores have no pairwise effects; score with the dual solver, with target and pool small "
+                    "enough for it, or select by descriptors"
                 )
             return lambda rows: linearized_model(scores.tangent, scores.record, rows, is_temperature_scaled=False), len(
                 scores.tangent["target_labels"]
@@ -89,23 +92,25 @@ class Greedy(Sampler):
         if self.features == "descriptors":
             others = {"target": scores.target["smiles"].to_numpy(), "pool": pool.smiles}
             arrays |= clipped_descriptors(scores.training["smiles"].to_numpy(), others)
-        faulty = [name for name, value in arrays.items() if not np.isfinite(value).all() and "labels" not in name]
-        if faulty:
-            raise BadInput(f"features of {', '.join(faulty)} are not finite; train again with a lower learning rate")
+        not_finite = [name for name, value in arrays.items() if not np.isfinite(value).all() and "labels" not in name]
+        if not_finite:
+            raise BadInput(
+                f"features of {', '.join(not_finite)} are not finite; train again with a lower learning rate"
+            )
         return lambda rows: RidgeLastLayer(arrays, self.damping, rows), len(arrays["target_labels"])
 
 
 def clipped_descriptors(train: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """RDKit's descriptors of the training molecules and of others, (n, p) by part, held to the training part's range.
+    """RDKit descriptors (n, p) of the training molecules and of each of `others`, clipped to the training range.
 
-    Descriptors that some training molecule lacks are left out; where another molecule lacks one it gets the training
-    part's median. Values beyond the training part's 1st and 99th percentiles are drawn in, so that no outlier leads.
+    Descriptors that are missing for a training molecule are dropped; missing values of other molecules become the
+    training median. Values are clipped to the 1st and 99th percentiles of the training part, against outliers.
     """
-    known = chem.descriptors(train.tolist()).to_numpy()
-    kept = np.isfinite(known).all(0)
-    low, middle, high = np.quantile(known[:, kept], [0.01, 0.5, 0.99], axis=0)
-    found = {"train": np.clip(known[:, kept], low, high)}
+    train_values = chem.descriptors(train.tolist()).to_numpy()
+    finite = np.isfinite(train_values).all(0)
+    low, median, high = np.quantile(train_values[:, finite], [0.01, 0.5, 0.99], axis=0)
+    clipped = {"train": np.clip(train_values[:, finite], low, high)}
     for part, smiles in others.items():
-        values = chem.descriptors(smiles.tolist()).to_numpy()[:, kept]
-        found[part] = np.clip(np.where(np.isfinite(values), values, middle), low, high)
-    return found
+        values = chem.descriptors(smiles.tolist()).to_numpy()[:, finite]
+        clipped[part] = np.clip(np.where(np.isfinite(values), values, median), low, high)
+    return clipped

@@ -36,6 +36,7 @@ class InformationGain(Sampler):
         scores = require_scores(self.kind, pool, scores)
         if not scores.tangent:
             raise BadInput(
-                "these scores know no pairs of molecules; score by the dual, with target and pool small enough for it"
+                "these scores have no pairwise effects; score with the dual solver, with target and pool small "
+                "enough for it"
             )
         return select_greedily(VarianceModel(linearized_model(scores.tangent, scores.record)), self.count)[0]

@@ -53,20 +53,22 @@ class KMeans(Sampler):
         order = order_by_smiles(pool)
         points = feature_matrix(pool, scores, self.space)[order]
         benefit = read_benefits(require_scores(self.kind, pool, scores))[order] if self.within == "benefit" else None
-        found = Lloyd(min(self.clusters, len(np.unique(points, axis=0))), n_init=10, random_state=self.seed).fit(points)
-        away = ((points - found.cluster_centers_[found.labels_]) ** 2).sum(1)
-        groups = [np.flatnonzero(found.labels_ == one) for one in range(found.n_clusters)]
+        clustering = Lloyd(min(self.clusters, len(np.unique(points, axis=0))), n_init=10, random_state=self.seed).fit(
+            points
+        )
+        centroid_distances = ((points - clustering.cluster_centers_[clustering.labels_]) ** 2).sum(1)
+        groups = [np.flatnonzero(clustering.labels_ == cluster) for cluster in range(clustering.n_clusters)]
         random = np.random.default_rng(self.seed)
-        kept = []
-        for rows, number in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
-            if not number:
+        selected = []
+        for rows, count in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
+            if not count:
                 continue
-            nearest = rows[np.argsort(away[rows], kind="stable")]
+            nearest = rows[np.argsort(centroid_distances[rows], kind="stable")]
             if self.within == "spread":
-                some = rows[farthest_first(points[rows], number, int(np.flatnonzero(rows == nearest[0])[0]))]
+                candidates = rows[farthest_first(points[rows], count, int(np.flatnonzero(rows == nearest[0])[0]))]
             elif self.within == "random":
-                some = random.permutation(rows)
+                candidates = random.permutation(rows)
             else:
-                some = nearest if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
-            kept.append(order[some[:number]])
-        return np.concatenate(kept)
+                candidates = nearest if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
+            selected.append(order[candidates[:count]])
+        return np.concatenate(selected)

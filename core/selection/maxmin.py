@@ -46,5 +46,5 @@ class MaxMin(Sampler):
         from rdkit.SimDivFilters import rdSimDivPickers
 
         bits = chem.bit_vectors([pool.smiles[row] for row in order])
-        picked = rdSimDivPickers.MaxMinPicker().LazyBitVectorPick(bits, len(bits), self.count, [first], seed=42)
-        return order[np.array(list(picked), int)]
+        selected = rdSimDivPickers.MaxMinPicker().LazyBitVectorPick(bits, len(bits), self.count, [first], seed=42)
+        return order[np.array(list(selected), int)]

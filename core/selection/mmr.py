@@ -37,15 +37,15 @@ class MMR(Sampler):
         check_count(self.kind, self.count, pool)
         order = order_by_smiles(pool)
         benefit = read_benefits(require_scores(self.kind, pool, scores))[order]
-        place = np.argsort(np.argsort(-benefit, kind="stable"), kind="stable")
-        rank = 1 - place / max(len(order) - 1, 1)  # 1 the most helpful, of equal ones the first name
+        position = np.argsort(np.argsort(-benefit, kind="stable"), kind="stable")
+        rank = 1 - position / max(len(order) - 1, 1)  # 1 for the most helpful; ties by SMILES
         bits = chem.fingerprints([pool.smiles[row] for row in order])
         novelty = np.ones(len(order), np.float32)
-        free, kept = np.ones(len(order), bool), []
-        while len(kept) < self.count:
+        free, selected = np.ones(len(order), bool), []
+        while len(selected) < self.count:
             gain = np.where(free, self.weight * rank + (1 - self.weight) * novelty, -np.inf)
             best = int(gain.argmax())
-            kept.append(best)
+            selected.append(best)
             free[best] = False
             novelty = np.minimum(novelty, 1 - chem.tanimoto(bits, bits[best][None])[:, 0])
-        return order[np.array(kept, int)]
+        return order[np.array(selected, int)]

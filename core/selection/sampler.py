@@ -1,4 +1,4 @@
-"""What every sampler declares of itself."""
+"""Interface of samplers: what each declares, and its title."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Need = Literal["scores", "labels", "features", "dual", "intervals", "several mod
 
 
 class Variant(NamedTuple):
-    """Settings of a sampler that have a name of their own."""
+    """Settings of a sampler that have their own name."""
 
     settings: Mapping[str, Any]
     about: str  # what it selects, in a phrase
@@ -25,15 +25,15 @@ class Variant(NamedTuple):
 class Sampler:
     """Selects rows of a pool: called as `sampler(pool, scores)`, it gives row numbers, in the order of selection.
 
-    `needs`, a class variable or a property where it follows from the settings: "scores" of this pool, "labels" of the
-    pool, or scores of a certain make: with the "features" of the last layer, by the "dual" solver, with "intervals", or
+    `needs` is a class variable, or a property where it depends on the settings: "scores" of this pool; "labels" of the
+    pool; or scores that have the "features" of the last layer, are by the "dual" solver, have "intervals", or are
     averaged over "several models".
     """
 
     kind: ClassVar[str]
-    name: ClassVar[str]  # in a title or a table; a variant has its own
+    name: ClassVar[str]  # for titles and tables; a variant has its own
     needs: ClassVar[frozenset[Need]] = frozenset()
-    uses_seed: ClassVar[bool] = False  # whether it has a `seed`, and another one selects other molecules
+    uses_seed: ClassVar[bool] = False  # whether its `seed` changes the selection
     variants: ClassVar[Mapping[str, Variant]] = {}
 
     count: int
@@ -42,12 +42,12 @@ class Sampler:
         raise NotImplementedError
 
     def cross_fit(self, pool: "Dataset", scores: Scores) -> "CrossFit | None":
-        """What the selection promises, checked on target molecules that had no part in it; None where there is none."""
+        """Predicted loss of the selection, cross-fitted on target molecules not used for it; None if not supported."""
         return None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that differ from their defaults, apart from how many molecules and which draw."""
+        """Settings that differ from their defaults, except the count and the seed of a random draw."""
         fixed = {"count", "seed"} if self.uses_seed else {"count"}
         fields = [field for field in dataclasses.fields(self) if field.name not in fixed]
         defaults = type(self)()
@@ -59,12 +59,14 @@ class Sampler:
 
     @property
     def title(self) -> str:
-        """The name of the variant, or the sampler's with the settings that differ: `k-means (clusters 10)`."""
-        mine = self.settings
-        if (variant := next((name for name, one in self.variants.items() if one.settings == mine), None)) is not None:
+        """Name of the variant, or of the sampler with its changed settings: `k-means (clusters 10)`."""
+        changed = self.settings
+        if (
+            variant := next((name for name, candidate in self.variants.items() if candidate.settings == changed), None)
+        ) is not None:
             return variant
-        words = (_phrase(name.replace("_", " "), value) for name, value in mine.items())
-        return f"{self.name} ({', '.join(words)})" if mine else self.name
+        words = (_phrase(name.replace("_", " "), value) for name, value in changed.items())
+        return f"{self.name} ({', '.join(words)})" if changed else self.name
 
 
 def _phrase(name: str, value: Any) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Stratified(Sampler):
     """Molecules of every stratum, in proportion to its size or equally: of labels, sizes, or scaffolds.
 
-    Strata of numbers are quantiles, so each holds the same number; of scaffolds, the most common are strata of their
-    own and the rest form one. Rounding goes by largest remainders. Within a stratum: random, or the most helpful.
+    Strata of numbers are quantiles, so all are of the same size. Each of the most common scaffolds is a stratum, and
+    the rest form one. Rounding is by largest remainders. Within a stratum: random, or the most helpful.
     """
 
     kind: ClassVar[str] = "stratified"
@@ -55,22 +55,24 @@ class Stratified(Sampler):
         order = order_by_smiles(pool)
         strata = self._strata(pool)[order]
         benefit = read_benefits(require_scores(self.kind, pool, scores))[order] if self.within == "benefit" else None
-        groups = [np.flatnonzero(strata == one) for one in np.unique(strata)]
+        groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
         random = np.random.default_rng(self.seed)
-        kept = []
-        for rows, number in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
-            some = random.permutation(rows) if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
-            kept.append(order[some[:number]])
-        return np.concatenate(kept)
+        selected = []
+        for rows, count in zip(groups, allocate([len(rows) for rows in groups], self.count, self.equal), strict=True):
+            candidates = (
+                random.permutation(rows) if benefit is None else rows[np.argsort(-benefit[rows], kind="stable")]
+            )
+            selected.append(order[candidates[:count]])
+        return np.concatenate(selected)
 
     def _strata(self, pool: "Dataset") -> np.ndarray:
-        """Of each molecule the number of its stratum (n,)."""
+        """Number of each molecule's stratum (n,)."""
         if self.by == "scaffold":
             names = np.array([chem.scaffold(smiles) for smiles in pool.smiles], object)
-            found, counts = np.unique(names.astype(str), return_counts=True)
-            common = found[np.lexsort((found, -counts))][: self.bins - 1]
-            place = {name: number for number, name in enumerate(common)}
-            return np.array([place.get(name, self.bins) for name in names])
+            scaffolds, counts = np.unique(names.astype(str), return_counts=True)
+            common = scaffolds[np.lexsort((scaffolds, -counts))][: self.bins - 1]
+            strata = {name: number for number, name in enumerate(common)}
+            return np.array([strata.get(name, self.bins) for name in names])
         if self.by == "size":
             values = np.array([chem.parse(smiles).GetNumHeavyAtoms() for smiles in pool.smiles], float)
         else:

@@ -34,12 +34,14 @@ class Threshold(Sampler):
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
         scores = require_scores(self.kind, pool, scores)
-        read_benefits(scores)  # refuses what ranks nothing
+        read_benefits(scores)  # raises where the scores give no ranking
         if f"{self.by}_high" not in scores.table:
-            raise BadInput("these scores have no intervals; score by the dual, or by several fits, or take top")
+            raise BadInput("these scores have no intervals; score with the dual solver or several models, or use top")
         values, high = (scores.table[name].to_numpy(float) for name in (self.by, f"{self.by}_high"))
         order = np.lexsort((np.asarray(pool.smiles, dtype=str), values))
-        sure = order[high[order] < 0]
-        if not len(sure):
-            raise BadInput("no molecule's interval lies below zero: none surely helps; take top, or a larger target")
-        return sure[: self.count]
+        significant = order[high[order] < 0]
+        if not len(significant):
+            raise BadInput(
+                "no molecule has an interval below zero, so none certainly helps; use top, or a larger target"
+            )
+        return significant[: self.count]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @settings
 class Top(Sampler):
-    """Molecules with the largest predicted benefit, each judged as if it were added alone.
+    """Molecules with the largest predicted benefit, each as if it were added alone.
 
     Near-duplicates are all selected, though the second adds little; `greedy` accounts for that. Ties are broken by
     SMILES, not by position in the file. Where fewer than `count` molecules help, the least harmful ones follow.
@@ -42,21 +42,20 @@ class Top(Sampler):
         benefit = read_benefits(require_scores(self.kind, pool, scores))
         if self.cost:
             price = read_costs(pool, self.cost)
-            benefit = np.where(
-                benefit > 0, benefit / price, benefit * price
-            )  # a dear molecule that harms is no bargain
+            # A harmful molecule ranks lower the more it costs.
+            benefit = np.where(benefit > 0, benefit / price, benefit * price)
         names = np.asarray(pool.smiles, dtype=str)
         return np.lexsort((names, benefit if self.worst else -benefit))[: self.count]
 
 
 def read_costs(pool: "Dataset", name: str) -> np.ndarray:
-    """What measuring each molecule costs (n,), all above 0. Raises `BadInput`."""
+    """Cost of measuring each molecule (n,), from column `name`. Raises `BadInput` unless all are above 0."""
     if name not in pool.columns:
         raise BadInput(f"the pool has no column {name!r} of costs; it has {', '.join(pool.columns) or 'none'}")
     try:
-        found = np.asarray(pool.columns[name], float)
+        costs = np.asarray(pool.columns[name], float)
     except ValueError:
         raise BadInput(f"column {name!r} has text in it; costs are numbers above 0") from None
-    if not (np.isfinite(found) & (found > 0)).all():
-        raise BadInput(f"{int((~(np.isfinite(found) & (found > 0))).sum())} costs in {name!r} are no number above 0")
-    return found
+    if not (np.isfinite(costs) & (costs > 0)).all():
+        raise BadInput(f"{int((~(np.isfinite(costs) & (costs > 0))).sum())} costs in {name!r} are not numbers above 0")
+    return costs

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Uncertainty(Sampler):
     """Molecules with the most uncertain prediction: uncertainty sampling, which often selects outliers.
 
-    `leverage`: that of the model linearised in its weights, how far a prediction would follow a label of its own; needs
-    scores by the dual solver. `fits`: the spread of predictions over models of several seeds; needs scores averaged
-    over several models. `informative` instead asks how much a measurement would say about the target.
+    `leverage`: how far a prediction would follow the molecule's own label, in the model linearised in its weights;
+    needs scores by the dual solver. `fits`: the standard deviation of predictions over models of several seeds; needs
+    scores averaged over them. `informative` instead measures the information about the target.
     """
 
     kind: ClassVar[str] = "uncertain"
@@ -38,12 +38,12 @@ class Uncertainty(Sampler):
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
         table = require_scores(self.kind, pool, scores).table
-        told = {"leverage": "leverage", "fits": "prediction_sd"}[self.by]
-        wanted = [name for name in table if str(name).split(":")[0] == told]
-        if not wanted:
-            other = "score by the dual" if self.by == "leverage" else "score by several fits"
-            raise BadInput(f"these scores do not tell how unsure a prediction is by its {self.by}; {other}")
-        values = table[wanted].to_numpy(float)
+        column = {"leverage": "leverage", "fits": "prediction_sd"}[self.by]
+        columns = [name for name in table if str(name).split(":")[0] == column]
+        if not columns:
+            remedy = "score with the dual solver" if self.by == "leverage" else "average scores over several models"
+            raise BadInput(f"these scores have no {column}, which `by: {self.by}` needs; {remedy}")
+        values = table[columns].to_numpy(float)
         values = (values / np.maximum(np.nanmean(values, axis=0), 1e-300)).max(1)
         if not np.isfinite(values).all():
             raise BadInput(f"{int((~np.isfinite(values)).sum())} of {len(values)} are not finite; score again")

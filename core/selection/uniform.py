@@ -25,7 +25,7 @@ class Uniform(Sampler):
     kind: ClassVar[str] = "uniform"
     name: ClassVar[str] = "random"
     uses_seed: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Variant]] = {"random": Variant({}, "random molecules, drawn anew for each seed")}
+    variants: ClassVar[Mapping[str, Variant]] = {"random": Variant({}, "random molecules, new ones for each seed")}
 
     count: int = Field(default=100, ge=1, description="molecules to select")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the draw")

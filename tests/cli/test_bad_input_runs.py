@@ -95,7 +95,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     check_refused(run(Select(pool=bare, scores=Influence(fit=fit, pool=bare, target=valid), sampler=Top(count=1))),
                   "2 of 2 scores are not finite", "informative")  # fmt: skip
     other = written(tmp_path / "other.csv", "smiles,logS\nCCCl,1\nCCBr,2\n")
-    check_refused(run(Influence(fit=fit, pool=other, target=valid)), "the pool measures ['logS'], the fit ['size']")
+    check_refused(run(Influence(fit=fit, pool=other, target=valid)), "the pool measures ['logS'], the model ['size']")
     empty = Load(written(tmp_path / "empty.csv", "smiles,size\nCCCl,\nCCBr,\n").source, targets=("size",))
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
     check_refused(run(tuned(train, other, test)), "the validation part has the tasks", "choose the same targets")
@@ -113,7 +113,7 @@ def test_units_that_differ_are_said_and_never_joined(run: Any, split: tuple, tmp
     said = run(Influence(fit=tuned(train, valid, test), pool=pool, target=valid))
     assert said.status == 0
     assert any(
-        "'size' is in m in the pool, in mm in the fit; nothing was converted" in w
+        "'size' is in m in the pool, in mm in the model; nothing was converted" in w
         for w in said.answer["summary"]["warnings"]
     )
     check_refused(run(Concat((train, pool))), "the same units", "'mm'", "'m'")

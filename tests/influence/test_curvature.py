@@ -1,4 +1,4 @@
-"""Curvature against dense matrices; slopes against forward mode; signs against the truth."""
+"""Curvature against dense matrices, slopes against forward mode, scores against adding molecules."""
 
 import dataclasses
 
@@ -33,100 +33,104 @@ SMILES = [
 def labels(kinds: tuple[str, ...], seed: int = 0) -> np.ndarray:
     """Labels (n, t) with a third of the cells missing where there are several tasks."""
     generator = np.random.default_rng(seed)
-    found = generator.normal(3, 2, (len(SMILES), len(kinds)))
+    values = generator.normal(3, 2, (len(SMILES), len(kinds)))
     for task, kind in enumerate(kinds):
         if kind == "binary":
-            found[:, task] = found[:, task] > 3
+            values[:, task] = values[:, task] > 3
     if len(kinds) > 1:
-        found[generator.random(found.shape) < 0.33] = np.nan
-    return found
+        values[generator.random(values.shape) < 0.33] = np.nan
+    return values
 
 
-def batches(predictor, seen, targets, size=6):
+def batches(predictor, view, targets, size=6):
     scaled = predictor.scale_labels(targets)
     rows = [list(range(start, min(start + size, len(SMILES)))) for start in range(0, len(SMILES), size)]
-    return [(seen.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
+    return [(view.inputs(predictor.encode([SMILES[row] for row in part])), scaled[part]) for part in rows]
 
 
 @pytest.mark.parametrize("scope", ["all", "head", "last layer"])
 @pytest.mark.parametrize("kinds", [("regression",), ("regression", "binary", "regression")], ids=["one", "three"])
 @pytest.mark.parametrize("form", ["gauss-newton", "hessian"])
-def test_products_are_those_of_the_dense_matrix(scope, kinds, form):
+def test_products_match_the_dense_matrix(scope, kinds, form):
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
     whole = parameter_view(predictor, scope)
-    seen = drop_unused_weights(whole, batches(predictor, whole, targets)[0][0])
-    assert seen.d == whole.d - (5 if scope == "all" else 0)  # the idle weight is left out
-    curvature = Curvature(seen, batches(predictor, seen, targets), 0.07, form)
-    inputs, scaled = batches(predictor, seen, targets, len(SMILES))[0]
-    theta = flatten(seen.params)
+    view = drop_unused_weights(whole, batches(predictor, whole, targets)[0][0])
+    assert view.d == whole.d - (5 if scope == "all" else 0)  # without the unused weight
+    curvature = Curvature(view, batches(predictor, view, targets), 0.07, form)
+    inputs, scaled = batches(predictor, view, targets, len(SMILES))[0]
+    theta = flatten(view.params)
     cells = int((~torch.isnan(scaled)).sum())
 
     def outputs(vector):
-        return seen.predict(unflatten(vector, seen.params), inputs)
+        return view.predict(unflatten(vector, view.params), inputs)
 
     if form == "hessian":
-        true = hessian(lambda vector: summed_loss(outputs(vector), scaled, seen.binary))(theta) / cells
+        true = hessian(lambda vector: summed_loss(outputs(vector), scaled, view.binary))(theta) / cells
     else:
         jacobian = jacrev(outputs)(theta)  # (b, t, d)
-        _, second = loss_derivatives(outputs(theta), scaled, seen.binary)
+        _, second = loss_derivatives(outputs(theta), scaled, view.binary)
         true = torch.einsum("btd,bt,bte->de", jacobian, second, jacobian) / cells
     true = true + 0.07 * torch.eye(len(theta), dtype=torch.float64)
     assert torch.allclose(dense_matrix(curvature), true, atol=1e-10)
 
 
-def test_the_loss_and_its_gradient_are_the_predictors():
+def test_the_loss_and_its_gradient_match_the_predictor():
     kinds = ("regression", "binary")
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
     scaled, batch = predictor.scale_labels(targets), predictor.encode(SMILES)
     predictor.loss(predictor(batch), scaled).backward()
-    own = torch.cat([w.grad.reshape(-1) for name, w in predictor.named_parameters() if w.grad is not None])
+    gradient = torch.cat([w.grad.reshape(-1) for name, w in predictor.named_parameters() if w.grad is not None])
     whole = parameter_view(predictor, "all")
-    seen = drop_unused_weights(whole, batch)
-    assert torch.allclose(target_gradient(seen, batches(predictor, seen, targets)), own, atol=1e-12)
+    view = drop_unused_weights(whole, batch)
+    assert torch.allclose(target_gradient(view, batches(predictor, view, targets)), gradient, atol=1e-12)
     outputs = predictor(batch)
-    assert float(summed_loss(outputs, scaled, seen.binary)) == pytest.approx(
+    assert float(summed_loss(outputs, scaled, view.binary)) == pytest.approx(
         float(predictor.cell_loss(outputs, scaled).sum())
     )
 
 
-def test_at_the_best_temperature_the_gradient_is_that_of_the_cooled_loss():
+def test_the_gradient_at_the_best_temperature_is_that_of_the_temperature_scaled_loss():
     kinds = ("regression", "binary")
     predictor = small_predictor(kinds, double=True)
     targets = labels(kinds)
     predictor.fit_scaler(targets)
-    seen, scaled = parameter_view(predictor, "last layer"), predictor.scale_labels(targets)
-    seen.params["weight"][1] *= 40.0  # very sure of its classes
-    parts, known = batches(predictor, seen, targets), ~np.isnan(targets[:, 1])
+    view, scaled = parameter_view(predictor, "last layer"), predictor.scale_labels(targets)
+    view.params["weight"][1] *= 40.0  # very confident
+    parts, known = batches(predictor, view, targets), ~np.isnan(targets[:, 1])
 
-    def heat(outputs: torch.Tensor) -> torch.Tensor:
+    def temperatures(outputs: torch.Tensor) -> torch.Tensor:
         logits, flags = outputs[:, 1].numpy()[known], targets[known, 1]
         return torch.tensor([1.0, fit_temperatures(logits[None], flags)[0]])
 
-    def least(weights: torch.Tensor) -> float:
+    def scaled_loss(weights: torch.Tensor) -> float:
         with torch.no_grad():
-            outputs = torch.cat([seen.predict(unflatten(weights, seen.params), inputs) for inputs, _ in parts])
-        return float(summed_loss(outputs / heat(outputs), scaled, seen.binary)) / int((~np.isnan(targets)).sum())
+            outputs = torch.cat([view.predict(unflatten(weights, view.params), inputs) for inputs, _ in parts])
+        return float(summed_loss(outputs / temperatures(outputs), scaled, view.binary)) / int(
+            (~np.isnan(targets)).sum()
+        )
 
-    weights = flatten(seen.params)
+    weights = flatten(view.params)
     with torch.no_grad():
-        now = heat(torch.cat([seen.predict(seen.params, inputs) for inputs, _ in parts]))
+        now = temperatures(torch.cat([view.predict(view.params, inputs) for inputs, _ in parts]))
     assert now[1] > 1.5
-    found = target_gradient(seen, parts, now)
+    gradient = target_gradient(view, parts, now)
     for seed in range(3):
         along = torch.randn(len(weights), generator=torch.Generator().manual_seed(seed)).to(weights) * 1e-5
-        assert (least(weights + along) - least(weights - along)) / 2 == pytest.approx(float(found @ along), rel=1e-3)
+        assert (scaled_loss(weights + along) - scaled_loss(weights - along)) / 2 == pytest.approx(
+            float(gradient @ along), rel=1e-3
+        )
 
 
-def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
+def test_mini_batches_are_unbiased_and_reproducible():
     predictor = small_predictor(double=True)
     predictor.fit_scaler(labels(("regression",)))
-    seen = parameter_view(predictor, "head")
-    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6), 0.3)
-    vector = flatten(seen.params)
+    view = parameter_view(predictor, "head")
+    curvature = Curvature(view, batches(predictor, view, labels(("regression",)), 6), 0.3)
+    vector = flatten(view.params)
     generator = torch.Generator().manual_seed(0)
     mean = sum(curvature.sample(generator) @ vector for _ in range(400)) / 400
     whole = curvature @ vector
@@ -137,33 +141,33 @@ def test_mini_batches_are_unbiased_and_drawn_by_the_generator():
     )
 
 
-def test_the_trace_estimate_is_near_the_trace():
+def test_the_trace_estimate_matches_the_trace():
     predictor = small_predictor(double=True)
     predictor.fit_scaler(labels(("regression",)))
-    seen = parameter_view(predictor, "head")
-    curvature = Curvature(seen, batches(predictor, seen, labels(("regression",)), 6))
+    view = parameter_view(predictor, "head")
+    curvature = Curvature(view, batches(predictor, view, labels(("regression",)), 6))
     true = float(dense_matrix(curvature).trace())
     assert curvature.trace() == pytest.approx(true, rel=0.5)
     assert curvature.trace(passes=8000) == pytest.approx(true, rel=0.03)
 
 
-def test_a_product_gives_way_after_every_batch():
+def test_a_product_checks_for_cancellation_after_every_batch():
     predictor, calls = small_predictor(), []
     predictor.fit_scaler(labels(("regression",)))
-    seen = parameter_view(predictor, "head")
-    parts = batches(predictor, seen, labels(("regression",)), 6)
-    Curvature(seen, parts, check_cancelled=lambda: calls.append(1)) @ flatten(seen.params)
+    view = parameter_view(predictor, "head")
+    parts = batches(predictor, view, labels(("regression",)), 6)
+    Curvature(view, parts, check_cancelled=lambda: calls.append(1)) @ flatten(view.params)
     assert len(calls) == len(parts) == 4
 
 
-def test_a_table_without_labels_is_refused():
+def test_a_table_without_labels_raises():
     predictor = small_predictor()
-    seen = parameter_view(predictor, "head")
-    empty = batches(predictor, seen, np.full((len(SMILES), 1), np.nan))
+    view = parameter_view(predictor, "head")
+    empty = batches(predictor, view, np.full((len(SMILES), 1), np.nan))
     with pytest.raises(NotSolved, match="no measured label"):
-        Curvature(seen, empty)
+        Curvature(view, empty)
     with pytest.raises(NotSolved, match="no measured label"):
-        target_gradient(seen, empty)
+        target_gradient(view, empty)
 
 
 @pytest.mark.parametrize("route", ["one-sided", "central"])
@@ -172,92 +176,92 @@ def test_a_table_without_labels_is_refused():
 def test_finite_differences_agree_with_forward_mode(route, scope, double):
     kinds = ("regression", "binary")
     predictor = train_predictor(small_predictor(kinds, double), SMILES, labels(kinds), 50)
-    seen = parameter_view(predictor, scope)
-    inputs = [part for part, _ in batches(predictor, seen, labels(kinds))]
+    view = parameter_view(predictor, scope)
+    inputs = [part for part, _ in batches(predictor, view, labels(kinds))]
     vector = (
-        torch.randn(seen.d, generator=torch.Generator().manual_seed(0)).to(flatten(seen.params)) * 1e4
+        torch.randn(view.d, generator=torch.Generator().manual_seed(0)).to(flatten(view.params)) * 1e4
     )  # any length
-    step = choose_step(seen, vector, inputs, route)
-    near, true = (
-        directional(seen, vector, inputs, way, known) for way, known in ((route, step), ("forward-mode", None))
+    step = choose_step(view, vector, inputs, route)
+    approximate, true = (
+        directional(view, vector, inputs, way, known) for way, known in ((route, step), ("forward-mode", None))
     )
-    assert float((near - true).abs().max() / true.square().mean().sqrt()) < 0.01
+    assert float((approximate - true).abs().max() / true.square().mean().sqrt()) < 0.01
     assert step.error < 0.01 and step.forward_mode < 0.03 and step.route == route and not step.warnings
 
 
-def test_one_sweep_gives_outputs_slopes_and_features():
+def test_one_pass_gives_outputs_slopes_and_features():
     predictor = small_predictor()
-    seen = parameter_view(predictor, "all")
-    vector = torch.randn(seen.d, generator=torch.Generator().manual_seed(0))
-    slopes = DirectionalDerivative(seen, vector, 1e-3, "one-sided")
-    outputs, moved, features = score_smiles(predictor, seen, slopes, SMILES, 7, True)
+    view = parameter_view(predictor, "all")
+    vector = torch.randn(view.d, generator=torch.Generator().manual_seed(0))
+    derivative = DirectionalDerivative(view, vector, 1e-3, "one-sided")
+    outputs, slopes, features = score_smiles(predictor, view, derivative, SMILES, 7, True)
     with torch.no_grad():
         batch = predictor.encode(SMILES)
         assert np.allclose(outputs, predictor(batch), atol=1e-6)
         assert np.allclose(features, predictor.last_features(batch), atol=1e-6)
-        assert np.allclose(moved, slopes(batch), atol=2e-3)
+        assert np.allclose(slopes, derivative(batch), atol=2e-3)
 
 
-def test_a_vector_that_moves_nothing_is_refused():
+def test_a_vector_that_changes_no_prediction_raises():
     predictor = small_predictor()
-    seen = parameter_view(predictor, "all")
-    still = {name: torch.zeros_like(value) for name, value in seen.params.items()}
+    view = parameter_view(predictor, "all")
+    still = {name: torch.zeros_like(value) for name, value in view.params.items()}
     still["backbone.idle"] += 1
     with pytest.raises(NotSolved, match="no prediction changes"):
-        choose_step(seen, flatten(still), [predictor.encode(SMILES)])
+        choose_step(view, flatten(still), [predictor.encode(SMILES)])
 
 
-def test_a_copy_of_a_target_molecule_helps():
-    """The sign: what adds weight to a molecule lowers the loss of the same molecule."""
+def test_a_copy_of_a_target_molecule_lowers_its_loss():
+    """The sign of scores: weight on a molecule lowers its own loss."""
     targets = labels(("regression",))
     predictor = train_predictor(small_predictor(double=True), SMILES[:10], targets[:10], 100)
     whole = parameter_view(predictor, "all")
     scaled = predictor.scale_labels(targets)
-    seen = drop_unused_weights(whole, predictor.encode(SMILES))
-    curvature = Curvature(seen, [(predictor.encode(SMILES[:10]), scaled[:10])], 0.1)
+    view = drop_unused_weights(whole, predictor.encode(SMILES))
+    curvature = Curvature(view, [(predictor.encode(SMILES[:10]), scaled[:10])], 0.1)
     for row in range(10, 20):
         batch = predictor.encode([SMILES[row]])
-        v = target_gradient(seen, [(batch, scaled[row : row + 1])])
-        slope = directional(seen, CG(tolerance=1e-6)(curvature, v).answer, [batch], "forward-mode")
+        v = target_gradient(view, [(batch, scaled[row : row + 1])])
+        slope = directional(view, CG(tolerance=1e-6)(curvature, v).answer, [batch], "forward-mode")
         with torch.no_grad():
             residual = predictor(batch) - scaled[row]
         assert float(-2 * residual * slope) < 0
 
 
-def test_predicted_changes_are_those_of_really_adding_one_molecule():
-    """A convex problem at its minimum: the last layer by ridge, so that the weight decay is the damping."""
+def test_predicted_changes_match_adding_a_molecule():
+    """A convex problem at its minimum: ridge regression, whose weight decay is the damping."""
     generator = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     n, damping = 400, 0.05
     x, v, z, truth = draw(n, 4), draw(50, 4), draw(30, 4), draw(4, 1)
     y, t, u = (part @ truth + 0.3 * draw(len(part), 1) for part in (x, v, z))
     predictor = Predictor(IdentityBackbone(8), ["task"], ["regression"]).double()
-    seen = parameter_view(predictor, "last layer")
-    seen = dataclasses.replace(
-        seen, params={"weight": seen.params["weight"]}, inputs=lambda batch: batch, features=lambda f: f
+    view = parameter_view(predictor, "last layer")
+    view = dataclasses.replace(
+        view, params={"weight": view.params["weight"]}, inputs=lambda batch: batch, features=lambda f: f
     )
 
-    def fitted(x, y, weight):  # mean squared error + damping/2 |w|², by its normal equations
+    def fit_ridge(x, y, weight):  # mean squared error + damping/2 |w|², by its normal equations
         scaled = x * weight
         return torch.linalg.solve(2 * scaled.T @ x / n + damping * torch.eye(4, dtype=x.dtype), 2 * scaled.T @ y / n)
 
     def loss(w):
         return float(((v @ w - t) ** 2).mean())
 
-    w = fitted(x, y, torch.ones(n, 1))
-    seen.params["weight"] = w.T.clone()
+    w = fit_ridge(x, y, torch.ones(n, 1))
+    view.params["weight"] = w.T.clone()
     predictor.head[-1].bias.data.zero_()
-    v_gradient = target_gradient(seen, [(v, t)])
-    solved = CG(tolerance=1e-10)(Curvature(seen, [(x, y)], damping), v_gradient).answer
-    slopes = directional(seen, solved, [z], "forward-mode")
+    v_gradient = target_gradient(view, [(v, t)])
+    solution = CG(tolerance=1e-10)(Curvature(view, [(x, y)], damping), v_gradient).answer
+    slopes = directional(view, solution, [z], "forward-mode")
     predicted = (-2 * (z @ w - u) * slopes / n)[:, 0].numpy()
     true = np.array(
         [
-            loss(fitted(torch.cat([x, z[k : k + 1]]), torch.cat([y, u[k : k + 1]]), torch.ones(n + 1, 1))) - loss(w)
+            loss(fit_ridge(torch.cat([x, z[k : k + 1]]), torch.cat([y, u[k : k + 1]]), torch.ones(n + 1, 1))) - loss(w)
             for k in range(30)
         ]
     )
     assert np.corrcoef(predicted, true)[0, 1] > 0.98
     large = np.abs(true) > np.median(np.abs(true)) / 4
     assert (np.sign(predicted) == np.sign(true))[large].all()
-    assert np.polyfit(predicted, true, 1)[0] == pytest.approx(1, abs=0.15)  # and in the right unit
+    assert np.polyfit(predicted, true, 1)[0] == pytest.approx(1, abs=0.15)  # the right unit

@@ -1,4 +1,4 @@
-"""Many trainings at once against one at a time; the linear datamodelling score against made-up truths."""
+"""Trainings at once against single ones; the linear datamodelling score on simulated losses."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from core.influence.lds import datamodelling_score, random_subsets, retrain_many
 
 
-def test_subsets_are_random_halves() -> None:
+def test_subsets_are_random_and_of_the_right_size() -> None:
     members = random_subsets(11, 200)
     assert members.shape == (200, 11) and (members.sum(1) == 6).all()
     assert np.abs(members.mean(0) - 6 / 11).max() < 0.12 and len(np.unique(members, axis=0)) > 100
@@ -15,7 +15,7 @@ def test_subsets_are_random_halves() -> None:
     assert (random_subsets(10, 3, share=0.2).sum(1) == 2).all()
 
 
-def test_a_score_that_foretells_every_loss_has_one_and_noise_has_none() -> None:
+def test_the_score_is_one_for_perfect_predictions_and_zero_for_noise() -> None:
     generator = np.random.default_rng(0)
     truth = generator.normal(size=150)
     same = datamodelling_score(truth**3, truth)
@@ -26,7 +26,7 @@ def test_a_score_that_foretells_every_loss_has_one_and_noise_has_none() -> None:
     assert half["low"] < half["spearman"] < half["high"] and 0.4 < half["spearman"] < 0.9
 
 
-def test_many_trainings_at_once_are_those_of_one_at_a_time() -> None:
+def test_trainings_at_once_match_single_trainings() -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)).double()
     x, y = torch.randn(20, 4).double(), torch.randn(20).double()
@@ -35,14 +35,12 @@ def test_many_trainings_at_once_are_those_of_one_at_a_time() -> None:
     start = {name: value.detach().clone() for name, value in module.named_parameters()}
     outputs = retrain_many(module, x, y, weights, 30, 1e-2)(x)
     assert outputs.shape == (3, 20)
-    assert all(torch.equal(start[name], value) for name, value in module.named_parameters()), (
-        "the start stays as it was"
-    )
+    assert all(torch.equal(start[name], value) for name, value in module.named_parameters()), "the module is unchanged"
     for row in range(3):
         module.load_state_dict(start)
-        optimiser, kept = torch.optim.Adam(module.parameters(), lr=1e-2), weights[row] > 0
+        optimiser, selected = torch.optim.Adam(module.parameters(), lr=1e-2), weights[row] > 0
         for _ in range(30):
             optimiser.zero_grad()
-            ((module(x[kept])[:, 0] - y[kept]) ** 2).mean().backward()
+            ((module(x[selected])[:, 0] - y[selected]) ** 2).mean().backward()
             optimiser.step()
         assert torch.allclose(outputs[row], module(x)[:, 0], atol=1e-9)

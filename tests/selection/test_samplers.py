@@ -1,4 +1,4 @@
-"""Every sampler on one grid; the greedy one against refitting, and against the measured case of ridge on descriptors."""
+"""All samplers on one grid; greedy against refitting, and with label noise."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
     )
     delta = generator.normal(size=n)
     table = pd.DataFrame({"smiles": pool.smiles, "delta_loss": delta, "benefit": -delta})
-    table["delta_loss_high"] = -100.0 - table["delta_loss"]  # every one is clear of zero
+    table["delta_loss_high"] = -100.0 - table["delta_loss"]  # every interval excludes zero
     table["leverage"], table["prediction_sd"] = generator.random((2, n))
     return pool, Scores(
         table,
@@ -60,15 +60,15 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
 
 
 def slopes(generator: np.random.Generator, arrays: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Pairs of target and pool as of the linear model of these features."""
+    """Arrays of `Scores.tangent` for the linear model of these features."""
     x = np.vstack([arrays["target"], arrays["pool"]]).astype(float)
     tasks = np.eye(truth.shape[1])
     pairs = np.einsum("nm,st->nsmt", x @ x.T, tasks).reshape(len(x) * len(tasks), -1)
-    found = {
+    outputs = {
         f"{part}_outputs": arrays[part] @ (truth + 0.1 * generator.normal(size=truth.shape))
         for part in ("target", "pool")
     }
-    return found | {f"{part}_labels": arrays[f"{part}_labels"] for part in ("target", "pool")} | {"pairs": pairs}
+    return outputs | {f"{part}_labels": arrays[f"{part}_labels"] for part in ("target", "pool")} | {"pairs": pairs}
 
 
 VARIANTS = [
@@ -88,44 +88,44 @@ VARIANTS = [
 ]
 
 
-def priced(pool: Dataset) -> Dataset:
+def with_prices(pool: Dataset) -> Dataset:
     price = np.array([1.0 + len(smiles) % 4 for smiles in pool.smiles])
     return dataclasses.replace(pool, columns={"price": price})
 
 
 @pytest.mark.parametrize("sampler", VARIANTS, ids=str)
 @pytest.mark.parametrize("count", [1, 7, 30])
-def test_gives_that_many_different_rows_and_the_same_again(sampler, count):
+def test_selects_distinct_rows_and_is_reproducible(sampler, count):
     pool, scores = pool_and_scores()
     sampler = dataclasses.replace(sampler, count=count)
-    rows = sampler(priced(pool), scores)
+    rows = sampler(with_prices(pool), scores)
     assert len(rows) == count == len(set(rows.tolist())) and rows.min() >= 0 and rows.max() < 30
-    assert (sampler(priced(pool), scores) == rows).all()
+    assert (sampler(with_prices(pool), scores) == rows).all()
 
 
 @pytest.mark.parametrize("sampler", VARIANTS, ids=str)
-def test_the_order_of_the_file_is_no_matter(sampler):
+def test_the_order_of_the_file_does_not_matter(sampler):
     pool, scores = pool_and_scores()
-    mixed = np.random.default_rng(1).permutation(30)
-    turned = dataclasses.replace(
+    order = np.random.default_rng(1).permutation(30)
+    reordered = dataclasses.replace(
         scores,
-        table=scores.table.iloc[mixed].reset_index(drop=True),
-        last_layer=scores.last_layer | {name: scores.last_layer[name][mixed] for name in ("pool", "pool_labels")},
-        tangent=turn(scores.tangent, mixed),
+        table=scores.table.iloc[order].reset_index(drop=True),
+        last_layer=scores.last_layer | {name: scores.last_layer[name][order] for name in ("pool", "pool_labels")},
+        tangent=reorder(scores.tangent, order),
     )
-    sampler, pool = dataclasses.replace(sampler, count=9), priced(pool)
-    kept, again = pool.smiles[sampler(pool, scores)], pool.take(mixed).smiles[sampler(pool.take(mixed), turned)]
-    assert set(kept) == set(again) and len(set(kept)) == 9
+    sampler, pool = dataclasses.replace(sampler, count=9), with_prices(pool)
+    selected, again = pool.smiles[sampler(pool, scores)], pool.take(order).smiles[sampler(pool.take(order), reordered)]
+    assert set(selected) == set(again) and len(set(selected)) == 9
 
 
-def turn(tangent: dict[str, np.ndarray], mixed: np.ndarray) -> dict[str, np.ndarray]:
+def reorder(arrays: dict[str, np.ndarray], mixed: np.ndarray) -> dict[str, np.ndarray]:
     order = np.concatenate([np.arange(20), 20 + mixed])
-    pool = {name: tangent[name][mixed] for name in ("pool_outputs", "pool_labels")}
-    return tangent | pool | {"pairs": tangent["pairs"][np.ix_(order, order)]}
+    pool = {name: arrays[name][mixed] for name in ("pool_outputs", "pool_labels")}
+    return arrays | pool | {"pairs": arrays["pairs"][np.ix_(order, order)]}
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_more_than_the_pool_or_none_of_it_is_refused(kind):
+def test_counts_beyond_the_pool_or_zero_raise(kind):
     with pytest.raises(BadInput, match=rf"{kind} wants 31 molecules of a pool of 30"):
         SAMPLERS[kind](count=31)(*pool_and_scores())
     with pytest.raises(BadInput, match="count"):
@@ -133,9 +133,9 @@ def test_more_than_the_pool_or_none_of_it_is_refused(kind):
 
 
 @pytest.mark.parametrize("sampler", VARIANTS, ids=str)
-def test_it_needs_what_it_declares(sampler):
+def test_needs_are_complete(sampler):
     pool, scores = pool_and_scores()
-    pool, sampler = priced(pool), dataclasses.replace(sampler, count=3)
+    pool, sampler = with_prices(pool), dataclasses.replace(sampler, count=3)
     if "scores" not in sampler.needs:
         assert len(sampler(pool, None)) == 3
     else:
@@ -150,18 +150,18 @@ def test_it_needs_what_it_declares(sampler):
         "intervals": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="delta_loss_high"))),
         "several models": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="prediction_sd"))),
     }
-    for need, given in lacking.items():
+    for need, arguments in lacking.items():
         if need in sampler.needs:
             with pytest.raises(BadInput):
-                sampler(*given)
+                sampler(*arguments)
         else:
-            assert len(sampler(*given)) == 3, need
+            assert len(sampler(*arguments)) == 3, need
 
 
 @pytest.mark.parametrize("sampler", VARIANTS, ids=str)
-def test_its_seed_decides_only_where_it_says_so(sampler):
+def test_uses_seed_is_correct(sampler):
     pool, scores = pool_and_scores()
-    pool, sampler = priced(pool), dataclasses.replace(sampler, count=7)
+    pool, sampler = with_prices(pool), dataclasses.replace(sampler, count=7)
     seeds = range(6) if "seed" in {field.name for field in dataclasses.fields(sampler)} else ()
     chosen = {tuple(sorted(dataclasses.replace(sampler, seed=seed)(pool, scores))) for seed in seeds}
     assert not sampler.uses_seed or (len(chosen) > 1 or "benefit" in str(sampler))
@@ -169,21 +169,21 @@ def test_its_seed_decides_only_where_it_says_so(sampler):
 
 
 @pytest.mark.parametrize("sampler", [*SAMPLERS.values()], ids=list(SAMPLERS))
-def test_what_it_is_called_tells_its_settings(sampler):
+def test_titles_of_defaults_and_variants(sampler):
     default = sampler(count=7)
     assert default.title in (sampler.name, *sampler.variants) and not default.settings
     for name, variant in sampler.variants.items():
         assert sampler(**variant.settings).title == name and variant.about
 
 
-def test_titles_say_which_settings_differ():
+def test_titles_name_changed_settings():
     assert KMeans(clusters=10, seed=3, equal=True).title == "k-means (clusters 10, equal)"
     assert Greedy(features="all weights").title == "greedy, all weights"
     assert Greedy(damping=0.5, features="last layer").title == "greedy (features last layer, damping 0.5)"
     assert (Top(worst=True).title, Uniform(seed=4).title, MMR().title) == ("bottom", "random", "MMR")
 
 
-def test_only_greedy_checks_its_selection_on_other_molecules():
+def test_only_greedy_cross_fits():
     pool, scores = pool_and_scores()
     checked = {one for one in SAMPLERS if SAMPLERS[one](count=3).cross_fit(pool, scores) is not None}
     assert checked == {"greedy"}
@@ -191,46 +191,46 @@ def test_only_greedy_checks_its_selection_on_other_molecules():
 
 @pytest.mark.parametrize("sampler", [Top(count=3), Threshold(count=3), MMR(count=3), Stratified(count=3, within="benefit"),
                                      KMeans(count=3, within="benefit")], ids=str)  # fmt: skip
-def test_scores_that_are_no_numbers_are_refused(sampler):
+def test_scores_that_are_not_finite_raise(sampler):
     pool, scores = pool_and_scores()
     scores.table.loc[4, "benefit"] = np.nan
     with pytest.raises(BadInput, match="1 of 30 scores are not finite"):
         sampler(pool, scores)
 
 
-def test_what_surely_helps_may_be_few_or_none():
+def test_threshold_selects_few_or_raises():
     pool, scores = pool_and_scores()
     scores.table["delta_loss_high"] = scores.table["delta_loss"] + 0.8
-    sure = np.flatnonzero(scores.table["delta_loss_high"] < 0)
+    significant = np.flatnonzero(scores.table["delta_loss_high"] < 0)
     rows = Threshold(count=30)(pool, scores)
-    assert 0 < len(rows) < 15 and set(rows) == set(sure)
+    assert 0 < len(rows) < 15 and set(rows) == set(significant)
     assert (np.diff(scores.table["delta_loss"].to_numpy()[rows]) >= 0).all()
     scores.table["delta_loss_high"] = 1.0
-    with pytest.raises(BadInput, match="none surely helps"):
+    with pytest.raises(BadInput, match="none certainly helps"):
         Threshold(count=3)(pool, scores)
     with pytest.raises(BadInput, match="have no intervals"):
         Threshold(count=3, by="whole_step")(pool, scores)
 
 
-def test_a_price_makes_a_cheap_help_better_than_a_dear_one():
+def test_top_ranks_by_benefit_per_cost():
     pool, scores = pool_and_scores()
     scores.table["benefit"] = np.linspace(1, -1, 30)
     price = np.ones(30)
     price[0], price[29] = 40.0, 40.0
     rows = Top(count=30, cost="price")(dataclasses.replace(pool, columns={"price": price}), scores)
-    assert list(rows[:14]) == list(range(1, 15)) and rows[14] == 0, "dear, and still a help"
-    assert rows[-1] == 29, "dear and harmful is last"
+    assert list(rows[:14]) == list(range(1, 15)) and rows[14] == 0, "expensive, but still helpful"
+    assert rows[-1] == 29, "expensive and harmful is last"
     for column, words in (
         ({}, "no column 'price' of costs; it has none"),
         ({"price": np.full(30, "x", object)}, "text in it"),
-        ({"price": np.zeros(30)}, "30 costs in 'price' are no number above 0"),
+        ({"price": np.zeros(30)}, "30 costs in 'price' are not numbers above 0"),
     ):
         with pytest.raises(BadInput, match=words):
             Top(count=3, cost="price")(dataclasses.replace(pool, columns=column), scores)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "count", "equal", "given"),
+    ("sizes", "count", "equal", "expected"),
     [
         ([50, 30, 20], 10, False, [5, 3, 2]),
         ([10, 10, 10], 10, False, [4, 3, 3]),
@@ -240,20 +240,20 @@ def test_a_price_makes_a_cheap_help_better_than_a_dear_one():
         ([5, 5, 5], 7, True, [3, 2, 2]),
     ],
 )
-def test_what_rounding_leaves_is_shared_out(sizes, count, equal, given):
-    assert allocate(sizes, count, equal).tolist() == given
+def test_allocation_by_largest_remainders(sizes, count, equal, expected):
+    assert allocate(sizes, count, equal).tolist() == expected
 
 
 def test_strata_are_low_medium_and_high_labels_in_proportion():
     pool, scores = pool_and_scores(n=90)
     rows = Stratified(count=30, bins=3)(pool)
-    place = np.argsort(np.argsort(pool.targets[:, 0]))[rows] // 30
-    assert np.bincount(place).tolist() == [10, 10, 10]
+    stratum_of = np.argsort(np.argsort(pool.targets[:, 0]))[rows] // 30
+    assert np.bincount(stratum_of).tolist() == [10, 10, 10]
     helpful = Stratified(count=9, bins=3, within="benefit")(pool, scores)
-    benefit, place = scores.table["benefit"].to_numpy(), np.argsort(np.argsort(pool.targets[:, 0])) // 30
+    benefit, stratum_of = scores.table["benefit"].to_numpy(), np.argsort(np.argsort(pool.targets[:, 0])) // 30
     for stratum in range(3):
-        mine = helpful[place[helpful] == stratum]
-        assert set(mine) == set(sorted(np.flatnonzero(place == stratum), key=lambda row: -benefit[row])[:3])
+        selected = helpful[stratum_of[helpful] == stratum]
+        assert set(selected) == set(sorted(np.flatnonzero(stratum_of == stratum), key=lambda row: -benefit[row])[:3])
     with pytest.raises(BadInput, match="at most 90 bins for 90 molecules, got 200"):
         Stratified(count=5, bins=200)(pool)
     pool.targets[3, 0] = np.nan
@@ -262,13 +262,13 @@ def test_strata_are_low_medium_and_high_labels_in_proportion():
     assert len(Stratified(count=5, by="size")(pool)) == 5
 
 
-def kinds_of(pool: Dataset, rows: np.ndarray) -> list[str]:
+def classes_of(pool: Dataset, rows: np.ndarray) -> list[str]:
     return ["ring" if "c1" in smiles else "acid" if "O=" in smiles else "chain" for smiles in pool.smiles[rows]]
 
 
 @pytest.fixture
-def three() -> Dataset:
-    """Three sorts of molecules: twelve phenyl alkanes, six acids, three alkanes."""
+def three_classes() -> Dataset:
+    """Three classes of molecules: twelve phenyl alkanes, six acids, three alkanes."""
     smiles = (
         ["c1ccccc1" + "C" * n for n in range(1, 13)]
         + ["O=C(O)" + "C" * n for n in range(1, 7)]
@@ -277,123 +277,125 @@ def three() -> Dataset:
     return Dataset(np.array(smiles, object), np.arange(21.0)[:, None], ("y",))
 
 
-def apart(pool: Dataset, rows: np.ndarray) -> float:
+def mean_distance(pool: Dataset, rows: np.ndarray) -> float:
     """Mean Tanimoto distance between these rows."""
     bits = chem.fingerprints(list(pool.smiles[rows]))
     return float(1 - chem.tanimoto(bits, bits).mean())
 
 
-def test_every_cluster_gives_its_share(three: Dataset):
+def test_every_cluster_gets_its_share(three_classes: Dataset):
     sort = np.repeat(np.eye(3), [12, 6, 3], axis=0) + np.random.default_rng(0).normal(0, 0.01, (21, 3))
     benefit = np.arange(21.0)
-    table = pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit})
+    table = pd.DataFrame({"smiles": three_classes.smiles, "benefit": benefit, "delta_loss": -benefit})
     scores = Scores(table, np.zeros(1), {"pool": sort})
     layer = {"clusters": 3, "space": "last layer"}
     for within in ("nearest", "spread", "random", "benefit"):
-        found = kinds_of(three, KMeans(count=7, within=within, **layer)(three, scores))
-        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (4, 2, 1), within
-        found = kinds_of(three, KMeans(count=6, within=within, equal=True, **layer)(three, scores))
-        assert (found.count("ring"), found.count("acid"), found.count("chain")) == (2, 2, 2), within
-    helpful = KMeans(count=3, within="benefit", **layer)(three, scores)
-    assert sorted(helpful) == [10, 11, 17], "two of twelve, one of six, none of three; the most helpful of each"
+        kinds = classes_of(three_classes, KMeans(count=7, within=within, **layer)(three_classes, scores))
+        assert (kinds.count("ring"), kinds.count("acid"), kinds.count("chain")) == (4, 2, 1), within
+        kinds = classes_of(three_classes, KMeans(count=6, within=within, equal=True, **layer)(three_classes, scores))
+        assert (kinds.count("ring"), kinds.count("acid"), kinds.count("chain")) == (2, 2, 2), within
+    helpful = KMeans(count=3, within="benefit", **layer)(three_classes, scores)
+    assert sorted(helpful) == [10, 11, 17], "two of twelve, one of six, none of three_classes; the most helpful of each"
     with pytest.raises(BadInput, match="keep features; give `scores`, or use fingerprints"):
-        KMeans(count=3, **layer)(three)
+        KMeans(count=3, **layer)(three_classes)
     with pytest.raises(BadInput, match="at most 21 clusters"):
-        KMeans(count=3, clusters=22)(three)
-    near, spread = (KMeans(count=4, clusters=1, within=how)(three) for how in ("nearest", "spread"))
-    assert apart(three, spread) > apart(three, near)
+        KMeans(count=3, clusters=22)(three_classes)
+    near, spread = (KMeans(count=4, clusters=1, within=how)(three_classes) for how in ("nearest", "spread"))
+    assert mean_distance(three_classes, spread) > mean_distance(three_classes, near)
 
 
-def test_covers_and_far_ones_reach_every_sort(three: Dataset):
+def test_coverage_and_maxmin_reach_every_class_of_molecules(three_classes: Dataset):
     for sampler in (Coverage(count=3, distance=0.8), MaxMin(count=3)):
-        assert set(kinds_of(three, sampler(three))) == {"ring", "acid", "chain"}, sampler
-    first = Coverage(count=2, by="scaffold")(three)
-    assert kinds_of(three, first)[0] == "ring" and kinds_of(three, first)[1] != "ring"
+        assert set(classes_of(three_classes, sampler(three_classes))) == {"ring", "acid", "chain"}, sampler
+    first = Coverage(count=2, by="scaffold")(three_classes)
+    assert classes_of(three_classes, first)[0] == "ring" and classes_of(three_classes, first)[1] != "ring"
 
 
-def test_varied_weighs_benefit_against_likeness(three: Dataset):
+def test_mmr_weighs_benefit_against_similarity(three_classes: Dataset):
     benefit = np.where(np.arange(21) < 12, 1.0, 0.5) + 0.001 * np.arange(21)
-    scores = Scores(pd.DataFrame({"smiles": three.smiles, "benefit": benefit, "delta_loss": -benefit}), np.zeros(1))
-    top = Top(count=4)(three, scores)
-    assert set(MMR(count=4, weight=1.0)(three, scores)) == set(top)
-    far = MMR(count=4, weight=0.3)(three, scores)
-    assert apart(three, far) > apart(three, top) + 0.1 and far[0] == top[0]
+    scores = Scores(
+        pd.DataFrame({"smiles": three_classes.smiles, "benefit": benefit, "delta_loss": -benefit}), np.zeros(1)
+    )
+    top = Top(count=4)(three_classes, scores)
+    assert set(MMR(count=4, weight=1.0)(three_classes, scores)) == set(top)
+    far = MMR(count=4, weight=0.3)(three_classes, scores)
+    assert mean_distance(three_classes, far) > mean_distance(three_classes, top) + 0.1 and far[0] == top[0]
     assert benefit[far].sum() < benefit[top].sum()
 
 
-def test_the_least_sure_are_taken_by_what_is_known():
+def test_uncertainty_by_leverage_or_spread():
     pool, scores = pool_and_scores()
     for by, name in (("leverage", "leverage"), ("fits", "prediction_sd")):
         rows = Uncertainty(count=4, by=by)(pool, scores)
         assert list(rows) == list(np.argsort(-scores.table[name].to_numpy())[:4])
     bare = dataclasses.replace(scores, table=scores.table.drop(columns=["leverage", "prediction_sd"]))
-    with pytest.raises(BadInput, match="by its leverage; score by the dual"):
+    with pytest.raises(BadInput, match=r"have no leverage.*dual solver"):
         Uncertainty(count=4)(pool, bare)
-    with pytest.raises(BadInput, match="score by several fits"):
+    with pytest.raises(BadInput, match=r"have no prediction_sd.*several models"):
         Uncertainty(count=4, by="fits")(pool, bare)
 
 
-def test_uniform_is_nested_and_its_seed_decides():
+def test_uniform_is_nested_and_depends_on_its_seed():
     pool, _ = pool_and_scores()
     assert (Uniform(count=20, seed=1)(pool)[:5] == Uniform(count=5, seed=1)(pool)).all()
     assert (Uniform(count=20, seed=1)(pool) != Uniform(count=20, seed=2)(pool)).any()
 
 
-def test_top_keeps_the_most_helpful_and_worst_the_most_harmful():
+def test_top_selects_the_most_helpful_and_worst_the_most_harmful():
     pool, scores = pool_and_scores()
     delta = scores.table["delta_loss"].to_numpy()
     assert (delta[Top(count=5)(pool, scores)] == np.sort(delta)[:5]).all()
     assert (delta[Top(count=5, worst=True)(pool, scores)] == np.sort(delta)[::-1][:5]).all()
 
 
-def test_top_does_not_depend_on_the_order_of_the_file_even_for_ties():
+def test_top_breaks_ties_by_smiles():
     pool, scores = pool_and_scores()
     scores.table["benefit"] = np.round(scores.table["benefit"])
-    mixed = np.random.default_rng(1).permutation(30)
-    turned = Scores(scores.table.iloc[mixed].reset_index(drop=True), scores.vector)
-    kept, again = (
+    order = np.random.default_rng(1).permutation(30)
+    reordered = Scores(scores.table.iloc[order].reset_index(drop=True), scores.vector)
+    selected, again = (
         pool.smiles[Top(count=9)(pool, scores)],
-        pool.take(mixed).smiles[Top(count=9)(pool.take(mixed), turned)],
+        pool.take(order).smiles[Top(count=9)(pool.take(order), reordered)],
     )
-    assert (kept == again).all()
+    assert (selected == again).all()
 
 
 @pytest.mark.parametrize(
     ("benefit", "message"), [(np.nan, "30 of 30 scores are not finite"), (0.5, "which ranks nothing")]
 )
-def test_top_refuses_what_is_no_order(benefit, message):
+def test_top_raises_without_a_ranking(benefit, message):
     pool, scores = pool_and_scores()
     scores.table["benefit"] = benefit
     with pytest.raises(BadInput, match=message):
         Top(count=3)(pool, scores)
 
 
-def test_greedy_refuses_what_it_cannot_use():
+def test_greedy_raises_without_features_or_pairs():
     pool, scores = pool_and_scores()
     with pytest.raises(BadInput, match="keep no features"):
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
     bare = dataclasses.replace(scores, tangent={})
     for sampler in (Greedy(count=3, features="all weights"), InformationGain(count=3)):
-        with pytest.raises(BadInput, match="know no pairs of molecules; score by the dual"):
+        with pytest.raises(BadInput, match="no pairwise effects; score with the dual"):
             sampler(pool, bare)
     scores.last_layer["pool"][3, 0] = np.nan
     with pytest.raises(BadInput, match="features of pool are not finite"):
         Greedy(count=3, features="last layer")(pool, scores)
 
 
-def test_descriptors_are_those_of_the_training_part_and_stay_in_its_range():
+def test_descriptors_are_clipped_to_the_training_range():
     train = np.array(["CCO", "CCCO", "c1ccccc1O", "CC(C)O"], object)
-    found = clipped_descriptors(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
-    assert found["train"].shape[1] == found["pool"].shape[1] > 100
-    assert np.isfinite(found["pool"]).all()
-    assert (found["pool"] <= found["train"].max(0)).all() and (found["pool"] >= found["train"].min(0)).all()
-    np.testing.assert_allclose(found["pool"][2], found["train"][0])
+    clipped = clipped_descriptors(train, {"pool": np.array(["C" * 60, "[Na+].[Cl-]", "CCO"], object)})
+    assert clipped["train"].shape[1] == clipped["pool"].shape[1] > 100
+    assert np.isfinite(clipped["pool"]).all()
+    assert (clipped["pool"] <= clipped["train"].max(0)).all() and (clipped["pool"] >= clipped["train"].min(0)).all()
+    np.testing.assert_allclose(clipped["pool"][2], clipped["train"][0])
 
 
-def test_greedy_follows_its_features():
+def test_greedy_uses_the_chosen_features():
     pool, scores = pool_and_scores()
-    tangent = linearized_model(scores.tangent, scores.record)
-    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(select_greedily(tangent, 5)[0])
+    model = linearized_model(scores.tangent, scores.record)
+    assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(select_greedily(model, 5)[0])
     by_layer, by_descriptors = (
         Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")
     )
@@ -402,8 +404,8 @@ def test_greedy_follows_its_features():
     )
 
 
-def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
-    """Mean target loss after really fitting the last layer again with these rows of the pool."""
+def refit_loss(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> float:
+    """Mean target loss after refitting the ridge regression with these rows of the pool."""
     standard, total, cells = Standardizer.of(arrays["train"]), 0.0, 0
     for task in range(arrays["train_labels"].shape[1]):
         x = np.vstack([standard(arrays["train"]), standard(arrays["pool"])[rows]])
@@ -419,7 +421,7 @@ def refitted(arrays: dict[str, np.ndarray], rows: list[int], damping: float) -> 
 
 
 @pytest.mark.parametrize("tasks", [1, 3])
-def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
+def test_greedy_is_best_by_refitting_at_every_step(tasks):
     _, scores = pool_and_scores(tasks=tasks)
     arrays = scores.last_layer
     if tasks > 1:
@@ -428,14 +430,14 @@ def test_greedy_takes_what_refitting_says_is_best_at_every_step(tasks):
             arrays[f"{part}_labels"][generator.random(arrays[f"{part}_labels"].shape) < 0.3] = np.nan
     rows, losses = select_greedily(RidgeLastLayer(arrays, 2.0), 8)
     for step in range(9):
-        assert losses[step] == pytest.approx(refitted(arrays, list(rows[:step]), 2.0), rel=1e-6)
+        assert losses[step] == pytest.approx(refit_loss(arrays, list(rows[:step]), 2.0), rel=1e-6)
     for step in range(8):
         free = [row for row in range(30) if row not in rows[:step]]
-        best = min(free, key=lambda row: refitted(arrays, [*rows[:step], row], 2.0))
+        best = min(free, key=lambda row: refit_loss(arrays, [*rows[:step], row], 2.0))
         assert best == rows[step]
 
 
-def test_changes_stay_exact_after_many_steps():
+def test_changes_stay_exact_after_many_additions():
     _, scores = pool_and_scores()
     model = RidgeLastLayer(scores.last_layer, 2.0)
     for row in range(20):
@@ -443,35 +445,35 @@ def test_changes_stay_exact_after_many_steps():
     before, change, cells = model.error(), model.change(), model.n_cells
     for row in (20, 25, 29):
         assert (before + change[row]) / cells == pytest.approx(
-            refitted(scores.last_layer, [*range(20), row], 2.0), rel=1e-6
+            refit_loss(scores.last_layer, [*range(20), row], 2.0), rel=1e-6
         )
 
 
-def test_greedy_stops_when_nothing_helps_any_more():
+def test_greedy_stops_when_no_molecule_helps():
     _, scores = pool_and_scores()
     scores.last_layer["pool_labels"] = scores.last_layer["pool_labels"] + 50  # every label far off
     rows, losses = select_greedily(RidgeLastLayer(scores.last_layer, 2.0), 30, stop_when_worse=True)
     assert len(rows) < 5 and (np.diff(losses) < 0).all()
 
 
-def test_half_of_the_target_chooses_and_the_other_half_decides_how_many():
+def test_cross_fitting_decides_how_many():
     pool, scores = pool_and_scores()
     arrays = scores.last_layer
-    found = cross_fit(lambda rows: RidgeLastLayer(arrays, 2.0, rows), 20, 30)
-    assert len(found.selecting_half) == len(found.other) == 31 and (np.diff(found.selecting_half[:5]) < 0).all()
-    assert found.selecting_half[0] == pytest.approx(found.other[0]), "before any is taken, each half is both"
-    assert found.selecting_half.min() < found.other.min(), "a choice flatters the molecules it is made by"
+    fit = cross_fit(lambda rows: RidgeLastLayer(arrays, 2.0, rows), 20, 30)
+    assert len(fit.selecting_half) == len(fit.other) == 31 and (np.diff(fit.selecting_half[:5]) < 0).all()
+    assert fit.selecting_half[0] == pytest.approx(fit.other[0]), "before any selection both curves are the same average"
+    assert fit.selecting_half.min() < fit.other.min(), "a selection fits the molecules it is made by"
     sampler = Greedy(count=30, damping=2.0, stop_when_worse=True, features="last layer")
-    if found.best:
-        assert len(sampler(pool, scores)) == found.best < 30
-    kept = losses_along(RidgeLastLayer(arrays, 2.0), sampler(pool, scores)) if found.best else None
-    assert kept is None or kept[-1] < kept[0]
+    if fit.best:
+        assert len(sampler(pool, scores)) == fit.best < 30
+    losses = losses_along(RidgeLastLayer(arrays, 2.0), sampler(pool, scores)) if fit.best else None
+    assert losses is None or losses[-1] < losses[0]
     arrays["pool_labels"] = arrays["pool_labels"] + 50
     with pytest.raises(BadInput, match="no molecule of the pool lowers"):
         sampler(pool, scores)
 
 
-def test_molecules_that_do_not_count_change_nothing():
+def test_ridge_with_a_subset_of_the_target():
     _, scores = pool_and_scores(tasks=2)
     arrays, some = scores.last_layer, np.array([3, 4, 11])
     fewer = arrays | {name: arrays[name][some] for name in ("target", "target_labels")}
@@ -479,16 +481,16 @@ def test_molecules_that_do_not_count_change_nothing():
     assert RidgeLastLayer(arrays, 2.0, some).n_cells == 6
 
 
-def test_features_that_are_constant_in_training_are_left_out():
+def test_features_constant_in_training_are_dropped():
     standard = Standardizer.of(np.array([[1.0, 5.0], [3.0, 5.0]]))
     assert np.allclose(standard(np.array([[2.0, 9.0]])), [[0.0, 1.0]])
 
 
-def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
-    """Ridge on descriptors of measured solubility, a fifth of the pool's labels exchanged; judged on untouched molecules.
+def test_greedy_beats_first_order_and_random_with_label_noise():
+    """Ridge on descriptors, measured solubility, a fifth of the pool's labels swapped; evaluated on a test set.
 
-    At full size (300 train, 200 target, pool of 300, 100 kept, ten seeds) the test RMSE was .769 with none of the pool,
-    .798 with 100 at random, .814 with the first-order best, .731 with the greedy choice.
+    At full size (300 train, 200 target, pool of 300, 100 selected, ten seeds) the test RMSE was .769 with none of the
+    pool, .798 with 100 random ones, .814 with the best by first order, .731 with the greedy selection.
     """
     import datamol
     from rdkit import Chem
@@ -509,14 +511,14 @@ def test_greedy_beats_first_order_and_random_where_labels_are_wrong():
         arrays |= {"train_labels": y[train, None], "target_labels": y[target, None], "pool_labels": labels[:, None]}
         layer = RidgeLastLayer(arrays, 20.0).layers[0]
         first_order = -2 * layer.r * (layer.x @ (layer.inverse @ (layer.v.T @ layer.e)))
-        kept = {
+        selections = {
             "none": [],
             "random": range(60),
             "top": np.argsort(first_order)[:60],
             "greedy": select_greedily(RidgeLastLayer(arrays, 20.0), 60)[0],
         }
         judge = arrays | {"target": scaled[test], "target_labels": y[test, None]}
-        errors.append({arm: refitted(judge, list(rows), 20.0) ** 0.5 for arm, rows in kept.items()})
+        errors.append({arm: refit_loss(judge, list(rows), 20.0) ** 0.5 for arm, rows in selections.items()})
     mean = {arm: float(np.mean([error[arm] for error in errors])) for arm in errors[0]}
     assert mean["greedy"] < mean["none"] - 0.02
     assert mean["greedy"] < mean["random"] - 0.04

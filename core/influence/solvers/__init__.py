@@ -1,4 +1,4 @@
-"""Solvers: ways to solve (curvature) x = vector, knowing the curvature only by `curvature @ v`."""
+"""Solvers of (curvature) x = vector, where the curvature is given by its products `curvature @ v`."""
 
 from core.engine.spec import Family
 from core.influence.solvers.auto import Auto

@@ -1,4 +1,4 @@
-"""The dual: as many equations as measured cells, in place of as many as weights."""
+"""Dual solver: one equation per labelled training value instead of one per weight."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from core.influence.solvers.solution import Matrix, NotSolved, Rows, Solution, e
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_REFINEMENTS = 3  # times at most that what rounding has left is solved for again
+MAX_REFINEMENTS = 3  # steps of iterative refinement
 
 
 @settings
@@ -53,13 +53,13 @@ class Dual:
         del gram
         triangle = spectrum.factor(damping)
 
-        def inverse(given: "Tensor", other: float = damping) -> "Tensor":
-            along = rows.times(given).double()
-            if other == damping and triangle is not None:
+        def inverse(right_side: "Tensor", other_damping: float = damping) -> "Tensor":
+            along = rows.times(right_side).double()
+            if other_damping == damping and triangle is not None:
                 inner = torch.cholesky_solve(along[:, None], triangle)[:, 0]
             else:
-                inner = spectrum.solve(along, other)
-            return (given.double() - rows.transpose_times(inner).double()) / other
+                inner = spectrum.solve(along, other_damping)
+            return (right_side.double() - rows.transpose_times(inner).double()) / other_damping
 
         answer = inverse(vector)
         history, best = [(0, 1.0)], (math.inf, answer)
@@ -100,15 +100,15 @@ class Dual:
         )
 
     def _rows(self, curvature: Matrix) -> "Rows":
-        """Raises `NotSolved` where the curvature has no such form, or too many cells."""
+        """Rows of the curvature. Raises `NotSolved` for a Hessian, without damping, or with too many cells."""
         if curvature.form != "gauss-newton":
-            raise NotSolved("the dual solver knows the Gauss-Newton curvature only; choose that, or another solver")
+            raise NotSolved("the dual solver needs the Gauss-Newton curvature; choose that, or another solver")
         if not curvature.damping > 0:
             raise NotSolved("the dual solver divides by the damping; give one above 0")
         rows = curvature.rows()
         if len(rows) > self.most:
             raise NotSolved(
                 f"the curvature has {len(rows):,} measured training cells, and the dual solver takes {self.most:,} at "
-                "most; take `curvature_rows` of them, choose conjugate gradients, or raise `most`"
+                "most; set `curvature_rows` to fewer, choose conjugate gradients, or raise `most`"
             )
         return rows

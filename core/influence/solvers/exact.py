@@ -1,4 +1,4 @@
-"""The dense matrix, and its eigenvalues."""
+"""Exact solver: the dense matrix and its eigenvalues."""
 
 import time
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +12,7 @@ from core.influence.solvers.solution import Matrix, NotSolved, Solution, negativ
 if TYPE_CHECKING:
     from torch import Tensor
 
-REPORT_EVERY = 16  # products between two words on how far it is
+REPORT_EVERY = 16  # products between two progress reports
 
 
 @settings
@@ -38,7 +38,7 @@ class Exact:
         norm_of(vector)
         if d > self.most:
             raise NotSolved(
-                f"{d:,} weights are thought to move, and the exact solver takes {self.most:,} at most; choose the "
+                f"{d:,} weights are in the scope, and the exact solver takes {self.most:,} at most; choose the "
                 "scope “last layer”, another solver, or raise `most`"
             )
         matrix = torch.empty(d, d, dtype=torch.float64)
@@ -54,12 +54,12 @@ class Exact:
         lowest, highest = float(values[0]), float(values[-1])
         if lowest <= 0:
             raise negative_eigenvalue_error(lowest, highest, "of the whole matrix")
-        along = basis.T @ vector.double().cpu()
+        coefficients = basis.T @ vector.double().cpu()
 
-        def at(more: float) -> "Tensor":
-            return (basis @ (along / (values + more))).to(vector)
+        def solve_shifted(shift: float) -> "Tensor":
+            return (basis @ (coefficients / (values + shift))).to(vector)
 
-        answer = at(0.0)
+        answer = solve_shifted(0.0)
         residual = residual_of(curvature, answer, vector)
         report(1.0, f"solved, residual {residual:.2g}", step=d, residual=residual)
         converged = residual <= self.tolerance
@@ -74,5 +74,5 @@ class Exact:
             [(0, 1.0), (d, residual)],
             warnings,
             numbers,
-            at_damping=lambda damping: at(damping - curvature.damping),
+            at_damping=lambda damping: solve_shifted(damping - curvature.damping),
         )

@@ -1,4 +1,4 @@
-"""No curvature: the similarity of gradients."""
+"""Gradient similarity: scores without any curvature."""
 
 import math
 import time
@@ -28,15 +28,15 @@ class GradientSimilarity:
         began = time.monotonic()
         size = norm_of(vector)
         product = curvature @ vector
-        bend = float(vector @ product)
-        if not math.isfinite(bend):
+        curvature_along = float(vector @ product)
+        if not math.isfinite(curvature_along):
             raise NotSolved("a product with the curvature is not finite; look for NaN weights, or raise `damping`")
-        if bend <= 0:
+        if curvature_along <= 0:
             raise NotSolved(
-                f"the curvature along the gradient of the target loss is {bend:.4g}; use the Gauss-Newton curvature, "
-                "or raise `damping`"
+                f"the curvature along the gradient of the target loss is {curvature_along:.4g}; use the Gauss-Newton "
+                "curvature, or raise `damping`"
             )
-        step = size**2 / bend
+        step = size**2 / curvature_along
         residual = float((vector - step * product).norm()) / size
         report(1.0, f"gradient similarity, residual {residual:.2g}", step=1, residual=residual)
         return Solution(
@@ -47,8 +47,8 @@ class GradientSimilarity:
             False,
             [(0, 1.0), (1, residual)],
             (
-                f"gradient similarity: no curvature was undone (residual {residual:.2g}), so these are not changes of "
-                "the loss to be expected; take dual or cg",
+                f"gradient similarity: no curvature is inverted (residual {residual:.2g}), so scores do not predict "
+                "changes of the loss; use dual or cg",
             ),
             {"factor": step},
         )

@@ -1,4 +1,4 @@
-"""What the Gram matrix of a curvature's rows holds for every damping at once."""
+"""Eigenvalues of the Gram matrix of a curvature's rows: solutions, leverages and kernels at every damping."""
 
 import functools
 import math
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """AAᵀ (n, n), and of B, the rows of k further cells, BAᵀ (k, n) and BBᵀ (k, k).
+    """AAᵀ (n, n) of the training cells, and BAᵀ (k, n) and BBᵀ (k, k) with the rows B of k further cells; float64.
 
-    With C = AᵀA + λI all that A and B have to do with each other follows, whatever λ. All in float64; the eigenvalues
-    are found when something first asks for them, one solution does without.
+    Leverages and kernels with C = AᵀA + λI follow from them for any λ. The eigenvalues are computed on first use;
+    a single solution needs only `factor`.
     """
 
     gram: "Tensor"
@@ -38,7 +38,7 @@ class Spectrum:
 
     @property
     def values(self) -> "Tensor":
-        """Eigenvalues (n,) of AAᵀ, from the lowest to the highest."""
+        """Eigenvalues (n,) of AAᵀ, ascending."""
         return self._eigen[0]
 
     @property
@@ -47,7 +47,7 @@ class Spectrum:
         return self._eigen[1]
 
     def factor(self, damping: float) -> "Tensor | None":
-        """Cholesky's triangle (n, n) of AAᵀ + λ; None where rounding has left an eigenvalue below −λ."""
+        """Cholesky factor (n, n) of AAᵀ + λI; None where rounding leaves an eigenvalue below −λ."""
         import torch
 
         shifted = self.gram.clone()
@@ -55,35 +55,35 @@ class Spectrum:
         triangle, failed = torch.linalg.cholesky_ex(shifted)
         return None if int(failed) else triangle
 
-    def solve(self, given: "Tensor", damping: float) -> "Tensor":
-        """(AAᵀ + λ)⁻¹ of a vector (n,)."""
-        return self.basis @ ((self.basis.T @ given) / (self.values + damping))
+    def solve(self, vector: "Tensor", damping: float) -> "Tensor":
+        """(AAᵀ + λI)⁻¹ times a vector (n,)."""
+        return self.basis @ ((self.basis.T @ vector) / (self.values + damping))
 
     def leverages(self, damping: float) -> "Tensor":
-        """Diagonal (n,) of A C⁻¹ Aᵀ: how much of each own cell's fitted value comes from its own label."""
+        """Diagonal (n,) of A C⁻¹ Aᵀ: how far the fitted value of each training cell follows its own label, 0 to 1."""
         return (self.basis**2) @ (self.values / (self.values + damping))
 
     def match_damping(self, loss_left_out: "Callable[[Tensor], float]", goal: float) -> float:
-        """The damping at which the mean loss of cells left out, which falls with it, is `goal`.
+        """The damping at which the mean leave-one-out loss, which falls with the damping, equals `goal`, by bisection.
 
-        `loss_left_out`: of the leverages (n,). Where it cannot be as high or as low, the nearest end of fifteen powers
-        of ten about the mean eigenvalue.
+        `loss_left_out(leverages)`: that loss from leverages (n,). The search covers 10⁻¹⁰ to 10⁵ times the mean
+        eigenvalue and returns an end of it where the goal cannot be reached.
         """
         middle = math.log(max(float(self.values.mean()), 1e-300))
         low, high = middle - 10 * math.log(10), middle + 5 * math.log(10)
         for _ in range(50):
-            half = (low + high) / 2
-            if loss_left_out(self.leverages(math.exp(half))) > goal:
-                low = half
+            middle_log = (low + high) / 2
+            if loss_left_out(self.leverages(math.exp(middle_log))) > goal:
+                low = middle_log
             else:
-                high = half
+                high = middle_log
         return math.exp((low + high) / 2)
 
     def train_cross_kernel(self, damping: float) -> "Tensor":
-        """B C⁻¹ Aᵀ (k, n): what the own cells' gradients do to the further cells' outputs."""
+        """B C⁻¹ Aᵀ (k, n): effect of a unit of gradient at each training cell on each further cell's output."""
         return ((self.cross_gram @ self.basis) / (self.values + damping)) @ self.basis.T
 
     def cross_kernel(self, damping: float) -> "Tensor":
-        """B C⁻¹ Bᵀ (k, k): what a unit of gradient at one further cell does to another's output."""
+        """B C⁻¹ Bᵀ (k, k): effect of a unit of gradient at one further cell on another's output."""
         along = (self.cross_gram @ self.basis) / (self.values + damping).sqrt()
         return (self.further_gram - along @ along.T) / damping

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-BATCHES, POWERS, RESTARTS = 8, 8, 3
+BATCHES, POWERS, RESTARTS = 8, 8, 3  # mini-batches and power iterations for the scale; doublings of the scale
 
 
 class _Diverged(Exception):
-    pass
+    """The series grows; the message says by how much."""
 
 
 @settings
@@ -26,10 +26,10 @@ class LiSSA:
     """LiSSA, the stochastic Neumann series of Koh and Liang: one mini-batch per step.
 
     h ← v + h − C_batch h / scale, answer h / scale (Agarwal, Bullins & Hazan, 2017, arXiv:1602.03943). The damping is
-    absolute and inside C, so the answer tends to (C)⁻¹ v whatever the scale; it takes about
-    scale / damping · ln(1/error) steps. Cut short it damps the flat directions more than the damping says. Departures
-    from the paper: the last half of the iterates is averaged where that leaves the smaller residual, a series that
-    grows is started again with twice the scale, and the residual is that of the whole curvature.
+    absolute and part of C, so the answer tends to C⁻¹ v for any scale, in about scale / damping · ln(1/error) steps.
+    With fewer steps, directions of low curvature are damped more than the damping says. Differences from the paper: the
+    last half of the iterates is averaged if that lowers the residual, a growing series is restarted with twice the
+    scale, and the residual is computed with the whole curvature.
     """
 
     kind: ClassVar[str] = "lissa"
@@ -63,12 +63,12 @@ class LiSSA:
                     curvature, vector, scale, generator, report.part(0.05, 1)
                 )
                 break
-            except _Diverged as trouble:
+            except _Diverged as error:
                 if attempt == RESTARTS:
                     raise indefinite_error(
-                        curvature, vector, f"the series grew at scale {scale:.4g}, {trouble}"
+                        curvature, vector, f"the series grew at scale {scale:.4g}, {error}"
                     ) from None
-                warnings.append(f"the series grew at scale {scale:.4g} ({trouble}); started again with twice the scale")
+                warnings.append(f"the series grew at scale {scale:.4g} ({error}); restarted with twice the scale")
                 scale *= 2
         stacked = torch.stack(answers)
         answer = stacked.mean(0)
@@ -98,7 +98,7 @@ class LiSSA:
     def _average_runs(
         self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
     ) -> tuple[list["Tensor"], int, bool, list[tuple[int, float]]]:
-        """Every series; the first decides how long they are and whether they are averaged."""
+        """Run all series; the first sets the number of steps and whether iterates are averaged."""
         share = 0.9 if self.repeats > 1 else 1.0
         first, length, averaged, history = self._first_run(curvature, vector, scale, generator, report.part(0, share))
         answers = [first]
@@ -111,24 +111,29 @@ class LiSSA:
     def _first_run(
         self, curvature: Matrix, vector: "Tensor", scale: float, generator: "torch.Generator", report: Report
     ) -> tuple["Tensor", int, bool, list[tuple[int, float]]]:
-        """The first series, looked at after a quarter, a half and all of it."""
-        h, at, history = vector, 0, [(0, 1.0)]
+        """The first series, with its residual checked after a quarter, a half and all of the steps."""
+        h, reached, history = vector, 0, [(0, 1.0)]
         for stop in sorted({max(1, self.depth // 4), max(1, self.depth // 2), self.depth}):
-            h, mean = self._iterate(curvature, vector, h, scale, generator, at, stop, report)
-            at = stop
-            found = [(residual_of(curvature, h / scale, vector), False, h / scale)] if not self.average else []
+            h, mean = self._iterate(curvature, vector, h, scale, generator, reached, stop, report)
+            reached = stop
+            candidates = [(residual_of(curvature, h / scale, vector), False, h / scale)] if not self.average else []
             if self.average:
-                found.append((residual_of(curvature, mean / scale, vector), True, mean / scale))
-                if stop == self.depth and found[0][0] > self.tolerance:
-                    found.append((residual_of(curvature, h / scale, vector), False, h / scale))
-            if not all(math.isfinite(residual) for residual, _, _ in found):
-                raise _Diverged(f"not finite by step {at}")
-            residual, averaged, answer = min(found, key=lambda entry: entry[0])
-            history.append((at, residual))
-            report(at / self.depth, f"solving, step {at}, residual {residual:.2g}", step=at, residual=residual)
+                candidates.append((residual_of(curvature, mean / scale, vector), True, mean / scale))
+                if stop == self.depth and candidates[0][0] > self.tolerance:
+                    candidates.append((residual_of(curvature, h / scale, vector), False, h / scale))
+            if not all(math.isfinite(residual) for residual, _, _ in candidates):
+                raise _Diverged(f"not finite by step {reached}")
+            residual, averaged, answer = min(candidates, key=lambda entry: entry[0])
+            history.append((reached, residual))
+            report(
+                reached / self.depth,
+                f"solving, step {reached}, residual {residual:.2g}",
+                step=reached,
+                residual=residual,
+            )
             if residual <= self.tolerance:
                 break
-        return answer, at, averaged, history
+        return answer, reached, averaged, history
 
     def _iterate(
         self,
@@ -141,17 +146,17 @@ class LiSSA:
         stop: int,
         report: Report,
     ) -> tuple["Tensor", "Tensor"]:
-        """Steps `start` … `stop`; the last iterate and the mean of the later half of those up to `stop`."""
+        """Run steps `start` to `stop`; the last iterate and the mean of the later half of all steps up to `stop`."""
         size, total, count = float(vector.norm()), vector * 0, 0
         for step in range(start + 1, stop + 1):
             h = vector + h - (curvature.sample(generator) @ h) / scale
             if step > stop // 2:
                 total, count = total + h, count + 1
             if step % 10 == 0 or step == stop:
-                grown = float(h.norm()) / size
-                if not grown < 1.5 * (step + 1):  # with 0 ≤ C_batch ≤ scale every step adds ‖v‖ at most
-                    raise _Diverged(f"{grown:.3g} times the gradient at step {step}")
-                report(step / self.depth, f"solving, step {step}", step=step, size=grown)
+                growth = float(h.norm()) / size
+                if not growth < 1.5 * (step + 1):  # if 0 ≤ C_batch ≤ scale, each step adds at most ‖v‖
+                    raise _Diverged(f"{growth:.3g} times the gradient at step {step}")
+                report(step / self.depth, f"solving, step {step}", step=step, size=growth)
         return h, total / max(count, 1)
 
 
@@ -160,7 +165,7 @@ def worst_scale(
 ) -> float:
     """1.1 × the largest |eigenvalue| among several mini-batches, by power iteration.
 
-    That of the whole curvature would not be safe: the worst mini-batch had up to three times as much.
+    The eigenvalue of the whole curvature is too small: that of the worst mini-batch was up to three times as large.
     """
     import torch
 
@@ -170,9 +175,11 @@ def worst_scale(
         q = torch.randn(vector.shape, generator=generator, dtype=torch.float64).to(vector)
         for _ in range(POWERS):
             q = part @ (q / q.norm())
-            report(batch / BATCHES, "finding the scale", scale=1.1 * worst)
-        if not (largest := float(q.norm())) <= worst:  # so that NaN stays
+            report(batch / BATCHES, "estimating the scale", scale=1.1 * worst)
+        if not (largest := float(q.norm())) <= worst:  # also true for NaN
             worst = largest
     if not math.isfinite(worst) or worst == 0:
-        raise NotSolved(f"the largest eigenvalue of a mini-batch came out as {worst}; the predictor does not react")
+        raise NotSolved(
+            f"the largest eigenvalue of a mini-batch came out as {worst}; the predictions do not depend on the weights"
+        )
     return 1.1 * worst

@@ -1,4 +1,4 @@
-"""What a solver hands back, and what its members share: the true residual and the ends of the spectrum."""
+"""The result of a solver, the interfaces of matrices, and shared parts: true residual, extreme eigenvalues, errors."""
 
 import math
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ class NotSolved(ArithmeticError):
 
 
 class Matrix(Protocol):
-    """A symmetric matrix (d, d) known by its products.
+    """A symmetric matrix (d, d) given by its products with vectors.
 
-    `sample` gives a mini-batch estimate of it (for LiSSA), `part` one of some of its labelled values, `cells` (for a
-    preconditioner), `rows` the factor A of a Gauss-Newton matrix AᵀA + λI (for the dual and the preconditioner).
+    `sample`: a mini-batch estimate of it (for LiSSA); `subsample`: an estimate by about `cells` of its cells (for the
+    preconditioner); `rows`: the factor A of a Gauss-Newton matrix AᵀA + λI (for the dual and the preconditioner).
     """
 
     damping: float  # λ
@@ -38,13 +38,13 @@ class Matrix(Protocol):
 
     def sample(self, generator: "torch.Generator") -> "Matrix": ...
 
-    def part(self, cells: int) -> "Matrix": ...
+    def subsample(self, cells: int) -> "Matrix": ...
 
     def rows(self) -> "Rows": ...
 
 
 class Rows(Protocol):
-    """A (cells, d) of a curvature AᵀA + λI: its products, and the Gram matrix of A and of rows beside it."""
+    """A (cells, d) of a curvature AᵀA + λI: its products, and the Gram matrix of A and any further rows."""
 
     def __len__(self) -> int: ...
 
@@ -57,12 +57,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The answer and how it went.
+    """The answer of a solver, and how it was reached.
 
-    `answer` (d,); `residual` = ‖v − C answer‖ / ‖v‖, recomputed with the whole curvature, not read off a recursion;
-    `history`: (step, residual) as the solver saw it; `numbers`: what the solver found, such as LiSSA's `scale`.
-    `at_damping(damping)`: the answer (d,) at another damping, where that costs next to nothing; `spectrum`: what the dual
-    knows of single cells.
+    `answer` (d,); `residual` = ‖v − C answer‖ / ‖v‖, recomputed with the whole curvature rather than by a recursion;
+    `history`: (step, residual) during the solve; `numbers`: further results, such as LiSSA's `scale`.
+    `at_damping(damping)`: the answer (d,) at another damping, where it costs almost nothing; `spectrum`: of the dual
+    solver, for leverages and kernels of single cells.
     """
 
     answer: "Tensor"
@@ -83,7 +83,7 @@ def norm_of(vector: "Tensor") -> float:
     if not math.isfinite(size):
         raise NotSolved("the gradient of the target loss is not finite; look for labels or weights that are NaN")
     if size == 0:
-        raise NotSolved("the gradient of the target loss is zero, every score would be 0; use another target part")
+        raise NotSolved("the gradient of the target loss is zero, so every score would be 0; use another target part")
     return size
 
 
@@ -95,8 +95,8 @@ def residual_of(curvature: Matrix, answer: "Tensor", vector: "Tensor") -> float:
 def extreme_eigenvalues(curvature: Matrix, like: "Tensor", steps: int = 40, seed: int = 0) -> tuple[float, float]:
     """Lowest and highest eigenvalue of a symmetric matrix, by Lanczos without reorthogonalisation.
 
-    Both lie inside the true range: the lowest is never below the true one. Costs one product a step and three vectors;
-    lost orthogonality only repeats eigenvalues that have converged already.
+    Both lie within the true range: the lowest is never below the true one. Costs one product a step and three vectors.
+    Lost orthogonality only repeats eigenvalues that have converged already.
     """
     import torch
 
@@ -121,20 +121,21 @@ def extreme_eigenvalues(curvature: Matrix, like: "Tensor", steps: int = 40, seed
     return float(values[0]), float(values[-1])
 
 
-def indefinite_error(curvature: Matrix, vector: "Tensor", seen: str) -> NotSolved:
-    """The refusal of a matrix that bends downwards somewhere, with its lowest eigenvalue."""
+def indefinite_error(curvature: Matrix, vector: "Tensor", evidence: str) -> NotSolved:
+    """The error for a matrix with negative curvature, with its extreme eigenvalues; `evidence`: what showed it."""
     lowest, highest = extreme_eigenvalues(curvature, vector)
     if lowest > 0:
         return NotSolved(
-            f"{seen}, though the whole curvature is positive ({lowest:.4g} to {highest:.4g}): single mini-batches bend "
-            "far more; leave `scale` empty, raise it, or use cg"
+            f"{evidence}, though the whole curvature is positive ({lowest:.4g} to {highest:.4g}): single mini-batches "
+            "have far more curvature; leave `scale` empty, raise it, or use cg"
         )
-    return negative_eigenvalue_error(lowest, highest, seen)
+    return negative_eigenvalue_error(lowest, highest, evidence)
 
 
-def negative_eigenvalue_error(lowest: float, highest: float, seen: str) -> NotSolved:
-    """The refusal itself; `view`: how it came out."""
+def negative_eigenvalue_error(lowest: float, highest: float, evidence: str) -> NotSolved:
+    """The error for a lowest eigenvalue that is not positive; `evidence`: what showed it."""
     return NotSolved(
-        f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({seen}), so its inverse "
-        f"means nothing here; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton curvature"
+        f"the curvature with its damping has eigenvalues from {lowest:.4g} to {highest:.4g} ({evidence}), so "
+        f"its inverse gives no influence; raise `damping` by more than {-1.2 * lowest:.4g} or use the Gauss-Newton "
+        "curvature"
     )

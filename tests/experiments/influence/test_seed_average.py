@@ -46,7 +46,7 @@ def test_the_mean_of_two_fits_is_that_of_their_scores(table: Path, cache: Path, 
     assert read_spec_json(spec.text) == spec
     rows = make(Select(spec.pool, Top(count=3), spec), store, Report())
     assert set(rows.smiles) == set(found.table.nsmallest(3, "delta_loss")["smiles"])
-    with pytest.raises(BadInput, match="know no pairs"):
+    with pytest.raises(BadInput, match="no pairwise effects"):
         make(Select(spec.pool, Greedy(count=3, features="all weights"), spec), store, Report())
 
     verified = make(LDS.of(spec, subsets=4), store, Report())

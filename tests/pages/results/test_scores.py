@@ -26,7 +26,7 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, copi
     (spec,) = asked
     assert spec.solver == GradientSimilarity() and spec.target == filled_store.TEST and spec.pool == filled_store.POOL
     store, scores = Store(copied), Store(copied).get(filled_store.SCORES)
-    warnings = ["the target is the test part: what these scores choose is chosen by the answer"]
+    warnings = ["the target is the test part: a selection by these scores cannot be tested on it"]
     record = scores.record | {
         "solver": {"kind": "gradient-similarity"},
         "residual": 0.93,
