@@ -100,7 +100,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
     check_refused(run(tuned(train, other, test)), "the validation part measures", "choose the same targets")
     check_refused(run(Concat((train, other))), "the same tasks", "'size'", "'logS'")
-    check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top ranks by influence and got no scores", "uniform")
+    check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top needs influence scores and got none", "uniform")
 
 
 def test_units_that_differ_are_said_and_never_joined(run: Any, split: tuple, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from core.models.backbones.checkpoint import Checkpoint
 from core.models.backbones.molformer.untrained import UntrainedMolformer
 from core.training.optimisation import BatchSize, LearningRate, Plan, ScheduledOptimisation, Steps, Warmup
 
-INITIAL_BACKBONES = Family("backbone", UntrainedMolformer, Pretrained, product=Checkpoint, name="kind_name")
+INITIAL_BACKBONES = Family("initial backbone", UntrainedMolformer, Pretrained, product=Checkpoint, name="kind_name")
 
 
 @settings

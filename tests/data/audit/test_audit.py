@@ -220,7 +220,7 @@ def test_an_audited_table_is_mended(cache: Path) -> None:
     with pytest.raises(BadInput, match="the audit is not of this table"):
         make(CorrectedTable(Load("bundled:solubility"), recipe, ("same molecule: test",)), store, Report())
     note = next(one.kind for one in found.predict_each if not one.fix)
-    with pytest.raises(BadInput, match="nothing can be mended"):
+    with pytest.raises(BadInput, match="cannot be corrected"):
         make(CorrectedTable(leaky, recipe, (note,)), store, Report())
     with pytest.raises(BadInput, match="names none"):
         CorrectedTable(leaky, recipe, ())
