@@ -58,7 +58,7 @@ def test_one_row_is_too_few_to_split_and_enough_to_load(run: Any, cache: Path, t
 def test_labels_that_are_all_the_same_teach_nothing(run: Any, tmp_path: Path) -> None:
     flat = written(tmp_path / "flat.csv", "smiles,y\nCCO,1\nCCC,1\nCCN,1\n")
     check_refused(run(tuned(flat, flat, flat)), "every training label of 'y' is 1", "nothing to learn")
-    check_refused(run(LabelNoise(flat, fraction=1.0)), "every label has the same value", "take another table")
+    check_refused(run(LabelNoise(flat, fraction=1.0)), "every label has the same value", "use another table")
 
 
 def test_a_molecule_of_300_characters_is_kept_noted_and_trained_on(run: Any, tmp_path: Path, alcohols: list) -> None:

@@ -66,8 +66,8 @@ def _moleculenet_table(name: str, unit: str = "", targets: tuple[str, ...] | Non
 
 
 HUB = {
-    known.files[0].removesuffix(".csv"): known
-    for known in (
+    table.files[0].removesuffix(".csv"): table
+    for table in (
         _moleculenet_table("ESOL", "log10(mol/L)"),
         _moleculenet_table("FreeSolv", "kcal/mol"),
         _moleculenet_table("Lipophilicity", "logD at pH 7.4"),

@@ -217,12 +217,12 @@ def test_an_audited_table_is_mended(cache: Path) -> None:
     left = make(mended, store, Report())
     assert set(left.smiles) == set(store.get(pool).smiles) and left.provenance["mended"]["left_out"] == len(shared.rows)
     assert read_spec_json(mended.text) == mended
-    with pytest.raises(BadInput, match="the audit is not of this table"):
+    with pytest.raises(BadInput, match="the audit is of other tables"):
         make(CorrectedTable(Load("bundled:solubility"), recipe, ("same molecule: test",)), store, Report())
     note = next(one.kind for one in found.predict_each if not one.fix)
     with pytest.raises(BadInput, match="cannot be corrected"):
         make(CorrectedTable(leaky, recipe, (note,)), store, Report())
-    with pytest.raises(BadInput, match="names none"):
+    with pytest.raises(BadInput, match="`findings` is empty"):
         CorrectedTable(leaky, recipe, ())
     assert (
         audit_against_parts(pool, type("Fit", (), {"train": train, "valid": valid, "test": test})).others

@@ -59,8 +59,8 @@ def test_molecules_read_are_stored_and_finetuning_warns_of_overlap(
     fit = make(spec, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(spec, train=spec.test, test=spec.train, features="none")
-    (said,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
-    assert said.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
+    (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
+    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
 
 
 def test_leave_out_molecules_are_not_read(adaptation: Adapt, store: Store) -> None:

@@ -207,7 +207,7 @@ def test_resumed_corpus_equals_an_uninterrupted_one(
     with pytest.raises(Cancelled):
         spec.make(
             Report(
-                tell=lambda *said: messages.append(said[1]),
+                tell=lambda *arguments: messages.append(arguments[1]),
                 cancelled=lambda: len(messages) == stop,
                 scratch=interrupted,
             )

@@ -162,7 +162,7 @@ def test_units_and_kinds_must_agree_between_sets() -> None:
 
 def test_clipped_predictions_are_counted() -> None:
     predictor = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
-    predictor.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), clip_margin=0.5)
+    predictor.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), 0.5)
     inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
     assert clipped_predictions(predictor, {"valid": inside}) == []
     (warning,) = clipped_predictions(predictor, {"valid": inside, "test": outside})
