@@ -1,4 +1,4 @@
-"""What can be asked for: one file a kind of work, its recipe and how it is made."""
+"""The kinds of work: one file for each kind of spec, with its settings and how it is made."""
 
 from core.experiments.data.audit import Audit, CorrectedTable, audit_against_parts
 from core.experiments.data.computed_labels import ComputedLabels

@@ -59,7 +59,7 @@ def ask_transfer() -> Spec | None:
     backbones = [known[label] for label in chosen]
     network = architecture_of(backbones)
     try:
-        fit = transfer_fit(**split, network=network, epochs=int(epochs), features=features)
+        fit = transfer_fit(**split, backbone=network, epochs=int(epochs), features=features)
         names = ("random weights", *map(short_name, backbones))
         spec = Transfer(fit, (network, *backbones), names, methods=tuple(METHODS[kind]() for kind in methods), **given)
     except BadInput as error:
@@ -82,7 +82,7 @@ def ask_ablation() -> Spec | None:
         with column:
             given[name] = field_input(ABLATION_FIELDS[name], f"variety-{name}", value)
     try:
-        spec = Ablation(multi, transfer_fit(**split, network=multi.backbone), **given)
+        spec = Ablation(multi, transfer_fit(**split, backbone=multi.backbone), **given)
     except BadInput as error:
         st.error(escape_markdown(error), icon=":material/error:")
         return None

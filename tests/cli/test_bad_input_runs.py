@@ -58,7 +58,7 @@ def test_one_row_is_too_few_to_split_and_enough_to_load(run: Any, cache: Path, t
 def test_labels_that_are_all_the_same_teach_nothing(run: Any, tmp_path: Path) -> None:
     flat = written(tmp_path / "flat.csv", "smiles,y\nCCO,1\nCCC,1\nCCN,1\n")
     check_refused(run(tuned(flat, flat, flat)), "every training label of 'y' is 1", "nothing to learn")
-    check_refused(run(LabelNoise(flat, fraction=1.0)), "every label has the same value", "take another table")
+    check_refused(run(LabelNoise(flat, fraction=1.0)), "every label has the same value", "use another table")
 
 
 def test_a_molecule_of_300_characters_is_kept_noted_and_trained_on(run: Any, tmp_path: Path, alcohols: list) -> None:
@@ -100,7 +100,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
     check_refused(run(tuned(train, other, test)), "the validation part has the tasks", "choose the same targets")
     check_refused(run(Concat((train, other))), "the same tasks", "'size'", "'logS'")
-    check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top ranks by influence and got no scores", "uniform")
+    check_refused(run(Select(pool=pool, sampler=Top(count=3))), "top needs influence scores and got none", "uniform")
 
 
 def test_units_that_differ_are_said_and_never_joined(run: Any, split: tuple, tmp_path: Path) -> None:

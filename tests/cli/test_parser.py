@@ -148,7 +148,7 @@ def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None
     assert (load.source, load.targets, load.unit) == (f"file:{table}", ("size",), "heavy atoms")
     assert {arm.kind for arm in study.arms} == {"learning-rate-search"}
     for arguments, words in (
-        (("demo", "--table", str(table)), "the demo has a table of its own"),
+        (("demo", "--table", str(table)), "the demo has its own table"),
         (("methods", "--unit", "logD"), "describe a --table"),
     ):
         status, _, err = call("preset", *arguments)
@@ -170,7 +170,7 @@ def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(c
     demo, own = (recipes.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
-        (("methods", *pooled), "the preset 'methods' takes no pool; leave --pool out, or choose influence, sel"),
+        (("methods", *pooled), "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel"),
         (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
         (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
         (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),

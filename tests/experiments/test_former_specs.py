@@ -1,11 +1,11 @@
-"""A spec of every kind, and every member of a family, as an earlier version wrote them: all are read today."""
+"""Specs of every kind and members of every family, as written by an earlier version, can be read."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-import core.experiments  # noqa: F401  (makes the kinds known)
+import core.experiments  # noqa: F401  (registers the kinds)
 from core.engine.former_names import current_kind
 from core.engine.spec import Family, Spec, read_spec, to_json
 from core.influence.solvers import SOLVERS
@@ -19,12 +19,12 @@ MEMBERS = [(FAMILIES[noun], member) for noun, members in FORMER["members"].items
 
 
 @pytest.mark.parametrize("former", FORMER["specs"], ids=lambda former: former["kind"])
-def test_specs_are_read(former: dict) -> None:
+def test_former_specs_are_read(former: dict) -> None:
     spec = read_spec(former)
     assert spec.kind == current_kind(former["kind"], Spec.kinds)
     assert read_spec(to_json(spec)) == spec
 
 
 @pytest.mark.parametrize(("family", "former"), MEMBERS, ids=lambda one: one.get("kind", "of"))
-def test_members_of_families_are_read(family: Family, former: dict) -> None:
+def test_former_members_of_families_are_read(family: Family, former: dict) -> None:
     assert family.read(former).kind == current_kind(former["kind"], family)

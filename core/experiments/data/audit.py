@@ -1,4 +1,4 @@
-"""Audit: a table, perhaps others beside it → what is wrong with it; Mend: the table without that."""
+"""Audit: problems of a table, alone or against other tables. CorrectedTable: the table with problems corrected."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -15,11 +15,11 @@ from core.models.backbones import BACKBONES, Pretrained
 
 @settings
 class Audit(Spec[Findings]):
-    """What is wrong with a table: alone, and beside the tables it is to join or to be judged by.
+    """Problems of a table: in itself, and against the tables that it is compared with.
 
-    Duplicates and their noise, stereo twins, labels far out, at an end of the scale or in another unit; beside others
-    the same molecules, contradictions, near-copies, shift, and whether labels look computed from the others' by a rule.
-    Parts of one table, such as a fit's training, validation and test part, are taken together where a rule is sought.
+    In itself: duplicates and their noise, stereoisomer pairs, labels that are outliers, censored or in another unit.
+    Against other tables: shared molecules, contradicting labels, near-duplicates, distribution shift, and labels that
+    a formula computes from those of the other table. The sets of one split are pooled to search for such a formula.
     """
 
     kind: ClassVar[str] = "audit"
@@ -27,76 +27,78 @@ class Audit(Spec[Findings]):
     revision: ClassVar[int] = 2
     effort: ClassVar[float] = 0.5
 
-    table: Spec[Dataset] = Field(description="the table that is looked at")
+    table: Spec[Dataset] = Field(description="the table to audit")
     others: tuple[Spec[Dataset], ...] = Field(
-        default=(), description="tables beside it: the parts of a fit, or a table to join"
+        default=(), description="tables to compare it with: the sets that a model was trained on, or a table to join"
     )
     backbone: Annotated[Any, BACKBONES] = Field(
-        default=Pretrained(), description="the model in whose embedding the tables are compared too"
+        default=Pretrained(), description="the backbone whose embedding compares the tables"
     )
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
-            raise BadInput(f"`others` wants tables of different names, got {', '.join(self.names)}")
+            raise BadInput(f"`others` wants tables with different names, got {', '.join(self.names)}")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the others are called: train, valid, test and pool parts by that, others by their title."""
-        return tuple(one.part if isinstance(one, Split) else one.title.removeprefix("load ") for one in self.others)
+        """Names of the other tables: the set for a part of a split, the title for any other table."""
+        return tuple(
+            table.part if isinstance(table, Split) else table.title.removeprefix("load ") for table in self.others
+        )
 
     @property
     def title(self) -> str:
-        beside = f" beside {', '.join(self.names)}" if self.others else ""
-        return f"audit of {self.table.title.removeprefix('load ')}{beside}"
+        context = f" against {', '.join(self.names)}" if self.others else ""
+        return f"audit of {self.table.title.removeprefix('load ')}{context}"
 
     def make(self, report: Report, table: Dataset, others: tuple[Dataset, ...] = ()) -> Findings:
         return audit(table, dict(zip(self.names, others, strict=True)), report, self.embedding() if others else None)
 
     def embedding(self) -> Embedding:
-        """By the backbone as it is, on the best device there is."""
+        """The embedding of the backbone, not fine-tuned, on the best device available."""
         from core.models.devices import best_device
         from core.models.embeddings import embed_by_backbone
 
-        body = self.backbone().to(best_device())
-        return Embedding(lambda smiles: embed_by_backbone(body, smiles).cpu().numpy(), body.name)
+        backbone = self.backbone().to(best_device())
+        return Embedding(lambda smiles: embed_by_backbone(backbone, smiles).cpu().numpy(), backbone.name)
 
 
 @settings
 class CorrectedTable(Spec[Dataset]):
-    """A table without what an audit has found.
+    """A table with the named findings of an audit corrected.
 
-    Of the audited table the rows of the named findings go; stereo twins are made one row with the median of their
-    labels, if that finding is named. Of a table beside it the rows that a finding holds out go.
+    From the audited table the rows of the findings are removed; stereoisomer pairs are merged into one row with the
+    median of their labels. From a table that it was compared with, the rows that a finding holds out are removed.
     """
 
     kind: ClassVar[str] = "corrected-table"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
-    table: Spec[Dataset] = Field(description="the audited table, or one of those beside it")
+    table: Spec[Dataset] = Field(description="the audited table, or one of those that it was compared with")
     audit: Spec[Findings] = Field(description="the audit")
-    findings: tuple[str, ...] = Field(description="the findings that are to be mended, by their names")
+    findings: tuple[str, ...] = Field(description="names of the findings to correct")
 
     def __post_init__(self) -> None:
         if not self.findings:
-            raise BadInput("`findings` names none; name at least one of the audit's")
+            raise BadInput("`findings` is empty; name at least one finding of the audit")
 
     @property
     def title(self) -> str:
-        return f"{self.table.title}, mended"
+        return f"{self.table.title}, corrected"
 
     def make(self, report: Report, table: Dataset, audit: Findings) -> Dataset:
-        report(0, "mending the table")
-        own = table.digest == audit.record["digest"]
+        report(0, "correcting the table")
+        is_audited = table.digest == audit.record["digest"]
         names = [name for name, one in audit.record["others"].items() if one["digest"] == table.digest]
-        if not own and not names:
-            raise BadInput("the audit is not of this table, nor was it beside it; audit it first")
-        gone, targets = np.zeros(len(table), bool), table.targets.copy()
+        if not is_audited and not names:
+            raise BadInput("the audit is of other tables; audit this table first")
+        removed, targets = np.zeros(len(table), bool), table.targets.copy()
         for one in map(audit.of, self.findings):
-            _apply_finding(one, own, names, gone, targets)
-        if gone.all():
-            raise BadInput(f"no row is left without {', '.join(self.findings)}; mend fewer of them")
-        left = Dataset(
+            _apply_finding(one, is_audited, names, removed, targets)
+        if removed.all():
+            raise BadInput(f"no row is left without {', '.join(self.findings)}; correct fewer of them")
+        remainder = Dataset(
             table.smiles,
             targets,
             table.tasks,
@@ -105,30 +107,32 @@ class CorrectedTable(Spec[Dataset]):
             table.dropped,
             table.provenance | {"kinds": list(table.kinds)},
         )
-        mended = {"findings": list(self.findings), "left_out": int(gone.sum()), "audit": self.audit.key}
-        return left.take(~gone, mended=mended)
+        note = {"findings": list(self.findings), "left_out": int(removed.sum()), "audit": self.audit.key}
+        return remainder.take(~removed, mended=note)
 
 
-def _apply_finding(one: Finding, own: bool, names: list[str], gone: np.ndarray, targets: np.ndarray) -> None:
-    """Mark the rows that go, and set the labels that are merged. Raises `BadInput` where nothing can be done."""
-    if not one.fix:
-        raise BadInput(f"nothing can be mended of {one.kind!r}: {one.statement}")
-    if not own:
+def _apply_finding(
+    finding: Finding, is_audited: bool, names: list[str], removed: np.ndarray, targets: np.ndarray
+) -> None:
+    """Mark the rows to remove and set merged labels, in place. Raises `BadInput` for a finding without correction."""
+    if not finding.fix:
+        raise BadInput(f"{finding.kind!r} cannot be corrected: {finding.statement}")
+    if not is_audited:
         for name in names:
-            gone[one.others.get(name, np.zeros(0, int))] = True
+            removed[finding.others.get(name, np.zeros(0, int))] = True
         return
-    if one.fix == "hold out":
-        raise BadInput(f"{one.kind!r} is mended in the table beside this one: {one.consequence}")
-    if one.fix == "drop":
-        gone[one.rows] = True
+    if finding.fix == "hold out":
+        raise BadInput(f"{finding.kind!r} is corrected in the other table: {finding.consequence}")
+    if finding.fix == "drop":
+        removed[finding.rows] = True
         return
-    for group in np.unique(one.groups):
-        first, *rest = one.rows[one.groups == group]
-        known = ~np.isnan(targets[[first, *rest]]).all(0)
-        targets[first, known] = np.nanmedian(targets[[first, *rest]][:, known], axis=0)
-        gone[rest] = True
+    for group in np.unique(finding.groups):
+        first, *rest = finding.rows[finding.groups == group]
+        labelled = ~np.isnan(targets[[first, *rest]]).all(0)
+        targets[first, labelled] = np.nanmedian(targets[[first, *rest]][:, labelled], axis=0)
+        removed[rest] = True
 
 
 def audit_against_parts(pool: Spec[Dataset], fit: Spec) -> Audit:
-    """The audit of a pool beside the parts of a fit's recipe."""
+    """The spec of an audit of a pool against the training, validation and test sets of a model."""
     return Audit(pool, tuple(fit.split_parts.values()))

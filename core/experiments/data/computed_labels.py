@@ -1,4 +1,4 @@
-"""Computed: molecules of a table with properties that RDKit computes, as labels; said to be computed, not measured."""
+"""ComputedLabels: the molecules of a table with RDKit descriptors as labels, marked as computed."""
 
 from typing import ClassVar
 
@@ -16,15 +16,15 @@ DESCRIPTORS = dict(Descriptors.descList)
 
 @settings
 class ComputedLabels(Spec[Dataset]):
-    """A table's molecules with computed properties in place of what was measured of them."""
+    """The molecules of a table with computed properties in place of measured labels."""
 
     kind: ClassVar[str] = "computed-labels"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.1
 
-    table: Spec[Dataset] = Field(description="whose molecules are taken")
+    table: Spec[Dataset] = Field(description="the table with the molecules")
     properties: tuple[str, ...] = Field(
-        default=("MolLogP", "TPSA", "MolMR"), description="names of RDKit's descriptors, each a task"
+        default=("MolLogP", "TPSA", "MolMR"), description="names of RDKit descriptors; each becomes a task"
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Excerpt: some rows, drawn by a seed, of tables too large to be read whole."""
+"""FileSample: random rows of files that are too large for memory."""
 
 import dataclasses
 import fnmatch
@@ -18,28 +18,30 @@ from core.data.readers.smiles_stream import file_digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 
-ROWS_IN_MEMORY = 5000  # rows that are in memory at a time
+ROWS_IN_MEMORY = 5000  # rows in memory at a time
 
 
 @settings
 class FileSample(Spec[Dataset]):
-    """So many rows of a CSV or Parquet file of any length, or of several, read a shard at a time where they lie.
+    """Random rows of one or several CSV or Parquet files of any size, read in shards.
 
-    They are not copied into the cache; `file_digest` is of their bytes, and is looked at again when they are read. Columns
-    of lists, such as labels of atoms, are passed over.
+    The files are not copied into the cache; their `digest` is checked when they are read. Columns of lists, such as
+    labels of atoms, are skipped.
     """
 
     kind: ClassVar[str] = "file-sample"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 1.0
 
-    path: str = Field(description="a file, or several by a pattern with *")
-    targets: str = Field(description="the columns with labels, by a pattern such as assayID-*")
-    smiles: str = Field(default="", description="the column with SMILES; empty: found by name and content")
-    rows: int = Field(default=10_000, ge=1, le=10_000_000, description="rows to draw; all where there are fewer")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the draw")
+    path: str = Field(description="a file, or a pattern with * for several files")
+    targets: str = Field(description="pattern of the label columns, such as assayID-*")
+    smiles: str = Field(default="", description="the SMILES column; empty: recognised by name and content")
+    rows: int = Field(default=10_000, ge=1, le=10_000_000, description="rows to sample; all if there are fewer")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the sample")
     digest: str = Field(
-        default="", pattern="^([0-9a-f]{64})?$", description="sha256 of the files' own, set when asked for"
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of the digests of the files; set when the spec is submitted",
     )
 
     @property
@@ -48,61 +50,65 @@ class FileSample(Spec[Dataset]):
 
     @property
     def files(self) -> list[Path]:
-        """The files that are meant, by name. Raises `BadInput` where there is none."""
-        found = sorted(Path(one) for one in glob.glob(str(Path(self.path).expanduser())))
-        if not found:
+        """Files that match `path`, sorted. Raises `BadInput` where there is none."""
+        paths = sorted(Path(path) for path in glob.glob(str(Path(self.path).expanduser())))
+        if not paths:
             raise BadInput(f"there is no file {self.path}; give the path of a CSV or Parquet file, or a pattern with *")
-        return found
+        return paths
 
     def with_digests(self) -> "FileSample":
-        """The same with the digest of its files: a recipe then follows the bytes."""
+        """The same with the digest of its files, so that its key follows their content."""
         if self.digest:
             return self
-        whole = hashlib.sha256("".join(file_digest(one) for one in self.files).encode())
-        return dataclasses.replace(self, path=str(Path(self.path).expanduser().resolve()), digest=whole.hexdigest())
+        combined = hashlib.sha256("".join(file_digest(path) for path in self.files).encode())
+        return dataclasses.replace(self, path=str(Path(self.path).expanduser().resolve()), digest=combined.hexdigest())
 
     def make(self, report: Report) -> Dataset:
         files, frames = self.files, []
         tables = [
-            read_long_table(one, ROWS_IN_MEMORY, report.part(0.3 * place / len(files), 0.3 * (place + 1) / len(files)))
-            for place, one in enumerate(files)
+            read_long_table(one, ROWS_IN_MEMORY, report.part(0.3 * index / len(files), 0.3 * (index + 1) / len(files)))
+            for index, one in enumerate(files)
         ]
-        whole = hashlib.sha256("".join(one.digest for one in tables).encode()).hexdigest()
-        if self.digest and whole != self.digest:
+        digest = hashlib.sha256("".join(one.digest for one in tables).encode()).hexdigest()
+        if self.digest and digest != self.digest:
             raise BadInput(
-                f"{self.path} has changed since this recipe was made; leave `file_digest` empty to read it anew"
+                f"{self.path} has changed since this spec was made; leave `digest` empty to read the new content"
             )
         total = sum(one.rows for one in tables)
-        wanted = np.sort(np.random.default_rng([self.seed, 15]).permutation(total)[: self.rows])
+        selected = np.sort(np.random.default_rng([self.seed, 15]).permutation(total)[: self.rows])
         smiles = self.smiles or guess_smiles(tables[0].first.astype(str)) or ""
         names = fnmatch.filter([str(name) for name in tables[0].first.columns if name != smiles], self.targets)
         if smiles not in tables[0].first or not names:
-            shown = ", ".join(str(name) for name in tables[0].first.columns[:8])
+            available = ", ".join(str(name) for name in tables[0].first.columns[:8])
             raise BadInput(
-                f"{files[0].name} has no column {smiles or 'of SMILES'!r}, or none like {self.targets!r}: {shown} …"
+                f"{files[0].name} has no column {smiles or 'of SMILES'!r}, or none like {self.targets!r}; "
+                f"it has {available}"
             )
-        first = 0
+        offset = 0
         for path, table in zip(files, tables, strict=True):
             if missing := [name for name in (smiles, *names) if name not in table.first]:
-                raise BadInput(f"{path.name} has no column {missing[0]!r}, {files[0].name} has; give files of one kind")
+                raise BadInput(
+                    f"{path.name} has no column {missing[0]!r}, but {files[0].name} has; "
+                    "give files with the same columns"
+                )
             for frame in table.shards(0):
-                mine = wanted[(first <= wanted) & (wanted < first + len(frame))] - first
-                frames.append(frame.iloc[mine][[smiles, *names]])
-                first += len(frame)
-                report(0.3 + 0.4 * first / total, f"drawing rows, {first:,} of {total:,}")
-        drawn = pd.concat(frames, ignore_index=True)
+                rows = selected[(offset <= selected) & (selected < offset + len(frame))] - offset
+                frames.append(frame.iloc[rows][[smiles, *names]])
+                offset += len(frame)
+                report(0.3 + 0.4 * offset / total, f"sampling rows, {offset:,} of {total:,}")
+        sample = pd.concat(frames, ignore_index=True)
         return clean_table(
-            [str(one) for one in drawn[smiles]],
-            drawn[names].astype(object).where(drawn[names].notna(), ""),
+            [str(one) for one in sample[smiles]],
+            sample[names].astype(object).where(sample[names].notna(), ""),
             names,
             context=TableContext(
-                {"row": wanted + 1},
+                {"row": selected + 1},
                 provenance={
                     "source": self.path,
                     "files": [one.name for one in files],
-                    "sha256": whole,
+                    "sha256": digest,
                     "rows": total,
-                    "drawn": len(wanted),
+                    "drawn": len(selected),
                     "seed": self.seed,
                 },
             ),

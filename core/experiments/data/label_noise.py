@@ -1,4 +1,4 @@
-"""Plant: give some molecules the labels of others, to see whether that is found out."""
+"""LabelNoise: swap labels among some molecules on purpose, to test whether a method detects them."""
 
 from typing import ClassVar
 
@@ -12,75 +12,75 @@ from core.engine.spec import BadInput, Spec, settings
 
 @settings
 class LabelNoise(Spec[Dataset]):
-    """A table in which a known share of the labels is wrong.
+    """A table in which a known share of the rows is mislabelled.
 
-    The labels of randomly chosen molecules are handed round among them, so that none keeps its own value where that is
-    possible and the labels as a whole stay what they were. Column `planted` says which rows have a wrong label,
-    `measured:<task>` keeps the true one.
+    The labels of randomly selected molecules are permuted among them. No molecule keeps its own value where that is
+    possible, and the distribution of the labels stays the same. Column `mislabelled` marks the rows with a wrong label;
+    `measured:<task>` has the true label.
     """
 
     kind: ClassVar[str] = "label-noise"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
-    table: Spec[Dataset] = Field(description="the table that gets wrong labels")
-    fraction: float = Field(0.2, gt=0, le=1, description="share of the labelled rows that get the label of another")
-    seed: int = Field(0, ge=0, description="draws the rows and who gets whose label")
+    table: Spec[Dataset] = Field(description="the table to mislabel")
+    fraction: float = Field(0.2, gt=0, le=1, description="share of the labelled rows that get the label of another row")
+    seed: int = Field(0, ge=0, description="random seed of the rows and of the permutation")
 
     @property
     def title(self) -> str:
-        return f"{self.table.title}, {self.fraction:.0%} of its labels planted"
+        return f"{self.table.title}, {self.fraction:.0%} mislabelled"
 
     def make(self, report: Report, table: Dataset) -> Dataset:
-        report(0, "planting labels")
+        report(0, "swapping labels")
         random = np.random.default_rng(self.seed)
         labelled = np.flatnonzero((~np.isnan(table.targets)).any(axis=1))
         count = round(self.fraction * len(labelled))
         if count < 1:
             raise BadInput(
-                f"{self.fraction:g} of {len(labelled)} labelled rows is none; raise `fraction` or take a larger table"
+                f"{self.fraction:g} of {len(labelled)} labelled rows is none; raise `fraction` or use a larger table"
             )
-        chosen = np.sort(random.choice(labelled, count, replace=False))
+        selected = np.sort(random.choice(labelled, count, replace=False))
         targets = table.targets.copy()
         for column in range(len(table.tasks)):
-            rows = chosen[~np.isnan(table.targets[chosen, column])]
+            rows = selected[~np.isnan(table.targets[selected, column])]
             targets[rows, column] = _rotate_labels(table.targets[:, column], rows, random)
         truth = {f"measured:{task}": values for task, values in zip(table.tasks, table.targets.T, strict=True)}
-        truth |= {name: values for name, values in table.columns.items() if name in truth}  # planted before
+        truth |= {name: values for name, values in table.columns.items() if name in truth}  # of an earlier label noise
         true = np.column_stack([truth[f"measured:{task}"] for task in table.tasks])
-        planted = ((targets != true) & ~np.isnan(targets)).any(axis=1)
-        if not planted.any():
-            raise BadInput("every label has the same value, so no other molecule's label is wrong; take another table")
+        mislabelled = ((targets != true) & ~np.isnan(targets)).any(axis=1)
+        if not mislabelled.any():
+            raise BadInput("every label has the same value, so no swapped label is wrong; use another table")
         return Dataset(
             smiles=table.smiles,
             targets=targets,
             tasks=table.tasks,
             unit=table.unit,
-            columns={**table.columns, **truth, "mislabelled": planted},
+            columns={**table.columns, **truth, "mislabelled": mislabelled},
             dropped=table.dropped,
             provenance={
                 **table.provenance,
                 "kinds": list(table.kinds),
-                "mislabelled": {"fraction": self.fraction, "seed": self.seed, "rows": int(planted.sum())},
+                "mislabelled": {"fraction": self.fraction, "seed": self.seed, "rows": int(mislabelled.sum())},
             },
         )
 
 
 def _rotate_labels(values: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """New values for `rows`: a permutation of their own in which none keeps its value, where there is one.
+    """New values for `rows`: a permutation of their values in which no row keeps its value, where there is one.
 
-    A fixed point is swapped with a row for which the swap mends it and spoils nothing. Where one value is too common
-    for that, the rest get the label of any row of the table that has another one.
+    A fixed point is swapped with a row so that neither keeps its value. Where one value is too common for that, the
+    remaining rows get the different label of a random row of the table.
     """
     old = values[rows]
     new = random.permutation(old)
-    for place in random.permutation(np.flatnonzero(new == old)):
-        able = np.flatnonzero((new != old[place]) & (old != new[place]))
-        if new[place] == old[place] and len(able):
-            other = random.choice(able)
-            new[place], new[other] = new[other], new[place]
-    for place in np.flatnonzero(new == old):
-        others = values[~np.isnan(values) & (values != old[place])]
+    for position in random.permutation(np.flatnonzero(new == old)):
+        candidates = np.flatnonzero((new != old[position]) & (old != new[position]))
+        if new[position] == old[position] and len(candidates):
+            other = random.choice(candidates)
+            new[position], new[other] = new[other], new[position]
+    for position in np.flatnonzero(new == old):
+        others = values[~np.isnan(values) & (values != old[position])]
         if len(others):
-            new[place] = random.choice(others)
+            new[position] = random.choice(others)
     return new

@@ -1,4 +1,4 @@
-"""Molecules: a table to be predicted, in which a row needs no label."""
+"""Molecules: a table to predict, whose rows need no label."""
 
 from typing import ClassVar
 
@@ -8,12 +8,12 @@ from core.experiments.data.load import Load
 
 @settings
 class Molecules(Load):
-    """A table as `load` reads it, but rows without any label stay: they are what is to be predicted."""
+    """A table as `load` reads it, including the rows without a label."""
 
     kind: ClassVar[str] = "molecules"
     labels_wanted: ClassVar[bool] = False
 
     @classmethod
     def of(cls, table: Load) -> "Molecules":
-        """The same table, with its rows that have no label."""
+        """The same table, including the rows without a label."""
         return cls(**dict(iterate_fields(table)))

@@ -1,4 +1,4 @@
-"""Landscape: a pool and the table it would join → a map of both."""
+"""Projection: a two-dimensional map of a pool and the training set that it would join."""
 
 from typing import ClassVar
 
@@ -13,29 +13,31 @@ from core.selection.summary import ProjectionMethod, project
 
 @settings
 class Projection(Spec[ProjectedMap]):
-    """A map of a pool and a training part by Morgan fingerprints, on which choices can be seen.
+    """A map of a pool and a training set by Morgan fingerprints, to see where selected molecules lie.
 
-    Principal components are quick and honest about how little two of them hold; t-SNE keeps neighbours together and
-    takes a minute for thousands.
+    Principal components take seconds and report the variance that two of them explain. t-SNE preserves neighbourhoods
+    and takes a minute for thousands of molecules.
     """
 
     kind: ClassVar[str] = "projection"
     effort: ClassVar[float] = 0.3
 
-    pool: Spec[Dataset] = Field(description="the molecules to choose among")
-    train: Spec[Dataset] = Field(description="the molecules they would join")
-    way: ProjectionMethod = Field(default="pca", description="how the map is drawn")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the sample of large tables, and of t-SNE")
+    pool: Spec[Dataset] = Field(description="candidate molecules (pool)")
+    train: Spec[Dataset] = Field(description="the training molecules that they would join")
+    way: ProjectionMethod = Field(default="pca", description="projection method")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="random seed of t-SNE, and of the sample of a large table"
+    )
 
     @property
     def title(self) -> str:
-        return f"map of {self.pool.title} beside {self.train.title}, by {self.way}"
+        return f"map of {self.pool.title} and {self.train.title} by {self.way}"
 
     def make(self, report: Report, pool: Dataset, train: Dataset) -> ProjectedMap:
-        report(0, f"drawing a map by {self.way}")
-        found = project({"train": list(train.smiles), "pool": list(pool.smiles)}, self.way, self.seed)
+        report(0, f"projecting by {self.way}")
+        table = project({"train": list(train.smiles), "pool": list(pool.smiles)}, self.way, self.seed)
         rows = {"train": len(train), "pool": len(pool)}
-        drawn = {part: int((found["part"] == part).sum()) for part in rows}
-        record = {"way": self.way, "explained": found.attrs["explained"], "rows": rows, "drawn": drawn}
+        counts = {part: int((table["part"] == part).sum()) for part in rows}
+        record = {"way": self.way, "explained": table.attrs["explained"], "rows": rows, "drawn": counts}
         record["digests"] = {"train": train.digest, "pool": pool.digest}
-        return ProjectedMap(found, record)
+        return ProjectedMap(table, record)

@@ -1,4 +1,4 @@
-"""A finished fit, or finished scores, applied to every row of a file, however long."""
+"""Apply a trained model, or influence scores, to every row of a file of any length."""
 
 import functools
 from pathlib import Path
@@ -18,33 +18,33 @@ from core.models.ensemble import EnsembleModel, load_model, member_spread
 def predict_file(
     store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", level: float = 0.9
 ) -> dict[str, Any]:
-    """Predictions of a fit, in label units (probabilities for binary tasks), in columns `<task>_predicted`.
+    """Write predictions of a model, in label units (probabilities for binary tasks), into columns `<task>_predicted`.
 
-    Beside them `<task>_low` and `<task>_high`, ends of the intervals of `core.results.calibration`, and `similarity` to
-    the nearest training molecule; of an ensemble also `<task>_spread`: the standard deviation of its members.
+    Further columns: `<task>_low` and `<task>_high`, the limits of the intervals of `core.results.calibration` at
+    `level`; `similarity` to the nearest training molecule; for an ensemble `<task>_spread`, the standard deviation of
+    its members. Returns the counts of rows for the command line. Raises `BadInput`.
     """
     from core.results.calibration import Calibration
 
     if not 0.5 <= level <= 0.99:
         raise BadInput(f"--level wants a share from 0.5 to 0.99, such as 0.9; got {level:g}")
     fit = store.get(spec)
-    model = functools.cache(
-        lambda: load_model(fit.folder / "predictor", report.part(0, BEGUN))
-    )  # once the table is seen
+    # loaded only after the table has been checked
+    model = functools.cache(lambda: load_model(fit.folder / "predictor", report.part(0, BEGUN)))
     calibration = functools.cache(lambda: Calibration.of(fit, level, report.part(BEGUN, BEGUN)))
 
-    def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
-        values, apart = predict_molecules(model(), list(molecules), within)
-        near = calibration().find_nearest(list(molecules))
-        low, high = calibration().interval_bounds(values, near, apart)
-        found = named("predicted", values) | named("low", low) | named("high", high)
-        found |= {} if apart is None else named("spread", apart)
-        found["similarity"] = near.similarity.astype(float)
-        return {name: column[places] for name, column in found.items()}
+    def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
+        indices, molecules = pd.factorize(chunk.smiles)  # each molecule is predicted once
+        values, spread = predict_molecules(model(), list(molecules), progress)
+        neighbours = calibration().find_nearest(list(molecules))
+        low, high = calibration().interval_bounds(values, neighbours, spread)
+        table = name_columns("predicted", values) | name_columns("low", low) | name_columns("high", high)
+        table |= {} if spread is None else name_columns("spread", spread)
+        table["similarity"] = neighbours.similarity.astype(float)
+        return {name: column[indices] for name, column in table.items()}
 
-    def named(what: str, values: np.ndarray) -> dict[str, np.ndarray]:
-        return {f"{task}_{what}": values[:, column] for column, task in enumerate(fit.tasks)}
+    def name_columns(suffix: str, values: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"{task}_{suffix}": values[:, column] for column, task in enumerate(fit.tasks)}
 
     annotation = Annotation(
         columns,
@@ -57,35 +57,39 @@ def predict_file(
 
 
 def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
-    """Predictions (n, t), and of an ensemble how far its members are apart (n, t)."""
+    """Predictions (n, t) in label units, and for an ensemble the standard deviation (n, t) of its members."""
     if not isinstance(model, EnsembleModel):
         return model.predict(smiles, report=report), None
-    each = model.predict_each(smiles, report)
-    return each.mean(0), member_spread(each)
+    predictions = model.predict_each(smiles, report)
+    return predictions.mean(0), member_spread(predictions)
 
 
 def score_file(
     store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", labels: str = "", top: int = 5
 ) -> dict[str, Any]:
-    """Influence of every row, with the vector that the scores keep: label, prediction, residual, slope, ΔL, benefit.
+    """Write influence scores of every row, by the stored solution of the linear system of `spec`.
 
-    The answer names the `top` most helpful and most harmful molecules, of equal ones the earlier row. Of scores that
-    are the mean of several fits', all are means, and `delta_loss_sd` is the standard deviation over the fits.
+    Columns: label, prediction, residual, slope, ΔL, benefit. Returns the counts of rows and the `top` most helpful and
+    most harmful molecules; ties go to the earlier row. For scores averaged over several models every column is a mean,
+    and `delta_loss_sd` is the standard deviation over the models. Raises `BadInput`.
     """
     from core.influence.scoring import check_labels, make_scorer
 
     members = spec.members if isinstance(spec, SeedAverage) else (spec,)
-    known = [(store.get(one), store.get(one.fit)) for one in members]
-    fit = known[0][1]
-    each = functools.cache(lambda: [make_scorer(*one) for one in known])  # once the table is seen
+    scores_and_fits = [(store.get(one), store.get(one.fit)) for one in members]
+    fit = scores_and_fits[0][1]
+    load_scorers = functools.cache(
+        lambda: [make_scorer(*pair) for pair in scores_and_fits]
+    )  # after the table is checked
 
-    def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
-        shares = [within.part(place / len(known), (place + 1) / len(known)) for place in range(len(known))]
-        tables = [score(chunk, share) for score, share in zip(each(), shares, strict=True)]
-        found = average_tables(tables)
+    def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
+        n = len(scores_and_fits)
+        reports = [progress.part(index / n, (index + 1) / n) for index in range(n)]
+        tables = [score(chunk, part) for score, part in zip(load_scorers(), reports, strict=True)]
+        mean = average_tables(tables)
         if len(tables) > 1:
-            found["delta_loss_sd"] = np.std([one["delta_loss"] for one in tables], axis=0, ddof=1)
-        return {name: found[name].to_numpy() for name in found.columns if name not in ("smiles", "mislabelled")}
+            mean["delta_loss_sd"] = np.std([one["delta_loss"] for one in tables], axis=0, ddof=1)
+        return {name: mean[name].to_numpy() for name in mean.columns if name not in ("smiles", "mislabelled")}
 
     if top < 0:
         raise BadInput(f"--top wants a number of molecules, 0 or more, got {top}")
@@ -98,7 +102,7 @@ def score_file(
         fit.tasks,
         smiles,
         [labels] if labels else list(fit.tasks),
-        check=lambda molecules: each()[0].check(molecules),
+        check=lambda molecules: load_scorers()[0].check(molecules),
         check_labels=(lambda labelled: check_labels(fit, labelled, "table"))
         if "binary" in fit.record["kinds"]
         else None,
@@ -109,5 +113,5 @@ def score_file(
 
 
 def name_products(store: Any, *specs: Spec) -> dict[str, str]:
-    """Keys, and when what lies under them was made: made again it may predict otherwise."""
+    """Key of each run and when it was made: a run that was made again may predict otherwise."""
     return {spec.key: store.find(spec.key).made for spec in specs}

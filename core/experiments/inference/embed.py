@@ -1,4 +1,4 @@
-"""A trunk or any backbone applied to every row of a file: its embeddings, or what the heads of a mixture predict."""
+"""Apply a backbone to every row of a file: its embeddings, or the predictions of the heads of a multitask model."""
 
 import functools
 import re
@@ -22,26 +22,30 @@ from core.results.fit import Fit
 if TYPE_CHECKING:
     from torch import nn
 
-BATCH_SIZE = 128  # molecules that go through the model at a time
+BATCH_SIZE = 128  # molecules in a batch
 
 
-def embed_file(store: Any, start: str, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
-    """Embeddings of every molecule of a file, in columns `embedding_0` … of float32.
+def embed_file(store: Any, source: str, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
+    """Write the embedding of every molecule of a file into columns `embedding_0` … of float32.
 
-    `start`: the key of a fit, of an adaptation or pre-training or of a trunk, or the name or folder of a checkpoint.
-    Raises `BadInput` for a run that holds no backbone.
+    `source`: the key of a fine-tuning, an adaptation, a pre-training or a multitask model, or the name or folder of a
+    checkpoint. Returns the counts of rows. Raises `BadInput` for a run without a backbone.
     """
-    body, product = _backbone(store, start)
+    load_backbone, product = _find_backbone(store, source)
 
-    def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
+    def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
         from core.models.embeddings import embed_by_backbone
 
-        places, molecules = pd.factorize(chunk.smiles)  # each goes through the model once
-        values = embed_by_backbone(body(), list(molecules), size=BATCH_SIZE, report=within).cpu().numpy()[places]
+        indices, molecules = pd.factorize(chunk.smiles)  # each molecule is embedded once
+        embeddings = embed_by_backbone(load_backbone(), list(molecules), size=BATCH_SIZE, report=progress)
+        values = embeddings.cpu().numpy()[indices]
         return {f"embedding_{number}": values[:, number] for number in range(values.shape[1])}
 
     annotation = Annotation(
-        columns, smiles=smiles, check=lambda molecules: body().check(molecules), product={"embeddings": product}
+        columns,
+        smiles=smiles,
+        check=lambda molecules: load_backbone().check(molecules),
+        product={"embeddings": product},
     )
     return annotate_table(table, out, annotation, report)
 
@@ -49,65 +53,68 @@ def embed_file(store: Any, start: str, table: Path, out: Path, report: Report, s
 def predict_multitask_file(
     store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = ""
 ) -> dict[str, Any]:
-    """What the heads of a trunk predict of every molecule of a file, in columns `<table>: <task>_predicted`.
+    """Write the predictions of the heads of a multitask model into columns `<table>: <task>_predicted`.
 
-    Label units, or probabilities; heads that learned atoms are left out.
+    In label units, or probabilities. Heads for labels of atoms are left out. Returns the counts of rows.
     """
-    trunk = store.get(spec)
-    body, product = _backbone(store, spec.key)
+    multitask_model = store.get(spec)
+    load_backbone, product = _find_backbone(store, spec.key)
 
     @functools.cache
-    def heads() -> list[Any]:
+    def load_molecule_heads() -> list[Any]:
         from core.models.heads import load_heads
 
-        found = [head for head in load_heads(trunk.folder / "heads", body().width) if not head.learning.atoms]
-        return [head.to(next(body().parameters()).device) for head in found]
+        heads = load_heads(multitask_model.folder / "heads", load_backbone().width)
+        device = next(load_backbone().parameters()).device
+        return [head.to(device) for head in heads if not head.learning.atoms]
 
-    def columns(chunk: Dataset, within: Report) -> dict[str, np.ndarray]:
+    def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
         import torch
 
         from core.models.embeddings import embed_by_backbone
 
-        places, molecules = pd.factorize(chunk.smiles)
-        embeddings = embed_by_backbone(body(), list(molecules), size=BATCH_SIZE, report=within)
-        found = {}
-        for head in heads():
+        indices, molecules = pd.factorize(chunk.smiles)
+        embeddings = embed_by_backbone(load_backbone(), list(molecules), size=BATCH_SIZE, report=progress)
+        predictions = {}
+        for head in load_molecule_heads():
             with torch.no_grad():
-                values = head.to_label_units(head(embeddings)).double().cpu().numpy()[places]
+                values = head.to_label_units(head(embeddings)).double().cpu().numpy()[indices]
             for column, task in enumerate(head.tasks):
-                found[f"{head.learning.name}: {task}_predicted"] = values[:, column]
-        return found
+                predictions[f"{head.learning.name}: {task}_predicted"] = values[:, column]
+        return predictions
 
-    annotation = Annotation(columns, smiles=smiles, check=lambda molecules: body().check(molecules), product=product)
+    annotation = Annotation(
+        columns, smiles=smiles, check=lambda molecules: load_backbone().check(molecules), product=product
+    )
     return annotate_table(table, out, annotation, report)
 
 
-def _backbone(store: Any, start: str) -> tuple[Any, Any]:
-    """What loads the backbone that is meant when it is first wanted, and what tells it from all others."""
-    if not re.fullmatch("[0-9a-f]{4,16}", start):
-        place = Pretrained(start).with_digests()
-        return functools.cache(lambda: _move_to_device(place())), to_json(place)
-    entry = store.find(start)
-    made = store.product(entry)
-    if not isinstance(made, (Checkpoint, Fit)):
+def _find_backbone(store: Any, source: str) -> tuple[Any, Any]:
+    """A function that loads the backbone on the first call, and what identifies the backbone in the output file."""
+    if not re.fullmatch("[0-9a-f]{4,16}", source):
+        checkpoint = Pretrained(source).with_digests()
+        return functools.cache(lambda: _move_to_device(checkpoint())), to_json(checkpoint)
+    entry = store.find(source)
+    product = store.product(entry)
+    if not isinstance(product, (Checkpoint, Fit)):
         raise BadInput(
-            f"{entry.key} is a run of kind {entry.kind!r}, which holds no backbone; give the key of a fit, of an "
-            "adaptation or of a multitask training, or the name of a checkpoint"
+            f"{entry.key} is a run of kind {entry.kind!r}, which has no backbone; give the key of a "
+            "fine-tuning, an adaptation or a multitask model, or the name of a checkpoint"
         )
-    if isinstance(made, Fit) and EnsembleModel.is_saved_in(made.folder / "predictor"):
-        raise BadInput(f"{entry.key} is an ensemble, which has a backbone for each member; give the key of one of them")
-    if isinstance(made, Fit) and BaselineModel.is_saved_in(made.folder / "predictor"):
+    if isinstance(product, Fit) and EnsembleModel.is_saved_in(product.folder / "predictor"):
+        raise BadInput(f"{entry.key} is an ensemble, which has a backbone for each member; give the key of a member")
+    if isinstance(product, Fit) and BaselineModel.is_saved_in(product.folder / "predictor"):
         raise BadInput(f"{entry.key} is a baseline, which has no backbone; give the key of a fine-tuning")
-    return functools.cache(lambda: _read_backbone(made)), name_products(store, entry.spec)
+    return functools.cache(lambda: _read_backbone(product)), name_products(store, entry.spec)
 
 
-def _read_backbone(made: Checkpoint | Fit) -> "nn.Module":
-    if isinstance(made, Checkpoint):
-        return _move_to_device(made())
-    return load_model(made.folder / "predictor").backbone
+def _read_backbone(product: Checkpoint | Fit) -> "nn.Module":
+    if isinstance(product, Checkpoint):
+        return _move_to_device(product())
+    return load_model(product.folder / "predictor").backbone
 
 
-def _move_to_device(body: "nn.Module") -> "nn.Module":
+def _move_to_device(backbone: "nn.Module") -> "nn.Module":
     from core.models.devices import best_device
 
-    return body.to(best_device())
+    return backbone.to(best_device())

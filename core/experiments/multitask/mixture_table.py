@@ -53,7 +53,7 @@ class MixtureTable(Spec[MixtureParts]):
 
     @property
     def called(self) -> str:
-        own = self.train.title.removeprefix("train part of ")
+        own = self.train.title.removeprefix("training set of ")
         return self.name or (f"{self.atoms} of the atoms of {own}" if self.atoms else own)
 
     def make(

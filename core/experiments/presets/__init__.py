@@ -1,4 +1,4 @@
-"""Specs with a name: what one click, or one word on the command line, makes."""
+"""Presets: specs with a name, for one click or one command."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -23,19 +23,19 @@ from core.models.backbones import Pretrained
 from core.models.methods import IA3, BitFit, Full, Head, LoRA
 from core.results.fit import PARTS, Fit
 
-RETRAINING_STEPS = 300  # of a training that is repeated for each half of a pool
-NOISY_STEPS = 150  # of the demo's, where swapped labels should matter: sixty steps leave most of them unlearned
+RETRAINING_STEPS = 300  # of a training that is repeated for each random half of a pool
+NOISY_STEPS = 150  # of the demo tables in studies of selection: after 60 steps most swapped labels are not learned yet
 
 
 def demo(seed: int = 0, table: Spec[Dataset] | None = None) -> SelectionStudy:
-    """The whole workflow in minutes on two cores, on measured solubilities that come with the installation.
+    """The full workflow in minutes on two cores, on measured solubilities that are part of the installation.
 
-    300 training molecules, 200 for validation, a pool of 300 in which every fifth label is another molecule's, the rest
-    for the test. Eighteen trainings of sixty steps from `molsway-mini`; support vectors on descriptors, the baseline
-    of every study, cost seconds.
+    300 training molecules, 200 for validation, a pool of 300 of which a fifth is mislabelled on purpose, the rest for
+    the test. Eighteen trainings of sixty steps from `molsway-mini`. The baseline, support vectors on descriptors, takes
+    seconds.
     """
     if table is not None:
-        raise BadInput("the demo has a table of its own; leave --table out, or take another preset")
+        raise BadInput("the demo has its own table; leave --table out, or choose another preset")
     fit, pool = _demo_tables(seed)
     return SelectionStudy(fit=fit, pool=pool, count=100, seeds=(100 * seed, 100 * seed + 1, 100 * seed + 2))
 
@@ -61,21 +61,21 @@ COMMON_METHODS = (Full(), LoRA(), IA3(), BitFit())
 
 
 def build_method_arms(
-    fit: FineTune, methods: Sequence[Any], tuned: bool = True, adapted: bool = False, learners: Sequence[Any] = ()
+    fit: FineTune, methods: Sequence[Any], tuned: bool = True, adapted: bool = False, baselines: Sequence[Any] = ()
 ) -> tuple[Spec[Fit], ...]:
     """Arms of a study: a fine-tuning by each method, and baselines.
 
-    `tuned`: the learning rate of each is found on the validation part. `adapted`: every network twice, from the
-    backbone as it is and adapted to the training molecules first.
+    `tuned`: with a learning-rate search on the validation set. `adapted`: every fine-tuning twice, from the backbone
+    and from the backbone adapted to the training molecules.
     """
-    starts = [fit.backbone]
+    backbones = [fit.backbone]
     if adapted:
-        starts.append(Adapt(fit.train, leave_out=fit.test, backbone=fit.backbone))
-    networks = [dataclasses.replace(fit, method=method, backbone=start) for start in starts for method in methods]
+        backbones.append(Adapt(fit.train, leave_out=fit.test, backbone=fit.backbone))
+    networks = [dataclasses.replace(fit, method=method, backbone=start) for start in backbones for method in methods]
     tables = {name: getattr(fit, name) for name in PARTS}
     return (
         *(LearningRateSearch(network) if tuned else network for network in networks),
-        *(Baseline(**tables, baseline=learner) for learner in learners),
+        *(Baseline(**tables, baseline=baseline) for baseline in baselines),
     )
 
 
@@ -90,7 +90,7 @@ def four_methods(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
 
 
 def adaptation(seed: int = 0, table: Spec[Dataset] | None = None) -> Study:
-    """Whether continued pre-training on the training molecules helps first, for full fine-tuning and for LoRA."""
+    """Whether continued pre-training on the training molecules lowers the error of full fine-tuning and of LoRA."""
     return Study(build_method_arms(_default_fit(seed, table), (Full(), LoRA()), tuned=False, adapted=True))
 
 
@@ -153,12 +153,12 @@ def diversity(seed: int = 0, table: Spec[Dataset] | None = None, pool: Spec[Data
 def _fit_and_pool(
     seed: int, table: Spec[Dataset] | None, pool: Spec[Dataset] | None, steps: int = 60
 ) -> tuple[FineTune, Spec[Dataset]]:
-    """A short fine-tuning and its pool: the demo's, with this number of steps, without tables of one's own."""
+    """A short fine-tuning and a pool; without tables those of the demo, with this number of steps."""
     if table is None and pool is None:
         fit, pool = _demo_tables(seed)
         return dataclasses.replace(fit, steps=steps), pool
     if table is None:
-        raise BadInput("a pool needs the table that it would be added to; name that with --table")
+        raise BadInput("a pool needs the table that it would be added to; give it with --table")
     sizes = {"train": None, "valid": 0.1, "test": 0.1} | ({"pool": 0.2} if pool is None else {})
     train, valid, test, *rest = split_table(table, by="random", seed=seed, **sizes)
     backbone = Pretrained("molsway-mini").with_digests()
@@ -167,19 +167,19 @@ def _fit_and_pool(
 
 
 def mixture(seed: int = 0) -> MixtureStudy:
-    """Multitask training on three bundled tables against each table alone; minutes on two cores."""
+    """Multitask training on three bundled tables against single-table training; minutes on two cores."""
     return mixtures.demo(seed)
 
 
 def toymix(seed: int = 0, data: str = "") -> MixtureStudy:
-    """ToyMix (QM9, Tox21, ZINC12k) with GCN, GIN and GINE, multitask against each table alone; hours on two cores."""
+    """ToyMix (QM9, Tox21, ZINC12k) with GCN, GIN and GINE: multitask against single-table training; takes hours."""
     if not data:
         raise BadInput(f"toymix needs --data, a folder with its files; download them from {mixtures.TOYMIX_ADDRESS}")
     return mixtures.toymix_study(data, seed)
 
 
 def largemix(seed: int = 0, data: str = "") -> Spec:
-    """A shared backbone for LargeMix and UltraLarge: ten thousand molecules of each table whose files are in --data."""
+    """A multitask model of LargeMix and UltraLarge: ten thousand molecules of each table with a file in --data."""
     if not data:
         raise BadInput("largemix needs --data, a folder with files of LargeMix or UltraLarge")
     return mixtures.largemix_model(data, seed)
@@ -191,7 +191,7 @@ def transfer(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") 
 
 
 def transfer_scaffold(seed: int = 0, table: Spec[Dataset] | None = None, data: str = "") -> Spec:
-    """The same as transfer with a scaffold split, from the same backbones."""
+    """The same as `transfer`, with a scaffold split."""
     return mixtures.transfer_study(*_require_table_and_data(table, data, "transfer-scaffold"), "scaffold", seed)
 
 
@@ -225,9 +225,9 @@ PRESETS: dict[str, Callable[..., Spec]] = {
 }
 
 RENAMED = {"report": "four-methods", "report-selection": "selection-sizes", "report-diversity": "diversity"}
-TAKES_POOL = (influence, selection, selection_sizes, diversity)  # take a pool of one's own
-READS_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # take a folder of files
-HAS_OWN_TABLES = (mixture, toymix, largemix)  # have tables of their own
+TAKES_POOL = (influence, selection, selection_sizes, diversity)  # accept --pool
+READS_FILES = (toymix, largemix, transfer, transfer_scaffold, variety)  # need --data
+HAS_OWN_TABLES = (mixture, toymix, largemix)  # accept no --table
 
 
 def build_preset(
@@ -237,23 +237,23 @@ def build_preset(
     pool: Spec[Dataset] | None = None,
     data: str = "",
 ) -> Spec:
-    """The spec that a name stands for, on tables of one's own where it takes them. Raises `BadInput`."""
+    """The spec of a preset, on your tables where it accepts them. Raises `BadInput`."""
     if name in RENAMED:
         raise BadInput(f"the preset {name!r} is now called {RENAMED[name]!r}")
     if name not in PRESETS:
         raise BadInput(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     if pool is not None and PRESETS[name] not in TAKES_POOL:
-        able = ", ".join(one for one, build in PRESETS.items() if build in TAKES_POOL)
-        raise BadInput(f"the preset {name!r} takes no pool; leave --pool out, or choose {able}")
+        names = ", ".join(one for one, build in PRESETS.items() if build in TAKES_POOL)
+        raise BadInput(f"the preset {name!r} accepts no pool; leave --pool out, or choose {names}")
     if data and PRESETS[name] not in READS_FILES:
-        able = ", ".join(one for one, build in PRESETS.items() if build in READS_FILES)
-        raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or choose {able}")
+        names = ", ".join(one for one, build in PRESETS.items() if build in READS_FILES)
+        raise BadInput(f"the preset {name!r} reads no folder of files; leave --data out, or choose {names}")
     if table is not None and PRESETS[name] in HAS_OWN_TABLES:
-        raise BadInput(f"the preset {name!r} has tables of its own; leave --table out, or change its spec")
-    given = {"table": table, "pool": pool, "data": data or None}
-    return PRESETS[name](seed, **{what: one for what, one in given.items() if one is not None})
+        raise BadInput(f"the preset {name!r} has its own tables; leave --table out, or change its spec")
+    arguments = {"table": table, "pool": pool, "data": data or None}
+    return PRESETS[name](seed, **{what: one for what, one in arguments.items() if one is not None})
 
 
 def describe_preset(name: str) -> str:
-    """One sentence: what a preset is."""
+    """One sentence about a preset: the first line of its docstring."""
     return (PRESETS[name].__doc__ or "").strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""Mixtures with a name: the one that comes with the installation, and ToyMix from files of one's own."""
+"""Preset mixtures: bundled tables, ToyMix, LargeMix and UltraLarge from files, and studies of them."""
 
 import dataclasses
 from pathlib import Path
@@ -57,42 +57,45 @@ LAYER_TYPES = ("gcn", "gin", "gine")
 
 
 def toymix(
-    folder: str, seed: int = 0, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()
+    folder: str, seed: int = 0, context: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()
 ) -> tuple[MixtureTable, ...]:
-    """QM9, Tox21 and ZINC12k, from a folder that holds their files, each split at random 80 : 10 : 10.
+    """QM9, Tox21 and ZINC12k from a folder with their files, each split at random 80 : 10 : 10.
 
-    Raises `BadInput` where a file is not there.
+    `context`: (validation, test) of further tables, not trained on. Raises `BadInput` for a missing file.
     """
-    found = []
-    for name, about in TOYMIX.items():
-        there = [Path(folder) / file for file in about["files"] if (Path(folder) / file).is_file()]
-        if not there:
+    tables = []
+    for name, settings in TOYMIX.items():
+        paths = [Path(folder) / file for file in settings["files"] if (Path(folder) / file).is_file()]
+        if not paths:
             raise BadInput(
-                f"{folder} has no file of {name} ({' or '.join(about['files'])}); ToyMix's files lie at {TOYMIX_ADDRESS}"
+                f"{folder} has no file of {name} ({' or '.join(settings['files'])}); "
+                f"download ToyMix from {TOYMIX_ADDRESS}"
             )
-        table = Load(f"file:{there[0]}", smiles=about["smiles"], targets=about["targets"])
-        found.append(MixtureTable(*split_table(table, seed=seed), name=name, **about["learned"]))
-    return build_mixture(found, beside)
+        table = Load(f"file:{paths[0]}", smiles=settings["smiles"], targets=settings["targets"])
+        tables.append(MixtureTable(*split_table(table, seed=seed), name=name, **settings["learned"]))
+    return build_mixture(tables, context)
 
 
 def read_largemix(folder: str, rows: int, seed: int = 0) -> tuple[MixtureTable, ...]:
-    """So many molecules of each table of LargeMix and UltraLarge whose files are in a folder, drawn, split at random.
+    """`rows` random molecules of each table of LargeMix and UltraLarge with a file in a folder, split at random.
 
-    Labels of atoms are not read. Raises `BadInput` where none of the files is there.
+    Labels of atoms are not read. Raises `BadInput` where no file is found.
     """
-    found = []
-    for name, about in LARGEMIX.items():
-        if list(Path(folder).glob(about["file"])):
-            table = FileSample(str(Path(folder) / about["file"]), about["targets"], about["smiles"], rows, seed)
-            found.append(MixtureTable(*split_table(table, seed=seed), name=name, loss=about.get("loss", "mae")))
-    if not found:
-        names = ", ".join(about["file"] for about in LARGEMIX.values())
+    tables = []
+    for name, settings in LARGEMIX.items():
+        if list(Path(folder).glob(settings["file"])):
+            table = FileSample(
+                str(Path(folder) / settings["file"]), settings["targets"], settings["smiles"], rows, seed
+            )
+            tables.append(MixtureTable(*split_table(table, seed=seed), name=name, loss=settings.get("loss", "mae")))
+    if not tables:
+        names = ", ".join(settings["file"] for settings in LARGEMIX.values())
         raise BadInput(f"{folder} has none of the files of LargeMix and UltraLarge ({names})")
-    return build_mixture(found)
+    return build_mixture(tables)
 
 
 def bundled_mixture(seed: int = 0) -> tuple[MixtureTable, ...]:
-    """Two measured tables that come with the installation, and computed properties of drug molecules beside them."""
+    """Two bundled tables with measured labels, and one with computed properties of drug molecules."""
     drugs = ComputedLabels(Load("bundled:drugs", limit=800))
     return build_mixture(
         (
@@ -104,25 +107,25 @@ def bundled_mixture(seed: int = 0) -> tuple[MixtureTable, ...]:
 
 
 def demo(seed: int = 0) -> MixtureStudy:
-    """Solubility, hydration free energy and computed properties, together and each alone: minutes on two cores."""
+    """Solubility, hydration free energy and computed properties: multitask against single-table training."""
     backbone = Gnn(width=48, depth=3)
     multi = Multitask(bundled_mixture(seed), backbone=backbone, epochs=8, batch_size=64, learning_rate=3e-3)
     return MixtureStudy(multi, controls=("steps", "molecules"), seeds=three_seeds(seed))
 
 
 def toymix_study(folder: str, seed: int = 0, epochs: int = 8) -> MixtureStudy:
-    """ToyMix by GCN, GIN and GINE, together and each table alone, three seeds."""
+    """ToyMix with GCN, GIN and GINE: multitask against single-table training, three seeds."""
     multi = Multitask(toymix(folder, seed), backbone=Gnn(), epochs=epochs, batch_size=128)
     return MixtureStudy(multi, backbones=tuple(Gnn(layer=layer) for layer in LAYER_TYPES), seeds=three_seeds(seed))
 
 
 def split_both_ways(table: Spec[Dataset], seed: int) -> dict[str, tuple[Spec[Dataset], ...]]:
-    """A small table by both splits: (train, valid, test) each."""
+    """(train, valid, test) of a small table, by random and by scaffold split."""
     return {by: split_table(table, by=by, seed=seed) for by in ("random", "scaffold")}
 
 
 def toymix_without(table: Spec[Dataset], folder: str, seed: int) -> tuple[MixtureTable, ...]:
-    """ToyMix that learns from no molecule that either split of a small table is chosen or tested by."""
+    """ToyMix without the validation and test molecules of both splits of a small table."""
     return toymix(folder, seed, tuple(split[1:] for split in split_both_ways(table, seed).values()))
 
 
@@ -130,28 +133,35 @@ def transfer_fit(
     train: Spec[Dataset],
     valid: Spec[Dataset],
     test: Spec[Dataset],
-    network: Any,
+    backbone: Any,
     epochs: int = 40,
     features: str = "none",
 ) -> FineTune:
-    """The fine-tuning on a small table that trunks are compared by: the embedding alone, all weights at one rate.
+    """The fine-tuning on a small table that compares shared backbones: the embedding alone, one learning rate.
 
-    Beside descriptors (`features`) what a trunk knows counts for less. Long and gentle enough for random weights:
-    Lipophilicity from scratch ends at 1.19 after 500 steps with the head at three times the rate, at .93 after 1,500
-    and at .63 after 4,000 with all weights at one.
+    With descriptors as `features` the backbone matters less. The training is long enough for random weights: the RMSE
+    of Lipophilicity from scratch is 1.19 after 500 steps with three times the rate for the head, 0.93 after 1,500 and
+    0.63 after 4,000 steps with one rate for all weights.
     """
-    rate = 1e-3 if isinstance(network, Gnn) else None  # a transformer's is the method's advice
+    rate = 1e-3 if isinstance(backbone, Gnn) else None  # for a transformer, the rate that the method advises
     return FineTune(
-        train, valid, test, backbone=network, features=features, epochs=epochs, learning_rate=rate, head_lr_multiplier=1.0,
+        train,
+        valid,
+        test,
+        backbone=backbone,
+        features=features,
+        epochs=epochs,
+        learning_rate=rate,
+        head_lr_multiplier=1.0,
         dropout=0.1,
-    )  # fmt: skip
+    )
 
 
 def transfer_study(table: Spec[Dataset], folder: str, by: str = "random", seed: int = 0) -> Transfer:
-    """What trunks of ToyMix are worth for a small table: of all, of all but ZINC, and of Tox21 alone.
+    """Transfer of shared backbones of ToyMix to a small table: of all tables, without ZINC, and of Tox21 alone.
 
-    ZINC's logP is kin to the question of many a table. All take as many optimiser steps, and are trained anew for every
-    seed. Beside them random weights and models without a network.
+    The logP labels of ZINC are closely related to the labels of many small tables. All backbones have the same number
+    of optimiser steps and are retrained for every seed. Random weights and baselines for comparison.
     """
     members = toymix_without(table, folder, seed)
     multi = Multitask(members, as_long_as=members, epochs=8)
@@ -169,18 +179,18 @@ def transfer_study(table: Spec[Dataset], folder: str, by: str = "random", seed: 
 
 
 def table_ablation(table: Spec[Dataset], folder: str, seed: int = 0) -> Ablation:
-    """Trunks of one, two or three tables of ToyMix with 1,000 to 4,000 molecules in all, for 420 of a small table."""
+    """Shared backbones of one to three tables of ToyMix with 1,000 to 4,000 molecules, for 420 of a small table."""
     fit = transfer_fit(*split_both_ways(table, seed)["random"], Gnn())
-    few = {
+    subsamples = {
         name: Subsample(getattr(fit, name), size, seed=seed, lenient=True)
         for name, size in (("train", 420), ("valid", 52))
     }
-    fit = dataclasses.replace(fit, **few)
+    fit = dataclasses.replace(fit, **subsamples)
     return Ablation(Multitask(toymix_without(table, folder, seed)), fit, steps=500, seeds=three_seeds(seed))
 
 
 def largemix_model(folder: str, seed: int = 0, rows: int = 10_000, epochs: int = 20) -> Multitask:
-    """LargeMix and UltraLarge, ten thousand molecules of each table that is there, by a wider GINE."""
+    """A multitask model of LargeMix and UltraLarge with a wider GINE, on `rows` molecules of each available table."""
     return Multitask(
         read_largemix(folder, rows, seed), backbone=Gnn(width=256), epochs=epochs, batch_size=256, seed=seed
     )

@@ -1,4 +1,4 @@
-"""Adaptation: a backbone goes on learning from molecules of the user's own, before any label is seen."""
+"""Adaptation: continued pre-training of a backbone on your molecules, without labels."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
@@ -23,14 +23,14 @@ OBJECTIVE_TITLES = {
 
 @settings
 class Adapt(Optimisation, Spec[Checkpoint]):
-    """Teach a backbone the language and chemistry of your molecules; no labels needed.
+    """Continue the pre-training of a backbone on your molecules; labels are not used.
 
-    Masked tokens: 15 % of the tokens are hidden (80 % by `<mask>`, 10 % by a random token, 10 % kept; Devlin et al.
-    2019, arXiv 1810.04805) and guessed. Properties: RDKit's descriptors, scaled over the molecules learned from, are
-    read from the pooled embedding by one linear layer, which is not kept; on tables of some thousand molecules the
-    better adaptation (arXiv 2503.03360). Both: the sum of the two losses, of one pass. A tenth of the molecules is held
-    out and chooses the best evaluation: tokens hidden by one fixed mask, properties read from whole molecules.
-    Molecules of `leave_out` (stereo marks aside) are not read: hand it the test part.
+    Masked tokens: 15 % of the tokens are selected (80 % become `<mask>`, 10 % a random token, 10 % stay; Devlin et al.
+    2019, arXiv 1810.04805) and predicted. Properties: one linear layer predicts RDKit's descriptors, scaled over the
+    training molecules, from the pooled embedding; the layer is discarded afterwards. It is the better adaptation on
+    tables of some thousand molecules (arXiv 2503.03360). Both: the sum of the two losses in one pass. A tenth of the
+    molecules is held out to select the best evaluation: tokens under one fixed mask, properties of unmasked molecules.
+    Molecules of `leave_out` and their stereoisomers are not read: give the test set.
     """
 
     kind: ClassVar[str] = "adapt"
@@ -39,21 +39,21 @@ class Adapt(Optimisation, Spec[Checkpoint]):
     effort: ClassVar[float] = 10.0
     repeatable: ClassVar[bool] = True
 
-    corpus: Spec[Dataset] = Field(description="molecules to read; labels are not used")
+    corpus: Spec[Dataset] = Field(description="molecules to pre-train on; labels are not used")
     leave_out: Spec[Dataset] | None = Field(
-        default=None, description="molecules never to read: the test part, unless you want its SMILES seen"
+        default=None, description="molecules to exclude with their stereoisomers, usually the test set"
     )
     backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(
-        default=Pretrained(), description="the model to begin from"
+        default=Pretrained(), description="the backbone to start from"
     )
     objective: Literal["masked tokens", "properties", "both"] = Field(
         default="both",
-        description="what is learned. masked tokens: guess hidden tokens of the SMILES; properties: predict some 200 "
-        "properties that RDKit computes; both: the two losses added",
+        description="pre-training task. masked tokens: predict masked tokens of the SMILES; properties: predict about "
+        "200 RDKit descriptors; both: the sum of the two losses",
     )
-    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the corpus")
+    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the molecules")
     share: float = Field(
-        default=0.15, gt=0, lt=1, description="share of the tokens that is hidden; not for properties alone"
+        default=0.15, gt=0, lt=1, description="share of the tokens to mask; unused for properties alone"
     )
     patience: Patience = 0
 
@@ -76,7 +76,7 @@ class Adapt(Optimisation, Spec[Checkpoint]):
 
         return adapt(self, report, corpus, leave_out, backbone or self.backbone)
 
-    def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
-        """With a learning rate that follows the width, where none is asked for."""
+    def build_plan(self, n: int, width: int, precision: str, **overrides: Any) -> Plan:
+        """The plan; without a `learning_rate`, the advised one, scaled by 256 / `width`."""
         rate = self.learning_rate or ADVISED_RATE * 256 / width
-        return super().build_plan(n, width, precision, **({"learning_rate": rate} | own))
+        return super().build_plan(n, width, precision, **({"learning_rate": rate} | overrides))

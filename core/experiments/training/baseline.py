@@ -1,4 +1,4 @@
-"""A baseline: a learner without a network on the same molecules → a Fit."""
+"""Baseline: a model without a neural network, trained on the same molecules."""
 
 import platform
 import time
@@ -17,22 +17,16 @@ from core.models.baselines import BASELINES, SupportVectors
 from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
 from core.training.checks import check_parts, constant_predictions, find_overlaps
 
-CURVE_COLUMNS = (
-    "step",
-    "epoch",
-    "seconds",
-    "learning_rate",
-    "train_loss",
-    "valid_loss",
-)  # of a fine-tuning; here without rows
+# as in a fine-tuning; a baseline has no rows
+CURVE_COLUMNS = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")
 
 
 @settings
 class Baseline(Spec[Fit]):
-    """A model without a network on descriptors and fingerprints: what a language model has to beat.
+    """A model without a neural network on descriptors and fingerprints, as a reference for networks.
 
-    Scaling and model are fitted on the training part alone, a model a task; the validation part chooses nothing here
-    and only reports, like the test part. A baseline has no weights that a gradient could follow: no influence of it.
+    Scaling and model are fitted on the training set alone, one model for each task. Validation and test set are only
+    predicted. A baseline has no gradient, so it has no influence scores.
     """
 
     kind: ClassVar[str] = "baseline"
@@ -40,11 +34,11 @@ class Baseline(Spec[Fit]):
     effort: ClassVar[float] = 2.0
     repeatable: ClassVar[bool] = True
 
-    train: Spec[Dataset] = Field(description="molecules to learn from")
-    valid: Spec[Dataset] = Field(description="molecules that only report: a baseline has no epoch to choose")
-    test: Spec[Dataset] = Field(description="molecules that only report")
-    baseline: Annotated[Any, BASELINES] = Field(default=SupportVectors(), description="the model without a network")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of what is drawn by chance")
+    train: Spec[Dataset] = Field(description="training molecules")
+    valid: Spec[Dataset] = Field(description="validation molecules: predicted only, as a baseline selects no epoch")
+    test: Spec[Dataset] = Field(description="test molecules: predicted only")
+    baseline: Annotated[Any, BASELINES] = Field(default=SupportVectors(), description="the model")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the model")
 
     @property
     def title(self) -> str:
@@ -58,18 +52,18 @@ class Baseline(Spec[Fit]):
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
         warnings = find_overlaps(train, valid, test)
-        began, meter = time.monotonic(), Meter()
-        learned = BaselineModel.fit(self.baseline, train, self.seed, report.part(0, 0.7))
-        seconds, taken = time.monotonic() - began, meter.reading()
-        found = {}
-        for place, (name, table) in enumerate(parts.items()):
-            found[name] = learned.predict(list(table.smiles), report.part(0.7 + 0.1 * place, 0.8 + 0.1 * place))
-        warnings += [*describe_subsampling(self.baseline, train), *constant_predictions(train, valid, found["valid"])]
+        start, meter = time.monotonic(), Meter()
+        model = BaselineModel.fit(self.baseline, train, self.seed, report.part(0, 0.7))
+        seconds, resources = time.monotonic() - start, meter.reading()
+        values = {}
+        for index, (name, table) in enumerate(parts.items()):
+            values[name] = model.predict(list(table.smiles), report.part(0.7 + 0.1 * index, 0.8 + 0.1 * index))
+        warnings += [*describe_subsampling(self.baseline, train), *constant_predictions(train, valid, values["valid"])]
         record = {
-            **evaluate_parts(parts, found),
+            **evaluate_parts(parts, values),
             "seed": self.seed,
             "backbone": None,
-            "features": learned.features.words,
+            "features": model.features.words,
             "beside": None,
             "method": to_json(self.baseline),
             "trainable": None,
@@ -88,25 +82,27 @@ class Baseline(Spec[Fit]):
             "steps": None,
             "learning_rate": None,
             "precision": None,
-            **taken,
+            **resources,
             "device": platform.processor() or "cpu",
             "warnings": warnings,
         }
         curve = pd.DataFrame({name: np.empty(0) for name in CURVE_COLUMNS})
-        predictions = pd.concat([prediction_table(name, parts[name], found[name]) for name in PARTS], ignore_index=True)
+        predictions = pd.concat(
+            [prediction_table(name, parts[name], values[name]) for name in PARTS], ignore_index=True
+        )
         folder = report.folder()
-        learned.save(folder / "predictor", list(test.smiles))
+        model.save(folder / "predictor", list(test.smiles))
         return Fit(curve, predictions, record, folder)
 
 
-def describe_subsampling(learner: Any, train: Dataset) -> list[str]:
-    """A sentence for each task of which a learner took but a draw of the labels."""
-    if learner.most is None:
+def describe_subsampling(baseline: Any, train: Dataset) -> list[str]:
+    """A warning for each task with more labels than the baseline trains on."""
+    if baseline.most is None:
         return []
     counts = (~np.isnan(train.targets)).sum(0)
-    words = f"{learner.name} learned from a draw of {learner.most:,} of"
     return [
-        f"{words} {count:,} labels of {task!r}; raise `most` to use all"
+        f"{baseline.name} used a random sample of {baseline.most:,} of {count:,} labels of {task!r}; "
+        "raise `most` to use all"
         for task, count in zip(train.tasks, counts, strict=True)
-        if count > learner.most
+        if count > baseline.most
     ]

@@ -1,4 +1,4 @@
-"""Gathering a corpus: SMILES files of any size → molecules, each once, tokenised and described, fit to pre-train on."""
+"""BuildCorpus: unique molecules of SMILES files of any size, tokenised and with descriptors, for pre-training."""
 
 import contextlib
 import dataclasses
@@ -23,17 +23,17 @@ from core.engine.spec import BadInput, Spec, settings
 from core.models.backbones.molformer.vocabulary import TOKEN_REGEX, UNK, build_vocabulary
 from core.training.corpus_arrays import build_arrays, collect_labels, digest_names
 
-BLOCK_LINES = 16_384  # lines of a file that are worked on, and kept, at once
-CHUNK_MOLECULES = 256  # molecules that a process takes at a time
+BLOCK_LINES = 16_384  # lines of a file that are processed and saved together
+CHUNK_MOLECULES = 256  # molecules in a task of a process
 
 
 @settings
 class BuildCorpus(Spec[Corpus]):
-    """Read SMILES files line by line, leave out what must stay unseen, write each molecule down once.
+    """Read SMILES files line by line, exclude molecules that must stay unseen, and store each molecule once.
 
-    A molecule is written `n_randomised_smiles` ways (canonical, then random orders of its atoms: Bjerrum 2017, arXiv 1703.07076)
-    and described by RDKit's quick 2D descriptors. Labelled tables join the corpus with what was measured. Descriptors
-    are computed on all cores, 3 ms a molecule; memory grows by 100 bytes a molecule, the rest is on disk.
+    Each molecule has `n_randomised_smiles` SMILES (canonical, then random orders of its atoms; Bjerrum 2017, arXiv
+    1703.07076) and RDKit's quick 2D descriptors. Labelled tables add their molecules and labels. Descriptors take 3 ms
+    a molecule and are computed on all cores. Memory grows by 100 bytes a molecule; everything else is on disk.
     """
 
     kind: ClassVar[str] = "build-corpus"
@@ -41,25 +41,29 @@ class BuildCorpus(Spec[Corpus]):
     effort: ClassVar[float] = 20.0
 
     files: tuple[str, ...] = Field(default=(), description="paths of SMILES files: smi, txt, csv, tsv (.gz), parquet")
-    labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose labels are learned too")
+    labelled: tuple[Spec[Dataset], ...] = Field(default=(), description="tables whose molecules and labels are added")
     leave_out: tuple[Spec[Dataset], ...] = Field(
-        default=(), description="molecules that must not be in the corpus, stereo marks aside, with a label or without"
+        default=(), description="tables whose molecules, labelled or not, are excluded with their stereoisomers"
     )
-    stereo: bool = Field(default=True, description="keep stereo marks; without, stereoisomers become one molecule")
+    stereo: bool = Field(default=True, description="keep stereochemistry; otherwise stereoisomers become one molecule")
     n_randomised_smiles: int = Field(
-        default=3, ge=1, le=32, description="ways each molecule is written, the canonical one first"
+        default=3, ge=1, le=32, description="SMILES stored for each molecule: the canonical one, then randomised ones"
     )
-    longest: int = Field(default=128, ge=8, le=2000, description="tokens of the longest molecule that is taken")
-    least: int = Field(default=10, ge=1, description="occurrences that make a bracket atom a word of the vocabulary")
-    limit: int = Field(default=0, ge=0, description="read this many lines of each file, to try something out; 0: all")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the random spellings")
-    digests: tuple[str, ...] = Field(default=(), description="sha256 of the files, set when they are first used")
+    longest: int = Field(
+        default=128, ge=8, le=2000, description="maximum number of tokens; longer molecules are left out"
+    )
+    least: int = Field(
+        default=10, ge=1, description="occurrences a bracket atom needs to become a token of the vocabulary"
+    )
+    limit: int = Field(default=0, ge=0, description="lines to read of each file; 0: all")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the randomised SMILES")
+    digests: tuple[str, ...] = Field(default=(), description="SHA-256 of the files; set when the spec is submitted")
 
     def __post_init__(self) -> None:
         if not self.files and not self.labelled:
             raise BadInput("a corpus wants at least one file in `files` or one table in `labelled`")
         for file in self.files:
-            smiles_stream.stream_kind(Path(file))  # said now, not when the files before it have been read
+            smiles_stream.stream_kind(Path(file))  # an unknown format fails now, not after the files before it
         if self.digests and len(self.digests) != len(self.files):
             raise BadInput(f"{len(self.digests)} digests for {len(self.files)} files; leave `digests` empty")
 
@@ -69,7 +73,7 @@ class BuildCorpus(Spec[Corpus]):
         return "corpus of " + " and ".join(f"{n} {noun}{'s' * (n > 1)}" for noun, n in parts.items() if n)
 
     def with_digests(self) -> "BuildCorpus":
-        """The same with the digests of its files: a recipe then follows the bytes, not where they lie."""
+        """The same with the digests of its files, so that its key follows their content, not their path."""
         if self.digests or not self.files:
             return self
         return dataclasses.replace(
@@ -77,115 +81,120 @@ class BuildCorpus(Spec[Corpus]):
         )
 
     def make(self, report: Report, labelled: Sequence[Dataset] = (), leave_out: Sequence[Dataset] = ()) -> Corpus:
-        for path, wanted in zip(self.files, self.digests, strict=False):
+        for path, digest in zip(self.files, self.digests, strict=False):
             report.check()
-            if smiles_stream.file_digest(Path(path).expanduser()) != wanted:
-                raise BadInput(f"{path} has changed since this recipe was made; leave `digests` empty to take it as is")
-        banned = excluded_keys(leave_out)
+            if smiles_stream.file_digest(Path(path).expanduser()) != digest:
+                raise BadInput(
+                    f"{path} has changed since this spec was made; leave `digests` empty to read the new content"
+                )
+        excluded = collect_excluded_keys(leave_out)
         folder = report.folder()
-        blocks, counts = self.write_blocks(report.part(0, 0.9), folder, labelled, banned)
-        report(0.9, "choosing the vocabulary")
-        seen: Counter[str] = Counter()
+        blocks, counts = self.write_blocks(report.part(0, 0.9), folder, labelled, excluded)
+        report(0.9, "building the vocabulary")
+        token_counts: Counter[str] = Counter()
         for block in blocks:
             report.check()
-            for spelling in pd.read_parquet(block, columns=["spellings"])["spellings"]:
-                seen.update(TOKEN_REGEX.findall("".join(spelling)))
-        if not seen:
+            for texts in pd.read_parquet(block, columns=["spellings"])["spellings"]:
+                token_counts.update(TOKEN_REGEX.findall("".join(texts)))
+        if not token_counts:
             raise BadInput(f"no molecule is left of {sum(counts.values()):,} lines ({counts}); give another file")
-        vocabulary = build_vocabulary((), self.least, counted=seen)
-        return self.corpus(report.part(0.92, 1), folder, blocks, vocabulary, labelled, banned, counts)
+        vocabulary = build_vocabulary((), self.least, counted=token_counts)
+        return self.assemble(report.part(0.92, 1), folder, blocks, vocabulary, labelled, excluded, counts)
 
     def iterate_lines(self, labelled: Sequence[Dataset]) -> Iterator[str]:
-        """Labelled molecules, then the files in order."""
+        """SMILES of the labelled tables, then of the files in order."""
         files = (smiles_stream.stream_smiles(Path(file).expanduser()) for file in self.files)
         yield from chain.from_iterable(table.smiles for table in labelled)
         yield from chain.from_iterable(islice(file, self.limit or None) for file in files)
 
     def write_blocks(
-        self, report: Report, folder: Path, labelled: Sequence[Dataset], banned: set[str]
+        self, report: Report, folder: Path, labelled: Sequence[Dataset], excluded: set[str]
     ) -> tuple[list[Path], dict[str, int]]:
-        """Parquet files of finished blocks, and what became of the lines. Goes on where it was interrupted."""
+        """Write blocks of molecules; returns their files and the lines by outcome. Resumes where it stopped."""
         from joblib import Parallel, delayed
 
         folder = folder / "blocks"
         folder.mkdir(parents=True, exist_ok=True)
-        guess = sum(map(len, labelled)) + sum(
+        n_lines = sum(map(len, labelled)) + sum(
             _estimate_lines(Path(file).expanduser(), self.limit) for file in self.files
         )
-        counts, seen, done, read = Counter(), set(), [], 0
+        counts, known_hashes, paths, read = Counter(), set(), [], 0
         lines = self.iterate_lines(labelled)
-        with Parallel(n_jobs=-1 if guess > CHUNK_MOLECULES else 1, return_as="generator") as workers:
+        with Parallel(n_jobs=-1 if n_lines > CHUNK_MOLECULES else 1, return_as="generator") as workers:
             while block := list(islice(lines, BLOCK_LINES)):
-                path = folder / f"{len(done):06d}.parquet"
-                whole = path.with_suffix(".json")  # written last: a block with counts is whole
-                if whole.is_file():
-                    kept = json.loads(whole.read_text())
-                    seen.update(hash_name(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
+                path = folder / f"{len(paths):06d}.parquet"
+                counts_file = path.with_suffix(".json")  # written last, so a block with counts is complete
+                if counts_file.is_file():
+                    block_counts = json.loads(counts_file.read_text())
+                    known_hashes.update(hash_name(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
                 else:
                     parts = [block[k : k + CHUNK_MOLECULES] for k in range(0, len(block), CHUNK_MOLECULES)]
-                    kept = Counter()
-                    fresh = []
-                    for found in workers(
+                    block_counts = Counter()
+                    new_molecules = []
+                    for names in workers(
                         delayed(canonicalize_lines)(part, self.stereo, self.longest) for part in parts
                     ):
                         report.check("reading the corpus")
-                        for name, flat in found:
-                            what = flat if name is None else "left out" if flat in banned else None
-                            what = what or ("repeated" if hash_name(name) in seen else "taken")
-                            kept[what] += 1
-                            if what == "taken":
-                                seen.add(hash_name(name))
-                                fresh.append((name, hash_name(flat)))
-                    self.write_block(workers, report, fresh, path, read / guess, len(block) / guess)
-                    whole.write_text(json.dumps(kept))
-                counts.update(kept)
+                        for name, flat in names:
+                            outcome = flat if name is None else "left out" if flat in excluded else None
+                            outcome = outcome or ("repeated" if hash_name(name) in known_hashes else "taken")
+                            block_counts[outcome] += 1
+                            if outcome == "taken":
+                                known_hashes.add(hash_name(name))
+                                new_molecules.append((name, hash_name(flat)))
+                    self.write_block(workers, report, new_molecules, path, read / n_lines, len(block) / n_lines)
+                    counts_file.write_text(json.dumps(block_counts))
+                counts.update(block_counts)
                 read += len(block)
-                done.append(path)
-                taken = counts["taken"]
-                report(min(read / guess, 1), f"{taken:,} molecules of {read:,} lines", molecules=taken)
-        return done, dict(counts)
+                paths.append(path)
+                n_molecules = counts["taken"]
+                report(min(read / n_lines, 1), f"{n_molecules:,} molecules of {read:,} lines", molecules=n_molecules)
+        return paths, dict(counts)
 
     def write_block(
-        self, workers: Any, report: Report, fresh: list[tuple[str, int]], path: Path, start: float, share: float
+        self, workers: Any, report: Report, new_molecules: list[tuple[str, int]], path: Path, start: float, share: float
     ) -> None:
-        """Spellings and descriptors of new molecules, as one Parquet file."""
+        """Write SMILES and descriptors of new molecules (name, hash of the stereo-free name) into one Parquet file."""
         from joblib import delayed
 
-        parts = [fresh[k : k + CHUNK_MOLECULES] for k in range(0, len(fresh), CHUNK_MOLECULES)]
-        spelled: list[list[str]] = []
+        parts = [new_molecules[k : k + CHUNK_MOLECULES] for k in range(0, len(new_molecules), CHUNK_MOLECULES)]
+        texts: list[list[str]] = []
         values = [np.empty((0, len(properties.descriptor_names(quick=True))), np.float32)]
-        for done, found in enumerate(
+        for done, results in enumerate(
             workers(
                 delayed(describe_molecules)([name for name, _ in part], self.n_randomised_smiles, self.seed)
                 for part in parts
             )
         ):
-            spelled += found[0]
-            values.append(found[1])
-            report(min(start + share * done / len(parts), 1), f"describing {len(fresh):,} new molecules")
+            texts += results[0]
+            values.append(results[1])
+            report(
+                min(start + share * done / len(parts), 1),
+                f"computing descriptors of {len(new_molecules):,} new molecules",
+            )
         frame = pd.DataFrame(np.concatenate(values), columns=list(properties.descriptor_names(quick=True)))
-        frame.insert(0, "smiles", [name for name, _ in fresh])
-        frame.insert(1, "key", np.array([number for _, number in fresh], np.uint64))
-        frame.insert(2, "spellings", spelled)
+        frame.insert(0, "smiles", [name for name, _ in new_molecules])
+        frame.insert(1, "key", np.array([number for _, number in new_molecules], np.uint64))
+        frame.insert(2, "spellings", texts)
         frame.to_parquet(path)
 
-    def corpus(
+    def assemble(
         self,
         report: Report,
         folder: Path,
         blocks: list[Path],
         vocabulary: tuple[str, ...],
         labelled: Sequence[Dataset],
-        banned: set[str],
+        excluded: set[str],
         counts: dict[str, int],
     ) -> Corpus:
-        """The blocks as one corpus."""
+        """Join the blocks into one corpus."""
         molecules, arrays, scaling = build_arrays(report, folder, blocks, vocabulary, counts["taken"], self.seed)
         labels = collect_labels(molecules["smiles"], labelled, self.stereo)
         record = {
             "molecules": len(molecules),
             "lines": counts,
-            "left_out": {"molecules": len(banned), "digest": digest_names(banned)},
+            "left_out": {"molecules": len(excluded), "digest": digest_names(excluded)},
             "files": [{"file": Path(f).name, "sha256": d} for f, d in zip(self.files, self.digests, strict=False)],
             "labelled": labels.tables,
             "stereo": self.stereo,
@@ -202,47 +211,47 @@ class BuildCorpus(Spec[Corpus]):
         return Corpus(molecules, vocabulary, arrays, record, folder)
 
 
-def excluded_keys(tables: Sequence[Dataset]) -> set[str]:
-    """Stereo-free names of all molecules that tables were given, those dropped for want of a good label too."""
-    found = set()
+def collect_excluded_keys(tables: Sequence[Dataset]) -> set[str]:
+    """Stereo-free SMILES of all molecules in the source of the tables, including those dropped for a missing label."""
+    keys = set()
     for table in tables:
         for smiles in table.source_smiles():
-            with contextlib.suppress(BadInput):  # what is no molecule cannot be met
-                found.add(chem.stereo_free_smiles(smiles))
-    return found
+            with contextlib.suppress(BadInput):  # an invalid SMILES matches no molecule
+                keys.add(chem.stereo_free_smiles(smiles))
+    return keys
 
 
 def canonicalize_lines(lines: list[str], stereo: bool, longest: int) -> list[tuple[str | None, str]]:
-    """(name, stereo-free name) of each line; (None, reason) of one that is not taken."""
-    found: list[tuple[str | None, str]] = []
+    """(canonical SMILES, stereo-free SMILES) of each line; (None, reason) for a line that is left out."""
+    names: list[tuple[str | None, str]] = []
     for line in lines:
         try:
             flat = chem.stereo_free_smiles(line)
             name = chem.canonical_smiles(line) if stereo else flat
         except BadInput:
-            found.append((None, "no molecule"))
+            names.append((None, "no molecule"))
             continue
         tokens = TOKEN_REGEX.findall(name)
         if len(tokens) + 2 > longest:
-            found.append((None, "too long"))
+            names.append((None, "too long"))
         elif len("".join(tokens)) < len(name) or not tokens:
-            found.append((None, "not in tokens"))
+            names.append((None, "not in tokens"))
         else:
-            found.append((name, flat))
-    return found
+            names.append((name, flat))
+    return names
 
 
-def describe_molecules(names: list[str], spellings: int, seed: int) -> tuple[list[list[str]], np.ndarray]:
-    """Spellings, the canonical one first, and quick descriptors of each molecule."""
+def describe_molecules(names: list[str], n_smiles: int, seed: int) -> tuple[list[list[str]], np.ndarray]:
+    """`n_smiles` SMILES of each molecule, the canonical one first, and quick descriptors (molecules, descriptors)."""
     texts, values = [], []
     for name in names:
         molecule = chem.parse(name)
-        texts.append([name, *chem.randomised_smiles(molecule, spellings - 1, seed ^ (hash_name(name) & 0x3FFFFFFF))])
+        texts.append([name, *chem.randomised_smiles(molecule, n_smiles - 1, seed ^ (hash_name(name) & 0x3FFFFFFF))])
         values.append(properties.descriptor_row(molecule, quick=True))
     return texts, np.stack(values)
 
 
 def _estimate_lines(file: Path, limit: int) -> int:
-    """About how many lines are read of a file: for the bar alone."""
-    found = max(1, file.stat().st_size // (12 if file.suffix in (".gz", ".parquet") else 45))
-    return min(found, limit) if limit else found
+    """Estimate of the lines that are read of a file, for the progress bar alone."""
+    estimate = max(1, file.stat().st_size // (12 if file.suffix in (".gz", ".parquet") else 45))
+    return min(estimate, limit) if limit else estimate

@@ -1,4 +1,4 @@
-"""Fine-tuning: a backbone and measured molecules → a Fit."""
+"""Fine-tuning of a backbone and a head on measured molecules."""
 
 import dataclasses
 import math
@@ -16,15 +16,15 @@ from core.models.methods import METHODS, Full
 from core.results.fit import Fit
 from core.training.optimisation import Plan, SupervisedOptimisation
 
-MIN_EPOCHS, MIN_STEPS = 10, 1000  # what a training has at least, unless told
+MIN_EPOCHS, MIN_STEPS = 10, 1000  # a training has at least this many by default
 BACKBONES_OR_CHECKPOINTS = Family("backbone", *BACKBONES.values(), product=Checkpoint, name="kind_name")
 
 
 @settings
 class FineTune(SupervisedOptimisation, Spec[Fit]):
-    """Train a backbone and a head on measured molecules; the best evaluation on the validation part is kept.
+    """Train a backbone and a head on measured molecules; keep the weights with the lowest validation loss.
 
-    The label scaler is fitted on the training part alone. The test part is predicted once, at the end, to report.
+    The label scaler is fitted on the training set alone. The test set is predicted once, after the training.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -34,35 +34,41 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
     has_gradient: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
-    train: Spec[Dataset] = Field(description="molecules to learn from")
-    valid: Spec[Dataset] = Field(description="molecules that choose the best epoch")
-    test: Spec[Dataset] = Field(description="molecules that only report")
+    train: Spec[Dataset] = Field(description="training molecules")
+    valid: Spec[Dataset] = Field(description="validation molecules: select the best evaluation")
+    test: Spec[Dataset] = Field(description="test molecules: not used for training or selection")
     backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(
-        default=Pretrained(), description="the model to begin from"
+        default=Pretrained(), description="the backbone to start from"
     )
-    method: Annotated[Any, METHODS] = Field(default=Full(), description="which weights move")
+    method: Annotated[Any, METHODS] = Field(default=Full(), description="fine-tuning method: which weights are trained")
     epochs: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
-        description=f"passes over the training part; by default {MIN_EPOCHS}, or as many as make {MIN_STEPS:,} steps",
+        description=f"passes over the training set; by default {MIN_EPOCHS}, or more to reach {MIN_STEPS:,} steps",
     )
     head_lr_multiplier: float | None = Field(
-        default=None, gt=0, le=100, description="learning rate of the head, times the backbone's; by default the advice"
+        default=None,
+        gt=0,
+        le=100,
+        description="learning rate of the head relative to the backbone; by default that of the method",
     )
-    dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout in the head, and of the fingerprint")
-    backbone_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in the backbone")
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="dropout of the head and of the fingerprint")
+    backbone_dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout of the backbone")
     features: Literal["none", "descriptors", "fingerprints", "both"] = Field(
         default="both",
-        description="what the head reads beside the embedding: RDKit's descriptors, the fingerprint, or both",
+        description="inputs of the head besides the embedding: RDKit descriptors, the fingerprint, or both",
     )
     n_randomised_smiles: int = Field(
-        default=5, ge=1, le=64, description="ways each training molecule is written, one drawn each time it is read"
+        default=5,
+        ge=1,
+        le=64,
+        description="SMILES for each training molecule, one drawn at random in each epoch; 1: canonical only",
     )
     clip_margin: float = Field(
         default=0.5,
         ge=0,
-        description="how far outside the range of the training labels a prediction may lie, in spreads of the labels",
+        description="how far predictions may exceed the range of the training labels, in their standard deviations",
     )
 
     @property
@@ -74,9 +80,9 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
     def with_seed(self, seed: int) -> "FineTune":
-        """The same with everything that is drawn by chance drawn anew, in its backbone too."""
+        """The same with another seed, for the initial weights of a random backbone or an adaptation too."""
         start = self.backbone
-        if start.repeatable:  # random weights, or an adaptation
+        if start.repeatable:
             start = dataclasses.replace(start, seed=seed)
         return dataclasses.replace(self, backbone=start, seed=seed)
 
@@ -87,16 +93,16 @@ class FineTune(SupervisedOptimisation, Spec[Fit]):
 
         return finetune(self, report, {"train": train, "valid": valid, "test": test}, backbone or self.backbone)
 
-    def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
-        """With as many epochs as make `MIN_STEPS` steps, and the advice of the method, where nothing else is asked for."""
+    def build_plan(self, n: int, width: int, precision: str, **overrides: Any) -> Plan:
+        """The plan; by default enough epochs for `MIN_STEPS` steps and the learning rates that the method advises."""
         advice = {
             "epochs": self.epochs or max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n / self.batch_size))),
             "learning_rate": self.learning_rate or advised_rate(self.method, width),
             "rate_factors": (("head.", self.head_lr_multiplier or self.method.head_lr_multiplier),),
         }
-        return super().build_plan(n, width, precision, **(advice | own))
+        return super().build_plan(n, width, precision, **(advice | overrides))
 
 
 def advised_rate(method: Any, width: int) -> float:
-    """The learning rate that a method advises for a backbone of this width."""
+    """Learning rate that a method advises for a backbone of this width: its rate at 256, times 256 / width."""
     return method.advised_rate * 256 / width

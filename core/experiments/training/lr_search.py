@@ -1,4 +1,4 @@
-"""Tuning: short trials of several learning rates, judged on the validation part, then the whole training → a Fit."""
+"""LearningRateSearch: short trials of several learning rates, then the full training at the best one."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -12,18 +12,19 @@ from core.models.random_weights import find_width
 from core.results.fit import Fit
 
 EDGE_WARNING = (
-    "the best of the learning rates tried, {rate:g}, is the {end}; the true best may lie beyond: give other `factors`"
+    "the best of the learning rates tried, {rate:g}, is the {end}; the optimum may be outside the range: extend "
+    "`factors`"
 )
 
 
 @settings
 class LearningRateSearch(Spec[Fit]):
-    """A fine-tuning at the learning rate that did best in short trials; their number and length are the budget.
+    """A fine-tuning at the learning rate with the lowest validation loss in short trials.
 
-    One rate for all would decide between methods: what an adapter of a thousand weights wants is far too much for all
-    weights. Each method gets as many trials of as many steps, so that none is favoured. They are judged by the best
-    validation loss that they reach, never by the test part, and have a seed of their own, so that the repeats of a
-    study share them.
+    A comparison of methods at one common rate is unfair: the best rate of an adapter with a thousand weights is far too
+    high for full fine-tuning. Every method gets the same number of trials with the same number of steps. Trials are
+    compared by their lowest validation loss, never by the test set. They have their own seed, so the repeats of a study
+    share them.
     """
 
     kind: ClassVar[str] = "learning-rate-search"
@@ -32,12 +33,13 @@ class LearningRateSearch(Spec[Fit]):
     has_gradient: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
-    fit: Spec[Fit] = Field(description="the fine-tuning whose learning rate is to be found")
+    fit: Spec[Fit] = Field(description="the fine-tuning whose learning rate is searched")
     factors: tuple[float, ...] = Field(
-        default=(0.3, 1.0, 3.0), description="learning rates to try, as multiples of the advice (or of the one given)"
+        default=(0.3, 1.0, 3.0),
+        description="learning rates to try, as multiples of the advised rate, or of that of `fit`",
     )
     steps: int = Field(default=300, ge=1, le=1_000_000, description="optimiser steps of a trial")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the trials")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the trials")
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, FineTune):
@@ -49,9 +51,9 @@ class LearningRateSearch(Spec[Fit]):
 
     @property
     def title(self) -> str:
-        return f"{self.fit.title}, tuned over {len(self.factors)} learning rates"
+        return f"{self.fit.title}, best of {len(self.factors)} learning rates"
 
-    # a tuned fit is asked for its parts as any fine-tuning is
+    # the attributes that others read of a fine-tuning
     train = property(lambda self: self.fit.train)
     valid = property(lambda self: self.fit.valid)
     test = property(lambda self: self.fit.test)
@@ -64,30 +66,30 @@ class LearningRateSearch(Spec[Fit]):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Learning rates to try, lowest first. Raises `BadInput` where the advice for the backbone is not known."""
+        """Learning rates to try, lowest first. Raises `BadInput` where the width of the backbone is unknown."""
         middle = self.fit.learning_rate
         if middle is None:
             width = find_width(self.fit.backbone)
             if width is None:
                 raise BadInput(
-                    f"the width of {self.fit.backbone.called} is not known, so no learning rate is advised; give the "
-                    "fit a `learning_rate` to begin from"
+                    f"the width of {self.fit.backbone.called} is unknown, so no learning rate is advised; set "
+                    "`learning_rate` of the fine-tuning"
                 )
             middle = advised_rate(self.fit.method, width)
         return tuple(float(f"{factor * middle:.3g}") for factor in sorted(self.factors))
 
     def with_seed(self, seed: int) -> "LearningRateSearch":
-        """The same with everything drawn anew but the trials."""
+        """The same with another seed for the training; the trials stay the same."""
         return dataclasses.replace(self, fit=self.fit.with_seed(seed))
 
     def parts(self) -> dict[str, Any]:
         return {"trials": tuple(self.trial(rate) for rate in self.rates), **self.fit.parts()}
 
     def trial(self, rate: float) -> FineTune:
-        """A short training at one learning rate."""
-        looks = min(10, self.steps)
+        """The spec of a short training at one learning rate."""
+        evaluations = min(10, self.steps)
         trial = dataclasses.replace(
-            self.fit.with_seed(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=looks
+            self.fit.with_seed(self.seed), learning_rate=rate, epochs=None, steps=self.steps, evaluations=evaluations
         )
         return dataclasses.replace(trial, patience=0)
 
@@ -97,9 +99,7 @@ class LearningRateSearch(Spec[Fit]):
         fit = dataclasses.replace(self.fit, learning_rate=self.rates[best]).make(report, **parts)
         warnings = list(fit.record["warnings"])
         if best in (0, len(losses) - 1):
-            warnings.append(
-                EDGE_WARNING.format(advised_rate=self.rates[best], end="lowest" if best == 0 else "highest")
-            )
+            warnings.append(EDGE_WARNING.format(rate=self.rates[best], end="lowest" if best == 0 else "highest"))
         tuned = {
             "learning_rates": list(self.rates),
             "valid_losses": losses,

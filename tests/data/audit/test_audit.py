@@ -219,12 +219,12 @@ def test_audited_table_is_corrected(cache: Path) -> None:
     assert set(remaining.smiles) == set(store.get(pool).smiles)
     assert remaining.provenance["mended"]["left_out"] == len(shared.rows)
     assert read_spec_json(corrected.text) == corrected
-    with pytest.raises(BadInput, match="the audit is not of this table"):
+    with pytest.raises(BadInput, match="the audit is of other tables"):
         make(CorrectedTable(Load("bundled:solubility"), spec, ("same molecule: test",)), store, Report())
     note = next(one.kind for one in findings.findings if not one.fix)
-    with pytest.raises(BadInput, match="nothing can be mended"):
+    with pytest.raises(BadInput, match="cannot be corrected"):
         make(CorrectedTable(leaky, spec, (note,)), store, Report())
-    with pytest.raises(BadInput, match="names none"):
+    with pytest.raises(BadInput, match="`findings` is empty"):
         CorrectedTable(leaky, spec, ())
     assert audit_against_parts(pool, FineTune(train, valid, test)).others == spec.others
 

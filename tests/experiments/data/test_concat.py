@@ -16,46 +16,46 @@ WEIGHED = {"n": [7, 8], "weight": [0.5, 0.6], "extra": [1, 2]}
 B = clean_table(["CCN", "CCO"], [4, 5], ["y"], "mg", context=TableContext(WEIGHED))
 
 
-def join(*tables):
+def concat(*tables):
     return Concat(tuple(Load() for _ in tables)).make(SILENT_REPORT, tables=tables)
 
 
-def test_rows_keep_their_order_and_columns_are_united():
-    made = join(A, B)
-    assert list(made.smiles) == ["CCO", "CC", "CCN", "CCO"] and made.targets[:, 0].tolist() == [1, 2, 4, 5]
-    assert made.unit == ("mg",) and made.kinds == ("regression",)
-    assert made.columns["row"].tolist() == [1, 2, 1, 2] and made.columns["row"].dtype == np.int64
-    assert made.columns["n"].tolist() == [1, 2, 7, 8]
-    assert list(made.columns["id"]) == ["a", "b", "", ""]
-    np.testing.assert_array_equal(made.columns["weight"], [np.nan, np.nan, 0.5, 0.6])
-    np.testing.assert_array_equal(made.columns["extra"], [np.nan, np.nan, 1, 2])
-    assert len(made.dropped) == 1
-    assert made.provenance["in several tables"] == 1
-    assert [one["digest"] for one in made.provenance["joined"]] == [A.digest, B.digest]
+def test_concat_keeps_row_order_and_unites_columns():
+    table = concat(A, B)
+    assert list(table.smiles) == ["CCO", "CC", "CCN", "CCO"] and table.targets[:, 0].tolist() == [1, 2, 4, 5]
+    assert table.unit == ("mg",) and table.kinds == ("regression",)
+    assert table.columns["row"].tolist() == [1, 2, 1, 2] and table.columns["row"].dtype == np.int64
+    assert table.columns["n"].tolist() == [1, 2, 7, 8]
+    assert list(table.columns["id"]) == ["a", "b", "", ""]
+    np.testing.assert_array_equal(table.columns["weight"], [np.nan, np.nan, 0.5, 0.6])
+    np.testing.assert_array_equal(table.columns["extra"], [np.nan, np.nan, 1, 2])
+    assert len(table.dropped) == 1
+    assert table.provenance["in several tables"] == 1
+    assert [one["digest"] for one in table.provenance["joined"]] == [A.digest, B.digest]
 
 
-def test_what_was_planted_stays_known(tmp_path):
-    big = clean_table(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
-    planted = LabelNoise(Load(), fraction=0.5).make(SILENT_REPORT, table=big)
-    made = join(A, planted)
-    assert made.columns["mislabelled"].dtype == bool and made.columns["mislabelled"].sum() == 10
-    assert made.columns["measured:y"].tolist() == [1, 2, *range(20)]
-    made.save(tmp_path)
+def test_concat_keeps_label_noise_columns(tmp_path):
+    clean = clean_table(["C" * n for n in range(1, 21)], range(20), ["y"], "mg")
+    noisy = LabelNoise(Load(), fraction=0.5).make(SILENT_REPORT, table=clean)
+    table = concat(A, noisy)
+    assert table.columns["mislabelled"].dtype == bool and table.columns["mislabelled"].sum() == 10
+    assert table.columns["measured:y"].tolist() == [1, 2, *range(20)]
+    table.save(tmp_path)
     assert Dataset.load(tmp_path).columns["mislabelled"].sum() == 10
 
 
 def test_other_tasks_or_units_are_refused():
     with pytest.raises(BadInput, match="same tasks: the first has 'y', table 2 has 'z'"):
-        join(A, clean_table(["C"], [1], ["z"], "mg"))
+        concat(A, clean_table(["C"], [1], ["z"], "mg"))
     with pytest.raises(BadInput, match="same units: the first has 'mg', table 3 has ''"):
-        join(A, B, clean_table(["C"], [1], ["y"]))
+        concat(A, B, clean_table(["C"], [1], ["y"]))
     with pytest.raises(BadInput, match="at least one table"):
         Concat(())
 
 
-def test_one_class_more_or_less():
+def test_kinds_follow_the_labels():
     positive = Dataset(["C"], [1.0], ("y",), ("mg",))
-    assert join(A.take([0]), positive).kinds == ("regression",)
+    assert concat(A.take([0]), positive).kinds == ("regression",)
     binary = clean_table(["C", "CC"], [0, 1], ["y"])
-    assert join(binary.take([0]), binary.take([0])).kinds == ("binary",)
-    assert join(A).digest == A.digest
+    assert concat(binary.take([0]), binary.take([0])).kinds == ("binary",)
+    assert concat(A).digest == A.digest

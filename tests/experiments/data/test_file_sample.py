@@ -1,4 +1,4 @@
-"""Rows of files too large to be read whole: CSV and Parquet in the form of LargeMix and UltraLarge, written here."""
+"""Random rows of large files: CSV and Parquet with the names and columns of LargeMix and UltraLarge."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from core.experiments.presets.mixtures import largemix_model, read_largemix
 from core.models.backbones import Gnn
 
 
-def written(folder: Path) -> Path:
-    """Small files of the names and columns of LargeMix and UltraLarge."""
+def write_files(folder: Path) -> Path:
+    """Write small files with the names and columns of LargeMix and UltraLarge."""
     generator = np.random.default_rng(0)
     smiles = [f"{'C' * length}{end}" for length in range(1, 25) for end in ("", "O", "N", "(C)O", "F", "c1ccccc1")]
     n = len(smiles)
     sparse = generator.integers(2, size=(n, 6)).astype(float)
     sparse[generator.random((n, 6)) < 0.6] = np.nan
-    sparse[:, 5] = np.where(np.isnan(sparse[:, 5]), np.nan, 1.0)  # never measured otherwise
+    sparse[:, 5] = np.where(np.isnan(sparse[:, 5]), np.nan, 1.0)  # a task with one class
     assays = pd.DataFrame(sparse, columns=[f"assayID-{k}" for k in range(6)])
     pd.concat([pd.DataFrame({"SMILES": smiles}), assays], axis=1).to_parquet(folder / "PCBA_1328_1564k.parquet")
     genes = pd.DataFrame(generator.integers(5, size=(n, 3)), columns=[f"geneID-{k}" for k in range(3)])
@@ -32,33 +32,33 @@ def written(folder: Path) -> Path:
         folder / "LINCS_L1000_VCAP_0-4.csv.gz", index=False
     )
     for part in (1, 2):
-        mine = smiles[part - 1 :: 2]
+        rows = smiles[part - 1 :: 2]
         frame = pd.DataFrame(
-            {"ordered_smiles": mine, "graph_energy": [float(len(chem.canonical_smiles(one))) for one in mine]}
+            {"ordered_smiles": rows, "graph_energy": [float(len(chem.canonical_smiles(one))) for one in rows]}
         )
-        frame["graph_gap"] = generator.normal(size=len(mine))
-        frame["node_charge"] = [[0.1] * len(one) for one in mine]
+        frame["graph_gap"] = generator.normal(size=len(rows))
+        frame["node_charge"] = [[0.1] * len(one) for one in rows]
         frame.to_parquet(folder / f"pm6_processed_{part}.parquet")
     return folder
 
 
-def test_rows_are_drawn_over_all_files_a_shard_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_sampled_from_all_files_in_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_sample, "ROWS_IN_MEMORY", 7)
-    folder, store = written(tmp_path), Store(tmp_path / "cache")
+    folder, store = write_files(tmp_path), Store(tmp_path / "cache")
     spec = import_files(
         FileSample(str(folder / "pm6_processed_*.parquet"), "graph_*", "ordered_smiles", rows=40), store.files
     )
-    made = make(spec, store, Report())
-    assert 30 < len(made) <= 40 and made.tasks == ("graph_energy", "graph_gap"), "lists, of atoms, are passed over"
-    assert all(len(smiles) == energy for smiles, energy in zip(made.smiles, made.targets[:, 0], strict=True))
-    assert made.provenance["rows"] == 144 and made.columns["row"].max() > 72, "of the second file too"
+    table = make(spec, store, Report())
+    assert 30 < len(table) <= 40 and table.tasks == ("graph_energy", "graph_gap"), "columns of lists are skipped"
+    assert all(len(smiles) == energy for smiles, energy in zip(table.smiles, table.targets[:, 0], strict=True))
+    assert table.provenance["rows"] == 144 and table.columns["row"].max() > 72, "from the second file too"
     other = import_files(FileSample(spec.path, "graph_*", "ordered_smiles", rows=40, seed=1), store.files)
-    assert set(make(other, store, Report()).smiles) != set(made.smiles)
+    assert set(make(other, store, Report()).smiles) != set(table.smiles)
     assert len(make(import_files(FileSample(spec.path, "graph_*", rows=1000), store.files), store, Report())) > 100
 
 
-def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
-    folder, store = written(tmp_path), Store(tmp_path / "cache")
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    folder, store = write_files(tmp_path), Store(tmp_path / "cache")
     with pytest.raises(BadInput, match="there is no file"):
         import_files(FileSample(str(tmp_path / "none*.csv"), "a*"), store.files)
     parquet = folder / "PCBA_1328_1564k.parquet"
@@ -66,18 +66,18 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
         make(import_files(FileSample(str(parquet), "gene*"), store.files), store, Report())
     spec = import_files(FileSample(str(parquet), "assayID-*"), store.files)
     pd.read_parquet(parquet).head(100).to_parquet(parquet)
-    with pytest.raises(BadInput, match="has changed since this recipe was made"):
+    with pytest.raises(BadInput, match="has changed since this spec was made"):
         make(spec, store, Report())
     with pytest.raises(BadInput, match="none of the files of LargeMix"):
         read_largemix(str(tmp_path / "cache"), 10)
 
 
-def test_the_files_that_are_there_are_a_mixture(tmp_path: Path) -> None:
-    folder, store = written(tmp_path), Store(tmp_path / "cache")
+def test_mixture_of_the_available_files(tmp_path: Path) -> None:
+    folder, store = write_files(tmp_path), Store(tmp_path / "cache")
     members = read_largemix(str(folder), rows=120)
     assert [one.name for one in members] == ["l1000_vcap", "pcba_1328", "pm6_83m_g62"]
-    network = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
-    spec = import_files(Multitask(members, backbone=network, epochs=1, batch_size=32), store.files)
+    backbone = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
+    spec = import_files(Multitask(members, backbone=backbone, epochs=1, batch_size=32), store.files)
     cards = {one["name"]: one for one in make(spec, store, Report()).record["members"]}
     assert cards["pcba_1328"]["unlearnable"] == ["assayID-5"] and len(cards["pcba_1328"]["tasks"]) == 5
     assert cards["pcba_1328"]["means"]["test"]["auroc"] is not None and cards["l1000_vcap"]["loss"] == "binned"

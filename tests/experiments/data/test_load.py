@@ -14,7 +14,7 @@ from core.experiments.data.load import HUB, Load, import_files
 
 @pytest.fixture
 def load(tmp_path):
-    """Writes a table, imports it and loads it, with fields of the recipe."""
+    """Writes a table, imports it and loads it, with fields of the spec."""
     files = tmp_path / "files"
 
     def load(content, name="table.csv", **fields):
@@ -26,53 +26,60 @@ def load(tmp_path):
 
 
 def test_solubility_is_bundled():
-    made = Load().make(SILENT_REPORT)
-    assert made.provenance["rows_read"] == 1282 and len(made) == 1274
-    assert (made.dropped["what"] == "merged").sum() == 8
-    assert made.tasks == ("logS",) and made.unit == ("log10(mol/L)",) and made.kinds == ("regression",)
-    assert -12 < made.targets.min() < made.targets.max() < 3
-    first = dict(zip(made.columns["row"], made.columns["name"], strict=True))
-    assert list(made.columns) == ["row", "name", "ID", "SOL_classification"]
+    table = Load().make(SILENT_REPORT)
+    assert table.provenance["rows_read"] == 1282 and len(table) == 1274
+    assert (table.dropped["what"] == "merged").sum() == 8
+    assert table.tasks == ("logS",) and table.unit == ("log10(mol/L)",) and table.kinds == ("regression",)
+    assert -12 < table.targets.min() < table.targets.max() < 3
+    first = dict(zip(table.columns["row"], table.columns["name"], strict=True))
+    assert list(table.columns) == ["row", "name", "ID", "SOL_classification"]
     assert first[1026] == "3-methylpentane"  # the test file follows the training file
 
 
 def test_hydration_is_bundled():
-    made = Load("bundled:hydration").make(SILENT_REPORT)
-    assert len(made) == 642 and made.unit == ("kcal/mol",) and made.targets.min() < -20
-    assert made.tasks == ("hydration free energy",)
+    table = Load("bundled:hydration").make(SILENT_REPORT)
+    assert len(table) == 642 and table.unit == ("kcal/mol",) and table.targets.min() < -20
+    assert table.tasks == ("hydration free energy",)
 
 
 def test_drugs_are_bundled_without_labels():
-    made = Load("bundled:Drugs").make(SILENT_REPORT)
-    assert len(made) > 2500 and made.targets.shape == (len(made), 0)
-    assert "no column of labels: molecules only" in made.provenance["notes"]
+    table = Load("bundled:Drugs").make(SILENT_REPORT)
+    assert len(table) > 2500 and table.targets.shape == (len(table), 0)
+    assert "no column of labels: molecules only" in table.provenance["notes"]
 
 
-def test_a_file_is_cleaned_and_says_how(load, tmp_path):
+def test_file_is_cleaned_and_dropped_rows_have_reasons(load, tmp_path):
     text = "id;SMILES;logS\na;OCC;1,5\nb;CCO;2,5\nc;c1cccc1;1\nd;;2\ne;CCN;text\nf;CCC;nan\ng;CCCC;-3\n"
-    made = load(text.encode("cp1252"))
-    assert list(made.smiles) == ["CCO", "CCCC"] and made.targets[:, 0].tolist() == [2, -3]
-    assert list(made.columns["id"]) == ["a", "g"]
-    found = dict(zip(made.dropped["row"], made.dropped["reason"], strict=True))
-    assert found[2] == "same molecule as row 1; median of 2 labels, spread 1"
-    assert "kekulize" in found[3] and "empty" in found[4] and "'text' is no number" in found[5] and "NaN" in found[6]
-    assert made.provenance["sha256"] == hashlib.sha256(text.encode()).hexdigest()
-    assert made.provenance["file"] == "table.csv" and made.provenance["delimiter"] == ";"
-    assert "decimal commas in 'logS' read as points" in made.provenance["notes"]
+    table = load(text.encode("cp1252"))
+    assert list(table.smiles) == ["CCO", "CCCC"] and table.targets[:, 0].tolist() == [2, -3]
+    assert list(table.columns["id"]) == ["a", "g"]
+    reasons = dict(zip(table.dropped["row"], table.dropped["reason"], strict=True))
+    assert reasons[2] == "same molecule as row 1; median of 2 labels, spread 1"
+    assert (
+        "kekulize" in reasons[3]
+        and "empty" in reasons[4]
+        and "'text' is no number" in reasons[5]
+        and "NaN" in reasons[6]
+    )
+    assert table.provenance["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert table.provenance["file"] == "table.csv" and table.provenance["delimiter"] == ";"
+    assert "decimal commas in 'logS' read as points" in table.provenance["notes"]
 
 
-def test_columns_are_named_or_found(load):
+def test_columns_by_name_or_recognised(load):
     text = "a,b,y,z\nCCO,CCN,1,5\nC,CC,2,6\n"
-    made = load(text, smiles="b", targets=("z", "y"), tasks=("first", "second"), unit="mg, mL")
-    assert list(made.smiles) == ["CCN", "CC"] and made.targets.tolist() == [[5, 1], [6, 2]]
-    assert made.tasks == ("first", "second") and made.unit == ("mg", "mL")
+    table = load(text, smiles="b", targets=("z", "y"), tasks=("first", "second"), unit="mg, mL")
+    assert list(table.smiles) == ["CCN", "CC"] and table.targets.tolist() == [[5, 1], [6, 2]]
+    assert table.tasks == ("first", "second") and table.unit == ("mg", "mL")
     assert load(text, smiles="b", targets=("y",), unit="mg").unit == ("mg",)
-    with pytest.raises(BadInput, match=r"there is no column 'Z1'; there are 'a', 'b', 'y', 'z'; did you mean 'z'\?"):
+    with pytest.raises(
+        BadInput, match=r"there is no column 'Z1'; the table has 'a', 'b', 'y', 'z'; did you mean 'z'\?"
+    ):
         load(text, smiles="a", targets=("Z1",))
     wide = "smiles," + ",".join(f"column{k}" for k in range(20)) + "\nCCO" + ",1" * 20 + "\n"
     with pytest.raises(BadInput, match=r"'column10' and 9 more; did you mean 'column19'"):
         load(wide, targets=("colum19",))
-    with pytest.raises(BadInput, match="give each one name"):
+    with pytest.raises(BadInput, match="give one name for each target"):
         load(text, smiles="b", targets=("y",), tasks=("a", "b"))
 
 
@@ -81,13 +88,13 @@ def test_columns_are_named_or_found(load):
     [
         ("", "is empty"),
         ("smiles,y\n", "header and no rows"),
-        ("name,y\nethanol,1\nwater,2\n", r"no column holds SMILES; there are 'name', 'y': name one in `smiles`"),
+        ("name,y\nethanol,1\nwater,2\n", r"no column holds SMILES; the table has 'name', 'y': name one in `smiles`"),
         ("smiles,y\nCCO,1\nCCN;2\n", "mixed delimiters"),
         ("smiles,y\nQ,1\n,2\n", "none of 2 rows is left"),
         ("smiles,exp\nCCO,a\nCCN,b\nC,1\n", "is text in 2 of its 3"),
     ],
 )
-def test_what_cannot_be_loaded_says_why(load, text, reason):
+def test_bad_files_are_refused(load, text, reason):
     with pytest.raises(BadInput, match=reason) as caught:
         load(text, targets=("exp",) if "exp" in text else ())
     assert "table.csv" in str(caught.value) or "rows" in reason or "column" in reason or "text" in reason
@@ -97,38 +104,38 @@ def test_one_row_is_a_table(load):
     assert len(load("smiles,y\nCCO,1\n")) == 1
 
 
-def test_a_limit_reads_the_first_rows(load):
-    made = load("smiles,y\nCCO,1\nCCN,2\nC,3\n", limit=2)
-    assert list(made.smiles) == ["CCO", "CCN"] and made.provenance["rows_read"] == 2
+def test_limit_reads_the_first_rows(load):
+    table = load("smiles,y\nCCO,1\nCCN,2\nC,3\n", limit=2)
+    assert list(table.smiles) == ["CCO", "CCN"] and table.provenance["rows_read"] == 2
 
 
-def test_an_sd_record_that_is_none_says_why(load):
+def test_bad_sdf_record_has_a_reason(load):
     from rdkit import Chem
 
     good = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + ">  <y>\n1\n\n$$$$\n"
     bad = "bad\n\n\n  1  0  0  0  0  0            999 V2000\n    0.0000    0.0000    0.0000 Q9   0  0\nM  END\n$$$$\n"
-    made = load(good + bad, "a.sdf")
-    assert list(made.smiles) == ["CCO"]
-    assert dict(zip(made.dropped["row"], made.dropped["reason"], strict=True)) == {2: "Element 'Q9' not found"}
+    table = load(good + bad, "a.sdf")
+    assert list(table.smiles) == ["CCO"]
+    assert dict(zip(table.dropped["row"], table.dropped["reason"], strict=True)) == {2: "Element 'Q9' not found"}
 
 
-def test_further_columns_are_kept_up_to_a_number(load):
-    wide = "smiles,y,planted," + ",".join(f"c{k}" for k in range(40)) + "\nCCO,1,yes" + ",x" * 40 + "\n"
-    made = load(wide, targets=("y",))
-    assert len(made.columns) == 31 and "mislabelled" not in made.columns
-    assert made.provenance["notes"] == ["11 further columns are not kept"]
+def test_number_of_further_columns_is_limited(load):
+    wide = "smiles,y,mislabelled," + ",".join(f"c{k}" for k in range(40)) + "\nCCO,1,yes" + ",x" * 40 + "\n"
+    table = load(wide, targets=("y",))
+    assert len(table.columns) == 31 and "mislabelled" not in table.columns
+    assert table.provenance["notes"] == ["11 further columns are left out"]
 
 
-def test_settling_names_files_by_their_bytes(tmp_path):
+def test_imported_files_are_identified_by_content(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("smiles,y\nCCO,1\n")
     files = tmp_path / "files"
     spec = Concat((Load(f"file:{path}"), Load("bundled:solubility")))
-    done = import_files(spec, files)
-    one, other = done.tables
+    imported = import_files(spec, files)
+    one, other = imported.tables
     assert one.source == "file:mine.csv" and one.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert other == spec.tables[1] and import_files(done, files) is done
-    assert read_spec_json(done.text) == done
+    assert other == spec.tables[1] and import_files(imported, files) is imported
+    assert read_spec_json(imported.text) == imported
     (tmp_path / "b").mkdir()
     moved = path.rename(tmp_path / "b" / "mine.csv")
     assert import_files(Load(f"file:{moved}"), files).key == one.key
@@ -136,13 +143,13 @@ def test_settling_names_files_by_their_bytes(tmp_path):
     assert import_files(Load(f"file:{moved}"), files).key != one.key
 
 
-def test_what_is_wrong_with_an_import_is_said(tmp_path):
+def test_bad_imports_are_refused(tmp_path):
     files = tmp_path / "files"
     with pytest.raises(BadInput, match=r"there is no file .*none.csv"):
         import_files(Load(f"file:{tmp_path}/none.csv"), files)
     with pytest.raises(BadInput, match="not imported yet"):
         Load("file:a.csv").make(Report(files=files))
-    with pytest.raises(BadInput, match="not there any more"):
+    with pytest.raises(BadInput, match="is missing; import the file again"):
         Load("file:a.csv", digest="0" * 64).make(Report(files=files))
     path = tmp_path / "a.csv"
     path.write_text("smiles,y\nCCO,1\n")
@@ -165,12 +172,12 @@ def test_what_is_wrong_with_an_import_is_said(tmp_path):
         ({"limit": -1}, "limit"),
     ],
 )
-def test_fields_are_checked_where_they_are_given(fields, reason):
+def test_bad_fields_are_refused(fields, reason):
     with pytest.raises(BadInput, match=reason):
         Load(**fields)
 
 
-def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
+def test_hub_table_and_its_commit(tmp_path, monkeypatch):
     commit = "a" * 40
     folder = tmp_path / "snapshots" / commit
     folder.mkdir(parents=True)
@@ -183,10 +190,10 @@ def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
         return str(folder / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    made = Load("hub:Lipophilicity", hub_revision="main").make(SILENT_REPORT)
+    table = Load("hub:Lipophilicity", hub_revision="main").make(SILENT_REPORT)
     assert asked == [("scikit-fingerprints/MoleculeNet_Lipophilicity", "dataset", "main")]
-    assert made.tasks == ("Lipophilicity",) and made.unit == ("logD at pH 7.4",) and len(made) == 2
-    assert made.provenance["revision"] == commit
+    assert table.tasks == ("Lipophilicity",) and table.unit == ("logD at pH 7.4",) and len(table) == 2
+    assert table.provenance["revision"] == commit
     assert Load("hub:tox21").make(SILENT_REPORT).tasks == ("NR-AR", "SR-p53")
     assert set(HUB) == {
         "esol",
@@ -202,9 +209,9 @@ def test_the_hub_gives_a_table_and_its_commit(tmp_path, monkeypatch):
     }
 
 
-def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
+def test_hub_without_network(monkeypatch):
     def download(*_, local_files_only=False, **__):
-        assert local_files_only, "what the hub does not answer for is not fetched"
+        assert local_files_only, "no download without an answer of the hub"
         raise LocalEntryNotFoundError("no")
 
     def ask(*_, **__):
@@ -212,27 +219,25 @@ def test_without_a_network_the_hub_says_what_to_do(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", ask)
-    with pytest.raises(
-        BadInput, match=r"hub:esol is not in the cache and the hub cannot be reached .*file:esol.csv"
-    ) as caught:
+    with pytest.raises(BadInput, match=r"hub:esol could not be downloaded .*file:esol.csv") as caught:
         Load("hub:esol").make(SILENT_REPORT)
     assert "\n" not in str(caught.value)
 
 
 def test_lipophilicity_has_4200_molecules(shared_data, tmp_path):
     spec = import_files(Load(f"file:{shared_data / 'Lipophilicity.csv'}", unit="logD at pH 7.4"), tmp_path)
-    made = spec.make(Report(files=tmp_path))
-    assert len(made) == made.provenance["rows_read"] == 4200 and len(made.dropped) == 0
-    assert made.targets.mean() == pytest.approx(2.186, abs=1e-3)
-    (tmp_path / "kept").mkdir()
-    made.save(tmp_path / "kept")
-    assert Dataset.load(tmp_path / "kept").digest == made.digest
+    table = spec.make(Report(files=tmp_path))
+    assert len(table) == table.provenance["rows_read"] == 4200 and len(table.dropped) == 0
+    assert table.targets.mean() == pytest.approx(2.186, abs=1e-3)
+    (tmp_path / "saved").mkdir()
+    table.save(tmp_path / "saved")
+    assert Dataset.load(tmp_path / "saved").digest == table.digest
 
 
-def test_clintox_lists_what_it_loses(shared_data, tmp_path):
-    made = import_files(Load(f"file:{shared_data / 'clintox.csv.gz'}"), tmp_path).make(Report(files=tmp_path))
-    lost = made.dropped[made.dropped["what"] == "molecule"]
+def test_clintox_dropped_rows(shared_data, tmp_path):
+    table = import_files(Load(f"file:{shared_data / 'clintox.csv.gz'}"), tmp_path).make(Report(files=tmp_path))
+    lost = table.dropped[table.dropped["what"] == "molecule"]
     assert lost["reason"].str.startswith("no molecule").sum() == 4
-    assert (made.dropped["what"] == "merged").sum() == 19
-    assert len(made) + (made.dropped["what"] != "label").sum() == 1484
-    assert made.kinds == ("binary", "binary") and set(np.unique(made.targets[~np.isnan(made.targets)])) == {0, 1}
+    assert (table.dropped["what"] == "merged").sum() == 19
+    assert len(table) + (table.dropped["what"] != "label").sum() == 1484
+    assert table.kinds == ("binary", "binary") and set(np.unique(table.targets[~np.isnan(table.targets)])) == {0, 1}

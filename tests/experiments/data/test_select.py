@@ -1,4 +1,4 @@
-"""Select: rows of the pool in the sampler's order, with where they come from."""
+"""Select: rows of the pool in the order of the sampler, and their provenance."""
 
 import json
 
@@ -32,24 +32,26 @@ def scores_of(pool: Dataset) -> Scores:
     return Scores(table, np.zeros(1), {}, {"digests": {"pool": pool.digest}})
 
 
-def test_keeps_the_samplers_rows_and_says_where_they_come_from(pool):
-    recipe = Select(POOL, Top(count=8), SCORES)
-    kept = recipe.make(Report(), pool, scores_of(pool))
-    assert list(kept.smiles) == list(pool.smiles[:8]) and kept.unit == ("atoms",)
-    about = json.loads(json.dumps(kept.provenance))["selection"]
-    assert about["sampler"] == {"kind": "top", "count": 8, "worst": False, "cost": ""} and about["scores"] == SCORES.key
-    assert about["pool"] == pool.digest and (about["kept"], about["of"]) == (8, 12)
-    assert about["harmful_kept"] == 2 and about["predicted_change"] == pytest.approx(np.linspace(-1, 1, 12)[:8].sum())
+def test_selected_rows_and_provenance(pool):
+    spec = Select(POOL, Top(count=8), SCORES)
+    selected = spec.make(Report(), pool, scores_of(pool))
+    assert list(selected.smiles) == list(pool.smiles[:8]) and selected.unit == ("atoms",)
+    note = json.loads(json.dumps(selected.provenance))["selection"]
+    assert note["sampler"] == {"kind": "top", "count": 8, "worst": False, "cost": ""} and note["scores"] == SCORES.key
+    assert note["pool"] == pool.digest and (note["kept"], note["of"]) == (8, 12)
+    assert note["harmful_kept"] == 2 and note["predicted_change"] == pytest.approx(np.linspace(-1, 1, 12)[:8].sum())
 
 
-def test_random_rows_need_no_scores(pool):
-    kept = Select(POOL, Uniform(count=5, seed=3)).make(Report(), pool)
-    assert len(kept) == 5 and kept.provenance["selection"]["scores"] is None
+def test_uniform_sampler_needs_no_scores(pool):
+    selected = Select(POOL, Uniform(count=5, seed=3)).make(Report(), pool)
+    assert len(selected) == 5 and selected.provenance["selection"]["scores"] is None
 
 
 @pytest.mark.parametrize("sampler", [Top(), Greedy(), KMeans(space="last layer")], ids=str)
-def test_scores_that_are_needed_are_asked_for_at_once(sampler):
-    with pytest.raises(BadInput, match="got no scores; give `scores` of this pool, or use uniform"):
+def test_missing_scores_are_refused(sampler):
+    with pytest.raises(
+        BadInput, match="needs influence scores and got none; give `scores` of this pool, or use uniform"
+    ):
         Select(POOL, sampler)
 
 
@@ -59,8 +61,8 @@ def test_scores_of_another_pool_are_refused(pool):
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_the_recipe_survives_json_and_names_its_parts(kind):
-    recipe = Select(POOL, SAMPLERS[kind](count=4), SCORES)
-    assert read_spec_json(recipe.text).key == recipe.key
-    assert set(recipe.parts()) == {"pool", "scores"} and set(Select(POOL).parts()) == {"pool"}
-    assert recipe.title == f"4 of the pool by {recipe.sampler.title}"
+def test_json_round_trip_and_parts(kind):
+    spec = Select(POOL, SAMPLERS[kind](count=4), SCORES)
+    assert read_spec_json(spec.text).key == spec.key
+    assert set(spec.parts()) == {"pool", "scores"} and set(Select(POOL).parts()) == {"pool"}
+    assert spec.title == f"4 of the pool by {spec.sampler.title}"

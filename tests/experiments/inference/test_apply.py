@@ -1,4 +1,4 @@
-"""A finished fit on a file: every row comes back, in order, with a prediction or a reason."""
+"""A model applied to a file: every row is written in order, with a prediction or a reason."""
 
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,15 @@ def test_every_row_comes_back_in_order(
     monkeypatch.setattr(annotated_table, "SHARD", 2)
     out = tmp_path / f"out{suffix}"
     answer = annotate_table(messy, out, Annotation(lengths, ("y",), labels=["y"]), Report())
-    found = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    rows = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     assert answer["rows"] == 5 and answer["unusable"] == 2
-    assert list(found["name"]) == list("abcde")
-    np.testing.assert_equal(found["length"].to_numpy(float), [3, np.nan, np.nan, 3, 8])
-    np.testing.assert_equal(found["label"].to_numpy(float), [1, np.nan, np.nan, np.nan, 5])
-    assert list(found["unusable"].fillna("").str.len() > 0) == [False, True, True, False, False]
+    assert list(rows["name"]) == list("abcde")
+    np.testing.assert_equal(rows["length"].to_numpy(float), [3, np.nan, np.nan, 3, 8])
+    np.testing.assert_equal(rows["label"].to_numpy(float), [1, np.nan, np.nan, np.nan, 5])
+    assert list(rows["unusable"].fillna("").str.len() > 0) == [False, True, True, False, False]
 
 
-def test_what_is_missing_is_named(messy: Path, tmp_path: Path) -> None:
+def test_missing_column_and_bad_suffix_are_refused(messy: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no column of SMILES named 'structure'; the table has name, smiles, y"):
         annotate_table(messy, tmp_path / "out.csv", Annotation(lengths, ("y",), "structure"), Report())
     with pytest.raises(BadInput, match=r"ends in \.csv or \.parquet, got 'out\.xlsx'"):
@@ -56,14 +56,14 @@ def test_what_is_missing_is_named(messy: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, dict[str, str]]:
-    """A cache, and in it what `predict` and `score` apply."""
-    root = tmp_path_factory.mktemp("made")
+def cache_and_keys(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, dict[str, str]]:
+    """A cache with a model and scores, and their keys by command."""
+    root = tmp_path_factory.mktemp("apply")
     (root / "size.csv").write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
     rows = split_table(Load(f"file:{root / 'size.csv'}"), seed=0, train=20, valid=10, pool=15, test=None)
     train, valid, test, pool = rows
-    few = {"steps": 6, "evaluations": 2, "batch_size": 8, "features": "none"}
-    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), **few)
+    settings = {"steps": 6, "evaluations": 2, "batch_size": 8, "features": "none"}
+    fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), **settings)
     store = Store(root / "cache")
     scores = import_files(Influence(fit=fit, pool=pool, target=valid), store.files)
     make(scores, store, SILENT_REPORT)
@@ -71,10 +71,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path
 
 
 @pytest.mark.parametrize("command", ["predict", "score"])
-def test_a_molecule_goes_through_the_network_once_a_shard(
-    made: Any, capsys: Any, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+def test_each_molecule_is_predicted_once_per_shard(
+    cache_and_keys: Any, capsys: Any, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, keys = made
+    cache, keys = cache_and_keys
     names = ["CCO", "CCCN", "OCC", "CC", "C(C)O", "CCCN", "no", "CCO", "CC", "CC"]
     (tmp_path / "t.csv").write_text("smiles,size\n" + "".join(f"{name},{k}\n" for k, name in enumerate(names)))
     encoded: list[str] = []
@@ -86,29 +86,31 @@ def test_a_molecule_goes_through_the_network_once_a_shard(
         monkeypatch.setattr(annotated_table, "SHARD", size)
         encoded.clear()
         arguments = (command, keys[command], str(tmp_path / "t.csv"), "--out", str(tmp_path / "out.csv"))
-        said = ask(capsys, cache, *arguments)
-        assert said.status == 0 and sorted(encoded) == times
-        found = pd.read_csv(tmp_path / "out.csv")
+        reply = ask(capsys, cache, *arguments)
+        assert reply.status == 0 and sorted(encoded) == times
+        output = pd.read_csv(tmp_path / "out.csv")
         column = "size_predicted" if command == "predict" else "prediction"
-        predicted = dict(zip(names[:4], found[column], strict=False))
-        for name, value in zip(names, found[column], strict=True):
+        predicted = dict(zip(names[:4], output[column], strict=False))
+        for name, value in zip(names, output[column], strict=True):
             molecule = {"OCC": "CCO", "C(C)O": "CCO"}.get(name, name)
             np.testing.assert_allclose(value, predicted.get(molecule, np.nan), rtol=1e-4)
-        if command == "score":  # the label is the row's own
-            np.testing.assert_allclose(found["residual"], found["prediction"] - found["size"].where(found.index != 6))
-            assert found["influence"][0] != found["influence"][2]
+        if command == "score":  # duplicates have different labels
+            np.testing.assert_allclose(
+                output["residual"], output["prediction"] - output["size"].where(output.index != 6)
+            )
+            assert output["influence"][0] != output["influence"][2]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_the_same_command_goes_on_after_control_c(
-    made: Any, capsys: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch, alcohols: list
+def test_same_command_resumes_after_ctrl_c(
+    cache_and_keys: Any, capsys: Any, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch, alcohols: list
 ) -> None:
-    cache, keys = made
+    cache, keys = cache_and_keys
     monkeypatch.setattr(annotated_table, "SHARD", 7)
-    table, out, whole = tmp_path / "t.csv", tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
+    table, out, expected = tmp_path / "t.csv", tmp_path / f"out{suffix}", tmp_path / f"whole{suffix}"
     table.write_text("smiles,size\n" + "".join(f"{smiles},{size}\n" for smiles, size in alcohols))
     arguments = ("score", keys["score"], str(table), "--top", "3", "--out")
-    answer = ask(capsys, cache, *arguments, str(whole)).answer
+    answer = ask(capsys, cache, *arguments, str(expected)).answer
 
     def pressed(bar: Any, fraction: float, message: str, numbers: dict) -> None:
         if numbers.get("rows") == 28 and "of 60 rows" in message:
@@ -116,14 +118,14 @@ def test_the_same_command_goes_on_after_control_c(
 
     with monkeypatch.context() as patch:
         patch.setattr(ProgressBar, "__call__", pressed)
-        said = ask(capsys, cache, *arguments, str(out))
-    assert said.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
-    assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"
-    said = ask(capsys, cache, *arguments, str(out))
-    assert said.answer["resumed_rows"] == 21 and "resuming after row 21 of 60" in said.line
-    assert out.read_bytes() == whole.read_bytes() and not (tmp_path / f".out{suffix}.shards").exists()
+        reply = ask(capsys, cache, *arguments, str(out))
+    assert reply.status == 1 and not out.exists() and (tmp_path / f".out{suffix}.shards").is_dir()
+    assert reply.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"
+    reply = ask(capsys, cache, *arguments, str(out))
+    assert reply.answer["resumed_rows"] == 21 and "resuming after row 21 of 60" in reply.line
+    assert out.read_bytes() == expected.read_bytes() and not (tmp_path / f".out{suffix}.shards").exists()
     assert len(answer["most_helpful"]) == len(answer["most_harmful"]) == 3
     for name in ("most_helpful", "most_harmful", "rows", "unusable", "unlabelled", "with_caution"):
-        assert said.answer[name] == answer[name]
+        assert reply.answer[name] == answer[name]
     assert answer["rows"] == 60 and answer["unlabelled"] == 0 and answer["seconds"] > 0
     check_refused(ask(capsys, cache, *arguments[:4], "-1", "--out", str(out)), "--top wants", "0 or more, got -1")

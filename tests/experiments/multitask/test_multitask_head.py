@@ -89,7 +89,7 @@ def test_what_it_is_no_fit_of_is_refused(store: Store) -> None:
         MultitaskHead(multi, dataclasses.replace(multi.members[0], hidden=32))
     with pytest.raises(BadInput, match="what single atoms contribute to logP"):
         MultitaskHead(multi, multi.members[2])
-    with pytest.raises(BadInput, match="wants a recipe with a seed to repeat"):
+    with pytest.raises(BadInput, match="wants a spec with a seed"):
         Ensemble(MultitaskHead(multi, multi.members[0]))
     with pytest.raises(BadInput, match="a trunk-head has no gradient"):
         Influence(MultitaskHead(multi, multi.members[0]), multi.members[0].train, multi.members[0].valid)

@@ -1,4 +1,4 @@
-"""Adaptation by tokens and properties: it learns, it leaves out, it resumes, and a fit can begin from it."""
+"""Adaptation by tokens and properties: lower loss, excluded molecules, resuming, and a fine-tuning that starts from it."""
 
 import dataclasses
 from pathlib import Path
@@ -24,57 +24,59 @@ def store(cache: Path) -> Store:
 
 
 @pytest.fixture
-def recipe(table: Path, store: Store) -> Adapt:
+def adaptation(table: Path, store: Store) -> Adapt:
     train, _, test = split_table(Load(f"file:{table}"), seed=0, valid=12, test=12)
     spec = Adapt(corpus=train, leave_out=test, backbone=Untrained("molsway-tiny"), epochs=12, batch_size=8)
     return import_files(spec, store.files)
 
 
-def test_it_learns_to_guess_and_a_fit_begins_from_it(recipe: Adapt, store: Store, table: Path) -> None:
-    adapted = make(recipe, store, Report())
+def test_adaptation_lowers_the_loss_and_starts_a_finetuning(adaptation: Adapt, store: Store, table: Path) -> None:
+    adapted = make(adaptation, store, Report())
     assert adapted.record["valid_loss"] < 0.8 * adapted.record["valid_loss_before"]
     assert adapted.record["backbone"] == "molsway-tiny (random weights)"
     assert adapted().name == "adapted molsway-tiny (random weights)"
     train, valid, test = split_table(Load(f"file:{table}"), seed=0, valid=12, test=12)
-    spec = FineTune(train, valid, test, backbone=recipe, epochs=1, batch_size=8, features="none")
+    spec = FineTune(train, valid, test, backbone=adaptation, epochs=1, batch_size=8, features="none")
     spec = import_files(spec, store.files)
-    assert spec.parts()["backbone"] == recipe
+    assert spec.parts()["backbone"] == adaptation
     fit = make(spec, store, Report())
     assert fit.record["backbone"].startswith("adapted ") and fit.record["parameters"] < adapted.record["parameters"]
 
 
-def test_what_it_has_read_is_kept_beside_it_and_a_fit_says_so(recipe: Adapt, store: Store, table: Path) -> None:
-    adapted = make(recipe, store, Report())
-    asked = FineTune(*split_table(Load(f"file:{table}"), valid=12, test=12), backbone=recipe, epochs=1, batch_size=8)
-    asked = import_files(asked, store.files)
-    train, test = (make(part, store, Report()) for part in (asked.train, asked.test))
+def test_molecules_read_are_stored_and_finetuning_warns_of_overlap(
+    adaptation: Adapt, store: Store, table: Path
+) -> None:
+    adapted = make(adaptation, store, Report())
+    spec = FineTune(*split_table(Load(f"file:{table}"), valid=12, test=12), backbone=adaptation, epochs=1, batch_size=8)
+    spec = import_files(spec, store.files)
+    train, test = (make(part, store, Report()) for part in (spec.train, spec.test))
     folder = adapted.folder / "backbone"
     assert (
         pretraining_history.count_read(folder, train.smiles) == len(train)
         and pretraining_history.count_read(folder, test.smiles) == 0
     )
-    assert pretraining_history.read_card(folder)["recipe"] == recipe.key
-    fit = make(asked, store, Report())
+    assert pretraining_history.read_card(folder)["recipe"] == adaptation.key
+    fit = make(spec, store, Report())
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
-    swapped = dataclasses.replace(asked, train=asked.test, test=asked.train, features="none")
-    (said,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
-    assert said.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
+    swapped = dataclasses.replace(spec, train=spec.test, test=spec.train, features="none")
+    (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
+    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
 
 
-def test_molecules_of_leave_out_are_not_read(recipe: Adapt, store: Store) -> None:
-    corpus = make(recipe.corpus, store, Report())
+def test_leave_out_molecules_are_not_read(adaptation: Adapt, store: Store) -> None:
+    corpus = make(adaptation.corpus, store, Report())
     smiles, warnings = choose_molecules(corpus, corpus.take(range(5)))
     assert not set(smiles) & set(corpus.smiles[:5]) and warnings == ["5 molecules of `leave_out` were not read"]
     assert "no molecule was left out" in choose_molecules(corpus, None)[1][0]
 
 
-def test_a_corpus_that_is_left_out_whole_is_refused(recipe: Adapt, store: Store) -> None:
-    same = dataclasses.replace(recipe, leave_out=recipe.corpus)
+def test_empty_corpus_is_refused(adaptation: Adapt, store: Store) -> None:
+    same = dataclasses.replace(adaptation, leave_out=adaptation.corpus)
     with pytest.raises(BadInput, match="0 molecules to read, at least 10"):
         make(same, store, Report())
 
 
-LOWERED = {  # by the objective: the numbers of the held-out molecules it is for, and how far they fall at least
+LOWERED = {  # objective: held-out metrics that it lowers, and the largest ratio to the value before
     "masked tokens": {"perplexity": 0.1},
     "properties": {"property_error": 0.5},
     "both": {"perplexity": 0.1, "property_error": 0.8},
@@ -82,70 +84,75 @@ LOWERED = {  # by the objective: the numbers of the held-out molecules it is for
 
 
 @pytest.mark.parametrize("objective", LOWERED)
-def test_each_objective_lowers_its_own_held_out_loss(objective: str, recipe: Adapt, store: Store) -> None:
-    made = make(dataclasses.replace(recipe, objective=objective), store, Report())
-    record, numbers = made.record, LOWERED[objective]
-    assert record["objective"] == objective and record["valid_loss"] == made.curve["valid_loss"].min()
+def test_each_objective_lowers_its_held_out_loss(objective: str, adaptation: Adapt, store: Store) -> None:
+    checkpoint = make(dataclasses.replace(adaptation, objective=objective), store, Report())
+    record, numbers = checkpoint.record, LOWERED[objective]
+    assert record["objective"] == objective and record["valid_loss"] == checkpoint.curve["valid_loss"].min()
     for name, share in numbers.items():
         assert record[name] < share * record[f"{name}_before"]
-        assert record[name] == made.curve[name][record["best_epoch"] - 1]
-    assert {"perplexity", "property_error"} & set(record) == set(numbers) == set(made.curve) & {*LOWERED["both"]}
+        assert record[name] == checkpoint.curve[name][record["best_epoch"] - 1]
+    assert {"perplexity", "property_error"} & set(record) == set(numbers) == set(checkpoint.curve) & {*LOWERED["both"]}
     parts = np.log(record.get("perplexity", 1.0)) + record.get("property_error", 0.0)
     assert record["valid_loss"] == pytest.approx(parts, rel=1e-6)
 
 
-def test_the_same_model_is_judged_alike_by_every_objective(recipe: Adapt, store: Store) -> None:
-    found = {name: make(dataclasses.replace(recipe, objective=name, epochs=1), store, Report()) for name in LOWERED}
-    before = {name: {key: made.record[f"{key}_before"] for key in LOWERED[name]} for name, made in found.items()}
+def test_objectives_share_the_held_out_evaluation(adaptation: Adapt, store: Store) -> None:
+    checkpoints = {
+        name: make(dataclasses.replace(adaptation, objective=name, epochs=1), store, Report()) for name in LOWERED
+    }
+    before = {
+        name: {key: checkpoint.record[f"{key}_before"] for key in LOWERED[name]}
+        for name, checkpoint in checkpoints.items()
+    }
     assert before["both"] == pytest.approx(before["masked tokens"] | before["properties"])
 
 
-def test_the_property_head_is_not_kept_and_properties_alone_leave_the_token_head(recipe: Adapt, store: Store) -> None:
-    made = make(dataclasses.replace(recipe, objective="properties", epochs=1), store, Report())
-    assert not [name for name in load_file(made.folder / "backbone" / "model.safetensors") if "property" in name]
-    kept, fresh = (model.state_dict() for model in (made(mlm_head=True), recipe.backbone(mlm_head=True)))
-    moved = {name.split(".")[1] for name in kept if not np.array_equal(kept[name].numpy(), fresh[name].numpy())}
-    assert kept.keys() == fresh.keys() and moved == {"embeddings", "encoder", "LayerNorm"}
+def test_property_head_is_not_stored_and_token_head_is_unchanged(adaptation: Adapt, store: Store) -> None:
+    checkpoint = make(dataclasses.replace(adaptation, objective="properties", epochs=1), store, Report())
+    assert not [name for name in load_file(checkpoint.folder / "backbone" / "model.safetensors") if "property" in name]
+    trained, initial = (model.state_dict() for model in (checkpoint(mlm_head=True), adaptation.backbone(mlm_head=True)))
+    moved = {name.split(".")[1] for name in trained if not np.array_equal(trained[name].numpy(), initial[name].numpy())}
+    assert trained.keys() == initial.keys() and moved == {"embeddings", "encoder", "LayerNorm"}
 
 
-def test_the_scale_of_properties_is_of_the_molecules_learned_from() -> None:
+def test_descriptors_are_scaled_by_training_molecules() -> None:
     learn, valid = ["CCO", "CCCO", "CCCCO", "c1ccccc1O"], ["CCCCCCCCCCCCCCCCCCCC", "CCN"]
-    wanted, held_out = scale_descriptors(learn, valid, SILENT_REPORT)
+    scaled, held_out = scale_descriptors(learn, valid, SILENT_REPORT)
     names = descriptors.descriptor_names(quick=True)
     scaling = descriptors.Scaling.of(descriptors.compute_descriptors(learn, quick=True), names)
-    np.testing.assert_array_equal(wanted, scaling(descriptors.compute_descriptors(learn, quick=True), names))
+    np.testing.assert_array_equal(scaled, scaling(descriptors.compute_descriptors(learn, quick=True), names))
     np.testing.assert_array_equal(held_out, scaling(descriptors.compute_descriptors(valid, quick=True), names))
 
 
-def test_computing_properties_says_how_far_it_is_and_can_be_cancelled() -> None:
-    smiles, told = ["CO", "CN", "CS"] * DESCRIPTOR_CHUNK + ["CO"], []
-    scale_descriptors(smiles, ["CCO"], Report(tell=lambda fraction, message, numbers: told.append(message)))
-    assert told[1] == "computed properties of 64 of 194 molecules" and len(told) == 4
+def test_descriptors_report_progress_and_can_be_cancelled() -> None:
+    smiles, messages = ["CO", "CN", "CS"] * DESCRIPTOR_CHUNK + ["CO"], []
+    scale_descriptors(smiles, ["CCO"], Report(tell=lambda fraction, message, numbers: messages.append(message)))
+    assert messages[1] == "computed properties of 64 of 194 molecules" and len(messages) == 4
     looks = iter(range(10))
     with pytest.raises(Cancelled):
         scale_descriptors(smiles, ["CCO"], Report(cancelled=lambda: next(looks) == 2))
 
 
-def test_an_interrupted_adaptation_ends_as_an_undisturbed_one(
-    recipe: Adapt, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_resumed_adaptation_equals_an_uninterrupted_one(
+    adaptation: Adapt, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    corpus = make(recipe.corpus, store, Report())
-    recipe = dataclasses.replace(recipe, leave_out=None, epochs=3)
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    whole.mkdir()
-    expected = recipe.make(Report(scratch=whole), corpus)
+    corpus = make(adaptation.corpus, store, Report())
+    adaptation = dataclasses.replace(adaptation, leave_out=None, epochs=3)
+    undisturbed, interrupted = tmp_path / "whole", tmp_path / "torn"
+    undisturbed.mkdir()
+    expected = adaptation.make(Report(scratch=undisturbed), corpus)
     steps: list[str] = []
-    torn.mkdir()
+    interrupted.mkdir()
 
     def tell(fraction: float, message: str, numbers: dict) -> None:
         steps.extend([message] if message.startswith("evaluation") else [])
 
     with pytest.raises(Cancelled):
-        recipe.make(Report(tell=tell, cancelled=lambda: len(steps) == 2, scratch=torn), corpus)
-    assert (torn / "checkpoint.safetensors").exists()
-    resumed = recipe.make(Report(scratch=torn), corpus)
+        adaptation.make(Report(tell=tell, cancelled=lambda: len(steps) == 2, scratch=interrupted), corpus)
+    assert (interrupted / "checkpoint.safetensors").exists()
+    resumed = adaptation.make(Report(scratch=interrupted), corpus)
     columns = ["train_loss", "valid_loss", "perplexity", "property_error"]
     assert resumed.curve[columns].equals(expected.curve[columns])
-    one, other = (load_file(made.folder / "backbone" / "model.safetensors") for made in (resumed, expected))
+    one, other = (load_file(checkpoint.folder / "backbone" / "model.safetensors") for checkpoint in (resumed, expected))
     assert all(np.array_equal(one[name].numpy(), other[name].numpy()) for name in one)

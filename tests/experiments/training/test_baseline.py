@@ -1,4 +1,4 @@
-"""A baseline as its user meets it: it learns from the training part alone, is repeatable, and has no gradient."""
+"""A baseline: trained on the training set alone, repeatable, without a gradient."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.make import make
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
@@ -32,7 +32,7 @@ def ready(table: Path, store: Store) -> Baseline:
     return import_files(Baseline(train, valid, test, seed=1), store.files)
 
 
-def test_it_learns_and_keeps_all_that_a_reader_needs(ready: Baseline, store: Store) -> None:
+def test_baseline_predicts_and_stores_its_record(ready: Baseline, store: Store) -> None:
     fit: Fit = make(ready, store, Report())
     card = fit.metrics["test"]["size"]
     assert card["r2"] > 0.8 and card["n"] == 12
@@ -43,7 +43,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: Baseline, store: Sto
     )
     record = fit.record
     assert record["rows"] == {"train": 36, "valid": 12, "test": 12} and set(record["digests"]) == set(PARTS)
-    assert record["method"] == recipes.to_json(SupportVectors()) and record["features"].endswith(" descriptors")
+    assert record["method"] == specs.to_json(SupportVectors()) and record["features"].endswith(" descriptors")
     nothing = (
         "backbone",
         "trainable",
@@ -58,8 +58,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: Baseline, store: Sto
     assert len(fit.curve) == 0 and record["seconds"] > 0 and record["peak_memory"] >= 0 and record["warnings"] == []
 
 
-def test_it_has_what_a_fine_tuning_has(ready: Baseline, store: Store) -> None:
-    """Whoever reads one record reads the other."""
+def test_record_has_the_entries_of_a_finetuning(ready: Baseline, store: Store) -> None:
     fit = make(ready, store, Report())
     tuned = FineTune(ready.train, ready.valid, ready.test, backbone=Untrained("molsway-tiny"), epochs=1)
     other = make(tuned, store, Report())
@@ -70,15 +69,15 @@ def test_it_has_what_a_fine_tuning_has(ready: Baseline, store: Store) -> None:
     )
 
 
-def test_labels_of_the_other_parts_have_no_say(ready: Baseline, store: Store) -> None:
-    made = {name: make(getattr(ready, name), store, Report()) for name in PARTS}
-    wrong = {name: dataclasses.replace(made[name], targets=-7.0 * made[name].targets) for name in ("valid", "test")}
-    one, other = (ready.make(Report(), **{**made, **mine}) for mine in ({}, wrong))
+def test_validation_and_test_labels_are_not_used(ready: Baseline, store: Store) -> None:
+    tables = {name: make(getattr(ready, name), store, Report()) for name in PARTS}
+    wrong = {name: dataclasses.replace(tables[name], targets=-7.0 * tables[name].targets) for name in ("valid", "test")}
+    one, other = (ready.make(Report(), **{**tables, **changes}) for changes in ({}, wrong))
     np.testing.assert_array_equal(one.predictions["prediction"], other.predictions["prediction"])
     assert other.metrics["test"]["size"]["rmse"] > 2 * one.metrics["test"]["size"]["rmse"]
 
 
-def test_a_binary_task_gets_probabilities(store: Store, tmp_path: Path, alcohols: list) -> None:
+def test_binary_task_gets_probabilities(store: Store, tmp_path: Path, alcohols: list) -> None:
     path = tmp_path / "acid.csv"
     path.write_text("smiles,oxygen\n" + "".join(f"{smiles},{int('O' in smiles)}\n" for smiles, _ in alcohols))
     train, valid, test = split_table(Load(f"file:{path}"), seed=0, valid=12, test=12)
@@ -87,25 +86,25 @@ def test_a_binary_task_gets_probabilities(store: Store, tmp_path: Path, alcohols
     assert fit.predictions["prediction"].between(0, 1).all()
 
 
-def test_the_predictions_of_a_file_are_those_of_the_fit(ready: Baseline, store: Store, tmp_path: Path) -> None:
+def test_predict_file_equals_the_stored_predictions(ready: Baseline, store: Store, tmp_path: Path) -> None:
     fit = make(ready, store, Report())
     _, predictions, smiles = fit.matrices("test")
     pd.DataFrame({"smiles": [*smiles, "no molecule"]}).to_csv(tmp_path / "more.csv", index=False)
-    told: list[float] = []
-    report = Report(tell=lambda fraction, message, numbers: told.append(fraction))
+    fractions: list[float] = []
+    report = Report(tell=lambda fraction, message, numbers: fractions.append(fraction))
     answer = predict_file(store, ready, tmp_path / "more.csv", tmp_path / "out.csv", report)
-    found = pd.read_csv(tmp_path / "out.csv")
-    np.testing.assert_allclose(found["size_predicted"][:12], predictions[:, 0], atol=1e-9)
-    assert answer["unusable"] == 1 and np.isnan(found["size_predicted"][12]) and told == sorted(told)
+    output = pd.read_csv(tmp_path / "out.csv")
+    np.testing.assert_allclose(output["size_predicted"][:12], predictions[:, 0], atol=1e-9)
+    assert answer["unusable"] == 1 and np.isnan(output["size_predicted"][12]) and fractions == sorted(fractions)
 
 
-def test_it_is_kept_without_a_model_in_it(ready: Baseline, store: Store) -> None:
+def test_no_pickle_is_stored(ready: Baseline, store: Store) -> None:
     fit = make(ready, store, Report())
     assert {path.suffix for path in fit.folder.rglob("*") if path.is_file()} == {".json", ".parquet", ".safetensors"}
     assert json.loads((fit.folder / "record.json").read_text()) == fit.record
 
 
-def test_nothing_is_scored_with_a_baseline(ready: Baseline) -> None:
+def test_influence_of_a_baseline_is_refused(ready: Baseline) -> None:
     for spec in (
         lambda: Influence(fit=ready, pool=ready.test, target=ready.valid),
         lambda: SelectionStudy(fit=ready, pool=ready.test),
@@ -115,25 +114,27 @@ def test_nothing_is_scored_with_a_baseline(ready: Baseline) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_its_text_gives_it_back(ready: Baseline) -> None:
-    assert recipes.read_spec_json(ready.text) == ready
+def test_json_round_trip(ready: Baseline) -> None:
+    assert specs.read_spec_json(ready.text) == ready
     with pytest.raises(BadInput, match="no baseline of kind 'perceptron'; there are support-vectors"):
         dataclasses.replace(ready, baseline="perceptron")
 
 
-def test_molecules_it_has_learned_from_are_pointed_out(ready: Baseline, store: Store) -> None:
+def test_overlap_with_training_gives_a_warning(ready: Baseline, store: Store) -> None:
     assert isinstance(ready.train, Split)
     fit = make(dataclasses.replace(ready, valid=ready.train), store, Report())
-    assert any("36 of 36 validation molecules are also in the training part" in said for said in fit.record["warnings"])
+    assert any(
+        "36 of 36 validation molecules are also in the training part" in warning for warning in fit.record["warnings"]
+    )
 
 
-def test_a_draw_of_the_labels_is_noted(ready: Baseline, store: Store) -> None:
+def test_subsampling_gives_a_warning(ready: Baseline, store: Store) -> None:
     fit = make(dataclasses.replace(ready, baseline=SupportVectors(features="fingerprints", most=20)), store, Report())
-    (said,) = fit.record["warnings"]
-    assert said == "support vectors learned from a draw of 20 of 36 labels of 'size'; raise `most` to use all"
+    (warning,) = fit.record["warnings"]
+    assert warning == "support vectors used a random sample of 20 of 36 labels of 'size'; raise `most` to use all"
 
 
-def test_it_can_be_cancelled(ready: Baseline, store: Store) -> None:
+def test_baseline_can_be_cancelled(ready: Baseline, store: Store) -> None:
     for name in PARTS:
         make(getattr(ready, name), store, Report())
     looks = iter(range(100))

@@ -1,4 +1,4 @@
-"""Gathering: what is taken and what is not, words and numbers of each molecule, and going on after a stop."""
+"""Building a corpus: molecules and excluded ones, tokens and descriptors, and resuming."""
 
 import dataclasses
 import itertools
@@ -43,7 +43,7 @@ def files(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def recipe(files: tuple[str, ...]) -> BuildCorpus:
+def spec(files: tuple[str, ...]) -> BuildCorpus:
     return BuildCorpus(files=files, longest=30, least=2)
 
 
@@ -53,33 +53,33 @@ def table(folder: Path, name: str, text: str) -> Load:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Any:
+def build(tmp_path: Path) -> Any:
     store = Store(tmp_path / "cache")
-    return lambda recipe: make(import_files(recipe, store.files), store, Report())
+    return lambda spec: make(import_files(spec, store.files), store, Report())
 
 
-def spelled(corpus: Corpus) -> list[list[str]]:
-    """The spellings of each molecule, put together from its tokens again."""
+def read_smiles(corpus: Corpus) -> list[list[str]]:
+    """The SMILES of each molecule, joined from its tokens."""
     starts, tokens = corpus.arrays["starts"], corpus.arrays["tokens"]
     texts = ["".join(corpus.vocabulary[t] for t in tokens[a:b]) for a, b in itertools.pairwise(starts)]
     return [texts[k : k + corpus.n_randomised_smiles] for k in range(0, len(texts), corpus.n_randomised_smiles)]
 
 
-def test_each_molecule_is_taken_once_and_every_line_accounted_for(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(recipe)
-    taken = dict.fromkeys(
+def test_molecules_are_unique_and_every_line_is_counted(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(spec)
+    names = dict.fromkeys(
         ["CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "c1ccccc1", "CCN", "[13CH4]", "CC(N)C(=O)O"]
         + [chem.canonical_smiles(one) for one in (*SECOND[5:], *DRUGS)]
     )
-    assert corpus.molecules["smiles"].tolist() == list(taken), "in the order of the files"
+    assert corpus.molecules["smiles"].tolist() == list(names), "in the order of the files"
     assert corpus.record["lines"] == {"taken": 13, "repeated": 2, "no molecule": 3, "too long": 1}
     assert sum(corpus.record["lines"].values()) == len(FIRST) + len(SECOND) + len(DRUGS)
-    assert corpus.molecules["key"].tolist() == [molecule_key(smiles) for smiles in taken]
+    assert corpus.molecules["key"].tolist() == [molecule_key(smiles) for smiles in names]
     assert len(corpus) == corpus.record["molecules"] == 13
 
 
-def test_without_stereo_marks_isomers_are_one_molecule(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, stereo=False))
+def test_without_stereo_isomers_are_one_molecule(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(dataclasses.replace(spec, stereo=False))
     smiles = corpus.molecules["smiles"].tolist()
     assert (
         smiles.count("CC(N)C(=O)O") == 1 and "C" in smiles and not any(mark in one for one in smiles for mark in "@/")
@@ -87,67 +87,67 @@ def test_without_stereo_marks_isomers_are_one_molecule(recipe: BuildCorpus, made
     assert corpus.record["lines"]["repeated"] == 4
 
 
-def test_left_out_molecules_are_not_there_nor_their_isomers(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
+def test_left_out_molecules_and_isomers_are_excluded(spec: BuildCorpus, build: Any, tmp_path: Path) -> None:
     out = table(tmp_path, "test.csv", "smiles,y\nC[C@H](N)C(O)=O,1\nOCC,2\nO=C(C)Oc1ccccc1C(=O)O,3\n")
-    corpus = made(dataclasses.replace(recipe, leave_out=(out,)))
-    gone = {"CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC(=O)Oc1ccccc1C(=O)O"}
-    assert not gone & set(corpus.molecules["smiles"]) and len(corpus) == 13 - 5
+    corpus = build(dataclasses.replace(spec, leave_out=(out,)))
+    excluded = {"CCO", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O", "CC(=O)Oc1ccccc1C(=O)O"}
+    assert not excluded & set(corpus.molecules["smiles"]) and len(corpus) == 13 - 5
     assert corpus.record["lines"]["left out"] == 6
     assert corpus.record["left_out"]["molecules"] == 3 and len(corpus.record["left_out"]["digest"]) == 64
-    assert corpus.record["digest"] != made(recipe).record["digest"]
+    assert corpus.record["digest"] != build(spec).record["digest"]
 
 
-def test_a_molecule_without_a_good_label_is_left_out_too(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
+def test_unlabelled_molecules_are_excluded_too(spec: BuildCorpus, build: Any, tmp_path: Path) -> None:
     text = "smiles,y\nOCC,\nO=C(C)Oc1ccccc1C(=O)O,none\nnot a molecule,5\nCCCCCCCCCN,3\nCCCCCCCCCO,1\n"
     out = table(tmp_path, "test.csv", text)
-    corpus = made(dataclasses.replace(recipe, leave_out=(out,)))
+    corpus = build(dataclasses.replace(spec, leave_out=(out,)))
     assert not {"CCO", "CC(=O)Oc1ccccc1C(=O)O"} & set(corpus.molecules["smiles"])
     assert corpus.record["left_out"]["molecules"] == 4
 
 
-def test_each_spelling_is_the_same_molecule_and_the_first_its_name(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, n_randomised_smiles=4, least=1))
-    for name, texts in zip(corpus.molecules["smiles"], spelled(corpus), strict=True):
+def test_randomised_smiles_are_the_same_molecule(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(dataclasses.replace(spec, n_randomised_smiles=4, least=1))
+    for name, texts in zip(corpus.molecules["smiles"], read_smiles(corpus), strict=True):
         assert texts[0] == name and len(texts) == 4
         assert {chem.canonical_smiles(text) for text in texts} == {name}
-    assert sum(len(set(texts)) > 1 for texts in spelled(corpus)) > 6
+    assert sum(len(set(texts)) > 1 for texts in read_smiles(corpus)) > 6
     assert corpus.lengths()[:, 0].tolist() == [len(TOKEN_REGEX.findall(one)) + 2 for one in corpus.molecules["smiles"]]
     assert corpus.record["unknown_tokens"] == 0
 
 
-def test_only_rare_bracket_atoms_are_unknown_words(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, n_randomised_smiles=1))
+def test_only_rare_bracket_atoms_are_unknown_tokens(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(dataclasses.replace(spec, n_randomised_smiles=1))
     counts = Counter(token for name in corpus.molecules["smiles"] for token in TOKEN_REGEX.findall(name))
     rare = {token for token, n in counts.items() if len(token) > 2 and n < 2}
     assert rare and not rare & set(corpus.vocabulary) and {"[C@H]", "[C@@H]"} <= set(corpus.vocabulary)
     lost = 0
-    for name, (text,) in zip(corpus.molecules["smiles"], spelled(corpus), strict=True):
+    for name, (text,) in zip(corpus.molecules["smiles"], read_smiles(corpus), strict=True):
         wanted = "".join("<unk>" if token in rare else token for token in TOKEN_REGEX.findall(name))
         assert text == wanted
         lost += wanted.count("<unk>")
     assert corpus.record["unknown_tokens"] == lost > 0
 
 
-def test_descriptors_are_those_of_the_molecule_scaled(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(recipe)
-    names, found = descriptors.descriptor_names(quick=True), corpus.arrays["properties"]
+def test_descriptors_are_scaled(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(spec)
+    names, scaled = descriptors.descriptor_names(quick=True), corpus.arrays["properties"]
     values = descriptors.compute_descriptors(corpus.molecules["smiles"].tolist(), quick=True)
     scaling = Scaling.of(values, names)
-    assert corpus.scaling.names == scaling.names and found.dtype == np.float16
-    np.testing.assert_array_equal(found, scaling(values, names).astype(np.float16))
+    assert corpus.scaling.names == scaling.names and scaled.dtype == np.float16
+    np.testing.assert_array_equal(scaled, scaling(values, names).astype(np.float16))
 
 
-def test_labels_land_on_their_molecules_scaled_with_gaps_left(recipe: BuildCorpus, made: Any, tmp_path: Path) -> None:
+def test_labels_are_scaled_and_assigned_to_molecules(spec: BuildCorpus, build: Any, tmp_path: Path) -> None:
     one = table(tmp_path, "one.csv", "smiles,exp,active\nCCN,1,0\nOCC,3,1\nCCCO,5,\nc1ccccc1,,1\n")
     one = dataclasses.replace(one, targets=("exp", "active"))
     two = table(tmp_path, "two.csv", "smiles,exp\nc1ccccc1,7\nCCCCN,9\n[nH]1cccc1,7\n")
     out = table(tmp_path, "out.csv", "smiles,y\nCCCCN,1\n")
-    corpus = made(dataclasses.replace(recipe, labelled=(one, two), leave_out=(out,)))
-    assert corpus.record["tasks"] == ["exp", "active"], "what never varies among the molecules taken is no task"
+    corpus = build(dataclasses.replace(spec, labelled=(one, two), leave_out=(out,)))
+    assert corpus.record["tasks"] == ["exp", "active"], "a column with one value is no task"
     assert corpus.kinds == ("regression", "binary")
-    place = {name: row for row, name in enumerate(corpus.molecules["smiles"])}
-    assert "CCCO" in place and "CCCCN" not in place
-    rows = np.array([place[name] for name in ("CCN", "CCO", "CCCO", "c1ccccc1", "c1cc[nH]c1", "[13CH4]")])
+    row_of = {name: row for row, name in enumerate(corpus.molecules["smiles"])}
+    assert "CCCO" in row_of and "CCCCN" not in row_of
+    rows = np.array([row_of[name] for name in ("CCN", "CCO", "CCCO", "c1ccccc1", "c1cc[nH]c1", "[13CH4]")])
     nan, side = np.nan, np.float16((5 - 3) / np.std([1, 3, 5]))
     wanted = [[-side, 0], [0, 1], [side, nan], [nan, 1], [nan, nan], [nan, nan]]
     np.testing.assert_allclose(corpus.labels(rows), wanted, atol=0.02)
@@ -155,15 +155,15 @@ def test_labels_land_on_their_molecules_scaled_with_gaps_left(recipe: BuildCorpu
     assert corpus.record["lines"]["left out"] == 1 and sum(corpus.record["lines"].values()) == 19 + 7
 
 
-def test_without_stereo_a_label_stays_with_the_flat_molecule(made: Any, tmp_path: Path) -> None:
+def test_labels_without_stereo(build: Any, tmp_path: Path) -> None:
     one = table(tmp_path, "one.csv", "smiles,exp\nC[C@H](N)C(=O)O,1\nCCO,3\n")
-    corpus = made(BuildCorpus(labelled=(one,), stereo=False, least=1))
+    corpus = build(BuildCorpus(labelled=(one,), stereo=False, least=1))
     assert corpus.molecules["smiles"].tolist() == ["CC(N)C(=O)O", "CCO"]
     np.testing.assert_allclose(corpus.labels(np.arange(2)), [[-1], [1]], atol=0.02)
 
 
-def test_the_limit_is_of_each_file(recipe: BuildCorpus, made: Any) -> None:
-    corpus = made(dataclasses.replace(recipe, limit=2))
+def test_limit_applies_to_each_file(spec: BuildCorpus, build: Any) -> None:
+    corpus = build(dataclasses.replace(spec, limit=2))
     assert corpus.molecules["smiles"].tolist() == ["CCO", "c1ccccc1", "CCN"]
 
 
@@ -174,55 +174,60 @@ def same(one: Corpus, other: Corpus) -> None:
         np.testing.assert_array_equal(one.arrays[name], other.arrays[name], err_msg=name)
 
 
-def test_the_seed_decides_the_spellings_and_nothing_else(recipe: BuildCorpus) -> None:
-    one, two, other = (dataclasses.replace(recipe, seed=seed).make(SILENT_REPORT) for seed in (0, 0, 1))
+def test_seed_changes_only_the_randomised_smiles(spec: BuildCorpus) -> None:
+    one, two, other = (dataclasses.replace(spec, seed=seed).make(SILENT_REPORT) for seed in (0, 0, 1))
     same(one, two)
     assert not np.array_equal(one.arrays["tokens"], other.arrays["tokens"])
     assert one.record["digest"] == other.record["digest"] and one.molecules.equals(other.molecules)
 
 
-def test_a_recipe_is_of_the_bytes_of_its_files(recipe: BuildCorpus, made: Any, files: tuple[str, ...]) -> None:
-    settled_ = recipe.with_digests()
-    assert [len(digest) for digest in settled_.digests] == [64, 64] and settled_.with_digests() == settled_
+def test_key_follows_the_content_of_the_files(spec: BuildCorpus, build: Any, files: tuple[str, ...]) -> None:
+    identified = spec.with_digests()
+    assert [len(digest) for digest in identified.digests] == [64, 64] and identified.with_digests() == identified
     assert (
-        read_spec_json(settled_.text) == settled_ and made(recipe).record["files"][1]["sha256"] == settled_.digests[1]
+        read_spec_json(identified.text) == identified
+        and build(spec).record["files"][1]["sha256"] == identified.digests[1]
     )
     Path(files[1]).write_text("CCO\n")
-    assert recipe.with_digests().key != settled_.key
+    assert spec.with_digests().key != identified.key
     with pytest.raises(BadInput, match=r"second.txt has changed .*leave `digests` empty"):
-        settled_.make(SILENT_REPORT)
+        identified.make(SILENT_REPORT)
 
 
 @pytest.mark.parametrize("stop", [1, 4, 7])
-def test_stopped_in_the_middle_it_goes_on_to_the_same_corpus(
-    recipe: BuildCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+def test_resumed_corpus_equals_an_uninterrupted_one(
+    spec: BuildCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     monkeypatch.setattr(build_corpus, "BLOCK_LINES", 4)
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    whole.mkdir()
-    torn.mkdir()
-    expected = recipe.make(Report(scratch=whole))
-    told: list[str] = []
+    undisturbed, interrupted = tmp_path / "whole", tmp_path / "torn"
+    undisturbed.mkdir()
+    interrupted.mkdir()
+    expected = spec.make(Report(scratch=undisturbed))
+    messages: list[str] = []
     with pytest.raises(Cancelled):
-        recipe.make(Report(tell=lambda *said: told.append(said[1]), cancelled=lambda: len(told) == stop, scratch=torn))
-    kept = sorted(path.name for path in (torn / "blocks").glob("*.json"))
-    assert len(kept) < 5
+        spec.make(
+            Report(
+                tell=lambda *arguments: messages.append(arguments[1]),
+                cancelled=lambda: len(messages) == stop,
+                scratch=interrupted,
+            )
+        )
+    blocks = sorted(path.name for path in (interrupted / "blocks").glob("*.json"))
+    assert len(blocks) < 5
     described = []
     real = build_corpus.describe_molecules
     monkeypatch.setattr(
         build_corpus, "describe_molecules", lambda names, *rest: described.extend(names) or real(names, *rest)
     )
-    resumed = recipe.make(Report(scratch=torn))
+    resumed = spec.make(Report(scratch=interrupted))
     same(resumed, expected)
-    assert len(kept) == 0 or len(described) < len(expected), "finished blocks are not done again"
+    assert len(blocks) == 0 or len(described) < len(expected), "finished blocks are not computed again"
 
 
-def test_work_is_shared_out_over_processes_to_the_same_end(
-    recipe: BuildCorpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = recipe.make(SILENT_REPORT)
+def test_chunk_size_does_not_change_the_corpus(spec: BuildCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = spec.make(SILENT_REPORT)
     monkeypatch.setattr(build_corpus, "CHUNK_MOLECULES", 3)
-    same(recipe.make(SILENT_REPORT), expected)
+    same(spec.make(SILENT_REPORT), expected)
 
 
 @pytest.mark.parametrize(
@@ -231,22 +236,22 @@ def test_work_is_shared_out_over_processes_to_the_same_end(
         ({}, "at least one file in `files` or one table in `labelled`"),
         ({"files": ("a.smi", "b.sdf")}, "b.sdf: a corpus file ends in .smi"),
         ({"files": ("a.smi",), "digests": ("a", "b")}, "2 digests for 1 files"),
-        ({"files": ("a.smi",), "spellings": 0}, "spellings"),
+        ({"files": ("a.smi",), "n_randomised_smiles": 0}, "n_randomised_smiles"),
     ],
 )
-def test_a_recipe_that_cannot_be_made_is_refused_at_once(fields: dict, words: str) -> None:
+def test_bad_fields_are_refused(fields: dict, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         BuildCorpus(**fields)
 
 
-def test_it_is_called_after_what_it_is_of() -> None:
+def test_title() -> None:
     assert BuildCorpus(files=("a.smi",)).title == "corpus of 1 file"
     assert BuildCorpus(files=("a.smi", "b.smi"), labelled=(Load(),)).title == "corpus of 2 files and 1 labelled table"
 
 
-def test_files_without_a_molecule_and_absent_ones(made: Any, tmp_path: Path) -> None:
+def test_empty_and_missing_files_are_refused(build: Any, tmp_path: Path) -> None:
     (tmp_path / "a.smi").write_text("rubbish\n" * 3)
     with pytest.raises(BadInput, match=r"no molecule is left of 3 lines .*give another file"):
-        made(BuildCorpus(files=(str(tmp_path / "a.smi"),)))
+        build(BuildCorpus(files=(str(tmp_path / "a.smi"),)))
     with pytest.raises(BadInput, match="cannot be read"):
-        made(BuildCorpus(files=(str(tmp_path / "b.smi"),)))
+        build(BuildCorpus(files=(str(tmp_path / "b.smi"),)))

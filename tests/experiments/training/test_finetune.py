@@ -1,4 +1,4 @@
-"""Fine-tuning as its user meets it: it learns, it is repeatable, it warns, and it refuses what cannot be learnt."""
+"""Fine-tuning: it learns, it is repeatable, it warns, and it refuses bad input."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ from core.training.session import randomise_smiles
 
 
 @pytest.fixture
-def recipe(table: Path) -> FineTune:
+def finetuning(table: Path) -> FineTune:
     train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=12, test=12)
     return FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), epochs=25, batch_size=8, seed=1)
 
@@ -36,11 +36,11 @@ def store(cache: Path) -> Store:
 
 
 @pytest.fixture
-def ready(recipe: FineTune, store: Store) -> FineTune:
-    return import_files(recipe, store.files)
+def ready(finetuning: FineTune, store: Store) -> FineTune:
+    return import_files(finetuning, store.files)
 
 
-def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Store) -> None:
+def test_finetuning_learns_and_stores_its_record(ready: FineTune, store: Store) -> None:
     fit: Fit = make(ready, store, Report())
     card = fit.metrics["test"]["size"]
     assert card["r2"] > 0.5 and card["n"] == 12
@@ -62,9 +62,7 @@ def test_it_learns_and_keeps_all_that_a_reader_needs(ready: FineTune, store: Sto
     assert float(Predictor.load(fit.folder / "predictor", "cpu").centre) == pytest.approx(centre, rel=1e-5)
 
 
-def test_the_same_recipe_gives_the_same_numbers_and_another_seed_others(
-    ready: FineTune, store: Store, tmp_path: Path
-) -> None:
+def test_same_seed_same_predictions(ready: FineTune, store: Store, tmp_path: Path) -> None:
     quick = dataclasses.replace(ready, epochs=2)
     one = make(quick, store, Report())
     tables = (make(part, store, Report()) for part in (quick.train, quick.valid, quick.test))
@@ -74,23 +72,23 @@ def test_the_same_recipe_gives_the_same_numbers_and_another_seed_others(
     assert not np.allclose(one.predictions["prediction"], other.predictions["prediction"])
 
 
-def test_cancelled_and_resumed_it_ends_as_if_nothing_had_been(
+def test_resumed_finetuning_equals_an_uninterrupted_one(
     ready: FineTune, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     quick = dataclasses.replace(ready, epochs=4)
     tables = [make(part, store, Report()) for part in (quick.train, quick.valid, quick.test)]
     (tmp_path / "whole").mkdir(), (tmp_path / "torn").mkdir()
-    whole = quick.make(Report(scratch=tmp_path / "whole"), *tables)
+    undisturbed = quick.make(Report(scratch=tmp_path / "whole"), *tables)
     calls = iter(range(10_000))
     with pytest.raises(Cancelled):
         quick.make(Report(cancelled=lambda: next(calls) > 14, scratch=tmp_path / "torn"), *tables)
     assert (tmp_path / "torn" / "checkpoint.safetensors").exists()
     resumed = quick.make(Report(scratch=tmp_path / "torn"), *tables)
-    assert (whole.predictions["prediction"].to_numpy() == resumed.predictions["prediction"].to_numpy()).all()
+    assert (undisturbed.predictions["prediction"].to_numpy() == resumed.predictions["prediction"].to_numpy()).all()
 
 
-def test_the_head_alone_leaves_the_backbone_as_it_was(ready: FineTune, store: Store) -> None:
+def test_head_method_leaves_the_backbone_unchanged(ready: FineTune, store: Store) -> None:
     fit = make(dataclasses.replace(ready, epochs=2, method=Head()), store, Report())
     trained = Predictor.load(fit.folder / "predictor", "cpu").backbone.state_dict()
     for name, value in Untrained("molsway-tiny")().state_dict().items():
@@ -111,38 +109,36 @@ def dataset(labels: list[float], smiles: list[str] | None = None, task: str = "y
         (dataset([3.0, 3.0]), dataset([3.0]), "every training label of 'y' is 3"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused(train: Dataset, valid: Dataset, words: str) -> None:
+def test_untrainable_sets_are_refused(train: Dataset, valid: Dataset, words: str) -> None:
     with pytest.raises(BadInput) as caught:
         check_parts(train, valid, valid)
     assert words in str(caught.value)
 
 
-def test_shared_molecules_are_counted_stereo_aside() -> None:
+def test_shared_molecules_are_counted_with_stereoisomers() -> None:
     train = dataset([1.0, 2.0], ["C[C@H](N)C(=O)O", "CCO"])
     assert find_overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
         "1 of 1 validation molecules are also in the training part; the validation metrics are too optimistic"
     ]
 
 
-def test_a_model_that_predicts_the_mean_is_called_out() -> None:
+def test_constant_predictions_give_a_warning() -> None:
     train = dataset([1.0, 5.0, 9.0])
     assert "predicts the mean of 'y'" in constant_predictions(train, train, np.array([[5.0], [5.01], [5.0]]))[0]
     assert constant_predictions(train, train, train.targets) == []
 
 
-def test_a_fit_that_cannot_tell_what_it_learned_from_says_so(ready: FineTune, store: Store) -> None:
-    still = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
-    assert still.metrics["train"]["size"]["r2"] < 0.1
-    said = [words for words in still.record["warnings"] if words.startswith("the model underfits 'size'")]
-    assert len(said) == 1 and "R² is below 0.1" in said[0] and "`steps`" in said[0]
-    learned = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
-    (toxic,) = underfit_tasks(tuple(learned), ("regression", "binary", "binary"), learned)
+def test_underfitting_gives_a_warning(ready: FineTune, store: Store) -> None:
+    fit = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
+    assert fit.metrics["train"]["size"]["r2"] < 0.1
+    warning = [words for words in fit.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
+    assert len(warning) == 1 and "R² is below 0.1" in warning[0] and "`steps`" in warning[0]
+    metrics = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
+    (toxic,) = underfit_tasks(tuple(metrics), ("regression", "binary", "binary"), metrics)
     assert "'toxic'" in toxic and "AUROC is below 0.6" in toxic
 
 
-def test_several_tasks_with_gaps_and_a_binary_one(
-    store: Store, alcohols: list[tuple[str, float]], tmp_path: Path
-) -> None:
+def test_several_tasks_with_missing_labels(store: Store, alcohols: list[tuple[str, float]], tmp_path: Path) -> None:
     path = tmp_path / "two.csv"
     rows = [
         f"{s},{'' if n % 3 == 0 else y},{'' if n % 4 == 0 else int('O' in s)}\n" for n, (s, y) in enumerate(alcohols)
@@ -156,7 +152,7 @@ def test_several_tasks_with_gaps_and_a_binary_one(
     assert fit.metrics["test"]["size"]["n"] < 12
 
 
-def test_units_and_kinds_have_to_agree_between_parts() -> None:
+def test_units_and_kinds_must_agree_between_sets() -> None:
     train, valid = dataset([1.0, 2.0]), dataset([1.0, 2.0])
     with pytest.raises(BadInput, match="in mM in the training part, in nM in the validation part"):
         check_parts(dataclasses.replace(train, unit=("mM",)), dataclasses.replace(valid, unit=("nM",)), valid)
@@ -164,23 +160,23 @@ def test_units_and_kinds_have_to_agree_between_parts() -> None:
         check_parts(dataset([0.0, 1.0]), dataset([0.0, 5.0]), dataset([0.0, 1.0]))
 
 
-def test_predictions_that_are_held_at_the_margin_are_counted() -> None:
-    made = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
-    made.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), clip_margin=0.5)
+def test_clipped_predictions_are_counted() -> None:
+    predictor = Predictor(Untrained("molsway-tiny")(), ["y", "toxic"], ["regression", "binary"])
+    predictor.fit_scaler(np.array([[1.0, 0], [3.0, 1]]), 0.5)
     inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
-    assert clipped_predictions(made, {"valid": inside}) == []
-    (said,) = clipped_predictions(made, {"valid": inside, "test": outside})
-    assert said.startswith("2 of 3 test predictions of 'y' were clipped to 0.5 or 3.5")
+    assert clipped_predictions(predictor, {"valid": inside}) == []
+    (warning,) = clipped_predictions(predictor, {"valid": inside, "test": outside})
+    assert warning.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
 
 
-def test_the_margin_of_a_recipe_reaches_its_predictor(ready: FineTune, store: Store) -> None:
+def test_clip_margin_of_the_predictor(ready: FineTune, store: Store) -> None:
     fit = make(dataclasses.replace(ready, epochs=1, clip_margin=0.25), store, Report())
-    made, labels = Predictor.load(fit.folder / "predictor", "cpu"), fit.matrices("train")[0]
-    assert float(made.most) == pytest.approx(labels.max() + 0.25 * labels.std())
-    assert float(made.least) == pytest.approx(labels.min() - 0.25 * labels.std())
+    predictor, labels = Predictor.load(fit.folder / "predictor", "cpu"), fit.matrices("train")[0]
+    assert float(predictor.most) == pytest.approx(labels.max() + 0.25 * labels.std())
+    assert float(predictor.least) == pytest.approx(labels.min() - 0.25 * labels.std())
 
 
-def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
+def test_randomised_smiles_are_the_same_molecule() -> None:
     smiles = ["CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "C"]
     ways = randomise_smiles(smiles, 6, seed=3)
     assert (
@@ -193,13 +189,13 @@ def test_a_molecule_is_written_in_several_ways_and_stays_the_same() -> None:
     assert len({way[0] for way in ways}) > 2 and randomise_smiles(smiles, 1, seed=3) == [smiles]
 
 
-def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: FineTune) -> None:
-    asked = dataclasses.replace(ready, epochs=None, batch_size=32)
+def test_default_epochs_and_learning_rates(ready: FineTune) -> None:
+    spec = dataclasses.replace(ready, epochs=None, batch_size=32)
     width = Untrained("molsway-tiny")().width
-    assert [asked.build_plan(n, width, "float32").epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
-    plan = asked.build_plan(320, width, "float32")
+    assert [spec.build_plan(n, width, "float32").epochs for n in (320, 321, 3360, 100_000)] == [100, 91, 10, 10]
+    plan = spec.build_plan(320, width, "float32")
     assert plan.learning_rate == pytest.approx(6e-4) and plan.rate_factors == (("head.", 3.0),)
-    assert dataclasses.replace(asked, method=LoRA()).build_plan(320, width, "float32").learning_rate == pytest.approx(
+    assert dataclasses.replace(spec, method=LoRA()).build_plan(320, width, "float32").learning_rate == pytest.approx(
         2e-3
     )
     assert dataclasses.replace(ready, epochs=4).build_plan(10, width, "float32").epochs == 4
@@ -215,6 +211,6 @@ def test_a_small_table_gets_enough_steps_and_a_large_one_enough_passes(ready: Fi
         (Pretrain(BuildCorpus(files=("a.smi",)), UntrainedMolformer("mine")), "mine"),
     ],
 )
-def test_a_title_says_what_the_training_began_from(recipe: FineTune, backbone: Any, called: str) -> None:
-    title = dataclasses.replace(recipe, backbone=backbone).title
-    assert title == f"full fine-tuning of {called} on {recipe.train.title}, seed 1"
+def test_title_names_the_backbone(finetuning: FineTune, backbone: Any, called: str) -> None:
+    title = dataclasses.replace(finetuning, backbone=backbone).title
+    assert title == f"full fine-tuning of {called} on {finetuning.train.title}, seed 1"

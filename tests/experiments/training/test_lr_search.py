@@ -1,4 +1,4 @@
-"""Tuning: an equal, stated budget, judged on the validation part."""
+"""LearningRateSearch: equal budgets for all methods, compared on the validation set."""
 
 import dataclasses
 from pathlib import Path
@@ -29,20 +29,20 @@ def fit(table: Path, store: Store) -> FineTune:
     return import_files(spec, store.files)
 
 
-def test_the_rate_of_the_best_trial_is_taken_for_the_whole_training(fit: FineTune, store: Store) -> None:
+def test_full_training_has_the_rate_of_the_best_trial(fit: FineTune, store: Store) -> None:
     spec = LearningRateSearch(fit, factors=(0.001, 1.0, 0.03), steps=10)
-    found = make(spec, store, Report())
-    tuned = found.record["tuned"]
-    assert tuned["learning_rates"] == [6e-7, 1.8e-5, 6e-4]  # the advice is 3e-4 at a width of 256
+    fit_at_best = make(spec, store, Report())
+    tuned = fit_at_best.record["tuned"]
+    assert tuned["learning_rates"] == [6e-7, 1.8e-5, 6e-4]  # the advised rate is 3e-4 at a width of 256
     losses = [float(store.get(spec.trial(rate)).curve["valid_loss"].min()) for rate in tuned["learning_rates"]]
-    assert tuned["valid_losses"] == losses and tuned["chosen"] == 6e-4 == found.record["learning_rate"]
+    assert tuned["valid_losses"] == losses and tuned["chosen"] == 6e-4 == fit_at_best.record["learning_rate"]
     plain = make(dataclasses.replace(fit, learning_rate=6e-4), store, Report())
-    assert found.metrics == plain.metrics and found.record["steps"] == 20
-    assert any("0.0006, is the highest;" in warning for warning in found.record["warnings"])
+    assert fit_at_best.metrics == plain.metrics and fit_at_best.record["steps"] == 20
+    assert any("0.0006, is the highest;" in warning for warning in fit_at_best.record["warnings"])
     assert tuned["seconds"] > 0 and tuned["steps"] == 10 and len(set(tuned["trials"])) == 3
 
 
-def test_every_method_has_the_same_budget_and_its_own_rates(fit: FineTune) -> None:
+def test_methods_have_equal_budgets_and_their_own_rates(fit: FineTune) -> None:
     lora, ia3 = (LearningRateSearch(dataclasses.replace(fit, method=method)) for method in (LoRA(), IA3()))
     assert len(lora.rates) == len(ia3.rates) == 3 and lora.rates != ia3.rates
     assert lora.rates[1] == pytest.approx(2e-3) and ia3.rates[1] == pytest.approx(2e-2)
@@ -55,18 +55,18 @@ def test_repeats_share_the_trials(fit: FineTune) -> None:
     assert {trial.seed for trial in first.parts()["trials"]} == {0} and second.fit.seed == 2
 
 
-def test_a_rate_that_is_given_is_the_middle(fit: FineTune) -> None:
+def test_rates_are_multiples_of_a_given_rate(fit: FineTune) -> None:
     assert LearningRateSearch(dataclasses.replace(fit, learning_rate=0.01), factors=(3, 0.1)).rates == (0.001, 0.03)
 
 
-def test_influence_is_taken_of_a_tuned_fit_as_of_any(fit: FineTune, store: Store) -> None:
+def test_influence_of_a_searched_model(fit: FineTune, store: Store) -> None:
     spec = LearningRateSearch(fit, factors=(0.3, 1.0), steps=4)
     assert (spec.train, spec.valid, spec.backbone) == (fit.train, fit.valid, fit.backbone)
     scores = make(Influence(fit=spec, pool=fit.test, target=fit.valid, scope="last layer"), store, Report())
     assert len(scores.table) == 12
 
 
-def test_what_cannot_be_tuned_is_refused(fit: FineTune, tmp_path: Path) -> None:
+def test_bad_fields_are_refused(fit: FineTune, tmp_path: Path) -> None:
     baseline = Baseline(fit.train, fit.valid, fit.test, baseline=SupportVectors())
     unknown = dataclasses.replace(fit, backbone=Pretrained(str(tmp_path)))
     for fields, words in (

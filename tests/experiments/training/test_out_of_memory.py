@@ -1,4 +1,4 @@
-"""A training that runs out of memory ends in a sentence, leaves nothing behind, and the line goes on."""
+"""A training without enough memory fails with one sentence, frees its memory, and the queue continues."""
 
 import dataclasses
 import gc
@@ -42,22 +42,22 @@ def fit(table: Path, cache: Path) -> FineTune:
 
 @pytest.fixture
 def predictors(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """References to every predictor that was made, which do not hold it."""
-    found: list[Any] = []
-    begin = Predictor.__init__
+    """Weak references to every predictor that is constructed."""
+    references: list[Any] = []
+    construct = Predictor.__init__
 
-    def noted(self: Predictor, *given: Any, **more: Any) -> None:
-        begin(self, *given, **more)
-        found.append(weakref.ref(self))
+    def record_reference(self: Predictor, *args: Any, **kwargs: Any) -> None:
+        construct(self, *args, **kwargs)
+        references.append(weakref.ref(self))
 
-    monkeypatch.setattr(Predictor, "__init__", noted)
-    return found
+    monkeypatch.setattr(Predictor, "__init__", record_reference)
+    return references
 
 
 def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = None) -> None:
-    """Every training runs out of memory from its second step on, or those alone whose method is `only`."""
+    """Make every training, or those with the method `only`, run out of memory in its second step."""
     loss = Predictor.loss
-    calls: weakref.WeakKeyDictionary[Predictor, int] = weakref.WeakKeyDictionary()  # an `id` may come again
+    calls: weakref.WeakKeyDictionary[Predictor, int] = weakref.WeakKeyDictionary()  # an `id` may be reused
 
     def short(self: Predictor, outputs: Any, targets: Any) -> Any:
         calls[self] = calls.get(self, 0) + self.training
@@ -69,31 +69,31 @@ def starve(monkeypatch: pytest.MonkeyPatch, error: BaseException, only: Any = No
 
 
 @pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
-def test_the_job_says_what_to_change_and_the_line_goes_on(
+def test_job_error_says_what_to_change_and_the_queue_continues(
     fit: FineTune, cache: Path, predictors: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    line, store = JobQueue(cache), Store(cache)
+    queue, store = JobQueue(cache), Store(cache)
     other = dataclasses.replace(fit, method=LoRA())
     with monkeypatch.context() as patched:
         starve(patched, error.with_traceback(None), None)
-        worker = Worker(line, store, "core.experiments").start()
+        worker = Worker(queue, store, "core.experiments").start()
         try:
-            line.submit(fit)
-            job = wait_until_ended(line, fit)
+            queue.submit(fit)
+            job = wait_until_ended(queue, fit)
         finally:
             patched.undo()
         assert job.state == "failed" and job.traceback == ""
         assert "batches of 8 molecules of up to" in job.error and "lower `batch_size` (to 4, say)" in job.error
-        assert "a method with fewer trainable weights, or a smaller backbone" in job.error
-        error.__traceback__ = error.__context__ = None  # the test's own hold on it
+        assert "a method that moves fewer weights, or a smaller backbone" in job.error
+        error.__traceback__ = error.__context__ = None  # references of the test
         gc.collect()
-        assert predictors and all(one() is None for one in predictors)  # weights and optimiser are gone
-        line.submit(other)
-        assert wait_until_ended(line, other).state == "done"
+        assert predictors and all(one() is None for one in predictors)  # weights and optimiser are freed
+        queue.submit(other)
+        assert wait_until_ended(queue, other).state == "done"
     worker.stop()
 
 
-def test_a_study_goes_on_with_the_other_arms(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_continues_with_the_other_arms(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starve(monkeypatch, SHORT[0], LoRA())
     arms = tuple(dataclasses.replace(fit, method=method) for method in (Full(), LoRA(), LoRA(rank=2)))
     record = make(Study(arms, names=("full", "eight", "two"), seeds=(0,)), Store(cache), Report()).record
@@ -101,7 +101,7 @@ def test_a_study_goes_on_with_the_other_arms(fit: FineTune, cache: Path, monkeyp
     assert "lower `batch_size` (to 4, say)" in record["failed"][0]["reason"]
 
 
-def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adaptation_raises_the_same_error(fit: FineTune, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def short(*_: Any, **__: Any) -> None:
         raise SHORT[0]
 
@@ -110,12 +110,12 @@ def test_an_adaptation_says_so_too(fit: FineTune, cache: Path, monkeypatch: pyte
         make(Adapt(fit.train, backbone=Untrained("molsway-tiny"), epochs=1), Store(cache), Report())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux refuses memory to a process that took its share")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
 @pytest.mark.parametrize(
     "device",
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))],
 )
-def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Path, device: str) -> None:
+def test_real_shortage_fails_the_job_and_frees_memory(tmp_path: Path, device: str) -> None:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     if device == "cpu":
@@ -123,9 +123,9 @@ def test_a_real_shortage_ends_so_too_and_what_it_held_is_given_back(tmp_path: Pa
     run = [sys.executable, "-m", "tests.memory_limit", str(tmp_path)]
     process = subprocess.run(run, capture_output=True, text=True, env=env, cwd=ROOT)
     assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout)
-    assert found["device"] == device and found["states"] == ["done", "failed", "done"], found
-    assert found["traceback"] == ""
-    assert "batches of 1,024 molecules of up to" in found["error"]
-    assert "lower `batch_size` (to 512, say)" in found["error"]
-    assert found["grown"] < 64 << 20  # of the GiB and more that was taken
+    result = json.loads(process.stdout)
+    assert result["device"] == device and result["states"] == ["done", "failed", "done"], result
+    assert result["traceback"] == ""
+    assert "batches of 1,024 molecules of up to" in result["error"]
+    assert "lower `batch_size` (to 512, say)" in result["error"]
+    assert result["grown"] < 64 << 20  # of more than 1 GiB allocated

@@ -50,7 +50,7 @@ def test_findings_are_shown_by_gravity_and_mended(open_page, copied):
     at = without_exception(find_button(at, "Save the corrected table").click().run())
     mended = CorrectedTable(filled_store.TABLE, recipe, ("same molecule: test", "stereo twins"))
     assert len(store.get(mended)) == len(table) - 3 - 2
-    assert any("mended" in option for box in open_page("train").selectbox for option in box.options)
+    assert any("corrected" in option for box in open_page("train").selectbox for option in box.options)
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

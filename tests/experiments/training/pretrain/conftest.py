@@ -1,4 +1,4 @@
-"""A small pre-training that the tests of this folder share."""
+"""A small pre-training, shared by the tests of this folder."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="package")
-def gathered() -> BuildCorpus:
+def corpus_spec() -> BuildCorpus:
     return BuildCorpus(
         labelled=(Load("bundled:solubility", limit=250),),
         leave_out=(Load("bundled:hydration", limit=200),),
@@ -29,14 +29,14 @@ def gathered() -> BuildCorpus:
 
 
 @pytest.fixture(scope="package")
-def corpus(gathered: BuildCorpus, store: Store) -> Corpus:
-    return make(gathered, store, Report())
+def corpus(corpus_spec: BuildCorpus, store: Store) -> Corpus:
+    return make(corpus_spec, store, Report())
 
 
 @pytest.fixture(scope="package")
-def recipe(gathered: BuildCorpus) -> Pretrain:
+def spec(corpus_spec: BuildCorpus) -> Pretrain:
     return Pretrain(
-        gathered,
+        corpus_spec,
         NANO,
         described=1.0,
         measured=1.0,
@@ -49,5 +49,5 @@ def recipe(gathered: BuildCorpus) -> Pretrain:
 
 
 @pytest.fixture(scope="package")
-def made(recipe: Pretrain, corpus: Corpus, store: Store) -> Checkpoint:
-    return make(recipe, store, Report())
+def checkpoint(spec: Pretrain, corpus: Corpus, store: Store) -> Checkpoint:
+    return make(spec, store, Report())
