@@ -31,7 +31,7 @@ from core.results.comparison import (
 from core.results.fit import PARTS, Fit
 from core.results.scores import Scores
 
-CONTROL_ARM = "random weights"  # the arm of that name
+CONTROL_ARM = "random weights"  # name of the control arm
 
 
 @settings
@@ -39,12 +39,12 @@ class SelectionStudy(Spec[Comparison]):
     """Does selection help? Score a pool, select `count` molecules by each strategy, retrain with every seed, compare.
 
     Arms: `none` of the pool, `all` of it, or what a sampler selects, named by its kind or given as an object with its
-    settings; `random` is a uniform draw, anew for each seed, and `bottom` the negative control of `top`. Each arm has
+    settings; `random` is a uniform sample per seed, and `bottom` the negative control of `top`. Each arm has
     the same training settings, the same test molecules and, when the fit has `steps`, the same number of optimiser
     steps. With `counts` every sampler selects each of these numbers: a learning curve.
 
     For reference, on the training part of `none`: `baselines` without a network and, as a `control` of pre-training,
-    the same training from random weights. Every seed draws them anew. Neither affects the scores.
+    the same training from random weights, other ones for each seed. Neither affects the scores.
     """
 
     kind: ClassVar[str] = "selection-study"
@@ -96,18 +96,18 @@ class SelectionStudy(Spec[Comparison]):
         check_gradient(self.fit)
         if len(self.baselines_by_name) < len(self.baselines):
             raise BadInput(
-                "`baselines` wants models that differ in their kind or in the features they see, got "
-                f"{[f'{learner.kind} of {learner.features}' for learner in self.baselines]}"
+                "`baselines` wants models that differ in kind or features, got "
+                f"{[f'{baseline.kind} of {baseline.features}' for baseline in self.baselines]}"
             )
         if self.control:
             check_pretrained(getattr(self.fit, "backbone", None))
         for seed in self.seeds:
-            dataclasses.replace(self.fit, seed=seed)  # a seed that it refuses is refused here
+            dataclasses.replace(self.fit, seed=seed)  # raises for a seed that the fit refuses
 
     @property
     def title(self) -> str:
-        kept = ", ".join(map(str, self.sizes))
-        return f"selection study of the {self.pool.title}: keep {kept}, {len(self.seeds)} seeds"
+        sizes = ", ".join(map(str, self.sizes))
+        return f"selection study of the {self.pool.title}: select {sizes}, {len(self.seeds)} seeds"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -133,18 +133,21 @@ class SelectionStudy(Spec[Comparison]):
 
     @property
     def baselines_by_name(self) -> dict[str, Any]:
-        """The baselines by the names of their arms; what they see is told where two are of one kind."""
-        kinds = [learner.kind for learner in self.baselines]
+        """The baselines by the names of their arms, with their features if two are of the same kind."""
+        kinds = [baseline.kind for baseline in self.baselines]
         return {
-            learner.name + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
-            for learner in self.baselines
+            baseline.name + (f" of {baseline.features}" if kinds.count(baseline.kind) > 1 else ""): baseline
+            for baseline in self.baselines
         }
 
     @property
     def roles(self) -> dict[str, str]:
-        """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
-        rules, others = dict.fromkeys(self.arm_settings, "selection"), dict.fromkeys(self.baselines_by_name, "baseline")
-        return rules | others | ({CONTROL_ARM: "control"} if self.control else {})
+        """The role of every arm by name: selection, baseline or control."""
+        strategies, baselines = (
+            dict.fromkeys(self.arm_settings, "selection"),
+            dict.fromkeys(self.baselines_by_name, "baseline"),
+        )
+        return strategies | baselines | ({CONTROL_ARM: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
         count = max(self.sizes) if self.selecting_arms else 1
@@ -172,7 +175,7 @@ class SelectionStudy(Spec[Comparison]):
         return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
 
     def select(self, name: str, seed: int) -> Spec[Dataset]:
-        """What an arm selects from the pool; a sampler that draws does so by the seed."""
+        """The spec of an arm's selection from the pool; a random sampler uses the seed."""
         sampler = sampler_of(*self.strategies[name], seed)
         return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
@@ -197,21 +200,29 @@ class SelectionStudy(Spec[Comparison]):
         fits: tuple[tuple[Fit, ...], ...],
     ) -> Comparison:
         keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
-        alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
-        rules = self.arm_settings
-        drawn = [name for name, (arm, _) in rules.items() if arm == "random"]
-        whole = ["all"] if len(self.sizes) > 1 else []  # how little of the pool does as well as all of it
-        references = dict.fromkeys(name for name in (next(iter(rules)), *drawn, *alike, *whole) if name in rules)
+        baseline_reference = (
+            ("none",) if len(self.roles) > len(self.arms) else ()
+        )  # baselines and control have its training set
+        strategies = self.arm_settings
+        random_arms = [name for name, (arm, _) in strategies.items() if arm == "random"]
+        whole_pool = ["all"] if len(self.sizes) > 1 else []  # to find the smallest sufficient selection
+        references = dict.fromkeys(
+            name
+            for name in (next(iter(strategies)), *random_arms, *baseline_reference, *whole_pool)
+            if name in strategies
+        )
         record, predictions = compare_arms(self.roles, fits, keys, self.seeds, tuple(references))
         if len(self.sizes) > 1:
-            record["differences"] = [row for row in record["differences"] if _same_size(rules, row)]
-            record["enough"] = smallest_sufficient(record["differences"], rules)
-        picked = self.table(picks)
+            record["differences"] = [row for row in record["differences"] if _same_size(strategies, row)]
+            record["enough"] = smallest_sufficient(record["differences"], strategies)
+        selections = self.table(picks)
         for arm in record["arms"]:
-            if arm["name"] in rules:
-                arm["rule"], arm["kept"] = rules[arm["name"]]
-            mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
-            arm["mislabelled"] = int(mine["mislabelled"].sum()) if len(mine) and "mislabelled" in pool.columns else None
+            if arm["name"] in strategies:
+                arm["rule"], arm["kept"] = strategies[arm["name"]]
+            arm_rows = selections[(selections["arm"] == arm["name"]) & (selections["seed"] == self.seeds[0])]
+            arm["mislabelled"] = (
+                int(arm_rows["mislabelled"].sum()) if len(arm_rows) and "mislabelled" in pool.columns else None
+            )
         record |= {
             "detection": scores.record.get("detection"),
             "verdict": write_verdict(
@@ -224,58 +235,60 @@ class SelectionStudy(Spec[Comparison]):
             "base_fit": self.fit.key,
             "notes": self.notes(fits, scores),
         }
-        return Comparison(record, predictions, picked)
+        return Comparison(record, predictions, selections)
 
     def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The selected molecules of every arm, as rows."""
         rows = []
-        for arm, mine in zip(self.selecting_arms, picks, strict=True):
-            for seed, kept in zip(self.seeds, mine, strict=True):
-                planted = kept.columns.get("mislabelled", np.zeros(len(kept), bool))
+        for arm, arm_picks in zip(self.selecting_arms, picks, strict=True):
+            for seed, selection in zip(self.seeds, arm_picks, strict=True):
+                mislabelled = selection.columns.get("mislabelled", np.zeros(len(selection), bool))
                 rows.append(
                     pd.DataFrame(
                         {
                             "arm": arm,
                             "seed": seed,
-                            "smiles": kept.smiles,
-                            "label": kept.targets[:, 0],
-                            "mislabelled": planted,
+                            "smiles": selection.smiles,
+                            "label": selection.targets[:, 0],
+                            "mislabelled": mislabelled,
                         }
                     )
                 )
         return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICK_COLUMNS)
 
     def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
-        """What a reader has to know before believing the numbers."""
-        found = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
+        """Warnings about the comparison."""
+        notes = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
-            found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        many = (len(self.arm_settings) - 1) * (2 if "random" in self.arms else 1)
+            notes.append(f"differences are for the first task, {fits[0][0].tasks[0]!r}")
+        n_differences = (len(self.arm_settings) - 1) * (2 if "random" in self.arms else 1)
         if len(self.sizes) > 1:
-            found.append(
-                f"some {many} differences are shown: of 95 % intervals one in twenty leaves zero out where there is "
-                "nothing; a single one that does, among its like, is no finding"
+            notes.append(
+                f"about {n_differences} differences are shown: without any true difference, one in twenty 95 % "
+                "intervals excludes zero by chance, so a single one is no evidence"
             )
-        return found + collect_warnings(self.roles, fits)
+        return notes + collect_warnings(self.roles, fits)
 
 
-def _same_size(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
-    """Whether a difference is one to show: from random molecules, only that of arms that keep as many."""
-    rule, size = rules.get(row["against"], ("", None))
-    return rule != "random" or rules.get(row["arm"], ("", None))[1] == size
+def _same_size(strategies: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
+    """Whether to report a difference: with a random arm only between arms that select the same number."""
+    strategy, size = strategies.get(row["against"], ("", None))
+    return strategy != "random" or strategies.get(row["arm"], ("", None))[1] == size
 
 
-def smallest_sufficient(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
-    """Of each rule the fewest molecules with which it, and with any more, is not worse than the whole pool."""
+def smallest_sufficient(
+    differences: list[dict[str, Any]], strategies: dict[str, tuple[str, int | None]]
+) -> dict[str, int]:
+    """Smallest selection of each strategy that, like all larger ones, is not worse than the whole pool."""
     verdicts: dict[str, dict[int, str]] = {}
-    for row in found:
-        rule, size = rules.get(row["arm"], ("", None))
+    for row in differences:
+        strategy, size = strategies.get(row["arm"], ("", None))
         if row["against"] == "all" and size is not None:
-            verdicts.setdefault(rule, {})[size] = row["verdict"]
-    told = {}
-    for rule, sizes in verdicts.items():
+            verdicts.setdefault(strategy, {})[size] = row["verdict"]
+    smallest = {}
+    for strategy, sizes in verdicts.items():
         worse = [size for size, verdict in sizes.items() if verdict == "worse"]
-        fine = [size for size in sizes if size > max(worse, default=0)]
-        if fine:
-            told[rule] = min(fine)
-    return told
+        sufficient = [size for size in sizes if size > max(worse, default=0)]
+        if sufficient:
+            smallest[strategy] = min(sufficient)
+    return smallest
