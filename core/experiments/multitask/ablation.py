@@ -70,7 +70,7 @@ class Ablation(Spec[AblationTable]):
         return f"more tables or more molecules of {names}, for {self.fit.train.title}, {len(self.seeds)} seeds"
 
     @property
-    def trunks(self) -> dict[tuple[tuple[str, ...], int, int], Multitask]:
+    def shared_backbones(self) -> dict[tuple[tuple[str, ...], int, int], Multitask]:
         """The multitask trainings by tables, molecules and seed."""
         specs = {}
         members = self.multi.members
@@ -96,7 +96,7 @@ class Ablation(Spec[AblationTable]):
         for seed in self.seeds:
             start = dataclasses.replace(self.multi.backbone, seed=seed)
             specs[(), 0, seed] = dataclasses.replace(self.fit, backbone=start, seed=seed)
-        for (names, total, seed), multitask in self.trunks.items():
+        for (names, total, seed), multitask in self.shared_backbones.items():
             specs[names, total, seed] = dataclasses.replace(self.fit, backbone=multitask, seed=seed)
         return specs
 
@@ -105,28 +105,28 @@ class Ablation(Spec[AblationTable]):
 
     def make(self, report: Report, fits: tuple[Fit | FailedPart, ...]) -> AblationTable:
         rows, failed, sets = [], [], []
-        first = next((one for one in fits if isinstance(one, Fit)), None)
+        first = next((fit for fit in fits if isinstance(fit, Fit)), None)
         if first is None:
             raise BadInput(f"nothing can be compared: {fits[0].reason}")
         task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
         metric = "log_loss" if kind == "binary" else "rmse"
-        for (names, total, seed), one in zip(self.runs, fits, strict=True):
-            settings_of_run = {"tables": ", ".join(names), "families": len(names), "molecules": total, "seed": seed}
-            if isinstance(one, FailedPart):
-                failed.append(settings_of_run | {"reason": one.reason})
+        for (names, total, seed), fit in zip(self.runs, fits, strict=True):
+            run_settings = {"tables": ", ".join(names), "families": len(names), "molecules": total, "seed": seed}
+            if isinstance(fit, FailedPart):
+                failed.append(run_settings | {"reason": fit.reason})
             else:
-                rows.append(settings_of_run | {"error": one.metrics["test"][task][metric]})
+                rows.append(run_settings | {"error": fit.metrics["test"][task][metric]})
                 sets.append(frozenset(names))
         table = pd.DataFrame(rows)
         cells = average_by(table, ["families", "molecules"])
         trained = table["families"].to_numpy() > 0
-        sets = [one for one in sets if one]
+        sets = [names for names in sets if names]
         error, seed = table["error"].to_numpy()[trained], table["seed"].to_numpy()[trained]
         molecules = table["molecules"].to_numpy()[trained]
         size = {"molecules": np.log2(molecules.astype(float))}
-        effects = estimate_effects(error, size | {"families": np.array([float(len(one)) for one in sets])}, seed)
-        members = [one.called for one in self.multi.members]
-        present = {name: np.array([float(name in one) for one in sets]) for name in members}
+        effects = estimate_effects(error, size | {"families": np.array([float(len(names)) for names in sets])}, seed)
+        members = [member.called for member in self.multi.members]
+        present = {name: np.array([float(name in names) for names in sets]) for name in members}
         presence_effects = estimate_effects(error, size | present, seed)
         blends = estimate_blend_effects(error, sets, list(zip(molecules.tolist(), seed.tolist(), strict=True)))
         record = {
@@ -134,7 +134,7 @@ class Ablation(Spec[AblationTable]):
             "unit": unit,
             "metric": metric,
             "cells": cells,
-            "scratch": next((one for one in cells if one["families"] == 0), None),
+            "scratch": next((cell for cell in cells if cell["families"] == 0), None),
             "sets": average_by(table[trained], ["tables", "families"]),
             "effects": effects,
             "presence": {name: presence_effects[name] for name in members},
@@ -144,11 +144,12 @@ class Ablation(Spec[AblationTable]):
             "seeds": list(self.seeds),
             "failed": failed,
             "fits": {
-                ", ".join((*names, f"{total:,}", str(seed))): one.key for (names, total, seed), one in self.runs.items()
+                ", ".join((*names, f"{total:,}", str(seed))): spec.key
+                for (names, total, seed), spec in self.runs.items()
             },
             "trunks": {
-                ", ".join((*names, f"{total:,}", str(seed))): one.key
-                for (names, total, seed), one in self.trunks.items()
+                ", ".join((*names, f"{total:,}", str(seed))): spec.key
+                for (names, total, seed), spec in self.shared_backbones.items()
             },
             "digests": {"test": first.record["digests"]["test"]},
             "verdict": summarize_ablation(

@@ -116,8 +116,8 @@ class MixtureStudy(Spec[MixtureComparison]):
         record = {
             "members": next(run for (_, arm, _, _), run in models.items() if arm == MULTI).record["members"],
             "means": summarize_cards(pd.DataFrame(cards), models),
-            "costs": self.costs(models),
-            "differences": self.differences(models, report),
+            "costs": self.summarize_costs(models),
+            "differences": self.estimate_differences(models, report),
             "failed": failed,
             "seeds": list(self.seeds),
             "published": published_results(
@@ -131,7 +131,7 @@ class MixtureStudy(Spec[MixtureComparison]):
         record["verdict"] = summarize_differences(record["differences"])
         return MixtureComparison(pd.DataFrame(rows), record)
 
-    def costs(self, models: dict[Setting, MultitaskModel]) -> list[dict[str, Any]]:
+    def summarize_costs(self, models: dict[Setting, MultitaskModel]) -> list[dict[str, Any]]:
         """Weights, seconds, memory and steps of each arm; for single tables summed over the tables, except memory."""
         rows = []
         for start in dict.fromkeys(setting[0] for setting in models):
@@ -153,7 +153,7 @@ class MixtureStudy(Spec[MixtureComparison]):
                     )
         return rows
 
-    def differences(self, models: dict[Setting, MultitaskModel], report: Report) -> list[dict[str, Any]]:
+    def estimate_differences(self, models: dict[Setting, MultitaskModel], report: Report) -> list[dict[str, Any]]:
         """Error together minus error alone for each backbone, member and control, with its interval."""
         rows = []
         comparisons = [

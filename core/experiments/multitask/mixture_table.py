@@ -145,10 +145,12 @@ def build_mixture(
     `context`: (validation, test) of tables that the network is fine-tuned on later. A member has the same rows whether
     it is trained with the others or alone, so that the two can be compared.
     """
-    valids = {one.key: one for one in [*(member.valid for member in members), *(valid for valid, _ in context)]}
-    tests = {one.key: one for one in [*(member.test for member in members), *(test for _, test in context)]}
+    valids = {spec.key: spec for spec in [*(member.valid for member in members), *(valid for valid, _ in context)]}
+    tests = {spec.key: spec for spec in [*(member.test for member in members), *(test for _, test in context)]}
 
     def others(specs: dict[str, Spec[Dataset]], excluded: Spec[Dataset]) -> tuple[Spec[Dataset], ...]:
         return tuple(spec for key, spec in specs.items() if key != excluded.key)
 
-    return tuple(replace(one, valids=others(valids, one.valid), tests=others(tests, one.test)) for one in members)
+    return tuple(
+        replace(member, valids=others(valids, member.valid), tests=others(tests, member.test)) for member in members
+    )

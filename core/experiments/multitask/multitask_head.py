@@ -67,7 +67,7 @@ class MultitaskHead(Spec[Fit]):
         began, meter, backbone = time.monotonic(), Meter(), trunk()
         reading_share = 0.7 if backbone.reads_atoms else 0.02  # building the graphs takes longer than predicting
         (tables,), warnings = drop_unreadable((member,), backbone, report.part(0, reading_share))
-        index = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
+        index = [card["name"] for card in trunk.record["members"]].index(member.learning.name)
         device = best_device()
         model = SingleHeadModel(
             backbone.to(device), load_heads(trunk.folder / "heads", backbone.width)[index].to(device)
@@ -77,7 +77,8 @@ class MultitaskHead(Spec[Fit]):
             table = tables.parts[name]
             share = (n_done / n_molecules, (n_done + len(table)) / n_molecules)
             part_report = report.part(
-                *(reading_share + (1 - reading_share) * one for one in share), phase=f"predicting the {name} part"
+                *(reading_share + (1 - reading_share) * fraction for fraction in share),
+                phase=f"predicting the {name} part",
             )
             part_predictions[name] = model.predict(list(table.smiles), part_report)
             n_done += len(table)

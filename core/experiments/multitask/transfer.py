@@ -77,8 +77,8 @@ class Transfer(Spec[TransferCurve]):
         if not isinstance(self.fit, FineTune):
             raise BadInput("`fit` wants a spec of kind 'finetune'")
         for name in ("starts", "methods", "sizes", "seeds"):
-            values = [one.key if isinstance(one, Spec) else one for one in getattr(self, name)]
-            if not values or len({str(one) for one in values}) < len(values):
+            values = [value.key if isinstance(value, Spec) else value for value in getattr(self, name)]
+            if not values or len({str(value) for value in values}) < len(values):
                 raise BadInput(f"`{name}` wants different values, at least one")
         if min(self.sizes) < 2:
             raise BadInput(f"`sizes` wants numbers of molecules, 2 or more, got {list(self.sizes)}")
@@ -175,7 +175,7 @@ class Transfer(Spec[TransferCurve]):
             points.append({"arm": arm, "size": int(size), "rows": int(group["rows"].iloc[0]),
                            **{name: summarize_seeds([None if pd.isna(value) else float(value) for value in group[name]])
                               for name in (main, "mae", "r2", "spearman") if name in group}})  # fmt: skip
-        differences = self.differences(models, report)
+        differences = self.estimate_differences(models, report)
         record = {
             "task": task,
             "unit": unit,
@@ -186,18 +186,18 @@ class Transfer(Spec[TransferCurve]):
             "points": points,
             "differences": differences,
             "failed": failed,
-            "notes": [*self.learned_before(), *self.trained_once(), *collect_cautions(models)],
+            "notes": [*self.describe_known_sources(), *self.describe_single_trainings(), *collect_cautions(models)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
             "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in models},
             "verdict": summarize_transfer(
-                points, differences, self.reported_arms, [one.name for one in self.baselines], main, unit
+                points, differences, self.reported_arms, [baseline.name for baseline in self.baselines], main, unit
             ),
         }
         return TransferCurve(table, record)
 
-    def learned_before(self) -> list[str]:
-        """Notes on backbones that were trained on the same table, whose small training sets are not unseen."""
+    def describe_known_sources(self) -> list[str]:
+        """Notes on backbones that were trained on the table itself: their learning curves are too optimistic."""
         sources = find_sources(self.fit.train)
         return [
             f"“{name}” was trained on the same table: this says nothing about its value for an unseen table"
@@ -205,18 +205,18 @@ class Transfer(Spec[TransferCurve]):
             if isinstance(start, Spec) and sources & find_sources(start)
         ]
 
-    def trained_once(self) -> list[str]:
-        """Notes on what the intervals do not cover."""
-        once = [
+    def describe_single_trainings(self) -> list[str]:
+        """A note on backbones trained once: the intervals do not cover the noise of their training."""
+        names = [
             f"“{name}”"
             for name, start in zip(self.called, self.starts, strict=True)
             if isinstance(start, Spec) and not (self.retrain_backbones and isinstance(start, Multitask))
         ]
-        verb = "was trained once" if len(once) == 1 else "were trained once each"
-        note = f"{', '.join(once)} {verb}: the intervals cover the noise of repeated fine-tuning, not of pre-training"
-        return [note] if once else []
+        verb = "was trained once" if len(names) == 1 else "were trained once each"
+        note = f"{', '.join(names)} {verb}: the intervals cover the noise of fine-tuning, not of training the backbone"
+        return [note] if names else []
 
-    def differences(self, models: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
+    def estimate_differences(self, models: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
         """RMSE of one arm minus that of the other for every pair and size, with its interval."""
         rows, sizes = [], list(dict.fromkeys(size for _, size, _ in self.runs))
         comparisons = [(pair, size) for size in sizes for pair in self.pairs]

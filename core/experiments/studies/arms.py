@@ -9,8 +9,11 @@ from core.selection.sampler import Sampler
 
 Arm = str | Sampler  # a name in `ARMS`, or a sampler with other settings
 
-WHOLE = {"none": "no molecules of the pool: the reference", "all": "the whole pool"}  # arms without a sampler
-FORMER = {
+ARMS_WITHOUT_SAMPLER = {
+    "none": "no molecules of the pool: the reference",
+    "all": "the whole pool",
+}  # arms without a sampler
+FORMER_ARMS = {
     "greedy by slopes": "greedy, all weights",
     "clusters": "kmeans",
     "far apart": "maxmin",
@@ -26,7 +29,7 @@ class Arms(Family):
 
     def __init__(self) -> None:
         super().__init__("arm")
-        self.update(dict.fromkeys(WHOLE))
+        self.update(dict.fromkeys(ARMS_WITHOUT_SAMPLER))
         for kind, sampler in SAMPLERS.items():
             variants = {name: sampler(**variant.settings) for name, variant in sampler.variants.items()}
             self.update(({} if sampler() in variants.values() else {kind: sampler()}) | variants)
@@ -34,7 +37,7 @@ class Arms(Family):
     def read(self, value: Any) -> Arm:
         """The name of an arm if it has one, else its sampler. Raises `BadInput` for an unknown arm."""
         if isinstance(value, str):
-            value = FORMER.get(value, value)
+            value = FORMER_ARMS.get(value, value)
             if value in self:
                 return value
         try:
@@ -56,12 +59,12 @@ class Arms(Family):
         return key
 
     def name_of(self, key: str) -> str:
-        return key if key in WHOLE else self[key].title
+        return key if key in ARMS_WITHOUT_SAMPLER else self[key].title
 
     def describe(self, title: str) -> str:
         """What an arm of this title adds to the training set, in a phrase; empty if no sampler has that title."""
-        if title in WHOLE:
-            return WHOLE[title]
+        if title in ARMS_WITHOUT_SAMPLER:
+            return ARMS_WITHOUT_SAMPLER[title]
         for sampler in SAMPLERS.values():
             if title in sampler.variants:
                 return sampler.variants[title].about
@@ -73,12 +76,12 @@ class Arms(Family):
 ARMS = Arms()
 
 
-def title_of(arm: Arm) -> str:
+def arm_title(arm: Arm) -> str:
     """The name of an arm in tables and figures."""
     return ARMS.name_of(arm) if isinstance(arm, str) else arm.title
 
 
-def sampler_of(arm: Arm, count: int, seed: int) -> Sampler:
+def build_sampler(arm: Arm, count: int, seed: int) -> Sampler:
     """The sampler of an arm that selects `count` molecules; a random sampler uses the `seed`."""
     sampler = ARMS[arm] if isinstance(arm, str) else arm
     return dataclasses.replace(sampler, count=count, **({"seed": seed} if sampler.uses_seed else {}))

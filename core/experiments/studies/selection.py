@@ -1,4 +1,4 @@
-"""The selection study: select from a pool by several strategies, retrain with each, compare on one test part."""
+"""The selection study: select from a pool by several strategies, retrain with each, compare on one test set."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,7 +13,7 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.data.concat import Concat
 from core.experiments.data.select import Select
 from core.experiments.influence.influence import Influence
-from core.experiments.studies.arms import ARMS, WHOLE, Arm, sampler_of, title_of
+from core.experiments.studies.arms import ARMS, ARMS_WITHOUT_SAMPLER, Arm, arm_title, build_sampler
 from core.experiments.studies.pool_checks import CheckedPool
 from core.experiments.training.baseline import Baseline
 from core.influence.scope import check_gradient
@@ -90,7 +90,7 @@ class SelectionStudy(Spec[Comparison]):
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
-            raise BadInput(f"`arms` wants at least two different arms, got {list(map(title_of, self.arms))}")
+            raise BadInput(f"`arms` wants at least two different arms, got {list(map(arm_title, self.arms))}")
         if min(self.counts, default=1) < 1:
             raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
         check_gradient(self.fit)
@@ -119,8 +119,8 @@ class SelectionStudy(Spec[Comparison]):
         """Every arm that is compared by its name, and how many molecules it selects (None: none or all of the pool)."""
         strategies: dict[str, tuple[Arm, int | None]] = {}
         for arm in self.arms:
-            title = title_of(arm)
-            if arm in WHOLE:
+            title = arm_title(arm)
+            if arm in ARMS_WITHOUT_SAMPLER:
                 strategies[title] = (arm, None)
             else:
                 strategies |= {f"{title} {size}" if len(self.sizes) > 1 else title: (arm, size) for size in self.sizes}
@@ -129,7 +129,7 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def arm_settings(self) -> dict[str, tuple[str, int | None]]:
         """`strategies` with the arm's title, the same for all sizes."""
-        return {name: (title_of(arm), size) for name, (arm, size) in self.strategies.items()}
+        return {name: (arm_title(arm), size) for name, (arm, size) in self.strategies.items()}
 
     @property
     def baselines_by_name(self) -> dict[str, Any]:
@@ -172,11 +172,11 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def selecting_arms(self) -> list[str]:
         """The arms that select, by name."""
-        return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
+        return [name for name, (arm, _) in self.strategies.items() if arm not in ARMS_WITHOUT_SAMPLER]
 
     def select(self, name: str, seed: int) -> Spec[Dataset]:
         """The spec of an arm's selection from the pool; a random sampler uses the seed."""
-        sampler = sampler_of(*self.strategies[name], seed)
+        sampler = build_sampler(*self.strategies[name], seed)
         return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
@@ -215,7 +215,7 @@ class SelectionStudy(Spec[Comparison]):
         if len(self.sizes) > 1:
             record["differences"] = [row for row in record["differences"] if _same_size(strategies, row)]
             record["enough"] = smallest_sufficient(record["differences"], strategies)
-        selections = self.table(picks)
+        selections = self.tabulate_picks(picks)
         for arm in record["arms"]:
             if arm["name"] in strategies:
                 arm["rule"], arm["kept"] = strategies[arm["name"]]
@@ -233,11 +233,11 @@ class SelectionStudy(Spec[Comparison]):
             "pool": {"rows": len(pool), "digest": pool.digest},
             "scores": self.scores().key,
             "base_fit": self.fit.key,
-            "notes": self.notes(fits, scores),
+            "notes": self.collect_notes(fits, scores),
         }
         return Comparison(record, predictions, selections)
 
-    def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
+    def tabulate_picks(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The selected molecules of every arm, as rows."""
         rows = []
         for arm, arm_picks in zip(self.selecting_arms, picks, strict=True):
@@ -256,7 +256,7 @@ class SelectionStudy(Spec[Comparison]):
                 )
         return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICK_COLUMNS)
 
-    def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
+    def collect_notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
         """Warnings about the comparison."""
         notes = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:

@@ -120,11 +120,13 @@ class Study(Spec[Comparison]):
                 filter(None, (comparison, fewest_weights_sentence(record["arms"], record["differences"])))
             ),
             "failed": failed,
-            "notes": self.notes(models, failed, record),
+            "notes": self.collect_notes(models, failed, record),
         }
         return Comparison(record, predictions, pd.DataFrame(columns=PICK_COLUMNS))
 
-    def notes(self, fits: list[list[Fit | None]], failed: list[dict[str, Any]], record: dict[str, Any]) -> list[str]:
+    def collect_notes(
+        self, fits: list[list[Fit | None]], failed: list[dict[str, Any]], record: dict[str, Any]
+    ) -> list[str]:
         """Warnings about the comparison."""
         notes = [f"“{failure['arm']}” with seed {failure['seed']} failed: {failure['reason']}" for failure in failed]
         if failed:

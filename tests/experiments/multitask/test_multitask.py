@@ -271,7 +271,7 @@ def test_presets_exclude_the_test_sets_of_both_splits(shared_data: Path) -> None
             assert {one.fit.test.key for one in both} <= {one.key for one in member.tests}
     assert "zinc" not in {one.name for one in both[0].starts[2].members}
     ablation = build_preset("variety", table=table, data=str(shared_data))
-    assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
+    assert len(ablation.shared_backbones) == 3 * 3 * 7 and ablation.columns == 3
     with pytest.raises(BadInput, match="transfer wants --table"):
         build_preset("transfer", data=str(shared_data))
 

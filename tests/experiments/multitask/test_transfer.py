@@ -89,7 +89,7 @@ def test_shared_backbones_can_be_retrained_per_seed() -> None:
     backbones = {one.retrain_backbones: {run.backbone.key for (arm, _, _), run in one.runs.items() if arm == "shared"}
               for one in (spec, retrained)}  # fmt: skip
     assert len(backbones[False]) == 1 and len(backbones[True]) == 2 and backbones[False] < backbones[True]
-    assert spec.trained_once() and not retrained.trained_once()
+    assert spec.describe_single_trainings() and not retrained.describe_single_trainings()
 
 
 def test_trained_backbones_are_compared_with_earlier_ones() -> None:
@@ -120,8 +120,8 @@ def test_tables_used_only_to_remove_overlap_are_no_sources() -> None:
 def test_ablation_separates_tables_and_molecules(store: Store) -> None:
     multi = small(batch_size=16)
     spec = import_files(Ablation(multi, fit(), totals=(16, 48), columns=1, steps=3, seeds=(0, 1)), store.files)
-    assert len(spec.trunks) == 2 * 2 * 3 and len(spec.runs) == 2 * 2 * 3 + 2
-    for (names, total, _), multitask in spec.trunks.items():
+    assert len(spec.shared_backbones) == 2 * 2 * 3 and len(spec.runs) == 2 * 2 * 3 + 2
+    for (names, total, _), multitask in spec.shared_backbones.items():
         assert sum(one.train.size for one in multitask.members) == total and len(multitask.members) == len(names)
     result = make(spec, store, Report())
     cells = {(one["families"], one["molecules"]): one for one in result.record["cells"]}

@@ -22,7 +22,7 @@ from core.experiments import (
     import_files,
     split_table,
 )
-from core.experiments.studies.arms import ARMS, FORMER
+from core.experiments.studies.arms import ARMS, FORMER_ARMS
 from core.experiments.studies.selection import smallest_sufficient
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
@@ -139,7 +139,7 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     ("arm", "word"),
     [
         ("uniform", "random"),
-        *FORMER.items(),
+        *FORMER_ARMS.items(),
         ({"kind": "uniform"}, "random"),
         (Top(worst=True), "bottom"),
         ({"kind": "greedy", "features": "all weights"}, "greedy, all weights"),
@@ -158,7 +158,7 @@ def test_two_settings_of_one_sampler_are_two_arms(table: Path) -> None:
 
 
 def test_former_names_map_to_arms() -> None:
-    assert set(FORMER.values()) <= set(ARMS) and not set(FORMER) & set(ARMS)
+    assert set(FORMER_ARMS.values()) <= set(ARMS) and not set(FORMER_ARMS) & set(ARMS)
 
 
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
@@ -233,7 +233,7 @@ def test_warnings_of_some_arms_name_them(table: Path) -> None:
         (fit("flat"), fit()),
     )
     notes = ["short", "“all”, “top”: shared", "“support vectors”: flat"]
-    assert spec.notes(fits, SimpleNamespace(record={})) == notes
+    assert spec.collect_notes(fits, SimpleNamespace(record={})) == notes
 
 
 def bare(spec: SelectionStudy, **fields: object) -> SelectionStudy:
