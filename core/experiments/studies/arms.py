@@ -9,15 +9,8 @@ from core.selection.sampler import Sampler
 
 Arm = str | Sampler  # a name in `ARMS`, or a sampler with other settings
 
-ARMS_WITHOUT_SAMPLER = {
-    "none": "no molecules of the pool: the reference",
-    "all": "the whole pool",
-}  # arms without a sampler
-FORMER_ARMS = {
-    "greedy by slopes": "greedy, all weights",
-    "clusters": "kmeans",
-    "far apart": "maxmin",
-}  # former names of arms
+ARMS_WITHOUT_SAMPLER = {"none": "no molecules of the pool: the reference", "all": "the whole pool"}
+FORMER_ARMS = {"greedy by slopes": "greedy, all weights", "clusters": "kmeans", "far apart": "maxmin"}
 
 
 class Arms(Family):

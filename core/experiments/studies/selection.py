@@ -143,11 +143,8 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def roles(self) -> dict[str, str]:
         """The role of every arm by name: selection, baseline or control."""
-        strategies, baselines = (
-            dict.fromkeys(self.arm_settings, "selection"),
-            dict.fromkeys(self.baselines_by_name, "baseline"),
-        )
-        return strategies | baselines | ({CONTROL_ARM: "control"} if self.control else {})
+        roles = dict.fromkeys(self.arm_settings, "selection") | dict.fromkeys(self.baselines_by_name, "baseline")
+        return roles | ({CONTROL_ARM: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
         count = max(self.sizes) if self.selecting_arms else 1
@@ -200,9 +197,8 @@ class SelectionStudy(Spec[Comparison]):
         fits: tuple[tuple[Fit, ...], ...],
     ) -> Comparison:
         keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
-        baseline_reference = (
-            ("none",) if len(self.roles) > len(self.arms) else ()
-        )  # baselines and control have its training set
+        # Baselines and control have the training set of `none`.
+        baseline_reference = ["none"] if len(self.roles) > len(self.arms) else []
         strategies = self.arm_settings
         random_arms = [name for name, (arm, _) in strategies.items() if arm == "random"]
         whole_pool = ["all"] if len(self.sizes) > 1 else []  # to find the smallest sufficient selection
@@ -214,7 +210,7 @@ class SelectionStudy(Spec[Comparison]):
         record, predictions = compare_arms(self.roles, fits, keys, self.seeds, tuple(references))
         if len(self.sizes) > 1:
             record["differences"] = [row for row in record["differences"] if _same_size(strategies, row)]
-            record["enough"] = smallest_sufficient(record["differences"], strategies)
+            record["enough"] = find_smallest_sufficient(record["differences"], strategies)
         selections = self.tabulate_picks(picks)
         for arm in record["arms"]:
             if arm["name"] in strategies:
@@ -276,7 +272,7 @@ def _same_size(strategies: dict[str, tuple[str, int | None]], row: dict[str, Any
     return strategy != "random" or strategies.get(row["arm"], ("", None))[1] == size
 
 
-def smallest_sufficient(
+def find_smallest_sufficient(
     differences: list[dict[str, Any]], strategies: dict[str, tuple[str, int | None]]
 ) -> dict[str, int]:
     """Smallest selection of each strategy that, like all larger ones, is not worse than the whole pool."""

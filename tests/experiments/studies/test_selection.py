@@ -23,7 +23,7 @@ from core.experiments import (
     split_table,
 )
 from core.experiments.studies.arms import ARMS, FORMER_ARMS
-from core.experiments.studies.selection import smallest_sufficient
+from core.experiments.studies.selection import find_smallest_sufficient
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
 from core.models.backbones.molformer.untrained import UntrainedMolformer
@@ -108,7 +108,7 @@ def test_smallest_sufficient_selection() -> None:
         {"arm": "none", "against": "all", "verdict": "worse"},
         {"arm": "top 20", "against": "none", "verdict": "worse"},
     ]
-    assert smallest_sufficient(rows, strategies) == {"top": 50, "greedy": 20}
+    assert find_smallest_sufficient(rows, strategies) == {"top": 50, "greedy": 20}
 
 
 VARIANTS = [word for sampler in SAMPLERS.values() for word in sampler.variants]
