@@ -72,16 +72,13 @@ class MixtureTable(Spec[MixtureParts]):
         valids: Sequence[Dataset] = (),
     ) -> MixtureParts:
         report(0, "removing overlap between tables")
-        test_parts = [
-            ("the test part of this table", test),
-            *(("the test part of another table", row) for row in tests),
-        ]
+        test_parts = [("the test part of this table", test)]
+        test_parts += [("the test part of another table", other) for other in tests]
         valid_parts = [("the validation part of this table", valid)]
-        valid_parts += [("the validation part of another table", row) for row in valids]
+        valid_parts += [("the validation part of another table", other) for other in valids]
         tables, left_out = {"test": test}, []
-        for index, (part, table, against) in enumerate(
-            (("valid", valid, test_parts), ("train", train, [*test_parts, *valid_parts]))
-        ):
+        steps = (("valid", valid, test_parts), ("train", train, [*test_parts, *valid_parts]))
+        for index, (part, table, against) in enumerate(steps):
             tables[part], removed_rows = remove_overlap(table, against, report.part(index / 2, (index + 1) / 2))
             left_out += [{"part": part, **row} for row in removed_rows]
             if not len(tables[part]):
