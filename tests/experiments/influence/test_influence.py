@@ -3,74 +3,25 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from core.data.dataset import Dataset
 from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput
-from core.experiments.data.load import Load
-from core.experiments.data.split import split_table
-from core.experiments.influence.influence import Influence, score_dataset
-from core.experiments.training.finetune import FineTune
+from core.experiments.influence.influence import score_dataset
 from core.influence import directional, linear_system
 from core.influence.curvature import Curvature
 from core.influence.solvers import CG, SOLVERS, Dual, Exact, LiSSA
 from core.influence.solvers.solution import NotSolved
 from core.models import backbones
 from core.models.predictor import Predictor
-from core.results.fit import PARTS, Fit, prediction_table
+from core.results.fit import Fit
 from core.results.scores import Scores
 from core.selection import Greedy, InformationGain, Top
 from core.stats.temperature import fit_temperatures
-from tests.small_models import load_letters, small_predictor, train_predictor
-
-TRAIN, VALID, TEST, POOL = split_table(Load("bundled:solubility"), valid=0.2, test=0.1, pool=0.3)
-SPEC = Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, batch_size=16)
-
-
-def make_tables(tasks: int = 1, binary: bool = False) -> dict[str, Dataset]:
-    """Four parts of 96 molecules; labels are the share of oxygen with noise; six pool labels are wrong."""
-    generator = np.random.default_rng(0)
-    ends = ("", "O", "N", "(C)O", "c1ccccc1", "=O", "Cl", "S")
-    smiles = np.array(["C" * n + end for n in range(2, 14) for end in ends], object)
-    value = np.array([100 * text.count("O") / len(text) + 40 for text in smiles]) + generator.normal(size=len(smiles))
-    targets = np.stack([value, np.array([len(text) for text in smiles]), value > np.median(value)], 1)[:, :tasks]
-    targets = (value > np.median(value))[:, None].astype(float) if binary else targets
-    if tasks > 1:
-        targets[generator.random(targets.shape) < 0.2] = np.nan
-    whole = Dataset(
-        smiles, targets, tuple(f"t{k}" for k in range(targets.shape[1])), ("mg",) + ("",) * (targets.shape[1] - 1)
-    )
-    rows = np.split(generator.permutation(len(smiles)), [40, 55, 65])
-    parts = {name: whole.take(part) for name, part in zip((*PARTS, "pool"), rows, strict=True)}
-    mislabelled = np.arange(len(parts["pool"])) < 6
-    labels = parts["pool"].targets.copy()
-    if not binary:
-        labels[mislabelled, 0] += 60
-    parts["pool"] = dataclasses.replace(parts["pool"], targets=labels, columns={"mislabelled": mislabelled})
-    return parts
-
-
-def train_stand_in(parts: dict[str, Dataset], folder) -> Fit:
-    """A trained stand-in with the files and record of `FineTune`."""
-    train = parts["train"]
-    predictor = train_predictor(small_predictor(train.kinds), list(train.smiles), train.targets, 200)
-    predictor.tasks = train.tasks
-    predictor.save(folder / "predictor")
-    predictions = pd.concat(
-        [prediction_table(name, parts[name], predictor.predict(list(parts[name].smiles))) for name in PARTS]
-    )
-    record = {
-        "tasks": list(train.tasks),
-        "kinds": list(train.kinds),
-        "unit": list(train.unit),
-        "digests": {name: parts[name].digest for name in PARTS},
-        "method": {"kind": "full"},
-        "metrics": {},
-    }
-    return Fit(pd.DataFrame(), predictions, record, folder)
+from tests.experiments.influence.stand_in import SPEC, make_tables, score, score_changed, train_stand_in
+from tests.small_models import load_letters, small_predictor
 
 
 @pytest.fixture(autouse=True)
@@ -82,11 +33,6 @@ def letters(monkeypatch):
 def study(tmp_path_factory) -> tuple[dict[str, Dataset], Fit]:
     parts = make_tables()
     return parts, train_stand_in(parts, tmp_path_factory.mktemp("fit"))
-
-
-def score(spec: Influence, study, report: Report | None = None) -> Scores:
-    parts, fit = study
-    return spec.make(report or Report(), fit, parts["pool"], parts["valid"])
 
 
 @pytest.mark.parametrize("scope", ["all", "head", "last layer"])
@@ -113,11 +59,8 @@ def test_scores_and_record(study, scope, solver, tmp_path):
     assert record["step_check"] < 0.02 and record["forward_mode_rms"] < 0.01 and record["forward_mode_check"] < 0.05
     assert {"delta_loss", "residual"} <= set(record["detection"]) and record["detection"]["residual"]["auroc"] > 0.8
     fractions = [fraction for fraction, _ in reports]
-    assert (
-        fractions[0] == 0
-        and max(fractions) > 0.95
-        and any({"step", "residual"} <= set(numbers) for _, numbers in reports)
-    )
+    assert fractions[0] == 0 and max(fractions) > 0.95
+    assert any({"step", "residual"} <= set(numbers) for _, numbers in reports)
     scores.save(tmp_path)
     assert Scores.load(tmp_path).summary()["rows"] == len(parts["pool"])
 
@@ -396,12 +339,6 @@ def test_cancelled_run_stops_within_one_product(study):
     assert reports[-1]["phase"] == "solving" and reports[-1]["step"] == 2
 
 
-def score_changed(study, **change):
-    parts, fit = study
-    parts_of_run = {"pool": parts["pool"], "target": parts["valid"]} | change
-    return SPEC.make(Report(), fit, parts_of_run["pool"], parts_of_run["target"])
-
-
 def test_bad_tables_are_refused(study):
     parts, _ = study
     pool = parts["pool"]
@@ -457,5 +394,5 @@ def test_constant_predictor_gives_no_scores(study, tmp_path):
 def test_settings_are_checked_on_creation():
     for change in ({"damping": 0.0}, {"scope": "body"}, {"curvature_rows": -1}, {"solver": "direct"}):
         with pytest.raises(BadInput, match=f"influence.{next(iter(change))}"):
-            Influence(FineTune(TRAIN, VALID, TEST), POOL, VALID, **change)
+            dataclasses.replace(SPEC, **change)
     assert set(SOLVERS) == {"auto", "cg", "lissa", "dual", "exact", "gradient-similarity"}

@@ -16,7 +16,7 @@ from core.models import backbones
 from core.models.baseline_model import predict_out_of_fold
 from core.models.baselines import RandomForest
 from core.results.label_errors import LabelErrorTable, add_second_opinions, evaluate_detection, root_mean_square
-from tests.experiments.influence.test_influence import make_tables, train_stand_in
+from tests.experiments.influence.stand_in import make_tables, train_stand_in
 from tests.small_models import load_letters
 
 TRAIN, VALID, TEST = split_table(Load("bundled:solubility"), valid=0.2, test=0.1)
