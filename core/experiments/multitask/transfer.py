@@ -237,6 +237,9 @@ class Transfer(Spec[TransferCurve]):
 # Fields of specs with tables that are not trained on.
 NOT_TRAINED_ON = ("valid", "test", "valids", "tests", "as_long_as", "leave_out")
 
+# Of overlap with the training set and of underfitting, now and in runs stored before.
+CAUTIONS = ("too optimistic", "underfits", "flatter", "hardly anything")
+
 
 def find_sources(spec: Any) -> set[str]:
     """Keys of the tables that a spec trains on, without those used only to evaluate or to remove overlap."""
@@ -255,7 +258,7 @@ def collect_cautions(models: dict[tuple[str, int, int], Fit]) -> list[str]:
         f"“{arm}”: {warning}": None
         for (arm, _, _), fit in models.items()
         for warning in fit.record["warnings"]
-        if "flatter" in warning or warning.startswith("hardly anything")
+        if any(words in warning for words in CAUTIONS)
     }
     return list(cautions)
 
