@@ -86,7 +86,7 @@ def ask_ablation() -> Spec | None:
     except BadInput as error:
         st.error(escape_markdown(error), icon=":material/error:")
         return None
-    st.caption(f"{len(spec.trunks)} shared backbones and {len(spec.runs)} fine-tunings.")
+    st.caption(f"{len(spec.shared_backbones)} shared backbones and {len(spec.runs)} fine-tunings.")
     return spec
 
 

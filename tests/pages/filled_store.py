@@ -184,7 +184,7 @@ def make_verification(n: int = 24) -> DatamodelCheck:
     """What retraining would say of such scores."""
     random = np.random.default_rng(5)
     measured = random.normal(0, 0.02, n)
-    ways = {"first order, dual, all weights": 0.03, "whole steps together, dual, all weights": 0.01}
+    ways = {"first order, dual, all weights": 0.03, "joint full update, dual, all weights": 0.01}
     table = pd.DataFrame({"subset": np.arange(n), "measured": measured})
     table = table.assign(**{name: measured + random.normal(0, sd, n) for name, sd in ways.items()})
     found = [

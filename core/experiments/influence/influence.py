@@ -1,4 +1,4 @@
-"""Influence: a fit, a pool and a target → the predicted change of the target loss for each molecule of the pool."""
+"""Influence scores: the predicted change of the target loss for each molecule of a pool."""
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Influence", "make_scorer", "score_dataset"]
 
-PILOT_ROWS = 96  # molecules on which the step is set
-MAX_FEATURE_ROWS = 100_000  # molecules of a pool whose features are kept for greedy selection
+PILOT_ROWS = 96  # molecules from which the finite-difference step is chosen
+MAX_FEATURE_ROWS = 100_000  # molecules; a larger pool is stored without features, so without greedy selection
 
 
 @settings
 class Influence(Spec[Scores]):
-    """Which molecules of a pool would help the fit, which would hurt: the change of the target loss if each were added.
+    """The predicted change of the target loss if a molecule of the pool is added to the training set; negative helps.
 
     Influence functions (Koh & Liang, 2017, arXiv:1703.04730) with the Gauss-Newton curvature: one linear system for the
-    whole pool, then one or two forward passes a molecule. First order: it judges each molecule alone and sees a small
-    change of weight. Where the dual solves the system, whole steps and intervals come with it. The target should be
-    the validation part; with the test part the answer chooses.
+    pool, then one or two forward passes per molecule. Scores are first order: each molecule is scored separately, for a
+    small change of the weights. The dual solver adds full updates and intervals. The target should be the validation
+    set; a selection by the test set makes the test error too optimistic.
     """
 
     kind: ClassVar[str] = "influence"
@@ -52,32 +52,41 @@ class Influence(Spec[Scores]):
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 20.0
 
-    fit: Spec[Fit] = Field(description="the trained predictor whose training part the pool would join")
-    pool: Spec[Dataset] = Field(description="molecules to score, with labels of the same tasks; or without any")
-    target: Spec[Dataset] = Field(description="molecules whose loss should fall: the validation part")
-    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="how the linear system is solved")
+    fit: Spec[Fit] = Field(description="the trained model whose training set the pool would extend")
+    pool: Spec[Dataset] = Field(description="molecules to score, with labels of the same tasks or without labels")
+    target: Spec[Dataset] = Field(description="molecules whose loss should decrease: the validation set")
+    solver: Annotated[Any, SOLVERS] = Field(
+        default=Auto(), description="solver of the linear system with the curvature"
+    )
     curvature: Literal["gauss-newton", "hessian"] = Field(
-        default="gauss-newton", description="hessian is exact, and refused where it bends downwards (stopped early)"
+        default="gauss-newton",
+        description="hessian is exact; it is refused if not positive definite (training stopped early)",
     )
     damping: float | None = Field(
-        default=None, gt=0, description="added to the curvature; empty: the mean of its eigenvalues that are not zero"
+        default=None,
+        gt=0,
+        description="added to the eigenvalues of the curvature; empty: the mean of its non-zero eigenvalues",
     )
     matched: bool = Field(
         default=False,
-        description="damp so that training molecules left out are predicted as badly as the target's are (dual alone)",
+        description="choose the damping so that the leave-one-out training error matches the target error (dual only)",
     )
-    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
-    curvature_rows: int = Field(default=0, ge=0, description="training molecules the curvature is taken from; 0 is all")
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights considered")
+    curvature_rows: int = Field(
+        default=0, ge=0, description="training molecules that the curvature is computed from; 0: all"
+    )
     route: Literal["one-sided", "central", "forward-mode"] = Field(
         default="one-sided",
-        description="how the pool is scored: 1, 2 or about 2.5 forward passes beside the prediction",
+        description="how the pool is scored: 1, 2 or about 2.5 forward passes in addition to the prediction",
     )
     stability: bool = Field(
         default=True,
-        description="solve also at a third and at three times the damping (for nothing where the dual does it)",
+        description="also solve at a third and at three times the damping (free with the dual)",
     )
     batch_size: int = Field(default=64, ge=1, le=4096, description="molecules in a batch")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the curvature's sample and the trace estimate")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="random seed of the curvature's sample and the trace estimate"
+    )
 
     @field_validator("fit")
     @classmethod
@@ -94,7 +103,7 @@ class Influence(Spec[Scores]):
         return {} if train is None else {"train": train, "pool": self.pool, "target": self.target}
 
     def validate_early(self, train: Dataset, pool: Dataset, target: Dataset) -> None:
-        """Raises `BadInput` where the tables cannot be used together: before the training that is needed for it."""
+        """Check that the tables fit together, before any training. Raises `BadInput`."""
         check_use(train.tasks, train, pool, target)
 
     def make(self, report: Report, fit: Fit, pool: Dataset, target: Dataset) -> Scores:
@@ -111,55 +120,60 @@ class Influence(Spec[Scores]):
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
         warnings += describe_unreadable(predictor.backbone, {"pool": pool})
-        seen = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
-        seen, arrays, record = solve_system(self, predictor, seen, parts, report.part(0, 0.7))
+        view = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
+        view, arrays, record = solve_system(self, predictor, view, parts, report.part(0, 0.7))
         pilot = np.random.default_rng(self.seed).permutation(len(pool))[:PILOT_ROWS]
         inputs = [
-            seen.inputs(predictor.encode([pool.smiles[row] for row in rows]))
+            view.inputs(predictor.encode([pool.smiles[row] for row in rows]))
             for rows in split_rows(pilot, min(32, self.batch_size))
         ]
-        step = choose_step(seen, arrays["vector"], inputs, self.route)
-        slopes = DirectionalDerivative(seen, arrays["vector"], step.size, step.route)
-        keep = len(pool) <= MAX_FEATURE_ROWS
-        swept = {}
+        step = choose_step(view, arrays["vector"], inputs, self.route)
+        derivative = DirectionalDerivative(view, arrays["vector"], step.size, step.route)
+        keep_features = len(pool) <= MAX_FEATURE_ROWS
+        row_scores = {}
         for name, (start, stop) in {"pool": (0.7, 0.9), "train": (0.9, 0.94), "target": (0.94, 0.96)}.items():
             part = report.part(start, stop, phase=f"scoring the {name}")
-            given = (parts[name], record["cells_train"], self.batch_size, keep, part)
-            swept[name] = score_rows(predictor, seen, slopes, *given)
-        table, training = swept["pool"].table, swept["train"].table
+            arguments = (parts[name], record["cells_train"], self.batch_size, keep_features, part)
+            row_scores[name] = score_rows(predictor, view, derivative, *arguments)
+        table, training = row_scores["pool"].table, row_scores["train"].table
         check_scores(table)
         labels = {name: predictor.scale_labels(part.targets).double().cpu().numpy() for name, part in parts.items()}
-        record |= self._record(fit, train, pool, target, predictor, seen, step)
+        record |= self._record(fit, train, pool, target, predictor, view, step)
         record["digests"]["pool"] = digest
         record["stability"] = damping_stability(
-            record, {name: arrays[name] for name in OTHER_DAMPINGS if name in arrays}, slopes, predictor, pool, table,
+            record,
+            {name: arrays[name] for name in OTHER_DAMPINGS if name in arrays},
+            derivative,
+            predictor,
+            pool,
+            table,
             report.part(0.96, 0.99, phase="other dampings"),
-        )  # fmt: skip
-        tangent = {}
+        )
+        linearized = {}
         if "pairs" in arrays:
-            held = {name: value.double().cpu().numpy() for name, value in arrays.items()}
-            shown = {name: OutputsAndLabels(swept[name].outputs, labels[name]) for name in parts}
-            tangent = linearized_arrays(held, shown, record)
-            record["pairs_check"] = add_full_updates(table, tangent, record, self.seed)
+            numpy_arrays = {name: value.double().cpu().numpy() for name, value in arrays.items()}
+            outputs_and_labels = {name: OutputsAndLabels(row_scores[name].outputs, labels[name]) for name in parts}
+            linearized = linearized_arrays(numpy_arrays, outputs_and_labels, record)
+            record["pairs_check"] = add_full_updates(table, linearized, record, self.seed)
         add_leave_one_out(training, arrays.get("leverage"), record, predictor)
-        kept = {}
-        for name in swept if keep else ():
-            kept |= {name: swept[name].features, f"{name}_labels": labels[name]}
+        features = {}
+        for name in row_scores if keep_features else ():
+            features |= {name: row_scores[name].features, f"{name}_labels": labels[name]}
         record["warnings"] = [*warnings, *record["warnings"], *step.warnings]
-        if not keep:
+        if not keep_features:
             record["warnings"].append(
-                f"the pool has more than {MAX_FEATURE_ROWS:,} rows: no features kept, no greedy choice"
+                f"the pool has more than {MAX_FEATURE_ROWS:,} rows: no features are stored, so no greedy selection"
             )
         record["detection"] = evaluate_detection(table, self.seed)
         record["seconds_in_all"] = time.monotonic() - began
         return Scores(
             table,
             arrays["vector"].cpu().numpy(),
-            kept,
+            features,
             record,
             training,
-            swept["target"].table.filter(regex="^(smiles|label|prediction|residual)"),
-            tangent,
+            row_scores["target"].table.filter(regex="^(smiles|label|prediction|residual)"),
+            linearized,
         )
 
     def _record(
@@ -169,7 +183,7 @@ class Influence(Spec[Scores]):
         pool: Dataset,
         target: Dataset,
         predictor: "Predictor",
-        seen: "ParameterView",
+        view: "ParameterView",
         step: "Step",
     ) -> dict[str, Any]:
         kinds, spread = tuple(predictor.kinds), predictor.spread.double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Suspects: a fit → its training molecules by how far their labels lie from what it would say without them."""
+"""Label errors: training molecules ranked by the residual of the model without them."""
 
 import time
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,57 +19,59 @@ from core.results.fit import Fit
 from core.results.label_errors import LabelErrorTable, add_second_opinions, evaluate_detection
 from core.results.scores import describe_unit, unit_factor
 
-FOLDS = 10  # of the second opinion
+FOLDS = 10  # of the cross-validation for the second opinion
 
 
 @settings
 class LabelErrors(Spec[LabelErrorTable]):
-    """Which labels of the training part look wrong: the residual of each molecule in the model without it.
+    """Training labels that look wrong: each molecule's leave-one-out residual, and a second opinion by a baseline.
 
-    In closed form, r / (1 − h) with the leverage h from the dual (Cook & Weisberg 1982): nothing is trained again. The
-    leverages are at the damping at which molecules left out are predicted as badly as the target's are. A residual
-    alone hides a wrong label that the model has bent itself to. A second opinion comes from a model without a network
-    that was fitted to the other folds; where both are far off, `suspicion` is high. Far out is a wrong label, or a
-    molecule like no other. Beside it what the target loss would do without each.
+    The residual has the closed form r / (1 − h) with the leverage h from the dual (Cook & Weisberg 1982): nothing is
+    retrained. Leverages are taken at the damping at which the leave-one-out error equals the target's error. The plain
+    residual r misses a wrong label that the model has fitted. The second opinion is the out-of-fold prediction of a
+    baseline; `suspicion` is high if both are far from the label. Such a molecule has a wrong label or an unusual
+    structure. The table also has the predicted change of the target loss if the molecule is removed.
     """
 
     kind: ClassVar[str] = "label-errors"
     page: ClassVar[str] = "train"
     revision: ClassVar[int] = 3
     effort: ClassVar[float] = 3.0
-    curvature: ClassVar[str] = "gauss-newton"  # leverages are of it alone, and of all rows
+    curvature: ClassVar[str] = "gauss-newton"  # the only one with leverages; of all rows
     curvature_rows: ClassVar[int] = 0
     stability: ClassVar[bool] = False
-    matched: ClassVar[bool] = False  # what the target loss would do is at the usual damping
+    matched: ClassVar[bool] = False  # the change of the target loss is at the usual damping
 
-    fit: Spec[Fit] = Field(description="the trained predictor whose training part is looked at")
-    train: Spec[Dataset] = Field(description="its training part, for what is known of each row beside the label")
-    target: Spec[Dataset] = Field(description="molecules whose loss should fall: the validation part")
-    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="auto or dual: no other tells leverages")
+    fit: Spec[Fit] = Field(description="the trained model whose training labels are checked")
+    train: Spec[Dataset] = Field(description="its training set, with the other columns of each row")
+    target: Spec[Dataset] = Field(description="molecules whose loss should decrease: the validation set")
+    solver: Annotated[Any, SOLVERS] = Field(default=Auto(), description="auto or dual: no other solver gives leverages")
     damping: float | None = Field(
-        default=None, gt=0, description="added to the curvature; empty: the mean of its eigenvalues that are not zero"
+        default=None,
+        gt=0,
+        description="added to the eigenvalues of the curvature; empty: the mean of its non-zero eigenvalues",
     )
-    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights that are thought to move")
+    scope: Literal["all", "head", "last layer"] = Field(default="all", description="weights considered")
     opinion: Annotated[Any, BASELINES] = Field(
-        default=SupportVectors(penalty=3.0),  # smoother than the baseline: some of the labels are thought to be wrong
-        description="the model without a network that is asked beside it",
+        default=SupportVectors(penalty=3.0),  # smoother than the default baseline: some labels are wrong
+        description="baseline that gives the second opinion",
     )
     batch_size: int = Field(default=64, ge=1, le=4096, description="molecules in a batch")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of the trace estimate and of the folds")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the trace estimate and of the folds")
 
     def __post_init__(self) -> None:
         check_gradient(self.fit)
         if not isinstance(self.solver, (Auto, Dual)):
-            raise BadInput(f"{self.solver.kind} tells no leverages; take auto or dual")
+            raise BadInput(f"{self.solver.kind} gives no leverages; use auto or dual")
 
     @classmethod
     def of(cls, fit: Any) -> "LabelErrors":
-        """The training part of a fine-tuning, by its validation part."""
+        """The check of a fine-tuning's training set, with its validation set as target."""
         return cls(fit, fit.train, fit.valid)
 
     @property
     def title(self) -> str:
-        return f"labels that look wrong to {self.fit.title}"
+        return f"label errors in the training set of {self.fit.title}"
 
     @property
     def page_owner(self) -> Spec:
@@ -82,28 +84,28 @@ class LabelErrors(Spec[LabelErrorTable]):
         from core.models.predictor import Predictor
 
         began = time.monotonic()
-        learned = fit.table("train")
-        if list(learned.smiles) != list(train.smiles):
-            raise BadInput("`train` is not the training part of the fit; give the fit's own")
-        cells = int((~np.isnan(learned.targets)).sum())
+        fit_train = fit.table("train")
+        if list(fit_train.smiles) != list(train.smiles):
+            raise BadInput("`train` is not the training set of the fit; give the fit's own `train`")
+        cells = int((~np.isnan(fit_train.targets)).sum())
         if cells > self.solver.most:
             raise BadInput(
-                f"the training part has {cells:,} measured cells, and every pair of them has to be held; raise `most` "
-                f"of the solver (it is {self.solver.most:,}), or fit a part of it"
+                f"the training set has {cells:,} measured values and all pairs have to fit in memory; raise `most` "
+                f"of the solver (it is {self.solver.most:,}), or train on fewer molecules"
             )
         report(0, "loading the predictor")
         predictor = Predictor.load(fit.folder / "predictor")
-        seen = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
-        seen, arrays, record = solve_system(
-            self, predictor, seen, {"train": learned, "target": target}, report.part(0, 0.8)
+        view = parameter_view(predictor, self.scope, weights_in_scope(self.scope, predictor, fit))
+        view, arrays, record = solve_system(
+            self, predictor, view, {"train": fit_train, "target": target}, report.part(0, 0.8)
         )
-        rows = np.random.default_rng(self.seed).permutation(len(learned))[:96]
-        inputs = [seen.inputs(predictor.encode([learned.smiles[row] for row in rows]))]
-        step = choose_step(seen, arrays["vector"], inputs)
-        slopes = DirectionalDerivative(seen, arrays["vector"], step.size, step.route)
-        part = report.part(0.8, 0.9, phase="looking at the training part")
-        given = (learned, record["cells_train"], self.batch_size, False, part)
-        table = score_rows(predictor, seen, slopes, *given).table
+        rows = np.random.default_rng(self.seed).permutation(len(fit_train))[:96]
+        inputs = [view.inputs(predictor.encode([fit_train.smiles[row] for row in rows]))]
+        step = choose_step(view, arrays["vector"], inputs)
+        derivative = DirectionalDerivative(view, arrays["vector"], step.size, step.route)
+        part = report.part(0.8, 0.9, phase="scoring the training set")
+        arguments = (fit_train, record["cells_train"], self.batch_size, False, part)
+        table = score_rows(predictor, view, derivative, *arguments).table
         kinds, spread = tuple(predictor.kinds), predictor.spread.double().cpu().numpy()
         record |= {"tasks": list(fit.tasks), "kinds": list(kinds), "unit": describe_unit(kinds, fit.record["unit"])}
         record |= {"unit_factor": unit_factor(kinds, spread), "label_unit": list(fit.record["unit"])}

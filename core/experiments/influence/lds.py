@@ -1,4 +1,4 @@
-"""Verify: retrainings and scores → whether the scores foretell them."""
+"""LDS: do scores predict the target loss after retraining?"""
 
 from typing import Any, ClassVar
 
@@ -19,38 +19,40 @@ from core.results.scores import Scores
 
 @settings
 class LDS(Spec[DatamodelCheck]):
-    """Whether scores foretell what training again does: the linear datamodelling score of each way to predict it.
+    """Do scores predict retraining? The linear datamodelling score (LDS) of each way to predict the target loss.
 
-    A subset's predicted change of the target loss is the sum of its members' scores: to first order, by whole steps,
-    and, where pairs are known, by what all members do together in one step, which counts shared lessons once. Its
-    Spearman correlation with the loss measured after real retraining is the score (Park et al. 2023, arXiv
-    2303.14186). Below zero or near it, the ranking is worth nothing for this fit.
+    The predicted change of the target loss for a subset is the sum of its members' scores, first order or full updates.
+    With the dual it is also the joint full update of all members, which does not count similar molecules twice. The LDS
+    is its Spearman correlation with the loss measured after retraining (Park et al. 2023, arXiv 2303.14186). Near or
+    below zero, the ranking is worthless for this model.
     """
 
     kind: ClassVar[str] = "lds"
     page: ClassVar[str] = "influence"
     effort: ClassVar[float] = 0.1
 
-    retrained: Spec[SubsetLosses] = Field(description="trainings with random subsets of the pool")
-    scores: tuple[Spec[Scores], ...] = Field(description="scores of the same pool by the same fit, by one or more ways")
+    retrained: Spec[SubsetLosses] = Field(description="retrainings with random subsets of the pool")
+    scores: tuple[Spec[Scores], ...] = Field(
+        description="scores of the same pool by the same model, of one or more solvers"
+    )
 
     def __post_init__(self) -> None:
-        if not self.scores or len({one.key for one in self.scores}) < len(self.scores):
-            raise BadInput("`scores` wants at least one recipe of scores, all different")
-        for one in self.scores:
+        if not self.scores or len({scoring.key for scoring in self.scores}) < len(self.scores):
+            raise BadInput("`scores` wants at least one spec of scores, all different")
+        for scoring in self.scores:
             for name in ("fit", "pool", "target"):
-                if getattr(one, name).key != getattr(self.retrained, name).key:
-                    raise BadInput(f"the scores are of another {name} than the retrainings; give both the same")
+                if getattr(scoring, name).key != getattr(self.retrained, name).key:
+                    raise BadInput(f"the scores have another {name} than the retrainings; give both the same")
 
     @classmethod
     def of(cls, scores: Influence | SeedAverage, subsets: int = 32, seed: int = 0) -> "LDS":
-        """The verification of one scoring."""
+        """The check of one scoring by retraining."""
         retrained = SubsetRetraining(scores.fit, scores.pool, scores.target, subsets=subsets, seed=seed)
         return cls(retrained, (scores,))
 
     @property
     def title(self) -> str:
-        return f"verification of {len(self.scores)} scorings by {self.retrained.title}"
+        return f"check of {len(self.scores)} scorings by {self.retrained.title}"
 
     @property
     def page_owner(self) -> Spec:
@@ -60,25 +62,25 @@ class LDS(Spec[DatamodelCheck]):
         report(0, "comparing scores with retrainings")
         members, base = retrained.members, retrained.record["base_loss"]
         measured = retrained.losses - base
-        columns, ways = {"subset": np.arange(len(measured)), "measured": measured}, []
-        for recipe, found in zip(self.scores, scores, strict=True):
-            solver = found.record["solver"].get("chosen", recipe.solver.kind)
-            predicted = {"first order": members @ np.nan_to_num(found.table["delta_loss"].to_numpy(float))}
-            if "whole_step" in found.table:
-                predicted["whole steps"] = members @ np.nan_to_num(found.table["whole_step"].to_numpy(float))
-            if found.tangent:
-                predicted["whole steps together"] = subset_predictions(found, members)
-            fits = len(found.record.get("members", ()))
-            for way, values in predicted.items():
-                name = f"{way}, {solver}, {recipe.scope} weights" + (f", mean of {fits} fits" if fits else "")
-                name += f" ({recipe.key[:6]})" if name in columns else ""
+        columns, rows = {"subset": np.arange(len(measured)), "measured": measured}, []
+        for spec, scoring in zip(self.scores, scores, strict=True):
+            solver = scoring.record["solver"].get("chosen", spec.solver.kind)
+            predictions = {"first order": members @ np.nan_to_num(scoring.table["delta_loss"].to_numpy(float))}
+            if "whole_step" in scoring.table:
+                predictions["full updates"] = members @ np.nan_to_num(scoring.table["whole_step"].to_numpy(float))
+            if scoring.tangent:
+                predictions["joint full update"] = subset_predictions(scoring, members)
+            n_fits = len(scoring.record.get("members", ()))
+            for order, values in predictions.items():
+                name = f"{order}, {solver}, {spec.scope} weights" + (f", mean of {n_fits} fits" if n_fits else "")
+                name += f" ({spec.key[:6]})" if name in columns else ""
                 columns[name] = values
-                ways.append({"name": name, "way": way, "solver": solver, "scope": recipe.scope, "scores": recipe.key})
-                ways[-1] |= datamodelling_score(values, measured, self.retrained.seed)
-        best = max(ways, key=lambda one: one["spearman"])
+                rows.append({"name": name, "way": order, "solver": solver, "scope": spec.scope, "scores": spec.key})
+                rows[-1] |= datamodelling_score(values, measured, self.retrained.seed)
+        best = max(rows, key=lambda row: row["spearman"])
         record = {
-            "ways": ways,
-            "scores": [recipe.key for recipe in self.scores],
+            "ways": rows,
+            "scores": [spec.key for spec in self.scores],
             "retrained": self.retrained.key,
             "subsets": len(measured),
             "members": retrained.record["members"],
@@ -91,20 +93,20 @@ class LDS(Spec[DatamodelCheck]):
 
 
 def subset_predictions(scores: Scores, members: np.ndarray) -> np.ndarray:
-    """(K,) change of the mean target loss, in its unit, if all members of a subset are taken up in one step."""
-    found = []
-    for mine in members:
-        tangent = linearized_model(scores.tangent, scores.record)
-        before = tangent.error()
-        tangent.add_rows(np.flatnonzero(mine))
-        found.append((tangent.error() - before) / tangent.n_cells)
-    return scores.record["unit_factor"] * np.array(found)
+    """(K,) change of the mean target loss, in its unit, by the joint full update of all members of a subset."""
+    changes = []
+    for subset in members:
+        linearized = linearized_model(scores.tangent, scores.record)
+        before = linearized.error()
+        linearized.add_rows(np.flatnonzero(subset))
+        changes.append((linearized.error() - before) / linearized.n_cells)
+    return scores.record["unit_factor"] * np.array(changes)
 
 
 def verdict(best: dict[str, Any], subsets: int) -> str:
-    """What the best way's score says, in a sentence."""
+    """A sentence on the best row: do scores predict retraining?"""
     size = f"{best['spearman']:.2f} ({best['low']:.2f} to {best['high']:.2f})"
-    told = f"over {subsets} retrainings with random subsets of the pool, {best['name']}, correlates {size}"
+    evidence = f"over {subsets} retrainings with random subsets of the pool, {best['name']} has a correlation of {size}"
     if best["low"] > 0:
-        return f"Scores foretell retraining: {told}."
-    return f"Whether scores foretell retraining cannot be told: {told}, which does not leave zero out."
+        return f"Scores predict retraining: {evidence}."
+    return f"Not clear that scores predict retraining: {evidence}, and the interval includes zero."

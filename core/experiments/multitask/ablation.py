@@ -1,4 +1,4 @@
-"""Ablation: trunks of few or many tables, of few or many molecules → which of the two a small table gains by."""
+"""Ablation: is it more tables or more molecules in the shared backbone that help a small table?"""
 
 import dataclasses
 import itertools
@@ -23,12 +23,12 @@ from core.stats.metrics import metric_name
 
 @settings
 class Ablation(Spec[AblationTable]):
-    """Is it the variety of tasks that helps, or the number of molecules? Both are varied, each at a fixed other.
+    """More tables or more molecules: which helps a small table? Each is varied while the other is fixed.
 
-    A trunk learns so many molecules in all, of one table or shared out evenly among two or more, with as many tasks of
-    each, for as many steps; then it is fine-tuned on the same small table. Every choice of so many tables is made: more
-    of them may help because they vary, or because the one that is kin to the small table is then more often among them,
-    and each table's own effect tells the two apart. Beside them the same fine-tuning from random weights.
+    Each shared backbone is trained on the same total number of molecules, from one table or split evenly over several,
+    with the same number of tasks per table and the same number of steps. It is then fine-tuned on the small table. All
+    combinations of tables are trained: more tables may help by their variety, or because a related table is more often
+    among them; the effect of each table separates the two. The reference is a fine-tuning from random weights.
     """
 
     kind: ClassVar[str] = "ablation"
@@ -37,47 +37,53 @@ class Ablation(Spec[AblationTable]):
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
-    multi: Spec[MultitaskModel] = Field(description="the training of the trunks: its tables, network and rates")
-    fit: Spec[Fit] = Field(description="the fine-tuning of each trunk, whose test error is told")
-    totals: tuple[int, ...] = Field(default=(1000, 2000, 4000), description="molecules of a trunk, over its tables")
-    columns: int = Field(default=3, ge=1, description="tasks of each table, drawn")
-    steps: int = Field(default=600, ge=1, description="optimiser steps of every trunk")
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, tasks and weights")
+    multi: Spec[MultitaskModel] = Field(
+        description="multitask training of the shared backbones: tables, network and learning rates"
+    )
+    fit: Spec[Fit] = Field(description="fine-tuning of each shared backbone, whose test error is compared")
+    totals: tuple[int, ...] = Field(
+        default=(1000, 2000, 4000), description="training molecules of a shared backbone, over all its tables"
+    )
+    columns: int = Field(default=3, ge=1, description="tasks of each table, chosen at random")
+    steps: int = Field(default=600, ge=1, description="optimiser steps of every shared backbone")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), description="random seeds, one repeat each, with other molecules, tasks and weights"
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.multi, Multitask) or len(self.multi.members) < 2:
-            raise BadInput("`multi` wants a multitask recipe with at least two members")
-        if not all(isinstance(one, MixtureTable) and not one.atoms for one in self.multi.members):
-            raise BadInput("`multi` wants members that are tables with labels of molecules")
+            raise BadInput("`multi` wants a multitask spec with at least two members")
+        if not all(isinstance(member, MixtureTable) and not member.atoms for member in self.multi.members):
+            raise BadInput("`multi` wants members that are mixture tables with labels of molecules, not of atoms")
         if not isinstance(self.fit, FineTune):
-            raise BadInput("`fit` wants a recipe of kind 'finetune'")
+            raise BadInput("`fit` wants a spec of kind 'finetune'")
         for name in ("totals", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise BadInput(f"`{name}` wants different values, got {list(values)}")
         if min(self.totals) < 2 * len(self.multi.members):
-            raise BadInput(f"`totals` wants two molecules a table at least, got {list(self.totals)}")
+            raise BadInput(f"`totals` wants at least two molecules per table, got {list(self.totals)}")
 
     @property
     def title(self) -> str:
-        names = ", ".join(one.called for one in self.multi.members)
-        return f"variety against number of {names}, for {self.fit.train.title}, {len(self.seeds)} seeds"
+        names = ", ".join(member.called for member in self.multi.members)
+        return f"more tables or more molecules of {names}, for {self.fit.train.title}, {len(self.seeds)} seeds"
 
     @property
-    def trunks(self) -> dict[tuple[tuple[str, ...], int, int], Multitask]:
-        """The recipes by tables, molecules and seed."""
-        found = {}
+    def shared_backbones(self) -> dict[tuple[tuple[str, ...], int, int], Multitask]:
+        """The multitask trainings by tables, molecules and seed."""
+        specs = {}
         members = self.multi.members
         for seed, total in itertools.product(self.seeds, self.totals):
             for count in range(1, len(members) + 1):
-                for some in itertools.combinations(members, count):
-                    few = tuple(self._subsample(one, total // count, seed) for one in some)
-                    spec = dataclasses.replace(self.multi, members=few, steps=self.steps, evaluations=5)
-                    found[tuple(one.called for one in some), total, seed] = spec.with_seed(seed)
-        return found
+                for tables in itertools.combinations(members, count):
+                    subsamples = tuple(self._subsample(member, total // count, seed) for member in tables)
+                    spec = dataclasses.replace(self.multi, members=subsamples, steps=self.steps, evaluations=5)
+                    specs[tuple(member.called for member in tables), total, seed] = spec.with_seed(seed)
+        return specs
 
     def _subsample(self, member: MixtureTable, size: int, seed: int) -> MixtureTable:
-        """A table with so many molecules to learn from, and so many tasks."""
+        """The table with `size` training molecules and `columns` tasks."""
         tables = {
             name: Subsample(getattr(member, name), size if name == "train" else 0, self.columns, seed) for name in PARTS
         }
@@ -85,119 +91,130 @@ class Ablation(Spec[AblationTable]):
 
     @property
     def runs(self) -> dict[tuple[tuple[str, ...], int, int], Spec[Fit]]:
-        """The fine-tunings by tables, molecules and seed; without any table from random weights."""
-        found = {}
+        """The fine-tunings by tables, molecules and seed; no tables: from random weights."""
+        specs = {}
         for seed in self.seeds:
             start = dataclasses.replace(self.multi.backbone, seed=seed)
-            found[(), 0, seed] = dataclasses.replace(self.fit, backbone=start, seed=seed)
-        for (names, total, seed), trunk in self.trunks.items():
-            found[names, total, seed] = dataclasses.replace(self.fit, backbone=trunk, seed=seed)
-        return found
+            specs[(), 0, seed] = dataclasses.replace(self.fit, backbone=start, seed=seed)
+        for (names, total, seed), multitask in self.shared_backbones.items():
+            specs[names, total, seed] = dataclasses.replace(self.fit, backbone=multitask, seed=seed)
+        return specs
 
     def parts(self) -> dict[str, tuple[Spec[Fit], ...]]:
         return {"fits": tuple(self.runs.values())}
 
     def make(self, report: Report, fits: tuple[Fit | FailedPart, ...]) -> AblationTable:
         rows, failed, sets = [], [], []
-        first = next((one for one in fits if isinstance(one, Fit)), None)
+        first = next((fit for fit in fits if isinstance(fit, Fit)), None)
         if first is None:
             raise BadInput(f"nothing can be compared: {fits[0].reason}")
         task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
         metric = "log_loss" if kind == "binary" else "rmse"
-        for (names, total, seed), one in zip(self.runs, fits, strict=True):
-            about = {"tables": ", ".join(names), "families": len(names), "molecules": total, "seed": seed}
-            if isinstance(one, FailedPart):
-                failed.append(about | {"reason": one.reason})
+        for (names, total, seed), fit in zip(self.runs, fits, strict=True):
+            run_settings = {"tables": ", ".join(names), "families": len(names), "molecules": total, "seed": seed}
+            if isinstance(fit, FailedPart):
+                failed.append(run_settings | {"reason": fit.reason})
             else:
-                rows.append(about | {"error": one.metrics["test"][task][metric]})
+                rows.append(run_settings | {"error": fit.metrics["test"][task][metric]})
                 sets.append(frozenset(names))
         table = pd.DataFrame(rows)
         cells = average_by(table, ["families", "molecules"])
         trained = table["families"].to_numpy() > 0
-        sets = [one for one in sets if one]
+        sets = [names for names in sets if names]
         error, seed = table["error"].to_numpy()[trained], table["seed"].to_numpy()[trained]
         molecules = table["molecules"].to_numpy()[trained]
         size = {"molecules": np.log2(molecules.astype(float))}
-        found = estimate_effects(error, size | {"families": np.array([float(len(one)) for one in sets])}, seed)
-        members = [one.called for one in self.multi.members]
-        present = {name: np.array([float(name in one) for one in sets]) for name in members}
-        own = estimate_effects(error, size | present, seed)
+        effects = estimate_effects(error, size | {"families": np.array([float(len(names)) for names in sets])}, seed)
+        members = [member.called for member in self.multi.members]
+        present = {name: np.array([float(name in names) for names in sets]) for name in members}
+        presence_effects = estimate_effects(error, size | present, seed)
         blends = estimate_blend_effects(error, sets, list(zip(molecules.tolist(), seed.tolist(), strict=True)))
         record = {
             "task": task,
             "unit": unit,
             "metric": metric,
             "cells": cells,
-            "scratch": next((one for one in cells if one["families"] == 0), None),
+            "scratch": next((cell for cell in cells if cell["families"] == 0), None),
             "sets": average_by(table[trained], ["tables", "families"]),
-            "effects": found,
-            "presence": {name: own[name] for name in members},
+            "effects": effects,
+            "presence": {name: presence_effects[name] for name in members},
             "blended": blends,
             "columns": self.columns,
             "steps": self.steps,
             "seeds": list(self.seeds),
             "failed": failed,
             "fits": {
-                ", ".join((*names, f"{total:,}", str(seed))): one.key for (names, total, seed), one in self.runs.items()
+                ", ".join((*names, f"{total:,}", str(seed))): spec.key
+                for (names, total, seed), spec in self.runs.items()
             },
             "trunks": {
-                ", ".join((*names, f"{total:,}", str(seed))): one.key
-                for (names, total, seed), one in self.trunks.items()
+                ", ".join((*names, f"{total:,}", str(seed))): spec.key
+                for (names, total, seed), spec in self.shared_backbones.items()
             },
             "digests": {"test": first.record["digests"]["test"]},
-            "verdict": summarize_ablation(found, {name: own[name] for name in members}, blends, metric, unit),
+            "verdict": summarize_ablation(
+                effects, {name: presence_effects[name] for name in members}, blends, metric, unit
+            ),
         }
         return AblationTable(table, record)
 
 
 def average_by(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
-    """Mean and standard deviation of the error over the trainings that have the same of `by`."""
+    """Mean and standard deviation of the error over the trainings with the same values of the columns `by`."""
     return [
-        dict(zip(by, (one.item() if isinstance(one, np.generic) else one for one in about), strict=True))
-        | {"mean": float(mine.mean()), "sd": float(mine.std(ddof=1)) if len(mine) > 1 else None, "trainings": len(mine)}
-        for about, mine in table.groupby(by, sort=False)["error"]
+        dict(zip(by, (value.item() if isinstance(value, np.generic) else value for value in group), strict=True))
+        | {
+            "mean": float(errors.mean()),
+            "sd": float(errors.std(ddof=1)) if len(errors) > 1 else None,
+            "trainings": len(errors),
+        }
+        for group, errors in table.groupby(by, sort=False)["error"]
     ]
 
 
 def summarize_ablation(
-    found: dict[str, dict[str, float]],
+    effects: dict[str, dict[str, float]],
     presence: dict[str, dict[str, float]],
     blends: dict[str, dict[str, float]],
     metric: str,
     unit: str,
 ) -> str:
-    """What the effects say: of number, of variety, of each table, and of blends beside their tables alone."""
+    """Sentences on the effects of more molecules, more tables, each table, and blends against single tables."""
 
-    def size(one: dict[str, float], words: str = "") -> str:
-        return f"{words}{one['mean']:+.3g}{f' {unit}' if unit else ''}, {one['low']:+.3g} to {one['high']:+.3g}"
+    def size(effect: dict[str, float], prefix: str = "") -> str:
+        mean, low, high = effect["mean"], effect["low"], effect["high"]
+        return f"{prefix}{mean:+.3g}{f' {unit}' if unit else ''}, {low:+.3g} to {high:+.3g}"
 
-    def told(one: dict[str, float], good: str, bad: str, none: str) -> str:
-        return good if one["high"] < 0 else bad if one["low"] > 0 else none
+    def choose(effect: dict[str, float], better: str, worse: str, unclear: str) -> str:
+        return better if effect["high"] < 0 else worse if effect["low"] > 0 else unclear
 
-    words = {
+    names = {
         "molecules": "twice as many molecules of as many tables",
         "families": "one table more for as many molecules",
     }
-    apart = ("helps", "harms", "makes no difference beyond the noise")
-    varied = {name: one for name, one in found.items() if np.isfinite(one["low"])}
-    said = [
-        f"{words[name]} {told(one, *apart)} ({size(one, metric_name(metric) + ' ')})" for name, one in varied.items()
+    verbs = ("helps", "harms", "makes no difference beyond the noise")
+    clauses = [
+        f"{names[name]} {choose(effect, *verbs)} ({size(effect, metric_name(metric) + ' ')})"
+        for name, effect in effects.items()
+        if np.isfinite(effect["low"])
     ]
-    known = {name: one for name, one in presence.items() if np.isfinite(one["low"])}
-    telling = [name for name, one in known.items() if one["high"] < 0 or one["low"] > 0]
-    level = [name for name in known if name not in telling]
-    each = [f"{name} {told(known[name], *apart)} ({size(known[name])})" for name in telling]
-    if level:
-        each.append(f"{' and '.join(level)} make{'s' * (len(level) == 1)} no difference beyond the noise")
-    beside = ("better than", "worse than", "level with")
+    estimates = {name: effect for name, effect in presence.items() if np.isfinite(effect["low"])}
+    clear = [name for name, effect in estimates.items() if effect["high"] < 0 or effect["low"] > 0]
+    unclear = [name for name in estimates if name not in clear]
+    tables = [f"{name} {choose(estimates[name], *verbs)} ({size(estimates[name])})" for name in clear]
+    if unclear:
+        tables.append(f"{' and '.join(unclear)} make{'s' * (len(unclear) == 1)} no difference beyond the noise")
+    comparisons = ("better than", "worse than", "not distinguishable from")
     blend = [
-        f"{told(one, *beside)} {words} ({size(one)})"
-        for one, words in ((blends["all"], "the mean of them"), (blends["best"], "the best of them"))
-        if np.isfinite(one["low"])
+        f"{choose(effect, *comparisons)} {reference} ({size(effect)})"
+        for effect, reference in ((blends["all"], "the mean of them"), (blends["best"], "the best of them"))
+        if np.isfinite(effect["low"])
     ]
-    sentences = ["; ".join(said) or "nothing was varied often enough to be told from the noise"]
-    if each:
-        sentences.append(f"which table it is: {'; '.join(each)}")
+    sentences = ["; ".join(clauses) or "too few settings were varied to estimate an effect"]
+    if tables:
+        sentences.append(f"by table: {'; '.join(tables)}")
     if blend:
-        sentences.append(f"beside its tables alone, each with as many molecules, a blend is {' and '.join(blend)}")
-    return " ".join(f"{one[0].upper()}{one[1:]}." for one in sentences)
+        sentences.append(
+            f"compared with its single tables, each with as many molecules, a blend is {' and '.join(blend)}"
+        )
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)

@@ -1,4 +1,4 @@
-"""Member: one table of a mixture, its parts kept clear of what any other table is tested and chosen by."""
+"""MixtureTable: one table of a mixture, without molecules of any validation or test set of the mixture."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,35 +17,41 @@ from core.results.mixture import LEFT_OUT, MixtureParts, TaskSettings
 
 @settings
 class MixtureTable(Spec[MixtureParts]):
-    """A table that a network is to learn together with others, and how.
+    """One table of a multitask training, with its loss, scaler and weight.
 
-    No molecule, stereo marks aside, is in two kinds of part over all tables: from the training part goes what any table
-    is chosen or tested by, from the validation part what any is tested by. `build_mixture` fills in what these are. Each row
-    that goes is listed.
+    Overlap between tables is removed, ignoring stereochemistry: the training set loses molecules of any table's
+    validation or test set, the validation set those of any test set. `build_mixture` fills in the other tables. Each
+    removed row is listed.
     """
 
     kind: ClassVar[str] = "mixture-table"
     effort: ClassVar[float] = 0.1
 
-    train: Spec[Dataset] = Field(description="molecules to learn from")
-    valid: Spec[Dataset] = Field(description="molecules that choose the best evaluation")
-    test: Spec[Dataset] = Field(description="molecules that only report")
-    name: str = Field(default="", description="what it is called; empty: as its table")
+    train: Spec[Dataset] = Field(description="training molecules")
+    valid: Spec[Dataset] = Field(description="molecules that select the best evaluation")
+    test: Spec[Dataset] = Field(description="molecules used only to report the error")
+    name: str = Field(default="", description="name; empty: that of the table")
     loss: Literal["mae", "mse", "huber", "binned"] = Field(
         default="mae",
-        description="of regression tasks; binned: cross-entropy on quantiles. Binary ones have the cross-entropy",
+        description="of regression tasks; binned: cross-entropy on quantiles. Binary tasks use the cross-entropy",
     )
     scaler: Literal["standard", "robust", "none"] = Field(
-        default="standard", description="how regression labels are scaled: by mean and sd, by median and quartiles"
+        default="standard",
+        description="scaling of regression labels: by mean and standard deviation, or by median and quartiles",
     )
-    weight: float = Field(default=1.0, gt=0, description="of its loss among the others'")
-    bins: int = Field(default=5, ge=2, le=100, description="quantiles, for the binned loss")
+    weight: float = Field(default=1.0, gt=0, description="weight of its loss relative to the other tables")
+    bins: int = Field(default=5, ge=2, le=100, description="number of quantiles of the binned loss")
     hidden: int = Field(default=64, ge=1, le=4096, description="width of the hidden layer of its head")
     atoms: Literal["", "logP", "molar refractivity", "partial charge"] = Field(
-        default="", description="learn what single atoms contribute to this, computed, in place of the table's labels"
+        default="",
+        description="predict the computed contributions of single atoms to this property instead of the table's labels",
     )
-    tests: tuple[Spec[Dataset], ...] = Field(default=(), description="other tables' test parts, to be kept clear of")
-    valids: tuple[Spec[Dataset], ...] = Field(default=(), description="other tables' validation parts, likewise")
+    tests: tuple[Spec[Dataset], ...] = Field(
+        default=(), description="test sets of other tables, whose molecules are removed"
+    )
+    valids: tuple[Spec[Dataset], ...] = Field(
+        default=(), description="validation sets of other tables, whose molecules are removed"
+    )
 
     @property
     def title(self) -> str:
@@ -53,8 +59,8 @@ class MixtureTable(Spec[MixtureParts]):
 
     @property
     def called(self) -> str:
-        own = self.train.title.removeprefix("training set of ")
-        return self.name or (f"{self.atoms} of the atoms of {own}" if self.atoms else own)
+        table_name = self.train.title.removeprefix("training set of ")
+        return self.name or (f"{self.atoms} of the atoms of {table_name}" if self.atoms else table_name)
 
     def make(
         self,
@@ -65,77 +71,83 @@ class MixtureTable(Spec[MixtureParts]):
         tests: Sequence[Dataset] = (),
         valids: Sequence[Dataset] = (),
     ) -> MixtureParts:
-        report(0, "looking for molecules that other parts have")
-        held = [("the test part of this table", test), *(("the test part of another table", one) for one in tests)]
-        chosen = [("the validation part of this table", valid)]
-        chosen += [("the validation part of another table", one) for one in valids]
-        made, lost = {"test": test}, []
-        for place, (part, table, against) in enumerate((("valid", valid, held), ("train", train, [*held, *chosen]))):
-            made[part], gone = remove_overlap(table, against, report.part(place / 2, (place + 1) / 2))
-            lost += [{"part": part, **one} for one in gone]
-            if not len(made[part]):
+        report(0, "removing overlap between tables")
+        test_parts = [("the test part of this table", test)]
+        test_parts += [("the test part of another table", other) for other in tests]
+        valid_parts = [("the validation part of this table", valid)]
+        valid_parts += [("the validation part of another table", other) for other in valids]
+        tables, left_out = {"test": test}, []
+        steps = (("valid", valid, test_parts), ("train", train, [*test_parts, *valid_parts]))
+        for index, (part, table, against) in enumerate(steps):
+            tables[part], removed_rows = remove_overlap(table, against, report.part(index / 2, (index + 1) / 2))
+            left_out += [{"part": part, **row} for row in removed_rows]
+            if not len(tables[part]):
                 raise BadInput(
-                    f"{self.called}: all {len(table):,} molecules of the {part} part are ones that some table is "
-                    "tested or chosen by; split the tables otherwise, or leave one out"
+                    f"{self.called}: all {len(table):,} molecules of the {part} part are in a validation or test set "
+                    "of the mixture; split the tables differently, or leave one out"
                 )
         if not self.atoms and not train.tasks:
-            raise BadInput(f"{self.called} has no target column; name some in `targets`, or give `atoms`")
+            raise BadInput(f"{self.called} has no target column; name one in `targets`, or set `atoms`")
         if self.loss == "binned" and not self.atoms and "binary" in train.kinds:
-            raise BadInput(f"the binned loss is of regression; {self.called} has tasks of 0 and 1: take another loss")
-        made, unlearnable = self.check_learnable(made)
-        learning = TaskSettings(self.called, self.loss, self.scaler, self.weight, self.bins, self.hidden, self.atoms)
-        parts = {name: made[name] for name in ("train", "valid", "test")}
-        return MixtureParts(parts, learning, pd.DataFrame(lost, columns=list(LEFT_OUT)), unlearnable)
+            raise BadInput(f"the binned loss is for regression; {self.called} has binary tasks: use another loss")
+        tables, unlearnable = self.check_learnable(tables)
+        task_settings = TaskSettings(
+            self.called, self.loss, self.scaler, self.weight, self.bins, self.hidden, self.atoms
+        )
+        parts = {name: tables[name] for name in ("train", "valid", "test")}
+        return MixtureParts(parts, task_settings, pd.DataFrame(left_out, columns=list(LEFT_OUT)), unlearnable)
 
-    def check_learnable(self, made: dict[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
-        """The parts without tasks of which the training part has no two different labels; and what these were.
+    def check_learnable(self, tables: dict[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+        """The tables without tasks that are constant in the training set, and the names of these tasks.
 
-        Raises `BadInput` where none is left.
+        Raises `BadInput` if no task is left.
         """
-        train = made["train"]
-        varied = np.array([len(np.unique(labels[~np.isnan(labels)])) > 1 for labels in train.targets.T], bool)
-        if self.atoms or varied.all():
-            return made, ()
-        if not varied.any():
+        train = tables["train"]
+        varying = np.array([len(np.unique(labels[~np.isnan(labels)])) > 1 for labels in train.targets.T], bool)
+        if self.atoms or varying.all():
+            return tables, ()
+        if not varying.any():
             raise BadInput(
-                f"{self.called}: no task has two different labels in the training part; there is nothing to learn from "
-                "it: use a larger table, or other targets"
+                f"{self.called}: no task has two different labels in the training set; use a larger table, or other "
+                "targets"
             )
-        kept = np.flatnonzero(varied)
-        lost = tuple(task for task, fine in zip(train.tasks, varied, strict=True) if not fine)
-        return {name: table.select_tasks(kept) for name, table in made.items()}, lost
+        columns = np.flatnonzero(varying)
+        constant_tasks = tuple(task for task, varies in zip(train.tasks, varying, strict=True) if not varies)
+        return {name: table.select_tasks(columns) for name, table in tables.items()}, constant_tasks
 
 
 def remove_overlap(
     table: Dataset, against: Iterable[tuple[str, Dataset]], report: Report
 ) -> tuple[Dataset, list[dict[str, str]]]:
-    """The table without the molecules of others, stereo marks aside, and which these were, with the reason."""
-    known: dict[str, str] = {}
+    """The table without molecules of the tables `against`, ignoring stereochemistry; the removed rows with reasons."""
+    reasons: dict[str, str] = {}
     for reason, other in against:
         for smiles in other.smiles:
-            known.setdefault(chem.stereo_free_smiles(smiles), f"in {reason}")
-    kept, gone = np.ones(len(table), bool), []
+            reasons.setdefault(chem.stereo_free_smiles(smiles), f"in {reason}")
+    keep, removed_rows = np.ones(len(table), bool), []
     for row, smiles in enumerate(table.smiles):
         if row % 1000 == 0:
-            report(row / len(table), f"looking for molecules that other parts have, {row:,} of {len(table):,}")
-        if reason := known.get(chem.stereo_free_smiles(smiles)):
-            kept[row] = False
-            gone.append({"smiles": smiles, "reason": reason})
-    return (table if kept.all() else table.take(kept)), gone
+            report(row / len(table), f"removing overlap between tables, {row:,} of {len(table):,}")
+        if reason := reasons.get(chem.stereo_free_smiles(smiles)):
+            keep[row] = False
+            removed_rows.append({"smiles": smiles, "reason": reason})
+    return (table if keep.all() else table.take(keep)), removed_rows
 
 
 def build_mixture(
-    members: Sequence[MixtureTable], beside: Sequence[tuple[Spec[Dataset], Spec[Dataset]]] = ()
+    members: Sequence[MixtureTable], context: Sequence[tuple[Spec[Dataset], Spec[Dataset]]] = ()
 ) -> tuple[MixtureTable, ...]:
-    """Members that keep clear of each other's validation and test parts, and of those of tables `beside` the mixture.
+    """The members without overlap with each other's validation and test sets, nor with those of `context`.
 
-    `beside`: (validation, test) of tables that a network is used for afterwards. A member keeps the same rows whether
-    it is learned with the others or alone, so that the two can be compared.
+    `context`: (validation, test) of tables that the network is fine-tuned on later. A member has the same rows whether
+    it is trained with the others or alone, so that the two can be compared.
     """
-    valids = {one.key: one for one in [*(member.valid for member in members), *(valid for valid, _ in beside)]}
-    tests = {one.key: one for one in [*(member.test for member in members), *(test for _, test in beside)]}
+    valids = {spec.key: spec for spec in [*(member.valid for member in members), *(valid for valid, _ in context)]}
+    tests = {spec.key: spec for spec in [*(member.test for member in members), *(test for _, test in context)]}
 
-    def others(known: dict[str, Spec[Dataset]], own: Spec[Dataset]) -> tuple[Spec[Dataset], ...]:
-        return tuple(one for key, one in known.items() if key != own.key)
+    def others(specs: dict[str, Spec[Dataset]], excluded: Spec[Dataset]) -> tuple[Spec[Dataset], ...]:
+        return tuple(spec for key, spec in specs.items() if key != excluded.key)
 
-    return tuple(replace(one, valids=others(valids, one.valid), tests=others(tests, one.test)) for one in members)
+    return tuple(
+        replace(member, valids=others(valids, member.valid), tests=others(tests, member.test)) for member in members
+    )

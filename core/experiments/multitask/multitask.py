@@ -1,4 +1,4 @@
-"""Multitask: a mixture of tables and a backbone → a trunk that has learned all of them, and what its heads predict."""
+"""Multitask: one backbone trained on a mixture of tables, with one head per table."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from core.training.optimisation import BatchSize, LearningRate, Plan, Supervised
 
 @settings
 class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
-    """Train one backbone on several tables at once, each with a head of its own; most labels may be missing.
+    """Train one shared backbone on several tables at once, with one head per table; most labels may be missing.
 
-    A batch holds molecules of all tables. The best evaluation by the mixture's validation loss is kept; the test parts
-    are predicted once, at the end. The trunk is a backbone as any other afterwards: fine-tuned, followed by influence,
-    asked for embeddings. With one member it is single-task learning, by the same loop.
+    A batch contains molecules of all tables. The evaluation with the lowest validation loss of the mixture is used; the
+    test sets are predicted once, at the end. The shared backbone can be fine-tuned and used for embeddings like any
+    other. With one member this is single-task training.
     """
 
     kind: ClassVar[str] = "multitask"
@@ -30,22 +30,30 @@ class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
     effort: ClassVar[float] = 20.0
     repeatable: ClassVar[bool] = True
 
-    members: tuple[Spec[MixtureParts], ...] = Field(description="the tables, each with its loss, scaler and weight")
+    members: tuple[Spec[MixtureParts], ...] = Field(description="tables, each with its loss, scaler and weight")
     as_long_as: tuple[Spec[MixtureParts], ...] = Field(
-        default=(), description="tables whose molecules together make up an epoch, to match the steps of their mixture"
+        default=(),
+        description="tables whose molecules together define the length of an epoch, to match the steps of a mixture",
     )
-    backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(default=Gnn(), description="the model to begin from")
+    backbone: Annotated[Any, BACKBONES_OR_CHECKPOINTS] = Field(default=Gnn(), description="initial backbone")
     mixing: Literal["proportional", "square-root", "equal"] = Field(
-        default="proportional", description="how often each table is drawn: by its molecules, their root, or alike"
+        default="proportional",
+        description="how often each table is sampled: by its number of molecules, its square root, or equally",
     )
     weighting: Literal["equal", "count", "learned"] = Field(
-        default="equal", description="what each table's loss weighs: alike, by its labels, or learned uncertainty"
+        default="equal",
+        description="weights of the tables' losses: equal, by the number of labels, or by learned uncertainty",
     )
-    epochs: int = Field(default=30, ge=1, le=10_000, description="passes over as many molecules as there are in all")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the heads")
-    backbone_dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the backbone")
+    epochs: int = Field(
+        default=30, ge=1, le=10_000, description="epochs: passes over the number of molecules in all tables"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout probability in the heads")
+    backbone_dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout probability in the backbone")
     n_randomised_smiles: int = Field(
-        default=1, ge=1, le=64, description="ways each molecule is written for a model that reads SMILES"
+        default=1,
+        ge=1,
+        le=64,
+        description="SMILES randomisation: forms of each molecule, for a model that reads SMILES",
     )
 
     _: KW_ONLY
@@ -53,24 +61,24 @@ class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
     learning_rate: LearningRate = 1e-3
 
     def __post_init__(self) -> None:
-        names = [one.called for one in self.members]
+        names = [member.called for member in self.members]
         if not names:
             raise BadInput("`members` wants at least one table")
         if len(set(names)) < len(names):
-            raise BadInput(f"two members have one name among {', '.join(names)}; give each its own `name`")
+            raise BadInput(f"two members have the same name among {', '.join(names)}; give each a different `name`")
 
     @property
     def title(self) -> str:
-        names = ", ".join(one.called for one in self.members)
+        names = ", ".join(member.called for member in self.members)
         return f"{self.backbone.called} on {names}, seed {self.seed}"
 
     @property
     def called(self) -> str:
-        many = f"{len(self.members)} tables" if len(self.members) > 1 else self.members[0].title
-        return f"{self.backbone.called.removesuffix(' (random weights)')} trained on {many}"
+        tables = f"{len(self.members)} tables" if len(self.members) > 1 else self.members[0].title
+        return f"{self.backbone.called.removesuffix(' (random weights)')} trained on {tables}"
 
     def with_seed(self, seed: int) -> "Multitask":
-        """The same with everything that is drawn by chance drawn anew, random weights too."""
+        """The same training with another seed for everything random, including random initial weights."""
         start = dataclasses.replace(self.backbone, seed=seed) if self.backbone.repeatable else self.backbone
         return dataclasses.replace(self, backbone=start, seed=seed)
 
@@ -85,7 +93,7 @@ class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
 
         return train_multitask(self, report, members, as_long_as, backbone or self.backbone)
 
-    def build_plan(self, n: int, width: int, precision: str, **own: Any) -> Plan:
-        """With an evaluation an epoch, where the length is not given in steps."""
+    def build_plan(self, n: int, width: int, precision: str, **overrides: Any) -> Plan:
+        """The plan; one evaluation per epoch, unless the length is given in steps."""
         evaluations = self.evaluations if self.steps else self.epochs
-        return super().build_plan(n, width, precision, **({"evaluations": evaluations} | own))
+        return super().build_plan(n, width, precision, **({"evaluations": evaluations} | overrides))

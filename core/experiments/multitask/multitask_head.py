@@ -1,4 +1,4 @@
-"""TrunkHead: a trunk and one of its tables → a Fit, which predicts and is judged as any other."""
+"""MultitaskHead: one head of a multitask model as a Fit for its table."""
 
 import time
 from typing import Any, ClassVar
@@ -16,17 +16,18 @@ from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
 from core.results.mixture import MixtureParts
 from core.training.checks import drop_unreadable
 
-MAX_PREDICTIONS = 10_000_000  # predictions, molecules times tasks: a fit keeps a row for each, some hundred bytes
+MAX_PREDICTIONS = 10_000_000  # molecules × tasks; a fit stores a row of some hundred bytes for each
 COPIED_FIELDS = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
                 "best_step", "device")  # fmt: skip
 
 
 @settings
 class MultitaskHead(Spec[Fit]):
-    """What a trunk says of one of its tables: the trunk under the head that learned it, taken as a fit.
+    """The model of one table of a multitask model: its shared backbone under the head of that table.
 
-    Nothing is trained. The parts are those that the trunk kept clear of each other, so that the test part is one that
-    no table was learned or chosen by. Influence is not taken of it: fine-tune the trunk on the table for that.
+    Nothing is trained. The training, validation and test sets are those of the mixture after overlap was removed, so
+    the test set has no molecule of any table's training or validation set. It has no gradient for influence; fine-tune
+    the shared backbone on the table for that.
     """
 
     kind: ClassVar[str] = "multitask-head"
@@ -34,15 +35,18 @@ class MultitaskHead(Spec[Fit]):
     effort: ClassVar[float] = 0.5
 
     trunk: Spec[MultitaskModel] = Field(description="the multitask training")
-    member: Spec[MixtureParts] = Field(description="one of its tables, as the trunk's recipe has it")
+    member: Spec[MixtureParts] = Field(description="one of its tables, with the same fields as in the multitask spec")
 
     def __post_init__(self) -> None:
         members = self.trunk.members if isinstance(self.trunk, Multitask) else ()
-        if self.member.key not in {one.key for one in members}:
-            names = ", ".join(one.called for one in members)
-            raise BadInput(f"`member` wants a table that the trunk has learned, with the same fields: {names}")
+        if self.member.key not in {member.key for member in members}:
+            names = ", ".join(member.called for member in members)
+            raise BadInput(f"`member` wants a table of the multitask model, with the same fields: {names}")
         if atoms := self.member.atoms:
-            raise BadInput(f"{self.member.title} says what single atoms contribute to {atoms}, nothing of a molecule")
+            raise BadInput(
+                f"{self.member.title} predicts contributions of single atoms to {atoms}, not values of molecules; "
+                "choose another table"
+            )
 
     @property
     def title(self) -> str:
@@ -56,28 +60,33 @@ class MultitaskHead(Spec[Fit]):
         cells = sum(map(len, member.parts.values())) * len(member.tasks)
         if cells > MAX_PREDICTIONS:
             raise BadInput(
-                f"{self.member.title} has {cells:,} predictions to keep, up to {MAX_PREDICTIONS:,} are taken; "
+                f"{self.member.title} has {cells:,} predictions to store, at most {MAX_PREDICTIONS:,} are possible; "
                 f"`python -m core predict {self.trunk.key} TABLE --out FILE` predicts without intervals"
             )
-        report(0, "loading the trunk")
-        began, meter, body = time.monotonic(), Meter(), trunk()
-        begun = 0.7 if body.reads_atoms else 0.02  # graphs are drawn once, and take longer than what reads them
-        (tables,), warnings = drop_unreadable((member,), body, report.part(0, begun))
-        place = [one["name"] for one in trunk.record["members"]].index(member.learning.name)
+        report(0, "loading the multitask model")
+        began, meter, backbone = time.monotonic(), Meter(), trunk()
+        reading_share = 0.7 if backbone.reads_atoms else 0.02  # building the graphs takes longer than predicting
+        (tables,), warnings = drop_unreadable((member,), backbone, report.part(0, reading_share))
+        index = [card["name"] for card in trunk.record["members"]].index(member.learning.name)
         device = best_device()
-        model = SingleHeadModel(body.to(device), load_heads(trunk.folder / "heads", body.width)[place].to(device))
-        found, done, whole = {}, 0, sum(map(len, tables.parts.values()))
+        model = SingleHeadModel(
+            backbone.to(device), load_heads(trunk.folder / "heads", backbone.width)[index].to(device)
+        )
+        part_predictions, n_done, n_molecules = {}, 0, sum(map(len, tables.parts.values()))
         for name in PARTS:
             table = tables.parts[name]
-            share = (done / whole, (done + len(table)) / whole)
-            within = report.part(*(begun + (1 - begun) * one for one in share), phase=f"predicting the {name} part")
-            found[name] = model.predict(list(table.smiles), within)
-            done += len(table)
+            share = (n_done / n_molecules, (n_done + len(table)) / n_molecules)
+            part_report = report.part(
+                *(reading_share + (1 - reading_share) * fraction for fraction in share),
+                phase=f"predicting the {name} part",
+            )
+            part_predictions[name] = model.predict(list(table.smiles), part_report)
+            n_done += len(table)
         record: dict[str, Any] = {
-            **evaluate_parts(tables.parts, found),
+            **evaluate_parts(tables.parts, part_predictions),
             **{name: trunk.record.get(name) for name in COPIED_FIELDS},
             "trunk": self.trunk.key,
-            "method": {"kind": "head of a trunk"},
+            "method": {"kind": "head of a multitask model"},
             "beside": None,
             **dict.fromkeys(("trainable", "parameters", "trainable_share", "trainable_bytes", "backbone_trainable")),
             **dict.fromkeys(("proof", "seconds_to_best", "seconds_per_epoch")),
@@ -87,7 +96,7 @@ class MultitaskHead(Spec[Fit]):
             "warnings": warnings,
         }
         predictions = pd.concat(
-            [prediction_table(name, tables.parts[name], found[name]) for name in PARTS], ignore_index=True
+            [prediction_table(name, tables.parts[name], part_predictions[name]) for name in PARTS], ignore_index=True
         )
         folder = report.folder()
         model.save(folder / "predictor")

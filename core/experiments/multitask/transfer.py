@@ -1,4 +1,4 @@
-"""Transfer: starts by sizes of a small table by seeds → how much sooner a trunk learns it than a random network."""
+"""Transfer: learning curves of a small table from several initial backbones, with several seeds."""
 
 import dataclasses
 import math
@@ -24,18 +24,18 @@ from core.results.tabular import TransferCurve
 from core.stats.differences import paired_difference
 from core.stats.metrics import find_metric, headline_metric
 
-TRAIN_PER_VALID = 8  # training molecules to one that chooses the epoch; both have been measured
-MIN_VALID = 10  # of those that choose
+TRAIN_PER_VALID = 8  # training molecules for each validation molecule
+MIN_VALID = 10  # validation molecules
 
 
 @settings
 class Transfer(Spec[TransferCurve]):
-    """Does what a trunk has learned help a table of which little is measured, and how little?
+    """Does a pre-trained backbone help a table with few labels, and up to how many labels?
 
-    Each start is fine-tuned by each method on ever more molecules of the training part; an eighth as many of the
-    validation part choose the epoch, since they too had to be measured. All arms of a size and seed see the same
-    molecules and report on the whole test part. Beside them models without a network, of the same molecules. The first
-    start is the reference; trunks stand against those named before them too, by the same method.
+    Each initial backbone is fine-tuned by each method on training sets of increasing size. The validation set has an
+    eighth as many molecules, because they had to be measured too. All arms of a size and seed use the same molecules
+    and the full test set; so do the baselines. The first backbone is the reference. Trained backbones are also compared
+    with those named before them, by the same method.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -44,47 +44,60 @@ class Transfer(Spec[TransferCurve]):
     tolerant: ClassVar[bool] = True
     effort: ClassVar[float] = 0.5
 
-    fit: Spec[Fit] = Field(description="the fine-tuning that is repeated: its parts, length and rates")
+    fit: Spec[Fit] = Field(
+        description="the fine-tuning to repeat: its training, validation and test sets, length and learning rates"
+    )
     starts: tuple[Annotated[Any, BACKBONES_OR_CHECKPOINTS], ...] = Field(
-        default=(Gnn(),), description="models to begin from, the reference first"
+        default=(Gnn(),), description="initial backbones, the reference first"
     )
-    names: tuple[str, ...] = Field(default=(), description="what the starts are called; empty: as themselves")
-    methods: tuple[Annotated[Any, METHODS], ...] = Field(default=(Full(),), description="which weights move")
+    names: tuple[str, ...] = Field(default=(), description="names of the initial backbones; empty: their own names")
+    methods: tuple[Annotated[Any, METHODS], ...] = Field(
+        default=(Full(),), description="fine-tuning methods: which weights are trained"
+    )
     baselines: tuple[Annotated[Any, BASELINES], ...] = Field(
-        default=(SupportVectors(),), description="models without a network, beside them"
+        default=(SupportVectors(),), description="baselines without a network, on the same molecules"
     )
-    sizes: tuple[int, ...] = Field(default=(50, 100, 200, 420, 1000), description="molecules to learn from")
-    whole: bool = Field(default=True, description="learn from the whole training part too")
+    sizes: tuple[int, ...] = Field(
+        default=(50, 100, 200, 420, 1000), description="sizes of the training set, in molecules"
+    )
+    whole: bool = Field(default=True, description="also use the full training set")
     least: int = Field(
-        default=500, ge=1, description="optimiser steps of every size at least, where `fit` has epochs: more passes"
+        default=500,
+        ge=1,
+        description="fewest optimiser steps of any size, if `fit` has epochs: small sets get more epochs",
     )
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), description="repeats: other molecules, heads and batches")
-    retrain_backbones: bool = Field(default=False, description="train each trunk anew for every seed, at its price")
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), description="random seeds, one repeat each, with other molecules, heads and batches"
+    )
+    retrain_backbones: bool = Field(
+        default=False, description="retrain each shared backbone for every seed (expensive)"
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, FineTune):
-            raise BadInput("`fit` wants a recipe of kind 'finetune'")
+            raise BadInput("`fit` wants a spec of kind 'finetune'")
         for name in ("starts", "methods", "sizes", "seeds"):
-            values = [one.key if isinstance(one, Spec) else one for one in getattr(self, name)]
-            if not values or len({str(one) for one in values}) < len(values):
+            values = [value.key if isinstance(value, Spec) else value for value in getattr(self, name)]
+            if not values or len({str(value) for value in values}) < len(values):
                 raise BadInput(f"`{name}` wants different values, at least one")
         if min(self.sizes) < 2:
             raise BadInput(f"`sizes` wants numbers of molecules, 2 or more, got {list(self.sizes)}")
         if len(set(self.called)) < len(self.starts):
-            raise BadInput(f"the starts want different `names`, one each; they are called {', '.join(self.called)}")
+            raise BadInput(f"the initial backbones need different `names`, got {', '.join(self.called)}")
 
     @property
     def title(self) -> str:
         by = self.fit.train.by if isinstance(self.fit.train, Split) else "random"
         split = "" if by == "random" else f" by {by}"
         features = self.fit.features.replace("both", "descriptors and fingerprints")
-        beside = "" if features == "none" else f", {features} beside"
-        return f"transfer of {', '.join(self.called)} to {self.fit.train.title}{split}{beside}, {len(self.seeds)} seeds"
+        extra_features = "" if features == "none" else f", with {features}"
+        table = f"{self.fit.train.title}{split}{extra_features}"
+        return f"transfer of {', '.join(self.called)} to {table}, {len(self.seeds)} seeds"
 
     @property
     def called(self) -> tuple[str, ...]:
-        """The starts' names."""
-        return self.names if len(self.names) == len(self.starts) else tuple(one.called for one in self.starts)
+        """The names of the initial backbones."""
+        return self.names if len(self.names) == len(self.starts) else tuple(start.called for start in self.starts)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -92,8 +105,8 @@ class Transfer(Spec[TransferCurve]):
 
     @property
     def runs(self) -> dict[tuple[str, int, int], Spec[Fit]]:
-        """The trainings by arm, size (0: the whole part) and seed."""
-        found: dict[tuple[str, int, int], Spec[Fit]] = {}
+        """The trainings by arm, size (0: the full training set) and seed."""
+        specs: dict[tuple[str, int, int], Spec[Fit]] = {}
         for size in (*sorted(self.sizes), *((0,) if self.whole else ())):
             for seed in self.seeds:
                 tables = {name: getattr(self.fit, name) for name in PARTS}
@@ -102,24 +115,24 @@ class Transfer(Spec[TransferCurve]):
                     tables["valid"] = Subsample(self.fit.valid, max(MIN_VALID, size // TRAIN_PER_VALID), seed=seed)
                 for name, start in zip(self.called, self.starts, strict=True):
                     for method in self.methods:
-                        found[self._arm(name, method), size, seed] = self._build_finetuning(start, method, tables, seed)
-                for learner in self.baselines:
-                    found[learner.name, size, seed] = Baseline(**tables, baseline=learner, seed=seed)
-        return found
+                        specs[self._arm(name, method), size, seed] = self._build_finetuning(start, method, tables, seed)
+                for baseline in self.baselines:
+                    specs[baseline.name, size, seed] = Baseline(**tables, baseline=baseline, seed=seed)
+        return specs
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Which arms are told apart: all from the reference, and trunks from those before them."""
-        found = [(arm, self.arms[0]) for arm in self.arms[1:]]
-        trunks = [name for name, start in zip(self.called, self.starts, strict=True) if isinstance(start, Spec)]
+        """Pairs of arms that are compared: each with the reference, and trained backbones with those before them."""
+        pairs = [(arm, self.arms[0]) for arm in self.arms[1:]]
+        backbones = [name for name, start in zip(self.called, self.starts, strict=True) if isinstance(start, Spec)]
         for method in self.methods:
-            arms = [self._arm(name, method) for name in trunks]
-            found += [(arm, other) for place, arm in enumerate(arms) for other in arms[:place] if other != self.arms[0]]
-        return found
+            arms = [self._arm(name, method) for name in backbones]
+            pairs += [(arm, other) for index, arm in enumerate(arms) for other in arms[:index] if other != self.arms[0]]
+        return pairs
 
     @property
     def reported_arms(self) -> list[str]:
-        """The arms that the verdict tells of: every start by the first method; of a single start every method."""
+        """The arms in the verdict: every backbone by the first method; a single backbone by every method."""
         methods = self.methods if len(self.starts) == 1 else self.methods[:1]
         return [self._arm(name, method) for name in self.called for method in methods]
 
@@ -127,14 +140,14 @@ class Transfer(Spec[TransferCurve]):
         return name if len(self.methods) == 1 else f"{name}, {method.name}"
 
     def _build_finetuning(self, start: Any, method: Any, tables: dict[str, Any], seed: int) -> Spec[Fit]:
-        """The fine-tuning of an arm; random weights are drawn anew by the seed, a trunk where that is asked for."""
-        begin = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
+        """The fine-tuning of an arm; the seed changes random weights, and retrains a shared backbone if asked for."""
+        backbone = dataclasses.replace(start, seed=seed) if isinstance(start, Gnn) else start
         if self.retrain_backbones and isinstance(start, Multitask):
-            begin = start.with_seed(seed)
+            backbone = start.with_seed(seed)
         epochs = self.fit.epochs
         if epochs and isinstance(tables["train"], Subsample):
             epochs = max(epochs, math.ceil(self.least / math.ceil(tables["train"].size / self.fit.batch_size)))
-        return dataclasses.replace(self.fit, **tables, backbone=begin, method=method, seed=seed, epochs=epochs)
+        return dataclasses.replace(self.fit, **tables, backbone=backbone, method=method, seed=seed, epochs=epochs)
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(self.runs.values())}
@@ -146,146 +159,147 @@ class Transfer(Spec[TransferCurve]):
             for (arm, size, seed), run in runs.items()
             if isinstance(run, FailedPart)
         ]
-        made = {place: run for place, run in runs.items() if not isinstance(run, FailedPart)}
-        if len({arm for arm, _, _ in made}) < 2:
-            raise BadInput(f"nothing can be compared: {failed[0]['reason'] if failed else 'there is one arm alone'}")
-        first = next(iter(made.values()))
+        models = {setting: run for setting, run in runs.items() if not isinstance(run, FailedPart)}
+        if len({arm for arm, _, _ in models}) < 2:
+            raise BadInput(f"nothing can be compared: {failed[0]['reason'] if failed else 'there is only one arm'}")
+        first = next(iter(models.values()))
         task, kind, unit = first.tasks[0], first.record["kinds"][0], first.record["unit"][0]
         rows = []
-        for (arm, size, seed), run in made.items():
-            rows.append({"arm": arm, "size": size, "seed": seed, "rows": len(run.table("train")),
-                         **run.metrics["test"][task]})  # fmt: skip
+        for (arm, size, seed), run in models.items():
+            n_train = len(run.table("train"))
+            rows.append({"arm": arm, "size": size, "seed": seed, "rows": n_train} | run.metrics["test"][task])
         table = pd.DataFrame(rows)
         main = headline_metric(kind).key
         points = []
-        for (arm, size), mine in table.groupby(["arm", "size"], sort=False):
-            points.append({"arm": arm, "size": int(size), "rows": int(mine["rows"].iloc[0]),
-                           **{name: summarize_seeds([None if pd.isna(value) else float(value) for value in mine[name]])
-                              for name in (main, "mae", "r2", "spearman") if name in mine}})  # fmt: skip
-        differences = self.differences(made, report)
+        for (arm, size), group in table.groupby(["arm", "size"], sort=False):
+            points.append({"arm": arm, "size": int(size), "rows": int(group["rows"].iloc[0]),
+                           **{name: summarize_seeds([None if pd.isna(value) else float(value) for value in group[name]])
+                              for name in (main, "mae", "r2", "spearman") if name in group}})  # fmt: skip
+        differences = self.estimate_differences(models, report)
         record = {
             "task": task,
             "unit": unit,
             "metric": main,
-            "baselines": [learner.name for learner in self.baselines],
+            "baselines": [baseline.name for baseline in self.baselines],
             "reference": self.arms[0],
             "methods": [method.name for method in self.methods],
             "points": points,
             "differences": differences,
             "failed": failed,
-            "notes": [*self.learned_before(), *self.trained_once(), *collect_cautions(made)],
+            "notes": [*self.describe_known_sources(), *self.describe_single_trainings(), *collect_cautions(models)],
             "seeds": list(self.seeds),
             "digests": first.record["digests"] | {"train": None},
-            "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in made},
+            "fits": {f"{arm}, {size or 'all'}, {seed}": self.runs[arm, size, seed].key for arm, size, seed in models},
             "verdict": summarize_transfer(
-                points, differences, self.reported_arms, [one.name for one in self.baselines], main, unit
+                points, differences, self.reported_arms, [baseline.name for baseline in self.baselines], main, unit
             ),
         }
         return TransferCurve(table, record)
 
-    def learned_before(self) -> list[str]:
-        """Sentences about starts that have learned from the very table: few molecules of it are not few for them."""
-        own = find_sources(self.fit.train)
+    def describe_known_sources(self) -> list[str]:
+        """Notes on backbones that were trained on the table itself: their learning curves are too optimistic."""
+        sources = find_sources(self.fit.train)
         return [
-            f"“{name}” has learned from the same table: what it is worth for a table that it has not seen is not told"
+            f"“{name}” was trained on the same table: this says nothing about its value for an unseen table"
             for name, start in zip(self.called, self.starts, strict=True)
-            if isinstance(start, Spec) and own & find_sources(start)
+            if isinstance(start, Spec) and sources & find_sources(start)
         ]
 
-    def trained_once(self) -> list[str]:
-        """What the intervals do not know."""
-        once = [
+    def describe_single_trainings(self) -> list[str]:
+        """A note on backbones trained once: the intervals do not cover the noise of their training."""
+        names = [
             f"“{name}”"
             for name, start in zip(self.called, self.starts, strict=True)
             if isinstance(start, Spec) and not (self.retrain_backbones and isinstance(start, Multitask))
         ]
-        said = "was trained once" if len(once) == 1 else "were trained once each"
-        words = f"{', '.join(once)} {said}: the intervals know the noise of fine-tuning again, not of training a trunk"
-        return [f"{words} again"] if once else []
+        verb = "was trained once" if len(names) == 1 else "were trained once each"
+        note = f"{', '.join(names)} {verb}: the intervals cover the noise of fine-tuning, not of training the backbone"
+        return [note] if names else []
 
-    def differences(self, made: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
-        """Of every pair of arms and size: the RMSE of one less that of the other, with its interval."""
-        found, sizes = [], list(dict.fromkeys(size for _, size, _ in self.runs))
-        wanted = [(pair, size) for size in sizes for pair in self.pairs]
-        for place, ((arm, against), size) in enumerate(wanted):
-            report(place / len(wanted), f"comparing {arm}")
-            both = [
-                (made[arm, size, seed].matrices("test"), made[against, size, seed].matrices("test"))
+    def estimate_differences(self, models: dict[tuple[str, int, int], Fit], report: Report) -> list[dict[str, Any]]:
+        """RMSE of one arm minus that of the other for every pair and size, with its interval."""
+        rows, sizes = [], list(dict.fromkeys(size for _, size, _ in self.runs))
+        comparisons = [(pair, size) for size in sizes for pair in self.pairs]
+        for index, ((arm, against), size) in enumerate(comparisons):
+            report(index / len(comparisons), f"comparing {arm}")
+            matrices = [
+                (models[arm, size, seed].matrices("test"), models[against, size, seed].matrices("test"))
                 for seed in self.seeds
-                if (arm, size, seed) in made and (against, size, seed) in made
+                if (arm, size, seed) in models and (against, size, seed) in models
             ]
-            if both:
-                labels = both[0][0][0][:, 0]
-                ours, theirs = (np.stack([pair[side][1][:, 0] for pair in both]) for side in (0, 1))
-                found.append({"arm": arm, "size": size, "against": against, **paired_difference(labels, ours, theirs)})
-        return found
+            if matrices:
+                labels = matrices[0][0][0][:, 0]
+                ours, theirs = (np.stack([pair[side][1][:, 0] for pair in matrices]) for side in (0, 1))
+                rows.append({"arm": arm, "size": size, "against": against, **paired_difference(labels, ours, theirs)})
+        return rows
 
 
-NOT_LEARNED_FROM = (
-    "valid",
-    "test",
-    "valids",
-    "tests",
-    "as_long_as",
-    "leave_out",
-)  # fields that name what is not learned from
+# Fields of specs with tables that are not trained on.
+NOT_TRAINED_ON = ("valid", "test", "valids", "tests", "as_long_as", "leave_out")
+
+# Of overlap with the training set and of underfitting, now and in runs stored before.
+CAUTIONS = ("too optimistic", "underfits")  # in the warnings of `core.training.checks`
 
 
 def find_sources(spec: Any) -> set[str]:
-    """Keys of the tables that a recipe learns from: not of those that it is judged by, or only kept clear of."""
+    """Keys of the tables that a spec trains on, without those used only to evaluate or to remove overlap."""
     if isinstance(spec, tuple):
-        return set().union(*(find_sources(one) for one in spec))
+        return set().union(*(find_sources(part) for part in spec))
     if not dataclasses.is_dataclass(spec):
         return set()
     if isinstance(spec, Spec) and spec.kind == "load":
         return {spec.key}
-    return set().union(*(find_sources(value) for name, value in iterate_fields(spec) if name not in NOT_LEARNED_FROM))
+    return set().union(*(find_sources(value) for name, value in iterate_fields(spec) if name not in NOT_TRAINED_ON))
 
 
-def collect_cautions(made: dict[tuple[str, int, int], Fit]) -> list[str]:
-    """What the fits say that the curve has to say too, once an arm: overlap with the training part, and underfitting."""
-    found = {
-        f"“{arm}”: {words}": None
-        for (arm, _, _), fit in made.items()
-        for words in fit.record["warnings"]
-        if "too optimistic" in words or "underfits" in words  # by `core.training.checks`
+def collect_cautions(models: dict[tuple[str, int, int], Fit]) -> list[str]:
+    """Warnings of the models that the curve repeats, once per arm: optimistic numbers, or underfitting."""
+    cautions = {
+        f"“{arm}”: {warning}": None
+        for (arm, _, _), fit in models.items()
+        for warning in fit.record["warnings"]
+        if any(words in warning for words in CAUTIONS)
     }
-    return list(found)
+    return list(cautions)
 
 
 def summarize_transfer(
     points: list[dict[str, Any]],
     differences: list[dict[str, Any]],
-    told: list[str],
+    reported_arms: list[str],
     baselines: list[str],
     metric: str,
     unit: str,
 ) -> str:
-    """What the curve says of the arms `reported_arms`, the reference first: where one beats another, and who beats all."""
-    said, pairs = [], {}
+    """Sentences: where an arm of `reported_arms` (reference first) beats another, and where a baseline is best."""
+    sentences, rows_by_pair = [], {}
     for row in differences:
-        if row["arm"] in told:
-            pairs.setdefault((row["arm"], row["against"]), []).append(row)
-    for (arm, against), mine in pairs.items():
-        words = {one: [row for row in mine if row["verdict"] == one] for one in ("better", "worse")}
-        some = [f"{name} at {_sizes(rows)} ({_size(rows, unit)})" for name, rows in words.items() if rows]
-        if some or against == told[0]:
-            said.append(f"“{arm}” against “{against}”: {' and '.join(some) or 'not distinguishable at any size'}.")
-    least = {
+        if row["arm"] in reported_arms:
+            rows_by_pair.setdefault((row["arm"], row["against"]), []).append(row)
+    for (arm, against), pair_rows in rows_by_pair.items():
+        rows_by_verdict = {
+            verdict: [row for row in pair_rows if row["verdict"] == verdict] for verdict in ("better", "worse")
+        }
+        clauses = [f"{name} at {_sizes(rows)} ({_size(rows, unit)})" for name, rows in rows_by_verdict.items() if rows]
+        if clauses or against == reported_arms[0]:
+            sentences.append(
+                f"“{arm}” against “{against}”: {' and '.join(clauses) or 'not distinguishable at any size'}."
+            )
+    best_points = {
         size: min((row for row in points if row["size"] == size and row[metric]["mean"] is not None),
                   key=lambda row: row[metric]["mean"] * (1 if find_metric(metric).lower_is_better else -1))
         for size in dict.fromkeys(row["size"] for row in points)
     }  # fmt: skip
-    won = [row for row in least.values() if row["arm"] in baselines]
-    if won:
-        said.append(f"A model without a network has the best mean at {_sizes(won)}.")
-    return " ".join(said)
+    baseline_points = [row for row in best_points.values() if row["arm"] in baselines]
+    if baseline_points:
+        sentences.append(f"A baseline has the best mean at {_sizes(baseline_points)}.")
+    return " ".join(sentences)
 
 
 def _size(rows: list[dict[str, Any]], unit: str) -> str:
-    """The difference at the largest size, which is named where there are several."""
-    row, at = rows[-1], f"at {_sizes(rows[-1:])} " * (len(rows) > 1)
-    return f"{at}{row['mean']:+.3g}{f' {unit}' if unit else ''}, {row['low']:+.3g} to {row['high']:+.3g}"
+    """The difference at the largest size, with that size if there are several."""
+    row, prefix = rows[-1], f"at {_sizes(rows[-1:])} " * (len(rows) > 1)
+    return f"{prefix}{row['mean']:+.3g}{f' {unit}' if unit else ''}, {row['low']:+.3g} to {row['high']:+.3g}"
 
 
 def _sizes(rows: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""The pool of a study, and what is checked of it before hours of training."""
+"""The pool of a study, checked before any training."""
 
 from typing import ClassVar
 
@@ -14,36 +14,36 @@ from core.experiments.data.concat import check_same_tasks
 
 @settings
 class CheckedPool(Spec[Dataset]):
-    """The pool of a study, looked at beside the fit's parts before anything is trained."""
+    """The pool of a study, checked against the training and test sets before any training."""
 
     kind: ClassVar[str] = "study-pool"
     page: ClassVar[str] = "data"
     effort: ClassVar[float] = 0.05
 
     pool: Spec[Dataset] = Field(description="labelled candidate molecules")
-    train: Spec[Dataset] = Field(description="training part that they would join")
-    test: Spec[Dataset] = Field(description="test part")
+    train: Spec[Dataset] = Field(description="training set that they would extend")
+    test: Spec[Dataset] = Field(description="test set")
     count: int = Field(default=100, ge=1, description="molecules that a sampler selects")
 
     def make(self, report: Report, pool: Dataset, train: Dataset, test: Dataset) -> Dataset:
-        """The pool as it is. Raises `BadInput` where a study of it could not end, or would prove nothing."""
+        """The unchanged pool. Raises `BadInput` if a study could not finish or its result would be meaningless."""
         check_same_tasks((train, pool))
         labelled = int((~np.isnan(pool.targets).all(1)).sum())
         if self.count > labelled:
             raise BadInput(
-                f"an arm is to keep {self.count} molecules, the pool has {labelled} with a label; lower `count` or "
-                "give a larger pool"
+                f"an arm selects {self.count} molecules, the pool has {labelled} with a label; lower `count` or give "
+                "a larger pool"
             )
         measured = int((~np.isnan(test.targets[:, 0])).sum()) if test.tasks else 0
         if measured < 2:
             raise BadInput(
-                f"the test part has {measured} labels of {train.tasks[0]!r}, at least 2 are needed to tell a difference"
+                f"the test set has {measured} labels of {train.tasks[0]!r}, at least 2 are needed for a comparison"
             )
         tested = {chem.stereo_free_smiles(smiles) for smiles in test.smiles}
         shared = sum(chem.stereo_free_smiles(smiles) in tested for smiles in pool.smiles)
         if 2 * shared > len(pool):
             raise BadInput(
-                f"{shared} of {len(pool)} pool molecules are test molecules (stereo marks aside): training on them "
-                "proves nothing; take them out of the pool, or test on others"
+                f"{shared} of {len(pool)} pool molecules are test molecules (stereochemistry ignored), so the test "
+                "error would be meaningless; remove them from the pool, or choose another test set"
             )
         return pool

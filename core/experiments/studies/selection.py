@@ -1,4 +1,4 @@
-"""The selection study: select from a pool by several strategies, retrain with each, compare on one test part."""
+"""The selection study: select from a pool by several strategies, retrain with each, compare on one test set."""
 
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,7 +13,7 @@ from core.engine.spec import BadInput, Spec, settings
 from core.experiments.data.concat import Concat
 from core.experiments.data.select import Select
 from core.experiments.influence.influence import Influence
-from core.experiments.studies.arms import ARMS, WHOLE, Arm, sampler_of, title_of
+from core.experiments.studies.arms import ARMS, ARMS_WITHOUT_SAMPLER, Arm, arm_title, build_sampler
 from core.experiments.studies.pool_checks import CheckedPool
 from core.experiments.training.baseline import Baseline
 from core.influence.scope import check_gradient
@@ -31,7 +31,7 @@ from core.results.comparison import (
 from core.results.fit import PARTS, Fit
 from core.results.scores import Scores
 
-CONTROL_ARM = "random weights"  # the arm of that name
+CONTROL_ARM = "random weights"  # name of the control arm
 
 
 @settings
@@ -39,12 +39,12 @@ class SelectionStudy(Spec[Comparison]):
     """Does selection help? Score a pool, select `count` molecules by each strategy, retrain with every seed, compare.
 
     Arms: `none` of the pool, `all` of it, or what a sampler selects, named by its kind or given as an object with its
-    settings; `random` is a uniform draw, anew for each seed, and `bottom` the negative control of `top`. Each arm has
+    settings; `random` is a uniform sample per seed, and `bottom` the negative control of `top`. Each arm has
     the same training settings, the same test molecules and, when the fit has `steps`, the same number of optimiser
     steps. With `counts` every sampler selects each of these numbers: a learning curve.
 
     For reference, on the training part of `none`: `baselines` without a network and, as a `control` of pre-training,
-    the same training from random weights. Every seed draws them anew. Neither affects the scores.
+    the same training from random weights, other ones for each seed. Neither affects the scores.
     """
 
     kind: ClassVar[str] = "selection-study"
@@ -90,24 +90,24 @@ class SelectionStudy(Spec[Comparison]):
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         if len(set(self.arms)) < 2 or len(set(self.arms)) < len(self.arms):
-            raise BadInput(f"`arms` wants at least two different arms, got {list(map(title_of, self.arms))}")
+            raise BadInput(f"`arms` wants at least two different arms, got {list(map(arm_title, self.arms))}")
         if min(self.counts, default=1) < 1:
             raise BadInput(f"`counts` wants numbers of molecules, 1 or more, got {list(self.counts)}")
         check_gradient(self.fit)
         if len(self.baselines_by_name) < len(self.baselines):
             raise BadInput(
-                "`baselines` wants models that differ in their kind or in the features they see, got "
-                f"{[f'{learner.kind} of {learner.features}' for learner in self.baselines]}"
+                "`baselines` wants models that differ in kind or features, got "
+                f"{[f'{baseline.kind} of {baseline.features}' for baseline in self.baselines]}"
             )
         if self.control:
             check_pretrained(getattr(self.fit, "backbone", None))
         for seed in self.seeds:
-            dataclasses.replace(self.fit, seed=seed)  # a seed that it refuses is refused here
+            dataclasses.replace(self.fit, seed=seed)  # raises for a seed that the fit refuses
 
     @property
     def title(self) -> str:
-        kept = ", ".join(map(str, self.sizes))
-        return f"selection study of the {self.pool.title}: keep {kept}, {len(self.seeds)} seeds"
+        sizes = ", ".join(map(str, self.sizes))
+        return f"selection study of the {self.pool.title}: select {sizes}, {len(self.seeds)} seeds"
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -119,8 +119,8 @@ class SelectionStudy(Spec[Comparison]):
         """Every arm that is compared by its name, and how many molecules it selects (None: none or all of the pool)."""
         strategies: dict[str, tuple[Arm, int | None]] = {}
         for arm in self.arms:
-            title = title_of(arm)
-            if arm in WHOLE:
+            title = arm_title(arm)
+            if arm in ARMS_WITHOUT_SAMPLER:
                 strategies[title] = (arm, None)
             else:
                 strategies |= {f"{title} {size}" if len(self.sizes) > 1 else title: (arm, size) for size in self.sizes}
@@ -129,22 +129,22 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def arm_settings(self) -> dict[str, tuple[str, int | None]]:
         """`strategies` with the arm's title, the same for all sizes."""
-        return {name: (title_of(arm), size) for name, (arm, size) in self.strategies.items()}
+        return {name: (arm_title(arm), size) for name, (arm, size) in self.strategies.items()}
 
     @property
     def baselines_by_name(self) -> dict[str, Any]:
-        """The baselines by the names of their arms; what they see is told where two are of one kind."""
-        kinds = [learner.kind for learner in self.baselines]
+        """The baselines by the names of their arms, with their features if two are of the same kind."""
+        kinds = [baseline.kind for baseline in self.baselines]
         return {
-            learner.name + (f" of {learner.features}" if kinds.count(learner.kind) > 1 else ""): learner
-            for learner in self.baselines
+            baseline.name + (f" of {baseline.features}" if kinds.count(baseline.kind) > 1 else ""): baseline
+            for baseline in self.baselines
         }
 
     @property
     def roles(self) -> dict[str, str]:
-        """Every arm by name, and whether it is a rule of selection, a baseline or the control."""
-        rules, others = dict.fromkeys(self.arm_settings, "selection"), dict.fromkeys(self.baselines_by_name, "baseline")
-        return rules | others | ({CONTROL_ARM: "control"} if self.control else {})
+        """The role of every arm by name: selection, baseline or control."""
+        roles = dict.fromkeys(self.arm_settings, "selection") | dict.fromkeys(self.baselines_by_name, "baseline")
+        return roles | ({CONTROL_ARM: "control"} if self.control else {})
 
     def parts(self) -> dict[str, Any]:
         count = max(self.sizes) if self.selecting_arms else 1
@@ -169,11 +169,11 @@ class SelectionStudy(Spec[Comparison]):
     @property
     def selecting_arms(self) -> list[str]:
         """The arms that select, by name."""
-        return [name for name, (arm, _) in self.strategies.items() if arm not in WHOLE]
+        return [name for name, (arm, _) in self.strategies.items() if arm not in ARMS_WITHOUT_SAMPLER]
 
     def select(self, name: str, seed: int) -> Spec[Dataset]:
-        """What an arm selects from the pool; a sampler that draws does so by the seed."""
-        sampler = sampler_of(*self.strategies[name], seed)
+        """The spec of an arm's selection from the pool; a random sampler uses the seed."""
+        sampler = build_sampler(*self.strategies[name], seed)
         return Select(pool=self.pool, scores=self.scores() if "scores" in sampler.needs else None, sampler=sampler)
 
     def refit(self, arm: str, seed: int) -> Spec[Fit]:
@@ -197,21 +197,28 @@ class SelectionStudy(Spec[Comparison]):
         fits: tuple[tuple[Fit, ...], ...],
     ) -> Comparison:
         keys = [[self.refit(arm, seed).key for seed in self.seeds] for arm in self.roles]
-        alike = ("none",) if len(self.roles) > len(self.arms) else ()  # baselines and control have its rows
-        rules = self.arm_settings
-        drawn = [name for name, (arm, _) in rules.items() if arm == "random"]
-        whole = ["all"] if len(self.sizes) > 1 else []  # how little of the pool does as well as all of it
-        references = dict.fromkeys(name for name in (next(iter(rules)), *drawn, *alike, *whole) if name in rules)
+        # Baselines and control have the training set of `none`.
+        baseline_reference = ["none"] if len(self.roles) > len(self.arms) else []
+        strategies = self.arm_settings
+        random_arms = [name for name, (arm, _) in strategies.items() if arm == "random"]
+        whole_pool = ["all"] if len(self.sizes) > 1 else []  # to find the smallest sufficient selection
+        references = dict.fromkeys(
+            name
+            for name in (next(iter(strategies)), *random_arms, *baseline_reference, *whole_pool)
+            if name in strategies
+        )
         record, predictions = compare_arms(self.roles, fits, keys, self.seeds, tuple(references))
         if len(self.sizes) > 1:
-            record["differences"] = [row for row in record["differences"] if _same_size(rules, row)]
-            record["enough"] = smallest_sufficient(record["differences"], rules)
-        picked = self.table(picks)
+            record["differences"] = [row for row in record["differences"] if _same_size(strategies, row)]
+            record["enough"] = find_smallest_sufficient(record["differences"], strategies)
+        selections = self.tabulate_picks(picks)
         for arm in record["arms"]:
-            if arm["name"] in rules:
-                arm["rule"], arm["kept"] = rules[arm["name"]]
-            mine = picked[(picked["arm"] == arm["name"]) & (picked["seed"] == self.seeds[0])]
-            arm["mislabelled"] = int(mine["mislabelled"].sum()) if len(mine) and "mislabelled" in pool.columns else None
+            if arm["name"] in strategies:
+                arm["rule"], arm["kept"] = strategies[arm["name"]]
+            arm_rows = selections[(selections["arm"] == arm["name"]) & (selections["seed"] == self.seeds[0])]
+            arm["mislabelled"] = (
+                int(arm_rows["mislabelled"].sum()) if len(arm_rows) and "mislabelled" in pool.columns else None
+            )
         record |= {
             "detection": scores.record.get("detection"),
             "verdict": write_verdict(
@@ -222,60 +229,62 @@ class SelectionStudy(Spec[Comparison]):
             "pool": {"rows": len(pool), "digest": pool.digest},
             "scores": self.scores().key,
             "base_fit": self.fit.key,
-            "notes": self.notes(fits, scores),
+            "notes": self.collect_notes(fits, scores),
         }
-        return Comparison(record, predictions, picked)
+        return Comparison(record, predictions, selections)
 
-    def table(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
+    def tabulate_picks(self, picks: tuple[tuple[Dataset, ...], ...]) -> pd.DataFrame:
         """The selected molecules of every arm, as rows."""
         rows = []
-        for arm, mine in zip(self.selecting_arms, picks, strict=True):
-            for seed, kept in zip(self.seeds, mine, strict=True):
-                planted = kept.columns.get("mislabelled", np.zeros(len(kept), bool))
+        for arm, arm_picks in zip(self.selecting_arms, picks, strict=True):
+            for seed, selection in zip(self.seeds, arm_picks, strict=True):
+                mislabelled = selection.columns.get("mislabelled", np.zeros(len(selection), bool))
                 rows.append(
                     pd.DataFrame(
                         {
                             "arm": arm,
                             "seed": seed,
-                            "smiles": kept.smiles,
-                            "label": kept.targets[:, 0],
-                            "mislabelled": planted,
+                            "smiles": selection.smiles,
+                            "label": selection.targets[:, 0],
+                            "mislabelled": mislabelled,
                         }
                     )
                 )
         return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=PICK_COLUMNS)
 
-    def notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
-        """What a reader has to know before believing the numbers."""
-        found = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
+    def collect_notes(self, fits: tuple[tuple[Fit, ...], ...], scores: Scores) -> list[str]:
+        """Warnings about the comparison."""
+        notes = [*scores.record.get("warnings", []), *describe_unequal_work(self.roles, fits)]
         if len(fits[0][0].tasks) > 1:
-            found.append(f"differences are of the first task, {fits[0][0].tasks[0]!r}")
-        many = (len(self.arm_settings) - 1) * (2 if "random" in self.arms else 1)
+            notes.append(f"differences are for the first task, {fits[0][0].tasks[0]!r}")
+        n_differences = (len(self.arm_settings) - 1) * (2 if "random" in self.arms else 1)
         if len(self.sizes) > 1:
-            found.append(
-                f"some {many} differences are shown: of 95 % intervals one in twenty leaves zero out where there is "
-                "nothing; a single one that does, among its like, is no finding"
+            notes.append(
+                f"about {n_differences} differences are shown: without any true difference, one in twenty 95 % "
+                "intervals excludes zero by chance, so a single one is no evidence"
             )
-        return found + collect_warnings(self.roles, fits)
+        return notes + collect_warnings(self.roles, fits)
 
 
-def _same_size(rules: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
-    """Whether a difference is one to show: from random molecules, only that of arms that keep as many."""
-    rule, size = rules.get(row["against"], ("", None))
-    return rule != "random" or rules.get(row["arm"], ("", None))[1] == size
+def _same_size(strategies: dict[str, tuple[str, int | None]], row: dict[str, Any]) -> bool:
+    """Whether to report a difference: with a random arm only between arms that select the same number."""
+    strategy, size = strategies.get(row["against"], ("", None))
+    return strategy != "random" or strategies.get(row["arm"], ("", None))[1] == size
 
 
-def smallest_sufficient(found: list[dict[str, Any]], rules: dict[str, tuple[str, int | None]]) -> dict[str, int]:
-    """Of each rule the fewest molecules with which it, and with any more, is not worse than the whole pool."""
+def find_smallest_sufficient(
+    differences: list[dict[str, Any]], strategies: dict[str, tuple[str, int | None]]
+) -> dict[str, int]:
+    """Smallest selection of each strategy that, like all larger ones, is not worse than the whole pool."""
     verdicts: dict[str, dict[int, str]] = {}
-    for row in found:
-        rule, size = rules.get(row["arm"], ("", None))
+    for row in differences:
+        strategy, size = strategies.get(row["arm"], ("", None))
         if row["against"] == "all" and size is not None:
-            verdicts.setdefault(rule, {})[size] = row["verdict"]
-    told = {}
-    for rule, sizes in verdicts.items():
+            verdicts.setdefault(strategy, {})[size] = row["verdict"]
+    smallest = {}
+    for strategy, sizes in verdicts.items():
         worse = [size for size, verdict in sizes.items() if verdict == "worse"]
-        fine = [size for size in sizes if size > max(worse, default=0)]
-        if fine:
-            told[rule] = min(fine)
-    return told
+        sufficient = [size for size in sizes if size > max(worse, default=0)]
+        if sufficient:
+            smallest[strategy] = min(sufficient)
+    return smallest

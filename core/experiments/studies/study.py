@@ -1,4 +1,4 @@
-"""A study: every arm with every seed, on the same test molecules → a Comparison."""
+"""Study: models compared on the same test molecules, each trained with every seed."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -26,8 +26,8 @@ from core.results.fit import Fit
 class Study(Spec[Comparison]):
     """Which model is better, beyond the noise? Train each arm with every seed and compare on the same molecules.
 
-    The first arm is the reference. Each seed draws everything random anew (head, batches, dropout, random weights, an
-    adaptation); the rows stay. An arm that fails is left out with its reason; the others continue. Every training is
+    The first arm is the reference. A seed sets everything random (head, batches, dropout, random weights, an
+    adaptation) but not the split. An arm that fails is left out with its reason; the others continue. Every training is
     saved as soon as it is done, so an interrupted study resumes.
     """
 
@@ -36,7 +36,9 @@ class Study(Spec[Comparison]):
     tolerant: ClassVar[bool] = True
 
     arms: tuple[Spec[Fit], ...] = Field(description="models to compare, the reference first")
-    names: tuple[str, ...] = Field(default=(), description="names of the arms; empty: what tells them apart")
+    names: tuple[str, ...] = Field(
+        default=(), description="names of the arms; empty: the settings in which they differ"
+    )
     seeds: tuple[int, ...] = Field(
         default=(0, 1, 2),
         description="random seeds, one repeat of every arm each; three at least to estimate the noise",
@@ -44,19 +46,21 @@ class Study(Spec[Comparison]):
 
     def __post_init__(self) -> None:
         if len({arm.key for arm in self.arms}) < max(2, len(self.arms)):
-            raise BadInput("`arms` wants at least two recipes, all different")
+            raise BadInput("`arms` wants at least two specs, all different")
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise BadInput(f"`seeds` wants different seeds, got {list(self.seeds)}")
         for arm in self.arms:
             if not arm.repeatable:
-                raise BadInput(f"an arm wants a recipe that can be repeated with another seed; {arm.kind!r} cannot")
+                raise BadInput(f"an arm has to be a spec that can be repeated with another seed; {arm.kind!r} cannot")
             if arm.test.key != self.arms[0].test.key:
-                raise BadInput("the arms have different test parts; what they reach there could not be compared")
+                raise BadInput(
+                    "the arms have different test sets, so their errors cannot be compared; give all the same"
+                )
         if self.names and len(self.names) != len(self.arms):
-            raise BadInput(f"`names` wants one name an arm or none, got {len(self.names)} for {len(self.arms)} arms")
+            raise BadInput(f"`names` wants one name per arm or none, got {len(self.names)} for {len(self.arms)} arms")
         if len(set(self.arm_names)) < len(self.arms) or not all(self.arm_names):
-            raise BadInput(f"the arms want different `names`, they are called {', '.join(self.arm_names)}")
-        self.parts()  # a seed that an arm refuses is refused here
+            raise BadInput(f"the arms need different `names`, got {', '.join(self.arm_names)}")
+        self.parts()  # raises for a seed that an arm refuses
 
     @property
     def title(self) -> str:
@@ -69,19 +73,19 @@ class Study(Spec[Comparison]):
 
     @property
     def roles(self) -> dict[str, str]:
-        """Every arm by name, and whether it is one of those compared, a baseline, or the control of pre-training.
+        """The role of every arm by name: selection (compared), baseline, or control of pre-training.
 
-        Where there are only baselines, these are compared.
+        If all arms are baselines, these are compared.
         """
-        read = any(not isinstance(arm.backbone, (Untrained, Gnn, type(None))) for arm in self.arms)
+        any_pretrained = any(not isinstance(arm.backbone, (Untrained, Gnn, type(None))) for arm in self.arms)
 
         def role(arm: Spec[Fit]) -> str:
             if isinstance(arm, Baseline):
                 return "baseline"
-            return "control" if read and isinstance(arm.backbone, Untrained) else "selection"
+            return "control" if any_pretrained and isinstance(arm.backbone, Untrained) else "selection"
 
-        found = {name: role(arm) for name, arm in zip(self.arm_names, self.arms, strict=True)}
-        return found if "selection" in found.values() else dict.fromkeys(found, "selection")
+        roles = {name: role(arm) for name, arm in zip(self.arm_names, self.arms, strict=True)}
+        return roles if "selection" in roles.values() else dict.fromkeys(roles, "selection")
 
     def parts(self) -> dict[str, Any]:
         return {"fits": tuple(tuple(arm.with_seed(seed) for seed in self.seeds) for arm in self.arms)}
@@ -89,56 +93,61 @@ class Study(Spec[Comparison]):
     def make(self, report: Report, fits: tuple[tuple[Fit | FailedPart, ...], ...]) -> Comparison:
         failed = [
             {"arm": name, "seed": seed, "reason": fit.reason}
-            for name, mine in zip(self.arm_names, fits, strict=True)
-            for seed, fit in zip(self.seeds, mine, strict=True)
+            for name, arm_fits in zip(self.arm_names, fits, strict=True)
+            for seed, fit in zip(self.seeds, arm_fits, strict=True)
             if isinstance(fit, FailedPart)
         ]
-        made = [[None if isinstance(fit, FailedPart) else fit for fit in mine] for mine in fits]
-        there = [name for name, mine in zip(self.arm_names, made, strict=True) if any(mine)]
-        if len(there) < 2:
-            reasons = dict.fromkeys(f"“{one['arm']}”: {one['reason']}" for one in failed)
-            raise BadInput(f"{len(there)} of {len(fits)} arms could be made, two are needed; {'; '.join(reasons)}")
+        models = [[None if isinstance(fit, FailedPart) else fit for fit in arm_fits] for arm_fits in fits]
+        present = [name for name, arm_fits in zip(self.arm_names, models, strict=True) if any(arm_fits)]
+        if len(present) < 2:
+            reasons = dict.fromkeys(f"“{failure['arm']}”: {failure['reason']}" for failure in failed)
+            raise BadInput(f"{len(present)} of {len(fits)} arms were trained, two are needed; {'; '.join(reasons)}")
         roles = self.roles
-        if not any(roles[name] == "selection" for name in there):  # what was to be compared has failed
+        if not any(roles[name] == "selection" for name in present):  # all arms that were to be compared have failed
             roles = dict.fromkeys(roles, "selection")
-        networks = [name for name in there if roles[name] == "selection"]
+        networks = [name for name in present if roles[name] == "selection"]
         reference = networks[0]
-        keys = [[spec.key for spec in mine] for mine in self.parts()["fits"]]
-        record, predictions = compare_arms(roles, made, keys, self.seeds, networks)
+        keys = [[spec.key for spec in arm_fits] for arm_fits in self.parts()["fits"]]
+        record, predictions = compare_arms(roles, models, keys, self.seeds, networks)
         for arm, spec in zip(self.arm_names, self.arms, strict=True):
             for card in record["arms"]:
                 if card["name"] == arm:
                     card["method"] = _name_parts(spec)[0]
         against = [row for row in record["differences"] if row["against"] == reference]
-        said = write_verdict(record["arms"], against, "rmse", record["unit"], "networks", record["task_kind"])
+        comparison = write_verdict(record["arms"], against, "rmse", record["unit"], "networks", record["task_kind"])
         record |= {
-            "verdict": " ".join(filter(None, (said, fewest_weights_sentence(record["arms"], record["differences"])))),
+            "verdict": " ".join(
+                filter(None, (comparison, fewest_weights_sentence(record["arms"], record["differences"])))
+            ),
             "failed": failed,
-            "notes": self.notes(made, failed, record),
+            "notes": self.collect_notes(models, failed, record),
         }
         return Comparison(record, predictions, pd.DataFrame(columns=PICK_COLUMNS))
 
-    def notes(self, fits: list[list[Fit | None]], failed: list[dict[str, Any]], record: dict[str, Any]) -> list[str]:
-        """What a reader has to know before believing the numbers."""
-        found = [f"“{one['arm']}” with seed {one['seed']} failed: {one['reason']}" for one in failed]
+    def collect_notes(
+        self, fits: list[list[Fit | None]], failed: list[dict[str, Any]], record: dict[str, Any]
+    ) -> list[str]:
+        """Warnings about the comparison."""
+        notes = [f"“{failure['arm']}” with seed {failure['seed']} failed: {failure['reason']}" for failure in failed]
         if failed:
-            found.append(
-                "what failed is not tried again by itself: delete the study and start it anew; the rest is kept"
+            notes.append(
+                "failed trainings are not repeated automatically: delete the study and start it again; "
+                "finished ones are reused"
             )
-        first = next(fit for mine in fits for fit in mine if fit is not None)
+        first = next(fit for arm_fits in fits for fit in arm_fits if fit is not None)
         if len(first.tasks) > 1:
-            found.append(f"differences are of the first task, {first.tasks[0]!r}")
-        many = len(record["arms"]) - 1
-        if many > 2:
-            found.append(
-                f"{many} differences stand against “{record['reference']}”, each with a 95 % interval of its own: of "
-                "twenty without any substance one looks real"
+            notes.append(f"differences are for the first task, {first.tasks[0]!r}")
+        n_differences = len(record["arms"]) - 1
+        if n_differences > 2:
+            notes.append(
+                f"{n_differences} differences from “{record['reference']}” are shown, each with a 95 % interval: "
+                "without any true difference, one in twenty excludes zero by chance"
             )
-        return found + describe_unequal_work(self.roles, fits) + collect_warnings(self.roles, fits)
+        return notes + describe_unequal_work(self.roles, fits) + collect_warnings(self.roles, fits)
 
 
 def fewest_weights_sentence(arms: Sequence[dict[str, Any]], differences: Sequence[dict[str, Any]]) -> str:
-    """A sentence on the network with the fewest trainable weights of those that cannot be told from the best one."""
+    """A sentence on the network with the fewest trainable weights that is not distinguishable from the best one."""
     networks = [arm for arm in arms if role_of(arm) == "selection" and arm["trainable"]]
     if len(networks) < 2:
         return ""
@@ -148,13 +157,13 @@ def fewest_weights_sentence(arms: Sequence[dict[str, Any]], differences: Sequenc
     share = f"{100 * least['backbone_trainable'] / least['backbone_parameters']:.3g} % of the backbone"
     if least is best:
         fewer = any(arm["trainable"] < best["trainable"] for arm in networks)
-        return f"None that trains fewer weights than “{best['name']}” ({share}) is level with it." if fewer else ""
-    trains = f"{share} beside the head" if least["backbone_trainable"] else "the head alone"
-    return f"“{least['name']}” trains {trains} and cannot be told from “{best['name']}”."
+        return f"No network with fewer trainable weights is on par with “{best['name']}” ({share})." if fewer else ""
+    trains = f"{share} and the head" if least["backbone_trainable"] else "only the head"
+    return f"“{least['name']}” trains {trains} and is not distinguishable from “{best['name']}”."
 
 
 def _name_parts(arm: Spec[Fit]) -> list[str]:
-    """What there is to call an arm by, the most telling first."""
+    """Parts of an arm's name, the most informative first."""
     if isinstance(arm, Baseline):
         return [arm.baseline.name, f"of {arm.baseline.features}"]
     words = [arm.method.name, f"from {arm.backbone.called}"]
@@ -162,9 +171,9 @@ def _name_parts(arm: Spec[Fit]) -> list[str]:
 
 
 def _distinct_names(words: Sequence[list[str]]) -> tuple[str, ...]:
-    """Names of as few words as tell the arms apart; a number where none does."""
+    """Names with as few parts as distinguish the arms; numbered if none do."""
     for count in range(1, max(map(len, words)) + 1):
-        names = [", ".join(mine[:count]) for mine in words]
+        names = [", ".join(arm_words[:count]) for arm_words in words]
         if len(set(names)) == len(names):
             return tuple(names)
-    return tuple(f"{name} ({names[: place + 1].count(name)})" for place, name in enumerate(names))
+    return tuple(f"{name} ({names[: index + 1].count(name)})" for index, name in enumerate(names))

@@ -1,4 +1,4 @@
-"""Training labels that look wrong: planted ones are found, better than by the residual of a model that has seen them."""
+"""Label errors are found better by leave-one-out residuals than by plain residuals."""
 
 import dataclasses
 from pathlib import Path
@@ -16,60 +16,60 @@ from core.models import backbones
 from core.models.baseline_model import predict_out_of_fold
 from core.models.baselines import RandomForest
 from core.results.label_errors import LabelErrorTable, add_second_opinions, evaluate_detection, root_mean_square
-from tests.experiments.influence.test_influence import fitted, tables
+from tests.experiments.influence.stand_in import make_tables, train_stand_in
 from tests.small_models import load_letters
 
 TRAIN, VALID, TEST = split_table(Load("bundled:solubility"), valid=0.2, test=0.1)
-RECIPE = LabelErrors.of(FineTune(TRAIN, VALID, TEST))
+SPEC = LabelErrors.of(FineTune(TRAIN, VALID, TEST))
 
 
 @pytest.fixture
-def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[dict[str, Any], Any]:
-    """A fit whose training part has six labels far off."""
+def mislabelled_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[dict[str, Any], Any]:
+    """The parts, and a fit whose training set has six wrong labels."""
     monkeypatch.setattr(backbones, "load_backbone", load_letters)
-    made = tables()
-    train = made["train"]
+    parts = make_tables()
+    train = parts["train"]
     wrong = np.isin(np.arange(40), (3, 9, 14, 20, 31, 38))
     labels = train.targets + 60 * wrong[:, None]
-    made["train"] = dataclasses.replace(train, targets=labels, columns={"mislabelled": wrong})
-    return made, fitted(made, tmp_path)
+    parts["train"] = dataclasses.replace(train, targets=labels, columns={"mislabelled": wrong})
+    return parts, train_stand_in(parts, tmp_path)
 
 
-def test_planted_labels_are_found(planted: Any, tmp_path: Path) -> None:
-    made, fit = planted
-    told = []
-    report = Report(tell=lambda fraction, message, numbers: told.append(fraction))
-    suspicion = RECIPE.make(report, fit, made["train"], made["valid"])
-    table, detection = suspicion.table, suspicion.record["detection"]
+def test_wrong_labels_are_ranked_first(mislabelled_fit: Any, tmp_path: Path) -> None:
+    parts, fit = mislabelled_fit
+    fractions = []
+    report = Report(tell=lambda fraction, message, numbers: fractions.append(fraction))
+    result = SPEC.make(report, fit, parts["train"], parts["valid"])
+    table, detection = result.table, result.record["detection"]
     ways = {"leave_one_out", "residual", "removal", "opinion", "suspicion"}
-    assert set(detection) == ways and suspicion.record["opinion"] == "support vectors" and 0.99 < max(told) <= 1
+    assert set(detection) == ways and result.record["opinion"] == "support vectors" and 0.99 < max(fractions) <= 1
     assert detection["leave_one_out"]["auroc"] > max(0.8, detection["residual"]["auroc"] + 0.05)
     left, aims = table["leave_one_out"], fit.matrices("valid")
     assert float((left**2).mean()) == pytest.approx(float(((aims[0] - aims[1]) ** 2).mean()), rel=1e-2)
-    assert suspicion.record["matched_damping"] < suspicion.record["damping"]
+    assert result.record["matched_damping"] < result.record["damping"]
     assert detection["suspicion"]["auroc"] > max(0.8, detection["residual"]["auroc"] + 0.05)
     furthest = table["suspicion"].sort_values(ascending=False).index[:6]
     assert table.loc[furthest, "mislabelled"].sum() >= 3
     assert (table["leave_one_out"].abs() >= table["residual"].abs() - 1e-9).all()
     assert (table["leverage"] > 0).all() and (table["leverage"] < 1).all()
-    suspicion.save(tmp_path)
+    result.save(tmp_path)
     again = LabelErrorTable.load(tmp_path)
-    assert again.table.equals(table) and again.record == suspicion.record
-    assert read_spec_json(RECIPE.text).key == RECIPE.key and RECIPE.fit.train == RECIPE.train
+    assert again.table.equals(table) and again.record == result.record
+    assert read_spec_json(SPEC.text).key == SPEC.key and SPEC.fit.train == SPEC.train
 
 
-def test_what_cannot_be_told_is_refused(planted: Any) -> None:
-    made, fit = planted
-    with pytest.raises(BadInput, match="cg tells no leverages; take auto or dual"):
-        dataclasses.replace(RECIPE, solver=CG())
-    with pytest.raises(BadInput, match=r"has 40 measured cells.*raise `most` of the solver \(it is 39\)"):
-        dataclasses.replace(RECIPE, solver=Dual(most=39)).make(Report(), fit, made["train"], made["valid"])
-    with pytest.raises(BadInput, match="not the training part of the fit"):
-        RECIPE.make(Report(), fit, made["test"], made["valid"])
+def test_bad_settings_are_refused(mislabelled_fit: Any) -> None:
+    parts, fit = mislabelled_fit
+    with pytest.raises(BadInput, match="cg gives no leverages; use auto or dual"):
+        dataclasses.replace(SPEC, solver=CG())
+    with pytest.raises(BadInput, match=r"has 40 measured values.*raise `most` of the solver \(it is 39\)"):
+        dataclasses.replace(SPEC, solver=Dual(most=39)).make(Report(), fit, parts["train"], parts["valid"])
+    with pytest.raises(BadInput, match="not the training set of the fit"):
+        SPEC.make(Report(), fit, parts["test"], parts["valid"])
 
 
-def test_a_second_opinion_has_not_seen_the_label() -> None:
-    """A line is learned from the other folds: a label far off it changes the opinions on others, not on itself."""
+def test_second_opinion_is_out_of_fold() -> None:
+    """A wrong label changes the predictions of other molecules, not its own."""
     smiles = ["C" * n for n in range(2, 32)]
     line = Dataset(smiles, np.arange(2.0, 32)[:, None], ("length",))
     wrong = line.targets.copy()
@@ -82,7 +82,7 @@ def test_a_second_opinion_has_not_seen_the_label() -> None:
     assert np.isnan(predict_out_of_fold(RandomForest(trees=20), flags, 5, 0)).all(), "nothing to learn from"
 
 
-def test_suspicion_is_that_of_both_and_of_one_where_the_other_is_silent() -> None:
+def test_suspicion_is_the_mean_of_both_or_the_only_one() -> None:
     import pandas as pd
 
     table = pd.DataFrame({"label": [0.0, 0.0, 0.0, 0.0], "leave_one_out": [1.0, -1.0, 4.0, -4.0]})
@@ -92,7 +92,7 @@ def test_suspicion_is_that_of_both_and_of_one_where_the_other_is_silent() -> Non
     assert table["suspicion"][3] == pytest.approx(first[3]) and table["opinion"].iloc[0] == 4.0
 
 
-def test_several_tasks_count_each_in_its_own_spread() -> None:
+def test_tasks_are_scaled_by_their_spread() -> None:
     import pandas as pd
 
     table = pd.DataFrame({"leave_one_out:a": [1.0, -1.0, np.nan], "leave_one_out:b": [10.0, np.nan, -10.0]})

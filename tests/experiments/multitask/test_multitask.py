@@ -1,4 +1,4 @@
-"""Several tables learned by one trunk; each kept clear of what others are tested by; the trunk as a backbone."""
+"""Multitask training: overlap between tables, metrics, the shared backbone, and the study of controls."""
 
 import dataclasses
 from pathlib import Path
@@ -33,10 +33,10 @@ SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 
 
 @settings
-class Given(Spec[Dataset]):
-    """A table that is written in the recipe."""
+class InlineTable(Spec[Dataset]):
+    """A table with its molecules in the spec."""
 
-    kind = "given-table"
+    kind = "inline-table"
     smiles: tuple[str, ...]
     labels: tuple[float, ...] = ()
 
@@ -59,18 +59,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("multitask"))
 
 
-def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> None:
+def test_overlap_between_tables_is_removed(store: Store) -> None:
     one = MixtureTable(
-        Given(("CCO", "CCN", "C[C@H](O)N", "CCCC", "CCCCCN")), Given(("CCS", "CCl")), Given(("CCF", "CCO")), name="one"
+        InlineTable(("CCO", "CCN", "C[C@H](O)N", "CCCC", "CCCCCN")),
+        InlineTable(("CCS", "CCl")),
+        InlineTable(("CCF", "CCO")),
+        name="one",
     )
     other = MixtureTable(
-        Given(("CCF", "CBr", "CI", "CCS", "CNC", "CCNCC")),
-        Given(("CCF", "CCC")),
-        Given(("CCCC", "C[C@@H](O)N")),
+        InlineTable(("CCF", "CBr", "CI", "CCS", "CNC", "CCNCC")),
+        InlineTable(("CCF", "CCC")),
+        InlineTable(("CCCC", "C[C@@H](O)N")),
         name="other",
     )
-    beside = (Given(("CI",)), Given(("CBr", "CCCCC")))  # a table that the trunk will be fine-tuned on
-    first, second = (make(spec, store, Report()) for spec in build_mixture((one, other), (beside,)))
+    context = (InlineTable(("CI",)), InlineTable(("CBr", "CCCCC")))  # a table for later fine-tuning
+    first, second = (make(spec, store, Report()) for spec in build_mixture((one, other), (context,)))
     assert list(first.parts["train"].smiles) == ["CCN", "CCCCCN"] and list(first.parts["valid"].smiles) == [
         "CCS",
         "CCl",
@@ -90,22 +93,22 @@ def test_no_molecule_is_in_two_kinds_of_part_over_all_tables(store: Store) -> No
     }
 
 
-def test_a_table_of_which_nothing_is_left_is_refused(store: Store) -> None:
-    member = MixtureTable(Given(("CCO",)), Given(("CCN",)), Given(("CCO", "CCS")), name="mine")
-    with pytest.raises(BadInput, match="mine: all 1 molecules of the train part are ones that some"):
+def test_table_without_remaining_molecules_is_refused(store: Store) -> None:
+    member = MixtureTable(InlineTable(("CCO",)), InlineTable(("CCN",)), InlineTable(("CCO", "CCS")), name="mine")
+    with pytest.raises(BadInput, match="mine: all 1 molecules of the train part are in a validation or test set"):
         make(member, store, Report())
 
 
-def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: Store) -> None:
+def test_multitask_model_is_trained_stored_and_evaluated(store: Store) -> None:
     spec = import_files(small(), store.files)
-    made = make(spec, store, Report())
-    cards = {one["name"]: one for one in made.record["members"]}
+    model = make(spec, store, Report())
+    cards = {one["name"]: one for one in model.record["members"]}
     assert list(cards) == ["solubility", "hydration"] and cards["hydration"]["loss"] == "mse"
     assert sum(one["share"] for one in cards.values()) == pytest.approx(1)
     for name, card in cards.items():
-        mine = made.predictions[(made.predictions["member"] == name) & (made.predictions["part"] == "test")]
-        assert len(mine) == card["rows"]["test"] == card["metrics"]["test"][card["tasks"][0]]["n"]
-        errors = (mine["prediction"] - mine["label"]).abs()
+        rows = model.predictions[(model.predictions["member"] == name) & (model.predictions["part"] == "test")]
+        assert len(rows) == card["rows"]["test"] == card["metrics"]["test"][card["tasks"][0]]["n"]
+        errors = (rows["prediction"] - rows["label"]).abs()
         assert card["means"]["test"]["mae"] == pytest.approx(errors.mean(), rel=1e-5)
         low, high = card["means_intervals"]["mae"]
         assert low < card["means"]["test"]["mae"] < high
@@ -114,29 +117,29 @@ def test_a_trunk_is_trained_kept_read_back_and_judged_by_part_and_task(store: St
         assert {"in the test part of another table"} >= {
             row["reason"] for row in card["left_out"] if row["part"] == "valid"
         }
-    assert len(made.curve) == 2 and {"loss: solubility", "loss: hydration", "valid_loss"} <= set(made.curve)
-    whole = 0.5 * made.curve["loss: solubility"] + 0.5 * made.curve["loss: hydration"]
-    assert np.allclose(made.curve["valid_loss"], whole)
+    assert len(model.curve) == 2 and {"loss: solubility", "loss: hydration", "valid_loss"} <= set(model.curve)
+    whole = 0.5 * model.curve["loss: solubility"] + 0.5 * model.curve["loss: hydration"]
+    assert np.allclose(model.curve["valid_loss"], whole)
     again = store.get(spec)
-    assert again.record == made.record and len(again.predictions) == len(made.predictions)
-    body = again()
-    assert body.width == 12 and body.name == spec.called == "GINE 2x12 trained on 2 tables"
+    assert again.record == model.record and len(again.predictions) == len(model.predictions)
+    backbone = again()
+    assert backbone.width == 12 and backbone.name == spec.called == "GINE 2x12 trained on 2 tables"
     assert read_spec_json(spec.text).key == spec.key
     assert pretraining_history.count_label_columns(again.folder / "backbone") == 2
 
 
-def test_a_trunk_is_a_backbone_that_can_be_fine_tuned(store: Store) -> None:
+def test_shared_backbone_can_be_fine_tuned(store: Store) -> None:
     train, valid, test, _ = split_table(Load("bundled:hydration"), seed=3, train=40, valid=20, pool=20, test=None)
     spec = import_files(
         FineTune(train, valid, test, backbone=small(), features="none", steps=5, evaluations=1), store.files
     )
-    made = make(spec, store, Report())
-    assert made.record["backbone"] == "GINE 2x12 trained on 2 tables"
-    said = [one for one in made.record["warnings"] if "learned 2 columns of measured labels" in one]
-    assert said, "the test part was not kept away"
+    fit = make(spec, store, Report())
+    assert fit.record["backbone"] == "GINE 2x12 trained on 2 tables"
+    warnings = [one for one in fit.record["warnings"] if "learned 2 columns of measured labels" in one]
+    assert warnings, "the test set was not excluded"
 
 
-def test_atoms_bins_and_a_table_of_flags_are_learned_beside_each_other(store: Store, tmp_path: Path) -> None:
+def test_atoms_binned_and_binary_tasks_are_trained_together(store: Store, tmp_path: Path) -> None:
     flags = tmp_path / "flags.csv"
     rows = [f"{'C' * n}{end},{int(end == 'O')},{n if n % 3 else ''}" for n in range(2, 22) for end in ("", "O")]
     flags.write_text("smiles,alcohol,length\n" + "\n".join(rows))
@@ -158,12 +161,12 @@ def test_atoms_bins_and_a_table_of_flags_are_learned_beside_each_other(store: St
     charges = cards["charges"]
     assert charges["loss_weight"] == pytest.approx(0.2) and charges["tasks"] == ["partial charge of atoms"]
     assert charges["metrics"]["test"]["partial charge of atoms"]["n"] > 3 * charges["rows"]["test"]
-    assert charges["means"]["test"]["r2"] > 0.3, "a charge is told by the atom"
+    assert charges["means"]["test"]["r2"] > 0.3, "charges depend on the element"
     assert all(np.isfinite(one["log_variance"]) for one in cards.values())
     assert not (make(spec, store, Report()).predictions["member"] == "charges").any()
 
 
-def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
+def test_transformer_trains_on_a_mixture_but_not_on_atoms(store: Store) -> None:
     spec = import_files(small(backbone=Untrained("molsway-tiny"), epochs=1, n_randomised_smiles=2), store.files)
     assert make(spec, store, Report()).record["members"][0]["means"]["test"]["mae"] > 0
     members = (dataclasses.replace(spec.members[0], atoms="logP", name="atoms"),)
@@ -171,7 +174,7 @@ def test_a_transformer_learns_a_mixture_too_but_no_atoms(store: Store) -> None:
         make(dataclasses.replace(spec, members=members), store, Report())
 
 
-def test_an_interrupted_training_ends_as_an_undisturbed_one(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+def test_interrupted_training_gives_the_same_result(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("core.training.loop.CHECKPOINT_SECONDS", 0.0)
     spec = import_files(small(epochs=3, mixing="equal"), store.files)
     tables = tuple(make(one, store, Report()) for one in spec.members)
@@ -194,7 +197,7 @@ def test_bad_mixtures_are_refused() -> None:
     spec = small()
     with pytest.raises(BadInput, match="at least one table"):
         dataclasses.replace(spec, members=())
-    with pytest.raises(BadInput, match="two members have one name"):
+    with pytest.raises(BadInput, match="two members have the same name"):
         dataclasses.replace(spec, members=(spec.members[0], spec.members[0]))
     with pytest.raises(BadInput, match="names of RDKit's descriptors"):
         ComputedLabels(Load("bundled:drugs"), properties=("weight",))
@@ -202,13 +205,13 @@ def test_bad_mixtures_are_refused() -> None:
         MixtureStudy(dataclasses.replace(spec, members=spec.members[:1]))
     with pytest.raises(BadInput, match="wants `epochs`, not `steps`"):
         MixtureStudy(dataclasses.replace(spec, steps=10))
-    with pytest.raises(BadInput, match="mixed in proportion"):
+    with pytest.raises(BadInput, match="needs proportional mixing"):
         MixtureStudy(dataclasses.replace(spec, mixing="equal"))
     with pytest.raises(BadInput, match="has no file of qm9"):
         toymix("/nowhere")
 
 
-def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -> None:
+def test_study_trains_tables_together_and_alone_with_two_controls(store: Store) -> None:
     study = import_files(MixtureStudy(small(), seeds=(0, 1)), store.files)
     assert len(study.runs) == 2 * (1 + 2 + 2)
     record = make(study, store, Report()).record
@@ -217,19 +220,19 @@ def test_every_table_stands_alone_and_together_with_two_controls(store: Store) -
     assert all(len(one["mae_sd"]["values"]) == 2 for one in arms.values())
     costs = {one["arm"]: one for one in record["costs"]}
     assert costs[STEPS]["steps"] == 2 * costs[MULTI]["steps"]
-    assert abs(costs[MOLECULES]["steps"] - costs[MULTI]["steps"]) <= 4, "an epoch may end in part of a batch"
-    told = {(one["member"], one["against"]): one for one in record["differences"]}
-    for (name, against), one in told.items():
+    assert abs(costs[MOLECULES]["steps"] - costs[MULTI]["steps"]) <= 4, "the last batch of an epoch may be smaller"
+    differences = {(one["member"], one["against"]): one for one in record["differences"]}
+    for (name, against), one in differences.items():
         apart = np.subtract(arms[MULTI, name]["mae_sd"]["values"], arms[against, name]["mae_sd"]["values"])
         assert one["mean"] == pytest.approx(apart.mean(), rel=1e-4) and one["low"] < one["mean"] < one["high"]
     assert all(one["device"] for one in costs.values())
     gained = [one["mae_sd"]["mean"] - one["averaged"]["mae_sd"] for one in arms.values()]
-    assert min(gained) > -1e-6 and max(gained) > 1e-4, "a mean of two predictions errs by no more than they in the mean"
-    assert len(told) == 4 and record["verdict"] and not record["failed"] and not record["published"]
+    assert min(gained) > -1e-6 and max(gained) > 1e-4, "averaged predictions have at most the mean error"
+    assert len(differences) == 4 and record["verdict"] and not record["failed"] and not record["published"]
     assert len(make(study, store, Report()).table) == 2 * 3 * 2
 
 
-def test_networks_that_say_the_same_are_named_together() -> None:
+def test_networks_with_the_same_verdict_are_named_together() -> None:
     rows = [
         {"backbone": f"{layer} 4x96 (random weights)", "member": "zinc", "against": against, "metric": "MAE in sd",
          "mean": 0.1, "verdict": word}
@@ -237,43 +240,43 @@ def test_networks_that_say_the_same_are_named_together() -> None:
         for layer, word in zip(("GCN", "GINE"), words, strict=True)
     ]  # fmt: skip
     assert summarize_differences(rows) == (
-        "Against a table alone, as many steps with GCN 4x96 and GINE 4x96, learning together costs zinc. "
-        "Against a table alone, as many molecules with GCN 4x96, learning together helps zinc (+0.1 MAE in sd). "
-        "Against a table alone, as many molecules with GINE 4x96, learning together makes no difference to zinc."
+        "Against a table alone, as many steps with GCN 4x96 and GINE 4x96, training together costs zinc. "
+        "Against a table alone, as many molecules with GCN 4x96, training together helps zinc (+0.1 MAE in sd). "
+        "Against a table alone, as many molecules with GINE 4x96, training together makes no difference to zinc."
     )
 
 
-def test_a_training_that_fails_is_told_and_the_others_go_on(store: Store) -> None:
+def test_failed_training_is_reported_and_others_continue(store: Store) -> None:
     spec = small()
-    odd = dataclasses.replace(spec.members[1], train=Given(("CCCCO", "CCCCCO"), (1.0, 1.0)), name="odd")
+    odd = dataclasses.replace(spec.members[1], train=InlineTable(("CCCCO", "CCCCCO"), (1.0, 1.0)), name="odd")
     study = MixtureStudy(dataclasses.replace(spec, members=(spec.members[0], odd)), seeds=(0,))
     with pytest.raises(BadInput, match=r"nothing can be compared: .*odd: no task has two different labels"):
         make(study, store, Report())
 
 
-def test_the_mixtures_with_a_name(shared_data: Path) -> None:
+def test_mixture_presets(shared_data: Path) -> None:
     assert [one.name for one in bundled_mixture()] == ["solubility", "hydration", "computed"]
     study = toymix_study(str(shared_data))
     assert len(study.runs) == 3 * 3 * 7 and [one.name for one in study.multi.members] == ["qm9", "tox21", "zinc"]
     assert len(demo().runs) == 3 * 7
 
 
-def test_trunks_for_a_small_table_are_clear_of_both_its_splits(shared_data: Path) -> None:
+def test_presets_exclude_the_test_sets_of_both_splits(shared_data: Path) -> None:
     table = Load(f"file:{shared_data / 'Lipophilicity.csv'}", targets=("exp",))
     both = [build_preset(name, table=table, data=str(shared_data)) for name in ("transfer", "transfer-scaffold")]
     assert len({one.fit.test.key for one in both}) == 2
-    assert both[0].starts == both[1].starts, "the trunks are made once"
-    for trunk in both[0].starts[1:]:
-        for member in trunk.members:
+    assert both[0].starts == both[1].starts, "both use the same shared backbones"
+    for multitask in both[0].starts[1:]:
+        for member in multitask.members:
             assert {one.fit.test.key for one in both} <= {one.key for one in member.tests}
     assert "zinc" not in {one.name for one in both[0].starts[2].members}
     ablation = build_preset("variety", table=table, data=str(shared_data))
-    assert len(ablation.trunks) == 3 * 3 * 7 and ablation.columns == 3
+    assert len(ablation.shared_backbones) == 3 * 3 * 7 and ablation.columns == 3
     with pytest.raises(BadInput, match="transfer wants --table"):
         build_preset("transfer", data=str(shared_data))
 
 
-def test_computed_labels_are_not_counted_as_measured(store: Store) -> None:
+def test_computed_labels_do_not_count_as_measured(store: Store) -> None:
     drugs = Load("bundled:drugs", limit=60)
     computed = make(MixtureTable(*split_table(ComputedLabels(drugs), seed=0)), store, Report())
     assert (

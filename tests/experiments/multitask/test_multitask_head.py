@@ -1,4 +1,4 @@
-"""A trunk under one of its heads is a fit: it predicts as the trunk does, is judged on its parts, and tells how sure it is."""
+"""One head of a multitask model as a fit: predictions, metrics, intervals, embeddings."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ from core.models.single_head import SingleHeadModel
 SMALL = Gnn(width=12, depth=2, walk=4, eigenvectors=2)
 
 
-def trunk(backbone: object = SMALL) -> Multitask:
+def multitask(backbone: object = SMALL) -> Multitask:
     solubility = split_table(Load("bundled:solubility", limit=240), seed=0)
     hydration = split_table(Load("bundled:hydration", limit=240), seed=0)
     atoms = () if isinstance(backbone, Untrained) else (MixtureTable(*hydration, name="atoms", atoms="logP"),)
@@ -48,18 +48,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.mark.parametrize("backbone", [SMALL, Untrained("molsway-tiny")], ids=["gnn", "molsway-tiny"])
-def test_it_predicts_what_the_trunk_predicted(store: Store, backbone: object) -> None:
-    multi = import_files(trunk(backbone), store.files)
-    learned = make(multi, store, SILENT_REPORT)
-    for member, card in zip(multi.members[:2], learned.record["members"], strict=False):
+def test_head_predicts_as_the_multitask_model(store: Store, backbone: object) -> None:
+    multi = import_files(multitask(backbone), store.files)
+    model = make(multi, store, SILENT_REPORT)
+    for member, card in zip(multi.members[:2], model.record["members"], strict=False):
         spec = MultitaskHead(multi, member)
         fit = make(spec, store, SILENT_REPORT)
         for part in ("valid", "test"):
-            told = learned.predictions[learned.predictions["member"].eq(member.called)]
-            told = told[told["part"].eq(part)]
+            rows = model.predictions[model.predictions["member"].eq(member.called)]
+            rows = rows[rows["part"].eq(part)]
             labels, predictions, smiles = fit.matrices(part)
-            assert list(smiles) == list(told["smiles"]) and np.array_equal(labels[:, 0], told["label"])
-            np.testing.assert_allclose(predictions[:, 0], told["prediction"], rtol=1e-4, atol=1e-5)
+            assert list(smiles) == list(rows["smiles"]) and np.array_equal(labels[:, 0], rows["label"])
+            np.testing.assert_allclose(predictions[:, 0], rows["prediction"], rtol=1e-4, atol=1e-5)
             assert fit.metrics[part][fit.tasks[0]]["rmse"] == pytest.approx(
                 card["metrics"][part][fit.tasks[0]]["rmse"], rel=1e-4
             )
@@ -68,54 +68,58 @@ def test_it_predicts_what_the_trunk_predicted(store: Store, backbone: object) ->
         assert spec.title == f"{member.called} by {multi.called}, seed 0"
 
 
-def test_other_molecules_are_predicted_with_intervals(store: Store) -> None:
-    multi = import_files(trunk(), store.files)
+def test_other_molecules_get_intervals(store: Store) -> None:
+    multi = import_files(multitask(), store.files)
     spec = Predict(MultitaskHead(multi, multi.members[0]), Load("bundled:drugs", limit=12))
-    made = make(import_files(spec, store.files), store, SILENT_REPORT)
-    assert (made.table["low"] < made.table["prediction"]).all() and (
-        made.table["prediction"] < made.table["high"]
+    predictions = make(import_files(spec, store.files), store, SILENT_REPORT)
+    assert (predictions.table["low"] < predictions.table["prediction"]).all() and (
+        predictions.table["prediction"] < predictions.table["high"]
     ).all()
-    assert made.record["calibrated_on"] == [24] and made.record["kept"][0]["n"] == 24
-    body = load_model(store.get(MultitaskHead(multi, multi.members[0])).folder / "predictor")
-    assert isinstance(body, SingleHeadModel)
-    np.testing.assert_allclose(body.predict(list(made.table["smiles"]))[:, 0], made.table["prediction"], rtol=1e-6)
-    known = Predict(MultitaskHead(multi, multi.members[0]), multi.members[0].train)
-    assert make(known, store, SILENT_REPORT).record["known"]["train"] == len(store.get(known.fit).matrices("train")[2])
+    assert predictions.record["calibrated_on"] == [24] and predictions.record["kept"][0]["n"] == 24
+    model = load_model(store.get(MultitaskHead(multi, multi.members[0])).folder / "predictor")
+    assert isinstance(model, SingleHeadModel)
+    np.testing.assert_allclose(
+        model.predict(list(predictions.table["smiles"]))[:, 0], predictions.table["prediction"], rtol=1e-6
+    )
+    known_molecules = Predict(MultitaskHead(multi, multi.members[0]), multi.members[0].train)
+    assert make(known_molecules, store, SILENT_REPORT).record["known"]["train"] == len(
+        store.get(known_molecules.fit).matrices("train")[2]
+    )
 
 
-def test_what_it_is_no_fit_of_is_refused(store: Store) -> None:
-    multi = trunk()
-    with pytest.raises(BadInput, match=r"a table that the trunk has learned.*solubility, hydration, atoms"):
+def test_bad_settings_are_refused(store: Store) -> None:
+    multi = multitask()
+    with pytest.raises(BadInput, match=r"a table of the multitask model.*solubility, hydration, atoms"):
         MultitaskHead(multi, dataclasses.replace(multi.members[0], hidden=32))
-    with pytest.raises(BadInput, match="what single atoms contribute to logP"):
+    with pytest.raises(BadInput, match="contributions of single atoms to logP"):
         MultitaskHead(multi, multi.members[2])
     with pytest.raises(BadInput, match="wants a spec with a seed"):
         Ensemble(MultitaskHead(multi, multi.members[0]))
-    with pytest.raises(BadInput, match="a trunk-head has no gradient"):
+    with pytest.raises(BadInput, match="a multitask-head has no gradient"):
         Influence(MultitaskHead(multi, multi.members[0]), multi.members[0].train, multi.members[0].valid)
 
 
-def test_a_table_too_large_to_keep_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_predictions_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.experiments.multitask.multitask_head.MAX_PREDICTIONS", 100)
-    multi = import_files(dataclasses.replace(trunk(), seed=0), store.files)
+    multi = import_files(dataclasses.replace(multitask(), seed=0), store.files)
     spec = MultitaskHead(multi, multi.members[0])
     with pytest.raises(
-        BadInput, match=f"predictions to keep, up to 100 are taken; `python -m core predict {multi.key}"
+        BadInput, match=f"predictions to store, at most 100 are possible; `python -m core predict {multi.key}"
     ):
         spec.make(
             SILENT_REPORT, trunk=make(multi, store, SILENT_REPORT), member=make(spec.member, store, SILENT_REPORT)
         )
 
 
-def test_its_trunk_embeds_and_a_damaged_one_is_told(store: Store, tmp_path: Path) -> None:
-    multi = import_files(trunk(), store.files)
+def test_head_embeds_and_damaged_heads_are_refused(store: Store, tmp_path: Path) -> None:
+    multi = import_files(multitask(), store.files)
     fit = make(MultitaskHead(multi, multi.members[0]), store, SILENT_REPORT)
     table = tmp_path / "some.csv"
     table.write_text("smiles\nCCO\nc1ccccc1\n")
-    by_head, by_trunk = tmp_path / "head.csv", tmp_path / "trunk.csv"
+    by_head, by_model = tmp_path / "head.csv", tmp_path / "model.csv"
     embed_file(store, MultitaskHead(multi, multi.members[0]).key, table, by_head, SILENT_REPORT)
-    embed_file(store, multi.key, table, by_trunk, SILENT_REPORT)
-    assert by_head.read_text() == by_trunk.read_text()
+    embed_file(store, multi.key, table, by_model, SILENT_REPORT)
+    assert by_head.read_text() == by_model.read_text()
     predict_multitask_file(store, multi, table, tmp_path / "all.csv", SILENT_REPORT)
     columns = (tmp_path / "all.csv").read_text().splitlines()[0]
     assert "solubility: logS_predicted" in columns and "atoms" not in columns
@@ -125,8 +129,8 @@ def test_its_trunk_embeds_and_a_damaged_one_is_told(store: Store, tmp_path: Path
         load_model(fit.folder / "predictor")
 
 
-def test_the_parts_are_those_that_were_kept_clear(store: Store) -> None:
-    multi = import_files(trunk(), store.files)
+def test_parts_are_those_without_overlap(store: Store) -> None:
+    multi = import_files(multitask(), store.files)
     fit = make(MultitaskHead(multi, multi.members[1]), store, SILENT_REPORT)
     tested = set(make(multi.members[0].test, store, SILENT_REPORT).smiles)
     assert not tested & set(fit.matrices("train")[2])

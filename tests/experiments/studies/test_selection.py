@@ -1,4 +1,4 @@
-"""The proof, end to end on sixty molecules: arms, noise, digests, notes."""
+"""Selection study on sixty molecules: arms, noise, digests, notes."""
 
 import dataclasses
 from pathlib import Path
@@ -22,8 +22,8 @@ from core.experiments import (
     import_files,
     split_table,
 )
-from core.experiments.studies.arms import ARMS, FORMER
-from core.experiments.studies.selection import smallest_sufficient
+from core.experiments.studies.arms import ARMS, FORMER_ARMS
+from core.experiments.studies.selection import find_smallest_sufficient
 from core.models import random_weights
 from core.models.backbones import Pretrained, Untrained, pretrained
 from core.models.backbones.molformer.untrained import UntrainedMolformer
@@ -39,41 +39,43 @@ def study(table: Path, **fields: object) -> SelectionStudy:
     return SelectionStudy(fit=fit, pool=LabelNoise(pool, fraction=0.3), **{"count": 6, "seeds": (5, 6)} | fields)
 
 
-def test_every_arm_is_trained_alike_and_tested_on_the_same(table: Path, cache: Path) -> None:
+def test_arms_have_the_same_training_and_test_set(table: Path, cache: Path) -> None:
     store = Store(cache)
     spec = import_files(study(table), store.files)
-    found = make(spec, store, Report())
-    record = found.summary()
+    comparison = make(spec, store, Report())
+    record = comparison.summary()
     arms = {arm["name"]: arm for arm in record["arms"]}
     assert list(arms) == ["none", "all", "random", "top", "bottom", "greedy", "support vectors"]
     assert [arms[name]["n_train"][0] for name in arms] == [18, 38, 24, 24, 24, 24, 18]
-    rules = {name: arm for name, arm in arms.items() if arm["role"] == "selection"}
-    assert len(rules) == 6 and arms["support vectors"]["role"] == "baseline"
-    assert {step for arm in rules.values() for step in arm["steps"]} == {12}
-    assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in rules.values())
+    strategies = {name: arm for name, arm in arms.items() if arm["role"] == "selection"}
+    assert len(strategies) == 6 and arms["support vectors"]["role"] == "baseline"
+    assert {step for arm in strategies.values() for step in arm["steps"]} == {12}
+    assert all(arm["rmse"]["sd"] > 0 and len(arm["rmse"]["values"]) == 2 for arm in strategies.values())
     assert {row["against"] for row in record["differences"]} == {"none", "random"}
     assert {row["verdict"] for row in record["differences"]} <= {"better", "worse", "not distinguishable"}
     assert set(record["detection"]) == {"delta_loss", "whole_step", "residual"}
     assert record["verdict"].startswith("“") and "baseline: “support vectors” is" in record["verdict"]
     assert not any("unequal work" in note for note in record["notes"])  # a baseline takes no steps
     assert record["n_test"] == 12 and len(record["test_digest"]) == 16
-    drawn = found.picks[found.picks["arm"] == "random"]
-    assert len(drawn) == 12 and set(drawn[drawn.seed == 5].smiles) != set(drawn[drawn.seed == 6].smiles)
-    top = set(found.picks[(found.picks["arm"] == "top")].smiles)
-    assert not top & set(found.picks[found.picks["arm"] == "bottom"].smiles)
+    random_picks = comparison.picks[comparison.picks["arm"] == "random"]
+    assert len(random_picks) == 12 and set(random_picks[random_picks.seed == 5].smiles) != set(
+        random_picks[random_picks.seed == 6].smiles
+    )
+    top = set(comparison.picks[(comparison.picks["arm"] == "top")].smiles)
+    assert not top & set(comparison.picks[comparison.picks["arm"] == "bottom"].smiles)
     fits = [entry for entry in store.entries() if entry.kind == "finetune"]
-    assert len(fits) == 12  # the fit that was scored is the first of “none”
+    assert len(fits) == 12  # the scored fit is the first of “none”
     assert len([entry for entry in store.entries() if entry.kind == "baseline"]) == 2
-    assert len(found.predictions) == 7 * 2 * 12
+    assert len(comparison.predictions) == 7 * 2 * 12
 
 
-def test_several_numbers_of_molecules_make_a_curve(table: Path, cache: Path) -> None:
+def test_several_sizes_give_a_curve(table: Path, cache: Path) -> None:
     store = Store(cache)
     spec = study(table, arms=("none", "all", "random", "top"), counts=(3, 10), baselines=())
     assert spec.sizes == (3, 6, 10)
-    found = make(import_files(spec, store.files), store, Report())
-    record = found.summary()
-    names = [f"{rule} {size}" for rule in ("random", "top") for size in (3, 6, 10)]
+    comparison = make(import_files(spec, store.files), store, Report())
+    record = comparison.summary()
+    names = [f"{strategy} {size}" for strategy in ("random", "top") for size in (3, 6, 10)]
     arms = {arm["name"]: arm for arm in record["arms"]}
     assert list(arms) == ["none", "all", *names]
     assert (arms["top 3"]["rule"], arms["top 3"]["kept"], arms["none"]["kept"]) == ("top", 3, None)
@@ -81,30 +83,32 @@ def test_several_numbers_of_molecules_make_a_curve(table: Path, cache: Path) -> 
     pairs = {(row["arm"], row["against"]) for row in record["differences"]}
     assert ("top 6", "random 6") in pairs and ("top 3", "random 6") not in pairs
     assert {("top 10", "none"), ("top 10", "all"), ("random 3", "all")} <= pairs
-    smaller, larger = (set(found.picks[found.picks["arm"] == f"top {size}"]["smiles"]) for size in (3, 10))
+    smaller, larger = (set(comparison.picks[comparison.picks["arm"] == f"top {size}"]["smiles"]) for size in (3, 10))
     assert smaller < larger
-    assert any("one in twenty leaves zero out" in note for note in record["notes"])
-    assert "keep 3, 6, 10" in spec.title
+    assert any("excludes zero by chance" in note for note in record["notes"])
+    assert "select 3, 6, 10" in spec.title
 
 
-def test_how_few_are_enough_is_told_from_the_differences_to_all() -> None:
-    rules = {"none": ("none", None), "all": ("all", None)}
-    rules |= {f"{rule} {size}": (rule, size) for rule in ("top", "random", "greedy") for size in (20, 50, 100)}
-    told = {
+def test_smallest_sufficient_selection() -> None:
+    strategies = {"none": ("none", None), "all": ("all", None)}
+    strategies |= {
+        f"{strategy} {size}": (strategy, size) for strategy in ("top", "random", "greedy") for size in (20, 50, 100)
+    }
+    verdicts_of = {
         "top": ("worse", "not distinguishable", "better"),
         "random": ("not distinguishable", "worse", "worse"),
         "greedy": ("better", "not distinguishable", "not distinguishable"),
     }
     rows = [
-        {"arm": f"{rule} {size}", "against": "all", "verdict": verdict}
-        for rule, verdicts in told.items()
+        {"arm": f"{strategy} {size}", "against": "all", "verdict": verdict}
+        for strategy, verdicts in verdicts_of.items()
         for size, verdict in zip((20, 50, 100), verdicts, strict=True)
     ]
     rows += [
         {"arm": "none", "against": "all", "verdict": "worse"},
         {"arm": "top 20", "against": "none", "verdict": "worse"},
     ]
-    assert smallest_sufficient(rows, rules) == {"top": 50, "greedy": 20}
+    assert find_smallest_sufficient(rows, strategies) == {"top": 50, "greedy": 20}
 
 
 VARIANTS = [word for sampler in SAMPLERS.values() for word in sampler.variants]
@@ -118,9 +122,9 @@ OBJECTS = [
 @pytest.mark.parametrize("arm", [*SAMPLERS, *VARIANTS, *OBJECTS], ids=str)
 def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     spec = study(table, arms=("none", arm), counts=(3,))
-    made = spec.parts()
-    assert len(made["picks"]) == 2 and len(made["fits"]) == 1 + 2 + 1, "two sizes; none, both sizes, and a baseline"
-    (fewer, fewer_again), (more, _) = made["picks"]
+    parts = spec.parts()
+    assert len(parts["picks"]) == 2 and len(parts["fits"]) == 1 + 2 + 1, "two sizes; none, both sizes, and a baseline"
+    (fewer, fewer_again), (more, _) = parts["picks"]
     assert (fewer.sampler.count, more.sampler.count) == (3, 6)
     assert (fewer != fewer_again) == fewer.sampler.uses_seed
     assert (fewer.scores is not None) == ("scores" in fewer.sampler.needs)
@@ -135,7 +139,7 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     ("arm", "word"),
     [
         ("uniform", "random"),
-        *FORMER.items(),
+        *FORMER_ARMS.items(),
         ({"kind": "uniform"}, "random"),
         (Top(worst=True), "bottom"),
         ({"kind": "greedy", "features": "all weights"}, "greedy, all weights"),
@@ -143,7 +147,7 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     ],
     ids=str,
 )
-def test_an_arm_has_one_word_however_it_is_given(table: Path, arm: object, word: str) -> None:
+def test_arm_has_one_name_in_all_notations(table: Path, arm: object, word: str) -> None:
     assert study(table, arms=("none", arm)).key == study(table, arms=("none", word)).key
 
 
@@ -153,8 +157,8 @@ def test_two_settings_of_one_sampler_are_two_arms(table: Path) -> None:
     assert [spec.select(name, 0).sampler.damping for name in spec.arm_settings] == [20, 5, 20]
 
 
-def test_every_former_word_names_one_that_is_there() -> None:
-    assert set(FORMER.values()) <= set(ARMS) and not set(FORMER) & set(ARMS)
+def test_former_names_map_to_arms() -> None:
+    assert set(FORMER_ARMS.values()) <= set(ARMS) and not set(FORMER_ARMS) & set(ARMS)
 
 
 def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
@@ -185,29 +189,29 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"control": True}, "this model starts from untrained weights; leave `control` out"),
     ],
 )
-def test_a_study_that_proves_nothing_is_refused(table: Path, fields: dict, words: str) -> None:
+def test_meaningless_studies_are_refused(table: Path, fields: dict, words: str) -> None:
     with pytest.raises(BadInput) as caught:
         study(table, **fields)
     assert words in str(caught.value)
 
 
-def test_more_molecules_than_the_pool_has_are_refused(table: Path, cache: Path) -> None:
+def test_more_molecules_than_the_pool_are_refused(table: Path, cache: Path) -> None:
     store = Store(cache)
     with pytest.raises(BadInput, match="21"):
         make(import_files(study(table, count=21), store.files), store, Report())
 
 
-def test_its_text_gives_it_back(table: Path) -> None:
+def test_json_round_trip(table: Path) -> None:
     spec = study(table)
     assert recipes.read_spec_json(spec.text) == spec
 
 
-def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, cache: Path) -> None:
+def test_bad_pools_are_refused_before_training(table: Path, cache: Path) -> None:
     store = Store(cache)
     spec = study(table)
     for pool, words in (
         (spec.fit.test, "12 of 12 pool molecules are test molecules"),
-        (spec.pool, "keep 60 molecules"),
+        (spec.pool, "an arm selects 60 molecules"),
     ):
         other = dataclasses.replace(spec, pool=pool, count=6 if pool is spec.fit.test else 60)
         with pytest.raises(BadInput, match=words):
@@ -215,7 +219,7 @@ def test_what_could_not_end_is_refused_before_anything_is_trained(table: Path, c
     assert not any(entry.kind == "finetune" for entry in store.entries())
 
 
-def test_a_warning_of_some_arms_names_them(table: Path) -> None:
+def test_warnings_of_some_arms_name_them(table: Path) -> None:
     from types import SimpleNamespace
 
     def fit(*warnings: str) -> SimpleNamespace:
@@ -226,30 +230,30 @@ def test_a_warning_of_some_arms_names_them(table: Path) -> None:
         (fit("short"), fit("short")),
         (fit("short", "shared"), fit("short")),
         (fit("short"), fit("short", "shared")),
-        (fit("flat"), fit()),  # the baseline reads any molecule whole
+        (fit("flat"), fit()),
     )
-    said = ["short", "“all”, “top”: shared", "“support vectors”: flat"]
-    assert spec.notes(fits, SimpleNamespace(record={})) == said
+    notes = ["short", "“all”, “top”: shared", "“support vectors”: flat"]
+    assert spec.collect_notes(fits, SimpleNamespace(record={})) == notes
 
 
 def bare(spec: SelectionStudy, **fields: object) -> SelectionStudy:
-    """The least that a study can be: two rules, no baselines."""
+    """The smallest study: two arms, no baselines."""
     return dataclasses.replace(spec, **{"arms": ("none", "random"), "baselines": ()} | fields)
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoint folder in which `molsway-tiny` lies."""
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a checkpoint of `molsway-tiny`."""
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path / "checkpoints")
     Untrained("molsway-tiny", seed=9)().save(tmp_path / "checkpoints" / "molsway-tiny")
     return tmp_path / "checkpoints" / "molsway-tiny"
 
 
-def started(spec: SelectionStudy, backbone: object) -> SelectionStudy:
+def with_backbone(spec: SelectionStudy, backbone: object) -> SelectionStudy:
     return dataclasses.replace(spec, fit=dataclasses.replace(spec.fit, backbone=backbone))
 
 
-def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path, cache: Path, shipped: Path) -> None:
+def test_baselines_and_control_train_on_the_rows_of_none(table: Path, cache: Path, checkpoint: Path) -> None:
     store = Store(cache)
     baselines = (
         SupportVectors(),
@@ -257,10 +261,10 @@ def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path,
         GradientBoosting(trees=3),
         RandomForest(trees=3),
     )
-    spec = started(bare(study(table), baselines=baselines), Pretrained("molsway-tiny"))
+    spec = with_backbone(bare(study(table), baselines=baselines), Pretrained("molsway-tiny"))
     spec = import_files(dataclasses.replace(spec, control=True), store.files)
-    found = make(spec, store, Report())
-    arms = {arm["name"]: arm for arm in found.record["arms"]}
+    comparison = make(spec, store, Report())
+    arms = {arm["name"]: arm for arm in comparison.record["arms"]}
     names = ["support vectors of descriptors", "support vectors of fingerprints", "gradient boosting", "random forest"]
     assert list(arms) == ["none", "random", *names, "random weights"]
     assert [arm["role"] for arm in arms.values()] == ["selection"] * 2 + ["baseline"] * 4 + ["control"]
@@ -269,13 +273,13 @@ def test_every_baseline_and_the_control_learn_from_the_rows_of_none(table: Path,
         for seed, key in zip(spec.seeds, arms[name]["fits"], strict=True):
             fit = store.get(store.find(key).spec)
             assert fit.record["digests"] == none.record["digests"] and fit.record["seed"] == seed
-        assert [row["against"] for row in found.record["differences"] if row["arm"] == name] == ["none", "random"]
+        assert [row["against"] for row in comparison.record["differences"] if row["arm"] == name] == ["none", "random"]
     assert arms["random forest"]["rmse"]["sd"] > 0 and arms["gradient boosting"]["steps"] == [None, None]
     control, fit = spec.refit("random weights", 6), spec.refit("none", 6)
     assert control == dataclasses.replace(fit, backbone=Untrained("molsway-tiny", seed=6))
-    assert "random weights" in found.record["verdict"].partition("Pre-training")[2]
-    assert set(found.predictions["arm"]) == set(arms) and set(found.picks["arm"]) == {"random"}
-    assert found.record["scores"] == spec.scores().key and "baseline" not in spec.scores().text
+    assert "random weights" in comparison.record["verdict"].partition("Pre-training")[2]
+    assert set(comparison.predictions["arm"]) == set(arms) and set(comparison.picks["arm"]) == {"random"}
+    assert comparison.record["scores"] == spec.scores().key and "baseline" not in spec.scores().text
 
 
 def test_a_study_needs_neither_baselines_nor_control(table: Path) -> None:
@@ -284,7 +288,7 @@ def test_a_study_needs_neither_baselines_nor_control(table: Path) -> None:
     assert SelectionStudy(fit=spec.fit, pool=spec.pool).baselines == (SupportVectors(),)
 
 
-def test_baselines_stand_against_none_whatever_the_reference(table: Path, cache: Path) -> None:
+def test_baselines_are_compared_with_none_for_any_reference(table: Path, cache: Path) -> None:
     store = Store(cache)
     spec = bare(study(table), arms=("random", "none"), baselines=(SupportVectors(features="fingerprints"),))
     record = make(import_files(spec, store.files), store, Report()).record
@@ -296,10 +300,10 @@ def test_baselines_stand_against_none_whatever_the_reference(table: Path, cache:
     )
 
 
-def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Path, tmp_path: Path) -> None:
+def test_random_weights_have_the_shape_of_the_backbone(table: Path, checkpoint: Path, tmp_path: Path) -> None:
     fit = study(table).fit
     tiny, adapted = Untrained("molsway-tiny", seed=4), Adapt(fit.train, backbone=Untrained("molsway-tiny", seed=1))
-    folder = Pretrained(str(shipped))
+    folder = Pretrained(str(checkpoint))
     for read in (Pretrained("molsway-tiny"), folder, adapted, Adapt(fit.train, backbone=folder)):
         assert random_weights.with_random_weights(read, 4) == tiny
     assert random_weights.with_random_weights(Pretrained("molformer-xl"), 0) == Untrained("molformer-xl", seed=0)
@@ -312,7 +316,7 @@ def test_random_weights_have_the_shape_of_what_was_read(table: Path, shipped: Pa
         random_weights.with_random_weights(odd, 2)
 
 
-def test_each_part_goes_to_any_depth():
+def test_iterate_parts_reaches_any_depth():
     study = build_preset("demo")
     keys = {spec.key for spec in study.iterate_parts()}
     assert study.fit.key in keys and study.scores().key in keys

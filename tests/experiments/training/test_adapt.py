@@ -60,7 +60,7 @@ def test_molecules_read_are_stored_and_finetuning_warns_of_overlap(
     assert not any("pre-trained" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(spec, train=spec.test, test=spec.train, features="none")
     (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
-    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in said
+    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in message
 
 
 def test_leave_out_molecules_are_not_read(adaptation: Adapt, store: Store) -> None:

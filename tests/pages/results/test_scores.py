@@ -77,7 +77,7 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
     assert f"95 % interval excludes zero {clear} of 60" in text and "Ranking stable to regularisation ρ 0.91" in text
     assert "Agrees with the full update" in text and "the full update, AUROC" in text
     verdict = Store(cache).get(filled_store.VERIFY).record["verdict"]
-    assert verdict.startswith("Scores foretell retraining: over 24") and escape_markdown(verdict) in text
+    assert verdict.startswith("Scores predict retraining: over 24") and escape_markdown(verdict) in text
     assert "Predicted against measured effects" in text and "random subset of 30 candidates" in text
     assert "Selections compared." in text and "has the lowest mean test error" in text  # the study of these very scores
     assert "own loss is lowered most" in text or "own loss is raised most" in text

@@ -91,7 +91,7 @@ def test_every_answer_is_shown_with_its_noise(open_page, answers):
     text = page_text(open_page("multitask", run=recipes["trunk"].key))
     assert "Tables 2" in text and f"python -m core embed {recipes['trunk'].key}" in text
     at = open_page("multitask", run=recipes["study"].key)
-    assert "learning together" in page_text(at) and "“as many steps”" in page_text(at)
+    assert "training together" in page_text(at) and "“as many steps”" in page_text(at)
     table = next(one.value for one in at.dataframe if "arm" in one.value and "table" in one.value)
     arms = {"all together", "alone, as many steps", "alone, as many molecules"}
     averaged = table["arm"].str.endswith("predictions averaged over seeds")
@@ -102,7 +102,7 @@ def test_every_answer_is_shown_with_its_noise(open_page, answers):
     at = open_page("multitask", run=recipes["transfer"].key)
     assert "“shared, full” against “random, full”" in page_text(
         at
-    ) and "“shared” has learned from the same table" in page_text(at)
+    ) and "“shared” was trained on the same table" in page_text(at)
     sizes, apart = (one.value for one in at.dataframe)
     assert {"30", "all"} == set(apart["molecules"]) and all("±" in value for value in sizes["30"])
     drawn = [chart.proto.spec for chart in at.get("plotly_chart")]
@@ -111,7 +111,7 @@ def test_every_answer_is_shown_with_its_noise(open_page, answers):
     assert "wice as many molecules" in page_text(at)
     assert len(at.get("plotly_chart")) == 2
     at = open_page("multitask", run=recipes["representation"].key)
-    assert "best read" in page_text(at) and len(at.get("plotly_chart")) == 2
+    assert "gives the best probes of" in page_text(at) and len(at.get("plotly_chart")) == 2
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
@@ -161,7 +161,7 @@ def test_a_trunk_under_a_head_is_shown_as_a_fit(open_page, cache, answers):
     assert at.metric[0].label.startswith("RMSE")
     costs = next(one.value for one in at.dataframe if "what" in one.value)
     told = dict(zip(costs["what"], costs["value"], strict=True))
-    assert told["Method"] == "head of a trunk" and told["Trainable in the backbone"].endswith(" weights")
+    assert told["Method"] == "head of a multitask model" and told["Trainable in the backbone"].endswith(" weights")
     labels = [one.label for one in at.button]
     assert "Predict with it" in labels and "Score candidates with it" not in labels
     at = without_exception(open_page("predict", fit=head.key))
