@@ -109,5 +109,7 @@ def wait_until_ended(line, spec):
 def start_process(root, code):
     """Another python process that knows the recipes of this file."""
     head = f"import sys; sys.path[:0] = [{str(TESTS.parent)!r}]; import time\n"
-    head += f"from tests.queue_specs import *; from core.engine.worker import Held, Worker, own; from core.engine.store import Store; from core.engine.job_queue import Line; line = Line({str(root)!r})\n"
+    head += "from tests.queue_specs import *; from core.engine.worker import CacheInUse, Worker, own_cache\n"
+    head += "from core.engine.store import Store; from core.engine.job_queue import JobQueue\n"
+    head += f"line = queue = JobQueue({str(root)!r})\n"
     return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

@@ -88,7 +88,7 @@ def test_a_full_disk_loses_nothing(
 @pytest.fixture
 def holder(cache: Path) -> Iterator[subprocess.Popen]:
     """Another process that works on the cache."""
-    code = "import sys; from core.engine.worker import own\nwith own(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from core.engine.worker import own_cache\nwith own_cache(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(cache)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

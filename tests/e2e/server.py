@@ -18,7 +18,7 @@ ROOT = HERE.parents[1]
 class Server:
     """The dashboard as `make run` starts it, on a cache of its own; can be killed and started again.
 
-    Its demo is the one of `hurried.py`; `settings` are further environment variables.
+    Its demo is the one of `short_demo.py`; `settings` are further environment variables.
     """
 
     def __init__(self, cache: Path, **settings: str) -> None:
@@ -33,7 +33,7 @@ class Server:
     def start(self) -> "Server":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "hurried.py"), "run", "app.py", "--server.port", str(self.port)],
+                [sys.executable, str(HERE / "short_demo.py"), "run", "app.py", "--server.port", str(self.port)],
                 cwd=ROOT,
                 env=os.environ | {"MOLSWAY_CACHE": str(self.cache)} | self.settings,
                 stdout=log,

@@ -1,6 +1,6 @@
 """One visitor, from the first click to the verdict, in a real browser.
 
-The demo is the reduced one of `hurried.py`; with MOLSWAY_FULL_DEMO=1 it is the one that visitors get (some minutes).
+The demo is the reduced one of `short_demo.py`; with MOLSWAY_FULL_DEMO=1 it is the one that visitors get (some minutes).
 """
 
 import re
