@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
-from core.cli.making import find_entry, make_run, name_source
+from core.cli.runner import find_entry, make_run, name_source
 from core.engine.spec import BadInput
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.chem import molecules as chem
 from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
-from core.cli.making import find_entry, make_run, name_source
+from core.cli.runner import find_entry, make_run, name_source
 from core.engine.spec import BadInput, Spec, to_json
 
 MAX_LISTED = 20  # molecules of a table that are listed

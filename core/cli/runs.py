@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import KEY, WORKERS, Argument, Command
-from core.cli.making import describe_run, open_store
+from core.cli.runner import describe_run, open_store
 from core.engine.spec import BadInput
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import QUEUE, TABLE_SOURCE, TARGET, WORKERS, Argument, Command
-from core.cli.making import make_run, name_source
+from core.cli.runner import make_run, name_source
 from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
 MAX_DEPTH = 100  # specs within specs; python's own limit is near 170

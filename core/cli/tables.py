@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, SMILES, Argument, Command
-from core.cli.making import open_store
+from core.cli.runner import open_store
 from core.cli.progress_bar import ProgressBar
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from core.cli.command import KEY, QUEUE, Argument, Command
-from core.cli.making import find_entry, make_run, open_store
+from core.cli.runner import find_entry, make_run, open_store
 from core.engine.spec import BadInput
 
 

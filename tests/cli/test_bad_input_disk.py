@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import safetensors
 
-from core.cli import making
+from core.cli import runner
 from core.cli.parser import COMMANDS
 from core.engine.spec import Spec
 from core.engine.store import Store
@@ -119,7 +119,7 @@ def test_control_c_stops_and_the_same_command_goes_on(run: Any, cache: Path, spl
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making.ProgressBar, "__call__", pressed)
+        patch.setattr(runner.ProgressBar, "__call__", pressed)
         said = run(fit)
     assert said.status == 1 and said.answer is None
     assert said.line == "molsway: stopped; run the same command again to resume from the last checkpoint\n"

@@ -3,13 +3,25 @@
 import pytest
 
 from core.cli.command import Command
-from core.cli.parser import COMMANDS, GROUPS, RENAMED
+from core.cli.parser import COMMANDS, GROUPS, RENAMED, main
 
 
 def test_no_name_is_given_twice() -> None:
     names = [command.name for group in GROUPS for command in group.COMMANDS]
     assert len(names) == len(set(names)) and not set(names) & set(RENAMED)
     assert set(RENAMED.values()) <= set(names)
+
+
+def test_former_names_are_in_no_list_of_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["no-such-command"], ["--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        out, err = capsys.readouterr()
+        assert "usage: molsway" in out + err and "pretraining-overlap" in out + err
+        assert not any(f"{name!r}" in out + err or f"  {name} " in out + err for name in RENAMED)
+    for name, new in RENAMED.items():
+        assert main([name, "--anything", "here"]) == 2
+        assert f"the command {name!r} is now called {new!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
