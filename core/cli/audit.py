@@ -25,14 +25,17 @@ def audit(options: argparse.Namespace) -> Any:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fine-tuned model or a baseline")
     tasks = other_targets if fit is None else ()
     table = Load(name_source(options.table), targets=targets, tasks=tasks)
-    others = tuple(Load(name_source(one), targets=other_targets) for one in options.against)
+    others = tuple(Load(name_source(finding), targets=other_targets) for finding in options.against)
     spec = Audit(table, others) if fit is None else audit_against_parts(table, fit)
-    answer = make_run(spec, options)
+    description = make_run(spec, options)
     if options.json:
-        return answer
-    findings = answer["summary"]["findings"]
-    lines = [f"{one['level'].upper():<8} {one['kind']}\n  {one['said']}\n  {one['means']}" for one in findings]
-    return "\n".join([f"{answer['key']}  {answer['title']}", *lines])
+        return description
+    findings = description["summary"]["findings"]
+    lines = [
+        f"{finding['level'].upper():<8} {finding['kind']}\n  {finding['said']}\n  {finding['means']}"
+        for finding in findings
+    ]
+    return "\n".join([f"{description['key']}  {description['title']}", *lines])
 
 
 COMMANDS = (

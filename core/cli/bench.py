@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import Argument, Command
-from core.cli.runner import open_store
 from core.cli.progress_bar import ProgressBar
+from core.cli.runner import open_store
 from core.engine.report import Report
 from core.engine.spec import BadInput
 
@@ -25,13 +25,13 @@ def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
     from core.models.backbones import Pretrained
 
     selection: dict[str, Any] = {}
-    for name, given in (("table", options.table), ("split", options.split), ("arm", options.arm)):
+    for name, names in (("table", options.table), ("split", options.split), ("arm", options.arm)):
         choices = benchmark.CHOICES.get(name, ())
-        for one in given or ():
-            if one not in choices:
+        for chosen in names or ():
+            if chosen not in choices:
                 hint = f"there are {', '.join(choices)}" if choices else "it has none to choose from"
-                raise BadInput(f"there is no {name} {one!r} in this benchmark; {hint}")
-        selection |= {f"{name}s": tuple(given)} if given else {}
+                raise BadInput(f"there is no {name} {chosen!r} in this benchmark; {hint}")
+        selection |= {f"{name}s": tuple(names)} if names else {}
     selection |= {"seeds": tuple(options.seeds)} if options.seeds else {}
     store = open_store(options)
     with own_cache(options.cache), ProgressBar() as bar:

@@ -100,10 +100,10 @@ def format_default(about: Mapping[str, Any]) -> str:
 def shorten(value: Any) -> str:
     """JSON, with a member of a family by its kind alone."""
 
-    def plain(one: Any) -> Any:
-        if isinstance(one, list):
-            return [plain(inner) for inner in one]
-        return one["kind"] if isinstance(one, dict) and "kind" in one else one
+    def plain(part: Any) -> Any:
+        if isinstance(part, list):
+            return [plain(inner) for inner in part]
+        return part["kind"] if isinstance(part, dict) and "kind" in part else part
 
     return json.dumps(plain(value), ensure_ascii=False)
 

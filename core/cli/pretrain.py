@@ -143,7 +143,7 @@ def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
             "`pretrain` makes do"
         )
     smiles, unreadable = read_molecules(options.table, options.smiles)
-    shared = [one for one, known in zip(smiles, contains_molecules(smiles, keys), strict=True) if known]
+    shared = [text for text, is_shared in zip(smiles, contains_molecules(smiles, keys), strict=True) if is_shared]
     return {
         "checkpoint": options.checkpoint,
         "corpus": len(keys),

@@ -36,9 +36,9 @@ class ProgressBar:
         if now - self.last_shown < (0.2 if terminal else 10):  # a log gets a line now and then, short work none
             return
         self.line_is_open, self.last_shown = terminal, now
-        told = " " * 13 if left is None else f"{left / 60:4.1f} min left"
+        time_left = " " * 13 if left is None else f"{left / 60:4.1f} min left"
         filled = round(24 * fraction)
-        line = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * fraction:5.1f} % {told}  {message}"
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {100 * fraction:5.1f} % {time_left}  {message}"
         print(f"\r{line[:150]:<150}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     def print_line(self, text: str) -> None:
