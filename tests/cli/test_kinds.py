@@ -1,4 +1,4 @@
-"""What `core kinds` says of every member of every family: one name, a sentence, and help for each field."""
+"""The command `kinds`: every member of a family has a name, a sentence, and help for each field."""
 
 import argparse
 
