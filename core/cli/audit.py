@@ -1,4 +1,4 @@
-"""The command `audit`: what is wrong with a table, before a model is trained on it."""
+"""The command `audit`: errors of a table, and overlap with others, before a model is trained on it."""
 
 import argparse
 from typing import Any
@@ -9,7 +9,7 @@ from core.engine.spec import BadInput
 
 
 def audit(options: argparse.Namespace) -> Any:
-    """Findings on a table alone, against other tables, or against the training, validation and test set of a model."""
+    """Audit a table alone, against other tables, or against the training, validation and test set of a model."""
     from core.experiments import Audit, Load, audit_against_parts
 
     targets = tuple(options.target or ())
@@ -50,7 +50,7 @@ COMMANDS = (
                 action="append",
                 default=[],
                 metavar="TABLE",
-                help="a table that TABLE is to be added to, or tested with (repeatable)",
+                help="a table that TABLE will be added to or tested with (repeatable)",
             ),
             Argument(
                 "--fit",
@@ -63,7 +63,7 @@ COMMANDS = (
                 "--against-target",
                 action="append",
                 metavar="COLUMN",
-                help="column with the other tables' measured values, where its name is another (repeatable)",
+                help="column with the other tables' measured values, if its name differs (repeatable)",
             ),
             QUEUE,
         ),

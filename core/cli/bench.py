@@ -1,4 +1,4 @@
-"""The command `bench`: benchmarks of speed, and the long ones of accuracy, on public tables."""
+"""The command `bench`: benchmarks of speed, and long ones of accuracy on public tables."""
 
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ def bench(options: argparse.Namespace) -> Any:
 
 
 def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
-    """A benchmark of hours: all of it, or only the tables, splits and arms that the options name."""
+    """Run a benchmark of accuracy: all of it, or only the tables, splits and arms that the options name."""
     from core.engine.worker import own_cache
     from core.models.backbones import Pretrained
 
@@ -29,7 +29,7 @@ def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
         choices = benchmark.CHOICES.get(name, ())
         for chosen in names or ():
             if chosen not in choices:
-                hint = f"there are {', '.join(choices)}" if choices else "it has none to choose from"
+                hint = f"there are {', '.join(choices)}" if choices else "it has no such option"
                 raise BadInput(f"there is no {name} {chosen!r} in this benchmark; {hint}")
         selection |= {f"{name}s": tuple(names)} if names else {}
     selection |= {"seeds": tuple(options.seeds)} if options.seeds else {}

@@ -16,7 +16,7 @@ NOTE = "<!-- Written by `make docs`; edit the code it is read from. -->"
 
 
 def write_pages(folder: Path) -> list[Path]:
-    """Write every generated page into `folder`; their paths."""
+    """Write every generated page into `folder`; returns their paths."""
     paths = []
     for name, text in (("cli.md", format_commands()), ("methods.md", format_kinds())):
         paths.append(folder / name)
@@ -56,7 +56,7 @@ def format_commands() -> str:
 
 def format_kinds() -> str:
     """The members of every family, then every spec kind, with their fields, as Markdown."""
-    import core.experiments  # noqa: F401  (makes every kind known)
+    import core.experiments  # noqa: F401  (registers every spec kind)
 
     sections = [
         "# Methods and other kinds",

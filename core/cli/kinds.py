@@ -1,4 +1,4 @@
-"""Commands that describe the parts of a spec: `kinds`, their fields; `methods`, the parameters that each trains."""
+"""Commands that describe what a spec can name: `kinds` (with fields), and `methods` (with parameter counts)."""
 
 import argparse
 import dataclasses
@@ -38,7 +38,7 @@ def list_families() -> list[Family]:
 
 def describe_kinds() -> dict[str, dict[str, Any]]:
     """The schema of every spec kind, by kind, and of every member of a family, by `noun:kind`."""
-    import core.experiments  # noqa: F401  (makes every kind known)
+    import core.experiments  # noqa: F401  (registers every spec kind)
 
     specs = {
         kind: {"yields": cls.product.__name__, **summarise_settings(cls)} for kind, cls in sorted(Spec.kinds.items())
@@ -52,7 +52,7 @@ def describe_kinds() -> dict[str, dict[str, Any]]:
 
 
 def summarise_settings(cls: type) -> dict[str, Any]:
-    """What the docstring of a settings class begins with, and its fields with types, defaults, limits and help."""
+    """The first line of a settings class's docstring, and its fields with types, defaults, limits and help."""
     fields = {}
     for field in describe_fields(cls):
         about: dict[str, Any] = {"type": name_type(field.type), "help": field.help}

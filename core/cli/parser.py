@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Cancelled, KeyboardInterrupt):
         print("molsway: stopped; run the same command again to resume from the last checkpoint", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

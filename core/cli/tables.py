@@ -40,7 +40,7 @@ def embed(options: argparse.Namespace) -> Any:
 
 
 def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., Any]], **settings: Any) -> Any:
-    """Apply a run to a table; `functions`: what does it, by the product of the run."""
+    """Apply a run to a table with the one of `functions` for the product of the run. Raises `BadInput` if none fits."""
     from core.results.fit import Fit
 
     store = open_store(options)

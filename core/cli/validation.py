@@ -1,4 +1,4 @@
-"""Commands that check what a run says: scores against retraining (`lds`), and training labels (`label-errors`)."""
+"""Commands that check runs: scores against retraining (`lds`), and training labels (`label-errors`)."""
 
 import argparse
 import json

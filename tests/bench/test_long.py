@@ -107,7 +107,7 @@ def test_classes_are_scored_too(
 
 def test_unknown_tables_splits_and_arms_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
-        (("label-noise", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has none to choose from"),
+        (("label-noise", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has no such option"),
         (("lds", "--arm", "LoRA"), "no arm 'LoRA' in this benchmark; there are head, full"),
         (("quality", "--table", "Tox21"), "no table 'Tox21' in this benchmark; there are Lipophilicity, ESOL"),
         (("speed",), "there is no benchmark 'speed'"),

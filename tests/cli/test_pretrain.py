@@ -155,7 +155,7 @@ def test_a_printed_spec_can_be_run(smi: Path, call: Any, tmp_path: Path, cache: 
         (("pretrain", "a.smi", "--steps", "0"), "pretrain.steps"),
         (("pretrain", "a.smi", "--heads", "3"), "a width of 320 does not divide into 3 heads"),
         (("pretraining-overlap", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
-        (("pretraining-overlap", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
+        (("pretraining-overlap", "{plain}", "bundled:drugs"), "does not record which molecules it has read"),
         (("pretraining-overlap", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),
     ],
 )
