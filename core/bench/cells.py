@@ -32,14 +32,17 @@ Arm = Callable[[Cell], Spec[Fit]]
 
 
 def network_fit(cell: Cell, **settings: Any) -> FineTune:
+    """A fine-tuning on the rows of a cell; `settings` are further fields of `FineTune`."""
     return FineTune(cell.train, cell.valid, cell.test, **{"backbone": cell.backbone, "seed": cell.seed, **settings})
 
 
 def baseline_fit(baseline: Any) -> Arm:
+    """The arm that trains a member of the family of baselines."""
     return lambda cell: Baseline(cell.train, cell.valid, cell.test, baseline=baseline, seed=cell.seed)
 
 
 def make_cells(table: Load, split: str, seeds: Sequence[int], backbone: Pretrained = MINI) -> Iterator[Cell]:
+    """A cell for each seed; a tenth of the rows each for validation and test."""
     for seed in seeds:
         train, valid, test = split_table(table, by=split, seed=seed, train=None, valid=0.1, test=0.1)
         yield Cell(train, valid, test, seed, backbone)

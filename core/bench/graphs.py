@@ -95,6 +95,7 @@ def load_molecules() -> tuple[list[str], np.ndarray]:
 
 
 def time_work(work: Callable[[], Any]) -> float:
+    """CPU-seconds of a function."""
     began = time.process_time()
     work()
     return time.process_time() - began

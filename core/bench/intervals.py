@@ -47,6 +47,7 @@ def run(
 
 
 def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+    """The row of a table, split and arm, with the measures of `measure_intervals` for each seed."""
     return {
         "table": table,
         "split": split,
@@ -80,6 +81,7 @@ def measure_intervals(fit: Fit) -> dict[str, Any]:
 
 
 def mean_of_seeds(rows: Sequence[dict[str, Any]], name: str) -> float:
+    """Mean of one measure over the seeds of all rows."""
     return float(np.mean([seed[name] for row in rows for seed in row["seeds"]]))
 
 

@@ -53,6 +53,7 @@ def run(
 
 
 def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+    """The row of a table, split and arm: test and validation RMSE in the label's unit, seconds of a training, keys."""
     errors = {part: [next(iter(fit.metrics[part].values()))["rmse"] for _, fit in fits] for part in ("valid", "test")}
     test, seconds = summarize_seeds(errors["test"]), [fit.record["seconds"] for _, fit in fits]
     return {

@@ -11,12 +11,12 @@ from core.engine.report import Report
 from core.engine.spec import BadInput
 
 
-def bench(options: argparse.Namespace) -> Any:
-    from core import bench as benchmarks
+def run_benchmarks(options: argparse.Namespace) -> Any:
+    from core import bench
 
-    if options.name in benchmarks.LONG:
-        return run_long(benchmarks.LONG[options.name], options)
-    return benchmarks.run(options.name)
+    if options.name in bench.LONG:
+        return run_long(bench.LONG[options.name], options)
+    return bench.run(options.name)
 
 
 def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
@@ -44,7 +44,7 @@ def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
 COMMANDS = (
     Command(
         "bench",
-        bench,
+        run_benchmarks,
         "Run the benchmarks: all of speed, or one by name (quality, label-noise, lds and intervals take hours)",
         (
             Argument("name", nargs="?", default="", metavar="NAME", help="a benchmark; without one, all of speed"),

@@ -11,7 +11,7 @@ from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Family, Spec, to_json
 
 
-def kinds(options: argparse.Namespace) -> Any:
+def select_kinds(options: argparse.Namespace) -> Any:
     schemas = describe_kinds()
     if not options.kind:
         return schemas
@@ -88,7 +88,7 @@ def name_type(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
-def methods(options: argparse.Namespace) -> Any:
+def count_method_parameters(options: argparse.Namespace) -> Any:
     import torch
 
     from core.models.backbones import Untrained
@@ -115,13 +115,13 @@ def methods(options: argparse.Namespace) -> Any:
 COMMANDS = (
     Command(
         "kinds",
-        kinds,
+        select_kinds,
         "Describe every spec kind and every member of a family, with fields, defaults and limits",
         (Argument("kind", nargs="?", metavar="KIND", help="one kind or family, such as finetune, lora or sampler"),),
     ),
     Command(
         "methods",
-        methods,
+        count_method_parameters,
         "Count the parameters that each fine-tuning method trains",
         (
             Argument(
