@@ -1,14 +1,14 @@
-# The dashboard in a container. With a base of another kind, say one with CUDA and Python 3.11 or newer:
+# The dashboard in a container. BASE may be any image with Python 3.11 or newer, for example one with CUDA:
 #   docker build -t molsway [--build-arg BASE=IMAGE] [--build-arg TORCH_INDEX=ADDRESS] .
 #   docker run -p 127.0.0.1:8501:8501 -v molsway-cache:/cache [--gpus all] molsway
-# By default torch comes with its CUDA libraries and uses them where the host lends a GPU. TORCH_INDEX may name PyTorch's
-# own list of CPU builds, which make the image some gigabytes smaller.
+# By default torch comes with its CUDA libraries and uses them where the host lends a GPU. TORCH_INDEX may be the address of
+# PyTorch's index of CPU builds, which make the image some gigabytes smaller.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
 ARG TORCH_INDEX=""
 
-# what RDKit's drawings load
+# libraries that RDKit's drawing code loads
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libexpat1=2.* libxrender1=1:* libxext6=2:* \
     && rm -rf /var/lib/apt/lists/*

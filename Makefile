@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
-# processes that share the tests, eight at most; 0: one after the other, in one
+# parallel test processes, at most eight; 0: none
 TESTERS ?= logical
 BIN := $(VENV)/bin
 
@@ -38,7 +38,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Molsway needs Python 3.11 or newer, this is " + sys.version)'
 	@$(PYTHON) -m venv $(VENV)
 
-# torch first and by itself: its pinned build is then there before anything else asks for one
+# torch first, so that no other package installs another build of it
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 	@echo "installing requirements.txt (some minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)

@@ -1,4 +1,4 @@
-"""Which test files are fast: those whose imports never reach torch, deferred ones counted, read from the source."""
+"""Which test files are fast: those that import no large library, even indirectly or deferred. Read from the source."""
 
 import ast
 import functools
@@ -9,22 +9,22 @@ HEAVY = {"torch", "transformers", "peft", "torch_geometric", "playwright", "stre
 
 
 def is_fast(path: Path) -> bool:
-    """Whether neither the file nor any file of ours that it imports, directly or by others, imports one of `HEAVY`."""
+    """Whether neither the file nor any file of this project that it imports, also indirectly, imports one of `HEAVY`."""
     return not (path.suffix == ".py" and reach_imports(path) & HEAVY)
 
 
 def reach_imports(path: Path) -> set[str]:
     """The top-level packages that a file imports, directly or through files of this project."""
     roots: set[str] = set()
-    known, waiting = set(), [path]
-    while waiting:
-        file = waiting.pop()
-        if file in known:
+    visited, pending = set(), [path]
+    while pending:
+        file = pending.pop()
+        if file in visited:
             continue
-        known.add(file)
+        visited.add(file)
         for name in read_imports(file):
             roots.add(name.split(".")[0])
-            waiting += find_files(name)
+            pending += find_files(name)
     return roots
 
 
@@ -41,9 +41,11 @@ def read_imports(path: Path) -> frozenset[str]:
 
 @functools.cache
 def find_files(name: str) -> list[Path]:
-    """The files that `import name` runs: of `a.b.c` the packages `a` and `a.b`, and the module."""
+    """The files that `import name` runs: for `a.b.c` the packages `a` and `a.b`, and the module."""
     parts = name.split(".")
     if not (ROOT / parts[0]).exists() and not (ROOT / f"{parts[0]}.py").exists():
         return []
-    places = [ROOT.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
-    return [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
+    folders = [ROOT.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+    return [
+        file for folder in folders for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file()
+    ]

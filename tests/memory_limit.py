@@ -1,8 +1,8 @@
-"""A real shortage of memory, for a process of its own: `python -m tests.memory_limit FOLDER` prints what came of it.
+"""A real shortage of memory in a separate process: `python -m tests.memory_limit FOLDER` prints the outcome as JSON.
 
-The process may take `ALLOWED` bytes more than it holds after a small fit, then trains with batches that want many times
-as much, and then, with as much again, the small fit from another seed: what an allocator keeps of addresses after it gave
-the memory back counts against a process, and is another for every number of threads.
+After a small fit the process may take `ALLOWED` bytes more than it holds. It then trains with batches that need many
+times as much, and then, with the limit renewed, repeats the small fit with another seed. The limit is renewed because
+addresses that an allocator holds after freeing memory count too, and depend on the number of threads.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from core import experiments  # noqa: F401  (makes every kind of recipe known)
+from core import experiments  # noqa: F401  (registers every spec kind)
 from core.engine.job_queue import Job, JobQueue
 from core.engine.store import Store
 from core.engine.worker import Worker
@@ -27,17 +27,17 @@ LARGE = 1024
 
 
 def limit_memory() -> None:
-    """From here on: what is held now, and `ALLOWED` more."""
+    """Limit this process to what it holds now and `ALLOWED` bytes more."""
     if best_device().type == "cuda":
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + ALLOWED) / total)
     else:
-        taken = psutil.Process().memory_info().data + ALLOWED
-        resource.setrlimit(resource.RLIMIT_DATA, (taken, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        limit = psutil.Process().memory_info().data + ALLOWED
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def measure_memory() -> int:
-    """Bytes that this process holds on the device that trains."""
+    """Bytes that this process holds on the training device."""
     if best_device().type == "cuda":
         return torch.cuda.memory_reserved()
     return psutil.Process().memory_info().rss
@@ -54,22 +54,22 @@ def main(folder: Path) -> dict:
     table = folder / "chains.csv"
     chains = ["C" * n + "1" + "C" * m + "1" + end for n in range(1, 41) for m in range(2, 12) for end in "ONF"]
     table.write_text("smiles,size\n" + "".join(f"{smiles},{len(smiles)}\n" for smiles in chains))
-    line, store = JobQueue(folder / "cache"), Store(folder / "cache")
-    worker = Worker(line, store, "core.experiments").start()
+    queue, store = JobQueue(folder / "cache"), Store(folder / "cache")
+    worker = Worker(queue, store, "core.experiments").start()
 
     def run(batch_size: int, seed: int) -> Job:
         spec = build_fit(table, batch_size, seed, store)
-        line.submit(spec)
-        return wait_until_ended(line, spec)
+        queue.submit(spec)
+        return wait_until_ended(queue, spec)
 
     first = run(8, 0)
     before = measure_memory()
     limit_memory()
     large = run(LARGE, 0)
-    worker.stop()  # after the release that follows a job
+    worker.stop()  # after the memory of the job is released
     after = measure_memory()
     limit_memory()
-    worker = Worker(line, store, "core.experiments").start()
+    worker = Worker(queue, store, "core.experiments").start()
     last = run(8, 1)
     worker.stop()
     return {

@@ -1,4 +1,4 @@
-"""Specs that count, fail and wait for a file, for the tests of the job queue and of its worker."""
+"""Specs that count, fail or wait for a file, for the tests of the job queue and the worker."""
 
 import dataclasses
 import errno
@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 
 @dataclasses.dataclass
 class Sum:
-    """Total of the steps, and which of them this process did."""
+    """The total of the steps, and which of them this process did."""
 
     total: int
     did: list[int]
@@ -36,14 +36,14 @@ class Sum:
 
 @settings
 class Count(Spec[Sum]):
-    """Adds up, a step at a time, with a checkpoint after each."""
+    """Adds step numbers, with a checkpoint after each."""
 
     kind: ClassVar[str] = "jobs-count"
     steps: int = 3
     name: str = ""
-    gate: str = ""  # a file that is waited for in each step from number `free` on
+    gate: str = ""  # a file to wait for in each step from number `free` on
     free: int = 0
-    silent: bool = True  # whether nothing is reported in the meantime
+    silent: bool = True  # whether to wait without reports
 
     def make(self, report):
         checkpoint, done, did = report.scratch / "checkpoint.json", [], []
@@ -69,7 +69,7 @@ class OutOfMemoryError(RuntimeError):
 
 @settings
 class Fail(Spec[Sum]):
-    """Fails."""
+    """Fails in one of several ways."""
 
     kind: ClassVar[str] = "jobs-fail"
     how: Literal["input", "bug", "memory", "cuda", "disk", "exit"] = "bug"
@@ -92,7 +92,7 @@ class Fail(Spec[Sum]):
 
 @settings
 class Both(Spec[Sum]):
-    """Two counts after one another."""
+    """Several counts, made one after another."""
 
     kind: ClassVar[str] = "jobs-both"
     parts_: tuple[Spec[Sum], ...]
@@ -107,7 +107,9 @@ def wait_until_ended(line, spec):
 
 
 def start_process(root, code):
-    """Another python process that knows the recipes of this file."""
+    """Another Python process that knows the specs of this file, with a queue as `queue` and `line`."""
     head = f"import sys; sys.path[:0] = [{str(TESTS.parent)!r}]; import time\n"
-    head += f"from tests.queue_specs import *; from core.engine.worker import Held, Worker, own; from core.engine.store import Store; from core.engine.job_queue import Line; line = Line({str(root)!r})\n"
+    head += "from tests.queue_specs import *; from core.engine.worker import CacheInUse, Worker, own_cache\n"
+    head += "from core.engine.store import Store; from core.engine.job_queue import JobQueue\n"
+    head += f"line = queue = JobQueue({str(root)!r})\n"
     return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

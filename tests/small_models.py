@@ -1,4 +1,4 @@
-"""A backbone small enough to hold every matrix of its curvature: mean of character embeddings through one layer."""
+"""A backbone small enough for its dense curvature: the mean of character embeddings after one layer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ LETTERS = "CNOSFcnos()=#123[]@H+-lBr"
 
 
 class CharacterBackbone(nn.Module):
-    """Embeds characters and averages them over the molecule; has a weight that no prediction depends on."""
+    """Embeds characters and averages them over the molecule; one weight is unused by every prediction."""
 
     name, depth = "letters", 1
 
@@ -54,13 +54,13 @@ def load_letters(folder: Path) -> CharacterBackbone:
     from safetensors.torch import load_file
 
     state = load_file(folder / "letters.safetensors")
-    made = CharacterBackbone(state["mix.weight"].shape[0])
-    made.load_state_dict(state)
-    return made
+    backbone = CharacterBackbone(state["mix.weight"].shape[0])
+    backbone.load_state_dict(state)
+    return backbone
 
 
 class IdentityBackbone(nn.Module):
-    """A backbone whose molecules are embeddings already: the batch is what it embeds to."""
+    """A backbone whose batches are embeddings already."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -71,13 +71,13 @@ class IdentityBackbone(nn.Module):
 
 
 def small_predictor(kinds: Sequence[str] = ("regression",), double: bool = False, seed: int = 0) -> Predictor:
-    """A stand-in predictor with `len(kinds)` tasks, 8 wide; about 350 weights."""
-    made = Predictor(CharacterBackbone(seed=seed), [f"task {k}" for k in range(len(kinds))], kinds, seed=seed)
-    return made.double() if double else made
+    """A predictor with `len(kinds)` tasks and width 8; about 350 weights."""
+    predictor = Predictor(CharacterBackbone(seed=seed), [f"task {k}" for k in range(len(kinds))], kinds, seed=seed)
+    return predictor.double() if double else predictor
 
 
 def train_predictor(predictor: Predictor, smiles: Sequence[str], targets: np.ndarray, steps: int = 300) -> Predictor:
-    """Adam on the whole table, then evaluation mode."""
+    """Train with Adam on all rows, then switch to evaluation mode."""
     predictor.fit_scaler(targets)
     scaled, batch = predictor.scale_labels(targets), predictor.encode(smiles)
     optimiser = torch.optim.Adam(predictor.parameters(), 1e-2)
@@ -89,6 +89,6 @@ def train_predictor(predictor: Predictor, smiles: Sequence[str], targets: np.nda
 
 
 def dense_matrix(curvature: Any) -> Tensor:
-    """The matrix of a curvature, column by column."""
+    """The dense matrix of a curvature (d, d), column by column."""
     eye = torch.eye(curvature.view.d, dtype=torch.float64)
     return torch.stack([curvature @ column for column in eye])

@@ -1,4 +1,4 @@
-"""The documents: links and code paths lead somewhere, the README is short, the log is in its form."""
+"""The documents: links and code paths exist, the README is short, entries of the log have their form."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def find_anchors(path: Path) -> set[str]:
 
 
 @every
-def test_links_lead_somewhere(path):
+def test_links_exist(path):
     for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
         file, _, anchor = link.partition("#")
         target = (path.parent / file).resolve() if file else path
@@ -35,10 +35,10 @@ def test_links_lead_somewhere(path):
 
 @every
 def test_code_paths_exist(path):
-    if path.name == "CHANGELOG.md":  # has the old ones
+    if path.name == "CHANGELOG.md":  # names paths of former versions
         return
     paths = re.findall(r"`((?:core|pages|tests)/[\w./<>-]*)`", path.read_text("utf-8"))
-    assert not [one for one in paths if "<" not in one and "NAME" not in one and not (ROOT / one).exists()]
+    assert not [name for name in paths if "<" not in name and "NAME" not in name and not (ROOT / name).exists()]
 
 
 def test_the_readme_is_short():
@@ -46,7 +46,7 @@ def test_the_readme_is_short():
 
 
 @every_topic
-def test_entries_of_the_log_open_with_decision_number_and_place(path):
+def test_entries_of_the_log_open_with_date_decision_number_and_place(path):
     entries = path.read_text("utf-8").split("\n## ")[1:]
     index = (path.parent / "README.md").read_text("utf-8")
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What `pip install .` takes along agrees with what a checkout uses."""
+"""What `pip install .` installs agrees with what a checkout uses."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ def test_dependencies_are_the_pinned_requirements() -> None:
     assert PROJECT["project"]["dependencies"] == (ROOT / "requirements.txt").read_text().split()
 
 
-def test_the_wheel_has_everything_that_the_dashboard_opens() -> None:
+def test_the_wheel_has_everything_that_the_dashboard_needs() -> None:
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     assert {"core", "pages", "app.py", ".streamlit"} <= set(included)
     assert (ROOT / ".streamlit" / "config.toml").is_file()

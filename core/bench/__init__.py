@@ -1,4 +1,4 @@
-"""Benchmarks: of speed, each figure a ratio of two things measured in one run, and of accuracy, on public tables."""
+"""Benchmarks of speed (each figure a ratio of two measurements in one run) and of accuracy (on public tables)."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -15,14 +15,14 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "training": training.run,
     "graphs": graphs.run,
 }
-# Each takes hours and is run by its name alone. A module has its options, `run`, and its rows as
-# a text (`as_text`) or as JSON (`as_json`).
+# Each takes hours and runs only by name. A module has `CHOICES` for the options, `run`, and `as_text` and `as_json`,
+# which format the rows that `run` returns.
 LONG: dict[str, ModuleType] = {"quality": quality, "label-noise": label_noise, "lds": lds, "intervals": intervals}
 RENAMED = {"verification": "additivity", "planted": "label-noise", "foretelling": "lds"}
 
 
 def run(name: str = "") -> dict[str, Any]:
-    """One benchmark of speed, or all of them. Raises `BadInput` for an unknown name."""
+    """Run one benchmark of speed, or all. Raises `BadInput` for an unknown name."""
     if name in RENAMED:
         raise BadInput(f"the benchmark {name!r} is now called {RENAMED[name]!r}")
     if name and name not in BENCHES:

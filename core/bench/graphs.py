@@ -1,7 +1,7 @@
-"""Graphs of molecules: how fast they are drawn, and a training of ours beside a plain loop of `torch_geometric`.
+"""Molecular graphs: speed of their featurisation, and of training against a plain loop of `torch_geometric`.
 
-The same network, molecules, batch size and optimiser; what either prepares once is not counted, what it does in every
-epoch is. Seconds are the processor's own, so that what else runs is not counted.
+Both train the same network with the same molecules, batch size and optimiser. One-time preparation is not counted.
+Times are CPU-seconds, so that other programs do not count.
 """
 
 import copy
@@ -23,48 +23,47 @@ if TYPE_CHECKING:
     from core.models.backbones.gnn.model import Network
 
 MOLECULES, BATCH, REPEATS = 1024, 64, 5
-RATE = 1e-5  # small: what is measured is time
+RATE = 1e-5  # learning rate; small, because only time is measured
 
 
 def run() -> dict[str, Any]:
-    """Molecules a CPU-second: drawn as graphs with both encodings, read in training by GINE; ratio to a plain loop."""
+    """Molecules per CPU-second: featurised with both encodings, and in training a GINE; its ratio to a plain loop."""
     import torch
 
     from core.models.backbones import Gnn
-    from core.models.backbones.gnn import featurize as drawn
+    from core.models.backbones.gnn import featurize
     from core.training.loop import count_parameters
 
     smiles, targets = load_molecules()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        drawn.random_walks("CC", 16)  # what is imported once
+        featurize.random_walks("CC", 16)  # imports are not timed
         seconds = []
         for _ in range(REPEATS):
-            for remembered in (drawn.atoms_and_bonds, drawn.random_walks, drawn.laplacian_eigenvectors):
-                remembered.cache_clear()
-            seconds.append(time_work(lambda: drawn.build_graphs(smiles)))
+            for cached in (featurize.atoms_and_bonds, featurize.random_walks, featurize.laplacian_eigenvectors):
+                cached.cache_clear()
+            seconds.append(time_work(lambda: featurize.build_graphs(smiles)))
             print_dot()
-        made = drawn.get_graphs(smiles)
-        ways = {"ours": lambda: time_ours(smiles, targets), "plain": lambda: time_plain_loop(made, targets)}
-        middle = time_in_turn(ways, REPEATS)
-        together = time_mixture()
+        molecule_graphs = featurize.get_graphs(smiles)
+        loops = {"ours": lambda: time_ours(smiles, targets), "plain": lambda: time_plain_loop(molecule_graphs, targets)}
+        medians = time_in_turn(loops, REPEATS)
+        mixture_rate = time_mixture()
     finally:
         torch.set_num_threads(threads)
     return {
         "weights": count_parameters(Gnn()())["parameters"],
         "graphs a CPU-second": round(len(smiles) / statistics.median(seconds)),
-        "molecules a CPU-second, training": round(len(smiles) / middle["ours"]),
-        "times a plain loop": round(middle["plain"] / middle["ours"], 2),
-        "molecules a CPU-second, a mixture": round(together),
+        "molecules a CPU-second, training": round(len(smiles) / medians["ours"]),
+        "times a plain loop": round(medians["plain"] / medians["ours"], 2),
+        "molecules a CPU-second, a mixture": round(mixture_rate),
     }
 
 
 def time_mixture() -> float:
-    """Molecules a CPU-second of a mixture's training, its looks at the validation parts counted with it.
+    """Molecules per CPU-second of the training of a multitask model, validation included.
 
-    The tables that come with the installation: 2,024 molecules of 15 atoms, three heads. Seconds are those that
-    four epochs more take.
+    The bundled tables: 2,024 molecules of 15 atoms, three heads. Timed is the difference between five epochs and one.
     """
     from core.engine.make import make
     from core.engine.report import Report
@@ -74,35 +73,36 @@ def time_mixture() -> float:
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        members = tuple(make(one, store, Report()) for one in bundled_mixture())
+        members = tuple(make(member, store, Report()) for member in bundled_mixture())
 
-    def spent(epochs: int) -> float:
+    def time_epochs(epochs: int) -> float:
         with TemporaryDirectory() as folder:
             spec = Multitask(bundled_mixture(), epochs=epochs)
             return time_work(lambda: spec.make(Report(scratch=Path(folder)), members))
 
-    spent(1)
-    more = statistics.median(spent(5) - spent(1) for _ in range(REPEATS))
-    return 4 * sum(len(one.parts["train"]) for one in members) / more
+    time_epochs(1)
+    seconds = statistics.median(time_epochs(5) - time_epochs(1) for _ in range(REPEATS))
+    return 4 * sum(len(member.parts["train"]) for member in members) / seconds
 
 
 def load_molecules() -> tuple[list[str], np.ndarray]:
-    """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    """Bundled drug molecules and random labels (n, 1)."""
     from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
-    found = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if 20 <= len(one) <= 100][:MOLECULES]
-    return found, np.random.default_rng(1).normal(size=(len(found), 1))
+    smiles = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if 20 <= len(one) <= 100][:MOLECULES]
+    return smiles, np.random.default_rng(1).normal(size=(len(smiles), 1))
 
 
 def time_work(work: Callable[[], Any]) -> float:
+    """CPU-seconds of a function."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
 def time_ours(smiles: list[str], targets: np.ndarray) -> float:
-    """Seconds of an epoch by the loop that every fine-tuning goes through."""
+    """CPU-seconds of an epoch by the training loop of fine-tuning."""
     from core.bench.training import make_train_step
     from core.engine.report import SILENT_REPORT
     from core.models.backbones import Gnn
@@ -112,16 +112,16 @@ def time_ours(smiles: list[str], targets: np.ndarray) -> float:
 
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0)
     predictor.backbone.set_dropout(0.0)
-    lengths, learned = predictor.backbone.lengths(smiles)[:, None], make_train_step(predictor, smiles, targets)
+    lengths, train_step = predictor.backbone.lengths(smiles)[:, None], make_train_step(predictor, smiles, targets)
     plan = Plan(epochs=1, steps=None, evaluations=1, batch_size=BATCH, learning_rate=RATE, weight_decay=0.01,
                 warmup=0.1, clip=1.0, patience=0, precision="float32", seed=0)  # fmt: skip
-    return time_work(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
+    return time_work(lambda: train(predictor, lengths, train_step, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
 
 
-def time_plain_loop(made: list["Graph"], targets: np.ndarray) -> float:
-    """Seconds of an epoch of the same network as one would write it: a `DataLoader`, a loss, an optimiser.
+def time_plain_loop(molecule_graphs: list["Graph"], targets: np.ndarray) -> float:
+    """CPU-seconds of an epoch of the same network in a plain loop: a `DataLoader`, a loss, an optimiser.
 
-    Matrices are multiplied by the library that torch takes by itself.
+    Matrices are multiplied by torch's default library.
     """
     import torch
     from torch_geometric.loader import DataLoader
@@ -133,11 +133,11 @@ def time_plain_loop(made: list["Graph"], targets: np.ndarray) -> float:
     predictor = Predictor(Gnn()(), ["y"], ["regression"], dropout=0.0).train()
     forward = reference_forward(predictor.backbone.model)
     predictor.backbone.set_dropout(0.0)
-    given = as_geometric_data(made, targets)
+    dataset = as_geometric_data(molecule_graphs, targets)
     optimiser = torch.optim.AdamW(predictor.parameters(), lr=RATE, fused=True)
 
     def epoch() -> None:
-        for batch in DataLoader(given, BATCH, shuffle=True):
+        for batch in DataLoader(dataset, BATCH, shuffle=True):
             predictor.loss(predictor.head(forward(batch)), batch.y).backward()
             torch.nn.utils.clip_grad_norm_(predictor.parameters(), 1.0, foreach=True)
             optimiser.step()
@@ -148,7 +148,7 @@ def time_plain_loop(made: list["Graph"], targets: np.ndarray) -> float:
 
 
 def reference_forward(model: "Network") -> Callable[[Any], "Tensor"]:
-    """The network (GINE, summed) as one would write it with `torch_geometric`: embeddings of a `Batch` of its data."""
+    """The same network (GINE, sum pooling) from layers of `torch_geometric`: embeddings of a `Batch` of its data."""
     import torch
     from torch_geometric.nn import GINEConv, global_add_pool
 
@@ -159,29 +159,30 @@ def reference_forward(model: "Network") -> Callable[[Any], "Tensor"]:
         convs.append(conv)
 
     def forward(batch: Any) -> "Tensor":
-        first, bent, second = model.spectrum
-        pairs = bent(first(torch.stack([batch.vectors, batch.spectrum], 2)))
-        places = model.walks(batch.walks) + second((pairs * (batch.spectrum > 0)[..., None]).sum(1))
-        atoms = model.atoms(torch.cat([batch.x, places], 1))
+        first, activation, second = model.spectrum
+        spectral = activation(first(torch.stack([batch.vectors, batch.spectrum], 2)))
+        positions = model.walks(batch.walks) + second((spectral * (batch.spectrum > 0)[..., None]).sum(1))
+        atoms = model.atoms(torch.cat([batch.x, positions], 1))
         bonds = model.bonds(batch.edge_attr)
         for conv, layer in zip(convs, model.layers, strict=True):
-            told = conv(atoms, batch.edge_index, bonds)
-            atoms = atoms + layer.drop(torch.nn.functional.gelu(layer.norm(told)))
+            messages = conv(atoms, batch.edge_index, bonds)
+            atoms = atoms + layer.drop(torch.nn.functional.gelu(layer.norm(messages)))
         return torch.nn.functional.gelu(model.out(global_add_pool(atoms, batch.batch, len(batch.y))))
 
     return forward
 
 
-def as_geometric_data(made: list["Graph"], targets: np.ndarray) -> list[Any]:
-    """The graphs as `torch_geometric` holds them, bonds told one by one."""
+def as_geometric_data(molecule_graphs: list["Graph"], targets: np.ndarray) -> list[Any]:
+    """The graphs as `Data` of `torch_geometric`, with features for each directed bond."""
     import torch
     from torch_geometric.data import Data
 
     return [
         Data(
-            x=torch.tensor(one.atoms), edge_index=torch.tensor(one.ends), edge_attr=torch.tensor(one.edge_features),
-            walks=torch.tensor(one.walks), vectors=torch.tensor(one.vectors),
-            spectrum=torch.tensor(one.values).expand(one.vectors.shape).clone(), y=torch.tensor(label)[None].float(),
+            x=torch.tensor(graph.atoms), edge_index=torch.tensor(graph.ends), edge_attr=torch.tensor(graph.edge_features),
+            walks=torch.tensor(graph.walks), vectors=torch.tensor(graph.vectors),
+            spectrum=torch.tensor(graph.values).expand(graph.vectors.shape).clone(),
+            y=torch.tensor(label)[None].float(),
         )
-        for one, label in zip(made, targets, strict=True)
+        for graph, label in zip(molecule_graphs, targets, strict=True)
     ]  # fmt: skip

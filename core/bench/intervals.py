@@ -1,4 +1,4 @@
-"""How far predictions are off: intervals that know the molecule beside one width for all, on tables held out."""
+"""Coverage of prediction intervals: molecule-dependent widths against one constant width, on test sets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,13 @@ from core.stats.conformal import ConformalIntervals
 from core.stats.differences import student_half_width
 
 LEVEL = 0.9
-FAR_SHARE = 1 / 3  # of the test part, furthest from the training part
+FAR_SHARE = 1 / 3  # of the test set, the molecules furthest from the training set
 
 
 def three_forests(cell: Cell) -> Spec[Fit]:
-    """The mean of three small forests, which disagree."""
-    one = baseline_fit(RandomForest(features="both", trees=30))(cell)
-    return Ensemble(one, seeds=tuple(range(cell.seed, cell.seed + 3)))
+    """The mean of three small forests, whose disagreement the intervals use."""
+    forest = baseline_fit(RandomForest(features="both", trees=30))(cell)
+    return Ensemble(forest, seeds=tuple(range(cell.seed, cell.seed + 3)))
 
 
 ARMS: dict[str, Arm] = {
@@ -39,7 +39,7 @@ CHOICES = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
 def run(
     store: Store, report: Report, folder: Path | None = None, arms: Sequence[str] = tuple(ARMS), **settings: Any
 ) -> list[dict[str, Any]]:
-    """Rows, one for a table, a split and an arm: what intervals hold of the test part, their score beside one width.
+    """One row for each table, split and arm: coverage and interval score, also of a constant width.
 
     `settings`: the tables, splits, seeds, backbone and `show` of `measure_all`.
     """
@@ -47,6 +47,7 @@ def run(
 
 
 def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+    """The row of a table, split and arm, with the measures of `measure_intervals` for each seed."""
     return {
         "table": table,
         "split": split,
@@ -56,50 +57,58 @@ def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, An
 
 
 def measure_intervals(fit: Fit) -> dict[str, Any]:
-    """Of a fit's test part: the share that intervals hold, also of the third furthest from the training part.
+    """Coverage of the test set (`held`) and of its third furthest from the training set (`held_far`), and `score`.
 
-    `score`: the mean interval score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437), width and penalty for
-    labels outside, over that of one width for all, which are the `plain_` ones.
+    `score` is the mean interval score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437): the width, and a
+    penalty for labels outside. `plain_…` are the same of one constant width, `ratio` is `score` / `plain_score`.
     """
     calibration = Calibration.of(fit, LEVEL)
     labels, predictions, smiles = (values.copy() for values in fit.matrices("test"))
     errors = np.abs(labels - predictions)[:, 0]
-    near = calibration.find_nearest(list(map(str, smiles)))
-    low, high = calibration.interval_bounds(predictions, near, ensemble_spread(fit, "test"))
-    own, others, _ = fit.matrices("valid")
-    of_valid = np.abs(own - others)[:, 0]
-    plain = ConformalIntervals.of(of_valid, np.zeros((len(of_valid), 0)), LEVEL)
-    halves = {"": (high - low)[:, 0] / 2, "plain_": plain.half_width(np.zeros((len(errors), 0)))}
-    far = near.similarity <= np.quantile(near.similarity, FAR_SHARE)
-    found: dict[str, Any] = {"n": len(errors)}
-    for name, half in halves.items():
-        found[f"{name}held"] = float(np.mean(errors <= half))
-        found[f"{name}held_far"] = float(np.mean(errors[far] <= half[far]))
-        found[f"{name}score"] = float(np.mean(2 * half + 2 / (1 - LEVEL) * np.maximum(errors - half, 0)))
-    return found | {"ratio": found["score"] / found["plain_score"]}
+    neighbours = calibration.find_nearest(list(map(str, smiles)))
+    low, high = calibration.interval_bounds(predictions, neighbours, ensemble_spread(fit, "test"))
+    valid_labels, valid_predictions, _ = fit.matrices("valid")
+    valid_errors = np.abs(valid_labels - valid_predictions)[:, 0]
+    constant = ConformalIntervals.of(valid_errors, np.zeros((len(valid_errors), 0)), LEVEL)
+    half_widths = {"": (high - low)[:, 0] / 2, "plain_": constant.half_width(np.zeros((len(errors), 0)))}
+    is_far = neighbours.similarity <= np.quantile(neighbours.similarity, FAR_SHARE)
+    measures: dict[str, Any] = {"n": len(errors)}
+    for name, half_width in half_widths.items():
+        measures[f"{name}held"] = float(np.mean(errors <= half_width))
+        measures[f"{name}held_far"] = float(np.mean(errors[is_far] <= half_width[is_far]))
+        measures[f"{name}score"] = float(np.mean(2 * half_width + 2 / (1 - LEVEL) * np.maximum(errors - half_width, 0)))
+    return measures | {"ratio": measures["score"] / measures["plain_score"]}
 
 
 def mean_of_seeds(rows: Sequence[dict[str, Any]], name: str) -> float:
-    return float(np.mean([one[name] for row in rows for one in row["seeds"]]))
+    """Mean of one measure over the seeds of all rows."""
+    return float(np.mean([seed[name] for row in rows for seed in row["seeds"]]))
 
 
 def format_row(row: dict[str, Any]) -> str:
-    held, far, plain = (mean_of_seeds([row], name) for name in ("held", "held_far", "plain_held_far"))
+    coverage, far_coverage, constant_coverage = (
+        mean_of_seeds([row], name) for name in ("held", "held_far", "plain_held_far")
+    )
     names = f"{row['table']:<14} {row['split']:<9} {row['arm']:<22}"
     score = mean_of_seeds([row], "ratio")
-    return f"{names} hold {held:.1%}, far away {far:.1%} (one width {plain:.1%}); score {score:.3f} of one width"
+    return (
+        f"{names} coverage {coverage:.1%}, far molecules {far_coverage:.1%} (constant width {constant_coverage:.1%}); "
+        f"score {score:.3f} of that of the constant width"
+    )
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """What all cases say: a case is a table, a split and an arm, and its seeds are not told apart."""
+    """Coverage and mean score over all cases. A case is a table, a split and an arm, averaged over its seeds."""
     cases = np.array([mean_of_seeds([row], "ratio") for row in rows])
     half = student_half_width(cases)
     half = np.nan if half is None else half
-    held, far, plain = (mean_of_seeds(rows, name) for name in ("held", "held_far", "plain_held_far"))
+    coverage, far_coverage, constant_coverage = (
+        mean_of_seeds(rows, name) for name in ("held", "held_far", "plain_held_far")
+    )
     return (
-        f"of {len(cases)} cases: intervals of {LEVEL:.0%} hold {held:.1%} of the test part, {far:.1%} of its third "
-        f"that is furthest away, where one width for all holds {plain:.1%}; their score is {cases.mean():.3f} "
-        f"(± {half:.3f}) of that of one width"
+        f"{len(cases)} cases: {LEVEL:.0%} intervals cover {coverage:.1%} of the test set and {far_coverage:.1%} of its "
+        f"third furthest from the training set, where one constant width covers {constant_coverage:.1%}; their "
+        f"interval score is {cases.mean():.3f} (± {half:.3f}) of that of the constant width"
     )
 
 

@@ -1,4 +1,4 @@
-"""Wrong labels, planted: who finds them, and what choosing molecules in spite of them is worth."""
+"""Labels swapped on purpose: which scores detect them, and what selecting molecules in spite of them is worth."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,19 +18,19 @@ from core.models.backbones import Pretrained
 from core.selection import Greedy, Top, Uniform
 from core.stats.differences import student_half_width
 
-NOISE_RATES = (0.1, 0.2)  # shares of the pool whose labels are another molecule's
-SELECTED = 100  # molecules that an arm keeps
+NOISE_RATES = (0.1, 0.2)  # shares of the pool whose labels are swapped
+SELECTED = 100  # molecules that an arm selects
 
 Selection = Callable[[NoisyPoolCase, Influence, int], Spec[Dataset] | None]
 
 
 def _select_with(sampler: Callable[[int], Any], scored: bool = True) -> Selection:
-    return lambda found, scores, seed: Select(found.pool, sampler(seed), scores if scored else None)
+    return lambda case, scores, seed: Select(case.pool, sampler(seed), scores if scored else None)
 
 
 ARMS: dict[str, Selection] = {
-    "none": lambda found, scores, seed: None,
-    "all": lambda found, scores, seed: found.pool,
+    "none": lambda case, scores, seed: None,
+    "all": lambda case, scores, seed: case.pool,
     "random": _select_with(lambda seed: Uniform(count=SELECTED, seed=seed), scored=False),
     "top": _select_with(lambda seed: Top(count=SELECTED)),
     "bottom": _select_with(lambda seed: Top(count=SELECTED, worst=True)),
@@ -50,106 +50,107 @@ def run(
     backbone: Pretrained = MINI,
     show: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """A row for each table and share of wrong labels, each seed with a split, wrong labels and a fit of its own.
+    """A row for each table and noise rate. Each seed has another split, other swapped labels and another fit.
 
-    `found`: AUROC over the molecules of the pool, by its scores (`pool`: to first order, whole steps, plain residual),
-    and, learned from with all others, by leverage (`learned`); mean over the seeds, and each seed's with its bootstrap
-    interval. `arms`: test RMSE after training again with what each rule keeps, mean and sd, and the paired difference
-    from `random` with Student's interval over the seeds. Everything is kept in the store.
+    `found`: AUROC of the swapped labels, in the pool by its scores (`pool: …`: first order, full update, residual) and
+    after training on the whole pool by leverage (`learned: …`): mean over the seeds, and each seed with its bootstrap
+    interval. `arms`: test RMSE after retraining with the selection of each arm: mean, standard deviation, and the
+    paired difference from `random` with Student's 95 % interval over the seeds. Everything is stored.
     """
-    given = {name: import_files(TABLES[name].load(name, folder), store.files) for name in tables}
+    loads = {name: import_files(TABLES[name].load(name, folder), store.files) for name in tables}
     rows, done, total = [], 0, len(tables) * len(NOISE_RATES) * len(seeds)
     for name in tables:
-        for wrong in NOISE_RATES:
-            found, errors = [], []
+        for noise_rate in NOISE_RATES:
+            detections, errors = [], []
             for seed in seeds:
-                one = make_case(given[name], SMALL_SIZES[name], wrong, seed, backbone=backbone)
+                case = make_case(loads[name], SMALL_SIZES[name], noise_rate, seed, backbone=backbone)
                 within = report.part(done / total, (done + 1) / total)
-                found.append(_detection(one, store, within.part(0, 0.5)))
-                errors.append(_errors(one, arms, seed, store, within.part(0.5, 1)))
+                detections.append(_detection(case, store, within.part(0, 0.5)))
+                errors.append(_errors(case, arms, seed, store, within.part(0.5, 1)))
                 done += 1
-            rows.append(_row(name, wrong, found, errors))
+            rows.append(_row(name, noise_rate, detections, errors))
             show(format_row(rows[-1]))
     return rows
 
 
-def _detection(one: NoisyPoolCase, store: Store, report: Report) -> dict[str, dict[str, float]]:
-    scores = make(import_files(_scores(one), store.files), store, report.part(0, 0.5))
-    joined = import_files(LabelErrors.of(_refit(one, one.pool)), store.files)
-    suspects = make(joined, store, report.part(0.5, 1))
+def _detection(case: NoisyPoolCase, store: Store, report: Report) -> dict[str, dict[str, float]]:
+    scores = make(import_files(_scores(case), store.files), store, report.part(0, 0.5))
+    label_errors = import_files(LabelErrors.of(_refit(case, case.pool)), store.files)
+    error_table = make(label_errors, store, report.part(0.5, 1))
     pool = {f"pool: {name}": value for name, value in scores.record["detection"].items()}
-    return pool | {f"learned: {name}": value for name, value in suspects.record["detection"].items()}
+    return pool | {f"learned: {name}": value for name, value in error_table.record["detection"].items()}
 
 
-def _errors(one: NoisyPoolCase, arms: Sequence[str], seed: int, store: Store, report: Report) -> dict[str, float]:
-    found = {}
-    for place, arm in enumerate(arms):
-        refit = import_files(_refit(one, ARMS[arm](one, _scores(one), seed)), store.files)
-        fit = make(refit, store, report.part(place / len(arms), (place + 1) / len(arms)))
-        found[arm] = next(iter(fit.metrics["test"].values()))["rmse"]
-    return found
+def _errors(case: NoisyPoolCase, arms: Sequence[str], seed: int, store: Store, report: Report) -> dict[str, float]:
+    errors = {}
+    for index, arm in enumerate(arms):
+        refit = import_files(_refit(case, ARMS[arm](case, _scores(case), seed)), store.files)
+        fit = make(refit, store, report.part(index / len(arms), (index + 1) / len(arms)))
+        errors[arm] = next(iter(fit.metrics["test"].values()))["rmse"]
+    return errors
 
 
-def _scores(one: NoisyPoolCase) -> Influence:
-    return Influence(one.fit, one.pool, one.fit.valid)
+def _scores(case: NoisyPoolCase) -> Influence:
+    return Influence(case.fit, case.pool, case.fit.valid)
 
 
-def _refit(one: NoisyPoolCase, kept: Spec[Dataset] | None) -> Any:
-    return one.fit if kept is None else dataclasses.replace(one.fit, train=Concat((one.fit.train, kept)))
+def _refit(case: NoisyPoolCase, selection: Spec[Dataset] | None) -> Any:
+    return case.fit if selection is None else dataclasses.replace(case.fit, train=Concat((case.fit.train, selection)))
 
 
 def _row(
-    name: str, wrong: float, found: list[dict[str, dict[str, float]]], errors: list[dict[str, float]]
+    name: str, noise_rate: float, detections: list[dict[str, dict[str, float]]], errors: list[dict[str, float]]
 ) -> dict[str, Any]:
-    auroc = {way: [one[way] for one in found] for way in found[0]}
-    values = {arm: np.array([one[arm] for one in errors]) for arm in errors[0]}
+    auroc = {score: [by_seed[score] for by_seed in detections] for score in detections[0]}
+    values = {arm: np.array([by_seed[arm] for by_seed in errors]) for arm in errors[0]}
     arms = {}
-    for arm, mine in values.items():
-        arms[arm] = {"rmse": float(mine.mean()), "sd": _sd(mine), "rmse_of_seeds": mine.tolist()}
+    for arm, rmses in values.items():
+        arms[arm] = {"rmse": float(rmses.mean()), "sd": _sd(rmses), "rmse_of_seeds": rmses.tolist()}
         if "random" in values and arm != "random":
-            arms[arm]["against_random"] = paired_interval(mine, values["random"])
+            arms[arm]["against_random"] = paired_interval(rmses, values["random"])
     return {
         "table": name,
-        "wrong": wrong,
+        "wrong": noise_rate,
         "found": {
-            way: {"mean": float(np.mean([one["auroc"] for one in each])), "of_seeds": each}
-            for way, each in auroc.items()
+            score: {"mean": float(np.mean([by_seed["auroc"] for by_seed in each])), "of_seeds": each}
+            for score, each in auroc.items()
         },
         "arms": arms,
     }
 
 
 def paired_interval(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float | None]:
-    """Mean of the differences over the seeds, `ours` − `theirs`, with Student's 95 % interval; and in per cent."""
+    """Mean over the seeds of `ours` − `theirs` with Student's 95 % interval, and in per cent of `theirs`."""
     gaps, half = ours - theirs, student_half_width(ours - theirs)
-    found: dict[str, float | None] = {"mean": float(gaps.mean()), "low": None, "high": None}
-    found["per_cent"] = float(100 * gaps.mean() / theirs.mean())
+    interval: dict[str, float | None] = {"mean": float(gaps.mean()), "low": None, "high": None}
+    interval["per_cent"] = float(100 * gaps.mean() / theirs.mean())
     if half is not None:
-        found |= {"low": found["mean"] - half, "high": found["mean"] + half}
-    return found
+        interval |= {"low": interval["mean"] - half, "high": interval["mean"] + half}
+    return interval
 
 
 def summarise_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of each arm the test RMSE in per cent of that of `random`, over all rows: mean, Student's interval, cases below.
+    """For each arm, over all rows: how much its test RMSE differs from that of `random`, in per cent, with interval.
 
-    The shares of wrong labels of one table and seed have their split in common, so that they count as one.
+    The interval is Student's 95 %. The noise rates of one table and seed share their split and count as one case.
+    `below`: cases in which the arm has the lower RMSE.
     """
     splits: dict[str, dict[tuple[str, int], list[float]]] = {}
     for row in rows:
         random = row["arms"].get("random", {"rmse_of_seeds": ()})["rmse_of_seeds"]
         for arm, one in row["arms"].items() if random else ():
-            for seed, (mine, other) in enumerate(zip(one["rmse_of_seeds"], random, strict=True)):
-                splits.setdefault(arm, {}).setdefault((row["table"], seed), []).append(100 * (mine / other - 1))
-    found = {}
-    for arm, mine in splits.items():
+            for seed, (rmse, reference) in enumerate(zip(one["rmse_of_seeds"], random, strict=True)):
+                splits.setdefault(arm, {}).setdefault((row["table"], seed), []).append(100 * (rmse / reference - 1))
+    summary = {}
+    for arm, by_split in splits.items():
         if arm != "random":
-            means, each = np.array([np.mean(values) for values in mine.values()]), [*mine.values()]
+            means, each = np.array([np.mean(values) for values in by_split.values()]), [*by_split.values()]
             one = {"mean": float(means.mean()), "low": None, "high": None, "splits": len(means)}
             if (half := student_half_width(means)) is not None:
                 one |= {"low": one["mean"] - half, "high": one["mean"] + half}
             below = sum(value < 0 for values in each for value in values)
-            found[arm] = one | {"below": below, "cases": sum(map(len, each))}
-    return found
+            summary[arm] = one | {"below": below, "cases": sum(map(len, each))}
+    return summary
 
 
 def _sd(values: np.ndarray) -> float | None:
@@ -157,31 +158,31 @@ def _sd(values: np.ndarray) -> float | None:
 
 
 def format_row(row: dict[str, Any]) -> str:
-    said = [f"{row['table']}, {row['wrong']:.0%} of the pool wrong"]
-    said += [f"  AUROC {way:<24} {one['mean']:.3f}  {_each(one['of_seeds'])}" for way, one in row["found"].items()]
+    lines = [f"{row['table']}, {row['wrong']:.0%} of the pool mislabelled"]
+    lines += [f"  AUROC {score:<24} {one['mean']:.3f}  {_each(one['of_seeds'])}" for score, one in row["found"].items()]
     for arm, one in row["arms"].items():
         noise = "" if one["sd"] is None else f" ± {one['sd']:.3f}"
         gap = one.get("against_random")
-        beside = "" if gap is None else f"  {gap['per_cent']:+.1f} % of random, {gap['mean']:+.3f}{_interval(gap)}"
-        said.append(f"  RMSE  {arm:<24} {one['rmse']:.3f}{noise}{beside}")
-    return "\n".join(said)
+        comparison = "" if gap is None else f"  {gap['per_cent']:+.1f} % of random, {gap['mean']:+.3f}{_interval(gap)}"
+        lines.append(f"  RMSE  {arm:<24} {one['rmse']:.3f}{noise}{comparison}")
+    return "\n".join(lines)
 
 
 def _each(seeds: list[dict[str, float]]) -> str:
-    return ", ".join(f"{one['auroc']:.2f} ({one['low']:.2f} to {one['high']:.2f})" for one in seeds)
+    return ", ".join(f"{seed['auroc']:.2f} ({seed['low']:.2f} to {seed['high']:.2f})" for seed in seeds)
 
 
-def _interval(gap: dict[str, Any], places: int = 3) -> str:
-    return "" if gap["low"] is None else f" ({gap['low']:+.{places}f} to {gap['high']:+.{places}f})"
+def _interval(gap: dict[str, Any], digits: int = 3) -> str:
+    return "" if gap["low"] is None else f" ({gap['low']:+.{digits}f} to {gap['high']:+.{digits}f})"
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
-    said = [
+    lines = [
         f"  {arm:<24} {one['mean']:+.1f} %{_interval(one, 1)}  below in {one['below']} of {one['cases']}"
         for arm, one in summarise_rows(rows).items()
     ]
     return "\n\n".join(
-        [*map(format_row, rows), *(["\n".join(["all of these, RMSE beside random", *said])] if said else [])]
+        [*map(format_row, rows), *(["\n".join(["all rows, RMSE against random", *lines])] if lines else [])]
     )
 
 

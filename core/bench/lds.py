@@ -1,4 +1,4 @@
-"""Which scores foretell retraining: `molsway-mini`, its head and all its weights, trained again with random halves."""
+"""How well scores predict retraining: `molsway-mini`, its head or all its weights, retrained with random halves."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from core.influence.solvers import CG, Dual, GradientSimilarity, LiSSA
 from core.models.backbones import Pretrained
 from core.models.methods import Full, Head
 
-NOISE_RATE = 0.2  # of the pool's labels are another molecule's
+NOISE_RATE = 0.2  # share of the pool whose labels are swapped
 SUBSETS = 64
 METHODS = {"head": Head(), "full": Full()}
 CHOICES = {"table": (*SMALL_SIZES, *CLASS_TABLES), "arm": tuple(METHODS)}
@@ -29,27 +29,28 @@ def run(
     backbone: Pretrained = MINI,
     show: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """A row for each table, method (`arms`) and seed: the linear datamodelling score of each way, its 95 % interval.
+    """A row for each table, method (`arms`) and seed: linear datamodelling scores with their 95 % intervals.
 
-    Every solver, plain similarity of gradients, and whole steps, at the usual and at the matched damping; all beside
-    the same retrainings, which are kept in the store.
+    Compares every solver, gradient similarity, and full updates at the default and at the matched damping with the
+    same retrainings, which are stored.
     """
     sources, sizes = TABLES | CLASS_TABLES, SMALL_SIZES | SMALL_CLASS_SIZES
-    given = {name: import_files(sources[name].load(name, folder), store.files) for name in tables}
+    loads = {name: import_files(sources[name].load(name, folder), store.files) for name in tables}
     rows, done, total = [], 0, len(tables) * len(arms) * len(seeds)
     for name in tables:
         for arm in arms:
             for seed in seeds:
-                one = make_case(given[name], sizes[name], NOISE_RATE, seed, backbone=backbone, method=METHODS[arm])
-                scored = {
-                    way: Influence(one.fit, one.pool, one.fit.valid, **settings) for way, settings in _SCORINGS.items()
+                case = make_case(loads[name], sizes[name], NOISE_RATE, seed, backbone=backbone, method=METHODS[arm])
+                scores = {
+                    solver: Influence(case.fit, case.pool, case.fit.valid, **settings)
+                    for solver, settings in _SCORINGS.items()
                 }
-                retrained = SubsetRetraining(one.fit, one.pool, one.fit.valid, subsets=SUBSETS, seed=seed)
-                spec = import_files(LDS(retrained, tuple(scored.values())), store.files)
-                found = make(spec, store, report.part(done / total, (done + 1) / total))
+                retraining = SubsetRetraining(case.fit, case.pool, case.fit.valid, subsets=SUBSETS, seed=seed)
+                spec = import_files(LDS(retraining, tuple(scores.values())), store.files)
+                check = make(spec, store, report.part(done / total, (done + 1) / total))
                 done += 1
-                called = dict(zip([each.key for each in spec.scores], scored, strict=True))
-                ways = [{"solved by": called[each["scores"]], **each} for each in found.record["ways"]]
+                solver_of_key = dict(zip([each.key for each in spec.scores], scores, strict=True))
+                ways = [{"solved by": solver_of_key[each["scores"]], **each} for each in check.record["ways"]]
                 rows.append({"table": name, "method": arm, "seed": seed, "key": spec.key, "ways": ways})
                 show(format_row(rows[-1]))
     return rows
@@ -60,18 +61,18 @@ _SCORINGS: dict[str, dict[str, Any]] = {
     "dual, matched damping": {"solver": Dual(), "matched": True},
     "cg": {"solver": CG(), "stability": False},
     "lissa": {"solver": LiSSA(depth=200, repeats=1), "stability": False},
-    "plain similarity": {"solver": GradientSimilarity(), "stability": False},
+    "gradient similarity": {"solver": GradientSimilarity(), "stability": False},
 }
 
 
 def format_row(row: dict[str, Any]) -> str:
-    said = [f"{row['table']}, {row['method']}, seed {row['seed']}: correlation with {SUBSETS} retrainings"]
+    head = [f"{row['table']}, {row['method']}, seed {row['seed']}: correlation with {SUBSETS} retrainings"]
     ways = sorted(row["ways"], key=lambda one: -one["spearman"])
     return "\n".join(
-        said
+        head
         + [
-            f"  {one['spearman']:.2f} ({one['low']:.2f} to {one['high']:.2f})  {one['way']}, {one['solved by']}"
-            for one in ways
+            f"  {way['spearman']:.2f} ({way['low']:.2f} to {way['high']:.2f})  {way['way']}, {way['solved by']}"
+            for way in ways
         ]
     )
 

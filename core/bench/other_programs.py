@@ -1,6 +1,6 @@
-"""Other programs that score a pool: on the same predictor, molecules and labels, where they are installed.
+"""Other programs that score a pool, on the same predictor, molecules and labels, where they are installed.
 
-Nothing else imports them.
+Only this file imports them.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from core.bench.trained_predictor import TrainedPredictor
 
 INPUTS = ("input_ids", "attention_mask")
-SLOW_MOLECULES = 4  # molecules that take hundreds of forward passes each
+SLOW_MOLECULES = 4  # molecules to time where each takes hundreds of forward passes
 
 
 @dataclass(frozen=True, eq=False)
 class OtherProgram:
     """A program that is ready to score the first molecules of a pool.
 
-    `about`: what is timed; `vector` (d,): along which its scores should be the rates of the losses; `score()`: its
-    scores, and the seconds that one molecule takes.
+    `about` says what is timed. `vector` (d,) is the direction of which its scores should be the loss derivatives.
+    `score()` returns the scores and the seconds per molecule.
     """
 
     about: str
@@ -42,7 +42,7 @@ class OtherProgram:
 
 @contextlib.contextmanager
 def kronfluence(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherProgram]:
-    """Pairwise scores, the first batch of the target as one query; gradients of the linear layers alone, by hooks."""
+    """Pairwise scores with the first target batch as one query; gradients of the linear layers only, by hooks."""
     import torch
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments, ScoreArguments
@@ -53,7 +53,7 @@ def kronfluence(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherPro
     params, pool, target = case.view.params, case.pool[0], case.target[0]
     layers = [name for name, module in case.predictor.named_modules() if isinstance(module, torch.nn.Linear)]
     layers = [name for name in layers if f"{name}.weight" in params]
-    size, aims, starts = len(pool[1]) // 4, len(target[1]), []
+    size, target_count, starts = len(pool[1]) // 4, len(target[1]), []
 
     class Errors(Task):
         def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> torch.Tensor:
@@ -68,7 +68,7 @@ def kronfluence(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherPro
 
     task = Errors()
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch has moved a class that it takes
+        warnings.simplefilter("ignore", FutureWarning)  # torch has moved a class that kronfluence imports
         analyzer = Analyzer(
             "bench",
             prepare_model(copy.deepcopy(case.predictor), task),
@@ -85,32 +85,32 @@ def kronfluence(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherPro
             analyzer.compute_pairwise_scores(
                 "scores",
                 "none",
-                query_dataset=_table(target, aims),
+                query_dataset=_table(target, target_count),
                 train_dataset=_table(pool, 4 * size),
-                per_device_query_batch_size=aims,
+                per_device_query_batch_size=target_count,
                 per_device_train_batch_size=size,
                 score_args=ScoreArguments(aggregate_query_gradients=True),
                 overwrite_output_dir=True,
             )
             seconds = (starts[3] - starts[1]) / (2 * size)
-            return analyzer.load_pairwise_scores("scores")["all_modules"][0].double() / aims, seconds
+            return analyzer.load_pairwise_scores("scores")["all_modules"][0].double() / target_count, seconds
 
-        known = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
+        tracked = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
         gradient = unflatten(target_gradient(case.view, [target]), params)
-        share = sum(params[name].numel() for name in known) / case.view.d
+        share = sum(params[name].numel() for name in tracked) / case.view.d
         yield OtherProgram(
             f"kronfluence {version('kronfluence')}: compute_pairwise_scores, the second and third of four batches of "
-            "the pool, so neither the target's gradient nor what a call costs once; strategy identity, the target's "
-            f"gradient for the solved vector (a molecule costs the same with the others); linear layers alone, "
-            f"{share:.1%} of the weights",
-            flatten({name: part * (name in known) for name, part in gradient.items()}),
+            "the pool, without the target's gradient and the fixed cost of a call; strategy identity, with the "
+            "target's gradient as the solved vector (the other strategies cost the same per molecule); linear layers "
+            f"only, {share:.1%} of the weights",
+            flatten({name: part * (name in tracked) for name, part in gradient.items()}),
             score,
         )
 
 
 @contextlib.contextmanager
 def dattri(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherProgram]:
-    """The inner product of each molecule's gradient with the solved vector, which it is given."""
+    """The inner product of each molecule's gradient with our solved vector."""
     import torch
     from dattri.algorithm.base import BaseInnerProductAttributor
     from dattri.task import AttributionTask
@@ -137,12 +137,12 @@ def dattri(case: "TrainedPredictor", vector: "Tensor") -> Iterator[OtherProgram]
         attributor.cache(pool)
         began = seconds_now()
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-            found = attributor.attribute(pool, nothing)[:, 0].detach().double().cpu()
-        return found, (seconds_now() - began) / len(part)
+            scores = attributor.attribute(pool, nothing)[:, 0].detach().double().cpu()
+        return scores, (seconds_now() - began) / len(part)
 
     yield OtherProgram(
-        f"dattri {version('dattri')}: attribute, its inner products alone: the solved vector is given in place of a "
-        "test gradient, which it would take, and solve for, once a batch of the pool; all the weights",
+        f"dattri {version('dattri')}: attribute, its inner products only: the solved vector replaces the test "
+        "gradient, which it would compute and solve for in every batch of the pool; all weights",
         vector,
         score,
     )
@@ -157,18 +157,18 @@ OTHER_PROGRAMS: dict[str, Callable[..., AbstractContextManager[OtherProgram]]] =
 def prepare_program(
     name: str, case: "TrainedPredictor", vector: "Tensor", stack: contextlib.ExitStack
 ) -> tuple[OtherProgram, "Tensor"] | tuple[None, str]:
-    """A peer and its scores, or the reason why there are none."""
+    """A program and its scores, or None and the reason why it cannot run."""
     if importlib.util.find_spec(name) is None:
         return None, "not installed; pip install -r requirements-bench.txt"
     try:
-        peer = stack.enter_context(OTHER_PROGRAMS[name](case, vector))
-        return peer, peer.score()[0]
-    except Exception as error:  # whatever stops it is what is to be told of it
+        program = stack.enter_context(OTHER_PROGRAMS[name](case, vector))
+        return program, program.score()[0]
+    except Exception as error:  # any failure of theirs is a result of the benchmark
         return None, f"could not run: {type(error).__name__}: {str(error)[:200]}"
 
 
 def _table(part: tuple[dict[str, "Tensor"], "Tensor"], n: int) -> Any:
-    """The first n molecules of a batch, as datasets of torch have them."""
+    """The first n molecules of a batch as a dataset of torch."""
     from torch.utils.data import TensorDataset
 
     inputs, targets = part

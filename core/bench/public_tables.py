@@ -1,4 +1,4 @@
-"""The public tables that the long benchmarks are of."""
+"""The public tables of the benchmarks of accuracy."""
 
 import dataclasses
 from pathlib import Path
@@ -10,12 +10,12 @@ from core.experiments import FineTune, LabelNoise, Load, split_table
 from core.models.backbones import Pretrained
 
 MINI = Pretrained("molsway-mini")
-STEPS = 150  # of a short training
+STEPS = 150  # optimiser steps of a short training
 
 
 @dataclasses.dataclass(frozen=True)
 class TableSource:
-    """A table by the names its file goes by, or one that can always be had."""
+    """A public table: the names its file may have, or a bundled source."""
 
     unit: str
     target: str = ""
@@ -23,16 +23,16 @@ class TableSource:
     source: str = ""
 
     def load(self, name: str, folder: Path | None) -> Load:
-        """Raises `BadInput` where it is not to be had."""
+        """The table from `folder`, or from its source. Raises `BadInput` where there is no file."""
         if self.source:
             return Load(self.source)
-        for file in (folder / one for one in self.files) if folder else ():
+        for file in (folder / file_name for file_name in self.files) if folder else ():
             if file.is_file():
                 return Load(f"file:{file}", targets=(self.target,), tasks=(name,), unit=self.unit)
-        where = f"in {folder}" if folder else "given"
+        where = f"{folder} has none" if folder else "no folder was given"
         raise BadInput(
-            f"{name} wants {' or '.join(self.files)} with a column {self.target!r}, and none is {where}; name its "
-            "folder with --data"
+            f"{name} needs {' or '.join(self.files)} with a column {self.target!r}, but {where}; name its folder with "
+            "--data"
         )
 
 
@@ -48,25 +48,27 @@ TABLES = {
 }
 
 
-SMALL_SIZES = {  # rows of train, valid and pool; the rest reports
+SMALL_SIZES = {  # rows of train, valid and pool; the rest is the test set
     "Lipophilicity": {"train": 500, "valid": 300, "pool": 600},
     "solubility": {"train": 300, "valid": 200, "pool": 300},
 }
 
 
-CLASS_TABLES = {"BACE classes": TableSource("", "Class", ("bace.csv", "bace.csv.gz"))}  # asked for by their names
+CLASS_TABLES = {"BACE classes": TableSource("", "Class", ("bace.csv", "bace.csv.gz"))}  # only run by name
 SMALL_CLASS_SIZES = {"BACE classes": {"train": 400, "valid": 250, "pool": 400}}
 
 
 class NoisyPoolCase(NamedTuple):
-    """A short fine-tuning on a small part of a table, and a pool of which a share carries wrong labels."""
+    """A short fine-tuning on a small part of a table, and a pool in which a share of the labels is swapped."""
 
     fit: FineTune
     pool: Spec[Dataset]
 
 
-def make_case(table: Load, sizes: dict[str, float], wrong: float, seed: int, **settings: Any) -> NoisyPoolCase:
-    """`sizes` as in `SMALL_SIZES`, `wrong` the share of the pool; the same seed draws the split, the labels and the fit."""
+def make_case(table: Load, sizes: dict[str, float], noise_rate: float, seed: int, **settings: Any) -> NoisyPoolCase:
+    """`sizes` as in `SMALL_SIZES`; `noise_rate`: share of swapped labels; `seed`: of split, noise and fit."""
     train, valid, test, pool = split_table(table, by="random", seed=seed, **{"test": None, **sizes})
-    brief = {"steps": STEPS, "evaluations": 4, "batch_size": 32, "seed": seed}
-    return NoisyPoolCase(FineTune(train, valid, test, **brief | settings), LabelNoise(pool, fraction=wrong, seed=seed))
+    training = {"steps": STEPS, "evaluations": 4, "batch_size": 32, "seed": seed}
+    return NoisyPoolCase(
+        FineTune(train, valid, test, **training | settings), LabelNoise(pool, fraction=noise_rate, seed=seed)
+    )

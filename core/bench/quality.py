@@ -1,4 +1,4 @@
-"""How good: test errors of networks and baselines on public tables, the same rows for all, several seeds."""
+"""Test errors of networks and baselines on public tables: the same rows for all, several seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from core.results.comparison import summarize_seeds
 
 
 def adapt_backbone(cell: Cell) -> Adapt:
-    """The backbone adapted to the molecules of the training part alone."""
+    """The backbone adapted to the molecules of the training set only."""
     return Adapt(cell.train, leave_out=cell.test, backbone=cell.backbone, seed=cell.seed)
 
 
@@ -45,7 +45,7 @@ CHOICES = {"table": tuple(TABLES), "split": SPLITS, "arm": tuple(ARMS)}
 def run(
     store: Store, report: Report, folder: Path | None = None, arms: Sequence[str] = tuple(ARMS), **settings: Any
 ) -> list[dict[str, Any]]:
-    """Rows, one for a table, a split and an arm: test RMSE (mean, sd over seeds), seconds, keys of the fits.
+    """One row for each table, split and arm: test RMSE (mean and standard deviation over seeds), seconds, fit keys.
 
     `settings`: the tables, splits, seeds, backbone and `show` of `measure_all`.
     """
@@ -53,6 +53,7 @@ def run(
 
 
 def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, Any]:
+    """The row of a table, split and arm: test and validation RMSE in the label's unit, seconds of a training, keys."""
     errors = {part: [next(iter(fit.metrics[part].values()))["rmse"] for _, fit in fits] for part in ("valid", "test")}
     test, seconds = summarize_seeds(errors["test"]), [fit.record["seconds"] for _, fit in fits]
     return {
@@ -71,41 +72,45 @@ def summarise_fits(table: str, split: str, arm: str, fits: Fits) -> dict[str, An
     }
 
 
-def format_row(found: dict[str, Any]) -> str:
-    names = f"{found['table']:<14} {found['split']:<9} {found['arm']:<22}"
-    return f"{names} {format_error(found)}   (validation {found['valid_rmse']:.3f}, {found['seconds']:.0f} s)"
+def format_row(row: dict[str, Any]) -> str:
+    names = f"{row['table']:<14} {row['split']:<9} {row['arm']:<22}"
+    return f"{names} {format_error(row)}   (validation {row['valid_rmse']:.3f}, {row['seconds']:.0f} s)"
 
 
 def format_grid(rows: list[dict[str, Any]]) -> str:
-    """Test errors in Markdown: a line for each table and split, a column for each arm."""
-    arms = list(dict.fromkeys(one["arm"] for one in rows))
-    cells = {(one["table"], one["split"], one["arm"]): format_error(one) for one in rows}
+    """Test errors as a Markdown table: a row for each table and split, a column for each arm."""
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    cells = {(row["table"], row["split"], row["arm"]): format_error(row) for row in rows}
     lines = ["| table | split | " + " | ".join(arms) + " |", "| --- " * (2 + len(arms)) + "|"]
-    for table, split in dict.fromkeys((one["table"], one["split"]) for one in rows):
-        found = [cells.get((table, split, arm), "") for arm in arms]
-        lines.append(f"| {table} ({TABLES[table].unit}) | {split} | " + " | ".join(found) + " |")
+    for table, split in dict.fromkeys((row["table"], row["split"]) for row in rows):
+        errors = [cells.get((table, split, arm), "") for arm in arms]
+        lines.append(f"| {table} ({TABLES[table].unit}) | {split} | " + " | ".join(errors) + " |")
     return "\n".join(lines)
 
 
-def format_error(found: dict[str, Any]) -> str:
-    """A test error with its spread over the seeds, if there are several."""
-    return f"{found['rmse']:.3f}" + ("" if found["sd"] is None else f" ± {found['sd']:.3f}")
+def format_error(row: dict[str, Any]) -> str:
+    """A test error, with its standard deviation if there are several seeds."""
+    return f"{row['rmse']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
 
 
 def compare_with_baselines(rows: list[dict[str, Any]]) -> list[str]:
-    """For each table and split the network with the lowest validation error beside the best baseline by test error.
+    """For each table and split: the network with the lowest validation error against the best baseline by test error.
 
-    So the bar is as high as it can be, and the network is not chosen by the numbers it is judged by.
+    This favours the baselines: only the network is chosen without its test error.
     """
-    said = []
-    for table, split in dict.fromkeys((one["table"], one["split"]) for one in rows):
-        mine = [one for one in rows if (one["table"], one["split"]) == (table, split)]
-        networks, others = ([one for one in mine if one["baseline"] == is_one] for is_one in (False, True))
+    verdicts = []
+    for table, split in dict.fromkeys((row["table"], row["split"]) for row in rows):
+        cell_rows = [row for row in rows if (row["table"], row["split"]) == (table, split)]
+        networks, others = (
+            [row for row in cell_rows if row["baseline"] == is_baseline] for is_baseline in (False, True)
+        )
         if networks and others:
             best, bar = min(networks, key=lambda one: one["valid_rmse"]), min(others, key=lambda one: one["rmse"])
             word = "below" if best["rmse"] < bar["rmse"] else "NOT below"
-            said.append(f"{table}, {split}: {best['arm']} {best['rmse']:.3f} is {word} {bar['arm']} {bar['rmse']:.3f}")
-    return said
+            verdicts.append(
+                f"{table}, {split}: {best['arm']} {best['rmse']:.3f} is {word} {bar['arm']} {bar['rmse']:.3f}"
+            )
+    return verdicts
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What scoring a pool costs beside predicting it, route by route and in other programs, and how true the scores are."""
+"""Cost and accuracy of scoring a pool, by route and in other programs, in units of a forward pass."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ LOOP, MAPPED, SWEEP = "a backward pass for each molecule", "vmap of each molecul
 
 @dataclass(frozen=True)
 class BenchSizes:
-    """Molecules of each part and of a batch, steps of training, and how often everything is timed.
+    """Molecules of each set and of a batch, training steps, and repeats of each timing.
 
-    `loop_molecules`: molecules that the loop is timed on; `chunk`: molecules whose gradients vmap holds at once, and is timed
-    on; `tolerance` of the linear system; `slow`: how often what takes gradients is timed.
+    `loop_molecules`: molecules to time the loop with. `chunk`: molecules of one vmap, also to time it with.
+    `tolerance`: relative residual of the linear system. `slow`: repeats of the routes that take gradients.
     """
 
     train: int = 64
@@ -51,11 +51,11 @@ LARGE = BenchSizes(
     repeats=3,
     slow=2,
     other_programs=False,
-)  # with 45 million weights
+)  # 45 million weights
 
 
 def run() -> dict[str, Any]:
-    """`molsway-mini` as it is shipped, and the shape of `molformer-xl`; both have briefly learned logP."""
+    """`molsway-mini` as shipped, and an untrained `molformer-xl`, both briefly trained on logP."""
     from core.models.backbones import Pretrained, Untrained
 
     return {
@@ -64,67 +64,71 @@ def run() -> dict[str, Any]:
     }
 
 
-def measure_scoring(backbone: Any, amounts: BenchSizes) -> dict[str, Any]:
-    """Of each route the forward passes a molecule takes beside its prediction, and its scores beside forward mode's.
+def measure_scoring(backbone: Any, sizes: BenchSizes) -> dict[str, Any]:
+    """For each route: forward passes per molecule in addition to its prediction, and agreement with forward mode.
 
-    All along one solved vector and for one padded batch, but for the loop, where a molecule is as long as it is.
+    All use one solved vector and one padded batch; the loop alone has no padding.
     """
     import torch
 
     from core.bench.trained_predictor import loss_rates, predict_batches, train_predictor
     from core.influence.directional import DirectionalDerivative, choose_step, score_smiles
 
-    case = train_predictor(backbone, amounts.train, amounts.target, amounts.pool, amounts.batch, amounts.steps)
+    case = train_predictor(backbone, sizes.train, sizes.target, sizes.pool, sizes.batch, sizes.steps)
     print_dot()
-    vector, residual = _solve(case, amounts.tolerance)
+    vector, residual = _solve(case, sizes.tolerance)
     print_dot()
-    seen, inputs, n = case.view, case.pool[0][0], len(case.pool[0][1])
-    steps = {route: choose_step(seen, vector, [inputs], route) for route in ROUTES}
-    slopes = {route: DirectionalDerivative(seen, vector, step.size, step.route) for route, step in steps.items()}
-    bases = predict_batches(seen, case.pool)
+    view, inputs, n = case.view, case.pool[0][0], len(case.pool[0][1])
+    steps = {route: choose_step(view, vector, [inputs], route) for route in ROUTES}
+    derivatives = {route: DirectionalDerivative(view, vector, step.size, step.route) for route, step in steps.items()}
+    bases = predict_batches(view, case.pool)
 
     @torch.no_grad()
     def forward() -> "Tensor":
-        return seen.predict(seen.params, inputs)
+        return view.predict(view.params, inputs)
 
-    quick = {route: lambda way=way: way(inputs, bases[0]) for route, way in slopes.items()}
-    quick[SWEEP] = lambda: score_smiles(case.predictor, seen, slopes["one-sided"], case.smiles[:n], n, False)
+    quick = {route: lambda way=way: way(inputs, bases[0]) for route, way in derivatives.items()}
+    quick[SWEEP] = lambda: score_smiles(case.predictor, view, derivatives["one-sided"], case.smiles[:n], n, False)
     slow = {
-        LOOP: lambda: score_by_loop(case, vector, amounts.loop_molecules),
-        MAPPED: lambda: score_by_vmap(case, vector, amounts.chunk, amounts.chunk),
+        LOOP: lambda: score_by_loop(case, vector, sizes.loop_molecules),
+        MAPPED: lambda: score_by_vmap(case, vector, sizes.chunk, sizes.chunk),
     }
-    counts = {LOOP: amounts.loop_molecules, MAPPED: amounts.chunk}  # the others are timed on the whole batch
-    truth = loss_rates(seen, slopes["forward-mode"], case.pool, bases)
-    near = {route: compare_scores(loss_rates(seen, slopes[route], case.pool, bases), truth) for route in ROUTES[:2]}
-    near[LOOP] = compare_scores(score_by_loop(case, vector, n), truth[:n])
-    near[MAPPED] = compare_scores(score_by_vmap(case, vector, n, amounts.chunk), truth[:n])
-    told, about = {}, {}
+    counts = {LOOP: sizes.loop_molecules, MAPPED: sizes.chunk}  # the other routes are timed on the full batch
+    truth = loss_rates(view, derivatives["forward-mode"], case.pool, bases)
+    agreement = {
+        route: compare_scores(loss_rates(view, derivatives[route], case.pool, bases), truth) for route in ROUTES[:2]
+    }
+    agreement[LOOP] = compare_scores(score_by_loop(case, vector, n), truth[:n])
+    agreement[MAPPED] = compare_scores(score_by_vmap(case, vector, n, sizes.chunk), truth[:n])
+    program_clocks, about = {}, {}
     missing = (
-        {} if amounts.other_programs else dict.fromkeys(OTHER_PROGRAMS, "not run at this size: it would take minutes")
+        {} if sizes.other_programs else dict.fromkeys(OTHER_PROGRAMS, "not run at this size, where it takes minutes")
     )
     with ExitStack() as stack:
-        for name in OTHER_PROGRAMS if amounts.other_programs else ():
+        for name in OTHER_PROGRAMS if sizes.other_programs else ():
             print_dot()
-            peer, result = prepare_program(name, case, vector, stack)
-            if peer is None:
+            program, result = prepare_program(name, case, vector, stack)
+            if program is None:
                 missing[name] = result
                 continue
-            about[name] = peer.about
+            about[name] = program.about
             true = loss_rates(
-                seen, DirectionalDerivative(seen, peer.vector, 0.0, "forward-mode"), case.pool[:1], bases[:1]
+                view, DirectionalDerivative(view, program.vector, 0.0, "forward-mode"), case.pool[:1], bases[:1]
             )
-            near[name] = compare_scores(result, true[: len(result)])
-            told[name] = lambda peer=peer: peer.score()[1] * n
-        times = time_ratios(forward, quick, repeats=amounts.repeats) | time_ratios(forward, slow, told, amounts.slow)
+            agreement[name] = compare_scores(result, true[: len(result)])
+            program_clocks[name] = lambda peer=program: peer.score()[1] * n
+        times = time_ratios(forward, quick, repeats=sizes.repeats) | time_ratios(
+            forward, slow, program_clocks, sizes.slow
+        )
     passes = {name: round(times[name] * n / counts.get(name, n), 2) for name in times}
     return {
-        "weights": seen.d,
-        "molecules that are timed": n,
+        "weights": view.d,
+        "molecules timed": n,
         "tokens of the longest": inputs["input_ids"].shape[1],
         "residual of the solved vector": residual,
         "forward passes from SMILES to prediction and one-sided score": passes.pop(SWEEP),
         "extra forward passes a molecule": passes | missing,
-        "scores beside those of forward mode": near,
+        "scores against forward mode": agreement,
         "step": {
             route: {"taken": step.route, "error": float(f"{step.error:.2g}"), "warnings": list(step.warnings)}
             for route, step in steps.items()
@@ -135,7 +139,7 @@ def measure_scoring(backbone: Any, amounts: BenchSizes) -> dict[str, Any]:
 
 
 def _solve(case: "TrainedPredictor", tolerance: float) -> tuple["Tensor", float]:
-    """The vector (d,) of a Gauss-Newton system damped as is the default, and the residual it leaves."""
+    """The solution (d,) of the Gauss–Newton system with the default damping, and its relative residual."""
     from core.influence.curvature import Curvature
     from core.influence.solvers import CG
     from core.influence.view import target_gradient
@@ -147,48 +151,48 @@ def _solve(case: "TrainedPredictor", tolerance: float) -> tuple["Tensor", float]
 
 
 def score_by_loop(case: "TrainedPredictor", vector: "Tensor", count: int) -> "Tensor":
-    """Scores (count,) of the pool's first molecules by a backward pass for each, without padding."""
+    """Scores (count,) of the first molecules of the pool by a backward pass for each, without padding."""
     import torch
 
     from core.influence.view import require_grad, summed_loss, unflatten
 
-    seen, direction, found = case.view, unflatten(vector, case.view.params), []
+    view, direction, scores = case.view, unflatten(vector, case.view.params), []
     for row in range(count):
-        leaves = require_grad(seen.params)
-        outputs = seen.predict(leaves, seen.inputs(case.predictor.encode([case.smiles[row]])))
-        loss = summed_loss(outputs, case.pool[0][1][row : row + 1], seen.binary)
-        found.append(_inner_product(torch.autograd.grad(loss, list(leaves.values())), direction))
-    return torch.stack(found).double().cpu()
+        leaves = require_grad(view.params)
+        outputs = view.predict(leaves, view.inputs(case.predictor.encode([case.smiles[row]])))
+        loss = summed_loss(outputs, case.pool[0][1][row : row + 1], view.binary)
+        scores.append(_inner_product(torch.autograd.grad(loss, list(leaves.values())), direction))
+    return torch.stack(scores).double().cpu()
 
 
 def score_by_vmap(case: "TrainedPredictor", vector: "Tensor", count: int, chunk: int) -> "Tensor":
-    """The same by vmap over gradients, of `chunk` molecules at once."""
+    """The same scores by vmap over gradients, `chunk` molecules at once."""
     from torch.func import grad, vmap
 
     from core.influence.view import summed_loss, unflatten
 
-    seen, direction, (inputs, targets) = case.view, unflatten(vector, case.view.params), case.pool[0]
+    view, direction, (inputs, targets) = case.view, unflatten(vector, case.view.params), case.pool[0]
 
-    def score(one: dict[str, "Tensor"], target: "Tensor") -> "Tensor":
+    def score(molecule: dict[str, "Tensor"], target: "Tensor") -> "Tensor":
         def loss(params: dict[str, "Tensor"]) -> "Tensor":
-            batch = {name: value[None] for name, value in one.items()}
-            return summed_loss(seen.predict(params, batch), target[None], seen.binary)
+            batch = {name: value[None] for name, value in molecule.items()}
+            return summed_loss(view.predict(params, batch), target[None], view.binary)
 
-        return _inner_product(grad(loss)(seen.params).values(), direction)
+        return _inner_product(grad(loss)(view.params).values(), direction)
 
-    found = vmap(score, chunk_size=chunk)({name: value[:count] for name, value in inputs.items()}, targets[:count])
-    return found.detach().double().cpu()
+    scores = vmap(score, chunk_size=chunk)({name: value[:count] for name, value in inputs.items()}, targets[:count])
+    return scores.detach().double().cpu()
 
 
 def _inner_product(gradient: Any, direction: dict[str, "Tensor"]) -> "Tensor":
     return sum((piece * part).sum() for piece, part in zip(gradient, direction.values(), strict=True))
 
 
-def compare_scores(found: "Tensor", true: "Tensor") -> dict[str, float]:
-    """Spearman's correlation of scores with the true ones, and the rms of their difference over that of the true."""
-    error = float((found - true).norm() / true.norm())
+def compare_scores(scores: "Tensor", true: "Tensor") -> dict[str, float]:
+    """Spearman's correlation with the true scores, and the norm of the difference over that of the true scores."""
+    error = float((scores - true).norm() / true.norm())
     return {
         "molecules": len(true),
-        "spearman": round(float(spearmanr(found, true).statistic), 6),
+        "spearman": round(float(spearmanr(scores, true).statistic), 6),
         "relative error": float(f"{error:.2g}"),
     }

@@ -1,4 +1,4 @@
-"""A small network on descriptors of solubilities, and a pool with wrong labels: what can be had exactly."""
+"""A small network on descriptors of solubilities and a pool with label noise, small enough for exact answers."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +17,9 @@ WIDTH, HIDDEN, STEPS, RATE = 64, 32, 100, 3e-3
 
 
 class SmallNetwork(NamedTuple):
-    """The network as it begins (`initial`) and as it has learned the training part, and the system of its influence.
+    """The network before (`initial`) and after training, with the linear system of its influence scores.
 
-    `x` (n, 64), `y` (n,): of all molecules; `train`, `target`, `pool`: their rows.
+    `x` (n, 64) and `y` (n,) are of all molecules; `train`, `target` and `pool` are row numbers.
     """
 
     initial: "nn.Module"
@@ -34,20 +34,20 @@ class SmallNetwork(NamedTuple):
     gradient: "Tensor"
 
     def first_order_effects(self, answer: "Tensor") -> np.ndarray:
-        """(p,) the rate at which the target loss changes as each molecule of the pool gains weight."""
+        """First-order effects on the target loss of upweighting each molecule of the pool (p,)."""
         import torch
 
         from core.influence.view import unflatten
 
-        direction, given = unflatten(answer, self.view.params), self.x[self.pool]
-        outputs, slopes = torch.func.jvp(
-            lambda params: self.view.predict(params, given), (self.view.params,), (direction,)
+        direction, inputs = unflatten(answer, self.view.params), self.x[self.pool]
+        outputs, derivatives = torch.func.jvp(
+            lambda params: self.view.predict(params, inputs), (self.view.params,), (direction,)
         )
-        return (-2 * (outputs[:, 0] - self.y[self.pool]) * slopes[:, 0]).double().numpy()
+        return (-2 * (outputs[:, 0] - self.y[self.pool]) * derivatives[:, 0]).double().numpy()
 
 
 def make_small_network(seed: int) -> SmallNetwork:
-    """Everything drawn by a seed; damping is the mean of the eigenvalues that are not zero."""
+    """Build everything from a seed. Damping: the mean of the nonzero eigenvalues."""
     import copy
 
     import torch
@@ -58,27 +58,27 @@ def make_small_network(seed: int) -> SmallNetwork:
     x, y = _table(seed)
     train, target, pool = np.split(np.arange(TRAIN + TARGET + POOL), [TRAIN, TRAIN + TARGET])
     torch.manual_seed(seed)
-    fresh = torch.nn.Sequential(torch.nn.Linear(WIDTH, HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1))
-    network = copy.deepcopy(fresh)
+    initial = torch.nn.Sequential(torch.nn.Linear(WIDTH, HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1))
+    network = copy.deepcopy(initial)
     for name, value in _train_weights(network, x, y, train).items():
         network.get_parameter(name).data.copy_(value)
-    seen = ParameterView(
+    view = ParameterView(
         {name: value.detach() for name, value in network.named_parameters()},
         inputs=lambda batch: batch,
-        predict=lambda given, batch: torch.func.functional_call(network, given, (batch,)),
+        predict=lambda params, batch: torch.func.functional_call(network, params, (batch,)),
         features=network[:-1],
         last=network[-1],
         binary=torch.tensor([False]),
         owner=network,
     )
-    curvature = Curvature(seen, [(x[part], y[part, None]) for part in np.array_split(train, 8)])
+    curvature = Curvature(view, [(x[part], y[part, None]) for part in np.array_split(train, 8)])
     curvature.damping = curvature.trace() / TRAIN
-    gradient = target_gradient(seen, [(x[target], y[target, None])])
-    return SmallNetwork(fresh, network, x, y, train, target, pool, seen, curvature, gradient)
+    gradient = target_gradient(view, [(x[target], y[target, None])])
+    return SmallNetwork(initial, network, x, y, train, target, pool, view, curvature, gradient)
 
 
 def _train_weights(network: Any, x: Any, y: Any, train: np.ndarray) -> dict[str, Any]:
-    """The weights after training without the pool, in the very same way."""
+    """The weights after training without the pool, with the optimiser of the retrainings."""
     import torch
     from torch.func import functional_call
 
@@ -92,7 +92,7 @@ def _train_weights(network: Any, x: Any, y: Any, train: np.ndarray) -> dict[str,
 
 
 def _table(seed: int) -> tuple[Any, Any]:
-    """Leading components of standardised descriptors (n, 64) and scaled solubilities (n,); pool labels exchanged."""
+    """Leading components of standardised descriptors (n, 64) and scaled solubilities (n,), noisy in the pool."""
     import torch
 
     from core.chem import molecules as chem

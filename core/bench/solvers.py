@@ -1,4 +1,4 @@
-"""How the solvers do: on all weights of `molsway-mini` beside the dual, which leaves rounding only, and on its head."""
+"""Solvers on all weights of `molsway-mini` against the dual, which is exact up to rounding, and on its head."""
 
 import time
 from typing import Any
@@ -9,17 +9,16 @@ from core.bench.timing import print_dot
 from core.engine.report import Report
 
 TRAIN, TARGET, POOL, BATCH = 256, 64, 128, 32
-DEPTH = 60  # of LiSSA: a mini-batch a step
-LISSA_STEPS = 200  # of LiSSA on the small network
-HEAD = 3400  # training molecules of the head
-STEPS = 60  # of training
+DEPTH = 60  # steps of LiSSA, a mini-batch each
+LISSA_STEPS = 200  # steps of LiSSA on the small network
+HEAD = 3400  # training molecules for the head
+STEPS = 60  # optimiser steps of the training
 
 
 def run() -> dict[str, Any]:
-    """Of each solver: residual, steps, seconds over the dual's, Spearman's correlation of a pool's scores with its own.
+    """For each solver: residual, steps, and time and pool scores against those of the dual (Spearman's correlation).
 
-    Drug molecules that come with the installation, their logP to learn; damping: the mean of the eigenvalues that are
-    not zero.
+    Bundled drug molecules with their computed logP as label. Damping: the mean of the nonzero eigenvalues.
     """
     from core.bench.trained_predictor import loss_rates, train_predictor
     from core.influence.curvature import Curvature
@@ -29,8 +28,8 @@ def run() -> dict[str, Any]:
     from core.models.backbones import Pretrained
 
     case = train_predictor(Pretrained("molsway-mini"), TRAIN, TARGET, POOL, BATCH, STEPS)
-    seen, gradient = case.view, target_gradient(case.view, case.target)
-    curvature = Curvature(seen, case.train)
+    view, gradient = case.view, target_gradient(case.view, case.target)
+    curvature = Curvature(view, case.train)
     curvature.damping = curvature.trace() / TRAIN
     solvers = {
         "dual": Dual(),
@@ -39,31 +38,31 @@ def run() -> dict[str, Any]:
         "lissa": LiSSA(depth=DEPTH, repeats=1),
         "gradient-similarity": GradientSimilarity(),
     }
-    scores, found = {}, {}
+    scores, results = {}, {}
     for name, solver in solvers.items():
         solution = solver(curvature, gradient, Report())
-        scores[name] = loss_rates(seen, DirectionalDerivative(seen, solution.answer, 0.0, "forward-mode"), case.pool)
-        found[name] = {
+        scores[name] = loss_rates(view, DirectionalDerivative(view, solution.answer, 0.0, "forward-mode"), case.pool)
+        results[name] = {
             "residual": float(f"{solution.residual:.2g}"),
             "steps": solution.steps,
             "times the dual's seconds": solution.seconds,
             "spearman with the dual": round(float(spearmanr(scores[name], scores["dual"]).statistic), 4),
         }
         print_dot()
-    unit = found["dual"]["times the dual's seconds"]
-    for one in found.values():
-        one["times the dual's seconds"] = round(one["times the dual's seconds"] / unit, 2)
+    unit = results["dual"]["times the dual's seconds"]
+    for result in results.values():
+        result["times the dual's seconds"] = round(result["times the dual's seconds"] / unit, 2)
     return {
         "training molecules": TRAIN,
-        "weights": seen.d,
-        **found,
+        "weights": view.d,
+        **results,
         "head, after the feature pass": _head(case),
         "small network": _small(),
     }
 
 
 def _small() -> dict[str, Any]:
-    """Beside the dense answer; of five seeds of mini-batches LiSSA's worst."""
+    """Solvers on the small network against a dense solve; LiSSA with five seeds."""
     from core.bench.small_network import make_small_network
     from core.influence.solvers import CG, Dual, Exact, GradientSimilarity, LiSSA
 
@@ -74,45 +73,45 @@ def _small() -> dict[str, Any]:
     solvers = {"dual": Dual(), "cg to 1e-2": CG(), "gradient-similarity": GradientSimilarity()}
     solvers["cg to 1e-2, 100 cells first"] = CG(preconditioner=100)
     solvers |= {f"lissa, seed {seed}": LiSSA(depth=LISSA_STEPS, seed=seed) for seed in range(5)}
-    found: dict[str, Any] = {"weights": case.view.d}
+    results: dict[str, Any] = {"weights": case.view.d}
     for name, solver in solvers.items():
         solution = solver(curvature, gradient, Report())
-        order = float(spearmanr(case.first_order_effects(solution.answer), scores).statistic)
-        found[name] = {
+        correlation = float(spearmanr(case.first_order_effects(solution.answer), scores).statistic)
+        results[name] = {
             "residual": float(f"{solution.residual:.2g}"),
             "steps": solution.steps,
             "times the dense solver's seconds": round(solution.seconds / dense.seconds, 2),
-            "spearman with the dense answer": round(order, 4),
+            "spearman with the dense answer": round(correlation, 4),
         }
         print_dot()
-    return found
+    return results
 
 
 def _head(case: Any) -> dict[str, Any]:
-    """The head alone, of as many molecules as a table has: features of the pool's with noise, labels with them."""
+    """The dual on the head only, with `HEAD` molecules: noisy copies of the pool's embeddings, with their labels."""
     import torch
 
     from core.influence.curvature import Curvature
     from core.influence.solvers import Dual
     from core.influence.view import parameter_view, target_gradient
 
-    seen, generator = parameter_view(case.predictor, "head"), torch.Generator().manual_seed(0)
+    view, generator = parameter_view(case.predictor, "head"), torch.Generator().manual_seed(0)
     with torch.no_grad():
-        known = [(case.predictor.embed(inputs), targets) for inputs, targets in case.pool]
-    features, targets = (torch.cat([part[k] for part in known]) for k in (0, 1))
+        embedded = [(case.predictor.embed(inputs), targets) for inputs, targets in case.pool]
+    features, targets = (torch.cat([part[k] for part in embedded]) for k in (0, 1))
     rows = torch.randint(len(features), (HEAD,), generator=generator)
     noise = torch.randn(HEAD, features.shape[1], generator=generator).to(features)
-    given = features[rows] + 0.3 * features.std(0) * noise
-    batches = list(zip(given.split(256), targets[rows].split(256), strict=True))
-    gradient = target_gradient(seen, [(features, targets)])
-    curvature = Curvature(seen, batches)
+    noisy = features[rows] + 0.3 * features.std(0) * noise
+    batches = list(zip(noisy.split(256), targets[rows].split(256), strict=True))
+    gradient = target_gradient(view, [(features, targets)])
+    curvature = Curvature(view, batches)
     curvature.damping = curvature.trace(passes=8) / HEAD
     began = time.process_time()
     solution = Dual()(curvature, gradient, Report())
     seconds = time.process_time() - began
     return {
         "molecules": HEAD,
-        "weights": seen.d,
+        "weights": view.d,
         "CPU seconds": round(seconds, 2),
         "residual": float(f"{solution.residual:.2g}"),
     }

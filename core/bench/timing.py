@@ -1,4 +1,4 @@
-"""Benchmarks: each figure is a ratio between two things measured in the same run, so that the machine cancels out."""
+"""Timing for benchmarks: ratios of two measurements in the same run, so that the machine cancels out."""
 
 import random
 import statistics
@@ -11,9 +11,9 @@ REPEATS = 7
 
 
 def seconds_now() -> float:
-    """Seconds of an accelerator that has done what it was given; without one the processor's own, for this program.
+    """Wall-clock seconds after the accelerator has finished its work; without one the CPU-seconds of this process.
 
-    So what else runs on a shared machine slows no figure, and a long way no more than a short one.
+    CPU-seconds exclude what other programs on a shared machine do.
     """
     import torch
 
@@ -24,28 +24,28 @@ def seconds_now() -> float:
 
 
 def print_dot() -> None:
-    """A sign of life."""
+    """Print a dot to stderr as a sign of progress."""
     print(".", end="", file=sys.stderr, flush=True)
 
 
 def time_ratios(
     base: Callable[[], Any],
     others: dict[str, Callable[[], Any]],
-    told: dict[str, Callable[[], float]] | None = None,
+    own_clocks: dict[str, Callable[[], float]] | None = None,
     repeats: int = REPEATS,
 ) -> dict[str, float]:
-    """Median seconds of each over those of `base`, measured in turn so that a slow minute slows all of them.
+    """Median seconds of each function over those of `base`, measured in turn, so that a slow minute affects all.
 
-    Each round has an order of its own: what comes after a hungry one finds the caches cold. `told`: ways that give
-    seconds of their own, where not all of a call counts.
+    The order is shuffled in each round, because a function may leave the caches cold for the next. `own_clocks`:
+    functions that return their seconds, where only part of a call counts.
     """
 
-    def timed(way: Callable[[], Any]) -> float:
+    def timed(work: Callable[[], Any]) -> float:
         began = seconds_now()
-        way()
+        work()
         return seconds_now() - began
 
-    clocks = {name: lambda way=way: timed(way) for name, way in {"base": base, **others}.items()} | (told or {})
+    clocks = {name: lambda way=way: timed(way) for name, way in {"base": base, **others}.items()} | (own_clocks or {})
     for clock in clocks.values():
         clock()
     seconds: dict[str, list[float]] = {name: [] for name in clocks}
@@ -55,12 +55,12 @@ def time_ratios(
         for name in names:
             seconds[name].append(clocks[name]())
         print_dot()
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
-    return {name: round(middle[name] / middle["base"], 3) for name in clocks if name != "base"}
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: round(medians[name] / medians["base"], 3) for name in clocks if name != "base"}
 
 
 def time_in_turn(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Median of the seconds that each way gives, measured in turn so that a slow minute slows all of them."""
+    """Median of the seconds that each function returns, called in turn, so that a slow minute affects all."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
@@ -70,7 +70,7 @@ def time_in_turn(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[
 
 
 def drug_molecules(count: int) -> list[str]:
-    """Drug molecules of about equal length, that come with the installation."""
+    """Bundled drug molecules of similar length."""
     from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
@@ -79,7 +79,7 @@ def drug_molecules(count: int) -> list[str]:
 
 
 def time_curvature_products() -> dict[str, float]:
-    """Gradients that a product with each curvature takes, `molsway-mini`, 64 molecules."""
+    """Time of a product with each curvature over that of a gradient: `molsway-mini`, 64 molecules."""
     import torch
 
     from core.influence.curvature import Curvature
@@ -90,22 +90,22 @@ def time_curvature_products() -> dict[str, float]:
 
     predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
     smiles = drug_molecules(64)
-    seen = parameter_view(predictor, "all")
-    inputs = seen.inputs(predictor.encode(smiles))
-    seen = drop_unused_weights(seen, inputs)
+    view = parameter_view(predictor, "all")
+    inputs = view.inputs(predictor.encode(smiles))
+    view = drop_unused_weights(view, inputs)
     generator = torch.Generator().manual_seed(0)
     targets = torch.randn(len(smiles), 1, generator=generator).to(predictor.device)
-    vector = torch.randn(seen.d, generator=generator).to(predictor.device)
+    vector = torch.randn(view.d, generator=generator).to(predictor.device)
     vector /= vector.norm()
-    gauss_newton, hessian = (Curvature(seen, [(inputs, targets)], 1.0, form) for form in ("gauss-newton", "hessian"))
+    gauss_newton, hessian = (Curvature(view, [(inputs, targets)], 1.0, form) for form in ("gauss-newton", "hessian"))
     return time_ratios(
-        lambda: target_gradient(seen, [(inputs, targets)]),
+        lambda: target_gradient(view, [(inputs, targets)]),
         {"gauss-newton": lambda: gauss_newton @ vector, "hessian": lambda: hessian @ vector},
     )
 
 
 def time_training_steps() -> dict[str, float]:
-    """Forward passes that a training step of each method takes (the floor of all weights is three), `molsway-mini`."""
+    """Time of a training step of each method over that of a forward pass (lower bound for all weights: 3)."""
     import torch
 
     from core.models.backbones import Untrained
@@ -114,12 +114,12 @@ def time_training_steps() -> dict[str, float]:
     from core.models.predictor import Predictor
 
     smiles = drug_molecules(64)
-    found = {}
+    ratios = {}
     for kind, method in METHODS.items():
         predictor = Predictor(Untrained("molsway-mini")(), ["y"], ["regression"]).to(best_device())
         method()(predictor)
-        moving = [weight for weight in predictor.parameters() if weight.requires_grad]
-        optimiser = torch.optim.AdamW(moving, lr=1e-6, fused=True)
+        trainable = [weight for weight in predictor.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(trainable, lr=1e-6, fused=True)
         batch, targets = predictor.encode(smiles), torch.zeros(len(smiles), 1, device=predictor.device)
 
         @torch.no_grad()
@@ -135,5 +135,5 @@ def time_training_steps() -> dict[str, float]:
             optimiser.zero_grad(set_to_none=True)
             predictor.eval()
 
-        found[kind] = time_ratios(forward, {"step": step})["step"]
-    return found
+        ratios[kind] = time_ratios(forward, {"step": step})["step"]
+    return ratios

@@ -1,4 +1,4 @@
-"""A predictor that has learned something, and molecules it has not seen: what solving and scoring are measured on."""
+"""A briefly trained predictor and molecules that it has not seen, for the benchmarks of solvers and scoring."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from core.influence.view import Batches, ParameterView
     from core.models.predictor import Predictor
 
-RATE = 1e-4  # of a short training: a curvature is of a model that has learned something
+RATE = 1e-4  # learning rate of a short training; an untrained model has another curvature
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedPredictor:
-    """A predictor over all the weights it uses; of each part the batches: inputs and scaled labels (b, 1)."""
+    """A predictor, the view of all weights it uses, and the batches of each set: inputs and scaled labels (b, 1)."""
 
     predictor: "Predictor"
     view: "ParameterView"
@@ -25,9 +25,9 @@ class TrainedPredictor:
 
 
 def train_predictor(backbone: Any, train: int, target: int, pool: int, batch: int, steps: int) -> TrainedPredictor:
-    """Drug molecules that come with the installation, so many of each part, their logP learned in `steps` steps.
+    """Train for `steps` steps on the logP of bundled drug molecules.
 
-    `backbone`: a member of that family.
+    `backbone`: a member of that family; `train`, `target`, `pool`: molecules of each set; `batch`: of a batch.
     """
     import torch
 
@@ -38,8 +38,8 @@ def train_predictor(backbone: Any, train: int, target: int, pool: int, batch: in
     from core.models.predictor import Predictor
 
     smiles = drug_molecules(train + target + pool)
-    place = descriptors.descriptor_names().index("MolLogP")
-    values = descriptors.compute_descriptors(smiles)[:, place : place + 1].astype(float)
+    column = descriptors.descriptor_names().index("MolLogP")
+    values = descriptors.compute_descriptors(smiles)[:, column : column + 1].astype(float)
     predictor = Predictor(backbone(), ["logP"], ["regression"], dropout=0.0).to(best_device())
     predictor.backbone.set_dropout(0.0)
     predictor.fit_scaler(values[:train])
@@ -51,35 +51,37 @@ def train_predictor(backbone: Any, train: int, target: int, pool: int, batch: in
         optimiser.zero_grad()
         predictor.loss(predictor(predictor.encode([smiles[row] for row in rows])), targets[rows]).backward()
         optimiser.step()
-    whole = parameter_view(predictor, "all")
+    view = parameter_view(predictor, "all")
 
     def batches(first: int, count: int) -> "Batches":
         starts = range(first, first + count, batch)
         parts = [slice(start, min(start + batch, first + count)) for start in starts]
-        return [(whole.inputs(predictor.encode(smiles[part])), targets[part]) for part in parts]
+        return [(view.inputs(predictor.encode(smiles[part])), targets[part]) for part in parts]
 
     parts = [batches(first, count) for first, count in ((0, train), (train, target), (train + target, pool))]
-    return TrainedPredictor(predictor, drop_unused_weights(whole, parts[0][0][0]), *parts, smiles[train + target :])
+    return TrainedPredictor(predictor, drop_unused_weights(view, parts[0][0][0]), *parts, smiles[train + target :])
 
 
-def loss_rates(seen: "ParameterView", slopes: Any, batches: "Batches", bases: "list[Tensor] | None" = None) -> "Tensor":
-    """How fast the loss of each molecule (n,) changes along the vector of `slopes`: its influence, but for the sign.
+def loss_rates(
+    view: "ParameterView", derivative: Any, batches: "Batches", base_outputs: "list[Tensor] | None" = None
+) -> "Tensor":
+    """Derivative of the loss of each molecule (n,) along the vector of `derivative`: minus its influence.
 
-    `bases`: what is predicted of the batches, where it is known.
+    `base_outputs`: the predictions for the batches, if they are known.
     """
     import torch
 
     from core.influence.view import loss_derivatives
 
-    found = []
-    for (inputs, targets), outputs in zip(batches, bases or predict_batches(seen, batches), strict=True):
-        found.append((loss_derivatives(outputs, targets, seen.binary)[0] * slopes(inputs, outputs)).sum(1))
-    return torch.cat(found).double().cpu()
+    rates = []
+    for (inputs, targets), outputs in zip(batches, base_outputs or predict_batches(view, batches), strict=True):
+        rates.append((loss_derivatives(outputs, targets, view.binary)[0] * derivative(inputs, outputs)).sum(1))
+    return torch.cat(rates).double().cpu()
 
 
-def predict_batches(seen: "ParameterView", batches: "Batches") -> "list[Tensor]":
+def predict_batches(view: "ParameterView", batches: "Batches") -> "list[Tensor]":
     """The scaled outputs (b, 1) of each batch."""
     import torch
 
     with torch.no_grad():
-        return [seen.predict(seen.params, inputs) for inputs, _ in batches]
+        return [view.predict(view.params, inputs) for inputs, _ in batches]

@@ -1,8 +1,8 @@
-"""How fast a training is: an epoch of ours beside one of transformers' `Trainer`, and beside three forward passes.
+"""Training speed: an epoch of ours against one of transformers' `Trainer`, and against three forward passes.
 
-Same network, molecules, batch size, optimiser and arithmetic; measured in turn, so that the machine cancels out. Which
-library multiplies is ours to choose (`core.models.matmul`); `Trainer` has the one that torch takes by itself. On CUDA a
-training replays its passes (`core.training.cuda_graphs`); the three forward passes are worked out one by one and no floor to it.
+Same network, molecules, batch size, optimiser and precision, measured in turn, so that the machine cancels out. Ours
+chooses the library that multiplies matrices (`core.models.matmul`); `Trainer` uses torch's default. On CUDA our
+training replays captured graphs (`core.training.cuda_graphs`), so three eager forward passes are no lower bound there.
 """
 
 import contextlib
@@ -23,46 +23,46 @@ if TYPE_CHECKING:
     from core.training.cuda_graphs import TrainStep
 
 MOLECULES, BATCH, REPEATS = 1024, 32, 3
-EPOCHS = 10  # of the head alone, and on CUDA of all weights
-RATE = 1e-5  # small: what is measured is time
+EPOCHS = 10  # with the head only, and on CUDA with all weights
+RATE = 1e-5  # learning rate; small, because only time is measured
 
 
 def run() -> dict[str, Any]:
-    """`molsway-mini` beside `Trainer`, on an accelerator `molformer-xl` too; then the passes of each method's step."""
+    """`molsway-mini` (on CUDA also `molformer-xl`) against `Trainer`; then forward passes per step of each method."""
     from core.engine.memory import release_memory
     from core.models.matmul import choose_backend
 
-    device, found = _device(), {}
+    device, results = _device(), {}
     for name in ("molsway-mini", "molformer-xl") if device.type == "cuda" else ("molsway-mini",):
-        found[name] = compare_with_trainer(name)
+        results[name] = compare_with_trainer(name)
         release_memory()
     return {
         "device": str(device),
         "float32 multiplied by": choose_backend(),
-        **found,
+        **results,
         "forward passes a training step": time_training_steps(),
     }
 
 
 def compare_with_trainer(name: str) -> dict[str, Any]:
-    """Molecules a second of one epoch of a backbone of that size under all weights, and ratios to it."""
+    """Molecules per second of one epoch with all weights of an untrained backbone of this size, and ratios to it."""
     smiles, targets = _table()
-    ways = {
+    loops = {
         "ours": lambda: _time_ours(name, smiles, targets),
         "Trainer": lambda: _time_trainer(name, smiles, targets, by_length=False),
         "Trainer, batches by length": lambda: _time_trainer(name, smiles, targets, by_length=True),
         "three forward passes": lambda: 3 * _time_forward(name, smiles),
         "head alone, an epoch after the first": lambda: _time_head(name, smiles, targets),
     }
-    middle = time_in_turn(ways, REPEATS)
-    ours = middle["ours"]
+    medians = time_in_turn(loops, REPEATS)
+    ours = medians["ours"]
     return {
         "arithmetic": _precision(name),
         "molecules a second, an epoch of ours": round(len(smiles) / ours, 1),
-        "times Trainer": round(middle["Trainer"] / ours, 2),
-        "times Trainer with batches by length": round(middle["Trainer, batches by length"] / ours, 2),
-        "share of the floor of three forward passes": round(middle["three forward passes"] / ours, 2),
-        "head alone, epochs in the time of one": round(ours / middle["head alone, an epoch after the first"], 1),
+        "times Trainer": round(medians["Trainer"] / ours, 2),
+        "times Trainer with batches by length": round(medians["Trainer, batches by length"] / ours, 2),
+        "share of the floor of three forward passes": round(medians["three forward passes"] / ours, 2),
+        "head alone, epochs in the time of one": round(ours / medians["head alone, an epoch after the first"], 1),
     }
 
 
@@ -84,13 +84,13 @@ def _epochs() -> int:
 
 
 def _table() -> tuple[list[str], np.ndarray]:
-    """Drug molecules that come with the installation, and numbers to learn (n, 1)."""
+    """Bundled drug molecules and random labels (n, 1)."""
     from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
-    found = [one for one in Load("bundled:drugs").make(SILENT_REPORT).smiles if len(one) <= 200]
-    order = np.random.default_rng(0).permutation(len(found))[:MOLECULES]
-    return [found[row] for row in order], np.random.default_rng(1).normal(size=(len(order), 1))
+    smiles = [text for text in Load("bundled:drugs").make(SILENT_REPORT).smiles if len(text) <= 200]
+    order = np.random.default_rng(0).permutation(len(smiles))[:MOLECULES]
+    return [smiles[row] for row in order], np.random.default_rng(1).normal(size=(len(order), 1))
 
 
 def _predictor(name: str, method: Any) -> "Predictor":
@@ -113,7 +113,7 @@ def _plan(name: str, epochs: int = 1) -> Any:
 
 
 def _timed(work: Callable[[], Any]) -> float:
-    """Seconds of a piece of work, the accelerator's with it."""
+    """Wall-clock seconds, including the work on the accelerator."""
     import torch
 
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
@@ -124,8 +124,10 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def make_train_step(predictor: "Predictor", smiles: list[str], targets: np.ndarray, known: Any = None) -> "TrainStep":
-    """These molecules and labels (n, t), as a fit learns from them; `known`: their embeddings (n, h)."""
+def make_train_step(
+    predictor: "Predictor", smiles: list[str], targets: np.ndarray, embeddings: Any = None
+) -> "TrainStep":
+    """The training step of a fit with these molecules and labels (n, t); `embeddings` (n, h): of a frozen backbone."""
     import torch
 
     from core.models.devices import to_device
@@ -133,31 +135,33 @@ def make_train_step(predictor: "Predictor", smiles: list[str], targets: np.ndarr
 
     labels = predictor.scale_labels(targets)
 
-    def lay(rows: np.ndarray, spellings: np.ndarray, step: int) -> dict[str, torch.Tensor]:
+    def build_batch(rows: np.ndarray, variants: np.ndarray, step: int) -> dict[str, torch.Tensor]:
         picked = to_device(torch.from_numpy(rows), labels.device)
-        batch = predictor.encode([smiles[row] for row in rows], embedding=None if known is None else known[picked])
+        batch = predictor.encode(
+            [smiles[row] for row in rows], embedding=None if embeddings is None else embeddings[picked]
+        )
         return batch | {"targets": labels[picked]}
 
     def loss(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return predictor.loss(predictor(batch), batch["targets"])
 
-    return TrainStep(lay, loss, is_steady=predictor.backbone.is_steady)
+    return TrainStep(build_batch, loss, is_steady=predictor.backbone.is_steady)
 
 
-def _epoch(predictor: "Predictor", smiles: list[str], learned: "TrainStep", plan: Any) -> float:
-    """Seconds of an epoch by the loop that every fine-tuning goes through."""
+def _epoch(predictor: "Predictor", smiles: list[str], train_step: "TrainStep", plan: Any) -> float:
+    """Seconds of an epoch by the training loop of fine-tuning."""
     from core.engine.report import SILENT_REPORT
     from core.training.loop import train
 
     lengths = predictor.backbone.lengths(smiles)[:, None]
     return (
-        _timed(lambda: train(predictor, lengths, learned, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
+        _timed(lambda: train(predictor, lengths, train_step, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT))
         / plan.epochs
     )
 
 
 def _time_ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
-    """On CUDA as many epochs as a fit has: the first ones record what the others replay."""
+    """Seconds of an epoch. On CUDA the mean of ten, because the first ones capture graphs that the others replay."""
     from core.models.methods import Full
 
     predictor = _predictor(name, Full())
@@ -165,7 +169,7 @@ def _time_ours(name: str, smiles: list[str], targets: np.ndarray) -> float:
 
 
 def _time_trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: bool) -> float:
-    """The loop of transformers, from its first step to its last: tokens are made before, padding a batch at a time."""
+    """Seconds of the loop of transformers from its first step to its last. Tokenised before; padded for each batch."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -219,7 +223,7 @@ def _time_trainer(name: str, smiles: list[str], targets: np.ndarray, by_length: 
 
 
 def _time_forward(name: str, smiles: list[str]) -> float:
-    """Seconds of one forward pass over all molecules, in batches of like length."""
+    """Seconds of one forward pass over all molecules, in batches of similar length."""
     import torch
 
     from core.models.methods import Full
@@ -237,10 +241,10 @@ def _time_forward(name: str, smiles: list[str]) -> float:
 
 
 def _time_head(name: str, smiles: list[str], targets: np.ndarray) -> float:
-    """Seconds of an epoch of the head alone once the embeddings are there."""
+    """Seconds of an epoch of the head only, with embeddings computed before."""
     from core.models.embeddings import embed_molecules
     from core.models.methods import Head
 
     predictor = _predictor(name, Head())
-    known = embed_molecules(predictor, smiles, _precision(name))
-    return _epoch(predictor, smiles, make_train_step(predictor, smiles, targets, known), _plan(name, EPOCHS))
+    embeddings = embed_molecules(predictor, smiles, _precision(name))
+    return _epoch(predictor, smiles, make_train_step(predictor, smiles, targets, embeddings), _plan(name, EPOCHS))

@@ -1,15 +1,15 @@
-"""The command `audit`: what is wrong with a table, before a model is trained on it."""
+"""The command `audit`: errors of a table, and overlap with others, before a model is trained on it."""
 
 import argparse
 from typing import Any
 
 from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
-from core.cli.making import find_entry, make_run, name_source
+from core.cli.runner import find_entry, make_run, name_source
 from core.engine.spec import BadInput
 
 
 def audit(options: argparse.Namespace) -> Any:
-    """Findings on a table alone, against other tables, or against the training, validation and test set of a model."""
+    """Audit a table alone, against other tables, or against the training, validation and test set of a model."""
     from core.experiments import Audit, Load, audit_against_parts
 
     targets = tuple(options.target or ())
@@ -25,14 +25,17 @@ def audit(options: argparse.Namespace) -> Any:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fine-tuned model or a baseline")
     tasks = other_targets if fit is None else ()
     table = Load(name_source(options.table), targets=targets, tasks=tasks)
-    others = tuple(Load(name_source(one), targets=other_targets) for one in options.against)
+    others = tuple(Load(name_source(finding), targets=other_targets) for finding in options.against)
     spec = Audit(table, others) if fit is None else audit_against_parts(table, fit)
-    answer = make_run(spec, options)
+    description = make_run(spec, options)
     if options.json:
-        return answer
-    findings = answer["summary"]["findings"]
-    lines = [f"{one['level'].upper():<8} {one['kind']}\n  {one['said']}\n  {one['means']}" for one in findings]
-    return "\n".join([f"{answer['key']}  {answer['title']}", *lines])
+        return description
+    findings = description["summary"]["findings"]
+    lines = [
+        f"{finding['level'].upper():<8} {finding['kind']}\n  {finding['said']}\n  {finding['means']}"
+        for finding in findings
+    ]
+    return "\n".join([f"{description['key']}  {description['title']}", *lines])
 
 
 COMMANDS = (
@@ -47,7 +50,7 @@ COMMANDS = (
                 action="append",
                 default=[],
                 metavar="TABLE",
-                help="a table that TABLE is to be added to, or tested with (repeatable)",
+                help="a table that TABLE will be added to or tested with (repeatable)",
             ),
             Argument(
                 "--fit",
@@ -60,7 +63,7 @@ COMMANDS = (
                 "--against-target",
                 action="append",
                 metavar="COLUMN",
-                help="column with the other tables' measured values, where its name is another (repeatable)",
+                help="column with the other tables' measured values, if its name differs (repeatable)",
             ),
             QUEUE,
         ),

@@ -1,37 +1,37 @@
-"""The command `bench`: benchmarks of speed, and the long ones of accuracy, on public tables."""
+"""The command `bench`: benchmarks of speed, and long ones of accuracy on public tables."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from core.cli.command import Argument, Command
-from core.cli.making import open_store
 from core.cli.progress_bar import ProgressBar
+from core.cli.runner import open_store
 from core.engine.report import Report
 from core.engine.spec import BadInput
 
 
-def bench(options: argparse.Namespace) -> Any:
-    from core import bench as benchmarks
+def run_benchmarks(options: argparse.Namespace) -> Any:
+    from core import bench
 
-    if options.name in benchmarks.LONG:
-        return run_long(benchmarks.LONG[options.name], options)
-    return benchmarks.run(options.name)
+    if options.name in bench.LONG:
+        return run_long(bench.LONG[options.name], options)
+    return bench.run(options.name)
 
 
 def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
-    """A benchmark of hours: all of it, or only the tables, splits and arms that the options name."""
+    """Run a benchmark of accuracy: all of it, or only the tables, splits and arms that the options name."""
     from core.engine.worker import own_cache
     from core.models.backbones import Pretrained
 
     selection: dict[str, Any] = {}
-    for name, given in (("table", options.table), ("split", options.split), ("arm", options.arm)):
+    for name, names in (("table", options.table), ("split", options.split), ("arm", options.arm)):
         choices = benchmark.CHOICES.get(name, ())
-        for one in given or ():
-            if one not in choices:
-                hint = f"there are {', '.join(choices)}" if choices else "it has none to choose from"
-                raise BadInput(f"there is no {name} {one!r} in this benchmark; {hint}")
-        selection |= {f"{name}s": tuple(given)} if given else {}
+        for chosen in names or ():
+            if chosen not in choices:
+                hint = f"there are {', '.join(choices)}" if choices else "it has no such option"
+                raise BadInput(f"there is no {name} {chosen!r} in this benchmark; {hint}")
+        selection |= {f"{name}s": tuple(names)} if names else {}
     selection |= {"seeds": tuple(options.seeds)} if options.seeds else {}
     store = open_store(options)
     with own_cache(options.cache), ProgressBar() as bar:
@@ -44,7 +44,7 @@ def run_long(benchmark: Any, options: argparse.Namespace) -> Any:
 COMMANDS = (
     Command(
         "bench",
-        bench,
+        run_benchmarks,
         "Run the benchmarks: all of speed, or one by name (quality, label-noise, lds and intervals take hours)",
         (
             Argument("name", nargs="?", default="", metavar="NAME", help="a benchmark; without one, all of speed"),

@@ -1,4 +1,4 @@
-"""A command as a value: name, help, arguments and the function that answers; and the arguments that several share."""
+"""A command as a value (name, help, arguments, function), and the arguments that several commands share."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """`answer(options)` gives plain JSON, or text to print; `help` is one sentence without a full stop."""
+    """`answer(options)` returns plain JSON, or text to print; `help` is one sentence without a full stop."""
 
     name: str
     answer: Callable[[argparse.Namespace], Any]
@@ -33,7 +33,7 @@ class Command:
 
 
 def select_values(options: argparse.Namespace, arguments: Sequence[Argument]) -> dict[str, Any]:
-    """The values of those of the arguments that were given (whose default is None), by attribute."""
+    """The values of the arguments that were given (the others are None), by attribute."""
     values = vars(options)
     return {argument.dest: values[argument.dest] for argument in arguments if values[argument.dest] is not None}
 
@@ -42,11 +42,11 @@ def select_values(options: argparse.Namespace, arguments: Sequence[Argument]) ->
 JSON = Argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
 
 # Of several commands.
-KEY = Argument("key", metavar="KEY", help="key of a run, or its first letters (see `list`)")
+KEY = Argument("key", metavar="KEY", help="key of a run, or its first digits (see `list`)")
 QUEUE = Argument(
     "--queue",
     action="store_true",
-    help="add the job to the queue of the process that works on this cache, and wait until it has ended",
+    help="add the job to the queue of this cache, which a dashboard or worker works on, and wait until it has ended",
 )
 WORKERS = Argument(
     "--workers", default="1", metavar="N", help="processes that train the models of a study in parallel (default: 1)"

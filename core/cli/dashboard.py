@@ -1,4 +1,4 @@
-"""The command `app`: the dashboard in a browser, from a checkout or an installation alike."""
+"""The command `app`: the dashboard in a browser, from a checkout or an installation."""
 
 import argparse
 import os
@@ -9,11 +9,11 @@ from typing import Any
 from core.cli.command import Argument, Command
 from core.engine.spec import BadInput
 
-APP = Path(__file__).parents[2] / "app.py"  # streamlit reads the theme from `.streamlit/config.toml` beside it
+APP = Path(__file__).parents[2] / "app.py"  # streamlit reads the theme from `.streamlit/config.toml` next to it
 
 
 def open_dashboard(options: argparse.Namespace) -> Any:
-    """Become `streamlit run app.py`: Ctrl-C and signals reach the server itself."""
+    """Replace this process by `streamlit run app.py`, so that Ctrl-C and signals reach the server."""
     if not APP.is_file():
         raise BadInput(f"there is no {APP}; install Molsway again with `pip install .`")
     print(f"Molsway is at http://127.0.0.1:{options.port} (stop it with Ctrl-C)", file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ NOTE = "<!-- Written by `make docs`; edit the code it is read from. -->"
 
 
 def write_pages(folder: Path) -> list[Path]:
-    """Write every generated page into `folder`; their paths."""
+    """Write every generated page into `folder`; returns their paths."""
     paths = []
     for name, text in (("cli.md", format_commands()), ("methods.md", format_kinds())):
         paths.append(folder / name)
@@ -56,7 +56,7 @@ def format_commands() -> str:
 
 def format_kinds() -> str:
     """The members of every family, then every spec kind, with their fields, as Markdown."""
-    import core.experiments  # noqa: F401  (makes every kind known)
+    import core.experiments  # noqa: F401  (registers every spec kind)
 
     sections = [
         "# Methods and other kinds",
@@ -100,10 +100,10 @@ def format_default(about: Mapping[str, Any]) -> str:
 def shorten(value: Any) -> str:
     """JSON, with a member of a family by its kind alone."""
 
-    def plain(one: Any) -> Any:
-        if isinstance(one, list):
-            return [plain(inner) for inner in one]
-        return one["kind"] if isinstance(one, dict) and "kind" in one else one
+    def plain(part: Any) -> Any:
+        if isinstance(part, list):
+            return [plain(inner) for inner in part]
+        return part["kind"] if isinstance(part, dict) and "kind" in part else part
 
     return json.dumps(plain(value), ensure_ascii=False)
 

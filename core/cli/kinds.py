@@ -1,4 +1,4 @@
-"""Commands that describe the parts of a spec: `kinds`, their fields; `methods`, the parameters that each trains."""
+"""Commands that describe what a spec can name: `kinds` (with fields), and `methods` (with parameter counts)."""
 
 import argparse
 import dataclasses
@@ -11,7 +11,7 @@ from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Family, Spec, to_json
 
 
-def kinds(options: argparse.Namespace) -> Any:
+def select_kinds(options: argparse.Namespace) -> Any:
     schemas = describe_kinds()
     if not options.kind:
         return schemas
@@ -38,7 +38,7 @@ def list_families() -> list[Family]:
 
 def describe_kinds() -> dict[str, dict[str, Any]]:
     """The schema of every spec kind, by kind, and of every member of a family, by `noun:kind`."""
-    import core.experiments  # noqa: F401  (makes every kind known)
+    import core.experiments  # noqa: F401  (registers every spec kind)
 
     specs = {
         kind: {"yields": cls.product.__name__, **summarise_settings(cls)} for kind, cls in sorted(Spec.kinds.items())
@@ -52,7 +52,7 @@ def describe_kinds() -> dict[str, dict[str, Any]]:
 
 
 def summarise_settings(cls: type) -> dict[str, Any]:
-    """What the docstring of a settings class begins with, and its fields with types, defaults, limits and help."""
+    """The first line of a settings class's docstring, and its fields with types, defaults, limits and help."""
     fields = {}
     for field in describe_fields(cls):
         about: dict[str, Any] = {"type": name_type(field.type), "help": field.help}
@@ -88,7 +88,7 @@ def name_type(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
-def methods(options: argparse.Namespace) -> Any:
+def count_method_parameters(options: argparse.Namespace) -> Any:
     import torch
 
     from core.models.backbones import Untrained
@@ -115,13 +115,13 @@ def methods(options: argparse.Namespace) -> Any:
 COMMANDS = (
     Command(
         "kinds",
-        kinds,
+        select_kinds,
         "Describe every spec kind and every member of a family, with fields, defaults and limits",
         (Argument("kind", nargs="?", metavar="KIND", help="one kind or family, such as finetune, lora or sampler"),),
     ),
     Command(
         "methods",
-        methods,
+        count_method_parameters,
         "Count the parameters that each fine-tuning method trains",
         (
             Argument(

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from core.cli import audit, bench, dashboard, kinds, pretrain, runs, specs, tables, validation
 from core.cli.command import JSON, Argument, Command
@@ -34,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     cache: Path = CACHE.settings["default"]
     try:
-        options = build_parser().parse_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        refuse_old_name(words)
+        options = build_parser().parse_args(words)
         cache = options.cache
         command: Command = options.command
         print_answer(command.answer(options), options.json)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Cancelled, KeyboardInterrupt):
         print("molsway: stopped; run the same command again to resume from the last checkpoint", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of the pipe has closed it, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -59,20 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="molsway", description=(__doc__ or "").splitlines()[0])
-    choice = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS.values():
-        added = choice.add_parser(command.name, help=command.help, description=f"{command.help}.")
+        subparser = subparsers.add_parser(command.name, help=command.help, description=f"{command.help}.")
         for argument in (*command.arguments, JSON, CACHE):
-            added.add_argument(*argument.names, **argument.settings)
-        added.set_defaults(command=command)
-    for name in RENAMED:  # no dash begins an option here: whatever follows an old name is read, and refused as a whole
-        choice.add_parser(name, add_help=False, prefix_chars="\0").add_argument("rest", nargs="*", action=RefuseOldName)
+            subparser.add_argument(*argument.names, **argument.settings)
+        subparser.set_defaults(command=command)
     return parser
 
 
-class RefuseOldName(argparse.Action):
-    """In place of the arguments of a command that has another name now."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        name = parser.prog.split()[-1]
-        raise BadInput(f"the command {name!r} is now called {RENAMED[name]!r}; run `molsway {RENAMED[name]} --help`")
+def refuse_old_name(words: Sequence[str]) -> None:
+    """Raises `BadInput` for a former name of a command; no parser has it, so that no list of choices does."""
+    if words and words[0] in RENAMED:
+        name = RENAMED[words[0]]
+        raise BadInput(f"the command {words[0]!r} is now called {name!r}; run `molsway {name} --help`")

@@ -1,4 +1,4 @@
-"""Commands about pre-training: `pretrain` makes a backbone from files, `pretraining-overlap` says what one has read."""
+"""Commands about pre-training: `pretrain` makes a backbone; `pretraining-overlap` counts molecules one has read."""
 
 import argparse
 import json
@@ -9,10 +9,10 @@ from typing import Any
 
 from core.chem import molecules as chem
 from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
-from core.cli.making import find_entry, make_run, name_source
+from core.cli.runner import find_entry, make_run, name_source
 from core.engine.spec import BadInput, Spec, to_json
 
-MAX_LISTED = 20  # molecules of a table that are listed
+MAX_LISTED = 20  # molecules to list
 SEED = Argument("--seed", type=int, metavar="N", help="random seed of the corpus, the initial weights and the training")
 CORPUS = (
     Argument(
@@ -82,7 +82,7 @@ def pretrain(options: argparse.Namespace) -> Any:
 
 
 def build_spec(options: argparse.Namespace) -> Spec:
-    """The spec that the options describe; what is not given keeps the default of the spec."""
+    """The spec that the options describe; options that are not given keep the defaults of the spec."""
     from core.experiments import BuildCorpus, Load, Pretrain
     from core.models.backbones.molformer.untrained import UntrainedMolformer
 
@@ -103,7 +103,7 @@ def build_spec(options: argparse.Namespace) -> Spec:
 
 
 def read_backbone(options: argparse.Namespace) -> Any:
-    """The model of a name or a folder, or the spec of a saved run."""
+    """The backbone with this name or folder, or the spec of a saved run."""
     from core.models.backbones import Pretrained
 
     run = find_checkpoint_run(options, options.backbone)
@@ -111,7 +111,7 @@ def read_backbone(options: argparse.Namespace) -> Any:
 
 
 def find_checkpoint_run(options: argparse.Namespace, name: str) -> Any:
-    """The run with the key `name`, which has to yield a checkpoint; None where `name` is no key."""
+    """The run with the key `name`, None where `name` is no key. Raises `BadInput` for a run without a checkpoint."""
     from core.models.backbones.checkpoint import Checkpoint
 
     if not re.fullmatch("[0-9a-f]{4,16}", name) or Path(name).is_dir():
@@ -123,7 +123,7 @@ def find_checkpoint_run(options: argparse.Namespace, name: str) -> Any:
 
 
 def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
-    """How many molecules of a table, stereo marks aside, a checkpoint has read in its pre-training, and which."""
+    """Count the molecules of a table that a checkpoint has read in pre-training, ignoring stereochemistry."""
     from core.data.corpus import contains_molecules
     from core.models.backbones import Pretrained
     from core.models.backbones.checkpoint import KEYS_FILE
@@ -139,11 +139,11 @@ def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
     keys = load_short_keys(folder)
     if keys is None:
         raise BadInput(
-            f"{options.checkpoint} does not say which molecules it has read (it has no {KEYS_FILE}); checkpoints that "
-            "`pretrain` makes do"
+            f"{options.checkpoint} does not record which molecules it has read (it has no {KEYS_FILE}); give one that "
+            "`pretrain` has made"
         )
     smiles, unreadable = read_molecules(options.table, options.smiles)
-    shared = [one for one, known in zip(smiles, contains_molecules(smiles, keys), strict=True) if known]
+    shared = [text for text, is_shared in zip(smiles, contains_molecules(smiles, keys), strict=True) if is_shared]
     return {
         "checkpoint": options.checkpoint,
         "corpus": len(keys),
@@ -158,7 +158,7 @@ def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_molecules(source: str, column: str) -> tuple[list[str], int]:
-    """Canonical SMILES of a table, each molecule once, and the number of rows without one. Raises `BadInput`."""
+    """The distinct canonical SMILES of a table, and its number of unreadable rows. Raises `BadInput`."""
     from core.data.readers import guess_smiles, read_table
     from core.engine.report import SILENT_REPORT
     from core.experiments import Load
@@ -192,10 +192,16 @@ COMMANDS = (
         (
             Argument("files", nargs="*", metavar="FILE", help="smi, txt, csv or tsv (each also .gz), or parquet"),
             Argument(
-                "--labelled", nargs="+", metavar="TABLE", help=f"tables whose values are learned too: {TABLE_SOURCE}"
+                "--labelled",
+                nargs="+",
+                metavar="TABLE",
+                help=f"tables whose measured values are predicted too: {TABLE_SOURCE}",
             ),
             Argument(
-                "--leave-out", nargs="+", metavar="TABLE", help=f"tables whose molecules are never read: {TABLE_SOURCE}"
+                "--leave-out",
+                nargs="+",
+                metavar="TABLE",
+                help=f"tables whose molecules are left out of the corpus: {TABLE_SOURCE}",
             ),
             Argument("--no-stereo", action="store_true", help="drop stereo marks: stereoisomers become one molecule"),
             Argument("--backbone", metavar="NAME", help="a model to continue with: its name, a folder, or a run's key"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import KEY, WORKERS, Argument, Command
-from core.cli.making import describe_run, open_store
+from core.cli.runner import describe_run, open_store
 from core.engine.spec import BadInput
 
 
@@ -48,10 +48,10 @@ def export(options: argparse.Namespace) -> Any:
             (folder / "report.html").write_text(render_report(comparison, entry.spec, entry.made), encoding="utf-8")
     else:
         fit = read_fit(entry, store)
-        from core.models import export as portable
+        from core.models import export as model_export
 
         with store.export_folder(options.folder) as folder:
-            portable.export(fit, options.form, folder, entry.title)
+            model_export.export(fit, options.form, folder, entry.title)
     return {"key": entry.key, "kind": entry.kind, "folder": str(options.folder)}
 
 

@@ -1,4 +1,4 @@
-"""Commands that begin with a spec: `run` makes one, `preset` prints the spec that a name stands for."""
+"""Commands about specs: `run` makes one, `preset` prints that of a preset."""
 
 import argparse
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import QUEUE, TABLE_SOURCE, TARGET, WORKERS, Argument, Command
-from core.cli.making import make_run, name_source
+from core.cli.runner import make_run, name_source
 from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
-MAX_DEPTH = 100  # specs within specs; python's own limit is near 170
+MAX_DEPTH = 100  # levels of nested specs; Python's own limit is near 170
 PRESET_OPTIONS = (
     Argument("--seed", type=int, help="random seed of the preset (default: 0)"),
     Argument("--table", metavar="TABLE", help=f"table of the preset: {TABLE_SOURCE}"),
@@ -22,7 +22,7 @@ PRESET_OPTIONS = (
         "--pool-target",
         action="append",
         metavar="COLUMN",
-        help="column with the pool's measured values, where its name is not that of --target (repeatable)",
+        help="column with the pool's measured values, if its name differs from --target (repeatable)",
     ),
     Argument(
         "--data", metavar="DIR", help="folder with the files of ToyMix or LargeMix, for the presets that read them"
@@ -87,7 +87,7 @@ def read_tables(options: argparse.Namespace) -> tuple[Spec | None, Spec | None]:
 
 
 def refuse_preset_options(options: argparse.Namespace) -> None:
-    """Raises `BadInput` where an option of presets was given for a spec, which has its own tables and seeds."""
+    """Raises `BadInput` if an option of presets was given for a spec, which names its own tables and seeds."""
     from core.experiments import PRESETS
 
     for argument in PRESET_OPTIONS:
@@ -98,7 +98,7 @@ def refuse_preset_options(options: argparse.Namespace) -> None:
 
 
 def parse_spec(text: str) -> Spec:
-    """A spec from its JSON. Raises `BadInput`, also for one that is nested too deep."""
+    """Read a spec from its JSON. Raises `BadInput`, also if it is nested too deep."""
     deepest = depth = 0
     for mark in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
         depth += (mark in "{[") - (mark in "}]")

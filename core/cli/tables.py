@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, SMILES, Argument, Command
-from core.cli.making import open_store
 from core.cli.progress_bar import ProgressBar
+from core.cli.runner import open_store
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 
@@ -40,18 +40,18 @@ def embed(options: argparse.Namespace) -> Any:
 
 
 def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., Any]], **settings: Any) -> Any:
-    """Apply a run to a table; `functions`: what does it, by the product of the run."""
+    """Apply a run to a table with the one of `functions` for the product of the run. Raises `BadInput` if none fits."""
     from core.results.fit import Fit
 
     store = open_store(options)
     entry = store.find(options.key)
     kinds = {kind: product for product in functions for kind, cls in Spec.kinds.items() if cls.product is product}
     if entry.kind not in kinds:
-        known = Spec.kinds.get(entry.kind)
-        bare = known is not None and known.product is Fit and not known.has_gradient
-        why = ", which has no gradient to score with" if bare else ""
-        wanted = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
-        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{why}; {wanted}")
+        spec_class = Spec.kinds.get(entry.kind)
+        is_baseline = spec_class is not None and spec_class.product is Fit and not spec_class.has_gradient
+        reason = ", which has no gradient to score with" if is_baseline else ""
+        advice = f"give the key of one of kind {' or '.join(map(repr, kinds))} (see `list`)"
+        raise BadInput(f"{entry.key} is a run of kind {entry.kind!r}{reason}; {advice}")
     entry.check_current()
     with ProgressBar() as bar:
         report = Report(tell=bar)

@@ -1,11 +1,11 @@
-"""Commands that check what a run says: scores against retraining (`lds`), and training labels (`label-errors`)."""
+"""Commands that check runs: scores against retraining (`lds`), and training labels (`label-errors`)."""
 
 import argparse
 import json
 from typing import Any
 
 from core.cli.command import KEY, QUEUE, Argument, Command
-from core.cli.making import find_entry, make_run, open_store
+from core.cli.runner import find_entry, make_run, open_store
 from core.engine.spec import BadInput
 
 

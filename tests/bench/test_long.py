@@ -1,4 +1,4 @@
-"""The benchmarks of hours, on a little table: what they measure is what the store holds."""
+"""The benchmarks of accuracy on a small table: their numbers agree with the stored runs."""
 
 from pathlib import Path
 
@@ -17,54 +17,52 @@ TINY = {"train": 40, "valid": 30, "pool": 40, "test": None}
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_table(monkeypatch: pytest.MonkeyPatch) -> None:
     source = {"hydration": public_tables.TableSource("kcal/mol", source="bundled:hydration")}
     for module in (label_noise, lds):
         monkeypatch.setattr(module, "TABLES", source)
-        monkeypatch.setattr(module, "SMALL", {"hydration": TINY})
+        monkeypatch.setattr(module, "SMALL_SIZES", {"hydration": TINY})
     monkeypatch.setattr(public_tables, "STEPS", 3)
 
 
-def measured(module: object, store: Store, **asked: object) -> list[dict]:
-    given = {"tables": ("hydration",), "seeds": (0,), "backbone": Untrained("molsway-tiny")} | asked
-    return module.run(store, Report(files=store.files), **given)
+def run_benchmark(module: object, store: Store, **settings: object) -> list[dict]:
+    defaults = {"tables": ("hydration",), "seeds": (0,), "backbone": Untrained("molsway-tiny")}
+    return module.run(store, Report(files=store.files), **defaults | settings)
 
 
-def test_planted_labels_are_looked_for_in_the_pool_and_among_what_is_learned(
-    few: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_swapped_labels_are_detected_in_the_pool_and_in_training(
+    small_table: None, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(label_noise, "SELECTED", 10)
     monkeypatch.setattr(label_noise, "NOISE_RATES", (0.2,))
     store, arms = Store(cache), ("none", "random", "greedy")
-    (row,) = measured(label_noise, store, seeds=(0, 1), arms=arms)
+    (row,) = run_benchmark(label_noise, store, seeds=(0, 1), arms=arms)
     assert set(row["found"]) == {
-        *(f"pool: {way}" for way in ("delta_loss", "whole_step", "residual")),
-        *(f"learned: {way}" for way in ("leave_one_out", "opinion", "removal", "residual", "suspicion")),
+        *(f"pool: {score}" for score in ("delta_loss", "whole_step", "residual")),
+        *(f"learned: {score}" for score in ("leave_one_out", "opinion", "removal", "residual", "suspicion")),
     }
-    for one in row["found"].values():
-        assert len(one["of_seeds"]) == 2 and all(0 <= each["low"] <= each["high"] <= 1 for each in one["of_seeds"])
-        assert one["mean"] == pytest.approx(np.mean([each["auroc"] for each in one["of_seeds"]]))
+    for score in row["found"].values():
+        assert len(score["of_seeds"]) == 2 and all(0 <= each["low"] <= each["high"] <= 1 for each in score["of_seeds"])
+        assert score["mean"] == pytest.approx(np.mean([each["auroc"] for each in score["of_seeds"]]))
     fits = [entry for entry in store.entries() if entry.kind == "finetune"]
     rows = sorted(entry.summary["rows"]["train"] for entry in fits)
-    assert rows == [40, 40, 50, 50, 50, 50, 80, 80]  # none, random and greedy, and what is looked at for suspects
+    assert rows == [40, 40, 50, 50, 50, 50, 80, 80]  # none, random, greedy, and with the whole pool
     assert "against_random" not in row["arms"]["random"]
     gap = row["arms"]["greedy"]["against_random"]
     each = np.subtract(row["arms"]["greedy"]["rmse_of_seeds"], row["arms"]["random"]["rmse_of_seeds"])
     assert gap["mean"] == pytest.approx(each.mean()) and gap["low"] < gap["mean"] < gap["high"]
     assert gap["high"] - gap["mean"] == pytest.approx(12.706 * each.std(ddof=1) / 2**0.5, rel=1e-3)  # Student's, 1
-    assert "20% of the pool wrong" in label_noise.as_text([row]) and "below in" in label_noise.as_text([row])
+    assert "20% of the pool mislabelled" in label_noise.as_text([row]) and "below in" in label_noise.as_text([row])
 
 
-def test_what_all_tables_say_counts_a_split_once() -> None:
+def test_the_summary_counts_a_split_once() -> None:
     def row(table: str, ours: list[float]) -> dict:
         arms = {"random": {"rmse_of_seeds": [1.0, 2.0]}, "greedy": {"rmse_of_seeds": ours}}
         return {"table": table, "arms": arms}
 
     rows = [row("a", [0.9, 2.0]), row("a", [0.7, 2.2]), row("b", [1.0, 1.8])]
     greedy = label_noise.summarise_rows(rows)["greedy"]
-    splits = np.array(
-        [-20.0, 5.0, 0.0, -10.0]
-    )  # of a and its two seeds, of b: the mean over the shares of wrong labels
+    splits = np.array([-20.0, 5.0, 0.0, -10.0])  # means over the noise rates: table a with two seeds, table b with two
     assert greedy["mean"] == pytest.approx(splits.mean()) and greedy["splits"] == 4
     assert greedy["high"] - greedy["mean"] == pytest.approx(
         3.182 * splits.std(ddof=1) / 4**0.5, rel=1e-3
@@ -73,7 +71,9 @@ def test_what_all_tables_say_counts_a_split_once() -> None:
     assert label_noise.summarise_rows([{"table": "a", "arms": {"greedy": {"rmse_of_seeds": [1.0]}}}]) == {}
 
 
-def test_every_way_is_put_beside_the_same_retrainings(few: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_scores_are_compared_with_the_same_retrainings(
+    small_table: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tested, finetune = [], Spec.kinds["finetune"]
     make = finetune.make
     monkeypatch.setattr(
@@ -81,35 +81,37 @@ def test_every_way_is_put_beside_the_same_retrainings(few: None, cache: Path, mo
     )
     monkeypatch.setattr(lds, "SUBSETS", 5)
     store = Store(cache)
-    (row,) = measured(lds, store, arms=("head",))
-    solved = [one["solved by"] for one in row["ways"]]
-    assert solved.count("dual") == solved.count("dual, matched damping") == 3
-    assert {"cg", "lissa", "plain similarity"} <= set(solved)
+    (row,) = run_benchmark(lds, store, arms=("head",))
+    solvers = [way["solved by"] for way in row["ways"]]
+    assert solvers.count("dual") == solvers.count("dual, matched damping") == 3
+    assert {"cg", "lissa", "gradient similarity"} <= set(solvers)
     kinds = [entry.kind for entry in store.entries()]
     assert kinds.count("subset-retraining") == 1 and kinds.count("influence") == len(lds._SCORINGS)
     assert "hydration, head, seed 0" in lds.as_text([row])
-    assert sorted(tested)[:6] == [8] * 6 and sorted(tested)[6] > 400, "a retraining reports nothing of its test part"
+    assert sorted(tested)[:6] == [8] * 6 and sorted(tested)[6] > 400, "a retraining evaluates no test set"
 
 
-def test_classes_are_foretold_too(few: None, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classes_are_scored_too(
+    small_table: None, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = dm.data.freesolv()
     frame.assign(Class=(frame["expt"] > frame["expt"].median()).astype(int)).to_csv(tmp_path / "bace.csv", index=False)
     monkeypatch.setattr(lds, "SUBSETS", 5)
     monkeypatch.setattr(lds, "SMALL_CLASS_SIZES", {"BACE classes": TINY})
     store = Store(cache)
-    (row,) = measured(lds, store, arms=("head",), tables=("BACE classes",), folder=tmp_path)
+    (row,) = run_benchmark(lds, store, arms=("head",), tables=("BACE classes",), folder=tmp_path)
     assert len(row["ways"]) == 9
     scores = next(entry for entry in store.entries() if entry.kind == "influence")
     assert scores.summary["kinds"] == ["binary"] and "cross-entropy" in scores.summary["unit"]
 
 
-def test_what_a_long_benchmark_has_none_of_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, told in (
-        (("label-noise", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has none to choose from"),
+def test_unknown_tables_splits_and_arms_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (("label-noise", "--split", "scaffold"), "no split 'scaffold' in this benchmark; it has no such option"),
         (("lds", "--arm", "LoRA"), "no arm 'LoRA' in this benchmark; there are head, full"),
         (("quality", "--table", "Tox21"), "no table 'Tox21' in this benchmark; there are Lipophilicity, ESOL"),
         (("speed",), "there is no benchmark 'speed'"),
-        (("lds",), "the benchmark 'foretelling' is now called 'lds'"),
+        (("foretelling",), "the benchmark 'foretelling' is now called 'lds'"),
     ):
         assert main(["bench", *words]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The audit from the command line, as its user meets it."""
+"""The command `audit`."""
 
 import json
 from pathlib import Path
@@ -21,17 +21,17 @@ def call(cache: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-def test_a_table_is_audited_alone_and_beside_another(call: Any, table: Path, tmp_path: Path) -> None:
+def test_a_table_is_audited_alone_and_against_another(call: Any, table: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("structure,length\nCCO,1.0\nCCCO,9\nCCCCCCCCCCCCC,13\n")
-    status, alone, _ = call("audit", str(table))
-    assert status == 0 and alone["kind"] == "audit" and alone["title"] == "audit of alcohols.csv"
-    assert "labels: size" in [one["kind"] for one in alone["summary"]["findings"]]
-    given = ("audit", str(other), "--target", "length", "--against", str(table), "--against-target", "size")
-    status, found, _ = call(*given)
-    shared = next(one for one in found["summary"]["findings"] if one["kind"] == "same molecule: alcohols.csv")
+    status, single, _ = call("audit", str(table))
+    assert status == 0 and single["kind"] == "audit" and single["title"] == "audit of alcohols.csv"
+    assert "labels: size" in [finding["kind"] for finding in single["summary"]["findings"]]
+    pair = ("audit", str(other), "--target", "length", "--against", str(table), "--against-target", "size")
+    status, description, _ = call(*pair)
+    shared = next(f for f in description["summary"]["findings"] if f["kind"] == "same molecule: alcohols.csv")
     assert shared["rows"] == 2 and shared["numbers"]["labelled"] == 2
-    _, text, _ = call(*given, plain=True)
+    _, text, _ = call(*pair, plain=True)
     assert "CAUTION  same molecule: alcohols.csv\n  2 of 3 molecules are in alcohols.csv; the labels" in text
     for arguments, words in (
         (
@@ -45,13 +45,13 @@ def test_a_table_is_audited_alone_and_beside_another(call: Any, table: Path, tmp
         assert status == 2 and words in err
 
 
-def test_a_pool_is_audited_beside_the_parts_of_a_fit(call: Any, table: Path, tmp_path: Path) -> None:
+def test_a_pool_is_audited_against_the_sets_of_a_fit(call: Any, table: Path, tmp_path: Path) -> None:
     train, valid, test = split_table(Load(f"file:{table}"), seed=0, train=None, valid=10, test=10)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=2, evaluations=1, batch_size=8)
-    recipe = tmp_path / "fit.json"
-    recipe.write_text(fit.text)
-    key = call("run", str(recipe))[1]["key"]
-    status, found, _ = call("audit", str(table), "--fit", key)
+    spec = tmp_path / "fit.json"
+    spec.write_text(fit.text)
+    key = call("run", str(spec))[1]["key"]
+    status, description, _ = call("audit", str(table), "--fit", key)
     assert status == 0
-    kinds = {one["kind"]: one for one in found["summary"]["findings"]}
+    kinds = {finding["kind"]: finding for finding in description["summary"]["findings"]}
     assert kinds["same molecule: test"]["level"] == "fault" and kinds["same molecule: test"]["rows"] == 10

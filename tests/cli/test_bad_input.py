@@ -1,4 +1,4 @@
-"""Recipes and tables that cannot be used, as a user gives them: exit status 2, one clear line, nothing half made."""
+"""Specs and tables that cannot be used: exit status 2, one line on stderr, nothing half made."""
 
 import gzip
 import io
@@ -13,29 +13,29 @@ from core.cli.parser import main
 from core.engine.store import Store
 
 
-class Said(NamedTuple):
+class Result(NamedTuple):
     status: int
     answer: Any
     line: str
 
 
-def ask(capsys: pytest.CaptureFixture[str], cache: Path, *arguments: str) -> Said:
-    """The command line, as its user meets it."""
+def ask(capsys: pytest.CaptureFixture[str], cache: Path, *arguments: str) -> Result:
+    """Run one command; its exit status, its JSON and its stderr."""
     status = main([*arguments, "--cache", str(cache), "--json"])
     out, err = capsys.readouterr()
-    return Said(status, json.loads(out) if out else None, err)
+    return Result(status, json.loads(out) if out else None, err)
 
 
-def check_refused(said: Said, *words: str) -> None:
-    """Status 2, no answer, and one line that has these words."""
-    assert said.status == 2 and said.answer is None
-    assert said.line.startswith("molsway: ") and len(said.line.splitlines()) == 1, said.line
-    assert len(said.line) < 500
-    assert all(word in said.line for word in words), said.line
+def check_refused(result: Result, *words: str) -> None:
+    """Status 2, no answer, and one line with these words."""
+    assert result.status == 2 and result.answer is None
+    assert result.line.startswith("molsway: ") and len(result.line.splitlines()) == 1, result.line
+    assert len(result.line) < 500
+    assert all(word in result.line for word in words), result.line
 
 
-def left(cache: Path) -> list[str]:
-    """What is half made: drafts of any kind, and scratch folders."""
+def list_leftovers(cache: Path) -> list[str]:
+    """Half-made files: drafts of any kind, and scratch folders."""
     return [str(path) for path in cache.rglob("*") if "draft" in path.name and path.name != "drafts"] + [
         str(path) for folder in ("drafts", "scratch", "trash") for path in (cache / folder).glob("*")
     ]
@@ -43,34 +43,34 @@ def left(cache: Path) -> list[str]:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path) -> Any:
-    """Run a recipe, given as a tree or as text."""
+    """Run a spec, as a tree or as text."""
 
-    def run(recipe: Any) -> Said:
-        path = tmp_path / "recipe.json"
-        path.write_text(recipe if isinstance(recipe, str) else json.dumps(recipe))
+    def run(spec: Any) -> Result:
+        path = tmp_path / "spec.json"
+        path.write_text(spec if isinstance(spec, str) else json.dumps(spec))
         return ask(capsys, cache, "run", str(path))
 
     return run
 
 
 @pytest.fixture
-def give(run: Any, tmp_path: Path) -> Any:
-    """Load a file with these bytes."""
+def load_file(run: Any, tmp_path: Path) -> Any:
+    """Load a file with this content."""
 
-    def give(name: str, content: str | bytes, **fields: Any) -> Said:
+    def load_file(name: str, content: str | bytes, **fields: Any) -> Result:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return run({"kind": "load", "source": f"file:{path}", **fields})
 
-    return give
+    return load_file
 
 
 def archive(name: str) -> bytes:
-    """A zip; a workbook is one that holds `xl/workbook.xml`."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as file:
+    """A zip; with `xl/workbook.xml` it counts as a workbook."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
         file.writestr(name, "smiles,y\nC,1\n")
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 GOOD = "smiles,y\nCCO,1\nCCC,2\n"
@@ -101,12 +101,12 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_is_no_table(give: Any, cache: Path, case: str) -> None:
-    assert give("good.csv", GOOD).status == 0
+def test_a_file_that_is_no_table_is_refused(load_file: Any, cache: Path, case: str) -> None:
+    assert load_file("good.csv", GOOD).status == 0
     name, content, words = FILES[case]
-    check_refused(give(name, content), *words)
-    assert left(cache) == []
-    assert len(Store(cache).entries()) == 1 and give("good.csv", GOOD).status == 0
+    check_refused(load_file(name, content), *words)
+    assert list_leftovers(cache) == []
+    assert len(Store(cache).entries()) == 1 and load_file("good.csv", GOOD).status == 0
 
 
 FIELDS = {
@@ -115,21 +115,21 @@ FIELDS = {
     "no such SMILES column": ({"smiles": "smile"}, ("no column 'smile'", "did you mean 'smiles'?")),
     "names that do not fit": ({"targets": ["y"], "tasks": ["a", "b"]}, ("1 targets (y) and 2 names", "one name")),
     "one name for two": ({"targets": ["y", "t"], "tasks": ["a", "a"]}, ("",)),
-    "no such rule": ({"duplicates": "max"}, ("load.duplicates", "'median'", "'max'")),
+    "no such duplicate handling": ({"duplicates": "max"}, ("load.duplicates", "'median'", "'max'")),
     "a negative limit": ({"limit": -1}, ("load.limit", "greater than or equal to 0", "got -1")),
     "an unknown field": ({"colour": "red"}, ("load.colour", "is not a field")),
-    "a digest of one's own": ({"digest": "../../etc/passwd"}, ("load.digest",)),
+    "a digest that is a path": ({"digest": "../../etc/passwd"}, ("load.digest",)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", FIELDS)
-def test_settings_that_do_not_fit_the_table(give: Any, cache: Path, case: str) -> None:
+def test_settings_that_do_not_suit_the_table_are_refused(load_file: Any, cache: Path, case: str) -> None:
     fields, words = FIELDS[case]
-    check_refused(give("a.csv", "smiles,y,t\nCCO,1,high\nCCC,2,low\n", **fields), *words)
-    assert left(cache) == [] and Store(cache).entries() == []
+    check_refused(load_file("a.csv", "smiles,y,t\nCCO,1,high\nCCC,2,low\n", **fields), *words)
+    assert list_leftovers(cache) == [] and Store(cache).entries() == []
 
 
-def test_rows_that_cannot_be_used_are_listed_and_the_run_goes_on(give: Any, cache: Path) -> None:
+def test_unusable_rows_are_listed_and_the_others_loaded(load_file: Any, cache: Path) -> None:
     rows = [
         "CCO,1",
         "nonsense,2",
@@ -142,12 +142,12 @@ def test_rows_that_cannot_be_used_are_listed_and_the_run_goes_on(give: Any, cach
         "CCN,text",
         "CCCCC,",
     ]
-    broken = ['"CCO\tethanol",8', '"CC\nC",9']  # RDKit would read these up to the blank
-    said = give("a.csv", "\n".join(["smiles,y", *rows, *broken, "c1ccccc1,4", "CCF,5", "CCCl,6", "CCBr,7", ""]))
-    assert said.status == 0
-    found = said.answer["summary"]
-    assert found["rows"] == 5 and found["dropped"] == {"molecule": 11}
-    reasons = {row["row"]: row["reason"] for row in found["dropped_first"]}
+    broken = ['"CCO\tethanol",8', '"CC\nC",9']  # RDKit reads these up to the blank
+    result = load_file("a.csv", "\n".join(["smiles,y", *rows, *broken, "c1ccccc1,4", "CCF,5", "CCCl,6", "CCBr,7", ""]))
+    assert result.status == 0
+    summary = result.answer["summary"]
+    assert summary["rows"] == 5 and summary["dropped"] == {"molecule": 11}
+    reasons = {row["row"]: row["reason"] for row in summary["dropped_first"]}
     assert sorted(reasons) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     for row, words in {
         2: "no molecule", 3: "empty", 4: "y is NaN", 5: "y is infinite", 6: "y is infinite", 7: "y is infinite",
@@ -158,12 +158,12 @@ def test_rows_that_cannot_be_used_are_listed_and_the_run_goes_on(give: Any, cach
     assert list(dropped["smiles"])[:2] == ["nonsense", ""]
 
 
-def test_a_latin_1_file_is_read_and_said_to_be_one(give: Any, cache: Path) -> None:
-    said = give("a.csv", "smiles;caf\u00e9\nCCO;1,5\nCCC;2,5\n".encode("latin-1"))
-    assert said.status == 0
-    found = said.answer["summary"]
-    assert [task["name"] for task in found["tasks"]] == ["caf\u00e9"] and found["tasks"][0]["mean"] == 2.0
-    assert any("read as cp1252" in note for note in found["provenance"]["notes"])
+def test_a_latin_1_file_is_read_with_a_note(load_file: Any, cache: Path) -> None:
+    result = load_file("a.csv", "smiles;caf\u00e9\nCCO;1,5\nCCC;2,5\n".encode("latin-1"))
+    assert result.status == 0
+    summary = result.answer["summary"]
+    assert [task["name"] for task in summary["tasks"]] == ["caf\u00e9"] and summary["tasks"][0]["mean"] == 2.0
+    assert any("read as cp1252" in note for note in summary["provenance"]["notes"])
 
 
 def nested(depth: int, source: str = "bundled:solubility") -> dict[str, Any]:
@@ -174,7 +174,7 @@ def nested(depth: int, source: str = "bundled:solubility") -> dict[str, Any]:
 
 
 TABLE = {"kind": "load", "source": "bundled:hydration"}
-RECIPES = {
+SPECS = {
     "no JSON": ("{kind: load}", ("this is no JSON", "line 1")),
     "nothing": ("", ("this is no JSON",)),
     "a list": ([TABLE, TABLE], ("a recipe wants an object with a `kind`", "got [")),
@@ -185,7 +185,7 @@ RECIPES = {
     "another product": ({"kind": "label-noise", "table": {"kind": "adapt", "corpus": TABLE}}, ("yields a Dataset", "Checkpoint")),
     "a wrong type": ({"kind": "load", "source": 5}, ("load.source", "valid string", "got 5")),
     "a wrong type inside": ({"kind": "split", "table": TABLE, "seed": "x"}, ("split.seed", "valid integer", "'x'")),
-    "a recipe as text": ({"kind": "split", "table": "solubility"}, ("split.table", "object with a `kind`", "'solubility'")),
+    "a spec as text": ({"kind": "split", "table": "solubility"}, ("split.table", "object with a `kind`", "'solubility'")),
     "deep": (nested(200), ("nested 201 levels deep", "the limit is 100", "run its inner specs first")),
     "very deep": ('{"kind":"label-noise","table":' * 100_000, ("nested 100000 levels deep",)),
     "NaN": ('{"kind": "label-noise", "table": {"kind": "load"}, "fraction": NaN}', ("label-noise.fraction", "finite")),
@@ -210,37 +210,37 @@ RECIPES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", RECIPES)
-def test_a_recipe_that_cannot_be_made(run: Any, cache: Path, case: str) -> None:
-    recipe, words = RECIPES[case]
-    check_refused(run(recipe), *words)
-    assert left(cache) == []
-    assert {entry.kind for entry in Store(cache).entries()} <= {"load"}  # whole parts stay
+@pytest.mark.parametrize("case", SPECS)
+def test_a_spec_that_cannot_be_made_is_refused(run: Any, cache: Path, case: str) -> None:
+    spec, words = SPECS[case]
+    check_refused(run(spec), *words)
+    assert list_leftovers(cache) == []
+    assert {entry.kind for entry in Store(cache).entries()} <= {"load"}  # finished parts stay
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"),
+    ("spec", "words"),
     [
         ({"kind": []}, "kind []"),
         ({"kind": "load", "self": 1}, "load.self"),
         ({"kind": "load", "tasks": ["\ud800"]}, "load.tasks"),
     ],
 )
-def test_a_recipe_that_python_itself_stumbles_over(run: Any, recipe: dict, words: str) -> None:
-    check_refused(run(recipe), words)
+def test_values_that_python_itself_cannot_handle_are_refused(run: Any, spec: dict, words: str) -> None:
+    check_refused(run(spec), words)
 
 
-def test_a_deep_recipe_below_the_limit_is_read(run: Any) -> None:
+def test_a_deep_spec_below_the_limit_is_read(run: Any) -> None:
     check_refused(run(nested(99, "file:nowhere.csv")), "there is no file 'nowhere.csv'")
 
 
-def test_a_bracket_inside_a_text_is_no_level(run: Any) -> None:
+def test_brackets_inside_a_text_do_not_count_as_depth(run: Any) -> None:
     assert "no column" in run({"kind": "load", "source": "bundled:hydration", "smiles": "[{" * 200}).line
 
 
-def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
-    said = run({"kind": "split", "table": TABLE, "seed": 10**40})
-    assert said.status == 0 and said.answer["summary"]["provenance"]["split"][0]["seed"] == 10**40
+def test_a_seed_may_have_forty_digits(run: Any) -> None:
+    result = run({"kind": "split", "table": TABLE, "seed": 10**40})
+    assert result.status == 0 and result.answer["summary"]["provenance"]["split"][0]["seed"] == 10**40
 
 
 @pytest.mark.parametrize(
@@ -263,11 +263,11 @@ def test_a_seed_of_forty_digits_is_a_seed(run: Any) -> None:
         (("suspects",), ("the command 'suspects' is now called 'label-errors'",)),
     ],
 )
-def test_a_command_that_asks_for_nothing_there_is(capsys: Any, cache: Path, arguments: tuple, words: tuple) -> None:
+def test_unknown_names_are_refused(capsys: Any, cache: Path, arguments: tuple, words: tuple) -> None:
     check_refused(ask(capsys, cache, *arguments), *words)
 
 
-def test_a_seed_for_a_recipe_that_has_its_own_is_refused(capsys: Any, cache: Path, tmp_path: Path) -> None:
+def test_preset_options_for_a_spec_are_refused(capsys: Any, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(TABLE))
-    said = ask(capsys, cache, "run", str(tmp_path / "a.json"), "--seed", "3")
-    check_refused(said, "--seed is for presets", "in the spec itself")
+    result = ask(capsys, cache, "run", str(tmp_path / "a.json"), "--seed", "3")
+    check_refused(result, "--seed is for presets", "in the spec itself")

@@ -1,4 +1,4 @@
-"""A finished fit or finished scores on tables that do not suit them: nothing of the user's is lost or made up."""
+"""Saved runs applied to tables that do not suit them: nothing of the user's is lost, nothing is made up."""
 
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,18 @@ from core.data.annotated_table import Annotation, annotate_table
 from core.engine.report import SILENT_REPORT
 from core.experiments import FineTune, Influence, Load, split_table
 from core.models.backbones import Untrained
-from tests.cli.test_bad_input import Said, ask, check_refused
+from tests.cli.test_bad_input import Result, ask, check_refused
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, str, str]:
-    """A cache, the key of a fit of a binary task in it, and the key of its scores."""
+def scored_cache(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path, str, str]:
+    """A cache, the key of a binary fit in it, and the key of its scores."""
     from core.engine.make import make
     from core.engine.report import SILENT_REPORT
     from core.engine.store import Store
     from core.experiments import import_files
 
-    root = tmp_path_factory.mktemp("made")
+    root = tmp_path_factory.mktemp("scored")
     path = root / "acid.csv"
     path.write_text("smiles,oxygen\n" + "".join(f"{smiles},{int('O' in smiles)}\n" for smiles, _ in alcohols))
     train, valid, test, pool = split_table(Load(f"file:{path}"), seed=0, train=20, valid=10, pool=15, test=None)
@@ -35,16 +35,16 @@ def made(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> tuple[Path
 
 
 @pytest.fixture
-def use(capsys: pytest.CaptureFixture[str], made: tuple[Path, str, str], tmp_path: Path) -> Any:
-    cache, fit, scores = made
+def apply(capsys: pytest.CaptureFixture[str], scored_cache: tuple[Path, str, str], tmp_path: Path) -> Any:
+    cache, fit, scores = scored_cache
 
-    def use(command: str, content: str, *more: str, out: Path | None = None) -> Said:
+    def apply(command: str, content: str, *more: str, out: Path | None = None) -> Result:
         (tmp_path / "table.csv").write_text(content)
         key = fit if command == "predict" else scores
         arguments = (command, key, str(tmp_path / "table.csv"), "--out", str(out or tmp_path / "out.csv"), *more)
         return ask(capsys, cache, *arguments)
 
-    return use
+    return apply
 
 
 @pytest.mark.parametrize(
@@ -59,40 +59,42 @@ def use(capsys: pytest.CaptureFixture[str], made: tuple[Path, str, str], tmp_pat
         ("score", "smiles,oxygen\nCC,2.5\nCO,1\n", (), ("labels of 'oxygen' other than 0 and 1", "binary")),
     ],
 )
-def test_a_table_that_does_not_suit(
-    use: Any, tmp_path: Path, command: str, content: str, more: tuple, words: tuple
+def test_an_unsuitable_table_is_refused(
+    apply: Any, tmp_path: Path, command: str, content: str, more: tuple, words: tuple
 ) -> None:
-    check_refused(use(command, content, *more), *words)
+    check_refused(apply(command, content, *more), *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv"]
 
 
-def test_a_place_that_cannot_be_written_is_said_before_the_work(use: Any, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(apply: Any, tmp_path: Path) -> None:
     good = "smiles\nCCO\nCCC\n"
     (tmp_path / "folder.csv").mkdir()
-    check_refused(use("predict", good, out=tmp_path / "nowhere" / "out.csv"), "--out cannot be written", "is not there")
-    check_refused(use("predict", good, out=tmp_path / "folder.csv"), "--out cannot be written", "is a folder")
-    check_refused(use("predict", good, out=tmp_path / "out.xlsx"), "ends in .csv or .parquet")
+    check_refused(
+        apply("predict", good, out=tmp_path / "nowhere" / "out.csv"), "--out cannot be written", "is not there"
+    )
+    check_refused(apply("predict", good, out=tmp_path / "folder.csv"), "--out cannot be written", "is a folder")
+    check_refused(apply("predict", good, out=tmp_path / "out.xlsx"), "ends in .csv or .parquet")
     out = tmp_path / "out.csv"
     out.write_text("mine")
-    check_refused(use("predict", "a,b\n1,2\n"), "no column of SMILES")
+    check_refused(apply("predict", "a,b\n1,2\n"), "no column of SMILES")
     assert out.read_text() == "mine"
-    assert use("predict", good).status == 0 and len(pd.read_csv(out)) == 2
+    assert apply("predict", good).status == 0 and len(pd.read_csv(out)) == 2
 
 
-def test_scores_never_pass_off_a_column_of_the_table_as_theirs(use: Any, tmp_path: Path) -> None:
-    """A table that was scored before has these columns already: the old numbers may not stay under their names."""
+def test_columns_of_the_table_with_the_names_of_ours_are_renamed(apply: Any, tmp_path: Path) -> None:
+    """A table that was scored before has these columns; its old values may not stay under their names."""
     content = "smiles,oxygen,prediction,delta_loss\nCCO,1,7,7\nCCC,0,7,7\n"
-    assert use("score", content).status == 0
-    found = pd.read_csv(tmp_path / "out.csv")
-    assert (found["prediction"] < 1).all() and (found["delta_loss"].abs() < 7).all()
-    assert list(found["prediction (given)"]) == [7, 7] and list(found["delta_loss (given)"]) == [7, 7]
-    assert use("score", (tmp_path / "out.csv").read_text()).status == 0
-    again = pd.read_csv(tmp_path / "out.csv")
-    assert again.columns.is_unique
-    np.testing.assert_allclose(again["delta_loss"], found["delta_loss"])
+    assert apply("score", content).status == 0
+    scored = pd.read_csv(tmp_path / "out.csv")
+    assert (scored["prediction"] < 1).all() and (scored["delta_loss"].abs() < 7).all()
+    assert list(scored["prediction (given)"]) == [7, 7] and list(scored["delta_loss (given)"]) == [7, 7]
+    assert apply("score", (tmp_path / "out.csv").read_text()).status == 0
+    rescored = pd.read_csv(tmp_path / "out.csv")
+    assert rescored.columns.is_unique
+    np.testing.assert_allclose(rescored["delta_loss"], scored["delta_loss"])
 
 
-def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_without_molecules_leaves_the_columns_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotated_table, "SHARD", 2)
     (tmp_path / "t.csv").write_text("smiles,note\nxx,a\nyy,b\nCCO,c\nzz,d\nqq,e\nCC,f\n")
 
@@ -102,14 +104,16 @@ def test_a_stretch_of_rows_without_a_molecule_moves_no_column(tmp_path: Path, mo
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         out = tmp_path / f"out{suffix}"
         annotate_table(tmp_path / "t.csv", out, Annotation(lengths), SILENT_REPORT)
-        found = read(out)
-        assert list(found["note"]) == list("abcdef")
-        np.testing.assert_equal(found["length"].to_numpy(float), [np.nan, np.nan, 3, np.nan, np.nan, 2])
+        scored = read(out)
+        assert list(scored["note"]) == list("abcdef")
+        np.testing.assert_equal(scored["length"].to_numpy(float), [np.nan, np.nan, 3, np.nan, np.nan, 2])
 
 
 @pytest.mark.parametrize("command", ["predict", "score"])
-def test_a_molecule_the_backbone_cannot_read_whole_is_pointed_out(use: Any, tmp_path: Path, command: str) -> None:
-    said = use(command, "smiles,oxygen\nCCO,1\n[U]CC,0\n" + "C" * 300 + ",0\n")
-    assert said.status == 0 and (said.answer["unusable"], said.answer["with_caution"]) == (0, 2)
+def test_a_molecule_that_the_backbone_reads_only_in_part_has_a_caution(
+    apply: Any, tmp_path: Path, command: str
+) -> None:
+    result = apply(command, "smiles,oxygen\nCCO,1\n[U]CC,0\n" + "C" * 300 + ",0\n")
+    assert result.status == 0 and (result.answer["unusable"], result.answer["with_caution"]) == (0, 2)
     caution = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caution"]
     assert caution[0] == "" and "[U]" in caution[1] and "302 tokens" in caution[2]

@@ -1,4 +1,4 @@
-"""Baselines asked for what they cannot do, or of tables that teach them nothing: refused in one line, or noted and done."""
+"""Baselines with unsuitable settings or tables: refused in one line, or made with a note."""
 
 import json
 from pathlib import Path
@@ -7,48 +7,48 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.spec import Spec
 from core.engine.store import Store
 from core.experiments import Baseline, Load, SelectionStudy
 from core.models.baselines import GradientBoosting, SupportVectors
-from tests.cli.test_bad_input import Said, ask, check_refused, left
-from tests.cli.test_bad_input_runs import tuned, whole
+from tests.cli.test_bad_input import Result, ask, check_refused, list_leftovers
+from tests.cli.test_bad_input_runs import build_fit, split_alcohols
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path) -> Any:
-    def run(spec: Spec | dict) -> Said:
-        path = tmp_path / "recipe.json"
-        path.write_text(json.dumps(recipes.to_json(spec)) if isinstance(spec, Spec) else json.dumps(spec))
+    def run(spec: Spec | dict) -> Result:
+        path = tmp_path / "spec.json"
+        path.write_text(json.dumps(specs.to_json(spec)) if isinstance(spec, Spec) else json.dumps(spec))
         return ask(capsys, cache, "run", str(path))
 
     return run
 
 
-def written(path: Path, text: str) -> Load:
+def write_table(path: Path, text: str) -> Load:
     path.write_text(text)
     return Load(f"file:{path}")
 
 
-def test_what_a_baseline_is_not(run: Any, table: Path) -> None:
-    train, valid, test, pool = whole(table)
-    tree = recipes.to_json(Baseline(train, valid, test))
+def test_unsuitable_settings_of_a_baseline_are_refused(run: Any, table: Path) -> None:
+    train, valid, test, pool = split_alcohols(table)
+    tree = specs.to_json(Baseline(train, valid, test))
     check_refused(run(tree | {"baseline": "perceptron"}), "no baseline of kind 'perceptron'", "gradient-boosting")
     check_refused(run(tree | {"baseline": {"kind": "random-forest", "trees": 0}}), "random-forest.trees", "got 0")
     check_refused(
         run(tree | {"baseline": {"kind": "support-vectors", "features": "graphs"}}), "'fingerprints'", "'graphs'"
     )
     check_refused(run(tree | {"epochs": 3}), "baseline.epochs", "is not a field of this recipe")
-    scored = {"kind": "influence", "fit": tree, "pool": recipes.to_json(pool), "target": recipes.to_json(valid)}
+    scored = {"kind": "influence", "fit": tree, "pool": specs.to_json(pool), "target": specs.to_json(valid)}
     check_refused(run(scored), "influence.fit: a baseline has no gradient", "give a fine-tuning")
-    study = {"kind": "selection-study", "fit": tree, "pool": recipes.to_json(pool)}
+    study = {"kind": "selection-study", "fit": tree, "pool": specs.to_json(pool)}
     check_refused(run(study), "a baseline has no gradient", "give a fine-tuning")
 
 
-def test_a_study_names_what_is_wrong_with_its_baselines(run: Any, table: Path) -> None:
-    train, valid, test, pool = whole(table)
-    tree = recipes.to_json(SelectionStudy(fit=tuned(train, valid, test), pool=pool))
+def test_unsuitable_baselines_of_a_study_are_refused(run: Any, table: Path) -> None:
+    train, valid, test, pool = split_alcohols(table)
+    tree = specs.to_json(SelectionStudy(fit=build_fit(train, valid, test), pool=pool))
     twice = [{"kind": "gradient-boosting", "trees": trees} for trees in (100, 200)]
     check_refused(
         run(tree | {"baselines": twice}), "`baselines` wants models that differ in their kind or in the features"
@@ -59,30 +59,32 @@ def test_a_study_names_what_is_wrong_with_its_baselines(run: Any, table: Path) -
     check_refused(run(tree | {"control": True}), "begins from untrained weights", "leave `control` out")
 
 
-def test_labels_that_teach_nothing(run: Any, cache: Path, tmp_path: Path) -> None:
-    flat = written(tmp_path / "flat.csv", "smiles,y\nCCO,1\nCCC,1\nCCN,1\nCCCC,1\n")
-    said = run(Baseline(flat, flat, flat))
-    check_refused(said, "every training label of 'y' is 1")
-    few = written(tmp_path / "few.csv", "smiles,y\nCCO,1\nCCC,0\nCCN,0\nCCCC,0\n")
-    check_refused(run(Baseline(few, few, few)), "2 molecules of each class", "3 with 0 and 1 with 1", "larger table")
-    same = written(tmp_path / "same.csv", "smiles,y\nC[C@H](N)O,1.5\nC[C@@H](N)O,2.5\n")
+def test_constant_or_rare_labels_are_refused(run: Any, cache: Path, tmp_path: Path) -> None:
+    flat = write_table(tmp_path / "flat.csv", "smiles,y\nCCO,1\nCCC,1\nCCN,1\nCCCC,1\n")
+    result = run(Baseline(flat, flat, flat))
+    check_refused(result, "every training label of 'y' is 1")
+    rare = write_table(tmp_path / "few.csv", "smiles,y\nCCO,1\nCCC,0\nCCN,0\nCCCC,0\n")
+    check_refused(
+        run(Baseline(rare, rare, rare)), "2 molecules of each class", "3 with 0 and 1 with 1", "larger table"
+    )
+    same = write_table(tmp_path / "same.csv", "smiles,y\nC[C@H](N)O,1.5\nC[C@@H](N)O,2.5\n")
     check_refused(run(Baseline(same, same, same)), "no descriptor varies over these molecules")
     bits = Baseline(same, same, same, baseline=SupportVectors(features="fingerprints"))
     assert run(bits).status == 0
-    assert not [path for path in left(cache) if "draft" in path]
+    assert not [path for path in list_leftovers(cache) if "draft" in path]
 
 
-def test_too_few_molecules_for_a_tree_are_noted(run: Any, table: Path) -> None:
-    train, valid, test, _ = whole(table)
-    said = run(Baseline(train, valid, test, baseline=GradientBoosting(trees=5)))
-    assert said.status == 0
-    assert any("the model predicts the mean of 'size'" in warning for warning in said.answer["summary"]["warnings"])
+def test_too_few_molecules_for_a_tree_give_a_warning(run: Any, table: Path) -> None:
+    train, valid, test, _ = split_alcohols(table)
+    result = run(Baseline(train, valid, test, baseline=GradientBoosting(trees=5)))
+    assert result.status == 0
+    assert any("the model predicts the mean of 'size'" in warning for warning in result.answer["summary"]["warnings"])
 
 
-def test_a_baseline_predicts_and_does_not_score(
+def test_a_baseline_predicts_but_cannot_score(
     run: Any, capsys: pytest.CaptureFixture[str], cache: Path, table: Path, tmp_path: Path
 ) -> None:
-    train, valid, test, _ = whole(table)
+    train, valid, test, _ = split_alcohols(table)
     key, out = run(Baseline(train, valid, test)).answer["key"], str(tmp_path / "out.csv")
     check_refused(
         ask(capsys, cache, "score", key, str(table), "--out", out), "'baseline'", "no gradient", "'influence'"
@@ -93,25 +95,25 @@ def test_a_baseline_predicts_and_does_not_score(
     check_refused(ask(capsys, cache, "predict", key, str(tmp_path / "bare.csv"), "--out", out), "no column of SMILES")
     assert not (tmp_path / "out.csv").exists()
     (tmp_path / "more.csv").write_text("smiles\nCCO\nnothing\n[U]CC\n")
-    said = ask(capsys, cache, "predict", key, str(tmp_path / "more.csv"), "--out", out)
-    assert said.status == 0 and (said.answer["unusable"], said.answer["with_caution"]) == (1, 0)
+    result = ask(capsys, cache, "predict", key, str(tmp_path / "more.csv"), "--out", out)
+    assert result.status == 0 and (result.answer["unusable"], result.answer["with_caution"]) == (1, 0)
     assert list(pd.read_csv(out)["size_predicted"].notna()) == [True, False, True]
 
 
-def test_a_baseline_whose_files_were_changed_is_refused(
+def test_a_baseline_with_damaged_files_is_refused(
     run: Any, capsys: pytest.CaptureFixture[str], cache: Path, table: Path, tmp_path: Path
 ) -> None:
-    train, valid, test, _ = whole(table)
+    train, valid, test, _ = split_alcohols(table)
     answer = run(Baseline(train, valid, test)).answer
     (Path(answer["folder"]) / "predictor" / "training.safetensors").write_bytes(b"short")
-    said = ask(capsys, cache, "predict", answer["key"], str(table), "--out", str(tmp_path / "out.csv"))
-    check_refused(said, "is damaged", "training.safetensors", "make it again")
+    result = ask(capsys, cache, "predict", answer["key"], str(table), "--out", str(tmp_path / "out.csv"))
+    check_refused(result, "is damaged", "training.safetensors", "make it again")
 
 
-def test_the_schema_names_learners_and_baselines(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+def test_the_schema_describes_baselines(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     kinds = ask(capsys, cache, "kinds").answer
     assert kinds["baseline"]["yields"] == "Fit" and kinds["baseline:random-forest"]["fields"]["trees"]["least"] == 1
     about = kinds["selection-study"]["fields"]["baselines"]
     assert about["type"] == "members of the family 'baseline'" and about["default"][0]["kind"] == "support-vectors"
     assert kinds["baseline"]["fields"]["baseline"]["type"] == "a member of the family 'baseline'"
-    assert recipes.read_spec(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)
+    assert specs.read_spec(ask(capsys, cache, "preset", "demo").answer).baselines == (SupportVectors(),)

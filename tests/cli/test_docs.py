@@ -1,4 +1,4 @@
-"""The generated pages of the documentation are what the code says."""
+"""The generated pages of the documentation agree with the code."""
 
 from pathlib import Path
 

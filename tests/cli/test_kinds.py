@@ -1,16 +1,16 @@
-"""What `core kinds` says of every member of every family: one name, a sentence, and help for each field."""
+"""The command `kinds`: every member of a family has a name, a sentence, and help for each field."""
 
 import argparse
 
 import pytest
 
-from core.cli.kinds import kinds
+from core.cli.kinds import select_kinds
 from core.engine.form import describe_fields
 from core.experiments import SelectionStudy
 from core.experiments.studies.arms import ARMS
 from core.selection import SAMPLERS
 
-MEMBERS = {kind: about for kind, about in kinds(argparse.Namespace(kind="")).items() if ":" in kind}
+MEMBERS = {kind: about for kind, about in select_kinds(argparse.Namespace(kind="")).items() if ":" in kind}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
@@ -29,7 +29,7 @@ def test_names_are_unique_in_their_family() -> None:
 
 
 def test_a_listed_sampler_is_a_choice_of_every_selection_study() -> None:
-    choices = kinds(argparse.Namespace(kind="selection-study"))["selection-study"]["fields"]["arms"]["choices"]
+    choices = select_kinds(argparse.Namespace(kind="selection-study"))["selection-study"]["fields"]["arms"]["choices"]
     (arms,) = (field for field in describe_fields(SelectionStudy) if field.name == "arms")
     assert choices == list(ARMS) == list(arms.family)
     for kind, sampler in SAMPLERS.items():

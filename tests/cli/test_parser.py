@@ -1,4 +1,4 @@
-"""The command line, as its user meets it: exit status, one JSON document, one clear line."""
+"""The command line: exit status, one JSON document, one line for an error."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from core.cli.parser import main
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.spec import Spec
 from core.experiments import FineTune, Influence, Load, split_table
 from core.models.backbones import Untrained
@@ -32,48 +32,50 @@ def call(cache: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-def test_the_route_from_recipe_to_scored_table(call: Any, study: Influence, tmp_path: Path, table: Path) -> None:
-    recipe = tmp_path / "recipe.json"
-    recipe.write_text(study.text)
-    status, made, _ = call("run", str(recipe))
-    assert status == 0 and made["kind"] == "influence" and Path(made["folder"]).is_dir()
-    assert call("run", str(recipe))[1]["key"] == made["key"]
+def test_a_spec_is_run_shown_applied_exported_and_deleted(
+    call: Any, study: Influence, tmp_path: Path, table: Path
+) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(study.text)
+    status, run, _ = call("run", str(spec))
+    assert status == 0 and run["kind"] == "influence" and Path(run["folder"]).is_dir()
+    assert call("run", str(spec))[1]["key"] == run["key"]
 
     _, runs, _ = call("list")
-    assert {run["kind"] for run in runs} == {"load", "part", "finetune", "influence"}
+    assert {run["kind"] for run in runs} == {"load", "split", "finetune", "influence"}
     fit = next(run["key"] for run in runs if run["kind"] == "finetune")
-    _, shown, _ = call("show", fit[:9])
-    assert shown["summary"]["metrics"]["test"]["size"]["rmse"] > 0
+    _, description, _ = call("show", fit[:9])
+    assert description["summary"]["metrics"]["test"]["size"]["rmse"] > 0
 
-    for command, key, column in (("predict", fit, "size_predicted"), ("score", made["key"], "delta_loss")):
+    for command, key, column in (("predict", fit, "size_predicted"), ("score", run["key"], "delta_loss")):
         out = tmp_path / f"{command}.csv"
         status, answer, _ = call(command, key, str(table), "--out", str(out))
         assert status == 0 and answer["rows"] == 60
         assert pd.read_csv(out)[column].notna().all()
 
-    assert call("export", fit, str(tmp_path / "taken"))[0] == 0 and (tmp_path / "taken" / "spec.json").exists()
+    assert call("export", fit, str(tmp_path / "exported"))[0] == 0 and (tmp_path / "exported" / "spec.json").exists()
     merged = tmp_path / "merged"
     assert call("export", fit, str(merged), "--as", "merged")[0] == 0 and (merged / "model.safetensors").exists()
     status, _, err = call("export", fit, str(tmp_path / "adapter"), "--as", "adapter")
     assert status == 2 and "export it as merged" in err and not (tmp_path / "adapter").exists()
-    assert "which has no network" in call("export", made["key"], str(tmp_path / "no"), "--as", "merged")[2]
+    assert "which has no network" in call("export", run["key"], str(tmp_path / "no"), "--as", "merged")[2]
     assert call("delete", fit)[0] == 0
     assert fit not in {run["key"] for run in call("list")[1]}
 
 
-def test_scores_are_verified_and_labels_suspected_from_the_shell(call: Any, study: Influence, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.json"
-    recipe.write_text(study.text)
-    key = call("run", str(recipe))[1]["key"]
-    status, made, _ = call("lds", key[:8], "--subsets", "4")
-    assert status == 0 and made["kind"] == "lds" and made["summary"]["scores"] == [key]
-    assert made["summary"]["subsets"] == 4 and "over 4 retrainings" in made["summary"]["verdict"]
+def test_scores_are_checked_and_label_errors_ranked(call: Any, study: Influence, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(study.text)
+    key = call("run", str(spec))[1]["key"]
+    status, run, _ = call("lds", key[:8], "--subsets", "4")
+    assert status == 0 and run["kind"] == "lds" and run["summary"]["scores"] == [key]
+    assert run["summary"]["subsets"] == 4 and "over 4 retrainings" in run["summary"]["verdict"]
     fit = next(run["key"] for run in call("list")[1] if run["kind"] == "finetune")
-    status, made, _ = call("label-errors", fit, "--show", "3")
-    assert status == 0 and made["kind"] == "label-errors" and len(made["most_suspicious"]) == 3
-    suspicion = [one["suspicion"] for one in made["most_suspicious"]]
+    status, run, _ = call("label-errors", fit, "--show", "3")
+    assert status == 0 and run["kind"] == "label-errors" and len(run["most_suspicious"]) == 3
+    suspicion = [label["suspicion"] for label in run["most_suspicious"]]
     assert suspicion == sorted(suspicion, reverse=True)
-    assert {"row", "smiles", "label", "leverage", "opinion"} <= set(made["most_suspicious"][0])
+    assert {"row", "smiles", "label", "leverage", "opinion"} <= set(run["most_suspicious"][0])
     for command, wrong in (("lds", fit), ("label-errors", key)):
         status, _, err = call(command, wrong)
         assert status == 2 and "give the key of one of kind" in err
@@ -96,18 +98,18 @@ def test_bad_input_is_one_clear_line(call: Any, arguments: tuple[str, ...], word
     assert words in err and len(err.strip().splitlines()) == 1
 
 
-def test_a_recipe_with_a_fault_names_the_place(call: Any, study: Influence, tmp_path: Path) -> None:
-    tree = recipes.to_json(study)
+def test_an_invalid_field_of_a_spec_is_named(call: Any, study: Influence, tmp_path: Path) -> None:
+    tree = specs.to_json(study)
     tree["fit"]["epochs"] = "many"
-    path = tmp_path / "recipe.json"
+    path = tmp_path / "spec.json"
     path.write_text(json.dumps(tree))
     status, _, err = call("run", str(path))
     assert status == 2 and "finetune.epochs: input should be a valid integer" in err and "'many'" in err
 
 
-def test_a_failed_run_is_not_kept(call: Any, study: Influence, tmp_path: Path, table: Path) -> None:
+def test_a_failed_run_is_not_saved(call: Any, study: Influence, tmp_path: Path, table: Path) -> None:
     table.write_text("smiles,size\nCCO,1\n")
-    path = tmp_path / "recipe.json"
+    path = tmp_path / "spec.json"
     path.write_text(study.text)
     status, _, err = call("run", str(path))
     assert status == 2 and "1" in err
@@ -116,13 +118,13 @@ def test_a_failed_run_is_not_kept(call: Any, study: Influence, tmp_path: Path, t
 
 def test_every_kind_has_a_schema_with_help(call: Any) -> None:
     _, kinds, _ = call("kinds")
-    assert {"load", "part", "finetune", "influence", "select", "selection-study", "method:full", "solver:cg"} <= set(
+    assert {"load", "split", "finetune", "influence", "select", "selection-study", "method:full", "solver:cg"} <= set(
         kinds
     )
     ours = {
         kind: about for kind, about in kinds.items() if ":" in kind or Spec.kinds[kind].__module__.startswith("core.")
     }
-    for kind, about in ours.items():  # other tests have kinds of their own
+    for kind, about in ours.items():  # other tests define further kinds
         assert about["help"], kind
         assert all(field["help"] for field in about["fields"].values()), kind
 
@@ -137,12 +139,12 @@ def test_parameters_of_the_methods_at_full_size(call: Any) -> None:
 
 def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
     _, tree, _ = call("preset", "demo", "--seed", "4")
-    assert recipes.read_spec(tree).seeds == (400, 401, 402)
+    assert specs.read_spec(tree).seeds == (400, 401, 402)
 
 
-def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None:
+def test_a_preset_takes_a_table(call: Any, table: Path) -> None:
     _, tree, _ = call("preset", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
-    study = recipes.read_spec(tree)
+    study = specs.read_spec(tree)
     assert study.called == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
     load = study.arms[0].train.table
     assert (load.source, load.targets, load.unit) == (f"file:{table}", ("size",), "heavy atoms")
@@ -155,33 +157,33 @@ def test_a_preset_is_made_of_a_table_of_ones_own(call: Any, table: Path) -> None
         assert status == 2 and words in err
 
 
-def test_influence_and_selection_take_a_pool_whose_labels_are_called_otherwise(call: Any, table: Path) -> None:
-    given = ("--table", str(table), "--target", "size", "--unit", "atoms")
-    pooled = (*given, "--pool", "other.csv", "--pool-target", "Label")
+def test_presets_take_a_pool_with_another_label_column(call: Any, table: Path) -> None:
+    options = ("--table", str(table), "--target", "size", "--unit", "atoms")
+    pool_options = (*options, "--pool", "other.csv", "--pool-target", "Label")
     verified, study = (
-        recipes.read_spec(call("preset", name, *pooled, "--seed", "2")[1]) for name in ("influence", "selection")
+        specs.read_spec(call("preset", name, *pool_options, "--seed", "2")[1]) for name in ("influence", "selection")
     )
     (scores,) = verified.scores
     assert (scores.pool.source, scores.pool.targets, scores.pool.tasks) == ("file:other.csv", ("Label",), ("size",))
     assert scores.pool.unit == scores.fit.train.table.unit == "atoms" and scores.target == scores.fit.valid
     assert study.scores().key == scores.key and scores.fit.seed == 200
-    aside = recipes.read_spec(call("preset", "influence", *given)[1]).scores[0].pool
+    aside = specs.read_spec(call("preset", "influence", *options)[1]).scores[0].pool
     assert (aside.part, aside.pool) == ("pool", 0.2)
-    demo, own = (recipes.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
+    demo, own = (specs.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
-        (("methods", *pooled), "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel"),
+        (("methods", *pool_options), "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel"),
         (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
         (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
         (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),
-        (("influence", *pooled, "--pool-target", "y"), "the table has 1 targets, the pool 2"),
+        (("influence", *pool_options, "--pool-target", "y"), "the table has 1 targets, the pool 2"),
     ):
         status, _, err = call("preset", *arguments)
         assert status == 2 and words in err
 
 
-def test_a_study_of_adapting_has_each_method_twice(call: Any) -> None:
-    study = recipes.read_spec(call("preset", "adaptation")[1])
+def test_the_adaptation_preset_has_each_method_twice(call: Any) -> None:
+    study = specs.read_spec(call("preset", "adaptation")[1])
     assert study.called == (
         "full, from molsway-mini", "LoRA, from molsway-mini",
         "full, from adapted molsway-mini", "LoRA, from adapted molsway-mini",

@@ -1,4 +1,4 @@
-"""Pre-training from the command line, and asking a checkpoint whom it has read."""
+"""The commands `pretrain` and `pretraining-overlap`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.cli.parser import main
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.experiments import BuildCorpus, Load, Pretrain
 from core.models.backbones import Pretrained, Untrained, pretrained
 from core.models.backbones.molformer.untrained import UntrainedMolformer
@@ -33,51 +33,55 @@ def smi(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_checkpoint_from_files_and_who_is_in_it(
+def test_a_checkpoint_is_made_and_its_overlap_counted(
     call: Any, smi: Path, table: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    out = tmp_path / "made"
+    out = tmp_path / "checkpoint"
     arguments = ("pretrain", smi, "--labelled", table, "--leave-out", "bundled:hydration", *SHORT, "--name", "nano")
-    status, made, _ = call(*arguments, "--seed", "3", "--out", out)
-    assert status == 0 and made["kind"] == "pretrain" and made["checkpoint"] == str(out)
-    card = made["summary"]
+    status, run, _ = call(*arguments, "--seed", "3", "--out", out)
+    assert status == 0 and run["kind"] == "pretrain" and run["checkpoint"] == str(out)
+    card = run["summary"]
     assert card["backbone"] == "nano" and card["steps"] == 3 and card["corpus"]["labels"] == 1
     assert json.loads((out / "card.json").read_text()) == card
     assert Pretrained(str(out))().width == 16
     assert {run["kind"] for run in call("list")[1]} == {"pretrain", "build-corpus", "load"}
-    shown = call("show", made["key"][:8])[1]
-    assert shown["summary"] == card and len(json.dumps(shown)) < 5000
-    gathered = next(run for run in call("list")[1] if run["kind"] == "build-corpus")
-    about = call("show", gathered["key"])[1]["summary"]
+    description = call("show", run["key"][:8])[1]
+    assert description["summary"] == card and len(json.dumps(description)) < 5000
+    corpus_run = next(run for run in call("list")[1] if run["kind"] == "build-corpus")
+    about = call("show", corpus_run["key"])[1]["summary"]
     assert about["molecules"] == card["corpus"]["molecules"] and not {"scaling", "tasks", "kinds"} & set(about)
 
-    again = call("pretrain", smi, *arguments[2:], "--seed", "3")
-    assert again[1]["key"] == made["key"] and again[1]["checkpoint"].endswith("backbone"), "kept, not made again"
+    repeated = call("pretrain", smi, *arguments[2:], "--seed", "3")
+    assert repeated[1]["key"] == run["key"] and repeated[1]["checkpoint"].endswith("backbone"), "saved, not made again"
 
-    asked = tmp_path / "asked.csv"
-    asked.write_text("smiles,y\nCC[C@@H](F)Cl,\nCCCCCCCCS,\nc1ccccc1CCN,2\nrubbish,3\nC1CCCCC1C(=O)CC,4\n")
+    queries = tmp_path / "asked.csv"
+    queries.write_text("smiles,y\nCC[C@@H](F)Cl,\nCCCCCCCCS,\nc1ccccc1CCN,2\nrubbish,3\nC1CCCCC1C(=O)CC,4\n")
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
-    for checkpoint in (str(out), made["key"], "made"):
-        status, found, _ = call("pretraining-overlap", checkpoint, asked)
-        assert status == 0 and (found["molecules"], found["unreadable"], found["labels"]) == (4, 1, 1)
-        assert found["corpus"] == card["corpus"]["molecules"]
-        assert found["overlap"] == 2 and found["first"] == ["CC[C@@H](F)Cl", "CCCCCCCCS"], "a mirror image counts"
-    status, found, _ = call("pretraining-overlap", str(out), "bundled:hydration")
-    assert status == 0 and found["overlap"] == 0 and found["molecules"] == 642
+    for checkpoint in (str(out), run["key"], "checkpoint"):
+        status, overlap, _ = call("pretraining-overlap", checkpoint, queries)
+        assert status == 0 and (overlap["molecules"], overlap["unreadable"], overlap["labels"]) == (4, 1, 1)
+        assert overlap["corpus"] == card["corpus"]["molecules"]
+        assert overlap["overlap"] == 2 and overlap["first"] == ["CC[C@@H](F)Cl", "CCCCCCCCS"], (
+            "stereo marks are ignored"
+        )
+    status, overlap, _ = call("pretraining-overlap", str(out), "bundled:hydration")
+    assert status == 0 and overlap["overlap"] == 0 and overlap["molecules"] == 642
 
-    status, more, _ = call(
-        "pretrain", smi, "--backbone", made["key"], *SHORT[10:], "--descriptor-weight", "0", "--label-weight", "0"
+    status, continued, _ = call(
+        "pretrain", smi, "--backbone", run["key"], *SHORT[10:], "--descriptor-weight", "0", "--label-weight", "0"
     )
     assert (
-        status == 0 and more["summary"]["backbone"] == "nano" and more["summary"]["before"][0]["recipe"] == made["key"]
+        status == 0
+        and continued["summary"]["backbone"] == "nano"
+        and continued["summary"]["before"][0]["recipe"] == run["key"]
     )
-    assert more["summary"]["objective"]["described"] == 0 and set(more["summary"]["held_out"]) == {
+    assert continued["summary"]["objective"]["described"] == 0 and set(continued["summary"]["held_out"]) == {
         "valid_loss",
         "token_loss",
     }
 
 
-def test_the_recipe_alone(call: Any, cache: Path) -> None:
+def test_the_spec_is_printed_and_nothing_made(call: Any, cache: Path) -> None:
     status, tree, _ = call(
         *("pretrain", "a.smi", "b.csv.gz", "--labelled", "t.csv", "hub:bace", "--leave-out", "file:out.sdf"),
         *(
@@ -105,8 +109,8 @@ def test_the_recipe_alone(call: Any, cache: Path) -> None:
             "--print-spec",
         ),
     )
-    assert status == 0 and not list(cache.glob("*/*")), "nothing is made, the files need not be there"
-    assert recipes.read_spec(tree) == Pretrain(
+    assert status == 0 and not list(cache.glob("*/*")), "nothing is made, and the files need not exist"
+    assert specs.read_spec(tree) == Pretrain(
         BuildCorpus(
             files=("a.smi", "b.csv.gz"),
             labelled=(Load("file:t.csv"), Load("hub:bace")),
@@ -125,19 +129,17 @@ def test_the_recipe_alone(call: Any, cache: Path) -> None:
         seed=4,
     )
     plain = call("pretrain", "a.smi", "--print-spec")[1]
-    assert recipes.read_spec(plain) == Pretrain(BuildCorpus(files=("a.smi",))), (
-        "what is not given is as the recipes have it"
-    )
-    begun = call("pretrain", "a.smi", "--backbone", "molsway-mini", "--print-spec")[1]
-    assert recipes.read_spec(begun).backbone == Pretrained("molsway-mini")
+    assert specs.read_spec(plain) == Pretrain(BuildCorpus(files=("a.smi",))), "defaults are those of the spec"
+    continued_spec = call("pretrain", "a.smi", "--backbone", "molsway-mini", "--print-spec")[1]
+    assert specs.read_spec(continued_spec).backbone == Pretrained("molsway-mini")
 
 
-def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, cache: Path, capsys: Any) -> None:
+def test_a_printed_spec_can_be_run(smi: Path, call: Any, tmp_path: Path, cache: Path, capsys: Any) -> None:
     assert main(["pretrain", str(smi), *SHORT, "--cache", str(cache), "--print-spec"]) == 0
-    path = tmp_path / "recipe.json"
+    path = tmp_path / "spec.json"
     path.write_text(capsys.readouterr().out)
-    made = call("run", path)[1]
-    assert made["kind"] == "pretrain" and call("pretrain", smi, *SHORT)[1]["key"] == made["key"]
+    run = call("run", path)[1]
+    assert run["kind"] == "pretrain" and call("pretrain", smi, *SHORT)[1]["key"] == run["key"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_printed_recipe_is_one_to_run(smi: Path, call: Any, tmp_path: Path, ca
         (("pretrain", "a.smi", "--steps", "0"), "pretrain.steps"),
         (("pretrain", "a.smi", "--heads", "3"), "a width of 320 does not divide into 3 heads"),
         (("pretraining-overlap", "molsway-huge", "bundled:drugs"), "there is no checkpoint 'molsway-huge'"),
-        (("pretraining-overlap", "{plain}", "bundled:drugs"), "does not say which molecules it has read"),
+        (("pretraining-overlap", "{plain}", "bundled:drugs"), "does not record which molecules it has read"),
         (("pretraining-overlap", "{plain}/none", "bundled:drugs"), "there is no checkpoint"),
     ],
 )
@@ -163,13 +165,13 @@ def test_bad_input_is_one_clear_line(call: Any, tmp_path: Path, arguments: tuple
     assert status == 2 and answer is None and words in err and len(err.strip().splitlines()) == 1
 
 
-def test_a_full_folder_is_not_written_over_and_said_before_the_work(call: Any, smi: Path, tmp_path: Path) -> None:
+def test_a_folder_with_files_is_refused_before_the_work(call: Any, smi: Path, tmp_path: Path) -> None:
     status, _, err = call("pretrain", smi, *SHORT, "--out", tmp_path)
     assert status == 2 and "is there already and not empty; name a new folder for --out" in err
     assert call("list")[1] == []
 
 
-def test_a_corpus_that_is_too_small_says_so(call: Any, smi: Path) -> None:
+def test_a_corpus_smaller_than_the_held_out_set_is_refused(call: Any, smi: Path) -> None:
     status, _, err = call("pretrain", smi, *SHAPE, "--steps", "3")
     assert status == 2 and "the corpus has 48 molecules, fewer than the 4,096 held out" in err
-    assert [run["kind"] for run in call("list")[1]] == ["build-corpus"], "the corpus is kept for another try"
+    assert [run["kind"] for run in call("list")[1]] == ["build-corpus"], "the corpus stays saved"

@@ -1,4 +1,4 @@
-"""A server of our own and a real browser before it."""
+"""A running dashboard, and a real browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -42,25 +42,25 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Any]:
-    """Opens tabs, each of a visitor of its own. At the end no page may have failed or asked another host."""
+    """Open tabs, each in its own browser context. At the end no page may have failed or requested another host."""
     contexts, errors, foreign = [], [], []
 
-    def asked(request: Any) -> None:
+    def note_request(request: Any) -> None:
         address = urlsplit(request.url)
         if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
             foreign.append(request.url)
 
-    def opened(address: str) -> Any:
+    def open_tab(address: str) -> Any:
         contexts.append(browser.new_context(viewport={"width": 1360, "height": 900}))
         page = contexts[-1].new_page()
         page.set_default_timeout(1000 * PATIENCE)  # ms
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", asked)
+        page.on("request", note_request)
         page.goto(address)
         return page
 
-    yield opened
-    shown = [text for context in contexts for page in context.pages for text in exceptions(page)]
+    yield open_tab
+    messages = [text for context in contexts for page in context.pages for text in exceptions(page)]
     for context in contexts:
         context.close()
-    assert (errors, foreign, shown) == ([], [], [])
+    assert (errors, foreign, messages) == ([], [], [])

@@ -1,4 +1,4 @@
-"""The dashboard in a process of its own, as tests need it."""
+"""The dashboard in its own process, for tests."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ ROOT = HERE.parents[1]
 
 
 class Server:
-    """The dashboard as `make run` starts it, on a cache of its own; can be killed and started again.
+    """The dashboard as `make run` starts it, with its own cache; can be killed and started again.
 
-    Its demo is the one of `hurried.py`; `settings` are further environment variables.
+    Its demo is that of `short_demo.py`; `settings` are further environment variables.
     """
 
     def __init__(self, cache: Path, **settings: str) -> None:
@@ -33,7 +33,7 @@ class Server:
     def start(self) -> "Server":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "hurried.py"), "run", "app.py", "--server.port", str(self.port)],
+                [sys.executable, str(HERE / "short_demo.py"), "run", "app.py", "--server.port", str(self.port)],
                 cwd=ROOT,
                 env=os.environ | {"MOLSWAY_CACHE": str(self.cache)} | self.settings,
                 stdout=log,
@@ -50,7 +50,7 @@ class Server:
             return False
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the server, as a power cut does."""
         assert self.process
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -65,5 +65,5 @@ class Server:
 
 
 def exceptions(page: Any) -> list[str]:
-    """What a page shows of Python's errors."""
+    """The Python errors that a page shows."""
     return page.get_by_test_id("stException").all_inner_texts()

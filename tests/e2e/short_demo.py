@@ -1,4 +1,4 @@
-"""Streamlit as `make run` starts it, with a demo of one minute: for tests, in place of `python -m streamlit`."""
+"""`python -m streamlit` with a demo of one minute, for tests."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from core.models.backbones import Untrained  # noqa: E402
 
 
 def fine_tuning(steps: int = 40, evaluations: int = 5) -> FineTune:
-    """A training of seconds: the smallest model, a hundred molecules."""
-    train, valid, kept, _ = tables()
+    """A fine-tuning of seconds: the smallest model, a hundred molecules."""
+    train, valid, test, _ = tables()
     backbone = Untrained("molsway-tiny")
-    return FineTune(train, valid, kept, backbone=backbone, steps=steps, evaluations=evaluations, batch_size=16)
+    return FineTune(train, valid, test, backbone=backbone, steps=steps, evaluations=evaluations, batch_size=16)
 
 
 def study() -> SelectionStudy:
-    """The demo with every arm, in small."""
+    """The demo with every arm and fewer molecules."""
     pool = LabelNoise(tables()[3], fraction=0.2, seed=0)
     return SelectionStudy(fit=fine_tuning(), pool=pool, count=20, seeds=(0, 1))
 
@@ -31,7 +31,7 @@ def tables() -> tuple:
 
 
 def demo(seed: int = 0, full: Callable[[int], SelectionStudy] = presets.PRESETS["demo"]) -> SelectionStudy:
-    """What the button runs: the demo in small, or with MOLSWAY_FULL_DEMO=1 the one that visitors get."""
+    """The short demo, or with MOLSWAY_FULL_DEMO=1 the shipped one."""
     return full(seed) if os.environ.get("MOLSWAY_FULL_DEMO") == "1" else study()
 
 

@@ -1,6 +1,6 @@
-"""One visitor, from the first click to the verdict, in a real browser.
+"""One visitor in a real browser: demo, scores, verdict, predictions.
 
-The demo is the reduced one of `hurried.py`; with MOLSWAY_FULL_DEMO=1 it is the one that visitors get (some minutes).
+The demo is that of `short_demo.py`; with MOLSWAY_FULL_DEMO=1 the shipped one (some minutes).
 """
 
 import re
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-import core.experiments  # noqa: F401  (makes every kind of recipe known)
+import core.experiments  # noqa: F401  (registers every spec kind)
 from core.engine.store import Store
 from core.results.comparison import Comparison
 from core.results.scores import Scores
@@ -23,7 +23,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 VERDICT = 3 * 3_600_000  # ms; the full demo takes long on a busy machine
 
-ISOLATED = """gd => {  // the drawn point that is farthest from its neighbours, in pixels of the page
+FARTHEST_POINT = """gd => {  // the point farthest from its neighbours, in pixels of the page
     const {xaxis, yaxis} = gd._fullLayout, box = gd.getBoundingClientRect(), points = [];
     for (const trace of gd._fullData.filter(trace => trace.type === "scattergl"))
         trace.x.forEach((x, i) => points.push({row: trace.customdata[i],
@@ -33,7 +33,7 @@ ISOLATED = """gd => {  // the drawn point that is farthest from its neighbours, 
 }"""
 
 
-POINT = """(gd, row) => {  // where the point of a row is drawn
+POINT_OF_ROW = """(gd, row) => {  // the position of the point of a row
     const {xaxis, yaxis} = gd._fullLayout, box = gd.getBoundingClientRect();
     for (const trace of gd._fullData.filter(trace => trace.customdata))
         for (const [i, x] of trace.x.entries())
@@ -43,12 +43,12 @@ POINT = """(gd, row) => {  // where the point of a row is drawn
 
 
 def chart(page: Page, words: str) -> Any:
-    """A drawn plotly chart by what it says of itself."""
+    """A rendered plotly chart by its accessible name."""
     return page.get_by_role("figure", name=words).locator(".js-plotly-plot")
 
 
-def settled(page: Page, element: Any) -> dict[str, float]:
-    """Where an element lies once nothing moves any more."""
+def wait_until_still(page: Page, element: Any) -> dict[str, float]:
+    """Scroll to an element and return its box once it has stopped moving."""
     element.scroll_into_view_if_needed()
     before: dict[str, float] | None = None
     while (box := element.bounding_box()) != before or box is None:
@@ -57,24 +57,24 @@ def settled(page: Page, element: Any) -> dict[str, float]:
     return box
 
 
-def press(page: Page, drawn: Any, where: str, *given: Any) -> dict[str, float]:
-    """Click on the drawn point that a function of the chart finds, once it stands still and has felt the pointer."""
-    settled(page, drawn)
-    point = drawn.evaluate(where, *given)
+def click_point(page: Page, figure: Any, where: str, *arguments: Any) -> dict[str, float]:
+    """Click the point that the JavaScript `where` finds in a chart, after its hover label has appeared."""
+    wait_until_still(page, figure)
+    point = figure.evaluate(where, *arguments)
     page.mouse.move(point["x"] - 3, point["y"])
     page.mouse.move(point["x"], point["y"])
-    expect(drawn.locator(".hoverlayer .hovertext")).to_be_visible()
+    expect(figure.locator(".hoverlayer .hovertext")).to_be_visible()
     page.mouse.click(point["x"], point["y"])
     return point
 
 
-def visit(page: Page, room: str) -> None:
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=re.compile(room)).click()
-    expect(page.get_by_role("heading", name=room, level=1)).to_be_visible()
+def open_page(page: Page, name: str) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=re.compile(name)).click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
 
-def shows(page: Page, scores: Scores, row: int) -> None:
-    """The panel shows this molecule: drawing, SMILES, ΔL, label, prediction."""
+def check_panel(page: Page, scores: Scores, row: int) -> None:
+    """Check that the panel shows this molecule: depiction, SMILES, ΔL, label, prediction."""
     one = scores.table.iloc[row]
     panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
     expect(panel.get_by_test_id("stCode")).to_have_text(one["smiles"])
@@ -87,9 +87,9 @@ def shows(page: Page, scores: Scores, row: int) -> None:
     expect(panel).to_contain_text(f"In {scores.record['label_unit'][0]}")
 
 
-def only(cache: Path, kind: str) -> str:
-    """The key of the one finished product of a kind, once it is there."""
-    return next((made.parent.name for made in (cache / kind).glob("*/made.json")), "")
+def find_key(cache: Path, kind: str) -> str:
+    """The key of the finished run of a kind; empty while there is none."""
+    return next((path.parent.name for path in (cache / kind).glob("*/made.json")), "")
 
 
 def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
@@ -103,50 +103,54 @@ def test_from_the_first_click_to_the_verdict(server: Server, tab: Any) -> None:
     expect(progress).not_to_have_text(before)
 
     store = Store(server.cache)
-    scored = until(lambda: only(server.cache, "influence"), "the scores", VERDICT / 1000)
-    scores = store.get(store.find(scored).spec)
-    visit(page, "Influence")
-    drawn = chart(page, "Label against prediction by score")
-    expect(drawn).to_be_visible()
-    shows(page, scores, int(scores.table["delta_loss"].argmin()))
-    shows(page, scores, press(page, drawn, ISOLATED)["row"])
+    scores_key = until(lambda: find_key(server.cache, "influence"), "the scores", VERDICT / 1000)
+    scores = store.get(store.find(scores_key).spec)
+    open_page(page, "Influence")
+    figure = chart(page, "Label against prediction by score")
+    expect(figure).to_be_visible()
+    check_panel(page, scores, int(scores.table["delta_loss"].argmin()))
+    check_panel(page, scores, click_point(page, figure, FARTHEST_POINT)["row"])
 
     page.get_by_test_id("stMain").get_by_text("Table", exact=True).click()
     table = page.get_by_test_id("stDataFrame").first
     expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
-    box = settled(page, table)
-    page.mouse.click(box["x"] + 16, box["y"] + 36 + 84 * 2.5)  # the mark of the third row
-    shows(page, scores, int(np.argsort(scores.table["delta_loss"].to_numpy(), kind="stable")[2]))
+    box = wait_until_still(page, table)
+    page.mouse.click(box["x"] + 16, box["y"] + 36 + 84 * 2.5)  # the checkbox of the third row
+    check_panel(page, scores, int(np.argsort(scores.table["delta_loss"].to_numpy(), kind="stable")[2]))
     assert exceptions(page) == []
 
-    visit(page, "Compare")
+    open_page(page, "Compare")
     verdict = page.locator(".ms-verdict")
     expect(verdict).to_be_visible(timeout=VERDICT)
     assert key in page.url
-    found: Comparison = store.get(store.find(key).spec)
-    expect(verdict).to_have_text(with_minus_signs(found.record["verdict"]))
+    comparison: Comparison = store.get(store.find(key).spec)
+    expect(verdict).to_have_text(with_minus_signs(comparison.record["verdict"]))
     expect(chart(page, "Test metric of each arm, every seed a point")).to_be_visible()
     expect(chart(page, "Paired differences with 95 % intervals")).to_be_visible()
     for words, by in (("Ranked by ΔL", "delta_loss"), ("Ranked by |prediction error|", "residual")):
         metric = page.get_by_test_id("stMetric").filter(has_text=words)
-        expect(metric.get_by_test_id("stMetricValue")).to_have_text(f"{found.record['detection'][by]['auroc']:.2f}")
+        expect(metric.get_by_test_id("stMetricValue")).to_have_text(
+            f"{comparison.record['detection'][by]['auroc']:.2f}"
+        )
     assert exceptions(page) == []
 
     page.reload()
-    expect(page.locator(".ms-verdict")).to_have_text(with_minus_signs(found.record["verdict"]))
+    expect(page.locator(".ms-verdict")).to_have_text(with_minus_signs(comparison.record["verdict"]))
     assert key in page.url
 
-    visit(page, "Predict")
+    open_page(page, "Predict")
     page.get_by_label("SMILES, one per line; a name may follow").fill("CCO ethanol\nCCCCCCCCCCCCCCCCO cetyl alcohol\n")
-    page.get_by_text("Molecules", exact=True).click()  # elsewhere: what was typed is read
+    page.get_by_text("Molecules", exact=True).click()  # leaves the field, so that its text is sent
     page.get_by_role("button", name="Predict", exact=True).click()
-    drawn = chart(page, "Predictions, By similarity to the training set")
-    expect(drawn).to_be_visible()
-    made = store.get(store.find(until(lambda: only(server.cache, "predict"), "the predictions")).spec).table
+    figure = chart(page, "Predictions, By similarity to the training set")
+    expect(figure).to_be_visible()
+    predictions = store.get(store.find(until(lambda: find_key(server.cache, "predict"), "the predictions")).spec).table
     panel = page.get_by_test_id("stColumn").filter(has=page.get_by_text("Nearest training molecules")).last
-    expect(panel).to_contain_text(made["id"][int(made["prediction"].argmax())])
+    expect(panel).to_contain_text(predictions["id"][int(predictions["prediction"].argmax())])
     for row in (1, 0, 1):
-        press(page, drawn, POINT, row)
-        expect(panel).to_contain_text(made["id"][row])
-        expect(panel).to_contain_text(f"{format_number(made['low'][row])} to {format_number(made['high'][row])}")
+        click_point(page, figure, POINT_OF_ROW, row)
+        expect(panel).to_contain_text(predictions["id"][row])
+        expect(panel).to_contain_text(
+            f"{format_number(predictions['low'][row])} to {format_number(predictions['high'][row])}"
+        )
     assert exceptions(page) == []

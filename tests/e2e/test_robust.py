@@ -1,4 +1,4 @@
-"""What people and power cuts do: kill the server, click twice, stop at once or late. Nothing is lost."""
+"""Killed servers, double clicks, early and late stops: no work is lost."""
 
 import json
 import os
@@ -20,33 +20,33 @@ from tests.e2e.short_demo import demo, fine_tuning
 from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
-RECIPE = fine_tuning(steps=120, evaluations=24)
+SPEC = fine_tuning(steps=120, evaluations=24)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Fit:
-    """The same recipe made from a shell, in one go."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "recipe.json").write_text(json.dumps(to_json(RECIPE)))
-    command = [sys.executable, "-m", "core", "run", str(folder / "recipe.json"), "--cache", str(folder / "cache")]
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Fit:
+    """The same spec made by `molsway run` without interruption."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    (folder / "spec.json").write_text(json.dumps(to_json(SPEC)))
+    command = [sys.executable, "-m", "core", "run", str(folder / "spec.json"), "--cache", str(folder / "cache")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ.copy())
     assert done.returncode == 0, done.stderr
-    return Store(folder / "cache").get(RECIPE)
+    return Store(folder / "cache").get(SPEC)
 
 
-def begun(server: Server, fraction: float) -> tuple[JobQueue, list[dict]]:
-    """Train until a checkpoint is written this far; the line, and the curve in that checkpoint."""
-    line = JobQueue(server.cache)
-    line.submit(RECIPE)
-    path = Store(server.cache).scratch(RECIPE) / "checkpoint.safetensors"
+def train_until(server: Server, fraction: float) -> tuple[JobQueue, list[dict]]:
+    """Train until a checkpoint lies beyond this fraction; the queue, and the curve in that checkpoint."""
+    queue = JobQueue(server.cache)
+    queue.submit(SPEC)
+    path = Store(server.cache).scratch(SPEC) / "checkpoint.safetensors"
 
-    def far() -> bool:
-        job = line.job(RECIPE.key)
+    def is_far() -> bool:
+        job = queue.job(SPEC.key)
         assert job.state in ("waiting", "running"), job
         return job.fraction > fraction and path.exists()
 
-    until(far, f"a checkpoint at {fraction:.0%}")
-    return line, curve_of(path)
+    until(is_far, f"a checkpoint at {fraction:.0%}")
+    return queue, curve_of(path)
 
 
 def curve_of(path: Path) -> list[dict]:
@@ -54,52 +54,52 @@ def curve_of(path: Path) -> list[dict]:
         return json.loads(file.metadata()["progress"])["curve"]
 
 
-def goes_on(page: Page, line: JobQueue) -> Job:
-    """Press the button and wait for the end."""
+def resume_and_wait(page: Page, queue: JobQueue) -> Job:
+    """Press Resume and wait for the end."""
     page.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
-    until(lambda: line.job(RECIPE.key).state == "done", "the end of the training")
+    until(lambda: queue.job(SPEC.key).state == "done", "the end of the training")
     expect(page.get_by_text("not used for training or selection").first).to_be_visible()
-    return line.job(RECIPE.key)
+    return queue.job(SPEC.key)
 
 
-def same(server: Server, undisturbed: Fit, known: list[dict]) -> None:
-    """The training went on from the curve that was known, and ended as if nothing had been."""
-    fit = Store(server.cache).get(RECIPE)
-    assert fit.metrics == undisturbed.metrics
-    assert fit.predictions.equals(undisturbed.predictions)
-    whole = fit.curve.to_dict("records")
-    assert len(known) < len(whole) == len(undisturbed.curve)
-    assert whole[: len(known)] == known  # to the very seconds: these were not made again
+def check_same_fit(server: Server, uninterrupted: Fit, curve: list[dict]) -> None:
+    """Check that the training continued after `curve` and ended as without interruption."""
+    fit = Store(server.cache).get(SPEC)
+    assert fit.metrics == uninterrupted.metrics
+    assert fit.predictions.equals(uninterrupted.predictions)
+    records = fit.curve.to_dict("records")
+    assert len(curve) < len(records) == len(uninterrupted.curve)
+    assert records[: len(curve)] == curve  # even the seconds agree: these epochs were not trained again
 
 
-def test_a_killed_server_goes_on_to_the_same_numbers(server: Server, tab: Any, undisturbed: Fit) -> None:
-    line, _ = begun(server, 0.3)
+def test_a_killed_server_resumes_to_the_same_numbers(server: Server, tab: Any, uninterrupted: Fit) -> None:
+    queue, _ = train_until(server, 0.3)
     server.kill()
-    known = curve_of(Store(server.cache).scratch(RECIPE) / "checkpoint.safetensors")
-    assert line.job(RECIPE.key).state == "running"  # nobody was left to say otherwise
-    line.close()
+    curve = curve_of(Store(server.cache).scratch(SPEC) / "checkpoint.safetensors")
+    assert queue.job(SPEC.key).state == "running"  # the killed process could not change it
+    queue.close()
     server.start()
-    page = tab(f"{server.url}/train?run={RECIPE.key}")
+    page = tab(f"{server.url}/train?run={SPEC.key}")
     expect(page.get_by_test_id("stMain").get_by_text("It was interrupted at")).to_be_visible()
-    line = JobQueue(server.cache)
-    job = goes_on(page, line)
+    queue = JobQueue(server.cache)
+    job = resume_and_wait(page, queue)
     assert job.runs == 2
-    same(server, undisturbed, known)
+    check_same_fit(server, uninterrupted, curve)
 
 
-def test_stopped_late_nothing_is_lost(server: Server, tab: Any, undisturbed: Fit) -> None:
-    line, _ = begun(server, 0.5)
-    page = tab(f"{server.url}/train?run={RECIPE.key}")
+def test_a_late_stop_loses_nothing(server: Server, tab: Any, uninterrupted: Fit) -> None:
+    queue, _ = train_until(server, 0.5)
+    page = tab(f"{server.url}/train?run={SPEC.key}")
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     expect(page.get_by_test_id("stMain").get_by_text("It was cancelled at")).to_be_visible()
-    assert line.job(RECIPE.key).state == "cancelled"
-    known = curve_of(Store(server.cache).scratch(RECIPE) / "checkpoint.safetensors")
-    goes_on(page, line)
-    same(server, undisturbed, known)
+    assert queue.job(SPEC.key).state == "cancelled"
+    curve = curve_of(Store(server.cache).scratch(SPEC) / "checkpoint.safetensors")
+    resume_and_wait(page, queue)
+    check_same_fit(server, uninterrupted, curve)
 
 
-def test_two_tabs_and_double_clicks_make_one_job_that_stops_at_once(server: Server, tab: Any) -> None:
-    pages, key, line = [tab(server.url), tab(server.url)], demo().key, JobQueue(server.cache)
+def test_double_clicks_in_two_tabs_make_one_job(server: Server, tab: Any) -> None:
+    pages, key, queue = [tab(server.url), tab(server.url)], demo().key, JobQueue(server.cache)
     buttons = [page.get_by_role("button", name="Run the demo") for page in pages]
     for button in buttons:
         expect(button).to_be_enabled()
@@ -108,12 +108,12 @@ def test_two_tabs_and_double_clicks_make_one_job_that_stops_at_once(server: Serv
     for page in pages:
         expect(page.get_by_test_id("stMain").get_by_test_id("stProgress")).to_be_visible()
         assert key in page.url
-    assert [(job.key, job.runs) for job in line.jobs()] == [(key, 1)]
+    assert [(job.key, job.runs) for job in queue.jobs()] == [(key, 1)]
     first, second = pages
     first.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
     for page in (first, second):
         expect(page.get_by_test_id("stMain").get_by_text("It was cancelled")).to_be_visible()
-    assert line.job(key).state == "cancelled"
+    assert queue.job(key).state == "cancelled"
     second.get_by_test_id("stMain").get_by_role("button", name="Resume").click()
-    until(lambda: line.job(key).state == "running", "the resumed study")
-    assert len(line.jobs()) == 1 and line.job(key).runs == 2
+    until(lambda: queue.job(key).state == "running", "the resumed study")
+    assert len(queue.jobs()) == 1 and queue.job(key).runs == 2

@@ -1,4 +1,4 @@
-"""What commands share that make a spec or read a run: through the library of `--cache`, or through its job queue."""
+"""Make specs and read runs for commands: in the library of `--cache`, or through its job queue."""
 
 import argparse
 import contextlib
@@ -13,13 +13,13 @@ from core.engine.store import Store
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    import core.experiments  # noqa: F401  (every kind of spec has to be known before one is read)
+    import core.experiments  # noqa: F401  (registers every spec kind, so that runs can be read)
 
     return Store(options.cache)
 
 
 def find_entry(options: argparse.Namespace, key: str) -> Any:
-    """The run with this key, or the one that begins with these letters. Raises `BadInput`."""
+    """The run whose key is `key` or begins with it. Raises `BadInput`."""
     return open_store(options).find(key)
 
 
@@ -29,7 +29,7 @@ def name_source(table: str) -> str:
 
 
 def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dict[str, Any]:
-    """Make a spec here, or by the process that works on the queue of this cache; the description of the run."""
+    """Make a spec in this process, or with `--queue` in the one that works on the queue; describes the run."""
     from core import experiments
     from core.engine.job_queue import JobQueue
     from core.engine.process_pool import make_parallel, parse_workers
@@ -51,7 +51,7 @@ def make_run(spec: Spec, options: argparse.Namespace, workers: str = "1") -> dic
 
 
 def describe_run(store: Store, spec: Spec, as_json: bool) -> dict[str, Any]:
-    """Kind, key, folder, title and summary of a run; for people its tables in place of the summary, if it has any."""
+    """Kind, key, folder, title and summary of a run. As text, a tabular result is shown in place of the summary."""
     from core.results.tabular import TabularResult
 
     product = store.get(spec)
