@@ -101,15 +101,15 @@ class Both(Spec[Sum]):
         return Sum(sum(part.total for part in parts_), [])
 
 
-def wait_until_ended(line, spec):
+def wait_until_ended(queue, spec):
     """The job of a spec once it has ended."""
-    return until(lambda: (job := line.job(spec.key)) and not job.is_active and job, f"the end of {spec.title}")
+    return until(lambda: (job := queue.job(spec.key)) and not job.is_active and job, f"the end of {spec.title}")
 
 
 def start_process(root, code):
-    """Another Python process that knows the specs of this file, with a queue as `queue` and `line`."""
+    """Another Python process that knows the specs of this file, with a queue as `queue`."""
     head = f"import sys; sys.path[:0] = [{str(TESTS.parent)!r}]; import time\n"
     head += "from tests.queue_specs import *; from core.engine.worker import CacheInUse, Worker, own_cache\n"
     head += "from core.engine.store import Store; from core.engine.job_queue import JobQueue\n"
-    head += f"line = queue = JobQueue({str(root)!r})\n"
+    head += f"queue = JobQueue({str(root)!r})\n"
     return subprocess.Popen([sys.executable, "-c", head + code], stdout=subprocess.PIPE, text=True)

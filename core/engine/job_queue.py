@@ -58,21 +58,18 @@ class JobQueue:
     def submit(self, spec: Spec) -> Job:
         """Put a recipe in the line, once: one that waits or runs stays as it is, one that is made already is done."""
         with self._rows.transact(retry=True):
-            old, now, made = self.job(spec.key), time.time(), self.store.has(spec)
-            if old and (old.is_active or (old.state == "done" and made)):
-                return old
-            job = Job(spec.key, spec.kind, spec.title, spec.text, submitted=now, runs=old.runs if old else 0)
-            if made:
-                return self._write(job, state="done", fraction=1.0, started=now, ended=now)
-            if old and old.state == "done":  # its product was deleted: the story begins anew
-                Track(self.root, spec.key).clear()
-            return self._append(job)
+            job = self._submit(spec)
+        self._wake_for(job)
+        return job
 
     def resume(self, key: str) -> Job:
         """Put a failed, cancelled or interrupted job back in the line; it goes on from what it had checkpointed."""
         with self._rows.transact(retry=True):
             job = self._existing_job(key)
-            return self._append(job) if job.state in ENDED_STATES and job.state != "done" else job
+            if job.state in ENDED_STATES and job.state != "done":
+                job = self._append(job)
+        self._wake_for(job)
+        return job
 
     def cancel(self, key: str) -> Job:
         """A waiting job is cancelled at once, a running one at its next report; an ended one stays as it is."""
@@ -167,6 +164,22 @@ class JobQueue:
     def wake(self) -> None:
         self._wake_up.set()
 
+    def _wake_for(self, job: Job) -> None:
+        """Wake the worker, after the commit: before it, the worker would not see the job and would wait again."""
+        if job.state == "waiting":
+            self.wake()
+
+    def _submit(self, spec: Spec) -> Job:
+        old, now, in_store = self.job(spec.key), time.time(), self.store.has(spec)
+        if old and (old.is_active or (old.state == "done" and in_store)):
+            return old
+        job = Job(spec.key, spec.kind, spec.title, spec.text, submitted=now, runs=old.runs if old else 0)
+        if in_store:
+            return self._write(job, state="done", fraction=1.0, started=now, ended=now)
+        if old and old.state == "done":  # its product was deleted
+            Track(self.root, spec.key).clear()
+        return self._append(job)
+
     def _existing_job(self, key: str) -> Job:
         job = self.job(key)
         if job is None:
@@ -175,7 +188,6 @@ class JobQueue:
 
     def _append(self, job: Job) -> Job:
         self._waiting([*self._waiting(), job.key])
-        self.wake()
         return self._write(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs))
 
     def _write(self, job: Job, **news: Any) -> Job:

@@ -37,7 +37,7 @@ def test_submitting_from_eight_threads_and_two_lines_is_one_job(tmp_path, line):
 
 
 def test_submitting_from_two_processes_is_one_job(line):
-    code = "[line.submit(Count(steps=n)) for n in range(1, 21)]; print(len(line.jobs()))"
+    code = "[queue.submit(Count(steps=n)) for n in range(1, 21)]; print(len(queue.jobs()))"
     others = [start_process(line.root, code) for _ in range(2)]
     assert [other.wait(PATIENCE) for other in others] == [0, 0]
     taken = []
@@ -77,3 +77,14 @@ def test_a_live_job_is_not_forgotten(line):
     line.cancel(Count().key)
     line.remove(Count().key)
     assert line.jobs() == []
+
+
+@pytest.mark.parametrize("action", ["submit", "resume"])
+def test_worker_is_woken_after_the_commit(tmp_path, line, monkeypatch, action):
+    if action == "resume":
+        line.submit(Count())
+        line.cancel(Count().key)
+    other, states = JobQueue(tmp_path / "cache"), []
+    monkeypatch.setattr(line, "wake", lambda: states.append((job := other.job(Count().key)) and job.state))
+    line.submit(Count()) if action == "submit" else line.resume(Count().key)
+    assert states == ["waiting"]

@@ -169,7 +169,7 @@ def test_a_failed_job_says_why_and_the_line_goes_on(line, work, how, error, trac
     assert wait_until_ended(line, Count()).state == "done"
     job = line.job(Fail(how).key)
     assert job.state == "failed" and error in job.error and "\n" not in job.error
-    assert ("counting.py" in job.traceback) == traced
+    assert ("queue_specs.py" in job.traceback) == traced
     assert line.submit(Fail(how)).state == "waiting"  # asked for again, it is tried again
     assert wait_until_ended(line, Fail(how)).runs == 2
 
@@ -223,7 +223,7 @@ def test_kill_9_then_standby_then_resume_yields_the_same(tmp_path, line, work, g
     line.submit(Count(name="next"))
     other = start_process(
         line.root,
-        "worker = Worker(line, line.store, 'tests.queue_specs').start(); print(1, flush=True); time.sleep(9999)",
+        "worker = Worker(queue, queue.store, 'tests.queue_specs').start(); print(1, flush=True); time.sleep(9999)",
     )
     try:
         other.stdout.readline()
