@@ -51,7 +51,7 @@ def ask_transfer() -> Spec | None:
         epochs = st.number_input("Epochs of a fine-tuning", 1, 10_000, 40, key="transfer-passes",
                                  help="Random weights need many")  # fmt: skip
         features = field_input(FINE_TUNE_FIELDS["features"], "transfer-features", "none")
-        given["anew"] = st.checkbox("Train each shared backbone again for every seed", key="transfer-anew",
+        given["retrain_backbones"] = st.checkbox("Train each shared backbone again for every seed", key="transfer-retrain",
                                     help="The intervals then include the noise of that training too")  # fmt: skip
         if not chosen:
             show_no_backbone()

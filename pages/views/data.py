@@ -84,7 +84,7 @@ def train_on(spec: Spec[Dataset]) -> None:
 
 LIBRARY = {  # by what the page calls it: the product, the label of the box, how it is shown, the empty state
     "Saved tables": (Dataset, "Table", show_saved, NO_TABLE),
-    "Audits": (Findings, "Audit", show_audit, ("No audit yet", "Choose a table and audit it.")),
+    "Audits": (Findings, "Audit", show_run_audit, ("No audit yet", "Choose a table and audit it.")),
 }
 
 show_head(

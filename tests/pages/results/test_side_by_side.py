@@ -32,7 +32,7 @@ def test_settings_of_a_part_that_only_one_run_has_are_left_out():
     settings = [{"kind": spec.kind} | spec_form.flatten_settings(spec) for spec in (filled_store.BASELINE, adapted)]
     table = side_by_side.settings_table(dict(zip("ab", settings, strict=True)))
     assert table.loc["kind"].tolist() == ["baseline", "finetune"] and table.loc["backbone"].tolist() == ["–", "adapt"]
-    assert "learner" in table.index and not any(name.startswith("backbone.") for name in table.index)
+    assert "baseline" in table.index and not any(name.startswith("backbone.") for name in table.index)
 
 
 def test_parts_of_different_kinds_differ_in_one_line():
