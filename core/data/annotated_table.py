@@ -29,6 +29,7 @@ BEGUN, DONE = 0.02, 0.97  # progress when the model is loaded, and when all rows
 
 
 def no_cautions(molecules: Sequence[str]) -> list[tuple[int, str]]:
+    """The default `check`: no warnings."""
     return []
 
 
@@ -185,6 +186,7 @@ class RowAnnotator:
         return list(self.numbers_of(np.array([self.first_molecule()], object), unlabelled, SILENT_REPORT))
 
     def numbers_of(self, molecules: np.ndarray, targets: np.ndarray, report: Report) -> dict[str, np.ndarray]:
+        """New columns of molecules (n,) with labels (n, t)."""
         return self.annotation.columns(Dataset(molecules, targets, self.annotation.tasks), report)
 
 

@@ -122,6 +122,7 @@ def molecule_key(smiles: str) -> int:
 
 
 def hash_name(name: str) -> int:
+    """The first 8 bytes of the sha256 of a name, as an integer."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 

@@ -36,6 +36,7 @@ class FinishedShards:
 
     @property
     def done_rows(self) -> int:
+        """The number of rows in the finished shards."""
         return min(self.done * self.size, self.rows)
 
     def append(self, frame: pd.DataFrame, new_columns: list[str], smiles: str) -> None:
@@ -162,6 +163,7 @@ class OutputSummary:
         self.harmful: list[tuple[float, int, str]] = []  # −ΔL, row, SMILES
 
     def add(self, table: "pyarrow.Table") -> None:
+        """Add the rows of a shard."""
         metadata = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
         self.new, rows_before = metadata["new"], self.counts["rows"]
         usable = table["unusable"].to_numpy() == ""
@@ -184,6 +186,7 @@ class OutputSummary:
         self.counts[name] = self.counts.get(name, 0) + int(rows.sum())
 
     def answer(self) -> dict[str, Any]:
+        """The summary as plain JSON."""
         summary: dict[str, Any] = {**self.counts, "columns": sorted(self.new)}
         if "delta_loss" in self.new:
             for name, sign, ranking in (("most_helpful", 1, self.helpful), ("most_harmful", -1, self.harmful)):

@@ -41,11 +41,12 @@ class Calibration:
     intervals: tuple[ConformalIntervals | None, ...]  # per task; None for binary tasks and too few labels
     labels: np.ndarray  # (v, t) of the validation part
     predictions: np.ndarray  # (v, t)
-    median_spread: np.ndarray  # (t,) spread below which ensemble members count as equal
+    min_spread: np.ndarray  # (t,) spread below which ensemble members count as equal
     remote_threshold: float  # similarity to the training set that 95 % of the validation molecules exceed
 
     @classmethod
     def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT_REPORT) -> "Calibration":
+        """The calibration of a fit; `level`: coverage of the intervals, 0 to 1."""
         labels, predictions, smiles = fit.matrices("valid")
         train = tuple(map(str, fit.matrices("train")[2]))
         near = find_nearest(list(map(str, smiles)), train, report)
@@ -62,6 +63,7 @@ class Calibration:
         return cls(level, train, kinds, tuple(intervals), labels, predictions, min_spread, remote)
 
     def find_nearest(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
+        """The nearest training molecules of `smiles` (n,)."""
         return find_nearest(smiles, self.train, report)
 
     def interval_bounds(
@@ -81,7 +83,7 @@ class Calibration:
                     arguments = (self.labels[measured, task], self.predictions[measured, task], values)
                     low[:, task], high[:, task] = venn_abers(*arguments)
             elif (intervals := self.intervals[task]) is not None:
-                half = intervals.half_width(_difficulty_features(near, spread, task, self.median_spread))
+                half = intervals.half_width(_difficulty_features(near, spread, task, self.min_spread))
                 low[:, task], high[:, task] = values - half, values + half
         return low, high
 

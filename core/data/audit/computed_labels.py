@@ -50,6 +50,7 @@ class LabelRule:
 
     @property
     def coincides(self) -> bool:
+        """Whether more labels match than chance allows (binomial test)."""
         from scipy.stats import binom
 
         if self.checkable < 10 or self.matches < max(5, 0.1 * self.checkable):
@@ -60,6 +61,7 @@ class LabelRule:
 
     @property
     def too_good(self) -> bool:
+        """Whether the error is much smaller than on the other table, and the variance mostly explained."""
         return (
             self.checkable >= 20
             and self.error < SMALL_ERROR_RATIO * self.usual_error

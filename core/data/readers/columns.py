@@ -146,6 +146,7 @@ def _sample(column: pd.Series) -> list[str]:
 
 
 def is_smiles(cell: str) -> bool:
+    """Whether RDKit can parse a cell that is no number."""
     if NUMBER.fullmatch(cell.strip()):
         return False
     try:

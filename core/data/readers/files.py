@@ -111,6 +111,7 @@ def _printable(name: str) -> str:
 
 
 def check_size(path: Path) -> None:
+    """Raises `BadInput` for a file of more than `MAX_BYTES`."""
     if path.stat().st_size > MAX_BYTES:
         raise _too_large(path.name, path.stat().st_size)
 
