@@ -56,7 +56,7 @@ def test_a_study_names_what_is_wrong_with_its_baselines(run: Any, table: Path) -
     check_refused(run(tree | {"baselines": ["lora"]}), "there is no baseline of kind 'lora'")
     check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "valid tuple")
     check_refused(run(tree | {"control": "yes please"}), "selection-study.control", "valid boolean")
-    check_refused(run(tree | {"control": True}), "begins from untrained weights", "leave `control` out")
+    check_refused(run(tree | {"control": True}), "starts from untrained weights", "leave `control` out")
 
 
 def test_labels_that_teach_nothing(run: Any, cache: Path, tmp_path: Path) -> None:
