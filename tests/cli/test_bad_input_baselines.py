@@ -56,7 +56,7 @@ def test_unsuitable_baselines_of_a_study_are_refused(run: Any, table: Path) -> N
     check_refused(run(tree | {"baselines": ["lora"]}), "there is no baseline of kind 'lora'")
     check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "valid tuple")
     check_refused(run(tree | {"control": "yes please"}), "selection-study.control", "valid boolean")
-    check_refused(run(tree | {"control": True}), "begins from untrained weights", "leave `control` out")
+    check_refused(run(tree | {"control": True}), "starts from untrained weights", "leave `control` out")
 
 
 def test_constant_or_rare_labels_are_refused(run: Any, cache: Path, tmp_path: Path) -> None:

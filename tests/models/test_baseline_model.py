@@ -75,7 +75,7 @@ def test_different_models_after_refitting_are_refused(saved: Path, monkeypatch: 
     (saved / BASELINE_FILE).write_text(json.dumps(about))
     with pytest.raises(BadInput) as caught:
         BaselineModel.load(saved)
-    assert "fitted again, random-forest predicts" in str(caught.value) and "scikit-learn 0.1" in str(caught.value)
+    assert "after refitting, random-forest predicts" in str(caught.value) and "scikit-learn 0.1" in str(caught.value)
     assert about["probe"][3] in str(caught.value) and "make it again" in str(caught.value)
     monkeypatch.setattr(baseline_model, "PROBE_TOLERANCE", 10.0)
     assert BaselineModel.load(saved).tasks == ("size",)

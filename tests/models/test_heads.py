@@ -147,7 +147,7 @@ def test_binned_predictions_are_means_over_bins() -> None:
 def test_a_task_without_two_different_labels_is_refused() -> None:
     head = Head(TaskSettings("mine"), ("x",), ("regression",), 4, 0.0)
     for values in ([[1.0], [1.0]], [[np.nan], [2.0]]):
-        with pytest.raises(BadInput, match=r"mine: the training part has . labels of 'x', all alike"):
+        with pytest.raises(BadInput, match=r"mine: the training part has . labels of 'x', all equal"):
             head.fit_scaler(np.array(values))
 
 
