@@ -119,9 +119,9 @@ def test_a_random_file_is_refused(model_folder: Path) -> None:
     ("name", "content", "words"),
     [
         ("model.safetensors", None, "has no model.safetensors"),
-        ("config.json", None, "a backbone is a folder of"),
+        ("config.json", None, "a backbone is a folder with"),
         ("config.json", "{", "is no JSON"),
-        ("config.json", "[]", "wants an object"),
+        ("config.json", "[]", "expected an object"),
         ("tokenizer.json", None, "it is not there"),
         ("tokenizer.json", "{}", "cannot be read"),
     ],

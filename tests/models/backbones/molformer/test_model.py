@@ -262,7 +262,7 @@ def test_cuda_matches_the_cpu(small_model, inputs, outputs) -> None:
 
 @pytest.mark.parametrize(
     ("mask", "words"),
-    [(None, "needs an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "one shape"), (torch.zeros(3, 9), "whole numbers")],
+    [(None, "needs an `attention_mask`"), (torch.ones(3, 8, dtype=torch.long), r"\(3, 9\) and \(3, 8\)"), (torch.ones(3, 1, 9).long(), "the same shape"), (torch.zeros(3, 9), "needs integers")],
 )  # fmt: skip
 def test_an_invalid_mask_is_refused(mask: torch.Tensor | None, words: str) -> None:
     with pytest.raises(BadInput, match=words):
