@@ -69,5 +69,5 @@ def test_bad_settings_are_refused(tmp_path) -> None:
 
 def test_objectives_preset_compares_adaptations() -> None:
     spec = build_preset("objectives")
-    assert spec.called == ("not adapted", "by masked tokens", "by properties", "by both")
+    assert spec.arm_names == ("not adapted", "by masked tokens", "by properties", "by both")
     assert len({arm.backbone.epochs for arm in spec.arms[1:]}) == 1
