@@ -172,7 +172,10 @@ def test_presets_take_a_pool_with_another_label_column(call: Any, table: Path) -
     demo, own = (specs.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
-        (("methods", *pool_options), "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel"),
+        (
+            ("methods", *pool_options),
+            "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel",
+        ),
         (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
         (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
         (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),
