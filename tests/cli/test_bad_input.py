@@ -23,7 +23,8 @@ def ask(capsys: pytest.CaptureFixture[str], cache: Path, *arguments: str) -> Res
     """Run one command; its exit status, its JSON and its stderr."""
     status = main([*arguments, "--cache", str(cache), "--json"])
     out, err = capsys.readouterr()
-    return Result(status, json.loads(out) if out else None, err)
+    lines = [line for line in err.splitlines(keepends=True) if not line.startswith("[")]  # no progress bar
+    return Result(status, json.loads(out) if out else None, "".join(lines))
 
 
 def check_refused(result: Result, *words: str) -> None:

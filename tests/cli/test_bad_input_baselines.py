@@ -51,7 +51,7 @@ def test_unsuitable_baselines_of_a_study_are_refused(run: Any, table: Path) -> N
     tree = specs.to_json(SelectionStudy(fit=build_fit(train, valid, test), pool=pool))
     twice = [{"kind": "gradient-boosting", "trees": trees} for trees in (100, 200)]
     check_refused(
-        run(tree | {"baselines": twice}), "`baselines` wants models that differ in their kind or in the features"
+        run(tree | {"baselines": twice}), "`baselines` wants models that differ in kind or features"
     )
     check_refused(run(tree | {"baselines": ["lora"]}), "there is no baseline of kind 'lora'")
     check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "valid tuple")
@@ -64,9 +64,7 @@ def test_constant_or_rare_labels_are_refused(run: Any, cache: Path, tmp_path: Pa
     result = run(Baseline(flat, flat, flat))
     check_refused(result, "every training label of 'y' is 1")
     rare = write_table(tmp_path / "few.csv", "smiles,y\nCCO,1\nCCC,0\nCCN,0\nCCCC,0\n")
-    check_refused(
-        run(Baseline(rare, rare, rare)), "2 molecules of each class", "3 with 0 and 1 with 1", "larger table"
-    )
+    check_refused(run(Baseline(rare, rare, rare)), "2 molecules of each class", "3 with 0 and 1 with 1", "larger table")
     same = write_table(tmp_path / "same.csv", "smiles,y\nC[C@H](N)O,1.5\nC[C@@H](N)O,2.5\n")
     check_refused(run(Baseline(same, same, same)), "no descriptor varies over these molecules")
     bits = Baseline(same, same, same, baseline=SupportVectors(features="fingerprints"))

@@ -60,7 +60,7 @@ def raise_disk_full_in_rust(*_: Any, **__: Any) -> None:
         ("core.models.predictor.save_file", None, raise_disk_full_in_rust),
         ("core.models.backbones.weights.save_file", None, raise_disk_full_in_rust),
         (pd.DataFrame, "to_parquet", raise_disk_full),
-        ("core.engine.store.write", None, raise_disk_full),
+        ("core.engine.store.write_json", None, raise_disk_full),
         (os, "replace", raise_disk_full),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),

@@ -145,7 +145,7 @@ def test_a_preset_can_be_printed_changed_and_read_again(call: Any) -> None:
 def test_a_preset_takes_a_table(call: Any, table: Path) -> None:
     _, tree, _ = call("preset", "methods", "--table", str(table), "--target", "size", "--unit", "heavy atoms")
     study = specs.read_spec(tree)
-    assert study.called == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
+    assert study.arm_names == ("full", "LoRA", "(IA)³", "BitFit", "head") and study.seeds == (0, 1, 2)
     load = study.arms[0].train.table
     assert (load.source, load.targets, load.unit) == (f"file:{table}", ("size",), "heavy atoms")
     assert {arm.kind for arm in study.arms} == {"learning-rate-search"}
@@ -172,7 +172,10 @@ def test_presets_take_a_pool_with_another_label_column(call: Any, table: Path) -
     demo, own = (specs.read_spec(call("preset", name)[1]) for name in ("demo", "influence"))
     assert own.scores[0].key == demo.scores().key
     for arguments, words in (
-        (("methods", *pool_options), "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel"),
+        (
+            ("methods", *pool_options),
+            "the preset 'methods' accepts no pool; leave --pool out, or choose influence, sel",
+        ),
         (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
         (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
         (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),
@@ -184,7 +187,7 @@ def test_presets_take_a_pool_with_another_label_column(call: Any, table: Path) -
 
 def test_the_adaptation_preset_has_each_method_twice(call: Any) -> None:
     study = specs.read_spec(call("preset", "adaptation")[1])
-    assert study.called == (
+    assert study.arm_names == (
         "full, from molsway-mini", "LoRA, from molsway-mini",
         "full, from adapted molsway-mini", "LoRA, from adapted molsway-mini",
     )  # fmt: skip
