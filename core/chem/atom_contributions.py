@@ -39,6 +39,6 @@ def contributions(smiles: str, of: Contribution) -> np.ndarray:
         for atom in list(with_hydrogens.GetAtoms())[len(atom_values) :]:
             atom_values[atom.GetNeighbors()[0].GetIdx()] += shares[atom.GetIdx()]
     else:
-        raise BadInput(f"atom contributions are computed of {', '.join(MOLECULE_SUMS)}; got {of!r}")
+        raise BadInput(f"atom contributions exist for {', '.join(MOLECULE_SUMS)}; got {of!r}")
     adds_up = bool(np.isfinite(atom_values).all()) and abs(atom_values.sum() - MOLECULE_SUMS[of](molecule)) < TOLERANCE
     return atom_values if adds_up else np.full(len(atom_values), np.nan)

@@ -36,5 +36,5 @@ def test_atom_order_is_that_of_the_graph() -> None:
 
 def test_elements_without_parameters_give_nan() -> None:
     assert np.isnan(contributions("C[Pt]C", "partial charge")).all()
-    with pytest.raises(BadInput, match="contribute to logP, molar refractivity, partial charge; got 'mass'"):
+    with pytest.raises(BadInput, match="exist for logP, molar refractivity, partial charge; got 'mass'"):
         contributions("C", "mass")

@@ -51,7 +51,7 @@ def test_empty_list_and_invalid_smiles() -> None:
 
 @pytest.fixture
 def values() -> np.ndarray:
-    """Normal numbers with one far outlier and a gap; a constant; never known; a seldom group."""
+    """Normal numbers with one far outlier and a gap; a constant; an empty column; a rare group."""
     generator = np.random.default_rng(0)
     table = np.stack([generator.normal(5, 2, 1000), np.full(1000, 7.0), np.full(1000, np.nan), np.zeros(1000)], 1)
     table[0, 0], table[1, 0], table[:2, 3] = 1e6, np.nan, 1.0
@@ -63,12 +63,12 @@ NAMES = ("spread", "constant", "unknown", "seldom")
 
 def test_columns_are_centred_despite_an_outlier(values: np.ndarray) -> None:
     scaling = Scaling.of(values, NAMES)
-    assert scaling.names == ("spread", "seldom"), "what never varies, or is never known, is left out"
+    assert scaling.names == ("spread", "seldom"), "constant and empty columns are left out"
     inner = np.sort(values[2:, 0])
     assert abs(scaling.centre[0] - 5) < 0.2 and abs(scaling.spread[0] - inner.std()) < 0.1, "winsorised"
     scaled = scaling(values, NAMES)
     assert scaled.dtype == np.float32 and scaled.shape == (1000, 2)
-    assert scaled[0, 0] == CLIP_SPREADS and np.isnan(scaled[1, 0]), "held within reach; a gap stays one"
+    assert scaled[0, 0] == CLIP_SPREADS and np.isnan(scaled[1, 0]), "clipped; a gap stays"
     assert abs(np.nanmean(scaled[:, 0])) < 0.05 and abs(np.nanstd(scaled[2:, 0]) - 1) < 0.1
     np.testing.assert_allclose(scaled[2:, 0], (values[2:, 0] - scaling.centre[0]) / scaling.spread[0], rtol=1e-5)
 

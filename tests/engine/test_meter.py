@@ -34,7 +34,7 @@ def test_energy_sums_all_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(meter, "POWERCAP", tmp_path)
     counters(tmp_path, 10.0, 990.0)
     new_meter = Meter()
-    counters(tmp_path, 14.5, 2.0)  # the second has begun anew
+    counters(tmp_path, 14.5, 2.0)  # the second counter has wrapped
     assert new_meter.reading()["energy"] == pytest.approx(4.5 + 12.0)
 
 

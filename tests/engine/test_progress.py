@@ -47,7 +47,7 @@ def test_time_left_is_unknown_at_first_then_follows_the_pace():
     for tenth in range(1, 601):  # ten times slower
         left = pace(40 + tenth / 10, 0.4 + tenth / 10000)
     assert left == pytest.approx(540, rel=0.1)
-    assert TimeEstimate()(100.0, 0.9) is None  # resumed far on: nothing is known yet
+    assert TimeEstimate()(100.0, 0.9) is None  # resumed near the end: no pace yet
 
 
 def test_time_left_uses_the_pace_of_each_kind():

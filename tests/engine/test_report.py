@@ -6,12 +6,12 @@ from core.engine.report import Cancelled, Report
 
 
 def test_nested_parts_scale_fractions() -> None:
-    seen = []
-    report = Report(tell=lambda fraction, message, numbers: seen.append((fraction, message, numbers)))
+    calls = []
+    report = Report(tell=lambda fraction, message, numbers: calls.append((fraction, message, numbers)))
     inner = report.part(0.5, 1.0, title="outer").part(0.0, 0.5)
     inner(0.5, "half", step=3)
     inner(7.0, "more than all")
-    assert seen == [(0.625, "half", {"title": "outer", "step": 3}), (0.75, "more than all", {"title": "outer"})]
+    assert calls == [(0.625, "half", {"title": "outer", "step": 3}), (0.75, "more than all", {"title": "outer"})]
 
 
 def test_cancelled_report_raises() -> None:

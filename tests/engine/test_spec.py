@@ -48,7 +48,7 @@ class Pile(Spec[Table]):
 
 @settings
 class Frame(Spec[Picture]):
-    """A recipe with every sort of field."""
+    """A spec with every sort of field."""
 
     kind: ClassVar[str] = "test-frame"
     table: Spec[Table]
@@ -87,7 +87,7 @@ def test_parts_are_the_specs_in_the_fields() -> None:
     [
         ("{", "not JSON: "),
         ('{"kind": "frame"}', "there is no spec kind 'frame'"),
-        ("[1]", "wants an object with a `kind`"),
+        ("[1]", "is an object with a `kind`"),
         ('{"kind": "test-frame"}', "test-frame.table: is missing"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": 3}}', "valid string; got 3"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "nmae": 1}}', "nmae: is not a field"),
@@ -104,7 +104,7 @@ def test_parts_are_the_specs_in_the_fields() -> None:
             '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": {"kind": "slow", "pace": 0}}',
             "slow.pace",
         ),
-        ('{"kind": "test-frame", "table": {"kind": "test-frame", "table": 1}}', "wants an object"),
+        ('{"kind": "test-frame", "table": {"kind": "test-frame", "table": 1}}', "is an object"),
         (
             '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "revision": 7}}',
             "revision 7, this version makes 1",

@@ -235,7 +235,7 @@ def test_find_by_key_prefix(store):
     twice = next(digit for digit in "0123456789abcdef" if sum(key.startswith(digit) for key in keys) > 1)
     with pytest.raises(BadInput, match="give more or other digits"):
         store.find(twice)
-    with pytest.raises(BadInput, match="of 0 products"):
+    with pytest.raises(BadInput, match="of 0 runs"):
         store.find("0123456789abcdef")
 
 
@@ -256,7 +256,7 @@ def test_reserved_folder_names_are_not_kinds(store):
         kind: ClassVar[str] = "scratch"
 
     try:
-        with pytest.raises(BadInput, match="cannot be the kind"):
+        with pytest.raises(BadInput, match="cannot be a spec kind"):
             store.has(Bad())
     finally:
         del Spec.kinds["scratch"]
@@ -267,7 +267,7 @@ def test_delete(store):
     store.put(spec, Words("a"), 0.0)
     store.delete(spec.key)
     assert not store.has(spec) and list((store.root / "trash").iterdir()) == []
-    with pytest.raises(BadInput, match="no product with key"):
+    with pytest.raises(BadInput, match="no run with key"):
         store.delete(spec.key)
 
 

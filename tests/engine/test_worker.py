@@ -82,7 +82,7 @@ def test_idle_worker_takes_a_new_job(queue, work, monkeypatch):
     waits, wait = [], queue.wait
     monkeypatch.setattr(queue, "wait", lambda seconds: (waits.append(seconds), wait(seconds))[1])
     work()
-    until(lambda: waits)  # it has found nothing to do
+    until(lambda: waits)  # it is idle
     queue.submit(Count(steps=1))
     assert wait_until_ended(queue, Count(steps=1)).state == "done"
 

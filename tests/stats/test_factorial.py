@@ -48,7 +48,7 @@ def test_blend_is_compared_with_the_mean_and_the_best_part() -> None:
     lone = estimate_blend_effects(error[:5], sets[:5], repeat[:5])
     assert np.isnan(lone["all"]["low"]) and np.isnan(lone["best"]["mean"])
     assert np.isnan(estimate_blend_effects(error[3:5], sets[3:5], repeat[3:5])["all"]["mean"]), (
-        "nothing alone to stand beside"
+        "no single part to compare with"
     )
 
 

@@ -8,7 +8,7 @@ from core.stats.temperature import MAX_TEMPERATURE, cross_entropies, fit_tempera
 
 
 def table(sure: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (300,) that are `sure` times what the labels were drawn by."""
+    """Logits (300,) that are `sure` times the logits of the labels."""
     generator = np.random.default_rng(seed)
     true = generator.normal(size=300) * 1.5
     return sure * true, (generator.random(300) < sigmoid(true)).astype(float)
