@@ -1,4 +1,4 @@
-"""Molecules as SVG text: transparent, for light or dark pages, never larger than a page can bear."""
+"""Drawings of molecules as SVG: transparent, for light or dark pages, of limited size."""
 
 import base64
 import functools
@@ -9,8 +9,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor, rdFMCS
 from rdkit.Chem.Draw import rdMolDraw2D
 
-MOST_ATOMS = 120  # heavy atoms; a chain of 400 takes 0.6 s and 200 kB, and nobody could read it
-HIGHLIGHT = {False: (0.62, 0.80, 0.95), True: (0.16, 0.38, 0.56)}  # blue under the bonds, by dark
+MOST_ATOMS = 120  # heavy atoms; a chain of 400 takes 0.6 s and 200 kB, and is unreadable
+HIGHLIGHT = {False: (0.62, 0.80, 0.95), True: (0.16, 0.38, 0.56)}  # blue, by dark mode
 
 
 @functools.lru_cache(maxsize=4096)
@@ -23,11 +23,10 @@ def draw_svg(
     core: str = "",
     most_atoms: int = MOST_ATOMS,
 ) -> str:
-    """The drawing of a molecule on a transparent ground, `width` by `height` px.
+    """SVG of a molecule on a transparent background, `width` by `height` px.
 
-    `highlight` are atom indices; `core` is a SMARTS or SMILES that the drawing is turned to, so that two molecules
-    that share it lie alike (left as it is where the molecule lacks it). What cannot be drawn gives a placeholder that
-    says why; this never raises.
+    `highlight`: atom indices. `core`: SMARTS or SMILES to align the drawing to, so that molecules that share it are
+    drawn alike; ignored if the molecule lacks it. Never raises: a placeholder gives the reason.
     """
     with rdBase.BlockLogs():
         mol = _parse_or_none(smiles)
@@ -42,7 +41,7 @@ def draw_svg(
 
 
 def placeholder_svg(text: str, width: int = 220, height: int = 160, dark: bool = False) -> str:
-    """An SVG of the same size that holds a short sentence."""
+    """An SVG of this size with a short text."""
     ink = "#98A2B3" if dark else "#667085"
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}px' height='{height}px' "
@@ -54,19 +53,19 @@ def placeholder_svg(text: str, width: int = 220, height: int = 160, dark: bool =
 
 
 def data_uri(picture: str) -> str:
-    """An SVG as the address of an image: `<img src=…>`, an ImageColumn."""
+    """An SVG as a data URI, for `<img src=…>` or an ImageColumn."""
     return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
 
 
 @functools.lru_cache(maxsize=512)
 def find_shared_core(first: str, second: str, seconds: int = 2) -> str:
-    """SMARTS of the largest part, whole rings only, that two molecules share; empty if that is under five atoms."""
+    """SMARTS of the maximum common substructure with complete rings; "" for fewer than five atoms."""
     with rdBase.BlockLogs():
         mols = [_parse_or_none(smiles) for smiles in (first, second)]
         if any(mol is None or mol.GetNumHeavyAtoms() > MOST_ATOMS for mol in mols):
             return ""
-        found = rdFMCS.FindMCS(mols, timeout=seconds, ringMatchesRingOnly=True, completeRingsOnly=True)
-    return found.smartsString if found.numAtoms >= 5 else ""
+        match = rdFMCS.FindMCS(mols, timeout=seconds, ringMatchesRingOnly=True, completeRingsOnly=True)
+    return match.smartsString if match.numAtoms >= 5 else ""
 
 
 def match_atoms(smiles: str, core: str) -> tuple[int, ...]:
@@ -89,12 +88,12 @@ def _draw(mol: Chem.Mol, width: int, height: int, dark: bool, highlight: tuple[i
         rdDepictor.GenerateDepictionMatching2DStructure(mol, pattern)
     mol = rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=True)
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-    options: Any = drawer.drawOptions()  # its stubs take every attribute for options again
+    options: Any = drawer.drawOptions()  # its type stubs are wrong
     if dark:
-        rdMolDraw2D.SetDarkMode(options)  # black ground of its own, hence:
+        rdMolDraw2D.SetDarkMode(options)  # it sets a black background
     options.clearBackground = False
     options.padding = 0.06
-    options.fixedBondLength = 28.0  # small molecules are not blown up to the frame
+    options.fixedBondLength = 28.0  # small molecules are not enlarged to the frame
     options.bondLineWidth = 1.6
     options.setHighlightColour(HIGHLIGHT[dark])
     atoms = [atom for atom in highlight if 0 <= atom < mol.GetNumAtoms()]

@@ -1,7 +1,7 @@
-"""SMILES and what RDKit makes of them: molecules, names, scaffolds, fingerprints, descriptors.
+"""SMILES by RDKit: molecules, canonical SMILES, scaffolds, fingerprints, descriptors.
 
-A molecule is RDKit's `Mol`; its name is its canonical isomeric SMILES. RDKit's log is kept off the terminal: why a
-string is no molecule is the message of the `BadInput` instead.
+A molecule is RDKit's `Mol`; its name is its canonical isomeric SMILES. RDKit's log is not printed: its reason is the
+message of the `BadInput`.
 """
 
 import functools
@@ -20,22 +20,21 @@ from core.engine.spec import BadInput
 
 BITS = 2048
 RADIUS = 2
-MAX_SMILES_LENGTH = (
-    5000  # characters; RDKit writes SMILES recursively, and some tens of thousands of atoms end the process
-)
+# characters; RDKit writes SMILES recursively, and some tens of thousands of atoms crash the process
+MAX_SMILES_LENGTH = 5000
 BLOCK_ROWS = 2048  # rows of a fingerprint product at a time
 
 
 class _Reasons(logging.Handler):
-    """Keeps what RDKit logs, for each thread its own."""
+    """Collects RDKit's log messages by thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.here = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = getattr(self.here, "lines", None)  # a thread that has not begun has none
-        message = re.match(r"\[[\d:]+\] (.+)", record.getMessage())  # a clock; stack traces have none
+        lines = getattr(self.here, "lines", None)  # unset until `start` in this thread
+        message = re.match(r"\[[\d:]+\] (.+)", record.getMessage())  # time stamp; stack traces have none
         if message and lines is not None and len(lines) < 100:
             lines.append(message[1].strip())
 
@@ -43,10 +42,10 @@ class _Reasons(logging.Handler):
         self.here.lines = []
 
     def reason(self) -> str:
-        """The first thing said, without its prefix; and where in the string."""
-        said = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in self.here.lines]
-        where = next((match[1] for line in said if (match := re.search(r"around position (\d+)", line))), "")
-        first = next((line.rstrip(": ") for line in said if line), "RDKit gives no reason")
+        """The first message without its prefix, with its position in the string."""
+        messages = [re.sub(r"^(SMILES Parse Error|ERROR): ", "", line) for line in self.here.lines]
+        where = next((match[1] for line in messages if (match := re.search(r"around position (\d+)", line))), "")
+        first = next((line.rstrip(": ") for line in messages if line), "RDKit gives no reason")
         return f"{first} (near character {where})" if where else first
 
 
@@ -60,16 +59,16 @@ _generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BIT
 
 
 def parse(smiles: str) -> Chem.Mol:
-    """The molecule a SMILES stands for, hydrogens implicit. A CXSMILES tail (` |…|`) is read, another tail refused.
+    """The molecule of a SMILES, hydrogens implicit. A CXSMILES tail (` |…|`) is read, any other is refused.
 
     Raises `BadInput` with RDKit's reason.
     """
     if not isinstance(smiles, str) or not smiles.strip():
         raise BadInput("the SMILES is empty")
     text = smiles.strip()
-    core, *tail = text.split(maxsplit=1)  # RDKit would read up to a tab or a line end and pass over the rest
+    core, *tail = text.split(maxsplit=1)  # RDKit ignores what follows a tab or a line end
     if tail and not (text[len(core)] == " " and tail[0].startswith("|")):
-        raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
+        raise BadInput(f"{text[:60]!r} contains a blank; a SMILES has none")
     if len(core) > MAX_SMILES_LENGTH:
         raise BadInput(f"the SMILES has {len(core):,} characters, more than the {MAX_SMILES_LENGTH:,} that are read")
     _reasons.start()
@@ -80,17 +79,17 @@ def parse(smiles: str) -> Chem.Mol:
 
 
 def read_sdf_records(text: str) -> list[Chem.Mol | str]:
-    """The molecules of an SD file's text in order; in place of one that cannot be read, the reason."""
+    """The molecules of an SD file's text in order; the reason in place of one that cannot be read."""
     supplier = Chem.SDMolSupplier()
     supplier.SetData(text)
-    found: list[Chem.Mol | str] = []
-    for place in range(len(supplier)):
+    records: list[Chem.Mol | str] = []
+    for index in range(len(supplier)):
         _reasons.start()
-        molecule: Chem.Mol | str | None = supplier[place]
+        molecule: Chem.Mol | str | None = supplier[index]
         if isinstance(molecule, Chem.Mol) and molecule.GetNumAtoms() > MAX_SMILES_LENGTH:
             molecule = f"the molecule has more than {MAX_SMILES_LENGTH:,} atoms"
-        found.append(molecule if molecule is not None else _reasons.reason())
-    return found
+        records.append(molecule if molecule is not None else _reasons.reason())
+    return records
 
 
 def canonical_smiles(smiles: str) -> str:
@@ -99,7 +98,7 @@ def canonical_smiles(smiles: str) -> str:
 
 
 def try_canonical_smiles(smiles: str) -> tuple[str, str]:
-    """The canonical isomeric SMILES and "", or "" and the reason why there is none."""
+    """The canonical isomeric SMILES and "", or "" and the reason for the failure."""
     try:
         return canonical_smiles(smiles), ""
     except BadInput as error:
@@ -112,20 +111,20 @@ def write_smiles(molecule: Chem.Mol) -> str:
 
 
 def randomised_smiles(molecule: Chem.Mol, count: int, seed: int) -> list[str]:
-    """`count` SMILES of a molecule from random orders of its atoms, stereo marks kept; some may be alike."""
-    seed = 1 + seed % (2**31 - 1)  # RDKit takes 0 for "go on where the last one stopped", and no more than 31 bits
+    """`count` SMILES of a molecule from random atom orders, with stereochemistry; some may be equal."""
+    seed = 1 + seed % (2**31 - 1)  # for RDKit 0 means "continue the last sequence"; at most 31 bits
     return list(Chem.MolToRandomSmilesVect(molecule, count, seed)) if count else []
 
 
 @functools.lru_cache(maxsize=200_000)
 def stereo_free_smiles(smiles: str) -> str:
-    """Canonical SMILES of the graph without stereo marks and isotopes: stereoisomers share it. Raises `BadInput`."""
+    """Canonical SMILES without stereochemistry and isotopes, equal for stereoisomers. Raises `BadInput`."""
     return Chem.MolToSmiles(_without_stereo(smiles))
 
 
 @functools.lru_cache(maxsize=200_000)
 def scaffold(smiles: str) -> str:
-    """Stereo-free SMILES of the ring systems and what links them; "" for a molecule without a ring.
+    """Stereo-free SMILES of the ring systems and their linkers; "" without a ring.
 
     Bemis & Murcko (1996), doi:10.1021/jm9602928. Raises `BadInput`.
     """
@@ -135,31 +134,31 @@ def scaffold(smiles: str) -> str:
 def fingerprints(smiles: Sequence[str], counted: bool = False) -> np.ndarray:
     """Morgan bits of radius 2, without chirality: uint8 (n, 2048), 0 or 1. Raises `BadInput`.
 
-    `counted`: how often each pattern occurs, 255 at most. The last 50,000 molecules are remembered.
+    `counted`: counts of the patterns, at most 255. The last 50,000 molecules are cached.
     """
-    found = np.zeros((len(smiles), BITS), np.uint8)
+    bits = np.zeros((len(smiles), BITS), np.uint8)
     for row, text in enumerate(smiles):
-        places, counts = _sparse_fingerprint(text)
-        found[row, places] = counts if counted else 1
-    return found
+        positions, counts = _sparse_fingerprint(text)
+        bits[row, positions] = counts if counted else 1
+    return bits
 
 
 @functools.lru_cache(maxsize=50_000)
 def _sparse_fingerprint(smiles: str) -> tuple[np.ndarray, np.ndarray]:
-    """Places of a fingerprint that are not 0, and how often each occurs."""
+    """Nonzero positions of a fingerprint, and their counts."""
     counts = _generator.GetCountFingerprintAsNumPy(parse(smiles))
-    places = np.flatnonzero(counts)
-    return places.astype(np.uint16), np.minimum(counts[places], 255).astype(np.uint8)
+    positions = np.flatnonzero(counts)
+    return positions.astype(np.uint16), np.minimum(counts[positions], 255).astype(np.uint8)
 
 
 def bit_vectors(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
-    """The same bits as RDKit's own vectors, for its pickers. Raises `BadInput`."""
-    found = []
+    """The same bits as RDKit vectors, for RDKit's pickers. Raises `BadInput`."""
+    vectors = []
     for text in smiles:
         vector = DataStructs.ExplicitBitVect(BITS)
         vector.SetBitsFromList(_sparse_fingerprint(text)[0].tolist())
-        found.append(vector)
-    return found
+        vectors.append(vector)
+    return vectors
 
 
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -173,8 +172,8 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def nearest(smiles: Sequence[str], others: Sequence[str], count: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The `count` most similar of `others` for each of `smiles`, nearest first; ties go to the earlier one.
 
-    Indices int (n, c) and Tanimoto similarities float32 (n, c), c = min(count, len(others)). A molecule that is in
-    both finds itself. Cost: n × m products of 2048 bits, a block at a time.
+    Indices int (n, c) and Tanimoto similarities float32 (n, c), c = min(count, len(others)). A molecule in
+    both finds itself. Cost: n × m products of 2048 bits, in blocks. Raises `BadInput`.
     """
     if count < 1:
         raise BadInput(f"nearest wants at least 1 neighbour, got {count}")
@@ -182,23 +181,23 @@ def nearest(smiles: Sequence[str], others: Sequence[str], count: int = 1) -> tup
     indices = np.zeros((len(a), 0), int)
     similarities = np.zeros((len(a), 0), np.float32)
     for start in range(0, len(b), BLOCK_ROWS):
-        fresh = np.vstack(
+        block = np.vstack(
             [
                 tanimoto(a[row : row + BLOCK_ROWS], b[start : start + BLOCK_ROWS])
                 for row in range(0, len(a) or 1, BLOCK_ROWS)
             ]
         )
-        places = np.broadcast_to(np.arange(start, start + fresh.shape[1]), fresh.shape)
-        similarities, indices = np.hstack([similarities, fresh]), np.hstack([indices, places])
+        block_indices = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
+        similarities, indices = np.hstack([similarities, block]), np.hstack([indices, block_indices])
         order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
         similarities, indices = (np.take_along_axis(each, order, axis=1) for each in (similarities, indices))
     return indices, similarities
 
 
 def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
-    """All of RDKit's 2D descriptors, float64 (n, about 200), a row a molecule; NaN where one is undefined or infinite.
+    """All of RDKit's 2D descriptors, float64 (n, about 200), one row per molecule; NaN where undefined or infinite.
 
-    Some milliseconds a molecule. Raises `BadInput`.
+    Some milliseconds per molecule. Raises `BadInput`.
     """
     from rdkit.Chem import Descriptors
 
@@ -210,32 +209,32 @@ def descriptors(smiles: Sequence[str]) -> pd.DataFrame:
 
 
 def as_sdf(smiles: Sequence[str], properties: Mapping[str, Sequence[float]] | None = None) -> str:
-    """The molecules as the text of an SD file, laid out flat, with these numbers beside each; NaN is left out."""
+    """The molecules as text of an SD file with 2D coordinates and properties; NaN is left out."""
     import io
 
     from rdkit.Chem import rdDepictor
 
-    text = io.StringIO()
-    writer = Chem.SDWriter(text)
-    for row, one in enumerate(smiles):
-        molecule = parse(one)
+    buffer = io.StringIO()
+    writer = Chem.SDWriter(buffer)
+    for row, text in enumerate(smiles):
+        molecule = parse(text)
         rdDepictor.Compute2DCoords(molecule)
-        molecule.SetProp("_Name", one)
+        molecule.SetProp("_Name", text)
         for name, values in (properties or {}).items():
             if np.isfinite(values[row]):
                 molecule.SetProp(name, f"{values[row]:.10g}")
         writer.write(molecule)
     writer.close()
-    return text.getvalue()
+    return buffer.getvalue()
 
 
 def _without_stereo(smiles: str) -> Chem.Mol:
-    """The molecule without stereo marks and isotopes."""
+    """The molecule without stereochemistry and isotopes."""
     if "|" not in smiles:
-        return parse(MARKED.sub(r"\1", smiles))  # a third of the time that taking marks off a molecule takes
-    molecule = parse(smiles)  # a tail may hold marks of its own
+        return parse(MARKED.sub(r"\1", smiles))  # a third of the time of removing them from a molecule
+    molecule = parse(smiles)  # the tail may contain stereo marks
     for atom in molecule.GetAtoms():
         atom.SetIsotope(0)
-    molecule = Chem.RemoveHs(molecule)  # deuterium was an atom of its own
+    molecule = Chem.RemoveHs(molecule)  # former deuterium atoms
     Chem.RemoveStereochemistry(molecule)
     return molecule

@@ -1,1 +1,1 @@
-"""The engine: what a spec is, who makes it, what is kept. It knows no chemistry and no torch."""
+"""The engine: specs, making, the store, the job queue. Independent of chemistry and torch."""

@@ -1,4 +1,4 @@
-"""What a person reads of an error that ends a job, or an arm of a study: one line."""
+"""One-line messages for errors that end a job or an arm of a study."""
 
 from pathlib import Path
 
@@ -7,14 +7,15 @@ from core.engine.spec import BadInput
 
 
 def explain_failure(error: BaseException, root: Path) -> str:
-    """One line; `root` is the cache folder, which is named where the disk is at fault."""
+    """The error in one line; `root` is the cache folder, named in disk errors."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, BadInput):
         return str(error)
     if memory.is_out_of_memory(error):
-        return f"the memory was not enough ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
+        return f"out of memory ({first:.120}); lower `batch_size` or take a smaller backbone, then resume"
     if files.is_disk_full(error):
         return str(files.disk_full_error(root))
     if files.is_access_denied(error) and isinstance(error, OSError):
-        return f"{error.filename or root} may not be read or written ({error.strerror}); change that or choose another"
+        path = error.filename or root
+        return f"{path} cannot be read or written ({error.strerror}); change its permissions or choose another"
     return f"{type(error).__name__}: {first}"

@@ -1,4 +1,4 @@
-"""Writing for good: plain JSON, files that the disk holds before anyone is told, and what a full disk says."""
+"""Durable writes: plain JSON, files synced to disk, and errors of a full disk."""
 
 import contextlib
 import errno
@@ -19,16 +19,16 @@ LIBRARIES = ("molsway", "torch", "transformers", "peft", "numpy", "pandas", "rdk
 
 
 class StoreFull(BadInput):
-    """The disk has no room for what was to be written."""
+    """The disk is full."""
 
 
 def to_json_value(value: Any) -> Any:
-    """Plain JSON of numbers, arrays and what holds them; NaN and infinities become None."""
+    """Plain JSON of numbers, arrays and containers of them; NaN and infinities become None."""
     if isinstance(value, dict):
         return {str(name): to_json_value(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json_value(inner) for inner in value]
-    if hasattr(value, "tolist"):  # of numpy and torch, arrays and single numbers alike; neither is imported here
+    if hasattr(value, "tolist"):  # numpy and torch arrays and scalars; neither is imported here
         return to_json_value(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -36,20 +36,20 @@ def to_json_value(value: Any) -> Any:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, of whichever library, says that the disk is full."""
-    # other libraries' errors have an `errno` too, or only say so
+    """Whether an error of any library means that the disk is full."""
+    # errors of other libraries have an `errno` too, or only a message
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
         words in str(error).lower() for words in ("no space left on device", "quota exceeded", "disk is full")
     )
 
 
 def is_access_denied(error: BaseException) -> bool:
-    """Whether an error says that something may not be read or written, not that it failed."""
+    """Whether an error means missing permission, not a failed read or write."""
     return isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def disk_full_error(root: Path) -> StoreFull:
-    """The error to raise, with what is free on the disk of `root`."""
+    """The error to raise, with the free space on the disk of `root`."""
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free / 1e6
     return StoreFull(
         f"the disk of {root} is full: {free:,.0f} MB free; free some or choose another --cache; nothing was lost"
@@ -58,17 +58,17 @@ def disk_full_error(root: Path) -> StoreFull:
 
 @functools.cache
 def library_versions() -> dict[str, str]:
-    """Versions of python and of the libraries that are installed; imports none of them."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the installed libraries; imports none of them."""
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
 @contextlib.contextmanager
 def raise_if_disk_full(root: Path) -> Iterator[None]:
-    """Turn whatever a full disk raises inside into `StoreFull`."""
+    """Raise `StoreFull` for any error of a full disk inside."""
     try:
         yield
     except Exception as error:
@@ -78,16 +78,17 @@ def raise_if_disk_full(root: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A file of JSON that people can read, the same for the same value."""
+    """Write indented JSON with sorted keys; the same value gives the same file."""
     path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
 def list_files(folder: Path) -> list[Path]:
+    """All files below a folder, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def sync_folder(draft: Path) -> None:
-    """Have the disk itself hold every file and folder of the draft."""
+    """Sync every file and folder of the draft to disk."""
     for path in (*draft.rglob("*"), draft):
         _sync(path)
 
@@ -101,7 +102,7 @@ def _sync(path: Path) -> None:
 
 
 def rename_folder(source: Path, target: Path) -> None:
-    """Rename a folder for good. Raises FileExistsError if `target` is a folder with something in it."""
+    """Rename a folder and sync it. Raises `FileExistsError` if `target` is a folder that is not empty."""
     try:
         os.rename(source, target)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The fields of a spec or of a member of a family as a form and the command line show them."""
+"""Fields of a spec or of a family member, as forms and the command line show them."""
 
 import dataclasses
 import typing
@@ -13,25 +13,25 @@ class FormField:
 
     name: str
     type: Any
-    default: Any  # `dataclasses.MISSING` when it has to be given
+    default: Any  # `dataclasses.MISSING` for a required field
     help: str
     least: float | None = None
     most: float | None = None
     choices: tuple[Any, ...] = ()
     family: Family | None = None
-    product: type | None = None  # what a spec in this field yields
-    many: bool = False  # whether it is a tuple of them
+    product: type | None = None  # of the spec in this field
+    many: bool = False  # whether it is a tuple
 
 
 def describe_fields(cls: type) -> list[FormField]:
     """The fields of a settings class with their types, defaults, limits and help."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
+    form_fields = []
     for name in field_names(cls):
         info, hint = cls.__pydantic_fields__[name], hints[name]
         limits = {type(limit).__name__: limit for limit in info.metadata}
         bare = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-        found.append(
+        form_fields.append(
             FormField(
                 name=name,
                 type=bare,
@@ -45,11 +45,11 @@ def describe_fields(cls: type) -> list[FormField]:
                 many=typing.get_origin(bare) is tuple,
             )
         )
-    return found
+    return form_fields
 
 
 def _marks(hint: Any) -> tuple[Any, ...]:
-    """What the items of a tuple are annotated with."""
+    """Annotations of the items of a tuple."""
     inner = (typing.get_args(hint) or (None,))[0] if typing.get_origin(hint) is tuple else None
     return typing.get_args(inner)[1:] if typing.get_origin(inner) is typing.Annotated else ()
 
@@ -57,4 +57,4 @@ def _marks(hint: Any) -> tuple[Any, ...]:
 def _product(hint: Any) -> type | None:
     if typing.get_origin(hint) is Spec:
         return typing.get_args(hint)[0]
-    return next((found for inner in typing.get_args(hint) if (found := _product(inner))), None)
+    return next((product for inner in typing.get_args(hint) if (product := _product(inner))), None)

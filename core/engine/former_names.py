@@ -1,14 +1,14 @@
-"""What kinds and fields of specs were called in earlier versions, so that the specs and runs of these can be read.
+"""Former names of spec kinds and fields, so that specs and runs of earlier versions can be read.
 
-A former name is looked up only where a name is unknown. A spec that is read by former names has another key than the
-folder that an earlier version kept its product in: the run is listed with its title and its spec can be run again, its
-product is not read (columns and records have new names too), and what it is called now is said in a sentence.
+A former name is looked up only where a name is unknown. A spec read by former names has another key than the folder of
+its run. Such a run is listed with its title and its spec can be run again. Its product is not read, since columns and
+records have new names too; the error lists the new names.
 """
 
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-# Lines `former → current`. Text, not a dict: a renaming of string literals is not to touch the former names.
+# Lines `former → current`. Text, not a dict: renaming string literals must not touch the former names.
 _KINDS = """
 join → concat
 excerpt → file-sample
@@ -59,22 +59,22 @@ def _table(text: str) -> dict[str, str]:
 
 
 FORMER_KINDS = _table(_KINDS)  # of specs and of members of families
-FORMER_FIELDS = _table(_FIELDS)  # of both; counts for a class that has the current name and lacks the former one
+FORMER_FIELDS = _table(_FIELDS)  # of both; used for a class that has the current name and lacks the former one
 
 
-# Fields that are gone, with their former defaults: left out where they have these. `ridge` of a selection study is the
-# `damping` of its greedy arm.
+# Removed fields with their former defaults: dropped where they have this value. `ridge` of a selection study is now
+# the `damping` of its greedy arm.
 _GONE = {"ridge": 20.0}
 
 
 def current_kind(kind: Any, kinds: Container[str]) -> Any:
-    """What a kind is called among `kinds`; itself where it is known, or has no other name."""
+    """The current name of a kind among `kinds`; unchanged if it is known or has no other name."""
     new = FORMER_KINDS.get(kind) if isinstance(kind, str) and kind not in kinds else None
     return new if new in kinds else kind
 
 
 def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
-    """Fields by the names that a class has for them; those of unknown names as they are."""
+    """Fields by their current names in a class; unknown names are unchanged."""
 
     def name_of(name: str) -> str:
         new = name if name in known else FORMER_FIELDS.get(name, name)
@@ -85,7 +85,7 @@ def current_fields(fields: Mapping[str, Any], known: Container[str]) -> dict[str
 
 
 def list_renames(former: Any, current: Any) -> list[str]:
-    """What the JSON of a spec is called by now, each name once: "'plant' is called 'label-noise' now"."""
+    """Renamed kinds and fields of a spec's JSON, each once: "'plant' is called 'label-noise' now"."""
     return list(dict.fromkeys(f"{old!r} is called {new!r} now" for old, new in _pairs(former, current)))
 
 

@@ -1,4 +1,4 @@
-"""The line of jobs on disk, shared by every process that opens it: what waits, runs, is done, failed or was stopped."""
+"""The job queue on disk, shared by all processes that open it: waiting, running and ended jobs."""
 
 import dataclasses
 import threading
@@ -16,25 +16,27 @@ ENDED_STATES = ("done", "failed", "cancelled", "interrupted")
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """How a recipe fares. Times are unix seconds (0.0: not yet), `eta` the seconds left (None: not known yet)."""
+    """Progress of a spec. Times are Unix seconds (0.0: not yet); `eta` is the seconds left (None: unknown)."""
 
     key: str
     kind: str
     title: str
     spec: str  # JSON
     state: str = "waiting"  # running, done, failed, cancelled, interrupted
-    cancelling: bool = False  # someone asked for it to stop; it will at its next report
+    cancelling: bool = False  # it stops at its next report
     fraction: float = 0.0
     message: str = ""
-    numbers: dict[str, Any] = dataclasses.field(default_factory=dict)  # the latest; kind, title, key of the part
+    numbers: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # the latest, with kind, title and key of the part
     submitted: float = 0.0
     started: float = 0.0
     ended: float = 0.0
-    heartbeat: float = 0.0  # when it last said something
+    heartbeat: float = 0.0  # time of its last report
     eta: float | None = None
     error: str = ""
     traceback: str = ""
-    runs: int = 0  # how often it was begun
+    runs: int = 0  # number of starts
 
     @property
     def is_active(self) -> bool:
@@ -46,24 +48,24 @@ class Job:
 
 
 class JobQueue:
-    """The ledger of jobs of the cache folder `root`. Every method may be called from any thread and any process."""
+    """The jobs of the cache folder `root`. Every method may be called from any thread and any process."""
 
     def __init__(self, root: Path | str) -> None:
         self.store = Store(root)
         self.root = self.store.root
         self._rows = key_value.open_database(self.root / "line")
-        self._wake_up = threading.Event()  # rung when there is something new to work on
-        self._stops: dict[str, threading.Event] = {}  # of jobs that run in this process
+        self._wake_up = threading.Event()  # set when there is a new job
+        self._stops: dict[str, threading.Event] = {}  # stop events of the jobs that run in this process
 
     def submit(self, spec: Spec) -> Job:
-        """Put a recipe in the line, once: one that waits or runs stays as it is, one that is made already is done."""
+        """Add a spec to the queue. An active job is unchanged; one whose run is in the store is done at once."""
         with self._rows.transact(retry=True):
             job = self._submit(spec)
         self._wake_for(job)
         return job
 
     def resume(self, key: str) -> Job:
-        """Put a failed, cancelled or interrupted job back in the line; it goes on from what it had checkpointed."""
+        """Put a failed, cancelled or interrupted job back in the queue; it resumes from its checkpoint."""
         with self._rows.transact(retry=True):
             job = self._existing_job(key)
             if job.state in ENDED_STATES and job.state != "done":
@@ -72,7 +74,7 @@ class JobQueue:
         return job
 
     def cancel(self, key: str) -> Job:
-        """A waiting job is cancelled at once, a running one at its next report; an ended one stays as it is."""
+        """Cancel a job: a waiting one at once, a running one at its next report; an ended one is unchanged."""
         with self._rows.transact(retry=True):
             job = self._existing_job(key)
             if job.state == "waiting":
@@ -85,7 +87,7 @@ class JobQueue:
         return job
 
     def remove(self, key: str) -> None:
-        """Take an ended job out of the line, with its track and its checkpoints; its product stays in the store."""
+        """Remove an ended job, its track and its checkpoints, not its run. Raises `BadInput` if it is active."""
         with self._rows.transact(retry=True):
             if self._existing_job(key).is_active:
                 raise BadInput(f"the job {key} has not ended; cancel it first")
@@ -98,26 +100,26 @@ class JobQueue:
         return None if row is None else Job.read(row)
 
     def jobs(self) -> list[Job]:
-        """All jobs, the one submitted last first."""
-        found = (self.job(name[1]) for name in list(self._rows) if name[0] == "job")
-        return sorted((job for job in found if job), key=lambda job: (job.submitted, job.key), reverse=True)
+        """All jobs, newest first."""
+        jobs = (self.job(name[1]) for name in list(self._rows) if name[0] == "job")
+        return sorted((job for job in jobs if job), key=lambda job: (job.submitted, job.key), reverse=True)
 
     def position(self, key: str) -> int | None:
-        """How many waiting jobs are before this one; None if it does not wait."""
+        """Number of waiting jobs before this one; None if it does not wait."""
         waiting = self._waiting()
         return waiting.index(key) if key in waiting else None
 
     def track(self, key: str) -> list[dict[str, Any]]:
-        """What a job told on its way: points of time (unix s), fraction, message and numbers, oldest first."""
+        """Progress points of a job (Unix time in s, fraction, message, numbers), oldest first."""
         return Track(self.root, check_key(key)).points()
 
     def close(self) -> None:
         self._rows.close()
 
-    # What a worker calls, and only while it owns the folder.
+    # Called only by the worker that owns the folder.
 
     def start_next(self) -> Job | None:
-        """The next waiting job, from now on running."""
+        """Mark the next waiting job as running and return it; None if there is none."""
         if not self._waiting():
             return None
         with self._rows.transact(retry=True):
@@ -131,7 +133,7 @@ class JobQueue:
             return self._write(job, state="running", started=now, heartbeat=now, runs=job.runs + 1, message="beginning")
 
     def update(self, key: str, **news: Any) -> Job:
-        """Write how a job fares. Notices on the way that another process wants it to stop."""
+        """Write the progress of a job, and set its stop event if another process cancelled it."""
         with self._rows.transact(retry=True):
             job = self._write(self._existing_job(key), **news)
         if job.cancelling:
@@ -139,7 +141,7 @@ class JobQueue:
         return job
 
     def stop(self, key: str) -> threading.Event:
-        """Set when the running job shall stop."""
+        """The event that is set when the running job must stop."""
         return self._stops.setdefault(key, threading.Event())
 
     def end(self, key: str, state: str, **news: Any) -> Job:
@@ -147,17 +149,17 @@ class JobQueue:
         return self.update(key, state=state, cancelling=False, ended=time.time(), eta=None, **news)
 
     def interrupt(self) -> list[Job]:
-        """Mark what a worker that is gone had left running."""
-        left = [job for job in self.jobs() if job.state == "running"]
-        for job in left:
+        """Mark the jobs that an ended worker left running."""
+        orphans = [job for job in self.jobs() if job.state == "running"]
+        for job in orphans:
             if job.cancelling:
                 self.end(job.key, "cancelled")
             else:
-                self.end(job.key, "interrupted", error="the process that ran it ended; resume it to go on")
-        return left
+                self.end(job.key, "interrupted", error="the process that ran it ended; resume the job")
+        return orphans
 
     def wait(self, seconds: float) -> None:
-        """Until a job is submitted here, or for `seconds`."""
+        """Wait until a job is submitted in this process, for at most `seconds`."""
         self._wake_up.wait(seconds)
         self._wake_up.clear()
 
@@ -183,7 +185,7 @@ class JobQueue:
     def _existing_job(self, key: str) -> Job:
         job = self.job(key)
         if job is None:
-            raise BadInput(f"the line has no job with key {key}")
+            raise BadInput(f"the queue has no job with key {key}")
         return job
 
     def _append(self, job: Job) -> Job:

@@ -8,19 +8,19 @@ from typing import Any
 
 import diskcache
 
-_INLINE = 2**31 - 1  # every value lies in its database row: no file names to trust
+_INLINE = 2**31 - 1  # every value is in its database row: no file names to trust
 _RAW = diskcache.core.MODE_RAW
 
 
 class UnsafeValue(RuntimeError):
-    """A value or key that is not ours to read or to keep: only JSON and bytes are."""
+    """A value or key that is neither JSON nor bytes, or was not written by Molsway."""
 
 
 class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no types
     """Keys are JSON; values are JSON or bytes, compressed. Nothing is ever pickled or unpickled.
 
-    diskcache unpickles whatever row says that it is a pickle (CVE-2025-69872), with its own JSONDisk as well; here
-    such a row is refused, since whoever can write the file could otherwise run code.
+    diskcache unpickles every row that is marked as a pickle (CVE-2025-69872), with JSONDisk too. Here such a row is
+    refused: otherwise, whoever can write the file could run code.
     """
 
     def __init__(self, directory: str, **settings: Any) -> None:
@@ -39,7 +39,7 @@ class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no ty
 
     def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
         if read:
-            raise UnsafeValue("open files are not kept here; give bytes or JSON")
+            raise UnsafeValue("an open file cannot be stored; give bytes or JSON")
         if isinstance(value, bytes):
             head, body = b"b", value
         else:
@@ -56,14 +56,16 @@ class SafeDisk(diskcache.JSONDisk):  # type: ignore[misc]  # diskcache has no ty
             raise UnsafeValue(self._refusal("a value")) from None
 
     def remove(self, file_path: str) -> None:
-        """Nothing: no value of ours is a file, so a row that names one names somebody else's."""
+        """Do nothing: values are never files, so a file named in a row is not ours to delete."""
 
     def _refusal(self, what: str) -> str:
-        return f"{what} in {self._directory} is not of our writing and was not read; delete that folder to begin anew"
+        return (
+            f"{what} in {self._directory} was not written by Molsway and was not read; delete that folder to start over"
+        )
 
 
 def _checked(value: Any, key: Any) -> Any:
-    """The value, if JSON gives it back as it is (tuples come back as lists)."""
+    """The value, if JSON can hold it (tuples come back as lists)."""
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
@@ -72,14 +74,14 @@ def _checked(value: Any, key: Any) -> Any:
 
 
 def open_database(folder: Path | str, **settings: Any) -> diskcache.Cache:
-    """The database in `folder`, which is for its owner's eyes only (0700). Nothing is dropped unless asked for."""
+    """The database in `folder`, readable by its owner only (0700). Nothing is evicted unless `settings` say so."""
     Path(folder).mkdir(parents=True, mode=0o700, exist_ok=True)
     os.chmod(folder, 0o700)
     return diskcache.Cache(str(folder), disk=SafeDisk, **{"eviction_policy": "none", "cull_limit": 0, **settings})
 
 
 class DerivedCache:
-    """Results that can be had again, such as drawn molecules and fingerprints; the oldest give way to new ones."""
+    """Results that can be recomputed, such as drawings of molecules and fingerprints; the oldest are evicted."""
 
     def __init__(self, folder: Path | str, most: int = 64 * 2**20) -> None:
         """At most about `most` bytes on disk."""

@@ -1,4 +1,4 @@
-"""The orchestrator: the product of a recipe from the store, or made, its parts first, and kept."""
+"""The orchestrator: loads the product of a spec from the store, or makes and stores it, parts first."""
 
 import contextlib
 import dataclasses
@@ -16,61 +16,61 @@ from core.engine.store import Store
 
 
 def make(spec: Spec, store: Store, report: Report) -> Any:
-    """The product of `spec`: from the store, or made, its parts first, and kept. The only orchestrator.
+    """The product of `spec`: from the store, or made after its parts and stored.
 
-    A part that several need is made once. What can be known to be no use is said before anything costly is made.
-    `report` gets fractions of the whole tree, shared out by `effort`.
+    A shared part is made once. Input that cannot work is refused before anything costly is made (`validate_early`).
+    `report` gets fractions of the whole tree, weighted by `effort`.
     """
-    making = _Making.of(spec, store, report)
-    making.validate_early(spec)
-    return making.make(spec)
+    maker = _TreeMaker.of(spec, store, report)
+    maker.validate_early(spec)
+    return maker.make(spec)
 
 
 def validate_early(spec: Spec, store: Store, report: Report) -> None:
-    """Make what recipes of the tree want to see `cheap_parts`, and ask them. Raises `BadInput`.
+    """Make the `cheap_parts` of all specs of the tree and let each spec check them. Raises `BadInput`.
 
-    Not of the parts that a tolerant recipe can do without.
+    Parts of a tolerant spec are not checked.
     """
-    _Making.of(spec, store, report).validate_early(spec)
+    _TreeMaker.of(spec, store, report).validate_early(spec)
 
 
 def _looking_ahead(spec: Spec, store: Store) -> Iterator[Spec]:
-    """The recipes of a tree, each once, that are missing and want to see something early."""
-    seen: set[str] = set()
+    """The missing specs of a tree that have `cheap_parts`, each once."""
+    visited: set[str] = set()
 
-    def visit(one: Spec) -> Iterator[Spec]:
-        if one.key in seen or store.has(one):
+    def visit(node: Spec) -> Iterator[Spec]:
+        if node.key in visited or store.has(node):
             return
-        seen.add(one.key)
-        if one.cheap_parts():
-            yield one
-        if not one.tolerant:
-            for part in one.iterate_parts():
+        visited.add(node.key)
+        if node.cheap_parts():
+            yield node
+        if not node.tolerant:
+            for part in node.iterate_parts():
                 yield from visit(part)
 
     yield from visit(spec)
 
 
 @dataclasses.dataclass
-class _Making:
-    """One tree of recipes on its way."""
+class _TreeMaker:
+    """Makes one tree of specs."""
 
     store: Store
     report: Report
     share: dict[str, Share]
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)  # why, by key: what arms share is not tried twice
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)  # reasons by key: a shared part is not tried twice
 
     @classmethod
-    def of(cls, spec: Spec, store: Store, report: Report) -> "_Making":
+    def of(cls, spec: Spec, store: Store, report: Report) -> "_TreeMaker":
         share, files = plan_shares(spec, store), store.files
-        at = {key: Share(one.kind, report.at(one.start), report.at(one.stop)) for key, one in share.items()}
-        report.on_plan(at)
+        plan = {key: Share(part.kind, report.at(part.start), report.at(part.stop)) for key, part in share.items()}
+        report.on_plan(plan)
         return cls(store, dataclasses.replace(report, files=files), share)
 
     def validate_early(self, spec: Spec) -> None:
         """See `validate_early`."""
-        for one in _looking_ahead(spec, self.store):
-            one.validate_early(**{name: self.make(part) for name, part in one.cheap_parts().items()})
+        for checked in _looking_ahead(spec, self.store):
+            checked.validate_early(**{name: self.make(part) for name, part in checked.cheap_parts().items()})
 
     def make(self, spec: Spec) -> Any:
         store = self.store
@@ -79,17 +79,17 @@ class _Making:
                 raise BadInput(self.failed[spec.key])
             get = self.try_make if spec.tolerant else self.make
             parts = {name: _each(part, get) for name, part in spec.parts().items()}
-            share = self.share.get(spec.key, Share(spec.kind, 0.0, 0.0))  # none: deleted since the work began
+            share = self.share.get(spec.key, Share(spec.kind, 0.0, 0.0))  # none: deleted since the start
             here = self.report.part(
                 share.start, share.stop, store.scratch(spec), kind=spec.kind, title=spec.title, key=spec.key
             )
-            here(0.0, f"beginning {spec.title}")
+            here(0.0, f"starting {spec.title}")
             began = time.monotonic()
             try:
                 product = spec.make(here, **parts)
             except Exception as error:
                 if isinstance(error, BadInput):
-                    with contextlib.suppress(OSError):  # checkpoints stay; where nothing was begun, no folder does
+                    with contextlib.suppress(OSError):  # checkpoints stay; an empty folder is removed
                         if here.scratch is not None:
                             here.scratch.rmdir()
                 self.failed[spec.key] = explain_failure(error, store.root)
@@ -98,9 +98,9 @@ class _Making:
         return store.get(spec)
 
     def try_make(self, spec: Spec) -> Any:
-        """As `make`, but what cannot be made is `FailedPart`, and its memory is free for the next one.
+        """As `make`, but a failure gives a `FailedPart`, and its memory is released.
 
-        A job that was cancelled, and a disk that is full, end everything all the same.
+        A cancelled job and a full disk still raise.
         """
         try:
             return self.make(spec)
@@ -110,29 +110,29 @@ class _Making:
             if is_disk_full(error):
                 raise
             reason = explain_failure(error, self.store.root)
-        memory.release_memory()  # out here, where the error no longer holds what it failed with
+        memory.release_memory()  # after the handler, when the error no longer holds arrays
         return FailedPart(reason)
 
 
 def plan_shares(spec: Spec, store: Store) -> dict[str, Share]:
-    """For each recipe of the tree that is missing, in the order of making, its share of the work."""
+    """Each missing spec's share of the work by key, in the order of making."""
     efforts: dict[str, tuple[str, float]] = {}
 
-    def visit(one: Spec) -> None:
-        if one.key not in efforts and not store.has(one):
-            for part in one.iterate_parts():
+    def visit(node: Spec) -> None:
+        if node.key not in efforts and not store.has(node):
+            for part in node.iterate_parts():
                 visit(part)
-            efforts[one.key] = one.kind, max(one.effort, 0.0)
+            efforts[node.key] = node.kind, max(node.effort, 0.0)
 
-    for one in _looking_ahead(spec, store):
-        for part in one.cheap_parts().values():
+    for checked in _looking_ahead(spec, store):
+        for part in checked.cheap_parts().values():
             visit(part)
     visit(spec)
-    whole, done, found = math.fsum(effort for _, effort in efforts.values()) or 1.0, 0.0, {}
+    total, done, shares = math.fsum(effort for _, effort in efforts.values()) or 1.0, 0.0, {}
     for key, (kind, effort) in efforts.items():
-        found[key] = Share(kind, min(done / whole, 1.0), min((done + effort) / whole, 1.0))
+        shares[key] = Share(kind, min(done / total, 1.0), min((done + effort) / total, 1.0))
         done += effort
-    return found
+    return shares
 
 
 def _each(part: Any, change: Callable[[Spec], Any]) -> Any:

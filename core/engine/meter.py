@@ -1,4 +1,4 @@
-"""What a piece of work takes: the most memory it held, and energy where the machine tells."""
+"""Cost of a piece of work: peak memory, and energy where the machine has counters."""
 
 import contextlib
 import sys
@@ -14,11 +14,10 @@ POWERCAP = Path("/sys/class/powercap")  # Linux: counters of processor packages 
 
 
 class Meter:
-    """Begins to measure when it is made; `reading()` says what it has seen since.
+    """Measures from its creation; `reading()` returns the cost since.
 
-    Memory is the most that was held at once beyond what was held at the beginning: of work on CUDA what PyTorch had
-    allocated there, else what this process held. What an earlier piece of work left behind is given back first, so that
-    two readings can be compared.
+    Memory is the peak above the level at the start: allocated by PyTorch for work on CUDA, otherwise resident in this
+    process. Memory left from earlier work is released first, so that readings are comparable.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class Meter:
             self._cuda.reset_peak_memory_stats()
         with contextlib.suppress(OSError):
             CLEAR.write_text("5")  # "5" resets the peak (man proc_pid_clear_refs)
-        self._held = psutil.Process().memory_info().rss
+        self._start_rss = psutil.Process().memory_info().rss
         self._before = self._joules()
 
     def reading(self) -> dict[str, Any]:
@@ -40,29 +39,29 @@ class Meter:
 
     def _peak(self) -> int:
         if self._cuda is not None and self._cuda.max_memory_allocated():
-            return int(self._cuda.max_memory_allocated())  # the model comes onto the device after the beginning
+            return int(self._cuda.max_memory_allocated())  # the model is moved to the device after the start
         most = psutil.Process().memory_info().rss
         with contextlib.suppress(OSError, IndexError, ValueError):
             most = int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024
-        return int(max(most - self._held, 0))
+        return int(max(most - self._start_rss, 0))
 
     def _spent(self, now: dict[str, tuple[float, float]]) -> float:
-        """Joules since the beginning; a counter that has begun anew meanwhile is taken to have done so once."""
+        """Joules since the start; a counter that is lower than before is assumed to have wrapped once."""
         pairs = [(now[name], self._before[name]) for name in now]
         return sum(after - before + (size if after < before else 0.0) for (after, size), (before, _) in pairs)
 
     def _joules(self) -> dict[str, tuple[float, float]]:
-        """Of every counter: its joules, and where it begins anew."""
-        found = {}
-        for zone in sorted(POWERCAP.glob("intel-rapl:?")):  # whole packages; their parts have a second colon
+        """Joules of every counter, and the value at which it wraps."""
+        joules = {}
+        for zone in sorted(POWERCAP.glob("intel-rapl:?")):  # packages; their subdomains have a second colon
             with contextlib.suppress(OSError, ValueError):
                 spent, size = ((zone / name).read_text() for name in ("energy_uj", "max_energy_range_uj"))
-                found[zone.name] = (int(spent) / 1e6, int(size) / 1e6)
+                joules[zone.name] = (int(spent) / 1e6, int(size) / 1e6)
         if self._cuda is not None:
             with contextlib.suppress(Exception):  # NVIDIA's library is optional, and old cards have no counter
                 import pynvml
 
                 pynvml.nvmlInit()
                 card = pynvml.nvmlDeviceGetHandleByIndex(self._cuda.current_device())
-                found["accelerator"] = (pynvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3, 0.0)
-        return found
+                joules["accelerator"] = (pynvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3, 0.0)
+        return joules

@@ -1,4 +1,4 @@
-"""How a loop says how far it is. The same call is where a cancelled job stops."""
+"""Progress reports of loops. The same call stops a cancelled job."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 
 class Cancelled(Exception):
-    """The job was cancelled; what it had checkpointed stays in its scratch folder."""
+    """The job was cancelled; its checkpoints stay in its scratch folder."""
 
 
 class Share(NamedTuple):
-    """Of all the work that of one recipe: its kind, and where it starts and stops (0 to 1)."""
+    """One spec's share of all the work: its kind, and where it starts and stops (0 to 1)."""
 
     kind: str
     start: float
@@ -23,7 +23,7 @@ class Share(NamedTuple):
         return self.stop - self.start
 
 
-def _nobody(fraction: float, message: str, numbers: dict[str, Any]) -> None:
+def _ignore(fraction: float, message: str, numbers: dict[str, Any]) -> None:
     pass
 
 
@@ -31,39 +31,39 @@ def _nobody(fraction: float, message: str, numbers: dict[str, Any]) -> None:
 class Report:
     """Called by every loop, once a step: `report(fraction, message, **numbers)`.
 
-    `scratch` is a folder of this recipe's own that outlives an interruption: a loop writes its checkpoints there and
-    looks there first. `files` is where imported tables lie, by digest. `on_plan` is told what will be made, by key.
+    `scratch` is the checkpoint folder of this spec; it outlives an interruption, and a loop looks there first. `files`
+    is the folder of imported tables, by digest. `on_plan` is called with the shares of the parts to be made, by key.
     """
 
-    tell: Callable[[float, str, dict[str, Any]], None] = _nobody
+    tell: Callable[[float, str, dict[str, Any]], None] = _ignore
     cancelled: Callable[[], bool] = lambda: False
     on_plan: Callable[[dict[str, Share]], None] = lambda plan: None
     scratch: Path | None = None
     files: Path | None = None
-    start: float = 0.0  # of the whole work, where this part of it begins
+    start: float = 0.0  # fraction of the whole work at which this part starts
     share: float = 1.0
     context: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, fraction: float, message: str, **numbers: Any) -> None:
-        """Say how far this part is (0 to 1). Raises `Cancelled` if someone asked for that."""
+        """Report the fraction done of this part (0 to 1). Raises `Cancelled` if the job was cancelled."""
         self.check(message)
         self.tell(self.at(fraction), message, {**self.context, **numbers})
 
     def at(self, fraction: float) -> float:
-        """Of the whole work, where this part of it is (0 to 1)."""
+        """The fraction of the whole work at a fraction of this part (0 to 1)."""
         return self.start + self.share * min(max(fraction, 0.0), 1.0)
 
     def check(self, message: str = "") -> None:
-        """Only stop here if someone asked for that: for loops within a step."""
+        """Raise `Cancelled` if the job was cancelled, without a report: for loops within a step."""
         if self.cancelled():
             raise Cancelled(message)
 
     def folder(self) -> Path:
-        """The scratch folder; a temporary one where nobody keeps any."""
+        """The scratch folder; a temporary one where there is none."""
         return self.scratch or Path(mkdtemp(prefix="molsway-"))
 
     def part(self, start: float, stop: float, scratch: Path | None = None, **context: Any) -> "Report":
-        """The report of a part of this work, from fraction `start` to `stop` of it."""
+        """The report of a part of this work, from fraction `start` to `stop`."""
         return replace(
             self,
             start=self.start + self.share * start,

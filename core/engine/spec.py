@@ -1,8 +1,8 @@
-"""Recipes: frozen, validated values that say what to make, and the families whose members they name.
+"""Specs: frozen, validated settings of one piece of work, and the families whose members they name.
 
-A `Spec[Product]` is a recipe for one product. Its fields are plain values, members of a family (a solver, a
-sampler …) and other specs, named by what they yield. Its canonical JSON is its text; the first 16 hex digits of
-that text's sha256 are its key. The same key is the same work, done once.
+A `Spec[Product]` yields one product. Its fields are plain values, members of a family (a solver, a sampler …) and
+other specs, typed by what they yield. Its canonical JSON is its text; the first 16 hex digits of the text's SHA-256
+are its key. The same key is the same work, done once.
 """
 
 import dataclasses
@@ -24,44 +24,46 @@ Settings = TypeVar("Settings")
 
 
 class BadInput(ValueError):
-    """What was given cannot be used; the message says what was given, what would do and what to try."""
+    """Unusable input; the message says what was given, what is valid and what to try."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FailedPart:
-    """What a tolerant recipe gets for a part that could not be made: why, in one line."""
+    """Takes the place of a failed part in a tolerant spec; `reason` is one line."""
 
     reason: str
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(pydantic.Field,))
 def settings(cls: type[Settings]) -> type[Settings]:
-    """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types are refused as `BadInput`."""
-    made = pydantic.dataclasses.dataclass(
+    """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types raise `BadInput`."""
+    wrapped = pydantic.dataclasses.dataclass(
         frozen=True,
         config=pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False),
     )(cls)
-    checked = made.__init__
+    validated_init = wrapped.__init__
 
-    @functools.wraps(checked)
-    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # a field may not take the place of `self`
+    @functools.wraps(validated_init)
+    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # a field named `self` must not bind to it
         if "self" in kwargs:
-            raise BadInput(f"{cls.kind}.self: is not a field of this recipe")
+            raise BadInput(f"{cls.kind}.self: is not a field of this spec")
         try:
-            checked(self, *args, **kwargs)
+            validated_init(self, *args, **kwargs)
         except pydantic.ValidationError as error:
             raise BadInput(explain_error(cls, error)) from None
         for name, value in iterate_fields(self):
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
-                    raise BadInput(f"{cls.kind}.{name}: {text!r:.80} holds half a character; write it anew")
+                    raise BadInput(
+                        f"{cls.kind}.{name}: {text!r:.80} contains half a character (a lone surrogate); retype it"
+                    )
 
-    made.__init__ = __init__
-    return made
+    wrapped.__init__ = __init__
+    return wrapped
 
 
 def explain_error(cls: type, error: pydantic.ValidationError) -> str:
-    """One line for each thing that is wrong: where, what would do, what was given."""
+    """All validation errors in one line: where, what is valid, what was given."""
     lines = []
     for fault in error.errors():
         cause = fault.get("ctx", {}).get("error")
@@ -71,7 +73,7 @@ def explain_error(cls: type, error: pydantic.ValidationError) -> str:
         elif fault["type"] in ("unexpected_keyword_argument", "missing_argument", "missing"):
             new = FORMER_FIELDS.get(fault["loc"][-1])
             hint = f"; it is called {new!r} now" if new in cls.__pydantic_fields__ else ""
-            message = f"is not a field of this recipe{hint}" if "unexpected" in fault["type"] else "is missing"
+            message = f"is not a field of this spec{hint}" if "unexpected" in fault["type"] else "is missing"
         else:
             message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {fault['input']!r:.80}"
         lines.append(f"{where}: {message}")
@@ -79,9 +81,9 @@ def explain_error(cls: type, error: pydantic.ValidationError) -> str:
 
 
 class Family(dict):
-    """Things to choose among: `{kind: settings class}`. Used as `Annotated[Any, FAMILY]` it checks a field.
+    """Alternatives to choose from: `{kind: settings class}`. `Annotated[Any, FAMILY]` validates a field.
 
-    With a `product`, a spec that yields one may stand in a member's place.
+    With a `product`, a spec that yields one is valid too.
     """
 
     def __init__(self, noun: str, *members: type, product: type | None = None, name: str = "name") -> None:
@@ -89,11 +91,11 @@ class Family(dict):
         super().__init__({member.kind: member for member in members})
         self.noun, self.product, self._name = noun, product, name
 
-    __eq__ = object.__eq__  # two families are two, even with the same members: annotations that are equal are shared
+    __eq__ = object.__eq__  # by identity: typing would share annotations of equal families
     __hash__ = object.__hash__
 
     def read(self, value: Any) -> Any:
-        """A member as it is, or made from `{"kind": …, fields …}` or from its kind alone."""
+        """A member, unchanged or built from `{"kind": …, fields …}` or from its kind. Raises `BadInput`."""
         if type(value) in self.values():
             return value
         kind = value.get("kind") if isinstance(value, Mapping) else None
@@ -113,7 +115,7 @@ class Family(dict):
         return self[kind](**current_fields(fields, self[kind].__pydantic_fields__))
 
     def key_of(self, value: Any) -> str:
-        """Under which key of the family a member stands."""
+        """The key of a member in the family."""
         return value.kind
 
     def default(self, key: str) -> Any:
@@ -133,20 +135,20 @@ class Family(dict):
 
 
 class Spec(Generic[Product]):
-    """A recipe for one product. Subclasses are `@settings` classes with a `kind` and a `make`.
+    """The settings of one piece of work. Subclasses are `@settings` classes with a `kind` and a `make`.
 
-    `make(report, **parts)` gets the products of `parts()` by name; it yields a `product`.
+    `make(report, **parts)` gets the products of `parts()` by name and returns a `product`.
     """
 
     kind: ClassVar[str]
     product: ClassVar[type]
     revision: ClassVar[int] = 1  # raised when the same fields come to mean other work
-    effort: ClassVar[float] = 1.0  # share of the time left, relative to other specs
-    tolerant: ClassVar[bool] = False  # whether it can do without a part: one that fails comes as `FailedPart`
-    has_gradient: ClassVar[bool] = False  # whether influence can be taken of what it yields, a model
-    repeatable: ClassVar[bool] = False  # whether it has a `seed`, and another one draws the same work again
+    effort: ClassVar[float] = 1.0  # time, relative to other specs
+    tolerant: ClassVar[bool] = False  # whether it works without a part: a failed one is a `FailedPart`
+    has_gradient: ClassVar[bool] = False  # whether it yields a model with gradients, as influence needs
+    repeatable: ClassVar[bool] = False  # whether it has a `seed` for repeats
     page: ClassVar[str] = "runs"  # the page that shows its product
-    backbone: ClassVar[Any] = None  # what a training starts from: a field of those that start from a backbone
+    backbone: ClassVar[Any] = None  # start of a training; a field where there is one
     kinds: ClassVar[dict[str, type["Spec"]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -161,47 +163,47 @@ class Spec(Generic[Product]):
         return {name: value for name, value in iterate_fields(self) if _is_part(value)}
 
     def with_seed(self, seed: int) -> "Spec":
-        """The same work with everything that is drawn by chance drawn from another seed; see `repeatable`."""
+        """The same work with another random seed; see `repeatable`. Raises `BadInput`."""
         if not self.repeatable:
-            raise BadInput(f"{self.kind!r} cannot be repeated with another seed: nothing in it is drawn by chance")
+            raise BadInput(f"{self.kind!r} cannot be repeated with another seed: it has no randomness")
         return dataclasses.replace(self, seed=seed)
 
     @property
     def split_parts(self) -> dict[str, "Spec"]:
-        """Of a model: the tables that it learns from and is judged on (train, valid, test), where it names them."""
+        """Training, validation and test tables of a model by name, where it has them."""
         return {}
 
     def with_digests(self) -> "Spec":
-        """The same with the digests of the files it names, so that its key follows their content."""
+        """The same spec with the digests of its files, so that its key depends on their content."""
         return self
 
     @property
     def called(self) -> str:
-        """What the title of another spec calls it."""
+        """Its name in the titles of other specs."""
         return self.title
 
     @property
     def page_owner(self) -> "Spec":
-        """The spec on whose page its product is shown: its own, or that of the run it belongs to."""
+        """The spec whose page shows its product: itself, or the run that it belongs to."""
         return self
 
     def cheap_parts(self) -> dict[str, "Spec"]:
-        """What `validate_early` looks at before anything costly is made: cheap recipes, parts or parts of parts, by name."""
+        """Cheap specs (parts, or parts of parts) by name that `validate_early` needs before anything costly is made."""
         return {}
 
     def validate_early(self, *_: Any, **products: Any) -> None:
-        """Raises `BadInput` where the products of `cheap_parts` show already that `make` would."""
+        """Raise `BadInput` where the products of `cheap_parts` already show that `make` would."""
 
     def iterate_parts(self) -> list["Spec"]:
-        """The specs of `parts` one after another, those of tuples among them."""
+        """The specs of `parts`, tuples flattened."""
 
         def flat(part: Any) -> list[Spec]:
-            return [one for inner in part for one in flat(inner)] if isinstance(part, tuple) else [part]
+            return [spec for inner in part for spec in flat(inner)] if isinstance(part, tuple) else [part]
 
         return flat(tuple(self.parts().values()))
 
     def make(self, *report: Any, **parts: Any) -> Product:
-        raise TypeError(f"{type(self).__name__} does not say how it is made")
+        raise TypeError(f"{type(self).__name__} has no `make`")
 
     @functools.cached_property
     def text(self) -> str:
@@ -210,11 +212,12 @@ class Spec(Generic[Product]):
 
     @functools.cached_property
     def key(self) -> str:
+        """The first 16 hex digits of the SHA-256 of its canonical JSON."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:
-        """What a list of runs calls it."""
+        """Its name in the list of runs."""
         return self.kind
 
     @classmethod
@@ -226,10 +229,10 @@ class Spec(Generic[Product]):
 
 
 def read_spec(value: Any, product: type | None = None) -> Spec:
-    """A spec as it is, or made from `{"kind": …, fields …}`; `product` is what it has to yield, if that matters.
+    """A spec, unchanged or built from `{"kind": …, fields …}`; `product`: what it must yield, if given.
 
-    Kinds and fields may have the names of earlier versions (`core.engine.former_names`).
-    Raises `BadInput`; the kinds are known once `core.experiments` is imported.
+    Kinds and fields may have names of earlier versions (`core.engine.former_names`). Raises `BadInput`. Kinds are
+    registered by importing `core.experiments`.
     """
     if isinstance(value, Mapping):
         fields = dict(value)
@@ -237,21 +240,21 @@ def read_spec(value: Any, product: type | None = None) -> Spec:
         if not isinstance(kind, str) or kind not in Spec.kinds:
             near = difflib.get_close_matches(kind, Spec.kinds, 3, cutoff=0.5) if isinstance(kind, str) else []
             raise BadInput(
-                f"there is no recipe of kind {kind!r}; "
+                f"there is no spec kind {kind!r}; "
                 f"{f'did you mean {_or(near)}?' if near else 'there are load, finetune, influence and others;'} "
                 "`python -m core kinds` lists them all"
             )
         if revision not in (None, Spec.kinds[kind].revision):
             raise BadInput(
-                f"{kind}: the recipe is of revision {revision}, this version makes {Spec.kinds[kind].revision}; "
-                "start it anew, or take `revision` out of the recipe and run that"
+                f"{kind}: the spec has revision {revision}, this version makes {Spec.kinds[kind].revision}; "
+                "start it again, or remove `revision` from the spec and run that"
             )
         value = Spec.kinds[kind](**current_fields(fields, Spec.kinds[kind].__pydantic_fields__))
     if not isinstance(value, Spec):
-        raise BadInput(f"a recipe wants an object with a `kind`; got {value!r:.80}")
+        raise BadInput(f"a spec is an object with a `kind`; got {value!r:.80}")
     if product is not None and not issubclass(value.product, product):
         raise BadInput(
-            f"wants a recipe that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}"
+            f"wants a spec that yields a {product.__name__}; {value.kind!r} yields a {value.product.__name__}"
         )
     return value
 
@@ -261,16 +264,16 @@ def _or(names: list[str]) -> str:
 
 
 def read_spec_json(text: str) -> Spec:
-    """A spec from its JSON. Raises `BadInput` with the place of the fault."""
+    """A spec from its JSON. Raises `BadInput` with line and column of a syntax error."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise BadInput(f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise BadInput(f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     return read_spec(value)
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON of a spec, a member of a family, or what their fields hold."""
+    """Plain JSON of a spec, a family member or a field value."""
     if dataclasses.is_dataclass(value):
         head = {"kind": value.kind} | ({"revision": value.revision} if isinstance(value, Spec) else {})
         return head | {name: to_json(inner) for name, inner in iterate_fields(value)}
@@ -280,14 +283,14 @@ def to_json(value: Any) -> Any:
 
 
 def iterate_fields(value: Any) -> Iterator[tuple[str, Any]]:
-    """Names and values of the fields of a spec or of a member of a family."""
+    """Names and values of the fields of a spec or of a family member."""
     return ((name, getattr(value, name)) for name in field_names(value))
 
 
 def field_names(cls: Any) -> list[str]:
-    """The fields of a settings class in the order of a form: what is a class's own, then what is keyword-only.
+    """The fields of a settings class in form order: its own fields, then keyword-only ones.
 
-    Keyword-only are the settings that several specs inherit; a dataclass lists those of a base before its own.
+    Inherited settings are keyword-only; `dataclasses.fields` would list those of the base first.
     """
     return [field.name for field in sorted(dataclasses.fields(cls), key=lambda field: field.kw_only)]
 

@@ -1,6 +1,6 @@
-"""What is kept: one folder for each finished recipe, `root/<kind>/<key>/{spec.json, made.json, product files}`.
+"""The store: one folder for each finished spec, `root/<kind>/<key>/{spec.json, made.json, product files}`.
 
-A product is written into a draft folder, which is then renamed: readers see all of it or nothing.
+A product is written into a draft folder, which is then renamed: readers see a complete product or none.
 """
 
 import contextlib
@@ -30,24 +30,16 @@ from core.engine.former_names import current_kind, list_renames
 from core.engine.product import headline_of
 from core.engine.spec import BadInput, Spec
 
-RESERVED_FOLDERS = (
-    "drafts",
-    "files",
-    "scratch",
-    "trash",
-    "tracks",
-    "line",
-    "derived",
-)  # folders of the root that are no kind
+RESERVED_FOLDERS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # not spec kinds
 
 
 class DamagedRun(BadInput):
-    """A product's folder is not as it was written."""
+    """A product's folder was changed or is incomplete."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A product in the store, known without reading it. `made` is in ISO format (UTC), `seconds` what it took."""
+    """A run in the store, without its product. `made`: when it was made, ISO format (UTC); `seconds`: its duration."""
 
     kind: str
     key: str
@@ -57,30 +49,30 @@ class Entry:
     bytes: int
     folder: Path
     device: str = ""
-    summary: dict[str, Any] = dataclasses.field(default_factory=dict)  # what the product said of itself
-    damaged: str = ""  # what is wrong with the folder, if something is
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)  # of the product
+    damaged: str = ""  # what is wrong with the folder, or ""
 
     @functools.cached_property
     def spec(self) -> Spec:
-        """The recipe. Raises `BadInput` where this version does not know it any more, `DamagedRun` where it is gone."""
+        """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if the file is missing."""
         return recipes.read_spec_json(_read(self.folder / "spec.json", self.key))
 
     @property
     def spec_class(self) -> type[Spec] | None:
-        """The class of its kind, by whichever name; None of a kind that this version lacks."""
+        """The class of its kind, by its current or former name; None if this version lacks it."""
         return Spec.kinds.get(current_kind(self.kind, Spec.kinds))
 
     @property
     def headline(self) -> str:
-        """Its main number, from its summary alone; "–" where there is none to be had."""
+        """Its main number, from its summary; "–" for none."""
         return headline_of(self.spec_class and self.spec_class.product, self.summary)
 
     def check_current(self) -> None:
-        """Raises `BadInput` where its spec means other work by now, or has other names: it has to be made again."""
+        """Raise `BadInput` if its spec now has another meaning or other names: it must be made again."""
         if self.spec.key == self.key:
             return
         renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), recipes.to_json(self.spec))
-        reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec means other work now"
+        reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec has another meaning now"
         raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 
 
@@ -97,21 +89,22 @@ class Store:
             raise BadInput(f"{root} cannot be a cache: {error.strerror}; choose another --cache") from None
 
     def folder(self, what: Spec | str) -> Path:
-        """Where the product of a recipe lies or would lie; of a key: where it lies. Raises `BadInput`."""
+        """The folder of a spec's product, existing or not; of a key the existing one. Raises `BadInput`."""
         if isinstance(what, Spec):
             if what.kind in RESERVED_FOLDERS or not re.fullmatch(r"[a-z][a-z0-9_-]*", what.kind):
-                raise BadInput(f"{what.kind!r} cannot be the kind of a recipe; a kind is a word of a-z, 0-9, - and _")
+                raise BadInput(f"{what.kind!r} cannot be a spec kind; a kind is a word of a-z, 0-9, - and _")
             return self.root / what.kind / check_key(what.key)
-        found = next((folder for folder in self._folders() if folder.name == check_key(what)), None)
-        if found is None:
-            raise BadInput(f"the store has no product with key {what}; `python -m core list` names what it has")
-        return found
+        folder = next((one for one in self._folders() if one.name == check_key(what)), None)
+        if folder is None:
+            raise BadInput(f"the store has no run with key {what}; `python -m core list` lists its runs")
+        return folder
 
     def has(self, spec: Spec) -> bool:
+        """Whether the product of a spec is in the store."""
         return self.folder(spec).is_dir()
 
     def get(self, spec: Spec) -> Any:
-        """The product, read. Raises `DamagedRun` if a file of it is missing or cut short."""
+        """Load the product of a spec. Raises `DamagedRun` if a file is missing or truncated."""
         folder = self.folder(spec)
         for name, size in self._note(folder)["files"].items():
             if not (folder / name).is_file() or (folder / name).stat().st_size != size:
@@ -125,12 +118,12 @@ class Store:
             raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
 
     def product(self, entry: Entry) -> Any:
-        """The product of an entry, read. Raises `BadInput` where an earlier version made it, and as `get` does."""
+        """Load the product of an entry. Raises `BadInput` if an earlier version made it, and as `get` does."""
         entry.check_current()
         return self.get(entry.spec)
 
     def put(self, spec: Spec, product: Any, seconds: float) -> Path:
-        """Keep a product that took `seconds` to make; the first one kept under a key stays. Raises `StoreFull`."""
+        """Store a product that took `seconds` to make; an existing one of the same key stays. Raises `StoreFull`."""
         folder = self.folder(spec)
         draft = self.root / "drafts" / f"{spec.key}-{secrets.token_hex(4)}"
         try:
@@ -155,7 +148,7 @@ class Store:
                 write_json(draft / "made.json", note)
                 sync_folder(draft)
                 folder.parent.mkdir(exist_ok=True)
-                with contextlib.suppress(FileExistsError):  # someone else kept it first
+                with contextlib.suppress(FileExistsError):  # another process stored it first
                     rename_folder(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -163,45 +156,46 @@ class Store:
         return folder
 
     def scratch(self, spec: Spec) -> Path:
-        """A folder for the checkpoints of a recipe; it outlives interruptions, until the product is kept."""
+        """The checkpoint folder of a spec; it outlives interruptions until the product is stored."""
         folder = self.root / "scratch" / check_key(spec.key)
         with raise_if_disk_full(self.root):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def entries(self) -> list[Entry]:
-        """What is kept, newest first."""
+        """All runs, newest first."""
         return sorted(map(self._entry, self._folders()), key=lambda entry: (entry.made, entry.key), reverse=True)
 
     def latest(self, kind: str) -> Entry | None:
+        """The newest run of a kind."""
         return next((entry for entry in self.entries() if entry.kind == kind), None)
 
     def find(self, prefix: str) -> Entry:
-        """The one entry whose key begins with `prefix`. Raises `BadInput` if there is none or more than one."""
+        """The only entry whose key starts with `prefix`. Raises `BadInput` if there is none or more than one."""
         if not re.fullmatch(r"[0-9a-f]{1,16}", prefix):
-            raise BadInput(f"a key is 16 digits of 0-9 and a-f, or their beginning; got {prefix!r:.80}")
-        found = [folder for folder in self._folders() if folder.name.startswith(prefix)]
-        if len(found) != 1:
-            names = ", ".join(f"{folder.parent.name} {folder.name}" for folder in found[:5]) or "none"
-            raise BadInput(f"{prefix} begins the key of {len(found)} products ({names}); give more or other digits")
-        return self._entry(found[0])
+            raise BadInput(f"a key is 16 digits of 0-9 and a-f, or the first of them; got {prefix!r:.80}")
+        folders = [folder for folder in self._folders() if folder.name.startswith(prefix)]
+        if len(folders) != 1:
+            names = ", ".join(f"{folder.parent.name} {folder.name}" for folder in folders[:5]) or "none"
+            raise BadInput(f"{prefix} begins the key of {len(folders)} runs ({names}); give more or other digits")
+        return self._entry(folders[0])
 
     def delete(self, key: str) -> None:
-        """Remove a product, and what its recipe had checkpointed. Raises `BadInput` if the store lacks it."""
+        """Remove a run and the checkpoints of its spec. Raises `BadInput` if the store lacks it."""
         trash = self.root / "trash" / f"{key}-{secrets.token_hex(4)}"
         folder = self.folder(key)
         trash.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # someone else deleted it first
-            rename_folder(folder, trash)  # gone for every reader at once; the files follow
+        with contextlib.suppress(FileNotFoundError):  # another process deleted it first
+            rename_folder(folder, trash)  # atomic for readers; then the files
         shutil.rmtree(trash, ignore_errors=True)
         self.remove(key)
 
     def remove(self, key: str) -> None:
-        """Remove what the recipe of this key had checkpointed."""
+        """Remove the checkpoints of the spec with this key."""
         shutil.rmtree(self.root / "scratch" / check_key(key), ignore_errors=True)
 
     def export(self, key: str, folder: Path | str) -> Path:
-        """Copy a product's files into `folder`, which has to be new or empty. Raises `BadInput`."""
+        """Copy a run's files into `folder`, which must be new or empty. Raises `BadInput`."""
         source = self.folder(key)
         with self.export_folder(folder) as target:
             shutil.copytree(source, target, dirs_exist_ok=True)
@@ -209,18 +203,18 @@ class Store:
 
     @contextlib.contextmanager
     def export_folder(self, folder: Path | str) -> Iterator[Path]:
-        """A folder outside the cache, new or empty: what is written there is all there or not. Raises `BadInput`."""
+        """A new or empty folder outside the cache; emptied again if writing fails. Raises `BadInput`."""
         target = Path(folder).resolve()
         if target.is_relative_to(self.root):
-            raise BadInput(f"{folder} lies inside the cache; export to a folder outside it")
+            raise BadInput(f"{folder} is inside the cache; export to a folder outside it")
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise BadInput(f"{folder} is there already and not empty; name a new folder")
+            raise BadInput(f"{folder} exists and is not empty; name a new folder")
         there = target.is_dir()
         try:
             with raise_if_disk_full(target):
                 target.mkdir(parents=True, exist_ok=True)
                 yield target
-        except BaseException as error:  # half a product is none
+        except BaseException as error:  # leave no half of a product
             for inner in (*target.glob("*"), *([] if there else [target])):
                 shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
             if isinstance(error, OSError):
@@ -228,10 +222,10 @@ class Store:
             raise
 
     def sweep(self, days: float = 30.0) -> None:
-        """Remove what crashes left: drafts of over an hour ago, trash, and scratch untouched for `days`."""
+        """Remove leftovers of crashes: drafts older than an hour, trash, and scratch untouched for `days`."""
         for name, age in (("drafts", 3600.0), ("trash", 0.0), ("scratch", days * 86400.0)):
             for folder in (self.root / name).glob("*"):
-                with contextlib.suppress(OSError):  # someone else is at it
+                with contextlib.suppress(OSError):  # another process removes it
                     touched = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
                     if time.time() - touched > age:
                         shutil.rmtree(folder, ignore_errors=True)
@@ -265,16 +259,14 @@ class Store:
 
 
 def check_key(key: str) -> str:
-    """The key, if it is one: so that no path is ever built from anything else."""
+    """The key, if it is valid: no path is built from anything else. Raises `BadInput`."""
     if not isinstance(key, str) or not re.fullmatch(r"[0-9a-f]{16}", key):
         raise BadInput(f"a key is 16 digits of 0-9 and a-f; got {key!r:.80}")
     return key
 
 
 def _damaged(key: str, what: str) -> DamagedRun:
-    return DamagedRun(
-        f"the product {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again"
-    )
+    return DamagedRun(f"the run {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again")
 
 
 def _read(path: Path, key: str) -> str:

@@ -1,7 +1,6 @@
-"""Who works the line of jobs: one worker thread, in whichever process owns the cache folder.
+"""The worker: a thread that makes the jobs of the queue, in the process that owns the cache folder.
 
-A lock on that folder makes sure that one worker at a time owns the accelerator; another one stands by and takes over
-when the first is gone.
+A lock on the folder ensures that one worker at a time uses the accelerator; others stand by and take over when it ends.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ from core.engine.report import Cancelled, Report
 from core.engine.spec import BadInput, read_spec_json
 from core.engine.store import Store
 
-TICK = 0.25  # seconds between two looks at the disk, and between two writes of progress
+TICK = 0.25  # seconds between reads of the queue, and between writes of progress
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +36,21 @@ class CacheInUse(BadInput):
 
 @contextlib.contextmanager
 def own_cache(root: Path | str) -> Iterator[None]:
-    """Own the cache folder: inside, no other process and no other thread works. Raises `CacheInUse` at once if one does."""
+    """Hold the lock of the cache folder. Raises `CacheInUse` at once if another process or thread holds it."""
     root = Path(root).resolve()
     root.mkdir(parents=True, exist_ok=True)
     lock, side = filelock.FileLock(root / "worker.lock", thread_local=False), root / "worker.json"
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
-        raise CacheInUse(f"the cache {root} is being worked on by {_holder(side)}; stop that, or wait for it") from None
+        raise CacheInUse(f"the cache {root} is in use by {_holder(side)}; stop that process, or wait for it") from None
     except OSError as error:
         if files.is_disk_full(error):
             raise files.disk_full_error(root) from error
         raise BadInput(f"the cache {root} cannot be written: {error.strerror}; choose another --cache") from None
     try:
         me = psutil.Process()
-        with contextlib.suppress(OSError):  # the lock holds without it
+        with contextlib.suppress(OSError):  # only for the message; the lock works without it
             files.write_json(side, {"pid": me.pid, "started": me.create_time()})
         yield
     finally:
@@ -72,16 +71,16 @@ def _holder(side: Path) -> str:
 
 
 class Worker:
-    """The thread that makes what the line asks for, one job after another, whenever it can own the folder.
+    """The thread that makes the jobs of the queue one after another, while it owns the cache folder.
 
-    `kinds`: the module that knows the recipes, imported by whoever starts a worker; its processes import it, too.
+    `kinds`: the module that registers the spec kinds; whoever starts a worker imports it, and so do its processes.
     """
 
-    def __init__(self, line: JobQueue, store: Store, kinds: str, workers: int = 1) -> None:
-        self.queue, self.store, self.kinds = line, store, kinds
-        self.workers = workers  # processes that make the parts of a job at once
-        self.owns = False  # whether this worker, not another one, works the line
-        self.trouble = ""  # what keeps it from working, if something does
+    def __init__(self, queue: JobQueue, store: Store, kinds: str, workers: int = 1) -> None:
+        self.queue, self.store, self.kinds = queue, store, kinds
+        self.workers = workers  # parallel processes for the parts of a job
+        self.owns = False  # whether this worker owns the cache folder
+        self.trouble = ""  # why it cannot work, or ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._live, name="worker", daemon=True)
 
@@ -94,7 +93,7 @@ class Worker:
         return self._thread.is_alive()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Interrupt what runs at its next report, and end the thread."""
+        """Interrupt the running job at its next report, and end the thread."""
         self._stopping.set()
         self.queue.wake()
         if self._thread.ident:
@@ -107,9 +106,9 @@ class Worker:
                     self._work()
             except CacheInUse as error:
                 self.trouble = str(error)
-            except Exception as error:  # such as a full disk under the ledger: tell, and try again
+            except Exception as error:  # such as a full disk: record it and try again
                 self.trouble = f"{type(error).__name__}: {error}"
-                log.exception("the worker could not go on and tries again")
+                log.exception("the worker failed and tries again")
             finally:
                 self.owns = False
             self._stopping.wait(TICK)
@@ -128,16 +127,18 @@ class Worker:
 
     def _run(self, job: Job) -> None:
         stop = self.queue.stop(job.key)
-        with ProgressWriter(self.queue, job) as pulse:
+        with ProgressWriter(self.queue, job) as writer:
             try:
-                report = Report(pulse.tell, lambda: stop.is_set() or self._stopping.is_set(), pulse.time_estimate.plan)
+                report = Report(
+                    writer.tell, lambda: stop.is_set() or self._stopping.is_set(), writer.time_estimate.plan
+                )
                 make_parallel(read_spec_json(job.spec), self.store, report, self.workers, self.kinds)
                 end: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}
                 if not stop.is_set():
-                    end = {"state": "interrupted", "error": "the worker was stopped; resume it to go on"}
-            except BaseException as error:  # also a SystemExit: the line goes on whatever a maker does
+                    end = {"state": "interrupted", "error": "the worker was stopped; resume the job"}
+            except BaseException as error:  # also SystemExit: the queue continues after any failure
                 end = {"state": "failed", "error": explain_failure(error, self.store.root), "traceback": ""}
                 if not isinstance(error, BadInput):
                     end["traceback"] = traceback.format_exc()
@@ -145,17 +146,17 @@ class Worker:
 
 
 class ProgressWriter:
-    """Takes a running job's reports in memory and writes the newest to the line every `TICK` seconds."""
+    """Collects the reports of a running job in memory and writes the newest to the queue every `TICK` seconds."""
 
-    def __init__(self, line: JobQueue, job: Job) -> None:
-        self.queue, self.key = line, job.key
-        self.track, self.time_estimate = Track(line.root, job.key), TimeEstimate()
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        self.queue, self.key = queue, job.key
+        self.track, self.time_estimate = Track(queue.root, job.key), TimeEstimate()
         self._news: dict[str, Any] = {}
         self._numbers: dict[str, Any] = {}
         self._fraction = 0.0
         self._guard = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"pulse of {job.key}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"progress of {job.key}", daemon=True)
 
     def __enter__(self) -> "ProgressWriter":
         self._thread.start()
@@ -167,7 +168,7 @@ class ProgressWriter:
         self._flush()
 
     def tell(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
-        """What `Report` calls: never touches the files."""
+        """Called by `Report`; does not access the disk."""
         now, numbers, self._fraction = time.time(), files.to_json_value(numbers), max(self._fraction, fraction)
         same_part = self._numbers.get("key") == numbers.get("key")
         self._numbers = (self._numbers if same_part else {}) | numbers
@@ -190,5 +191,5 @@ class ProgressWriter:
                 self.track.flush()
             elif (job := self.queue.job(self.key)) and job.cancelling:
                 self.queue.stop(self.key).set()
-        except Exception:  # a full or busy disk under the ledger is no reason to lose the work
+        except Exception:  # a full or busy disk must not end the job
             log.exception("the progress of %s could not be written", self.key)

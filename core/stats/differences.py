@@ -1,4 +1,4 @@
-"""The difference of two arms of a comparison, with an interval that knows seeds and test molecules. Plain numpy."""
+"""Difference of two arms of a comparison, with an interval over seeds and test molecules."""
 
 from typing import Any
 
@@ -10,32 +10,32 @@ from core.engine.spec import BadInput
 def paired_difference(
     labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, seed: int = 0, draws: int = 1000
 ) -> dict[str, Any]:
-    """Difference in RMSE of two arms, `ours` − `theirs`, with a 95 % interval that knows both noises.
+    """Difference in RMSE of two arms, `ours` − `theirs`, with a 95 % interval over seeds and test molecules.
 
     `labels` (n,) of one task; `ours`, `theirs` (s, n): predictions of the same s seeds on the same n test molecules.
-    The variance has two parts: of repeating (the s paired differences, over s) and of the test molecules at hand
-    (bootstrap over molecules of the mean difference). They add; the degrees of freedom are Welch–Satterthwaite's.
-    With one seed the first is unknown: `repeats` is then 1 and no verdict should be drawn. Raises `BadInput` with fewer
+    The variance is the sum of two parts: that of the mean of the s paired differences, and that over test molecules
+    (bootstrap of the mean difference). The degrees of freedom are Welch–Satterthwaite's. With one seed the first part
+    is unknown: `repeats` is 1 and there is no verdict. Raises `BadInput` with fewer
     than two test molecules.
     """
     measured = ~np.isnan(labels)
     y, a, b = labels[measured], ours[:, measured], theirs[:, measured]
     n = a.shape[1]
     if n < 2:
-        raise BadInput(f"{n} test molecules have a label, a difference needs at least 2; enlarge the test part")
+        raise BadInput(f"{n} test molecules have a label, a difference needs at least 2; enlarge the test set")
     differences = _rmse(y, a) - _rmse(y, b)  # (s,)
     generator = np.random.default_rng(seed)
     picks = generator.integers(n, size=(draws, n))
     squared_a, squared_b = (a - y) ** 2, (b - y) ** 2
-    drawn = np.mean(
+    resampled = np.mean(
         [np.sqrt(sa[picks].mean(1)) - np.sqrt(sb[picks].mean(1)) for sa, sb in zip(squared_a, squared_b, strict=True)],
         0,
     )
-    return estimate_difference(differences, float(np.var(drawn, ddof=1)), n)
+    return estimate_difference(differences, float(np.var(resampled, ddof=1)), n)
 
 
 def student_half_width(values: np.ndarray, level: float = 0.95) -> float | None:
-    """Half the interval of a mean of independent values (n,), by Student; None for one alone."""
+    """Half-width of Student's interval of the mean of independent values (n,); None for one value."""
     from scipy.stats import t as student
 
     n = len(values)
@@ -43,12 +43,12 @@ def student_half_width(values: np.ndarray, level: float = 0.95) -> float | None:
 
 
 def estimate_difference(differences: np.ndarray, of_molecules: float, n: int) -> dict[str, Any]:
-    """The mean of paired differences (s,), less is better, with a 95 % interval that knows two noises.
+    """Mean of paired differences (s,), lower is better, with a 95 % interval over repeats and test molecules.
 
-    That of repeating is theirs over s; `of_molecules`: the variance that the n test molecules at hand bring. They add;
-    the degrees of freedom are Welch–Satterthwaite's. With one repeat its noise is unknown.
+    The variance is that of the mean of the differences plus `of_molecules`, that over the n test molecules. The degrees
+    of freedom are Welch–Satterthwaite's. With one repeat the first part is unknown.
     """
-    from scipy.stats import t as student  # half a second, which most who read a difference do not need
+    from scipy.stats import t as student  # imported here: it takes half a second
 
     repeats = len(differences)
     of_repeats = float(np.var(differences, ddof=1)) / repeats if repeats > 1 else 0.0

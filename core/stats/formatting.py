@@ -1,13 +1,13 @@
-"""Numbers as people read them: as many places as they deserve."""
+"""Numbers as text, with the decimals that their noise justifies."""
 
 import math
 from collections.abc import Sequence
 
-ROUNDING = 1e-6  # of a value: noise below it is that of the last digits, not of what was measured
+ROUNDING = 1e-6  # times a value: smaller noise is rounding
 
 
 def format_number(value: float | None, noise: float | None = None) -> str:
-    """A number with as many places as it deserves: two significant digits of its noise, or three of its own."""
+    """A number with decimals for two significant digits of its noise, or three of the value."""
     if value is None or not math.isfinite(value):
         return "–"
     noise = _meaningful_noise(value, noise)
@@ -19,7 +19,7 @@ def format_number(value: float | None, noise: float | None = None) -> str:
 
 
 def format_with_sd(value: float | None, noise: float | None) -> str:
-    """`0.82 ± 0.03`, or the number alone where nothing is known of its noise, or it has none."""
+    """`0.82 ± 0.03`, or the number alone if its noise is unknown or zero."""
     return (
         f"{format_number(value, noise)} ± {format_number(noise, noise)}"
         if _meaningful_noise(value, noise)
@@ -28,7 +28,7 @@ def format_with_sd(value: float | None, noise: float | None) -> str:
 
 
 def format_with_interval(value: float | None, span: Sequence[float] | None) -> str:
-    """`0.82 (0.76 to 0.88)`, or the number alone where no interval is known."""
+    """`0.82 (0.76 to 0.88)`, or the number alone without an interval."""
     return (
         format_number(value)
         if span is None
@@ -37,18 +37,18 @@ def format_with_interval(value: float | None, span: Sequence[float] | None) -> s
 
 
 def format_interval(span: Sequence[float]) -> str:
-    """`0.76 to 0.88`, an interval with as many places as its width deserves."""
+    """`0.76 to 0.88`, with decimals by the width of the interval."""
     noise = sd_of_interval(span)
     return f"{format_number(span[0], noise)} to {format_number(span[1], noise)}"
 
 
 def sd_of_interval(span: Sequence[float] | None) -> float | None:
-    """About the standard deviation behind a 95 % interval."""
+    """Approximate standard deviation of a 95 % interval."""
     return None if span is None else (span[1] - span[0]) / 4
 
 
 def _meaningful_noise(value: float | None, noise: float | None) -> float | None:
-    """The noise, if it is any."""
+    """The noise, or None if it is unknown or only rounding."""
     if noise is None or not math.isfinite(noise) or noise <= ROUNDING * abs(value or 0.0):
         return None
     return noise

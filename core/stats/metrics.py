@@ -1,7 +1,7 @@
-"""The metrics of a prediction, each written once: its names, its unit, how to compute and how to read it.
+"""The metrics of predictions: name, unit, function and explanation of each.
 
-Score cards, bootstrap intervals, pages, charts and studies take every metric from `METRICS`, in this order. To add one,
-write a function of a `Sample` and add its `Metric`; runs stored before it show "–" in its place.
+Score cards, bootstrap intervals, pages, charts and studies use `METRICS`, in this order. To add a metric, write a
+function of a `Sample` and add a `Metric`; runs stored before show "–" for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from core.stats.formatting import format_with_interval
 from core.stats.sample import Sample
 
-CLIP = 1e-7  # how near to 0 and 1 a probability may come in a log loss
+CLIP = 1e-7  # probabilities in a log loss are clipped to [CLIP, 1 − CLIP]
 COMPARED = "rmse"  # the metric of the paired differences of arms; of probabilities it is the root Brier score
 
 
@@ -21,9 +21,8 @@ COMPARED = "rmse"  # the metric of the paired differences of arms; of probabilit
 class Metric:
     """One metric of one kind of task.
 
-    `compute`: the metric (d,) of a sample; without counts this is the plain value, with them its bootstrap.
-    `help`: how to read it, for the page. `needs`: without what it is undefined.
-    `unit`: of label values it has the label's unit, or the square of it.
+    `compute`: the metric (d,) of a sample: its value without counts, its bootstrap with them. `help`: its explanation.
+    `needs`: what it needs to be defined. `unit`: none, the label's, or the square of that.
     """
 
     key: str
@@ -35,7 +34,7 @@ class Metric:
     lower_is_better: bool = False
     unit: Literal["none", "label", "squared label"] = "none"
     needs_label_sd: bool = False  # the standard deviation of the training labels
-    is_headline: bool = False  # the one that lists and comparisons of a kind show
+    is_headline: bool = False  # shown in lists and comparisons of its kind
     on_card: bool = True  # shown first on a model's page; all are in tables and exports
     averaged: bool = True  # a mean over many tasks is shown
     recorded: bool = True  # in a model's score card; otherwise studies compute it where they compare
@@ -53,7 +52,7 @@ class Metric:
         return float(value) if np.isfinite(value) else None
 
     def unit_text(self, label_unit: str) -> str:
-        """Its unit where labels have `label_unit`; "" for none."""
+        """Its unit for labels in `label_unit`; "" for none."""
         if not label_unit or self.unit == "none":
             return ""
         return label_unit if self.unit == "label" else f"({label_unit})²"
@@ -64,7 +63,7 @@ class Metric:
         return f"{self.name} ({unit})" if unit else self.name
 
     def format_value(self, value: float | None, interval: Sequence[float] | None = None) -> str:
-        """`0.82 (0.76 to 0.88)`; "–" where it is undefined or was not stored."""
+        """`0.82 (0.76 to 0.88)`; "–" if undefined or not stored."""
         return format_with_interval(value, None if value is None else interval)
 
 
@@ -95,7 +94,7 @@ def area_under_roc(sample: Sample) -> np.ndarray:
 
 
 def mean_precision(sample: Sample) -> np.ndarray:
-    """Mean precision at each positive, best score first; tied scores are taken together."""
+    """Mean precision at each positive, best score first; tied scores form one threshold."""
     yes, no = (side[:, ::-1] for side in sample.class_counts)
     hits = np.cumsum(yes, 1)
     selected = hits + np.cumsum(no, 1)
@@ -226,59 +225,67 @@ METRICS = (
 
 
 def metrics_of(kind: str, label_sd: bool = False) -> tuple[Metric, ...]:
-    """The metrics of a kind of task's score card; with `label_sd` also those that need that of the labels."""
-    return tuple(one for one in METRICS if one.kind == kind and one.recorded and (label_sd or not one.needs_label_sd))
+    """The recorded metrics of a kind of task; with `label_sd` also those that need it."""
+    return tuple(
+        metric
+        for metric in METRICS
+        if metric.kind == kind and metric.recorded and (label_sd or not metric.needs_label_sd)
+    )
 
 
 def find_metric(key: str, kind: str = "regression") -> Metric:
-    """A metric by its key; where both kinds of task have one, that of `kind`. Raises `KeyError` for an unknown one."""
-    mine = [one for one in METRICS if one.key == key]
-    if not mine:
-        raise KeyError(f"there is no metric {key!r}; there are {', '.join(dict.fromkeys(one.key for one in METRICS))}")
-    return next((one for one in mine if one.kind == kind), mine[0])
+    """A metric by its key, that of `kind` if both kinds have one. Raises `KeyError` for an unknown key."""
+    matches = [metric for metric in METRICS if metric.key == key]
+    if not matches:
+        raise KeyError(
+            f"there is no metric {key!r}; there are {', '.join(dict.fromkeys(metric.key for metric in METRICS))}"
+        )
+    return next((metric for metric in matches if metric.kind == kind), matches[0])
 
 
 def headline_metric(kind: str) -> Metric:
     """The metric that lists and comparisons of a kind of task show."""
-    return next(one for one in METRICS if one.kind == kind and one.is_headline)
+    return next(metric for metric in METRICS if metric.kind == kind and metric.is_headline)
 
 
 def card_metrics(kind: str) -> tuple[Metric, ...]:
-    """What the page of a model shows first of a kind of task."""
-    return tuple(one for one in metrics_of(kind) if one.on_card)
+    """The metrics that the page of a model shows first."""
+    return tuple(metric for metric in metrics_of(kind) if metric.on_card)
 
 
 def unrecorded_metrics(kind: str) -> tuple[Metric, ...]:
-    """The metrics of a kind of task that no score card has: studies compute them where they compare."""
-    return tuple(one for one in METRICS if one.kind == kind and not one.recorded)
+    """The metrics of a kind of task that score cards lack; studies compute them."""
+    return tuple(metric for metric in METRICS if metric.kind == kind and not metric.recorded)
 
 
 def averaged_metrics(tasks: int = 1) -> tuple[Metric, ...]:
-    """The metrics of which a mean over tasks is shown; over several, none in label units, which differ by task."""
-    return tuple(one for one in METRICS if one.averaged and one.recorded and (tasks < 2 or one.unit == "none"))
+    """The metrics with a mean over tasks; for several tasks none in label units, which differ by task."""
+    return tuple(
+        metric for metric in METRICS if metric.averaged and metric.recorded and (tasks < 2 or metric.unit == "none")
+    )
 
 
 def metrics_in(card: Mapping[str, Any], kind: str) -> tuple[Metric, ...]:
     """The metrics of a kind of task that a stored score card or the card of an arm has."""
-    return tuple(one for one in METRICS if one.kind == kind and one.key in card)
+    return tuple(metric for metric in METRICS if metric.kind == kind and metric.key in card)
 
 
 def metric_name(key: str, kind: str = "regression") -> str:
-    """What a metric of a kind of task is called; an unknown one, stored by another version, by its key."""
-    return find_metric(key, kind).name if any(one.key == key for one in METRICS) else key
+    """The name of a metric; its key if it is unknown (stored by another version)."""
+    return find_metric(key, kind).name if any(metric.key == key for metric in METRICS) else key
 
 
 def compute_metrics(
     kind: str, labels: np.ndarray, predictions: np.ndarray, label_sd: float | None = None
 ) -> dict[str, float | int | None]:
-    """Every metric of one task over its measured rows, pooled, never averaged over batches.
+    """Every recorded metric of one task over all its measured rows.
 
     `labels`, `predictions`: (n,), in label units, or for a "binary" task 0/1 and probabilities. A metric that is
     undefined on these rows (a constant, a single class) is None.
     """
     measured = ~np.isnan(labels)
     sample = Sample(labels[measured].astype(float), predictions[measured].astype(float), label_sd=label_sd)
-    return {one.key: one.value_of(sample) for one in metrics_of(kind, label_sd is not None)} | {
+    return {metric.key: metric.value_of(sample) for metric in metrics_of(kind, label_sd is not None)} | {
         "n": int(measured.sum())
     }
 

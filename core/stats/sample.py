@@ -1,8 +1,7 @@
-"""Labels and predictions of one task, each row there once, or as often as a resampling drew it. Plain numpy.
+"""Labels and predictions of one task, each row counted once or by bootstrap counts. Plain numpy.
 
-A resampling is a count of each row (Efron 1979, doi:10.1214/aos/1176344552), so that a thousand of them are a few
-products of matrices and nothing is sorted more than once. Metrics are written with what is here, and so need no second
-form for their bootstrap.
+A resampling is a count of each row (Efron 1979, doi:10.1214/aos/1176344552): a thousand of them are a few matrix
+products, and values are sorted once. Metrics written with these methods need no second form for the bootstrap.
 """
 
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Labels and predictions (n,), no gaps, and how often each row counts in each of d resamplings, (d, n).
+    """Labels and predictions (n,) without gaps, and the counts (d, n) of the rows in d resamplings.
 
-    Without counts every row counts once, and d is 1: sums are then numpy's own, whose digits are the best. `label_sd`:
-    the standard deviation of the training labels, where it is known. All results are (d,), NaN where undefined.
+    Without counts every row counts once and d is 1; numpy's own sums are then used, which are more exact. `label_sd`:
+    standard deviation of the training labels, if known. All results are (d,), NaN where undefined.
     """
 
     labels: np.ndarray
@@ -26,6 +25,7 @@ class Sample:
 
     @cached_property
     def weights(self) -> np.ndarray:
+        """The counts (d, n), ones where there are none."""
         return np.ones((1, len(self.labels))) if self.counts is None else self.counts
 
     def mean(self, values: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ class Sample:
         return self.counts @ values.astype(float) / self.counts.sum(1)
 
     def variance(self, values: np.ndarray) -> np.ndarray:
-        """Variance of values (n,), over n; NaN where they are all the same."""
+        """Population variance of values (n,); NaN where constant."""
         if self.counts is None:
             return np.array([np.var(values) if np.ptp(values) > 0 else np.nan])
         around = _around_median(values)
@@ -43,7 +43,7 @@ class Sample:
         return _above_rounding(self.counts @ around**2 / total - (self.counts @ around / total) ** 2, around)
 
     def correlation(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Pearson's correlation of a and b, (n,) or (d, n): of each resampling its own; NaN where one is constant."""
+        """Pearson's correlation of a and b, (n,), or (d, n) for one row per resampling; NaN if one is constant."""
         if self.counts is None:
             a, b = a.ravel(), b.ravel()
             return np.array([np.corrcoef(a, b)[0, 1] if np.ptp(a) > 0 and np.ptp(b) > 0 else np.nan])
@@ -54,10 +54,10 @@ class Sample:
         return (self.counts * a * b).sum(1) / np.sqrt(spreads[0] * spreads[1])
 
     def ranks(self, values: np.ndarray) -> np.ndarray:
-        """Ranks (d, n) of values (n,) among the rows of each resampling, ties sharing their mean rank."""
+        """Ranks (d, n) of values (n,) among the rows of each resampling, ties get their mean rank."""
         groups = _sum_by_value(values, self.weights)
-        _, place = np.unique(values, return_inverse=True)
-        return (np.cumsum(groups, 1) - (groups - 1) / 2)[:, place]
+        _, group = np.unique(values, return_inverse=True)
+        return (np.cumsum(groups, 1) - (groups - 1) / 2)[:, group]
 
     @cached_property
     def positive(self) -> np.ndarray:
@@ -80,12 +80,12 @@ class Sample:
 
 
 def _around_median(values: np.ndarray) -> np.ndarray:
-    """Values (n,) less their median: far from zero, squares of them would lose their digits."""
+    """Values (n,) minus their median, so that squares of values far from zero lose no digits."""
     return values - np.median(values) if len(values) else values
 
 
 def _sum_by_value(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Counts (d, n) added up over equal values, (d, groups), the lowest value first."""
+    """Counts (d, n) summed over equal values, (d, groups), lowest value first."""
     if not len(values):
         return np.zeros((len(counts), 0))
     order = np.argsort(values, kind="stable")
@@ -94,6 +94,6 @@ def _sum_by_value(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _above_rounding(variance: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """A variance, NaN where it is nothing but rounding."""
+    """A variance, NaN where it is only rounding."""
     scale = float(np.max(np.square(of), initial=0.0))
     return np.where(variance > 1e-12 * scale, variance, np.nan)

@@ -1,20 +1,21 @@
-"""Temperature: what the logits of a class are divided by to fit labels best (Guo et al. 2017, arXiv 1706.04599).
+"""Temperature scaling of logits (Guo et al. 2017, arXiv 1706.04599).
 
-A network that has learned its training part by heart is too sure of itself. Whatever makes it less sure lowers its
-cross-entropy on others, a wrong label too: at the best temperature that gains nothing, and what is left of the loss is
-how well the classes are told apart. Plain numpy.
+An overfitted classifier is over-confident. Anything that makes it less confident lowers its cross-entropy on other
+molecules, even a wrong label. At the best temperature this gains nothing: the rest of the loss measures how well the
+classes are separated. Plain numpy.
 """
 
 import numpy as np
 
 MAX_TEMPERATURE = 50.0
-BISECTIONS = 40  # of the range of its logarithm: to 1e-11 of it
+BISECTIONS = 40  # of log temperature: to 1e-11 of its range
 
 
 def fit_temperatures(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(q,) of the logits (q, m) by the labels (m,), 0 or 1: of all from 1 to `MAX_TEMPERATURE` that of least cross-entropy.
+    """Temperatures (q,) of least cross-entropy for logits (q, m) and labels (m,), 0 or 1.
 
-    None is below 1: a network that tells all labels right would have none above zero.
+    Between 1 and `MAX_TEMPERATURE`. The lower bound is needed where all labels are classified correctly: the
+    cross-entropy then falls down to temperature zero.
     """
     low, high = np.zeros(len(logits)), np.full(len(logits), np.log(MAX_TEMPERATURE))
     if not logits.shape[1]:
@@ -22,13 +23,13 @@ def fit_temperatures(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         cooled = logits * np.exp(-middle)[:, None]
-        too_sure = ((sigmoid(cooled) - labels) * logits).sum(1) > 0  # the loss falls with a higher temperature
-        low, high = np.where(too_sure, middle, low), np.where(too_sure, high, middle)
+        over_confident = ((sigmoid(cooled) - labels) * logits).sum(1) > 0  # the loss falls with a higher temperature
+        low, high = np.where(over_confident, middle, low), np.where(over_confident, high, middle)
     return np.where(low > 0, np.exp((low + high) / 2), 1.0)
 
 
 def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy of every cell, nat."""
+    """Cross-entropy of every label, in nats."""
     return np.logaddexp(0, logits) - labels * logits
 
 

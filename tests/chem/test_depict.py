@@ -9,7 +9,7 @@ ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_drawing_is_an_svg_of_the_size_asked_for_on_a_transparent_ground(dark):
+def test_drawing_is_a_transparent_svg_of_the_given_size(dark):
     picture = depict.draw_svg(ASPIRIN, 200, 140, dark=dark)
     root = ET.fromstring(picture)
     assert root.tag.endswith("svg") and root.get("width") == "200px" and root.get("height") == "140px"
@@ -22,34 +22,34 @@ def test_dark_and_light_differ():
 
 
 @pytest.mark.parametrize("smiles", ["", "   ", "not a molecule", "C1CC", "CC>>CO", None, 3.5, "C" * 400])
-def test_what_cannot_be_drawn_gives_a_placeholder(smiles):
+def test_invalid_input_gives_a_placeholder(smiles):
     root = ET.fromstring(depict.draw_svg(smiles))
     assert next(node.text for node in root.iter() if node.tag.endswith("text"))
 
 
-def test_a_placeholder_escapes_its_text():
+def test_placeholder_escapes_its_text():
     picture = depict.placeholder_svg("<script>alert(1)</script>")
     ET.fromstring(picture)
     assert "<script" not in picture
 
 
-def test_highlighted_atoms_change_the_drawing_and_wrong_ones_do_not_raise():
+def test_highlights_change_the_drawing_and_invalid_ones_are_ignored():
     assert depict.draw_svg(ASPIRIN, highlight=(0, 1)) != depict.draw_svg(ASPIRIN)
     ET.fromstring(depict.draw_svg(ASPIRIN, highlight=(999,)))
 
 
-def test_molecules_that_share_a_core_are_laid_alike():
+def test_shared_core_is_aligned():
     core = depict.find_shared_core("Oc1ccccc1C(=O)O", "CCOc1ccccc1C(=O)O")
     assert core and len(depict.match_atoms(ASPIRIN, core)) >= 5
     assert depict.draw_svg(ASPIRIN, core=core) and depict.draw_svg("CCO", core=core)  # lacking it is no fault
 
 
-def test_no_core_is_shared_by_strangers():
+def test_different_molecules_share_no_core():
     assert depict.find_shared_core("CCO", "c1ccccc1") == ""
     assert depict.match_atoms("CCO", "") == ()
 
 
-def test_a_data_uri_holds_the_picture():
+def test_data_uri_contains_the_drawing():
     picture = depict.draw_svg(ASPIRIN)
     head, body = depict.data_uri(picture).split(",", 1)
     assert head == "data:image/svg+xml;base64" and base64.b64decode(body).decode() == picture

@@ -1,4 +1,4 @@
-"""Descriptors as numbers: which, where they have gaps, and how they are brought to one scale."""
+"""Descriptors: names, gaps and scaling."""
 
 import json
 
@@ -14,7 +14,7 @@ from core.engine.spec import BadInput
 SMILES = ["CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O"]
 
 
-def test_the_quick_list_is_the_whole_one_without_the_slow() -> None:
+def test_quick_list_lacks_only_the_slow_ones() -> None:
     every, quick = descriptors.descriptor_names(), descriptors.descriptor_names(quick=True)
     assert list(every) == [name for name, _ in Descriptors.descList] and len(every) > 200
     assert [name for name in every if name in quick] == list(quick), "in RDKit's order"
@@ -22,15 +22,15 @@ def test_the_quick_list_is_the_whole_one_without_the_slow() -> None:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_each_column_is_the_descriptor_it_is_called_after(quick: bool) -> None:
-    found, known = descriptors.compute_descriptors(SMILES, quick), dict(Descriptors.descList)
-    assert found.dtype == np.float32 and found.shape == (4, len(descriptors.descriptor_names(quick)))
+def test_columns_equal_rdkit_descriptors(quick: bool) -> None:
+    values, functions = descriptors.compute_descriptors(SMILES, quick), dict(Descriptors.descList)
+    assert values.dtype == np.float32 and values.shape == (4, len(descriptors.descriptor_names(quick)))
     for column, name in enumerate(descriptors.descriptor_names(quick)):
-        wanted = [known[name](Chem.MolFromSmiles(smiles)) for smiles in SMILES]
-        np.testing.assert_allclose(found[:, column], np.float32(wanted), rtol=1e-6, err_msg=name)
+        wanted = [functions[name](Chem.MolFromSmiles(smiles)) for smiles in SMILES]
+        np.testing.assert_allclose(values[:, column], np.float32(wanted), rtol=1e-6, err_msg=name)
 
 
-def test_what_is_undefined_or_infinite_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undefined_and_infinite_values_are_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     ion = dict(zip(descriptors.descriptor_names(), descriptors.compute_descriptors(["[Na+]"])[0], strict=True))
     assert np.isnan(ion["MaxPartialCharge"]) or np.isfinite(ion["MaxPartialCharge"])
 
@@ -43,7 +43,7 @@ def test_what_is_undefined_or_infinite_is_a_gap(monkeypatch: pytest.MonkeyPatch)
     assert np.isnan(row[:3]).all() and row[3] == 2.5
 
 
-def test_no_molecules_and_no_molecule() -> None:
+def test_empty_list_and_invalid_smiles() -> None:
     assert descriptors.compute_descriptors([], quick=True).shape == (0, len(descriptors.descriptor_names(quick=True)))
     with pytest.raises(BadInput, match="no molecule"):
         descriptors.compute_descriptors(["CCO", "C1CC"])
@@ -51,7 +51,7 @@ def test_no_molecules_and_no_molecule() -> None:
 
 @pytest.fixture
 def values() -> np.ndarray:
-    """Normal numbers with one far outlier and a gap; a constant; never known; a seldom group."""
+    """Normal numbers with one far outlier and a gap; a constant; an empty column; a rare group."""
     generator = np.random.default_rng(0)
     table = np.stack([generator.normal(5, 2, 1000), np.full(1000, 7.0), np.full(1000, np.nan), np.zeros(1000)], 1)
     table[0, 0], table[1, 0], table[:2, 3] = 1e6, np.nan, 1.0
@@ -61,36 +61,36 @@ def values() -> np.ndarray:
 NAMES = ("spread", "constant", "unknown", "seldom")
 
 
-def test_columns_are_centred_and_an_outlier_does_no_harm(values: np.ndarray) -> None:
+def test_columns_are_centred_despite_an_outlier(values: np.ndarray) -> None:
     scaling = Scaling.of(values, NAMES)
-    assert scaling.names == ("spread", "seldom"), "what never varies, or is never known, is left out"
+    assert scaling.names == ("spread", "seldom"), "constant and empty columns are left out"
     inner = np.sort(values[2:, 0])
     assert abs(scaling.centre[0] - 5) < 0.2 and abs(scaling.spread[0] - inner.std()) < 0.1, "winsorised"
     scaled = scaling(values, NAMES)
     assert scaled.dtype == np.float32 and scaled.shape == (1000, 2)
-    assert scaled[0, 0] == CLIP_SPREADS and np.isnan(scaled[1, 0]), "held within reach; a gap stays one"
+    assert scaled[0, 0] == CLIP_SPREADS and np.isnan(scaled[1, 0]), "clipped; a gap stays"
     assert abs(np.nanmean(scaled[:, 0])) < 0.05 and abs(np.nanstd(scaled[2:, 0]) - 1) < 0.1
     np.testing.assert_allclose(scaled[2:, 0], (values[2:, 0] - scaling.centre[0]) / scaling.spread[0], rtol=1e-5)
 
 
-def test_a_seldom_group_is_measured_with_all_its_values(values: np.ndarray) -> None:
+def test_rare_group_is_scaled_by_all_values(values: np.ndarray) -> None:
     scaling = Scaling.of(values, NAMES)
     assert (scaling.centre[1], scaling.spread[1]) == pytest.approx((values[:, 3].mean(), values[:, 3].std()))
 
 
-def test_columns_are_found_by_name_whatever_their_order(values: np.ndarray) -> None:
+def test_columns_are_matched_by_name(values: np.ndarray) -> None:
     scaling = Scaling.of(values, NAMES)
     other = ("seldom", "more", "spread")
     np.testing.assert_array_equal(scaling(values[:, [3, 1, 0]], other), scaling(values, NAMES))
 
 
-def test_a_scaling_survives_json(values: np.ndarray) -> None:
+def test_scaling_json_round_trip(values: np.ndarray) -> None:
     scaling = Scaling.of(values, NAMES)
     again = Scaling.from_json(json.loads(json.dumps(scaling.to_json())))
     assert again.names == scaling.names
     np.testing.assert_array_equal(again(values, NAMES), scaling(values, NAMES))
 
 
-def test_nothing_that_varies_is_refused() -> None:
+def test_constant_columns_are_refused() -> None:
     with pytest.raises(BadInput, match="no descriptor varies"):
         Scaling.of(np.array([[1.0, np.nan], [1.0, np.nan]]), ("a", "b"))

@@ -1,4 +1,4 @@
-"""Columns of molecules without a network: what they hold, and whose scaling they have."""
+"""Molecular features: columns and scaling."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ TRAIN = ["CCO", "CCCO", "CCCCO", "c1ccccc1O", "CCN", "CCCN"]
         ("both", "{} descriptors and 2,048 fingerprint bits"),
     ],
 )
-def test_rows_are_what_they_are_said_to_be(columns: str, words: str) -> None:
+def test_rows_match_their_description(columns: str, words: str) -> None:
     features, rows = Features.fit_rows(columns, TRAIN)
     counted = features.descriptors
     assert (counted > 0) == (columns != "fingerprints")
@@ -30,7 +30,7 @@ def test_rows_are_what_they_are_said_to_be(columns: str, words: str) -> None:
     np.testing.assert_array_equal(again(["CCS"]), features(["CCS"]))
 
 
-def test_a_network_sees_counts_and_fewer_descriptors() -> None:
+def test_counts_and_quick_descriptors() -> None:
     bits, counts = (Features.fit_rows("fingerprints", TRAIN, counted=counted)[1] for counted in (False, True))
     assert ((bits > 0) == (counts > 0)).all() and set(np.unique(bits)) == {0.0, 1.0}
     chain = dict(zip(TRAIN, counts, strict=True))["CCCCO"]
@@ -42,7 +42,7 @@ def test_a_network_sees_counts_and_fewer_descriptors() -> None:
     np.testing.assert_array_equal(again(TRAIN), rows)
 
 
-def test_the_scaling_knows_the_training_molecules_alone() -> None:
+def test_scaling_uses_training_molecules_only() -> None:
     features, rows = Features.fit_rows("descriptors", TRAIN)
     assert np.abs(rows.mean(0)).max() < 0.5, "centred on the training molecules"
     far = features(["C" * 60])
@@ -51,7 +51,7 @@ def test_the_scaling_knows_the_training_molecules_alone() -> None:
     assert not np.array_equal(other(["CCO"])[:, :5], features(["CCO"])[:, :5])
 
 
-def test_what_is_undefined_stands_at_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undefined_values_are_at_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:
     features, _ = Features.fit_rows("descriptors", TRAIN)
     monkeypatch.setattr(
         properties,
@@ -61,7 +61,7 @@ def test_what_is_undefined_stands_at_the_centre(monkeypatch: pytest.MonkeyPatch)
     assert (features(["CCO"]) == 0).all()
 
 
-def test_alike_molecules_have_no_descriptor_to_learn_from() -> None:
+def test_equal_molecules_are_refused() -> None:
     with pytest.raises(BadInput, match="no descriptor varies"):
         Features.fit_rows("descriptors", ["CCO", "OCC"])
 

@@ -31,7 +31,7 @@ DRUGS = (
         ("C" * 5001, "5,001 characters"),
     ],
 )
-def test_what_is_no_molecule_says_why(smiles, reason, capfd):
+def test_invalid_smiles_has_a_reason(smiles, reason, capfd):
     with pytest.raises(BadInput, match=reason):
         chem.parse(smiles)
     assert capfd.readouterr() == ("", "")
@@ -52,16 +52,16 @@ def test_reasons_do_not_mix_between_threads():
     assert wrong == []
 
 
-def test_a_cxsmiles_tail_is_read():
+def test_cxsmiles_tail_is_read():
     assert chem.canonical_smiles("OCC |(0,0,;1,0,;2,0,)|") == "CCO"
 
 
-def test_respelled_is_the_same_molecule_in_other_orders():
+def test_randomised_smiles_are_the_same_molecule():
     for smiles in (*DRUGS, "C/C=C/[C@H](N)O", "C[N+](C)(C)C.[Cl-]", "[13CH3]C%10CC%10"):
         molecule = chem.parse(smiles)
-        found = chem.randomised_smiles(molecule, 8, seed=5)
-        assert len(found) == 8 and {chem.canonical_smiles(one) for one in found} == {chem.canonical_smiles(smiles)}
-        assert found == chem.randomised_smiles(molecule, 8, seed=5) and found[:3] == chem.randomised_smiles(
+        texts = chem.randomised_smiles(molecule, 8, seed=5)
+        assert len(texts) == 8 and {chem.canonical_smiles(one) for one in texts} == {chem.canonical_smiles(smiles)}
+        assert texts == chem.randomised_smiles(molecule, 8, seed=5) and texts[:3] == chem.randomised_smiles(
             molecule, 3, seed=5
         )
     drug = chem.parse(DRUGS[0])
@@ -71,11 +71,11 @@ def test_respelled_is_the_same_molecule_in_other_orders():
         assert chem.randomised_smiles(drug, 3, seed) == chem.randomised_smiles(drug, 3, seed)
 
 
-def test_a_very_long_molecule_is_written_and_read():
+def test_very_long_molecule_round_trip():
     assert chem.canonical_smiles("C" * 300) == "C" * 300
 
 
-def test_flat_key_is_the_same_for_all_stereoisomers_and_isotopes_and_stable():
+def test_stereo_free_smiles_is_equal_for_stereoisomers_and_isotopes():
     start = Chem.MolFromSmiles("CC(O)C(F)C=CC1CCC(C)CC1")
     isomers = [Chem.MolToSmiles(m) for m in EnumerateStereoisomers.EnumerateStereoisomers(start)]
     assert len(set(isomers)) > 8
@@ -92,7 +92,7 @@ def test_scaffold():
     assert chem.scaffold("C[C@H](c1ccccc1)N[C@@H]1CCCCO1") == chem.scaffold("CC(c1ccccc1)NC1CCCCO1") != ""
 
 
-def test_fingerprints_and_tanimoto_are_rdkits():
+def test_fingerprints_and_tanimoto_equal_rdkit():
     bits = chem.fingerprints(DRUGS)
     assert bits.shape == (5, 2048) and bits.dtype == np.uint8
     vectors = [AllChem.GetMorganFingerprintAsBitVect(Chem.MolFromSmiles(s), 2, 2048) for s in DRUGS]
@@ -103,7 +103,7 @@ def test_fingerprints_and_tanimoto_are_rdkits():
     assert chem.fingerprints([]).shape == (0, 2048)
 
 
-def test_nearest_in_blocks_is_the_sorted_similarity(monkeypatch):
+def test_nearest_in_blocks_equals_sorting(monkeypatch):
     others = [*DRUGS, "CCCO", "CCN", "Cc1ccccc1", "CCO", "OCCO"]
     full = chem.tanimoto(chem.fingerprints(DRUGS), chem.fingerprints(others))
     truth = np.argsort(-full, axis=1, kind="stable")[:, :4]
@@ -116,7 +116,7 @@ def test_nearest_in_blocks_is_the_sorted_similarity(monkeypatch):
     assert chem.nearest([], others, 2)[0].shape == (0, 2)
 
 
-def test_descriptors_hold_no_infinity():
+def test_descriptors_have_no_infinity():
     table = chem.descriptors(["CCO", "[Na+].[Cl-]", "c1ccccc1"])
     assert len(table) == 3 and table.shape[1] > 150
     assert not np.isinf(table.to_numpy()).any()

@@ -39,7 +39,7 @@ def test_unsuitable_settings_of_a_baseline_are_refused(run: Any, table: Path) ->
     check_refused(
         run(tree | {"baseline": {"kind": "support-vectors", "features": "graphs"}}), "'fingerprints'", "'graphs'"
     )
-    check_refused(run(tree | {"epochs": 3}), "baseline.epochs", "is not a field of this recipe")
+    check_refused(run(tree | {"epochs": 3}), "baseline.epochs", "is not a field of this spec")
     scored = {"kind": "influence", "fit": tree, "pool": specs.to_json(pool), "target": specs.to_json(valid)}
     check_refused(run(scored), "influence.fit: a baseline has no gradient", "give a fine-tuning")
     study = {"kind": "selection-study", "fit": tree, "pool": specs.to_json(pool)}

@@ -99,7 +99,7 @@ def holder(cache: Path) -> Iterator[subprocess.Popen]:
 
 
 def test_a_cache_in_use_is_refused(run: Any, cache: Path, split: tuple, holder: subprocess.Popen) -> None:
-    check_refused(run(split[0]), "is being worked on by process", str(holder.pid), "stop that, or wait for it")
+    check_refused(run(split[0]), "is in use by process", str(holder.pid), "stop that process, or wait for it")
     assert stored_kinds(cache) == [] and list_leftovers(cache) == []
     holder.communicate("")
     assert run(split[0]).status == 0

@@ -1,4 +1,4 @@
-"""Specs and runs of earlier versions: read by the names of today, listed, and refused in a sentence."""
+"""Specs and runs of earlier versions: read by current names, listed, or refused with a message."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(FORMER_FIELDS, old, new)
 
 
-def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
+def test_former_names_are_read_as_current_names() -> None:
     spec = read_spec(FORMER)
     assert spec == Draft("a", how=Mild(3)) and read_spec(to_json(spec)) == spec
     assert read_spec(FORMER | {"before": FORMER}).before == spec
@@ -60,15 +60,15 @@ def test_a_spec_of_an_earlier_version_is_read_by_its_names_of_today() -> None:
     ]
 
 
-def test_names_of_today_come_first() -> None:
-    with pytest.raises(BadInput, match=r"test-draft\.text: is not a field of this recipe; it is called 'words' now"):
+def test_current_names_take_precedence() -> None:
+    with pytest.raises(BadInput, match=r"test-draft\.text: is not a field of this spec; it is called 'words' now"):
         read_spec({"kind": "test-draft", "words": "a", "text": "b"})
     assert former_names.current_kind("test-draft", Spec.kinds) == "test-draft"
     assert former_names.current_kind("test-nothing", Spec.kinds) == "test-nothing"
     assert former_names.current_kind("test-sketch", ()) == "test-sketch"  # the new one is unknown too
 
 
-def test_a_run_of_an_earlier_version_is_listed_and_says_what_it_is_called_now(tmp_path: Path) -> None:
+def test_run_of_an_earlier_version_is_listed_and_refused_with_the_new_names(tmp_path: Path) -> None:
     store, spec = Store(tmp_path), Draft("a", how=Mild(3))
     folder = store.put(spec, Words("a"), 1.0)
     (tmp_path / "test-sketch").mkdir()
@@ -86,7 +86,7 @@ def test_a_run_of_an_earlier_version_is_listed_and_says_what_it_is_called_now(tm
     assert old.is_dir() and not store.has(spec)
 
 
-def test_a_run_of_an_unknown_kind_is_listed_without_a_headline(tmp_path: Path) -> None:
+def test_run_of_an_unknown_kind_has_no_headline(tmp_path: Path) -> None:
     store = Store(tmp_path)
     folder = store.put(Draft("a"), Words("a"), 1.0)
     (tmp_path / "test-unheard").mkdir()
@@ -95,7 +95,7 @@ def test_a_run_of_an_unknown_kind_is_listed_without_a_headline(tmp_path: Path) -
     assert entry.spec_class is None and entry.headline == NO_HEADLINE
 
 
-def test_no_former_name_is_a_present_one() -> None:
+def test_former_and_current_names_are_disjoint() -> None:
     from core import experiments  # noqa: F401
 
     present = {old: new for old, new in FORMER_KINDS.items() if new in Spec.kinds}

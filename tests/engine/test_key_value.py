@@ -1,4 +1,4 @@
-"""The small values on disk: kept, bounded, shared, and never unpickled."""
+"""The key-value database: bounded, shared, and never unpickled."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ def edit(folder, statement, *values):
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "é"]}, "text", 3, [], b"\x00\x80bytes", b"", "x" * 100_000])
-def test_gives_back_what_it_was_given(tmp_path, value):
+def test_value_round_trip(tmp_path, value):
     rows = key_value.open_database(tmp_path / "line")
     rows.set(["job", "a"], value)
     assert rows.get(["job", "a"]) == value
@@ -35,23 +35,23 @@ def test_gives_back_what_it_was_given(tmp_path, value):
     assert [path.name for path in tmp_path.rglob("*.val")] == []  # all of it lies in the database
 
 
-def test_other_openers_see_it_and_the_folder_is_private(tmp_path):
+def test_values_are_shared_and_the_folder_is_private(tmp_path):
     first, second = key_value.open_database(tmp_path / "line"), key_value.open_database(tmp_path / "line")
     first.set("a", 1)
     assert second.get("a") == 1
     assert stat.S_IMODE((tmp_path / "line").stat().st_mode) == 0o700
 
 
-def test_a_row_said_to_be_a_pickle_is_refused_and_not_run(tmp_path):
+def test_row_marked_as_pickle_is_refused_and_not_run(tmp_path):
     rows = key_value.open_database(tmp_path / "line")
     rows.set("a", {"fine": True})
     edit(tmp_path / "line", "UPDATE Cache SET mode = 4, value = ?", pickle.dumps(Malice(tmp_path / "pwned")))
-    with pytest.raises(key_value.UnsafeValue, match="not of our writing"):
+    with pytest.raises(key_value.UnsafeValue, match="not written by Molsway"):
         rows.get("a")
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_pickle_in_a_file_is_refused_and_the_file_is_left_alone(tmp_path):
+def test_pickle_file_is_refused_and_not_deleted(tmp_path):
     rows = key_value.open_database(tmp_path / "line")
     rows.set("a", 1)
     (tmp_path / "evil.val").write_bytes(pickle.dumps(Malice(tmp_path / "pwned")))
@@ -63,7 +63,7 @@ def test_a_pickle_in_a_file_is_refused_and_the_file_is_left_alone(tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_key_said_to_be_a_pickle_is_refused_and_not_run(tmp_path):
+def test_key_marked_as_pickle_is_refused_and_not_run(tmp_path):
     rows = key_value.open_database(tmp_path / "line")
     rows.set("a", 1)
     edit(tmp_path / "line", "UPDATE Cache SET raw = 0, key = ?", pickle.dumps(Malice(tmp_path / "pwned")))
@@ -72,7 +72,7 @@ def test_a_key_said_to_be_a_pickle_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_garbage_is_refused_in_words(tmp_path):
+def test_garbage_is_refused_with_a_message(tmp_path):
     rows = key_value.open_database(tmp_path / "line")
     rows.set("a", 1)
     edit(tmp_path / "line", "UPDATE Cache SET value = ?", b"garbage")
@@ -81,7 +81,7 @@ def test_garbage_is_refused_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("thing", [object(), {1, 2}, {"a": b"bytes inside"}])
-def test_what_is_no_json_is_not_kept(tmp_path, thing):
+def test_values_that_are_not_json_are_refused(tmp_path, thing):
     rows = key_value.open_database(tmp_path / "line")
     with pytest.raises(key_value.UnsafeValue, match="JSON or bytes"):
         rows.set("a", thing)
@@ -90,11 +90,11 @@ def test_what_is_no_json_is_not_kept(tmp_path, thing):
     assert len(rows) == 0
 
 
-def test_derived_results_are_bounded(tmp_path):
-    drawn = key_value.DerivedCache(tmp_path / "derived", most=1_000_000)
+def test_derived_cache_is_bounded(tmp_path):
+    cache = key_value.DerivedCache(tmp_path / "derived", most=1_000_000)
     for number in range(60):
-        drawn.set(["svg", number], os.urandom(50_000))  # 3 MB
-    assert len(drawn.get(["svg", 59])) == 50_000
-    assert drawn.get(["svg", 0]) is None
+        cache.set(["svg", number], os.urandom(50_000))  # 3 MB
+    assert len(cache.get(["svg", 59])) == 50_000
+    assert cache.get(["svg", 0]) is None
     assert sum(path.stat().st_size for path in (tmp_path / "derived").glob("cache.db")) < 2_000_000
     assert key_value.open_derived_cache(tmp_path).get(["svg", 59]) is not None

@@ -1,4 +1,4 @@
-"""A recipe that can do without a part gets the reason in its place; everything else ends the job."""
+"""Tolerant specs get the reasons of failed parts; other errors end the job."""
 
 import functools
 from typing import ClassVar
@@ -16,9 +16,9 @@ from tests.engine.test_store import Say, Together, Words
 
 @settings
 class Broken(Spec[Words]):
-    """A word that cannot be said."""
+    """A word that fails."""
 
-    kind: ClassVar[str] = "made-broken"
+    kind: ClassVar[str] = "maker-broken"
     fault: str = "bad"
 
     def make(self, report):
@@ -35,9 +35,9 @@ class Broken(Spec[Words]):
 
 @settings
 class Some(Spec[Words]):
-    """Whatever words there are."""
+    """All words that could be made."""
 
-    kind: ClassVar[str] = "made-some"
+    kind: ClassVar[str] = "maker-some"
     tolerant: ClassVar[bool] = True
     words: tuple[Spec[Words], ...] = ()
 
@@ -47,9 +47,9 @@ class Some(Spec[Words]):
 
 @settings
 class Wary(Spec[Words]):
-    """Says what several words say together, if the first of them is a long one."""
+    """Several words, if the first has two letters or more."""
 
-    kind: ClassVar[str] = "made-wary"
+    kind: ClassVar[str] = "maker-wary"
     words: Spec[Words] = Together(Say("a"))
 
     def cheap_parts(self):
@@ -68,55 +68,53 @@ def store(tmp_path):
     return Store(tmp_path / "cache")
 
 
-def test_it_goes_on_without_the_parts_that_fail(store):
-    found = make(Some((Say("a"), Broken(), Broken("odd"), Broken("memory"), Say("b"))), store, SILENT_REPORT).text
-    assert found.startswith(
-        "a (nothing to say; say something) (ZeroDivisionError: by nought) (the memory was not enough"
-    )
-    assert "lower `batch_size`" in found and found.endswith(" b")
+def test_tolerant_spec_gets_reasons_for_failed_parts(store):
+    text = make(Some((Say("a"), Broken(), Broken("odd"), Broken("memory"), Say("b"))), store, SILENT_REPORT).text
+    assert text.startswith("a (nothing to say; say something) (ZeroDivisionError: by nought) (out of memory")
+    assert "lower `batch_size`" in text and text.endswith(" b")
     assert store.has(Say("b")) and not store.has(Broken())
 
 
-def test_a_part_of_a_part_fails_its_whole(store):
+def test_failed_part_of_a_part_fails_that_part(store):
     assert (
         make(Some((Together(Say("a"), (Broken(),)), Say("c"))), store, SILENT_REPORT).text
         == "(nothing to say; say something) c"
     )
 
 
-def test_what_several_need_is_not_tried_again_when_it_has_failed(store, monkeypatch):
+def test_failed_shared_part_is_tried_once(store, monkeypatch):
     tries = []
     fail = Broken.make
     monkeypatch.setattr(Broken, "make", lambda self, report: tries.append(self.fault) or fail(self, report))
     wholes = tuple(Together(Broken("odd"), (Say(word),)) for word in "xyz")
-    found = make(Some(wholes), store, SILENT_REPORT).text
-    assert found == " ".join(["(ZeroDivisionError: by nought)"] * 3) and tries == ["odd"]
+    text = make(Some(wholes), store, SILENT_REPORT).text
+    assert text == " ".join(["(ZeroDivisionError: by nought)"] * 3) and tries == ["odd"]
 
 
 @pytest.mark.parametrize(("fault", "error"), [("full", StoreFull), ("cancel", Cancelled)])
-def test_a_full_disk_and_a_cancelled_job_end_it_all(store, fault, error):
+def test_full_disk_and_cancelling_end_a_tolerant_spec(store, fault, error):
     with pytest.raises(error):
         make(Some((Broken(fault), Say("z"))), store, SILENT_REPORT)
     assert not store.has(Say("z"))
 
 
-def test_a_recipe_that_needs_its_parts_fails_with_them(store):
+def test_strict_spec_fails_with_its_parts(store):
     with pytest.raises(BadInput, match="nothing to say"):
         make(Together(Say("a"), (Broken(),)), store, Report())
 
 
-def test_what_can_be_foreseen_is_said_before_what_is_costly_is_made(store):
+def test_validate_early_runs_before_costly_parts(store):
     spec = Together(Say("far"), (Wary(Together(Say("a"), (Say("costly"),))),))
     for way in (make, functools.partial(make_parallel, workers=2, kinds=__name__)):
         with pytest.raises(BadInput, match="too short a word"):
             way(spec, store, SILENT_REPORT)
     assert store.has(Say("a")) and not store.has(Say("far")) and not store.has(Say("costly"))
-    heard = []
+    fractions = []
     spec = Together(Say("far"), (Wary(Together(Say("long"), (Say("costly"),))),))
-    made = make(spec, store, Report(lambda fraction, *_: heard.append(fraction)))
-    assert made.text == "far long costly" and heard == sorted(heard)
+    product = make(spec, store, Report(lambda fraction, *_: fractions.append(fraction)))
+    assert product.text == "far long costly" and fractions == sorted(fractions)
 
 
-def test_what_one_can_do_without_is_not_foreseen(store):
-    found = make(Some((Wary(Together(Say("a"), (Say("b"),))), Say("c"))), store, SILENT_REPORT).text
-    assert found == "a b c", "nobody asked"
+def test_parts_of_a_tolerant_spec_are_not_validated_early(store):
+    text = make(Some((Wary(Together(Say("a"), (Say("b"),))), Say("c"))), store, SILENT_REPORT).text
+    assert text == "a b c", "nobody asked"

@@ -1,4 +1,4 @@
-"""Freed memory is kept while a run lasts, and given back after it."""
+"""Freed memory is reused during a run and released after it."""
 
 import resource
 
@@ -17,7 +17,7 @@ def faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def test_what_is_freed_serves_the_next_step() -> None:
+def test_freed_memory_is_reused() -> None:
     for _ in range(3):
         np.ones(8 * MEBIBYTE, np.uint8)
     before = faults()
@@ -26,14 +26,14 @@ def test_what_is_freed_serves_the_next_step() -> None:
     assert faults() - before < 8 * MEBIBYTE / resource.getpagesize()  # fewer than one such array has
 
 
-def test_a_release_gives_back_what_nobody_holds() -> None:
-    held = [np.ones(MEBIBYTE, np.uint8) for _ in range(400)]
-    kept = held[-1]  # a piece at the end keeps those before it from being trimmed as the top of the heap
-    del held
+def test_release_memory_returns_freed_memory() -> None:
+    arrays = [np.ones(MEBIBYTE, np.uint8) for _ in range(400)]
+    last = arrays[-1]  # a piece at the end keeps those before it from being trimmed as the top of the heap
+    del arrays
     before = psutil.Process().memory_info().rss
     memory.release_memory()
     assert before - psutil.Process().memory_info().rss > 300 * MEBIBYTE
-    assert kept.all()
+    assert last.all()
 
 
 def test_free_bytes_are_the_available_memory_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

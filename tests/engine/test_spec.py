@@ -1,4 +1,4 @@
-"""Recipes: JSON and back, keys, and errors that say where and what."""
+"""Specs: JSON round trip, keys, and errors with their place."""
 
 import json
 from typing import Annotated, Any, ClassVar
@@ -48,7 +48,7 @@ class Pile(Spec[Table]):
 
 @settings
 class Frame(Spec[Picture]):
-    """A recipe with every sort of field."""
+    """A spec with every sort of field."""
 
     kind: ClassVar[str] = "test-frame"
     table: Spec[Table]
@@ -57,14 +57,14 @@ class Frame(Spec[Picture]):
     under: Spec[Picture] | None = None
 
 
-def test_json_and_back_is_the_same_recipe_and_key() -> None:
+def test_json_round_trip_keeps_spec_and_key() -> None:
     frame = Frame(Pile((Source("a"), Source("ü"))), Slow(5), 0.5)
     again = recipes.read_spec_json(frame.text)
     assert again == frame and again.key == frame.key and len(frame.key) == 16
     assert recipes.read_spec_json(json.dumps(json.loads(frame.text), indent=3)).key == frame.key
 
 
-def test_the_key_follows_every_field_and_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_depends_on_every_field_and_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {
         Frame(Source("a")).key,
         Frame(Source("b")).key,
@@ -76,7 +76,7 @@ def test_the_key_follows_every_field_and_the_revision(monkeypatch: pytest.Monkey
     assert Frame(Source("a")).key not in keys
 
 
-def test_parts_are_the_recipes_in_the_fields() -> None:
+def test_parts_are_the_specs_in_the_fields() -> None:
     inner = Frame(Source("a"))
     assert Frame(Source("b"), under=inner).parts() == {"table": Source("b"), "under": inner}
     assert Pile((Source("a"), Source("b"))).parts() == {"tables": (Source("a"), Source("b"))}
@@ -85,9 +85,9 @@ def test_parts_are_the_recipes_in_the_fields() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "no JSON: "),
-        ('{"kind": "frame"}', "there is no recipe of kind 'frame'"),
-        ("[1]", "wants an object with a `kind`"),
+        ("{", "not JSON: "),
+        ('{"kind": "frame"}', "there is no spec kind 'frame'"),
+        ("[1]", "is an object with a `kind`"),
         ('{"kind": "test-frame"}', "test-frame.table: is missing"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": 3}}', "valid string; got 3"),
         ('{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "nmae": 1}}', "nmae: is not a field"),
@@ -104,7 +104,7 @@ def test_parts_are_the_recipes_in_the_fields() -> None:
             '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a"}, "pace": {"kind": "slow", "pace": 0}}',
             "slow.pace",
         ),
-        ('{"kind": "test-frame", "table": {"kind": "test-frame", "table": 1}}', "wants an object"),
+        ('{"kind": "test-frame", "table": {"kind": "test-frame", "table": 1}}', "is an object"),
         (
             '{"kind": "test-frame", "table": {"kind": "test-source", "name": "a", "revision": 7}}',
             "revision 7, this version makes 1",
@@ -115,18 +115,18 @@ def test_parts_are_the_recipes_in_the_fields() -> None:
         ),
     ],
 )
-def test_a_fault_is_one_line_that_says_where(text: str, words: str) -> None:
+def test_errors_are_one_line_with_the_place(text: str, words: str) -> None:
     with pytest.raises(BadInput) as caught:
         recipes.read_spec_json(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_recipe_is_frozen() -> None:
+def test_spec_is_frozen() -> None:
     with pytest.raises(Exception, match="cannot assign"):
         Source("a").name = "b"
 
 
-def test_changed_rebuilds_only_what_changes() -> None:
+def test_map_specs_rebuilds_only_changes() -> None:
     def renamed(spec: Spec) -> Spec:
         return Source("z") if spec == Source("a") else spec
 
@@ -135,7 +135,7 @@ def test_changed_rebuilds_only_what_changes() -> None:
     assert recipes.map_specs(frame, lambda spec: spec) is frame
 
 
-def test_the_form_knows_limits_defaults_and_families() -> None:
+def test_form_fields_have_limits_defaults_and_families() -> None:
     fields = {field.name: field for field in describe_fields(Frame)}
     assert fields["table"].product is Table and fields["under"].product is Picture
     assert fields["pace"].family is PACES and fields["pace"].default == Slow()
@@ -153,7 +153,7 @@ class Race(Spec[Picture]):
     paces: tuple[Annotated[Any, PACES], ...] = Field(default=(Slow(),), description="who runs")
 
 
-def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None:
+def test_tuple_of_members_is_described_validated_and_read() -> None:
     (field,) = describe_fields(Race)
     assert field.family is PACES and field.many and field.default == (Slow(),)
     race = Race((Slow(2), {"kind": "slow", "pace": 4}, "slow"))
@@ -164,7 +164,7 @@ def test_a_tuple_of_members_is_known_to_the_form_checked_and_read_back() -> None
         Race(paces=("slow", "fast"))
 
 
-def test_a_family_with_a_product_takes_recipes_too() -> None:
+def test_family_with_a_product_accepts_specs() -> None:
     either = Family("start", Slow, product=Table)
     assert either.read(Source("a")) == Source("a")
     assert either.read({"kind": "test-source", "name": "a"}) == Source("a")

@@ -1,4 +1,4 @@
-"""What is kept: whole or not at all, once, and readable by whoever comes later."""
+"""The store: complete products or none, made once, readable later."""
 
 import dataclasses
 import errno
@@ -36,7 +36,7 @@ class Words:
         return {"length": np.int64(len(self.text)), "rmse": float("nan"), "device": "cpu"}
 
 
-made: list[str] = []  # what was made, in order
+made_words: list[str] = []  # what was made, in order
 
 
 @settings
@@ -47,7 +47,7 @@ class Say(Spec[Words]):
     word: str = "a"
 
     def make(self, report):
-        made.append(self.word)
+        made_words.append(self.word)
         for step in range(4):
             report((step + 1) / 4, f"saying {self.word}", step=step)
         return Words(self.word)
@@ -66,46 +66,46 @@ class Together(Spec[Words]):
     def make(self, report, first, rest=(), nested=()):
         report(0.5, "joining")
         row = (first, *rest, *(word for inner in nested for word in inner))
-        made.append("+".join(word.text for word in row))
+        made_words.append("+".join(word.text for word in row))
         return Words(" ".join(word.text for word in row))
 
 
 @pytest.fixture
 def store(tmp_path):
-    made.clear()
+    made_words.clear()
     return Store(tmp_path / "cache")
 
 
-def test_a_product_is_made_once_and_comes_back_as_it_was(store):
+def test_product_is_made_once_and_round_trips(store):
     spec = Say("hello")
     assert not store.has(spec)
     assert make(spec, store, SILENT_REPORT) == Words("hello")
     assert make(spec, store, SILENT_REPORT) == Words("hello")
-    assert made == ["hello"]
+    assert made_words == ["hello"]
     assert not (store.root / "scratch" / spec.key).exists()
     assert list((store.root / "drafts").iterdir()) == []
 
 
-def test_parts_come_first_and_shared_ones_are_made_once(store):
+def test_parts_come_first_and_shared_parts_are_made_once(store):
     inner = Together(Say("a"), (Say("b"), Say("c")))
     spec = Together(inner, (Say("b"), inner), ((Say("c"), Say("d")),))
     assert make(spec, store, SILENT_REPORT).text == "a b c b a b c c d"
-    assert made == ["a", "b", "c", "a+b+c", "d", "a b c+b+a b c+c+d"]
+    assert made_words == ["a", "b", "c", "a+b+c", "d", "a b c+b+a b c+c+d"]
 
 
-def test_fractions_rise_over_the_whole_tree_by_effort_of_what_is_missing(store):
-    told = []
+def test_fractions_rise_by_effort_of_missing_parts(store):
+    reports = []
     make(Say("b"), store, SILENT_REPORT)  # no share: it is there
     spec = Together(Say("a"), (Say("b"), Say("a")))  # missing: a (1) and the whole (3)
-    make(spec, store, Report(tell=lambda fraction, message, numbers: told.append((fraction, message, numbers))))
-    fractions = [fraction for fraction, _, _ in told]
+    make(spec, store, Report(tell=lambda fraction, message, numbers: reports.append((fraction, message, numbers))))
+    fractions = [fraction for fraction, _, _ in reports]
     assert fractions == sorted(fractions)
     assert fractions == [0, 1 / 16, 2 / 16, 3 / 16, 4 / 16, 1 / 4, 1 / 4 + 3 / 8]
-    assert told[1][2] == {"kind": "stored-say", "title": "stored-say", "key": Say("a").key, "step": 0}
+    assert reports[1][2] == {"kind": "stored-say", "title": "stored-say", "key": Say("a").key, "step": 0}
 
 
-def test_makers_get_scratch_and_files(store):
-    seen = []
+def test_make_gets_scratch_and_files(store):
+    calls = []
 
     @settings
     class Look(Spec[Words]):
@@ -114,14 +114,14 @@ def test_makers_get_scratch_and_files(store):
         kind: ClassVar[str] = "stored-look"
 
         def make(self, report):
-            seen.append((report.scratch, report.files, report.scratch.is_dir()))
+            calls.append((report.scratch, report.files, report.scratch.is_dir()))
             return Words("looked")
 
     make(Look(), store, SILENT_REPORT)
-    assert seen == [(store.root / "scratch" / Look().key, store.root / "files", True)]
+    assert calls == [(store.root / "scratch" / Look().key, store.root / "files", True)]
 
 
-def test_a_cancelled_work_keeps_its_finished_parts_and_scratch(store):
+def test_cancelling_keeps_finished_parts_and_scratch(store):
     spec = Together(Say("a"))
     with pytest.raises(Cancelled):
         make(spec, store, Report(cancelled=lambda: store.has(Say("a"))))
@@ -129,7 +129,7 @@ def test_a_cancelled_work_keeps_its_finished_parts_and_scratch(store):
     assert (store.root / "scratch" / spec.key).is_dir()
 
 
-def test_what_is_written_down(store):
+def test_record_of_a_run(store):
     spec = Say("hello")
     folder = store.put(spec, Words("hello"), 1.5)
     assert folder == store.folder(spec) == store.folder(spec.key) == store.root / "stored-say" / spec.key
@@ -143,7 +143,7 @@ def test_what_is_written_down(store):
     assert entry.spec == spec and entry.spec.key == entry.key and entry.summary["length"] == 5
 
 
-def test_the_first_one_kept_stays(store):
+def test_first_stored_product_stays(store):
     specs, barrier = [Say("same")] * 8, threading.Barrier(8)
 
     def put(number):
@@ -152,9 +152,9 @@ def test_the_first_one_kept_stays(store):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, range(8)))
-    kept = store.get(specs[0])
+    product = store.get(specs[0])
     store.put(specs[0], Words("late"), 0.0)
-    assert store.get(specs[0]) == kept
+    assert store.get(specs[0]) == product
     assert list((store.root / "drafts").iterdir()) == []
 
 
@@ -165,7 +165,7 @@ def test_the_first_one_kept_stays(store):
         RuntimeError("I/O error: No space left on device (os error 28)"),
     ],
 )
-def test_a_full_disk_leaves_nothing_half_done(store, monkeypatch, error):
+def test_full_disk_leaves_no_partial_product(store, monkeypatch, error):
     def save(self, folder):
         (folder / "half").write_text("half")
         raise error
@@ -174,15 +174,15 @@ def test_a_full_disk_leaves_nothing_half_done(store, monkeypatch, error):
     monkeypatch.setattr(Words, "save", save)
     with pytest.raises(
         StoreFull, match=r"the disk of .*cache is full: [\d,]+ MB free; .*--cache; nothing was lost"
-    ) as told:
+    ) as error:
         make(spec, store, SILENT_REPORT)
-    assert "\n" not in str(told.value) and isinstance(told.value, BadInput)
+    assert "\n" not in str(error.value) and isinstance(error.value, BadInput)
     assert not store.has(spec) and store.entries() == []
     assert list((store.root / "drafts").iterdir()) == []
     assert (store.root / "scratch" / spec.key).is_dir()  # nothing was lost
 
 
-def test_any_other_error_of_saving_leaves_no_draft(store, monkeypatch):
+def test_failed_save_leaves_no_draft(store, monkeypatch):
     monkeypatch.setattr(Words, "save", lambda self, folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         store.put(Say("a"), Words("a"), 0.0)
@@ -200,7 +200,7 @@ def test_any_other_error_of_saving_leaves_no_draft(store, monkeypatch):
         ("made.json", "[]"),
     ],
 )
-def test_a_damaged_product_says_which_and_what_to_do(store, name, harm):
+def test_damaged_run_is_named_with_a_remedy(store, name, harm):
     spec = Say("hello")
     path = store.put(spec, Words("hello"), 0.0) / name
     path.unlink() if harm is None else path.write_text(harm)
@@ -212,14 +212,14 @@ def test_a_damaged_product_says_which_and_what_to_do(store, name, harm):
     assert make(spec, store, SILENT_REPORT) == Words("hello")
 
 
-def test_drafts_and_strangers_are_no_entries(store):
+def test_drafts_and_foreign_folders_are_not_entries(store):
     for name in ("drafts/0123456789abcdef", "scratch/0123456789abcdef", "trash/0123456789abcdef", "fit/not-a-key"):
         (store.root / name).mkdir(parents=True)
     (store.root / "fit" / ("0" * 16)).symlink_to(store.root / "scratch")
     assert store.entries() == []
 
 
-def test_newest_first_and_latest_of_a_kind(store, monkeypatch):
+def test_entries_are_newest_first(store, monkeypatch):
     for number, word in enumerate("abc"):
         folder = store.put(Say(word), Words(word), 0.0)
         note = json.loads((folder / "made.json").read_text()) | {"made": f"2026-01-0{number + 1}T00:00:00+00:00"}
@@ -229,18 +229,18 @@ def test_newest_first_and_latest_of_a_kind(store, monkeypatch):
     assert store.latest("nothing") is None
 
 
-def test_find_by_the_beginning_of_a_key(store):
+def test_find_by_key_prefix(store):
     keys = [store.put(Say(str(n)), Words("w"), 0.0).name for n in range(17)]  # 17 keys: two begin alike
     assert store.find(keys[3]).key == keys[3]
     twice = next(digit for digit in "0123456789abcdef" if sum(key.startswith(digit) for key in keys) > 1)
     with pytest.raises(BadInput, match="give more or other digits"):
         store.find(twice)
-    with pytest.raises(BadInput, match="of 0 products"):
+    with pytest.raises(BadInput, match="of 0 runs"):
         store.find("0123456789abcdef")
 
 
 @pytest.mark.parametrize("key", ["", "../..", "0123456789ABCDEF", "0123456789abcdef/..", "0123456789abcdef\n", None])
-def test_nothing_but_a_key_becomes_a_path(store, key, tmp_path):
+def test_only_keys_become_paths(store, key, tmp_path):
     (store.root / "fit" / "0123456789abcdef").mkdir(parents=True)
     for call in (store.folder, store.delete, store.remove, lambda key: store.export(key, tmp_path / "out")):
         with pytest.raises(BadInput, match="a key is 16 digits"):
@@ -248,7 +248,7 @@ def test_nothing_but_a_key_becomes_a_path(store, key, tmp_path):
     assert (store.root / "fit" / "0123456789abcdef").is_dir() and not (tmp_path / "out").exists()
 
 
-def test_a_kind_that_is_a_room_of_the_store_is_refused(store):
+def test_reserved_folder_names_are_not_kinds(store):
     @settings
     class Bad(Spec[Words]):
         """Bad."""
@@ -256,7 +256,7 @@ def test_a_kind_that_is_a_room_of_the_store_is_refused(store):
         kind: ClassVar[str] = "scratch"
 
     try:
-        with pytest.raises(BadInput, match="cannot be the kind"):
+        with pytest.raises(BadInput, match="cannot be a spec kind"):
             store.has(Bad())
     finally:
         del Spec.kinds["scratch"]
@@ -267,7 +267,7 @@ def test_delete(store):
     store.put(spec, Words("a"), 0.0)
     store.delete(spec.key)
     assert not store.has(spec) and list((store.root / "trash").iterdir()) == []
-    with pytest.raises(BadInput, match="no product with key"):
+    with pytest.raises(BadInput, match="no run with key"):
         store.delete(spec.key)
 
 
@@ -282,7 +282,7 @@ def test_export(store, tmp_path):
         store.export(spec.key, store.root / "stored-say" / "x")
 
 
-def test_sweep_removes_what_crashes_left_and_nothing_else(store):
+def test_sweep_removes_only_leftovers_of_crashes(store):
     store.put(Say("a"), Words("a"), 0.0)
     for name in ("drafts/old", "drafts/new", "trash/new", "scratch/old", "scratch/new"):
         (store.root / name).mkdir(parents=True)
@@ -296,7 +296,7 @@ def test_sweep_removes_what_crashes_left_and_nothing_else(store):
     assert store.has(Say("a"))
 
 
-def test_a_root_that_cannot_be_says_so(tmp_path):
+def test_unusable_root_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="choose another --cache"):
         Store(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Intervals hold what they promise, also where it is hard; probabilities are put between two numbers."""
+"""Coverage of conformal intervals, also for difficult molecules, and Venn–Abers bounds."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def hard(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
 @pytest.mark.parametrize("n", [40, 400])
-def test_they_hold_as_many_as_they_promise(n: int, level: float) -> None:
+def test_interval_coverage(n: int, level: float) -> None:
     shares = []
     for seed in range(150):
         errors, signs = hard(n, seed)
@@ -24,7 +24,7 @@ def test_they_hold_as_many_as_they_promise(n: int, level: float) -> None:
     assert level - 0.025 < np.mean(shares) < level + 0.04
 
 
-def test_they_hold_as_many_where_it_is_hard() -> None:
+def test_interval_coverage_for_difficult_molecules() -> None:
     errors, signs = hard(1000, 0)
     new, where = hard(5000, 1)
     one_width = ConformalIntervals.of(errors, signs[:, :0], 0.9).half_width(where[:, :0])
@@ -35,7 +35,7 @@ def test_they_hold_as_many_where_it_is_hard() -> None:
     assert 0.86 < np.mean(new[~difficult] <= half[~difficult]) < 0.94
 
 
-def test_a_sign_that_says_nothing_costs_little() -> None:
+def test_uninformative_sign_costs_little() -> None:
     random = np.random.default_rng(3)
     widths = []
     for _ in range(60):
@@ -45,29 +45,29 @@ def test_a_sign_that_says_nothing_costs_little() -> None:
     assert np.mean(widths) < 1.08
 
 
-def test_beyond_what_was_seen_the_width_stays() -> None:
+def test_width_is_constant_outside_the_range() -> None:
     errors, signs = hard(200, 5)
-    found = ConformalIntervals.of(errors, signs, 0.9)
+    intervals = ConformalIntervals.of(errors, signs, 0.9)
     edge = np.array([[signs[:, 0].max(), signs[0, 1]]])
     beyond = np.array([[100.0, signs[0, 1]]])
-    assert found.half_width(beyond) == pytest.approx(found.half_width(edge)) and found.half_width(edge)[0] > np.median(
-        found.half_width(signs)
-    )
+    assert intervals.half_width(beyond) == pytest.approx(intervals.half_width(edge)) and intervals.half_width(edge)[
+        0
+    ] > np.median(intervals.half_width(signs))
 
 
-def test_what_is_too_few_is_none() -> None:
+def test_too_few_errors_give_none() -> None:
     errors, signs = hard(MIN_ERRORS, 0)
     assert ConformalIntervals.of(errors, signs, 0.9) is not None
     assert ConformalIntervals.of(errors[1:], signs[1:], 0.9) is None
     assert ConformalIntervals.of(errors, signs, 0.99) is None  # of 20 errors none is the hundredth
 
 
-def test_errors_of_nothing_and_signs_that_are_all_the_same_do_no_harm() -> None:
-    found = ConformalIntervals.of(np.zeros(50), np.ones((50, 2)), 0.9)
-    assert found is not None and found.half_width(np.ones((3, 2))).tolist() == [0, 0, 0]
+def test_zero_errors_and_constant_signs() -> None:
+    intervals = ConformalIntervals.of(np.zeros(50), np.ones((50, 2)), 0.9)
+    assert intervals is not None and intervals.half_width(np.ones((3, 2))).tolist() == [0, 0, 0]
 
 
-def test_a_probability_lies_between_two_numbers() -> None:
+def test_venn_abers_bounds() -> None:
     random = np.random.default_rng(0)
     truth = random.uniform(0, 1, 4000)
     labels = (random.uniform(size=4000) < truth).astype(float)
@@ -87,15 +87,15 @@ def test_a_probability_lies_between_two_numbers() -> None:
     assert loss(merged) < loss(bold[1000:]) - 0.05
 
 
-def test_what_lies_in_one_gap_is_told_once_and_as_by_hand() -> None:
-    labels, known = np.array([0.0, 1.0]), np.array([0.2, 0.8])
-    low, high = venn_abers(labels, known, np.array([0.1, 0.2, 0.3, 0.5, 0.9]))
+def test_venn_abers_by_hand() -> None:
+    labels, known_probabilities = np.array([0.0, 1.0]), np.array([0.2, 0.8])
+    low, high = venn_abers(labels, known_probabilities, np.array([0.1, 0.2, 0.3, 0.5, 0.9]))
     # added as a 0 above both it pulls the 1 down to a half; as a 1 below both it lifts the 0 to a half
     assert low.tolist() == [0, 0, 0, 0, 0.5] and high.tolist() == [0.5, 0.5, 1, 1, 1]
 
 
-def test_a_share_has_wilsons_interval() -> None:
-    found = estimate_share(np.array([True] * 9 + [False]))
-    assert (found["n"], found["share"]) == (10, 0.9)
-    assert found["low"] == pytest.approx(0.5958, abs=1e-4) and found["high"] == pytest.approx(0.9821, abs=1e-4)
+def test_share_has_wilsons_interval() -> None:
+    share = estimate_share(np.array([True] * 9 + [False]))
+    assert (share["n"], share["share"]) == (10, 0.9)
+    assert share["low"] == pytest.approx(0.5958, abs=1e-4) and share["high"] == pytest.approx(0.9821, abs=1e-4)
     assert estimate_share(np.zeros(0, bool))["share"] is None

@@ -14,27 +14,27 @@ def test_regression_metrics_agree_with_scikit_learn_and_skip_gaps() -> None:
     y = np.round(generator.normal(size=60), 1)
     p = y + generator.normal(size=60)
     gaps = np.concatenate([y, [np.nan, np.nan]])
-    found = metrics.compute_metrics("regression", gaps, np.concatenate([p, [50.0, -50.0]]))
-    assert found["n"] == 60
-    assert found["mse"] == pytest.approx(reference.mean_squared_error(y, p))
-    assert found["rmse"] == pytest.approx(reference.mean_squared_error(y, p) ** 0.5)
-    assert found["mae"] == pytest.approx(reference.mean_absolute_error(y, p))
-    assert found["r2"] == pytest.approx(reference.r2_score(y, p))
-    assert found["pearson"] == pytest.approx(stats.pearsonr(y, p)[0])
-    assert found["spearman"] == pytest.approx(stats.spearmanr(y, p)[0])
+    results = metrics.compute_metrics("regression", gaps, np.concatenate([p, [50.0, -50.0]]))
+    assert results["n"] == 60
+    assert results["mse"] == pytest.approx(reference.mean_squared_error(y, p))
+    assert results["rmse"] == pytest.approx(reference.mean_squared_error(y, p) ** 0.5)
+    assert results["mae"] == pytest.approx(reference.mean_absolute_error(y, p))
+    assert results["r2"] == pytest.approx(reference.r2_score(y, p))
+    assert results["pearson"] == pytest.approx(stats.pearsonr(y, p)[0])
+    assert results["spearman"] == pytest.approx(stats.spearmanr(y, p)[0])
 
 
 def test_binary_metrics_agree_with_scikit_learn_with_ties() -> None:
     generator = np.random.default_rng(1)
     y = (generator.random(80) < 0.3).astype(float)
     p = np.round(np.clip(0.3 * y + 0.6 * generator.random(80), 0, 1), 1)
-    found = metrics.compute_metrics("binary", y, p)
-    assert found["auroc"] == pytest.approx(reference.roc_auc_score(y, p))
-    assert found["average_precision"] == pytest.approx(reference.average_precision_score(y, p))
-    assert found["accuracy"] == pytest.approx(np.mean((p > 0.5) == y))
+    results = metrics.compute_metrics("binary", y, p)
+    assert results["auroc"] == pytest.approx(reference.roc_auc_score(y, p))
+    assert results["average_precision"] == pytest.approx(reference.average_precision_score(y, p))
+    assert results["accuracy"] == pytest.approx(np.mean((p > 0.5) == y))
 
 
-def test_an_undefined_metric_is_none_not_a_number() -> None:
+def test_undefined_metric_is_none() -> None:
     assert metrics.compute_metrics("regression", np.array([1.0, 1.0]), np.array([1.0, 2.0]))["r2"] is None
     assert metrics.compute_metrics("regression", np.array([1.0, 2.0]), np.array([3.0, 3.0]))["spearman"] is None
     assert metrics.compute_metrics("binary", np.ones(3), np.array([0.2, 0.3, 0.4]))["auroc"] is None
@@ -42,7 +42,7 @@ def test_an_undefined_metric_is_none_not_a_number() -> None:
     assert metrics.compute_metrics("regression", np.array([np.nan]), np.array([3.0])) == nothing
 
 
-def test_the_interval_of_an_auroc_holds_it() -> None:
+def test_auroc_interval_contains_the_value() -> None:
     generator = np.random.default_rng(2)
     flags = np.arange(100) < 25
     score = generator.normal(size=100) + flags
@@ -58,7 +58,7 @@ def arms(generator: np.random.Generator, gain: float, of_seed: float) -> tuple[n
     return y, y + errors[0] * (1 + gain), y + errors[1]
 
 
-def test_arms_alike_are_rarely_told_apart_and_arms_unlike_are() -> None:
+def test_equal_arms_are_rarely_distinguished_and_different_ones_are() -> None:
     generator = np.random.default_rng(3)
     verdicts = [differences.paired_difference(*arms(generator, 0.0, 0.05), draws=200)["verdict"] for _ in range(60)]
     assert verdicts.count("not distinguishable") >= 52  # 95 % of 60 is 57
@@ -71,12 +71,12 @@ def test_one_seed_gives_no_verdict() -> None:
     assert differences.paired_difference(y, a[:1], b[:1])["verdict"].startswith("one seed")
 
 
-def test_one_test_molecule_tells_no_difference() -> None:
+def test_one_test_molecule_is_refused() -> None:
     with pytest.raises(BadInput, match="1 test molecules have a label"):
         differences.paired_difference(np.array([1.0, np.nan]), np.zeros((2, 2)), np.ones((2, 2)))
 
 
-def test_metrics_have_the_names_that_readers_know() -> None:
+def test_metric_names() -> None:
     assert [one.name for one in metrics.averaged_metrics(2)][:2] == ["MAE in standard deviations", "R²"]
     assert metrics.metric_name("rmse") == "RMSE" and metrics.metric_name("auroc", "binary") == "AUROC"
     assert metrics.metric_name("rmse", "binary") == "root Brier score"

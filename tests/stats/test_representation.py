@@ -1,4 +1,4 @@
-"""Likeness of embeddings, and what can be read from one."""
+"""CKA of embeddings, and linear probes."""
 
 import numpy as np
 import pytest
@@ -9,20 +9,22 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(200, 10)) * np.linspace(3, 0.3, 10)
 
 
-def test_likeness_ignores_rotation_scale_and_place() -> None:
+def test_cka_ignores_rotation_scale_and_offset() -> None:
     turn, _ = np.linalg.qr(GENERATOR.normal(size=(10, 10)))
     assert linear_cka(X, X) == pytest.approx(1) and linear_cka(X, 5 * X @ turn + 3) == pytest.approx(1)
     other = np.concatenate([X, GENERATOR.normal(size=(200, 5))], 1)
     assert linear_cka(X, other) == pytest.approx(linear_cka(other, X)) and 0.5 < linear_cka(X, other) < 1
 
 
-def test_unrelated_embeddings_of_few_molecules_are_not_alike() -> None:
-    found = [linear_cka(GENERATOR.normal(size=(30, 200)), GENERATOR.normal(size=(30, 150))) for _ in range(40)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / 40**0.5 + 0.01, "the biased estimate would be about 0.8"
+def test_cka_of_unrelated_embeddings_is_about_zero() -> None:
+    similarities = [linear_cka(GENERATOR.normal(size=(30, 200)), GENERATOR.normal(size=(30, 150))) for _ in range(40)]
+    assert abs(np.mean(similarities)) < 3 * np.std(similarities) / 40**0.5 + 0.01, (
+        "the biased estimate would be about 0.8"
+    )
     assert np.isnan(linear_cka(np.ones((30, 3)), X[:30])) and np.isnan(linear_cka(X[:3], X[:3]))
 
 
-def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
+def test_probe_finds_only_what_is_encoded() -> None:
     wide = np.concatenate([X, GENERATOR.normal(size=(200, 300))], 1)
     labels = X[:, 0] - 2 * X[:, 9] + GENERATOR.normal(size=200) * 0.1
     clean = probe_representation(X, labels, "regression")
@@ -40,14 +42,14 @@ def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
     assert probe_representation(X, flags, "binary")["mean"] > 0.97
 
 
-def test_gaps_are_left_out_and_constants_are_undefined() -> None:
+def test_probe_skips_gaps_and_constants() -> None:
     labels = X[:, 0].copy()
     labels[::3] = np.nan
     assert probe_representation(X, labels, "regression")["mean"] > 0.99
     assert probe_representation(X, np.ones(200), "regression") == {"mean": None, "sd": None}
 
 
-def test_the_strength_is_that_of_leaving_one_out() -> None:
+def test_penalty_has_the_least_leave_one_out_error() -> None:
     from core.stats.representation import RIDGE_PENALTIES, _ridge
 
     x, y = X[:40], X[:40, 0] + GENERATOR.normal(size=40)
@@ -56,9 +58,9 @@ def test_the_strength_is_that_of_leaving_one_out() -> None:
     def left_out(strength: float) -> float:
         errors = []
         for row in range(40):
-            kept = np.arange(40) != row
-            own, labels = z[kept], y[kept]
-            weights = np.linalg.solve(own.T @ own + strength * np.eye(10), own.T @ (labels - y.mean()))
+            others = np.arange(40) != row
+            z_others, labels = z[others], y[others]
+            weights = np.linalg.solve(z_others.T @ z_others + strength * np.eye(10), z_others.T @ (labels - y.mean()))
             errors.append((y[row] - y.mean() - z[row] @ weights) ** 2)
         return float(np.mean(errors))
 

@@ -1,4 +1,4 @@
-"""Temperatures against a general minimiser, and where there is none to be found."""
+"""Temperatures against a general minimiser, and their bounds."""
 
 import numpy as np
 import pytest
@@ -8,26 +8,26 @@ from core.stats.temperature import MAX_TEMPERATURE, cross_entropies, fit_tempera
 
 
 def table(sure: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (300,) that are `sure` times what the labels were drawn by."""
+    """Logits (300,) that are `sure` times the logits of the labels."""
     generator = np.random.default_rng(seed)
     true = generator.normal(size=300) * 1.5
     return sure * true, (generator.random(300) < sigmoid(true)).astype(float)
 
 
 @pytest.mark.parametrize("sure", [1.6, 4.0, 20.0])
-def test_too_sure_logits_are_cooled_to_their_least_cross_entropy(sure: float) -> None:
+def test_over_confident_logits_get_the_best_temperature(sure: float) -> None:
     logits, labels = table(sure)
-    (found,) = fit_temperatures(logits[None], labels)
+    (temperature,) = fit_temperatures(logits[None], labels)
     best = minimize_scalar(
         lambda t: cross_entropies(logits / np.exp(t), labels).mean(), bounds=(0, 4), method="bounded"
     )
-    assert found == pytest.approx(np.exp(best.x), rel=1e-3)
-    assert cross_entropies(logits / found, labels).mean() <= best.fun + 1e-9
+    assert temperature == pytest.approx(np.exp(best.x), rel=1e-3)
+    assert cross_entropies(logits / temperature, labels).mean() <= best.fun + 1e-9
     both = fit_temperatures(np.stack([logits, 2 * logits]), labels)
     assert both[1] == pytest.approx(2 * both[0])
 
 
-def test_no_temperature_is_below_one_nor_beyond_reason() -> None:
+def test_temperature_bounds() -> None:
     logits, labels = table(0.3)
     assert fit_temperatures(logits[None], labels).tolist() == [1.0]  # not sure enough
     right = np.where(labels == 1, 3.0, -3.0)

@@ -86,7 +86,7 @@ def test_run_without_backbone_is_refused(store_and_keys: tuple, table: Path, tmp
 def test_bad_commands_are_refused(capsys: pytest.CaptureFixture[str], cache: Path, table: Path) -> None:
     out = ("--out", str(table.with_name("out.csv")))
     check_refused(ask(capsys, cache, "embed", "nowhere", str(table), *out), "nowhere")
-    check_refused(ask(capsys, cache, "embed", "0000000", str(table), *out), "begins the key of 0 products")
+    check_refused(ask(capsys, cache, "embed", "0000000", str(table), *out), "begins the key of 0 runs")
     check_refused(ask(capsys, cache, "run", "demo", "--data", "x"), "reads no folder of files")
     check_refused(ask(capsys, cache, "run", "toymix"), "needs --data")
     check_refused(ask(capsys, cache, "run", "mixture", "--table", "bundled:solubility"), "has its own tables")
