@@ -81,24 +81,24 @@ def show_affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str)
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Validation molecules whose own loss is {words} most")
-            shown = scores.target.iloc[rows].assign(delta_loss=effects[rows])
-            names = [name for name in ("smiles", "label", "delta_loss") if name in shown]
-            show_cards(shown[names], unit, loss_unit, "ms-three")
+            affected = scores.target.iloc[rows].assign(delta_loss=effects[rows])
+            names = [name for name in ("smiles", "label", "delta_loss") if name in affected]
+            show_cards(affected[names], unit, loss_unit, "ms-three")
 
 
 def show_influential_training(scores: Scores, row: int, unit: str) -> None:
     """The training molecules without which this prediction would differ most, where the dual solver gave them."""
     if "made_by" not in scores.tangent or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
         return
-    place = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
-    effects = scores.tangent["made_by"][place] * scores.record["unit_factor"] ** 0.5
+    index = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
+    effects = scores.tangent["made_by"][index] * scores.record["unit_factor"] ** 0.5
     for words, sign in (("raise", 1), ("lower", -1)):
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Training molecules that {words} this prediction most, compared with training without them")
-            mine = scores.training.iloc[scores.tangent["made_of"][rows]]
+            influential = scores.training.iloc[scores.tangent["made_of"][rows]]
             notes = [f"by {format_signed(effects[each])}" for each in rows]
-            show_cards(mine[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
+            show_cards(influential[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
 
 
 def _largest(effects: np.ndarray) -> list[int]:

@@ -14,7 +14,7 @@ from pages.forms.spec_form import spec_form
 from pages.forms.tables import choose_fit, choose_pool, read_fit_spec
 from pages.results.comparison import study_result
 from pages.results.side_by_side import side_by_side_result
-from pages.widgets.frame import show_empty, show_head
+from pages.widgets.frame import show_empty, show_error, show_head
 from pages.widgets.run_page import new_run, show_run, submit_and_show
 from pages.widgets.run_picker import finished_runs, list_runs
 
@@ -46,7 +46,8 @@ def ask_study() -> Spec | None:
         if spec is not None:
             repeats, seconds = (len(spec.arm_settings) + spec.control) * len(spec.seeds), run.entry.seconds
             st.caption(escape_markdown(
-                f"{repeats} training runs. One took {format_duration(seconds)}, so about {format_duration(repeats * seconds)} in all."
+                f"{repeats} training runs. One took {format_duration(seconds)}, so about "
+                f"{format_duration(repeats * seconds)} in all."
                 + (" Baselines take seconds." if spec.baselines else "")
             ))  # fmt: skip
         return spec
@@ -107,4 +108,4 @@ view = st.segmented_control("View", list(VIEWS), default=first, key="view", labe
 try:
     VIEWS[view]()
 except BadInput as error:
-    st.error(escape_markdown(error), icon=":material/error:")
+    show_error(error)

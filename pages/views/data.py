@@ -7,12 +7,11 @@ from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
 from core.experiments import Audit, Load
 from pages.base.service import load_product, make_and_save, preview_product
-from pages.base.text import escape_markdown
 from pages.forms import table_source
 from pages.forms.tables import list_tables
 from pages.results.audit import show_audit
 from pages.results.table import table_result
-from pages.widgets.frame import show_command, show_empty, show_head
+from pages.widgets.frame import show_command, show_empty, show_error, show_head
 from pages.widgets.run_page import show_run
 from pages.widgets.run_picker import Run, list_runs, read_spec
 
@@ -37,7 +36,7 @@ def show_new(source: str) -> None:
         with st.spinner("Reading molecules …"):
             table = preview_product(spec)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return
     table_result(table, spec.key)
     ask_audit(spec)

@@ -50,10 +50,10 @@ def ask_scores() -> Influence | SeedAverage | None:
         "Gradient similarity, test set as target",
         icon=":material/compare:",
         help="For comparison only. The score is the dot product of a candidate’s loss gradient with the gradient of "
-        "the "
-        "test loss, without curvature (TracIn: Pruthi et al. 2020, arXiv:2002.08484). Two things make it misleading. "
-        "Compounds chosen by the test set leak it, so the test error of a model trained on them is optimistic. And "
-        "without the inverse Hessian, directions that the training set already fixes count as much as unknown ones.",
+        "the test loss, without curvature (TracIn: Pruthi et al. 2020, arXiv:2002.08484). Two things make it "
+        "misleading. Compounds chosen by the test set leak it, so the test error of a model trained on them is "
+        "optimistic. And without the inverse Hessian, directions that the training set already fixes count as much as "
+        "unknown ones.",
     ):
         submit_and_show(gradient_similarity(spec))
     return spec
@@ -67,8 +67,7 @@ def ask_pool(run: Run, fit: Spec[Fit]) -> Spec:
     rows = run.entry.summary.get("rows", {}).get("valid")
     st.caption(
         f"**Target: the model’s validation set{f' ({rows:,} molecules)' if rows else ''}.** The test set is never "
-        "used: "
-        "a selection made with it could not be tested on it."
+        "used: a selection made with it could not be tested on it."
     )
     return pool
 

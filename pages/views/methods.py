@@ -8,11 +8,10 @@ from core.experiments import FineTune, Split, Study, build_method_arms
 from core.models.backbones import Pretrained
 from core.models.baselines import BASELINES, SupportVectors
 from core.models.methods import IA3, METHODS, BitFit, Full, Head, LoRA
-from pages.base.text import escape_markdown
 from pages.forms.spec_form import field_input
 from pages.forms.tables import ADD_TABLE, choose_split, choose_table, require_three_sets
 from pages.results.method_study import methods_result
-from pages.widgets.frame import show_head
+from pages.widgets.frame import show_error, show_head
 from pages.widgets.run_page import new_run, show_run
 from pages.widgets.run_picker import list_runs, trained_backbones
 
@@ -32,11 +31,11 @@ def ask_study() -> Spec | None:
         parts = choose_split(table, "methods-split", Split(table))
     with right:
         st.markdown("**What is compared**")
-        given = require_three_sets(parts)
-        return ask_arms(given) if given is not None else None
+        sets = require_three_sets(parts)
+        return ask_arms(sets) if sets is not None else None
 
 
-def ask_arms(given: dict[str, Split]) -> Spec | None:
+def ask_arms(sets: dict[str, Split]) -> Spec | None:
     """Methods, baselines and seeds; nothing, and the reason, while the choice is wrong."""
     start = st.segmented_control("Start from", list(STARTS), default=FIRST, key="methods-preset") or FIRST
     chosen = st.multiselect(
@@ -64,12 +63,12 @@ def ask_arms(given: dict[str, Split]) -> Spec | None:
     seeds = field_input(STUDY["seeds"], "methods-seeds", STUDY["seeds"].default)
     methods = [METHODS[kind]() for kind in chosen]
     try:
-        fit = FineTune(**given, backbone=backbone)
+        fit = FineTune(**sets, backbone=backbone)
         spec = Study(
             build_method_arms(fit, methods, tuned, adapted, [BASELINES[kind]() for kind in baselines]), seeds=seeds
         )
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None
     networks = len(chosen) * (1 + adapted)
     st.caption(f"{networks * len(spec.seeds)} training runs{f' and {3 * networks} short trials' if tuned else ''}.")
@@ -79,8 +78,7 @@ def ask_arms(given: dict[str, Split]) -> Spec | None:
 show_head(
     "Methods",
     "Train all weights, or only a few? Every method is trained on the same molecules with several seeds. Its accuracy "
-    "is "
-    "shown with its cost.",
+    "is shown with its cost.",
 )
 count = len(list_runs(kind=Study.kind))
 new_run("New comparison of methods", ask_study, "Run the comparison", str(count), expanded=not count)

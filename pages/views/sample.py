@@ -9,11 +9,10 @@ from core.experiments import Concat, FineTune, Select
 from core.results.scores import Scores
 from core.selection import SAMPLERS
 from pages.base.service import find_entry, make_and_save, submit
-from pages.base.text import escape_markdown
 from pages.forms.spec_form import spec_form
 from pages.forms.tables import choose_fit, choose_pool, read_fit_spec, show_no_model
 from pages.results.selection import selection_result
-from pages.widgets.frame import show_command, show_head
+from pages.widgets.frame import show_command, show_error, show_head
 from pages.widgets.run_page import new_run, show_run, submit_and_show
 from pages.widgets.run_picker import Run, finished_runs, list_runs, open_run, read_spec, show_after_rerun
 
@@ -62,7 +61,7 @@ def select(spec: Select) -> None:
     try:
         make_and_save(spec)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return
     show_after_rerun(spec.key)
 

@@ -42,14 +42,12 @@ st.html(STYLE)
 st.title("Molsway", anchor=False)
 st.markdown(
     "**Fine-tune a chemical language model on your measurements, see which compounds improve or hurt the model, and "
-    "test "
-    "it.** Every candidate compound gets a score: the predicted change of the error on your validation set if the "
+    "test it.** Every candidate compound gets a score: the predicted change of the error on your validation set if the "
     "compound is added to the training set. The selection is then tested: the model is trained again with it and "
-    "without "
-    "it, and the difference is compared with the noise of repeated runs."
+    "without it, and the difference is compared with the noise of repeated runs."
 )
-known = list_runs()
-last = next((run for run in known if run.kind not in ON_THE_WAY), None)
+runs = list_runs()
+last = next((run for run in runs if run.kind not in ON_THE_WAY), None)
 demo = build_preset("demo")
 done = get_service().store.has(demo)
 first, second, third = st.columns(3, border=True)
@@ -87,7 +85,7 @@ with third:
 
 st.caption(":material/memory: " + " · ".join(escape_markdown(fact) for fact in describe_machine()))
 st.subheader("Recent runs", anchor=False)
-recent = [run for run in known if run.kind not in ON_THE_WAY and not run.arm][:8]
+recent = [run for run in runs if run.kind not in ON_THE_WAY and not run.arm][:8]
 if not recent:
     show_empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
 for run in recent:

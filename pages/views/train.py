@@ -35,22 +35,22 @@ def ask_supervised(cls: type, named: tuple[str, ...], extra: dict | None = None)
         parts = choose_split(table, "split", split if split and split.table == table else None)
     with right:
         st.markdown("**Model and method**")
-        given = require_three_sets(parts)
-        return None if given is None else spec_form(cls, cls.kind, given, named, start=first, extra=extra)
+        sets = require_three_sets(parts)
+        return None if sets is None else spec_form(cls, cls.kind, sets, named, start=first, extra=extra)
 
 
 def ask_adaptation() -> Spec | None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Molecules to learn from**")
-        given = {"corpus": choose_table("Corpus", "corpus", labelled=False, help="Labels are not used")}
+        fixed = {"corpus": choose_table("Corpus", "corpus", labelled=False, help="Labels are not used")}
         help_ = "Then no test molecule has been seen when the backbone is fine-tuned on that table"
         if st.toggle("Leave out the test set of a table", value=True, help=help_):
             parts = choose_split(choose_table("Table", "leave-table"), "leave")
-            given |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
+            fixed |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
     with right:
         st.markdown("**Model**")
-        return spec_form(Adapt, "adapt", given, ("backbone", "objective", "epochs", "seed"))
+        return spec_form(Adapt, "adapt", fixed, ("backbone", "objective", "epochs", "seed"))
 
 
 FORMS = {  # by what the page calls it

@@ -106,9 +106,8 @@ def show_molecule(row: dict[str, Any], train: Any = None, unit: str = "", loss_u
         word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
         change = f" ({row['change']})" if row.get("change") else ""
         st.markdown(
-            f":{colour}[**ΔL = {format_signed(row['delta_loss'])} {escape_markdown(loss_unit)}**]{change}: adding it to the training "
-            "set "
-            f"is predicted to **{word}** the validation error."
+            f":{colour}[**ΔL = {format_signed(row['delta_loss'])} {escape_markdown(loss_unit)}**]{change}: adding it "
+            f"to the training set is predicted to **{word}** the validation error."
             + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
         )
     names = {
@@ -116,13 +115,13 @@ def show_molecule(row: dict[str, Any], train: Any = None, unit: str = "", loss_u
         "prediction": "Prediction",
         "residual": "Prediction error",
     }
-    shown = [name for name in names if _is_number(row.get(name))]
-    for column, name in zip(st.columns(3), shown, strict=False):
+    names_shown = [name for name in names if _is_number(row.get(name))]
+    for column, name in zip(st.columns(3), names_shown, strict=False):
         column.metric(names[name], format_label(row[name], unit) if name == "label" else format_number(row[name]))
     if row.get("said"):
         st.markdown(row["said"])
-    if unit and shown:
-        residual = "; the prediction error is prediction − label" if "residual" in shown else ""
+    if unit and names_shown:
+        residual = "; the prediction error is prediction − label" if "residual" in names_shown else ""
         st.caption(escape_markdown(f"In {unit}{residual}."))
     if row.get("mislabelled"):
         measured = row.get("measured")

@@ -7,12 +7,9 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec
 from pages.base.service import submit
-from pages.base.text import escape_markdown
-from pages.widgets.frame import show_command, show_empty
+from pages.widgets.frame import show_command, show_empty, show_error
 from pages.widgets.job_panel import show_job
 from pages.widgets.run_picker import Run, choose_run, show_after_rerun
-
-ERROR = ":material/error:"
 
 
 def submit_and_show(spec: Spec) -> None:
@@ -20,7 +17,7 @@ def submit_and_show(spec: Spec) -> None:
     try:
         key = submit(spec)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=ERROR)
+        show_error(error)
         return
     st.query_params.pop("fit", None)
     show_after_rerun(key)
@@ -66,5 +63,5 @@ def show_run(
         try:
             result(run)
         except BadInput as error:
-            st.error(escape_markdown(error), icon=ERROR)
+            show_error(error)
     return run

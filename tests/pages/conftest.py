@@ -96,13 +96,13 @@ def without_exception(at: AppTest) -> AppTest:
 def page_text(at: AppTest) -> str:
     """Everything a person reads on the page."""
     kinds = ("title", "subheader", "markdown", "caption", "error", "info", "warning", "success")
-    found = [str(element.value) for kind in kinds for element in getattr(at, kind)]
-    found += [str(element.proto.body) for element in at.get("html")]
-    found += [f"{metric.label} {metric.value}" for metric in at.metric]
-    found += [button.label for button in at.button]
-    found += [expander.label for expander in at.expander]
-    found += [str(element.proto.text) for element in at.get("progress")]
-    return "\n".join(found)
+    texts = [str(element.value) for kind in kinds for element in getattr(at, kind)]
+    texts += [str(element.proto.body) for element in at.get("html")]
+    texts += [f"{metric.label} {metric.value}" for metric in at.metric]
+    texts += [button.label for button in at.button]
+    texts += [expander.label for expander in at.expander]
+    texts += [str(element.proto.text) for element in at.get("progress")]
+    return "\n".join(texts)
 
 
 def find_button(at: AppTest, label: str):

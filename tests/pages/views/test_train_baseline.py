@@ -94,7 +94,8 @@ def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monke
 def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
     at = open_page("influence", fit=filled_store.BASELINE.key)
     assert at.warning[0].value == (
-        "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
+        "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask "
+        "head)."
     )
     assert len(find_box(at, "Trained model").options) == 2 and not any(
         "baseline" in label for label in find_box(at, "Trained model").options
