@@ -3,55 +3,16 @@
 import streamlit as st
 
 from core.engine.spec import Spec
-from core.experiments import Adapt, Baseline, Ensemble, FineTune, Pretrain, Split
+from core.experiments import Adapt, Baseline, Ensemble, FineTune, Pretrain
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
 from pages.base.service import load_product
-from pages.forms.spec_form import spec_form
-from pages.forms.tables import ADD_TABLE, choose_split, choose_table, require_three_sets
+from pages.forms.training import ask_adaptation, ask_baseline, ask_fine_tuning, spec_to_change
 from pages.results.fit import fit_result
 from pages.results.pretraining import adapted_result, pretrained_result
 from pages.widgets.frame import show_head
 from pages.widgets.run_page import new_run, show_run, submit_and_show
-from pages.widgets.run_picker import Run, list_runs, read_spec, trained_backbones
-
-
-def ask_fine_tuning() -> Spec | None:
-    return ask_supervised(FineTune, ("backbone", "method", "epochs", "seed"), {"backbone": trained_backbones()})
-
-
-def ask_baseline() -> Spec | None:
-    return ask_supervised(Baseline, ("baseline", "seed"))
-
-
-def ask_supervised(cls: type, named: tuple[str, ...], extra: dict | None = None) -> Spec | None:
-    """The form of a training with labels: the table and its split on the left, the model on the right."""
-    first = spec_to_change(cls)
-    split = first.train if first and isinstance(first.train, Split) else None
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown("**Data**")
-        table = choose_table("Table", "train-table", help=ADD_TABLE, start=split.table if split else None)
-        parts = choose_split(table, "split", split if split and split.table == table else None)
-    with right:
-        st.markdown("**Model and method**")
-        sets = require_three_sets(parts)
-        return None if sets is None else spec_form(cls, cls.kind, sets, named, start=first, extra=extra)
-
-
-def ask_adaptation() -> Spec | None:
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown("**Molecules to learn from**")
-        fixed = {"corpus": choose_table("Corpus", "corpus", labelled=False, help="Labels are not used")}
-        help_ = "Then no test molecule has been seen when the backbone is fine-tuned on that table"
-        if st.toggle("Leave out the test set of a table", value=True, help=help_):
-            parts = choose_split(choose_table("Table", "leave-table"), "leave")
-            fixed |= {"leave_out": parts["test"]} if parts and "test" in parts else {}
-    with right:
-        st.markdown("**Model**")
-        return spec_form(Adapt, "adapt", fixed, ("backbone", "objective", "epochs", "seed"))
-
+from pages.widgets.run_picker import Run, list_runs, read_spec
 
 FORMS = {  # by what the page calls it
     "Fine-tune": ask_fine_tuning,
@@ -72,12 +33,6 @@ def ask() -> Spec | None:
 def begin(spec: Spec) -> None:
     st.session_state.pop("again", None)
     submit_and_show(spec)
-
-
-def spec_to_change(cls: type) -> Spec | None:
-    """The spec of a run that someone asked to change, if it is of this class."""
-    spec = st.session_state.get("again")
-    return spec if isinstance(spec, cls) else None
 
 
 def change(spec: Spec) -> None:

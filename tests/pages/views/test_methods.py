@@ -21,7 +21,7 @@ def submitted(at, cache) -> Study:
 
 def test_the_default_is_the_comparison_that_is_asked_for_most(open_page, cache):
     spec = submitted(open_page("methods"), cache)
-    assert isinstance(spec, Study) and spec.called == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
+    assert isinstance(spec, Study) and spec.arm_names == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
     assert all(isinstance(arm, LearningRateSearch) for arm in spec.arms[:5]) and spec.seeds == (0, 1, 2)
     assert spec.arms[0].fit.backbone.name == "molsway-mini"
 
