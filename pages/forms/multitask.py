@@ -24,7 +24,7 @@ REPRESENTATION_FIELDS = {field.name: field for field in describe_fields(Represen
 
 
 def ask_training() -> Spec | None:
-    return choose_multitask("trunk", choose_members("trunk-of"))
+    return choose_multitask("multitask", choose_members("multitask-of"))
 
 
 def ask_study() -> Spec | None:

@@ -29,9 +29,9 @@ class Model(NamedTuple):
 
 
 def choose_predictor() -> Model | None:
-    """A box with the trained models; at first the one named in the address, or the one that was shown last.
+    """A box with the trained models. It starts with the one in the address, or else the one shown last.
 
-    A multitask model stands for the heads of all its tables: a second box asks for the table.
+    For a multitask model, a second box asks for the table whose head predicts.
     """
     models = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
     heads = {
@@ -77,7 +77,7 @@ def choose_head(run: Run, model: Spec[MultitaskModel], head: MultitaskHead | Non
 
 
 def paste_molecules() -> Spec[Dataset] | None:
-    """Molecules typed or pasted, one a line; a name may follow the SMILES."""
+    """Typed or pasted molecules, one per line; a name may follow the SMILES."""
     text = st.text_area("SMILES, one per line; a name may follow", height=150, placeholder=EXAMPLE, key="pasted")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:

@@ -27,10 +27,10 @@ def spec_form(
     hidden: Sequence[str] = (),
     extra: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Any:
-    """Draw the fields of `cls` that are not `fixed`; the settings object, or None (with the reason) while wrong.
+    """Draw the fields of `cls` that are not `fixed`; the settings object, or None and an error while one is wrong.
 
-    `named` fields come first, the rest lies under "Advanced". `start` is an object whose values are shown at first;
-    `hidden` keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
+    `named` fields come first, the others under "Advanced". `start` is an object with the initial values;
+    `hidden` fields keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
     """
     fields = {
         field.name: field for field in describe_fields(cls) if field.name not in fixed and field.name not in hidden
@@ -45,14 +45,14 @@ def spec_form(
         row: list[Any] = []
         for name in names:
             field = fields[name]
-            shown = getattr(start, name, field.default) if start is not None else field.default
+            start_value = getattr(start, name, field.default) if start is not None else field.default
             if field.family is not None or _has_choices(field):
                 container, row = st.container(), []
             else:
                 row = row or list(st.columns(2))
                 container = row.pop(0)
             with container:
-                value = field_input(field, f"{key}-{name}", shown, extra.get(name, {}))
+                value = field_input(field, f"{key}-{name}", start_value, extra.get(name, {}))
             if value is not MISSING:
                 values[name] = value
 
@@ -78,7 +78,7 @@ def field_input(field: FormField, key: str, value: Any, extra: Mapping[str, Any]
     if field.family is not None:
         return members_input(field, key, value or ()) if field.many else member_input(field, key, value, extra or {})
     if field.product is not None:
-        return value if value is not None else MISSING  # a spec in a spec: the page gives it
+        return value if value is not None else MISSING  # a part of the spec, which the page provides
     if field.choices:
         index = field.choices.index(value) if value in field.choices else 0
         return st.selectbox(label, field.choices, index=index, key=key, help=help_)
@@ -137,7 +137,7 @@ def tuple_input(field: FormField, key: str, value: Sequence[Any]) -> tuple[Any, 
     try:
         return tuple(inner(part) for part in parts)
     except ValueError:
-        return tuple(parts)  # the spec refuses them and says which
+        return tuple(parts)  # the spec refuses them with the reason
 
 
 def members_input(field: FormField, key: str, value: Sequence[Any]) -> tuple[Any, ...]:
@@ -156,17 +156,17 @@ def members_input(field: FormField, key: str, value: Sequence[Any]) -> tuple[Any
     return tuple(members[kind] if kind in members else family.default(kind) for kind in chosen)
 
 
-def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
+def member_input(field: FormField, key: str, start_member: Any, extra: Mapping[str, Any]) -> Any:
     """A member of a family: its kind, then its own fields. `extra` choices stand for themselves."""
     label, kinds = field_label(field.name), list(field.family)
-    if isinstance(shown, Spec):
-        extra = {"as in the original run": shown, **extra}
-    now = kinds[0] if shown is None else shown.kind
+    if isinstance(start_member, Spec):
+        extra = {"as in the original run": start_member, **extra}
+    now = kinds[0] if start_member is None else start_member.kind
     choices = [*kinds, *extra]
     kind = st.selectbox(
         label,
         choices,
-        index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
+        index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and start_member else 0,
         format_func=lambda choice: capitalise(field.family.name_of(choice)) if choice in field.family else choice,
         key=key,
         help=escape_markdown(field.help) or None,
@@ -174,7 +174,7 @@ def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any
     if kind in extra:
         return extra[kind]
     st.caption(escape_markdown(field.family.describe(kind)))
-    start = shown if shown is not None and shown.kind == kind else None
+    start = start_member if start_member is not None and start_member.kind == kind else None
     values = {}
     inner_fields = describe_fields(field.family[kind])
     if inner_fields:
@@ -190,7 +190,7 @@ def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any
         return field.family[kind](**values)
     except BadInput as error:
         show_error(error)
-        return kind  # its defaults, so that the rest of the form still stands
+        return kind  # the default settings, so that the rest of the form is drawn
 
 
 def flatten_settings(value: Any, path: str = "") -> dict[str, Any]:

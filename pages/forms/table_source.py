@@ -1,4 +1,4 @@
-"""Where a table comes from: a built-in table, MoleculeNet, or one's own file; as a spec."""
+"""The source of a table as a spec: built in, MoleculeNet, or an uploaded file."""
 
 import pandas as pd
 import streamlit as st
@@ -34,7 +34,7 @@ def choose_moleculenet() -> Load | None:
 
 
 def upload_table() -> Load | None:
-    """A file of one's own, with its columns mapped."""
+    """An uploaded file with its columns assigned."""
     file = st.file_uploader(
         "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MAX_MEGABYTES, key="file"
     )

@@ -45,7 +45,7 @@ def list_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
 def choose_table(
     label: str, key: str, labelled: bool = True, help: str | None = None, start: Spec[Dataset] | None = None
 ) -> Spec[Dataset]:
-    """A box with the known tables; `start`, or else the one used last, stands first."""
+    """A box with the known tables. It starts with `start`, or else with the one used last."""
     tables = list_tables(labelled)
     names = list(tables)
     last = start.key if start is not None else st.session_state.get("table")
@@ -104,7 +104,7 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 
 def choose_fit(label: str, key: str) -> Run | None:
-    """A box with the models that have a gradient, those of the arms of a comparison last; nothing if none has."""
+    """A box with the models that have a gradient, arms of comparisons last; nothing if there is none."""
     fits = {run.key: run for run, _ in finished_runs(Fit)}
     usable = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
@@ -128,7 +128,7 @@ def read_fit_spec(run: Run) -> Spec[Fit] | None:
 
 
 def show_no_model(words: str = "There is no fine-tuned model yet. Train one, or run the demo.") -> None:
-    """The way to a model where there is none."""
+    """A note that there is no model, with a button to the page Train."""
     st.info(words, icon=":material/model_training:")
     if st.button("Go to Train"):
         st.switch_page("pages/views/train.py")

@@ -1,4 +1,4 @@
-"""One candidate in detail: its score with interval, what it would change, and what its prediction is based on."""
+"""One candidate: its score with interval, its effect on the validation set, and influential training molecules."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from pages.base.text import format_signed
 from pages.widgets.molecules import show_cards, show_molecule
 from pages.widgets.run_picker import Run, read_spec
 
-MAX_SHOWN = 3  # molecules shown of either end
+MAX_SHOWN = 3  # molecules shown in each direction
 
 
 def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit: str, loss_unit: str) -> None:
-    """Everything that is known of one molecule of the pool."""
+    """One candidate: structure, score, interval, effects, influential training molecules."""
     one = {name: None if pd.isna(value) else value for name, value in table.iloc[row].to_dict().items()}
     if one["rank"] is None:
         one.pop("rank")
@@ -28,7 +28,7 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
     show_molecule({**one, "of": int(table["delta_loss"].notna().sum())}, train, unit, loss_unit)
     show_intervals(scores, row)
     if scores.tangent:
-        effects, reasons = st.tabs(["What it would change", "What its prediction is based on"])
+        effects, reasons = st.tabs(["Effect on validation", "Training influence"])
         with effects:
             show_affected_molecules(scores, row, unit, loss_unit)
         with reasons:

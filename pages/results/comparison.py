@@ -171,7 +171,7 @@ def _interval(row: dict) -> str:
 
 
 def show_claims(comparison: Comparison) -> None:
-    """Common expectations of such arms, and what this study says of them."""
+    """Common expectations of such arms, and the outcome in this study."""
     outcomes = check_claims(comparison)
     if not outcomes:
         return
@@ -184,7 +184,7 @@ def show_claims(comparison: Comparison) -> None:
             }
             for one in outcomes
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and what this study says of them")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and their outcomes")
         st.caption("For this table, this model and these seeds.")
 
 

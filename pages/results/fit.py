@@ -137,8 +137,8 @@ def member_table(record: dict, task: str, kind: str, unit: str) -> None:
     cards = {f"seed {one['seed']}": one["metrics"] for one in record["members"]} | {"their mean": record["metrics"]}
     rows = {
         name: {
-            f"{one.name}, {part}": one.format_value(card[part][task].get(one.key))
-            for part in ("valid", "test")
+            f"{one.name}, {words}": one.format_value(card[part][task].get(one.key))
+            for part, words in (("valid", "validation"), ("test", "test"))
             for one in metrics
         }
         for name, card in cards.items()

@@ -67,9 +67,9 @@ def predictions_result(run: Run) -> None:
 
 
 def show_summary(record: dict, task: str, index: int, kind: str, unit: str) -> None:
-    """How many molecules; the errors expected from the test set, and those of their own measured values."""
-    kept, width = record["kept"][index], record["width"][index]
-    level, found = format_percent(record["level"]), record["metrics"].get(task)
+    """The number of molecules, the widths of the intervals, the error on the test set or on this table."""
+    width = record["width"][index]
+    level, metrics = format_percent(record["level"]), record["metrics"].get(task)
     test, of_unit = record["test"][task], f" {escape_markdown(unit)}" if unit else ""
     with st.container(border=True):
         one, *middle, three, four = st.columns(3 if width is None else 4)
@@ -90,38 +90,47 @@ def show_summary(record: dict, task: str, index: int, kind: str, unit: str) -> N
         metric = headline_metric(kind)
         name = metric.key
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
-        if found and found.get(name) is not None:
+        if metrics and metrics.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{metric.name} on this table", format_number(found[name], sd_of_interval(here)))
+            four.metric(f"{metric.name} on this table", format_number(metrics[name], sd_of_interval(here)))
             sure = f"95 %: {format_interval(here)}; " if here else ""
             four.caption(f"{sure}{metric.format_value(test.get(name), usual)} on the test set")
         else:
             four.metric(f"{metric.name}, test set", format_number(test.get(name), sd_of_interval(usual)))
             sure = f"95 %: {format_interval(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
-    said = []
-    if kept and kind == "binary":
-        said.append(
+    sentences = describe_coverage(record, index, kind)
+    st.markdown(" ".join(sentences) or "The validation set is too small for prediction intervals.")
+
+
+def describe_coverage(record: dict, index: int, kind: str) -> list[str]:
+    """Sentences on how many measured values the intervals contain, on the test set and on this table."""
+    tested, here = record["kept"][index], record["held"][index]
+    sentences = []
+    if tested and kind == "binary":
+        sentences.append(
             "Each range contains the calibrated probability (Venn–Abers, from the validation set). On the test set "
-            f"({kept['n']:,} molecules) the log loss is {format_number(kept['log_loss'])} without calibration and "
-            f"{format_number(kept['calibrated_log_loss'])} with it."
+            f"({tested['n']:,} molecules) the log loss is {format_number(tested['log_loss'])} without calibration and "
+            f"{format_number(tested['calibrated_log_loss'])} with it."
         )
-    elif kept:
-        said.append(
-            f"On the test set ({kept['n']:,} molecules) the intervals contain **{format_percent(kept['share'])}** of "
-            f"the measured values ({format_percent(kept['low'])} to {format_percent(kept['high'])}); {level} is the "
-            "nominal coverage."
+    elif tested:
+        sentences.append(
+            f"On the test set ({tested['n']:,} molecules) the intervals contain **{format_percent(tested['share'])}** "
+            f"of the measured values ({_span(tested)}); {format_percent(record['level'])} is the nominal coverage."
         )
-    held = record["held"][index]
-    if held and held["n"]:
-        short = held["high"] < record["level"]
-        share = f":orange[**{format_percent(held['share'])}**]" if short else f"**{format_percent(held['share'])}**"
-        said.append(
-            f"On this table ({held['n']:,} measured values) they contain {share} ({format_percent(held['low'])} to "
-            f"{format_percent(held['high'])})"
-            + (": these molecules, or their measurements, differ from the training data." if short else ".")
+    if here and here["n"]:
+        too_low = here["high"] < record["level"]
+        share = f"**{format_percent(here['share'])}**"
+        sentences.append(
+            f"On this table ({here['n']:,} measured values) they contain {f':orange[{share}]' if too_low else share} "
+            f"({_span(here)})"
+            + (": these molecules, or their measurements, differ from the training data." if too_low else ".")
         )
-    st.markdown(" ".join(said) or "The validation set is too small for prediction intervals.")
+    return sentences
+
+
+def _span(interval: dict) -> str:
+    return f"{format_percent(interval['low'])} to {format_percent(interval['high'])}"
 
 
 def show_left_out(dropped: list[dict]) -> None:
@@ -159,8 +168,8 @@ def show_charts(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: st
         if view == views[0]:
             figure = prediction_figures.plot_applicability_domain(table, unit, record["remote_below"], picked)
         elif kind == "binary":
-            known = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
-            figure = figures.plot_label_histogram(known, "prediction")
+            distributions = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
+            figure = figures.plot_label_histogram(distributions, "prediction")
         else:
             figure = prediction_figures.plot_labels_against_predictions(table, unit, picked)
         st.plotly_chart(

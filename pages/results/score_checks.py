@@ -27,7 +27,7 @@ MAX_DETAILED = 1000  # candidates of a large pool that are scored again with all
 
 
 def show_reliability(scores: Scores) -> None:
-    """What is known of the scores without training again, in a few numbers."""
+    """Checks that need no retraining, as a row of numbers."""
     record, table = scores.record, scores.table
     n_scored = int(table["delta_loss"].notna().sum())
     metrics: list[tuple[str, str, str]] = []
@@ -97,7 +97,7 @@ def explain_gradient_similarity(run: Run, record: dict) -> None:
 
 
 def show_validation(run: Run) -> None:
-    """What training again says of these scores: with random halves of the pool, and with what they select."""
+    """The tests by retraining: with random halves of the pool, and with the selections made from these scores."""
     checks = [one for one in list_runs(DatamodelCheck) if one.entry and run.key in one.entry.summary.get("scores", ())]
     studies = [one for one in list_runs(Comparison) if one.entry and one.entry.summary.get("scores") == run.key]
     for check in checks[:1]:

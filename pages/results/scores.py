@@ -114,7 +114,7 @@ def add_ranks(scores: Scores) -> pd.DataFrame:
 
 
 def show_distribution(run: Run, table: pd.DataFrame, loss_unit: str) -> None:
-    """The histogram of scores, with the band in which they cannot be told from zero."""
+    """The histogram of scores, with the band in which they are indistinguishable from zero."""
     swapped = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else None
     intervals = "delta_loss_low" in table
     band = float((table["delta_loss_high"] - table["delta_loss_low"]).median() / 2) if intervals else 0.0

@@ -1,4 +1,4 @@
-"""Train: a table and its split → a fine-tuned model or a baseline; or a backbone adapted to one's own molecules."""
+"""Train: a table and its split → a fine-tuned model or a baseline; or a backbone adapted to unlabelled molecules."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""A job, live: progress, time left, learning curve so far; stop, resume or remove it; why it failed."""
+"""A live job: progress, time left, learning curve; buttons to stop, resume or remove it; the reason of a failure."""
 
 import time
 from typing import Any
@@ -23,7 +23,7 @@ def state_badge(state: str, cancelling: bool = False) -> None:
 
 
 def show_job(key: str) -> Job | None:
-    """Show a job until it is done. The job, or nothing if it is not queued; a finished one is not drawn."""
+    """Show a job that is not done. Gives the job, or nothing if it is not in the queue."""
     job = get_service().queue.job(key)
     if job is None or job.state == "done":
         return job
@@ -78,7 +78,7 @@ def _progress_text(job: Job) -> str:
 
 
 def learning_curve(points: list[dict]) -> pd.DataFrame:
-    """Training and validation loss by epoch of the part that trains now, from what a job has reported."""
+    """Training and validation loss by epoch of the current training, from the reports of a job."""
     reports = [point["numbers"] for point in points if "epoch" in point["numbers"]]
     titles = [numbers.get("title") for numbers in reports]
     last = len(reports) - next((n for n, title in enumerate(reversed(titles)) if title != titles[-1]), len(reports))
@@ -112,7 +112,7 @@ def _show_ended(job: Job) -> None:
 
 
 def act_on_job(what: Any, key: str) -> None:
-    """Do something to a job and redraw the page; a message where it cannot be done."""
+    """Call `what` with the key of a job and redraw the page; a message if that fails."""
     try:
         what(key)
     except BadInput as error:

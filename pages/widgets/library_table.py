@@ -32,7 +32,7 @@ def choose_from_table(runs: list[Run]) -> int | None:
     )
     chosen = st.dataframe(
         table,
-        key=f"store-{hash(tuple(run.key for run in runs))}",  # so that a deleted row does not hand its mark to the next
+        key=f"store-{hash(tuple(run.key for run in runs))}",  # after a deletion, no other row inherits the selection
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -99,14 +99,14 @@ def _zip_folder(folder: Path, name: str) -> bytes:
 
 @st.dialog("Delete this run?")
 def confirm_delete(entry: Entry) -> None:
-    """Ask, then delete. Names the saved runs that used it: they stay, and it can be run again."""
+    """Ask, then delete. Names the saved runs that used it; they stay."""
     st.markdown(
         f"**{escape_markdown(entry.title)}** ({format_bytes(entry.bytes)}) will be deleted from the library. Running "
         "the same settings again restores it."
     )
     users = list_dependents(entry.key)
     if users:
-        st.caption(f"Saved runs that used it are kept ({len(users)}, for example {escape_markdown(users[0])}).")
+        st.caption(f"Saved runs that used it stay ({len(users)}, for example {escape_markdown(users[0])}).")
     if st.button("Delete permanently", type="primary", icon=":material/delete:", on_click=_delete, args=(entry.key,)):
         st.rerun()
 

@@ -29,9 +29,9 @@ def effect_label(delta_loss: float) -> tuple[str, str]:
 
 
 def show_cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str = "") -> None:
-    """Cards of molecules side by side: `smiles` and, where there, title, rank, label, prediction, delta_loss, planted.
+    """Molecules as cards. Columns: `smiles`; optional title, rank, label, prediction, delta_loss, mislabelled.
 
-    A line below says the units, once for all of them.
+    A caption below gives the units.
     """
     pieces, size = [], (132, 88) if style else (200, 122)
     for row in table.to_dict("records"):
@@ -47,14 +47,14 @@ def show_cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: 
             lines.append(
                 f'<div class="ms-row"><span class="ms-tag {tag}">{word}</span><span class="ms-mute">{rank}</span></div>'
             )
-        for name, word, shown, in_unit in (
+        for name, word, form, in_unit in (
             ("delta_loss", "ΔL", format_signed, loss_unit),
             ("label", "label" if row.get("mislabelled") else "measured", lambda value: format_label(value, unit), unit),
             ("prediction", "prediction", format_number, unit),
         ):
             if _is_number(row.get(name)):
                 hint = html.escape(f"{word} in {in_unit}" if in_unit else word, quote=True)
-                value = f'<span class="ms-mute">{word}</span><b>{shown(row[name])}</b>'
+                value = f'<span class="ms-mute">{word}</span><b>{form(row[name])}</b>'
                 lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("mislabelled"):
             lines.append('<div class="ms-mute">swapped label</div>')

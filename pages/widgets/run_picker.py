@@ -55,8 +55,8 @@ class Run:
     def label(self) -> str:
         state = "not done yet" if self.state in ("waiting", "running") else self.state  # the box is not live
         metric = self.entry.headline if self.entry else state
-        made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
-        return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
+        date = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
+        return " · ".join(part for part in (self.name, metric, date, self.key[:6]) if part)
 
 
 def list_runs(*products: type, kind: str = "") -> list[Run]:

@@ -32,7 +32,7 @@ def full(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory):
-    """A store with an answer to each question of the page Multitask, and their specs; made once for all test workers."""
+    """A store with a result for each question of the page Multitask, and the specs; made once for all test workers."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "answers"
     with FileLock(f"{root}.lock"):
@@ -41,7 +41,7 @@ def answers(tmp_path_factory):
 
 @pytest.fixture
 def cache(request, tmp_path, full, monkeypatch):
-    """A cache folder in the state of the test's parameter, with a worker that stands still."""
+    """A cache folder in the state of the test's parameter, with a worker that does not start."""
     state = getattr(request, "param", "empty")
     root = full if state == "done" else tmp_path / "cache"
     if state not in ("empty", "done"):
@@ -56,7 +56,7 @@ def cache(request, tmp_path, full, monkeypatch):
 
 @pytest.fixture
 def copied(full, tmp_path, monkeypatch):
-    """A filled store of one's own, to be added to, under the pages."""
+    """A copy of the filled store, as the cache of the pages; a test may add to it."""
     root = tmp_path / "copied"
     shutil.copytree(full, root)
     monkeypatch.setenv("MOLSWAY_CACHE", str(root))
@@ -67,7 +67,7 @@ def copied(full, tmp_path, monkeypatch):
 
 @pytest.fixture
 def open_page(cache):
-    """Open a page by its name; says if anything was raised on it."""
+    """Open a page by its name; fails if the page raises."""
 
     def opened(name: str, **query: str) -> AppTest:
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)

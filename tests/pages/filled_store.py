@@ -1,4 +1,4 @@
-"""A store filled by hand: a table, two fits, scores and a study, made up in a second, without a model."""
+"""A store filled by hand in a second: a table, models, scores, studies; no network is trained."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from core.experiments import (
     import_files,
     split_table,
 )
-from core.experiments.influence.lds import verdict as told
+from core.experiments.influence.lds import verdict
 from core.influence.diagnostics import add_full_updates
 from core.influence.lds import datamodelling_score
 from core.models.baselines import RandomForest, SupportVectors
@@ -54,7 +54,7 @@ def add_noise(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
 
 
 def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", seed: int = 3) -> Fit:
-    """A fit whose predictions are the labels and noise."""
+    """A fit whose predictions are the labels plus noise."""
     predicted = {
         name: add_noise(table.targets, sd * (0.4 if name == "train" else 1), seed) for name, table in tables.items()
     }
@@ -97,7 +97,7 @@ def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method:
 
 
 def weight_counts(method: str) -> dict[str, int | float | None]:
-    """What moves, roughly as in `molsway-mini`."""
+    """Numbers of weights, roughly as in `molsway-mini`."""
     total, head = 5_400_000, 1_400_000
     trained = {"full": 4_000_000, "lora": 98_000, "ia3": 7_700, "head": 0}.get(method)
     if trained is None:
@@ -114,7 +114,7 @@ def weight_counts(method: str) -> dict[str, int | float | None]:
 
 
 def make_method_study(tables: dict[str, Dataset], scratch: Path) -> Comparison:
-    """A study of methods as it would be made of such fits; one arm has failed."""
+    """A study of methods made of such fits; one arm has failed."""
     fits = []
     for index, (arm, sd) in enumerate(zip(METHODS.arms, (0.8, 0.8, 0.85, 0.8, 1.2, 1.1), strict=True)):
         kind = arm.method.kind if hasattr(arm, "method") else "support-vectors"
@@ -126,7 +126,7 @@ def make_method_study(tables: dict[str, Dataset], scratch: Path) -> Comparison:
 
 
 def make_scores(tables: dict[str, Dataset], fit_key: str) -> Scores:
-    """Scores of a pool in which every fifth label is said to be planted, with pairs as the dual tells them."""
+    """Scores of a pool in which every fifth label is marked as swapped, with pairs as from the dual solver."""
     pool, train, target = tables["pool"], tables["train"], tables["valid"]
     n, random = len(pool), np.random.default_rng(1)
     swapped = np.arange(n) % 5 == 0
@@ -183,7 +183,7 @@ def make_scores(tables: dict[str, Dataset], fit_key: str) -> Scores:
 
 
 def make_verification(n: int = 24) -> DatamodelCheck:
-    """What retraining would say of such scores."""
+    """The check of such scores by retraining."""
     random = np.random.default_rng(5)
     measured = random.normal(0, 0.02, n)
     noise = {"first order, dual, all weights": 0.03, "whole steps together, dual, all weights": 0.01}
@@ -194,11 +194,11 @@ def make_verification(n: int = 24) -> DatamodelCheck:
     ]
     best = max(scores, key=lambda one: one["spearman"])
     record = {"ways": scores, "scores": [SCORES.key], "subsets": n, "members": 30, "unit": "(log10(mol/L))²"}
-    return DatamodelCheck(table, record | {"verdict": told(best, n)})
+    return DatamodelCheck(table, record | {"verdict": verdict(best, n)})
 
 
 def make_selection_study(test: Dataset, picks_from: Dataset) -> Comparison:
-    """A comparison in which the chosen molecules help a little."""
+    """A comparison in which the selected molecules help a little."""
     noise = {"none": 0.9, "all": 0.97, "random": 0.9, "top": 0.78, "bottom": 1.05, "greedy": 0.76}
     noise["support vectors"] = 0.5
     labels, seeds = test.targets[:, 0], (0, 1, 2)
@@ -274,7 +274,7 @@ def make_tables(store: Store) -> dict[str, Dataset]:
 
 
 def fill_store(root: Path) -> Store:
-    """Everything done, by hand but for the baseline, which takes a moment."""
+    """Every run finished: built by hand, except for the baseline."""
     store = Store(root)
     tables = make_tables(store)
     sets = {name: tables[name] for name in PARTS}
