@@ -30,7 +30,8 @@ def spec_form(
     """Draw the fields of `cls` that are not `fixed`; the settings object, or None and an error while one is wrong.
 
     `named` fields come first, the others under "Advanced". `start` is an object with the initial values;
-    `hidden` fields keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
+    `hidden` fields keep their default. `extra`: for the field of a family, further choices by label, such as trained
+    backbones.
     """
     fields = {
         field.name: field for field in describe_fields(cls) if field.name not in fixed and field.name not in hidden

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from core.engine.spec import Spec
-from core.experiments import Adapt, Baseline, FineTune, Split
+from core.experiments import Adapt, Baseline, Ensemble, FineTune, Split
 from pages.forms.spec_form import spec_form
 from pages.forms.tables import ADD_TABLE, choose_split, choose_table, require_three_sets
+from pages.widgets.run_page import submit_and_show
 from pages.widgets.run_picker import trained_backbones
 
 
@@ -50,3 +51,17 @@ def spec_to_change(cls: type) -> Spec | None:
     """The spec of a run that someone asked to change, if it is of this class."""
     spec = st.session_state.get("again")
     return spec if isinstance(spec, cls) else None
+
+
+def ask_ensemble(spec: Spec) -> None:
+    """A button that asks for an ensemble of this spec over several seeds."""
+    with st.popover("Average over seeds", icon=":material/stacks:"):
+        st.caption(
+            "Trains the same settings again with other seeds and averages the predictions. The mean is usually more "
+            "accurate than a single model, and the spread of the members is a first estimate of the uncertainty."
+        )
+        count = st.number_input("Members", 2, 20, 3, key=f"members-{spec.key}")
+        seeds = tuple(range(spec.seed, spec.seed + count))
+        st.caption(f"Seeds {seeds[0]} to {seeds[-1]}. This model is the first member.")
+        if st.button("Start", type="primary", icon=":material/play_arrow:", key=f"repeat-{spec.key}"):
+            submit_and_show(Ensemble(spec, seeds))

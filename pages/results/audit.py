@@ -9,6 +9,7 @@ from core.engine.spec import Spec
 from core.experiments import Audit, CorrectedTable
 from pages.base.service import find_entry, get_service, load_product, make_and_save, submit
 from pages.base.text import escape_markdown, with_minus_signs
+from pages.forms.tables import list_tables
 from pages.widgets.frame import export_buttons, show_command, to_csv
 from pages.widgets.job_panel import show_job
 from pages.widgets.molecules import show_cards
@@ -39,6 +40,19 @@ def show_audit(spec: Audit, words: str = "Audit this table") -> None:
     if st.button(words, key=f"audit-{spec.key}", icon=":material/fact_check:"):
         submit(spec)
         st.rerun()
+
+
+def ask_audit(spec: Spec[Dataset]) -> None:
+    """The audit of a table, by itself or against others."""
+    with st.expander("Audit: find errors in this table", icon=":material/fact_check:", key=f"audit-of-{spec.key}"):
+        others = {one.key: (words, one) for words, one in list_tables(labelled=False).values() if one.key != spec.key}
+        chosen = st.multiselect(
+            "Compare with", list(others), format_func=lambda key: others[key][0], key=f"beside-{spec.key}",
+            max_selections=3,
+            help="Tables that it will be merged with or tested on: shared molecules, contradicting labels, and labels "
+            "computed from theirs are reported",
+        )  # fmt: skip
+        show_audit(Audit(spec, tuple(others[key][1] for key in chosen)))
 
 
 def find_table(spec: Spec) -> Dataset | None:

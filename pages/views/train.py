@@ -3,11 +3,11 @@
 import streamlit as st
 
 from core.engine.spec import Spec
-from core.experiments import Adapt, Baseline, Ensemble, FineTune, Pretrain
+from core.experiments import Adapt, Baseline, FineTune, Pretrain
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
 from pages.base.service import load_product
-from pages.forms.training import ask_adaptation, ask_baseline, ask_fine_tuning, spec_to_change
+from pages.forms.training import ask_adaptation, ask_baseline, ask_ensemble, ask_fine_tuning, spec_to_change
 from pages.results.fit import fit_result
 from pages.results.pretraining import adapted_result, pretrained_result
 from pages.widgets.frame import show_head
@@ -38,20 +38,6 @@ def begin(spec: Spec) -> None:
 def change(spec: Spec) -> None:
     """Show the form with the settings of a run."""
     st.session_state["again"], st.session_state["what"] = spec, CHANGEABLE[spec.kind]
-
-
-def ask_ensemble(spec: Spec) -> None:
-    """A button that asks for an ensemble of this spec over several seeds."""
-    with st.popover("Average over seeds", icon=":material/stacks:"):
-        st.caption(
-            "Trains the same settings again with other seeds and averages the predictions. The mean is usually more "
-            "accurate than a single model, and the spread of the members is a first estimate of the uncertainty."
-        )
-        count = st.number_input("Members", 2, 20, 3, key=f"members-{spec.key}")
-        seeds = tuple(range(spec.seed, spec.seed + count))
-        st.caption(f"Seeds {seeds[0]} to {seeds[-1]}. This model is the first member.")
-        if st.button("Start", type="primary", icon=":material/play_arrow:", key=f"repeat-{spec.key}"):
-            submit_and_show(Ensemble(spec, seeds))
 
 
 def show_model(run: Run) -> None:
