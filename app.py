@@ -13,7 +13,7 @@ from pages.widgets.job_panel import show_queue_status
 
 
 class Page(NamedTuple):
-    """A page: its file in `pages/views/`, which is its address too; title, icon and help in the sidebar."""
+    """A page: its file in `pages/views/`, which is its address too (the first one is at `/`); title, icon, help."""
 
     name: str
     title: str
@@ -44,7 +44,7 @@ PAGES = {  # by their heading in the sidebar
 
 @st.cache_resource(show_spinner=False)
 def draw_logo() -> tuple[Image.Image, Image.Image]:
-    """The icon, a tilted ring with a substituent: a molecule, swayed; and the same beside the name."""
+    """The icon, a ring with a substituent, and the icon with the name."""
     icon = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
     pen = ImageDraw.Draw(icon)
     pen.regular_polygon((112, 150, 84), 6, rotation=14, outline="#12A594", width=22)
@@ -60,7 +60,7 @@ def draw_logo() -> tuple[Image.Image, Image.Image]:
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """The worker starts with the server; as the server stops, the running job is left with a checkpoint."""
+    """Start the worker with the server; when the server stops, the running job keeps its checkpoint."""
     get_service()
     yield
     get_service().worker.stop()
@@ -94,8 +94,8 @@ def show_app() -> None:
 
 if __name__ == "__main__":  # a visit
     show_app()
-else:  # the server, once, as it starts: from now on the folder `pages` is not taken for Streamlit's old kind of pages
-    logging.disable(logging.WARNING)  # that there is no visitor yet
+else:  # the server, once at its start: with a navigation, Streamlit does not list the folder `pages` by itself
+    logging.disable(logging.WARNING)  # Streamlit warns that there is no session yet
     st.navigation([st.Page(show_app, title="Molsway")])
     logging.disable(logging.NOTSET)
     app = st.App(__file__, lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""The hardware of this machine, found without importing torch."""
+"""The hardware of this machine, without importing torch."""
 
 import os
 import subprocess

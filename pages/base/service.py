@@ -41,8 +41,8 @@ def get_service() -> Service:
 
 @st.cache_resource(show_spinner=False)
 def _service(root: str, workers: int) -> Service:
-    store, line = Store(root), JobQueue(root)
-    return Service(store, line, Worker(line, store, experiments.__name__, workers).start())
+    store, queue = Store(root), JobQueue(root)
+    return Service(store, queue, Worker(queue, store, experiments.__name__, workers).start())
 
 
 def load_product(entry: Entry) -> Any:
@@ -62,8 +62,8 @@ def preview_product(spec: Spec) -> Any:
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _previewed(root: str, key: str, _spec: Spec) -> Any:
-    found = get_service().store
-    return found.get(_spec) if found.has(_spec) else _spec.make(Report(files=found.files))
+    store = get_service().store
+    return store.get(_spec) if store.has(_spec) else _spec.make(Report(files=store.files))
 
 
 def make_and_save(spec: Spec) -> None:

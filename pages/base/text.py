@@ -28,6 +28,11 @@ def capitalise(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
+def as_sentence(message: Any) -> str:
+    """A message that begins with a capital letter, unless its first word is code or the name of a file."""
+    return re.sub(r"^[a-z]+(?=[ ,:;])", lambda match: match[0].capitalize(), str(message))
+
+
 def with_minus_signs(sentence: str) -> str:
     """A sentence whose negative numbers have a minus sign, not a hyphen."""
     return re.sub(r"(?<![\w.)])-(?=\d)", "−", sentence)
@@ -93,5 +98,5 @@ def format_percent(share: float) -> str:
 def loss_name(kinds: Iterable[str]) -> str:
     """What a predictor's loss is called, by the kinds of its tasks."""
     named = {"regression": "squared error (scaled labels)", "binary": "cross-entropy (nats)"}
-    found = dict.fromkeys(named[kind] for kind in kinds)
-    return next(iter(found)) if len(found) == 1 else "loss"
+    names = dict.fromkeys(named[kind] for kind in kinds)
+    return next(iter(names)) if len(names) == 1 else "loss"

@@ -25,6 +25,7 @@ from core.models.backbones import Gnn
 from pages.base.text import escape_markdown
 from pages.forms.spec_form import field_input, spec_form
 from pages.forms.tables import ADD_TABLE, list_tables
+from pages.widgets.frame import show_error
 
 MEASURED_VALUES = "measured values"
 MEMBER_FIELDS = {field.name: field for field in describe_fields(MixtureTable)}
@@ -42,15 +43,15 @@ def list_mixture_tables() -> dict[str, tuple[str, Spec[Dataset]]]:
     }
 
 
-def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()) -> tuple[MixtureTable, ...]:
+def choose_members(key: str, exclude: tuple[tuple[Spec[Dataset], Spec[Dataset]], ...] = ()) -> tuple[MixtureTable, ...]:
     """The tables of a mixture, each with its loss, scaler and weight; nothing, and the reason, while that is wrong.
 
-    `beside`: validation and test sets whose molecules no training set may contain.
+    `exclude`: validation and test sets whose molecules no training set may contain.
     """
-    found = list_mixture_tables()
-    known = [one for one, (name, _) in found.items() if "·" in name]
+    tables = list_mixture_tables()
+    options = [one for one, (name, _) in tables.items() if "·" in name]
     chosen = st.multiselect(
-        "Tables", known, default=known[:3], format_func=lambda one: found[one][0], key=f"{key}-tables",
+        "Tables", options, default=options[:3], format_func=lambda one: tables[one][0], key=f"{key}-tables",
         help=ADD_TABLE,
     )  # fmt: skip
     one, two, three = st.columns(3)
@@ -60,10 +61,10 @@ def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], 
     if not chosen:
         st.info("Choose a table. Two or more are learned together.")
         return ()
-    plainly = [found[one][0].split(" · ")[0] for one in chosen]
+    plain_names = [tables[one][0].split(" · ")[0] for one in chosen]
     names = [
-        f"{name} ({plainly[: place + 1].count(name)})" if plainly[:place].count(name) else name
-        for place, name in enumerate(plainly)
+        f"{name} ({plain_names[: index + 1].count(name)})" if plain_names[:index].count(name) else name
+        for index, name in enumerate(plain_names)
     ]
     start = pd.DataFrame(
         {"table": names, "loss": "mae", "scaler": "standard", "weight": 1.0, "hidden": 64, "learned": MEASURED_VALUES}
@@ -81,17 +82,17 @@ def choose_members(key: str, beside: tuple[tuple[Spec[Dataset], Spec[Dataset]], 
         ),
     }
     slot = f"{key}-how-{'-'.join(one[:4] for one in chosen)}"
-    told = st.data_editor(start, column_config=columns, hide_index=True, key=slot, width="stretch")
+    rows = st.data_editor(start, column_config=columns, hide_index=True, key=slot, width="stretch")
     try:
         members = []
-        for place, row in enumerate(told.to_dict("records")):
-            three_parts = split_table(found[chosen[place]][1], by=by, seed=int(seed), valid=share, test=share)
-            given = {name: row[name] for name in ("loss", "scaler", "weight", "hidden")}
+        for index, row in enumerate(rows.to_dict("records")):
+            three_parts = split_table(tables[chosen[index]][1], by=by, seed=int(seed), valid=share, test=share)
+            settings = {name: row[name] for name in ("loss", "scaler", "weight", "hidden")}
             atoms = "" if row["learned"] == MEASURED_VALUES else row["learned"].removesuffix(" of atoms")
-            members.append(MixtureTable(*three_parts, name=names[place], atoms=atoms, **given))
-        return build_mixture(members, beside)
+            members.append(MixtureTable(*three_parts, name=names[index], atoms=atoms, **settings))
+        return build_mixture(members, exclude)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return ()
 
 
@@ -127,12 +128,12 @@ def choose_study(key: str, multi: Multitask | None) -> MixtureStudy | None:
     if isinstance(multi.backbone, Gnn):
         backbones = tuple(dataclasses.replace(multi.backbone, layer=layer) for layer in layers)
     try:
-        made = MixtureStudy(multi, backbones=backbones, controls=controls, seeds=seeds)
+        spec = MixtureStudy(multi, backbones=backbones, controls=controls, seeds=seeds)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None
-    st.caption(f"{len(made.runs)} training runs.")
-    return made
+    st.caption(f"{len(spec.runs)} training runs.")
+    return spec
 
 
 def choose_split(table: Spec[Dataset], key: str) -> dict[str, Split]:

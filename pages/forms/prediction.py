@@ -14,6 +14,7 @@ from pages.base.service import get_service
 from pages.base.text import escape_markdown
 from pages.forms.table_source import upload_table
 from pages.forms.tables import choose_table, show_no_model
+from pages.widgets.frame import show_error
 from pages.widgets.run_picker import Run, finished_runs
 
 MAX_PASTED = 5000  # lines
@@ -28,29 +29,29 @@ class Model(NamedTuple):
 
 
 def choose_predictor() -> Model | None:
-    """A box with the trained models; at first the one named in the address, or the one that was shown last.
+    """A box with the trained models. It starts with the one in the address, or else the one shown last.
 
-    A multitask model stands for the heads of all its tables: a second box asks for the table.
+    For a multitask model, a second box asks for the table whose head predicts.
     """
-    found = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
+    models = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
     heads = {
-        key: spec for key, (_, spec) in found.items() if isinstance(spec, MultitaskHead) and spec.trunk.key in found
+        key: spec for key, (_, spec) in models.items() if isinstance(spec, MultitaskHead) and spec.trunk.key in models
     }
-    found = {key: one for key, one in found.items() if key not in heads}
-    if not found:
+    models = {key: one for key, one in models.items() if key not in heads}
+    if not models:
         show_no_model("There is no trained model yet. Train one, or run the demo.")
         return None
-    keys = sorted(found, key=lambda key: bool(found[key][0].arm))
+    keys = sorted(models, key=lambda key: bool(models[key][0].arm))
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
     head = heads.get(asked)
     asked = head.trunk.key if head else asked
-    place = keys.index(asked) if asked in keys else 0
+    index = keys.index(asked) if asked in keys else 0
 
     def label(key: str) -> str:
-        run, spec = found[key]
+        run, spec = models[key]
         return f"Multitask: {run.label}" if spec.product is MultitaskModel else run.label
 
-    run, spec = found[st.selectbox("Trained model", keys, index=place, format_func=label, key="predict-fit")]
+    run, spec = models[st.selectbox("Trained model", keys, index=index, format_func=label, key="predict-fit")]
     return (
         choose_head(run, spec, head)
         if spec.product is MultitaskModel
@@ -58,25 +59,25 @@ def choose_predictor() -> Model | None:
     )
 
 
-def choose_head(run: Run, trunk: Spec[MultitaskModel], asked: MultitaskHead | None) -> Model | None:
+def choose_head(run: Run, model: Spec[MultitaskModel], head: MultitaskHead | None) -> Model | None:
     """The head of one table of a multitask model; heads of single atoms predict nothing of a molecule."""
     cards = {
         card["name"]: (member, card)
-        for member, card in zip(trunk.members, run.entry.summary["members"], strict=True)
+        for member, card in zip(model.members, run.entry.summary["members"], strict=True)
         if not card["atoms"]
     }
     if not cards:
         st.info("This model predicts properties of single atoms only. Choose another model.", icon=":material/info:")
         return None
     keys = [member.key for member, _ in cards.values()]
-    place = keys.index(asked.member.key) if asked is not None and asked.member.key in keys else 0
-    name = st.selectbox("Table whose properties are predicted", list(cards), index=place, key=f"head-{run.key}")
+    index = keys.index(head.member.key) if head is not None and head.member.key in keys else 0
+    name = st.selectbox("Table whose properties are predicted", list(cards), index=index, key=f"head-{run.key}")
     member, card = cards[name]
-    return Model(MultitaskHead(trunk, member), tuple(card["tasks"]))
+    return Model(MultitaskHead(model, member), tuple(card["tasks"]))
 
 
 def paste_molecules() -> Spec[Dataset] | None:
-    """Molecules typed or pasted, one a line; a name may follow the SMILES."""
+    """Typed or pasted molecules, one per line; a name may follow the SMILES."""
     text = st.text_area("SMILES, one per line; a name may follow", height=150, placeholder=EXAMPLE, key="pasted")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
@@ -87,7 +88,7 @@ def paste_molecules() -> Spec[Dataset] | None:
         name, digest = import_file(("\n".join(lines) + "\n").encode(), "pasted.smi", get_service().store.files)
         return Load(f"file:{name}", digest=digest)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None
 
 

@@ -12,7 +12,8 @@ import streamlit as st
 
 from core.engine.form import FormField, describe_fields
 from core.engine.spec import BadInput, Spec, iterate_fields
-from pages.base.text import capitalise, escape_markdown, field_label
+from pages.base.text import as_sentence, capitalise, escape_markdown, field_label
+from pages.widgets.frame import show_error
 
 MISSING = dataclasses.MISSING
 
@@ -20,21 +21,22 @@ MISSING = dataclasses.MISSING
 def spec_form(
     cls: type,
     key: str,
-    given: Mapping[str, Any],
+    fixed: Mapping[str, Any],
     named: Sequence[str] = (),
     start: Any = None,
     hidden: Sequence[str] = (),
     extra: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Any:
-    """Draw the fields of `cls` that are not `given`; the settings object, or None (with the reason) while wrong.
+    """Draw the fields of `cls` that are not `fixed`; the settings object, or None and an error while one is wrong.
 
-    `named` fields come first, the rest lies under "Advanced". `start` is an object whose values are shown at first;
-    `hidden` keep their default. `extra`: for a family's field, further choices by label, such as finished backbones.
+    `named` fields come first, the others under "Advanced". `start` is an object with the initial values;
+    `hidden` fields keep their default. `extra`: for the field of a family, further choices by label, such as trained
+    backbones.
     """
     fields = {
-        field.name: field for field in describe_fields(cls) if field.name not in given and field.name not in hidden
+        field.name: field for field in describe_fields(cls) if field.name not in fixed and field.name not in hidden
     }
-    values = dict(given)
+    values = dict(fixed)
     values |= {n: getattr(start, n) for n in hidden if start is not None and hasattr(start, n)}
     key = f"{key}-{start.key[:8]}" if isinstance(start, Spec) else key
     extra = extra or {}
@@ -44,14 +46,14 @@ def spec_form(
         row: list[Any] = []
         for name in names:
             field = fields[name]
-            shown = getattr(start, name, field.default) if start is not None else field.default
+            start_value = getattr(start, name, field.default) if start is not None else field.default
             if field.family is not None or _has_choices(field):
-                place, row = st.container(), []
+                container, row = st.container(), []
             else:
                 row = row or list(st.columns(2))
-                place = row.pop(0)
-            with place:
-                value = field_input(field, f"{key}-{name}", shown, extra.get(name, {}))
+                container = row.pop(0)
+            with container:
+                value = field_input(field, f"{key}-{name}", start_value, extra.get(name, {}))
             if value is not MISSING:
                 values[name] = value
 
@@ -66,33 +68,33 @@ def spec_form(
     try:
         return cls(**values)
     except BadInput as error:
-        wrong.error(escape_markdown(error), icon=":material/error:")
+        wrong.error(escape_markdown(as_sentence(error)), icon=":material/error:")
         return None
 
 
-def field_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any] | None = None) -> Any:
+def field_input(field: FormField, key: str, value: Any, extra: Mapping[str, Any] | None = None) -> Any:
     """The widget of one field; its value, or `MISSING` where the field stays as it is."""
     label, help_ = field_label(field.name), escape_markdown(field.help) or None
-    shown = None if shown is MISSING else shown
+    value = None if value is MISSING else value
     if field.family is not None:
-        return members_input(field, key, shown or ()) if field.many else member_input(field, key, shown, extra or {})
+        return members_input(field, key, value or ()) if field.many else member_input(field, key, value, extra or {})
     if field.product is not None:
-        return shown if shown is not None else MISSING  # a spec in a spec: the page gives it
+        return value if value is not None else MISSING  # a part of the spec, which the page provides
     if field.choices:
-        place = field.choices.index(shown) if shown in field.choices else 0
-        return st.selectbox(label, field.choices, index=place, key=key, help=help_)
+        index = field.choices.index(value) if value in field.choices else 0
+        return st.selectbox(label, field.choices, index=index, key=key, help=help_)
     kinds = _kinds(field.type)
-    many = typing.get_origin(field.type) is tuple
-    if many:
-        return tuple_input(field, key, shown or ())
+    is_tuple = typing.get_origin(field.type) is tuple
+    if is_tuple:
+        return tuple_input(field, key, value or ())
     if bool in kinds:
-        return st.toggle(label, value=bool(shown), key=key, help=help_)
+        return st.toggle(label, value=bool(value), key=key, help=help_)
     if int in kinds and float not in kinds:
         return st.number_input(
             label,
             min_value=_whole(field.least, 0),
             max_value=_whole(field.most),
-            value=None if shown is None else int(shown),
+            value=None if value is None else int(value),
             step=1,
             key=key,
             help=help_,
@@ -103,32 +105,32 @@ def field_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]
             label,
             min_value=None if field.least is None else float(field.least),
             max_value=None if field.most is None else float(field.most),
-            value=None if shown is None else float(shown),
-            step=_step(shown),
+            value=None if value is None else float(value),
+            step=_step(value),
             format="%g",
             key=key,
             help=help_,
             placeholder="automatic",
         )
     if str in kinds:
-        return st.text_input(label, value=shown or "", key=key, help=help_)
-    text = st.text_input(f"{label} (JSON)", value=json.dumps(shown), key=key, help=help_)
+        return st.text_input(label, value=value or "", key=key, help=help_)
+    text = st.text_input(f"{label} (JSON)", value=json.dumps(value), key=key, help=help_)
     try:
         return json.loads(text)
     except ValueError:
         st.error(f"{label}: this is not valid JSON")
-        return shown
+        return value
 
 
-def tuple_input(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
+def tuple_input(field: FormField, key: str, value: Sequence[Any]) -> tuple[Any, ...]:
     """A tuple: choices to pick from, or values separated by commas."""
     label, help_ = field_label(field.name), escape_markdown(field.help) or None
     inner = typing.get_args(field.type)[0]
     if _has_choices(field):
         choices = typing.get_args(inner)
-        return tuple(st.multiselect(label, choices, default=list(shown), key=key, help=help_))
+        return tuple(st.multiselect(label, choices, default=list(value), key=key, help=help_))
     text = st.text_input(
-        label, value=", ".join(map(str, shown)), key=key, help=f"{help_ or ''} Separate values with commas.".strip()
+        label, value=", ".join(map(str, value)), key=key, help=f"{help_ or ''} Separate values with commas.".strip()
     )
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if inner not in (int, float):
@@ -136,36 +138,36 @@ def tuple_input(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, 
     try:
         return tuple(inner(part) for part in parts)
     except ValueError:
-        return tuple(parts)  # the spec refuses them and says which
+        return tuple(parts)  # the spec refuses them with the reason
 
 
-def members_input(field: FormField, key: str, shown: Sequence[Any]) -> tuple[Any, ...]:
-    """Some members of a family or none: those of `shown` as they are, the others with their defaults."""
+def members_input(field: FormField, key: str, value: Sequence[Any]) -> tuple[Any, ...]:
+    """Some members of a family or none: those of `value` as they are, the others with their defaults."""
     family = field.family
-    given = {family.key_of(one): one for one in shown}
+    members = {family.key_of(one): one for one in value}
     chosen = st.multiselect(
         field_label(field.name),
-        list(dict.fromkeys((*family, *given))),
-        default=list(given),
+        list(dict.fromkeys((*family, *members))),
+        default=list(members),
         format_func=lambda kind: capitalise(family.name_of(kind) if kind in family else kind),
         key=key,
         help=escape_markdown(field.help) or None,
         placeholder="none",
     )
-    return tuple(given[kind] if kind in given else family.default(kind) for kind in chosen)
+    return tuple(members[kind] if kind in members else family.default(kind) for kind in chosen)
 
 
-def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any]) -> Any:
+def member_input(field: FormField, key: str, start_member: Any, extra: Mapping[str, Any]) -> Any:
     """A member of a family: its kind, then its own fields. `extra` choices stand for themselves."""
     label, kinds = field_label(field.name), list(field.family)
-    if isinstance(shown, Spec):
-        extra = {"as in the original run": shown, **extra}
-    now = kinds[0] if shown is None else shown.kind
+    if isinstance(start_member, Spec):
+        extra = {"as in the original run": start_member, **extra}
+    now = kinds[0] if start_member is None else start_member.kind
     choices = [*kinds, *extra]
     kind = st.selectbox(
         label,
         choices,
-        index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and shown else 0,
+        index=choices.index(now) if now in kinds else choices.index(next(iter(extra))) if extra and start_member else 0,
         format_func=lambda choice: capitalise(field.family.name_of(choice)) if choice in field.family else choice,
         key=key,
         help=escape_markdown(field.help) or None,
@@ -173,44 +175,44 @@ def member_input(field: FormField, key: str, shown: Any, extra: Mapping[str, Any
     if kind in extra:
         return extra[kind]
     st.caption(escape_markdown(field.family.describe(kind)))
-    start = shown if shown is not None and shown.kind == kind else None
+    start = start_member if start_member is not None and start_member.kind == kind else None
     values = {}
-    own = describe_fields(field.family[kind])
-    if own:
+    inner_fields = describe_fields(field.family[kind])
+    if inner_fields:
         with st.container(border=True):
-            columns = st.columns(min(len(own), 2))
-            for place, inner in enumerate(own):
+            columns = st.columns(min(len(inner_fields), 2))
+            for index, inner in enumerate(inner_fields):
                 first = getattr(start, inner.name) if start is not None else inner.default
-                with columns[place % len(columns)]:
+                with columns[index % len(columns)]:
                     value = field_input(inner, f"{key}-{kind}-{inner.name}", first)
                 if value is not MISSING:
                     values[inner.name] = value
     try:
         return field.family[kind](**values)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
-        return kind  # its defaults, so that the rest of the form still stands
+        show_error(error)
+        return kind  # the default settings, so that the rest of the form is drawn
 
 
 def flatten_settings(value: Any, path: str = "") -> dict[str, Any]:
     """Every plain setting of a spec by its path, for comparing two specs."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, inner in iterate_fields(value):
-        place = f"{path}{name}"
+        inner_path = f"{path}{name}"
         if isinstance(inner, tuple) and inner and all(dataclasses.is_dataclass(one) for one in inner):
             for number, one in enumerate(inner, 1):
-                found |= {f"{place} {number}": one.kind, **flatten_settings(one, f"{place} {number}.")}
+                settings |= {f"{inner_path} {number}": one.kind, **flatten_settings(one, f"{inner_path} {number}.")}
         elif dataclasses.is_dataclass(inner):
-            found |= {place: inner.kind, **flatten_settings(inner, f"{place}.")}
+            settings |= {inner_path: inner.kind, **flatten_settings(inner, f"{inner_path}.")}
         else:
-            found[place] = inner
-    return found
+            settings[inner_path] = inner
+    return settings
 
 
 def _has_choices(field: FormField) -> bool:
     """Whether a field is a tuple of given choices."""
-    many = typing.get_origin(field.type) is tuple
-    return many and typing.get_origin(typing.get_args(field.type)[0]) is typing.Literal
+    is_tuple = typing.get_origin(field.type) is tuple
+    return is_tuple and typing.get_origin(typing.get_args(field.type)[0]) is typing.Literal
 
 
 def _kinds(hint: Any) -> set[type]:
@@ -223,6 +225,6 @@ def _whole(limit: float | None, default: int | None = None) -> int | None:
     return default if limit is None else int(limit)
 
 
-def _step(shown: float | None) -> float:
+def _step(value: float | None) -> float:
     """A tenth of the value's size: 0.0003 → 0.00001."""
-    return 10.0 ** (math.floor(math.log10(abs(shown))) - 1) if shown else 0.01
+    return 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 0.01

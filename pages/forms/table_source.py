@@ -1,4 +1,4 @@
-"""Where a table comes from: a built-in table, MoleculeNet, or one's own file; as a spec."""
+"""The source of a table as a spec: built in, MoleculeNet, or an uploaded file."""
 
 import pandas as pd
 import streamlit as st
@@ -9,6 +9,7 @@ from core.experiments import Load
 from core.experiments.data.load import BUNDLED, HUB
 from pages.base.service import get_service
 from pages.base.text import escape_markdown
+from pages.widgets.frame import show_error
 
 SUFFIXES = ["csv", "tsv", "txt", "xlsx", "xlsm", "smi", "sdf", "parquet", "gz"]
 MAX_MEGABYTES = 25
@@ -33,13 +34,13 @@ def choose_moleculenet() -> Load | None:
 
 
 def upload_table() -> Load | None:
-    """A file of one's own, with its columns mapped."""
+    """An uploaded file with its columns assigned."""
     file = st.file_uploader(
         "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MAX_MEGABYTES, key="file"
     )
     st.caption(
-        "CSV, TSV, Excel, SMI, SDF or Parquet; text files may be gzipped. "
-        "The file is stored in the cache of this installation and is not sent anywhere else."
+        "CSV, TSV, Excel, SMI, SDF or Parquet; text files may be gzipped. The file is stored in the cache of this "
+        "installation and is not sent anywhere else."
     )
     if file is None:
         return None
@@ -61,7 +62,7 @@ def upload_table() -> Load | None:
             )
             name, head = f"{name}#{sheet}", read_first_rows(f"{path}#{sheet}")
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None
     return choose_columns(name, digest, head.frame)
 
@@ -81,13 +82,13 @@ def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
         st.caption("The first rows, as they are in the file")
         st.dataframe(frame.head(5).astype(str), hide_index=True, lazy=False, alt="First rows of the file")
         left, right = st.columns(2)
-        place = columns.index(guess) if guess in columns else None
-        smiles = left.selectbox("SMILES column", columns, index=place, key=f"smiles-{tag}", placeholder="Choose one")
-        known = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
+        index = columns.index(guess) if guess in columns else None
+        smiles = left.selectbox("SMILES column", columns, index=index, key=f"smiles-{tag}", placeholder="Choose one")
+        labels = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
         targets = right.multiselect(
             "Properties to predict",
             [column for column in columns if column != smiles],
-            default=known[:1],
+            default=labels[:1],
             key=f"targets-{tag}",
             help="Columns of measured values; several make a multitask model",
         )
@@ -104,5 +105,5 @@ def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
     try:
         return Load(f"file:{name}", smiles=smiles, targets=tuple(targets), unit=unit, duplicates=rule, digest=digest)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None

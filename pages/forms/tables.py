@@ -21,7 +21,7 @@ ADD_TABLE = "Add your own on the page Data"
 
 def list_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
     """Tables to choose from by key: those saved with "Use this table", then the built-in ones."""
-    found = {}
+    tables = {}
     for entry in get_service().store.entries():
         if (
             entry.kind not in ("load", "corrected-table")
@@ -34,35 +34,35 @@ def list_tables(labelled: bool = True) -> dict[str, tuple[str, Spec[Dataset]]]:
         except BadInput:
             continue
         name = load.title.removeprefix("load ")
-        found[entry.key] = (f"{name} · {entry.summary.get('rows', 0):,} molecules", load)
-    for name, known in BUNDLED.items():
+        tables[entry.key] = (f"{name} · {entry.summary.get('rows', 0):,} molecules", load)
+    for name, bundled in BUNDLED.items():
         load = Load(f"bundled:{name}")
-        if load.key not in found and (known.targets != () or not labelled):
-            found[load.key] = (f"{name} · built in", load)
-    return found
+        if load.key not in tables and (bundled.targets != () or not labelled):
+            tables[load.key] = (f"{name} · built in", load)
+    return tables
 
 
 def choose_table(
     label: str, key: str, labelled: bool = True, help: str | None = None, start: Spec[Dataset] | None = None
 ) -> Spec[Dataset]:
-    """A box with the known tables; `start`, or else the one used last, stands first."""
-    found = list_tables(labelled)
-    names = list(found)
+    """A box with the known tables. It starts with `start`, or else with the one used last."""
+    tables = list_tables(labelled)
+    names = list(tables)
     last = start.key if start is not None else st.session_state.get("table")
-    if start is not None and last not in found:
-        found, names = {last: (start.title, start), **found}, [last, *names]
+    if start is not None and last not in tables:
+        tables, names = {last: (start.title, start), **tables}, [last, *names]
     key = f"{key}-{last[:8]}" if start is not None else key
-    place = names.index(last) if last in names else 0
-    chosen = st.selectbox(label, names, index=place, format_func=lambda k: found[k][0], key=key, help=help)
-    return found[chosen][1]
+    index = names.index(last) if last in names else 0
+    chosen = st.selectbox(label, names, index=index, format_func=lambda k: tables[k][0], key=key, help=help)
+    return tables[chosen][1]
 
 
 def choose_split(table: Spec[Dataset], key: str, start: Split | None = None) -> dict[str, Split] | None:
     """The split of a table: its sets by name, "pool" among them if it has a size; nothing while the form is wrong."""
     bundled = isinstance(table, Load) and table.source.startswith("bundled:")
     start = start or Split(table, valid=0.15, test=0.15, pool=0.25 if bundled else 0.0)
-    given = {"table": table, "part": "train"}
-    first = spec_form(Split, key, given, start=start, hidden=("train",) if start.train is None else ())
+    fixed = {"table": table, "part": "train"}
+    first = spec_form(Split, key, fixed, start=start, hidden=("train",) if start.train is None else ())
     if first is None:
         return None
     sizes = {name: getattr(first, name) for name in ("train", "valid", "test", "pool")}
@@ -71,29 +71,31 @@ def choose_split(table: Spec[Dataset], key: str, start: Split | None = None) -> 
 
 def require_three_sets(parts: dict[str, Split] | None) -> dict[str, Split] | None:
     """Training, validation and test set of a split; an error and nothing where one of them has no size."""
-    found = {name: parts[name] for name in PARTS if name in parts} if parts is not None else {}
-    if parts is not None and len(found) < len(PARTS):
+    sets = {name: parts[name] for name in PARTS if name in parts} if parts is not None else {}
+    if parts is not None and len(sets) < len(PARTS):
         st.error(
             "Give the validation and the test set a size: the first chooses the best epoch, the second reports the "
             "error."
         )
-    return found if len(found) == len(PARTS) else None
+    return sets if len(sets) == len(PARTS) else None
 
 
 def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
     """Candidate compounds: the pool set aside when the model's table was split, or any other table."""
-    aside = fit.split_parts.get("train")
-    aside = dataclasses.replace(aside, part="pool") if isinstance(aside, Split) and aside.pool != 0 else None
-    own = {"aside": ("the pool set aside from the model’s own table", aside)} if aside is not None else {}
-    found = own | list_tables()
+    own_pool = fit.split_parts.get("train")
+    own_pool = (
+        dataclasses.replace(own_pool, part="pool") if isinstance(own_pool, Split) and own_pool.pool != 0 else None
+    )
+    first = {"aside": ("the pool set aside from the model’s own table", own_pool)} if own_pool is not None else {}
+    pools = first | list_tables()
     chosen = st.selectbox(
         "Candidate compounds (pool)",
-        list(found),
-        format_func=lambda k: found[k][0],
+        list(pools),
+        format_func=lambda k: pools[k][0],
         key=f"{key}-pool",
         help="With measured values; or without, to rank them by the expected information gain of measuring them",
     )
-    pool = found[chosen][1]
+    pool = pools[chosen][1]
     help_ = "A check: some candidates get the label of another one. Good scores should rank them as harmful."
     if not st.toggle("Swap some labels on purpose", key=f"{key}-plant", help=help_):
         return pool
@@ -102,18 +104,18 @@ def choose_pool(fit: Spec[Fit], key: str) -> Spec[Dataset]:
 
 
 def choose_fit(label: str, key: str) -> Run | None:
-    """A box with the models that have a gradient, those of the arms of a comparison last; nothing if none has."""
+    """A box with the models that have a gradient, arms of comparisons last; nothing if there is none."""
     fits = {run.key: run for run, _ in finished_runs(Fit)}
-    found = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
+    usable = {key: run for key, run in fits.items() if Spec.kinds[run.kind].has_gradient}
     asked = st.query_params.get("fit")
-    if fits and (not found or asked in fits.keys() - found.keys()):
+    if fits and (not usable or asked in fits.keys() - usable.keys()):
         st.warning(NEEDS_SINGLE_NETWORK)
-    if not found:
+    if not usable:
         return None
-    names = sorted(found, key=lambda key: bool(found[key].arm))
+    names = sorted(usable, key=lambda key: bool(usable[key].arm))
     last = asked or st.session_state.get("last-run-Fit-Checkpoint")
-    place = names.index(last) if last in names else 0
-    return found[st.selectbox(label, names, index=place, format_func=lambda k: found[k].label, key=key)]
+    index = names.index(last) if last in names else 0
+    return usable[st.selectbox(label, names, index=index, format_func=lambda k: usable[k].label, key=key)]
 
 
 def read_fit_spec(run: Run) -> Spec[Fit] | None:
@@ -126,7 +128,7 @@ def read_fit_spec(run: Run) -> Spec[Fit] | None:
 
 
 def show_no_model(words: str = "There is no fine-tuned model yet. Train one, or run the demo.") -> None:
-    """The way to a model where there is none."""
+    """A note that there is no model, with a button to the page Train."""
     st.info(words, icon=":material/model_training:")
     if st.button("Go to Train"):
         st.switch_page("pages/views/train.py")

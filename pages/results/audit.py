@@ -9,6 +9,7 @@ from core.engine.spec import Spec
 from core.experiments import Audit, CorrectedTable
 from pages.base.service import find_entry, get_service, load_product, make_and_save, submit
 from pages.base.text import escape_markdown, with_minus_signs
+from pages.forms.tables import list_tables
 from pages.widgets.frame import export_buttons, show_command, to_csv
 from pages.widgets.job_panel import show_job
 from pages.widgets.molecules import show_cards
@@ -41,15 +42,28 @@ def show_audit(spec: Audit, words: str = "Audit this table") -> None:
         st.rerun()
 
 
+def ask_audit(spec: Spec[Dataset]) -> None:
+    """The audit of a table, by itself or against others."""
+    with st.expander("Audit: find errors in this table", icon=":material/fact_check:", key=f"audit-of-{spec.key}"):
+        others = {one.key: (words, one) for words, one in list_tables(labelled=False).values() if one.key != spec.key}
+        chosen = st.multiselect(
+            "Compare with", list(others), format_func=lambda key: others[key][0], key=f"beside-{spec.key}",
+            max_selections=3,
+            help="Tables that it will be merged with or tested on: shared molecules, contradicting labels, and labels "
+            "computed from theirs are reported",
+        )  # fmt: skip
+        show_audit(Audit(spec, tuple(others[key][1] for key in chosen)))
+
+
 def find_table(spec: Spec) -> Dataset | None:
     """A table, if it is in the library."""
     entry = find_entry(spec.key)
     return load_product(entry) if entry is not None else None
 
 
-def show_findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
+def show_findings(spec: Audit, findings: Findings, table: Dataset | None) -> None:
     """The findings, the most severe first, and what can be done about them."""
-    counts = {level: sum(one.level == level for one in found.findings) for level in LEVEL_STYLES}
+    counts = {level: sum(one.level == level for one in findings.findings) for level in LEVEL_STYLES}
     st.markdown(
         " ".join(
             f":{LEVEL_STYLES[level][0]}-badge[{count} {level}{'s' if count != 1 else ''}]"
@@ -59,11 +73,12 @@ def show_findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
         or "No problems found."
     )
     chosen = []
-    for one in found.findings:
+    for one in findings.findings:
         colour, icon = LEVEL_STYLES[one.level]
         with st.container(border=one.level != "note", key=f"finding-{spec.key}-{one.kind}"):
             st.markdown(
-                f"{icon} :{colour}[**{escape_markdown(one.kind[0].upper() + one.kind[1:])}**] — {escape_markdown(with_minus_signs(one.statement))}."
+                f"{icon} :{colour}[**{escape_markdown(one.kind[0].upper() + one.kind[1:])}**] — "
+                f"{escape_markdown(with_minus_signs(one.statement))}."
             )
             st.caption(escape_markdown(one.consequence))
             _draw_molecules(spec, one, table)
@@ -78,8 +93,10 @@ def show_findings(spec: Audit, found: Findings, table: Dataset | None) -> None:
             st.session_state["table"] = corrected.key
             st.toast("Saved. It is first in the list where a table is chosen.", icon=":material/check:")
         show_command(corrected)
-    rows = found.rows()
-    export_buttons(f"audit-{spec.key}", found.summary(), {"rows": lambda: to_csv(_export_table(rows, table))}, spec.key)
+    rows = findings.rows()
+    export_buttons(
+        f"audit-{spec.key}", findings.summary(), {"rows": lambda: to_csv(_export_table(rows, table))}, spec.key
+    )
     show_command(spec)
 
 
@@ -87,13 +104,13 @@ def _draw_molecules(spec: Audit, one: Finding, table: Dataset | None) -> None:
     """Some molecules of a finding."""
     if table is None or not 0 < len(one.rows) < len(table):
         return
-    many = "1 molecule" if len(one.rows) == 1 else f"{len(one.rows):,} molecules"
-    with st.expander(many, icon=":material/hexagon:"):
+    words = "1 molecule" if len(one.rows) == 1 else f"{len(one.rows):,} molecules"
+    with st.expander(words, icon=":material/hexagon:"):
         rows = one.rows[:MAX_DRAWN]
-        shown = pd.DataFrame({"smiles": table.smiles[rows]})
+        cards = pd.DataFrame({"smiles": table.smiles[rows]})
         if table.tasks:
-            shown["label"] = table.targets[rows, 0]
-        show_cards(shown, table.unit[0] if table.tasks else "")
+            cards["label"] = table.targets[rows, 0]
+        show_cards(cards, table.unit[0] if table.tasks else "")
         if len(one.rows) > MAX_DRAWN:
             st.caption(f"{MAX_DRAWN} of {len(one.rows):,} are shown; the export has all.")
 
@@ -102,6 +119,6 @@ def _export_table(rows: pd.DataFrame, table: Dataset | None) -> pd.DataFrame:
     """The export: rows of the audited table with their SMILES; they count from 1."""
     named = rows.assign(row=rows["row"] + 1)
     if table is not None:
-        mine = rows["table"] == ""
-        named.loc[mine, "smiles"] = table.smiles[rows.loc[mine, "row"]]
+        in_table = rows["table"] == ""
+        named.loc[in_table, "smiles"] = table.smiles[rows.loc[in_table, "row"]]
     return named

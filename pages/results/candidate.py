@@ -1,4 +1,4 @@
-"""One candidate in detail: its score with interval, what it would change, and what its prediction is based on."""
+"""One candidate: its score with interval, its effect on the validation set, and influential training molecules."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from pages.base.text import format_signed
 from pages.widgets.molecules import show_cards, show_molecule
 from pages.widgets.run_picker import Run, read_spec
 
-MAX_SHOWN = 3  # molecules shown of either end
+MAX_SHOWN = 3  # molecules shown in each direction
 
 
 def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit: str, loss_unit: str) -> None:
-    """Everything that is known of one molecule of the pool."""
+    """One candidate: structure, score, interval, effects, influential training molecules."""
     one = {name: None if pd.isna(value) else value for name, value in table.iloc[row].to_dict().items()}
     if one["rank"] is None:
         one.pop("rank")
@@ -28,7 +28,7 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
     show_molecule({**one, "of": int(table["delta_loss"].notna().sum())}, train, unit, loss_unit)
     show_intervals(scores, row)
     if scores.tangent:
-        effects, reasons = st.tabs(["What it would change", "What its prediction is based on"])
+        effects, reasons = st.tabs(["Effect on validation", "Training influence"])
         with effects:
             show_affected_molecules(scores, row, unit, loss_unit)
         with reasons:
@@ -81,24 +81,24 @@ def show_affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str)
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Validation molecules whose own loss is {words} most")
-            shown = scores.target.iloc[rows].assign(delta_loss=effects[rows])
-            names = [name for name in ("smiles", "label", "delta_loss") if name in shown]
-            show_cards(shown[names], unit, loss_unit, "ms-three")
+            affected = scores.target.iloc[rows].assign(delta_loss=effects[rows])
+            names = [name for name in ("smiles", "label", "delta_loss") if name in affected]
+            show_cards(affected[names], unit, loss_unit, "ms-three")
 
 
 def show_influential_training(scores: Scores, row: int, unit: str) -> None:
     """The training molecules without which this prediction would differ most, where the dual solver gave them."""
     if "made_by" not in scores.tangent or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
         return
-    place = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
-    effects = scores.tangent["made_by"][place] * scores.record["unit_factor"] ** 0.5
+    index = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
+    effects = scores.tangent["made_by"][index] * scores.record["unit_factor"] ** 0.5
     for words, sign in (("raise", 1), ("lower", -1)):
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Training molecules that {words} this prediction most, compared with training without them")
-            mine = scores.training.iloc[scores.tangent["made_of"][rows]]
+            influential = scores.training.iloc[scores.tangent["made_of"][rows]]
             notes = [f"by {format_signed(effects[each])}" for each in rows]
-            show_cards(mine[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
+            show_cards(influential[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
 
 
 def _largest(effects: np.ndarray) -> list[int]:

@@ -25,25 +25,25 @@ ROLES = {  # of arms that add nothing from the pool: what they are, and the mark
 
 def study_result(run: Run) -> None:
     """Everything a finished comparison shows."""
-    made = load_product(run.entry)
-    record = made.record
+    comparison = load_product(run.entry)
+    record = comparison.record
     metric = arms_chart(run, record)
     arm_table(record["arms"], metric, metric_words(record, metric))
     difference_table(run, record, record.get("unit", ""))
-    show_claims(made)
+    show_claims(comparison)
     show_detection(record)
-    show_selected(run, made)
+    show_selected(run, comparison)
     with st.container(horizontal=True):
         if st.button("Open the scores", icon=":material/balance:", disabled=not record.get("scores")):
             open_run(record["scores"], "influence")
         if st.button("Open the base model", icon=":material/model_training:", disabled=not record.get("base_fit")):
             open_run(record["base_fit"], "finetune")
-    tables = {"predictions": lambda: to_csv(made.predictions), "picks": lambda: to_csv(made.picks)}
+    tables = {"predictions": lambda: to_csv(comparison.predictions), "picks": lambda: to_csv(comparison.picks)}
     export_buttons(f"study-{run.key}", run.entry.summary, tables, run.key)
     if (spec := read_spec(run)) is not None:
         st.download_button(
             "Report (HTML)",
-            data=lambda: render_report(made, spec, run.entry.made).encode(),
+            data=lambda: render_report(comparison, spec, run.entry.made).encode(),
             file_name=f"molsway-study-{run.key}.html",
             mime="text/html",
             key=f"report-{run.key}",
@@ -83,7 +83,7 @@ def arms_chart(run: Run, record: dict) -> str:
     st.caption(
         "Diamonds are means, bars one standard deviation over seeds, dots single seeds. The grey noise band is the "
         f"standard deviation of “{escape_markdown(record['reference'])}” over its seeds."
-        + "".join(f" {said}." for role, (_, said) in ROLES.items() if role in map(role_of, arms))
+        + "".join(f" {sentence}." for role, (_, sentence) in ROLES.items() if role in map(role_of, arms))
     )
     return metric
 
@@ -94,12 +94,12 @@ def size_chart(run: Run, record: dict, metric: str) -> None:
         record["arms"], metric, metric_unit(record, metric), metric_words(record, metric)
     )
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Test metric against molecules selected")
-    whole = record["pool"]["rows"]
-    told = [f"“{rule}” from {size:,}" for rule, size in (record.get("enough") or {}).items()]
+    pool_size = record["pool"]["rows"]
+    sizes = [f"“{rule}” from {size:,}" for rule, size in (record.get("enough") or {}).items()]
     if any(arm["name"] == "all" for arm in record["arms"]):
         st.caption(
-            f"Not distinguishable from the whole pool ({whole:,} molecules): "
-            + (escape_markdown(", ".join(told)) if told else "no strategy at any of these sizes")
+            f"Not distinguishable from the whole pool ({pool_size:,} molecules): "
+            + (escape_markdown(", ".join(sizes)) if sizes else "no strategy at any of these sizes")
             + ". Bars and bands are one standard deviation over seeds."
         )
 
@@ -137,15 +137,15 @@ def describe_arm(arm: dict) -> str:
 
 def difference_table(run: Run, record: dict, unit: str) -> None:
     """Paired differences with their intervals, against each reference."""
-    found = record.get("differences", [])
-    if not found:
+    differences = record.get("differences", [])
+    if not differences:
         return
     st.subheader("Differences with 95 % intervals", anchor=False)
-    against = sorted(dict.fromkeys(row["against"] for row in found), key=lambda name: name != record["reference"])
+    against = sorted(dict.fromkeys(row["against"] for row in differences), key=lambda name: name != record["reference"])
     chosen = against[0]
     if len(against) > 1:
         chosen = st.segmented_control("Against", against, default=chosen, key=f"against-{run.key}") or chosen
-    rows = [row for row in found if row["against"] == chosen]
+    rows = [row for row in differences if row["against"] == chosen]
     metric = rows[0]["metric"]
     words = metric_words(record, metric)
     figure = arm_figures.plot_differences(rows, metric, unit, words)
@@ -170,10 +170,10 @@ def _interval(row: dict) -> str:
     return f"{format_signed(row['low'], noise)} to {format_signed(row['high'], noise)}"
 
 
-def show_claims(made: Comparison) -> None:
-    """Common expectations of such arms, and what this study says of them."""
-    found = check_claims(made)
-    if not found:
+def show_claims(comparison: Comparison) -> None:
+    """Common expectations of such arms, and the outcome in this study."""
+    outcomes = check_claims(comparison)
+    if not outcomes:
         return
     with st.expander("Common expectations, tested", icon=":material/history_edu:"):
         rows = [
@@ -182,16 +182,16 @@ def show_claims(made: Comparison) -> None:
                 "here": one["outcome"],
                 "difference": f"{format_signed(one['mean'], (one['high'] - one['low']) / 4)} ({_interval(one)})",
             }
-            for one in found
+            for one in outcomes
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and what this study says of them")
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Common expectations and their outcomes")
         st.caption("For this table, this model and these seeds.")
 
 
 def show_detection(record: dict) -> None:
     """How well labels that were swapped on purpose were detected."""
-    found = record.get("detection") or {}
-    if not found:
+    detection = record.get("detection") or {}
+    if not detection:
         return
     st.subheader("Were the labels swapped on purpose detected?", anchor=False)
     words = {
@@ -199,7 +199,7 @@ def show_detection(record: dict) -> None:
         "whole_step": "Ranked by the full update (influence)",
         "residual": "Ranked by |prediction error| (no influence)",
     }
-    for column, (name, value) in zip(st.columns(max(len(found), 3)), found.items(), strict=False):
+    for column, (name, value) in zip(st.columns(max(len(detection), 3)), detection.items(), strict=False):
         column.metric(
             words.get(name, name),
             f"{value['auroc']:.2f}",
@@ -208,16 +208,16 @@ def show_detection(record: dict) -> None:
         column.caption(f"AUROC, 95 % interval {value['low']:.2f} to {value['high']:.2f}")
 
 
-def show_selected(run: Run, made: Comparison) -> None:
+def show_selected(run: Run, comparison: Comparison) -> None:
     """The molecules that each arm selected with the first seed."""
-    if not len(made.picks):
+    if not len(comparison.picks):
         return
     st.subheader("Selected molecules", anchor=False)
-    names = list(dict.fromkeys(made.picks["arm"]))
+    names = list(dict.fromkeys(comparison.picks["arm"]))
     arm = (
         st.segmented_control("Arm", names, default="top" if "top" in names else names[0], key=f"arm-{run.key}")
         or names[0]
     )
-    table = made.picks[made.picks["arm"] == arm]
+    table = comparison.picks[comparison.picks["arm"] == arm]
     table = table[table["seed"] == table["seed"].min()]
-    show_paged_cards(table, f"picks-{run.key}-{arm}", made.record.get("unit", ""))
+    show_paged_cards(table, f"picks-{run.key}-{arm}", comparison.record.get("unit", ""))

@@ -23,29 +23,29 @@ def fit_result(run: Run) -> None:
     fit = load_product(run.entry)
     record = fit.record
     task = fit.tasks[0] if len(fit.tasks) == 1 else st.selectbox("Task", fit.tasks, key=f"task-{run.key}")
-    place = fit.tasks.index(task)
-    kind, unit = record["kinds"][place], record["unit"][place]
+    index = fit.tasks.index(task)
+    kind, unit = record["kinds"][index], record["unit"][index]
     metric_row(fit, task, kind, unit)
     show_warnings(record.get("warnings", []))
     first = {"Learning curve": len(fit.curve), "Members": record.get("members")}  # a baseline has no curve
     names = [name for name, there in first.items() if there]
     parity_title = "Classification" if kind == "binary" else "Predicted against measured"
     *begin, parity, worst, cost = st.tabs([*names, parity_title, "Largest errors", "Cost"])
-    mine = fit.predictions[fit.predictions["task"] == task]
+    predictions = fit.predictions[fit.predictions["task"] == task]
     for name, tab in zip(names, begin, strict=True):
         with tab:
             member_table(record, task, kind, unit) if name == "Members" else learning_chart(fit, run.key)
     with parity:
         if kind == "binary":
-            classification_charts(fit, task, mine, run.key)
+            classification_charts(fit, task, predictions, run.key)
         else:
-            figure = label_figures.plot_parity(mine, unit)
+            figure = label_figures.plot_parity(predictions, unit)
             st.plotly_chart(
                 figure, key=f"parity-{run.key}", config=figures.CONFIG, alt="Predictions against labels by part"
             )
     with worst:
         part = st.segmented_control("Set", ["test", "valid", "train"], default="test", key=f"worst-{run.key}") or "test"
-        table = mine[(mine["part"] == part) & mine["label"].notna()]
+        table = predictions[(predictions["part"] == part) & predictions["label"].notna()]
         error = (table["prediction"] - table["label"]).rename("error")
         table = table.assign(note=[f"error {format_number(value)}" for value in error])
         show_paged_cards(table.iloc[error.abs().argsort()[::-1]].head(48), f"worst-pages-{run.key}", unit)
@@ -91,8 +91,7 @@ def classification_charts(fit: Fit, task: str, predictions: pd.DataFrame, key: s
     )
     left.caption(
         "The area under the curve is the AUROC: the probability that a random positive gets a higher score than a "
-        "random "
-        "negative."
+        "random negative."
     )
     figure = label_figures.plot_reliability(y, p)
     right.plotly_chart(
@@ -102,13 +101,14 @@ def classification_charts(fit: Fit, task: str, predictions: pd.DataFrame, key: s
         "Calibration on the test set, with equally many molecules per point and 95 % intervals. On the line, predicted "
         "probabilities equal observed frequencies."
     )
-    said = [
-        f"{format_percent(one['share'])} ({format_percent(one['low'])} to {format_percent(one['high'])}) of the {one['n']:,} {name}"
+    sentences = [
+        f"{format_percent(one['share'])} ({format_percent(one['low'])} to {format_percent(one['high'])}) of the "
+        f"{one['n']:,} {name}"
         for label, name in ((1, "positives are detected"), (0, "negatives are misclassified as positive"))
         if (one := estimate_share(p[y == label] > 0.5))["n"]
     ]
-    if said:
-        st.markdown(f"At a threshold of 0.5, {'; '.join(said)} (95 % intervals).")
+    if sentences:
+        st.markdown(f"At a threshold of 0.5, {'; '.join(sentences)} (95 % intervals).")
 
 
 def learning_chart(fit: Fit, key: str) -> None:
@@ -121,14 +121,14 @@ def learning_chart(fit: Fit, key: str) -> None:
         config=figures.CONFIG,
         alt="Training and validation loss by epoch; the best epoch is marked",
     )
-    said = "The model has the weights of the marked epoch, which has the lowest validation loss."
+    sentence = "The model has the weights of the marked epoch, which has the lowest validation loss."
     if spare := fit.suggest_patience():
         patience, seconds = spare
-        said += (
-            f" With a `patience` of {patience} the training would have ended after {format_duration(seconds)} instead of "
-            f"{format_duration(fit.curve['seconds'].iloc[-1])}, with the same weights; this depends on the seed."
+        sentence += (
+            f" With a `patience` of {patience} the training would have ended after {format_duration(seconds)} instead "
+            f"of {format_duration(fit.curve['seconds'].iloc[-1])}, with the same weights; this depends on the seed."
         )
-    st.caption(said)
+    st.caption(sentence)
 
 
 def member_table(record: dict, task: str, kind: str, unit: str) -> None:
@@ -137,24 +137,25 @@ def member_table(record: dict, task: str, kind: str, unit: str) -> None:
     cards = {f"seed {one['seed']}": one["metrics"] for one in record["members"]} | {"their mean": record["metrics"]}
     rows = {
         name: {
-            f"{one.name}, {part}": one.format_value(card[part][task].get(one.key))
-            for part in ("valid", "test")
+            f"{one.name}, {words}": one.format_value(card[part][task].get(one.key))
+            for part, words in (("valid", "validation"), ("test", "test"))
             for one in metrics
         }
         for name, card in cards.items()
     }
     st.dataframe(pd.DataFrame.from_dict(rows, orient="index"), alt="Errors of the members and of their mean")
-    told = record["apart"][task]
-    said = (
-        f"Standard deviation of the members on a test molecule: {format_number(told['spread'])} {escape_markdown(unit)}".rstrip()
+    spread = record["apart"][task]
+    sentence = (
+        f"Standard deviation of the members on a test molecule: {format_number(spread['spread'])} "
+        f"{escape_markdown(unit)}".rstrip()
         + "."
     )
-    if told["spearman"] is not None:
-        said += (
-            f" Its rank correlation with the error of the mean is {format_number(told['spearman'])}: 1 if the spread always "
-            "shows where the mean is wrong, 0 if it never does."
+    if spread["spearman"] is not None:
+        sentence += (
+            f" Its rank correlation with the error of the mean is {format_number(spread['spearman'])}: 1 if the spread "
+            "always shows where the mean is wrong, 0 if it never does."
         )
-    st.caption(said)
+    st.caption(sentence)
 
 
 def metric_row(fit: Fit, task: str, kind: str, unit: str) -> None:
@@ -172,7 +173,8 @@ def metric_row(fit: Fit, task: str, kind: str, unit: str) -> None:
                 help=explanation,
             )
             column.caption(
-                f"{f'95 %: {format_interval(span)}; ' if span else ''}validation {format_number(valid.get(one.key), sd_of_interval(span))}"
+                f"{f'95 %: {format_interval(span)}; ' if span else ''}validation "
+                f"{format_number(valid.get(one.key), sd_of_interval(span))}"
             )
         if fit.record.get("intervals"):
             st.caption(
@@ -203,8 +205,8 @@ def cost_table(record: dict) -> None:
         "Seed": record.get("seed"),
         "Members": ", ".join(f"seed {one['seed']}" for one in record.get("members", [])),
     }
-    known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
-    table = pd.DataFrame({"what": known.keys(), "value": known.values()})
+    rows = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    table = pd.DataFrame({"what": rows.keys(), "value": rows.values()})
     width = {"what": st.column_config.TextColumn(width=210)}
     st.dataframe(table, hide_index=True, height="content", column_config=width, alt="Cost")
     for sentence in (describe_checks(record.get("proof")), describe_search(record.get("tuned"))):
@@ -214,10 +216,10 @@ def cost_table(record: dict) -> None:
 
 def count_backbone_weights(record: dict) -> str | None:
     """How many weights of the backbone were trained; of a multitask model under a head, how many it has."""
-    moved, whole = record.get("backbone_trainable"), record.get("backbone_parameters")
-    if not whole:
+    trained, total = record.get("backbone_trainable"), record.get("backbone_parameters")
+    if not total:
         return None
-    return f"{whole:,} weights" if moved is None else f"{moved:,} of {whole:,} ({moved / whole:.2%})"
+    return f"{total:,} weights" if trained is None else f"{trained:,} of {total:,} ({trained / total:.2%})"
 
 
 def describe_checks(proof: dict | None) -> str | None:

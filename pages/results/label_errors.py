@@ -35,30 +35,28 @@ def suspect_table(training: pd.DataFrame, unit: str, key: str) -> None:
     """The training molecules with the largest leave-one-out residuals; one of them with its nearest neighbours."""
     st.markdown(
         "Leave-one-out residual: the distance between the label and the prediction of the model *without* this "
-        "molecule, "
-        "computed from its leverage without training again. A large value means a wrong label or a molecule unlike any "
-        "other in the training set."
+        "molecule, computed from its leverage without training again. A large value means a wrong label or a molecule "
+        "unlike any other in the training set."
     )
-    asked = "suspicion" in training
-    if asked:
+    has_baseline = "suspicion" in training
+    if has_baseline:
         st.caption(
             "Ranked by two distances: this one, and the distance from the prediction of a baseline that was fitted to "
-            "the "
-            "other molecules."
+            "the other molecules."
         )
-    far = training["suspicion"] if asked else training["leave_one_out"].abs()
-    found = training.assign(without=training["label"] + training["leave_one_out"], far=far)
-    found = found.sort_values("far", ascending=False).head(MAX_SHOWN)
+    far = training["suspicion"] if has_baseline else training["leave_one_out"].abs()
+    suspects = training.assign(without=training["label"] + training["leave_one_out"], far=far)
+    suspects = suspects.sort_values("far", ascending=False).head(MAX_SHOWN)
     columns = {
-        "structure": draw_images(found["smiles"].tolist()),
-        "label": found["label"],
-        "prediction without it": found["without"],
-        **({"baseline prediction": found["opinion"]} if asked else {}),
-        "prediction": found["prediction"],
-        "leverage": found["leverage"],
-        "removal": found["removal"],
-        **({"mislabelled": found["mislabelled"]} if "mislabelled" in found else {}),
-        "smiles": found["smiles"],
+        "structure": draw_images(suspects["smiles"].tolist()),
+        "label": suspects["label"],
+        "prediction without it": suspects["without"],
+        **({"baseline prediction": suspects["opinion"]} if has_baseline else {}),
+        "prediction": suspects["prediction"],
+        "leverage": suspects["leverage"],
+        "removal": suspects["removal"],
+        **({"mislabelled": suspects["mislabelled"]} if "mislabelled" in suspects else {}),
+        "smiles": suspects["smiles"],
     }
     number_format = st.column_config.NumberColumn(format="%.3g")
     event = st.dataframe(
@@ -83,18 +81,18 @@ def suspect_table(training: pd.DataFrame, unit: str, key: str) -> None:
         },
     )
     st.caption(escape_markdown(f"In {unit}. The export has every training molecule.") if unit else "")
-    picked = event.selection.rows if event else []
-    show_neighbours(training, found.index[picked[0] if picked else 0], unit)
+    selected = event.selection.rows if event else []
+    show_neighbours(training, suspects.index[selected[0] if selected else 0], unit)
 
 
-def show_neighbours(training: pd.DataFrame, place: int, unit: str) -> None:
+def show_neighbours(training: pd.DataFrame, suspect: int, unit: str) -> None:
     """A suspect and its nearest training molecules: if these agree with each other, the suspect is the outlier."""
-    rows, similarity = chem.nearest([training["smiles"][place]], training["smiles"].tolist(), NEIGHBOURS + 1)
-    near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != place][:NEIGHBOURS]
+    rows, similarity = chem.nearest([training["smiles"][suspect]], training["smiles"].tolist(), NEIGHBOURS + 1)
+    near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != suspect][:NEIGHBOURS]
     st.caption("The chosen molecule (the first, if none is chosen) and its nearest training molecules")
-    shown = training.iloc[[place, *(row for row, _ in near)]][["smiles", "label"]]
+    cards = training.iloc[[suspect, *(row for row, _ in near)]][["smiles", "label"]]
     notes = ["the suspect", *(f"similarity {value:.2f}" for _, value in near)]
-    show_cards(shown.assign(note=notes), unit)
+    show_cards(cards.assign(note=notes), unit)
 
 
 def show_label_errors(run: Run) -> None:
@@ -112,21 +110,21 @@ def show_label_errors(run: Run) -> None:
                 return
             st.caption(
                 "Compares each training label with the prediction of the model without that molecule (in closed form) "
-                "and "
-                "with a baseline. Solves one linear system over the training set: a few minutes for 1,000 molecules."
+                "and with a baseline. Solves one linear system over the training set: a few minutes for 1,000 "
+                "molecules."
             )
             if st.button("Search for label errors", key=f"suspects-{run.key}", icon=":material/play_arrow:"):
                 submit(search)
                 st.rerun()
             return
-        found = load_product(entry)
-        suspect_table(found.table, (found.record.get("label_unit") or [""])[0], search.key)
-        for name, value in found.record["detection"].items():
+        table = load_product(entry)
+        suspect_table(table.table, (table.record.get("label_unit") or [""])[0], search.key)
+        for name, value in table.record["detection"].items():
             st.caption(
                 f"Labels swapped on purpose are detected by {RANKING_NAMES[name]} with AUROC {value['auroc']:.2f} "
                 f"({value['low']:.2f} to {value['high']:.2f})."
             )
         export_buttons(
-            f"suspects-{search.key}", found.record, {"training molecules": lambda: to_csv(found.table)}, search.key
+            f"suspects-{search.key}", table.record, {"training molecules": lambda: to_csv(table.table)}, search.key
         )
         show_command(search)

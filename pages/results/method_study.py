@@ -27,8 +27,8 @@ COLUMN_WIDTHS = {"method": 116, "trainable": 112, "in the backbone": 124}
 
 def methods_result(run: Run) -> None:
     """Everything a finished study of methods shows."""
-    made = load_product(run.entry)
-    record = made.record
+    comparison = load_product(run.entry)
+    record = comparison.record
     arms = record["arms"]
     metric = arms_chart(run, record)
     table = cost_table(arms, metric, record.get("task_kind", "regression"))
@@ -36,14 +36,14 @@ def methods_result(run: Run) -> None:
     st.dataframe(table, hide_index=True, column_config=wide, alt="Methods, their accuracy and cost")
     difference_table(run, record, record.get("unit", ""))
     st.subheader("Accuracy against cost", anchor=False)
-    known = [name for name in COST_AXES if any(_mean(arm.get(name)) for arm in arms)]
+    axes = [name for name in COST_AXES if any(_mean(arm.get(name)) for arm in arms)]
     cost = st.segmented_control(
-        "Cost", known, default=known[0], format_func=lambda name: COST_AXES[name].split(",")[0], key=f"cost-{run.key}"
+        "Cost", axes, default=axes[0], format_func=lambda name: COST_AXES[name].split(",")[0], key=f"cost-{run.key}"
     )
     figure = arm_figures.plot_pareto(
         arms,
-        cost or known[0],
-        COST_AXES[cost or known[0]],
+        cost or axes[0],
+        COST_AXES[cost or axes[0]],
         metric,
         metric_unit(record, metric),
         record["reference"],
@@ -52,7 +52,7 @@ def methods_result(run: Run) -> None:
     st.plotly_chart(figure, key=f"pareto-{run.key}", config=figures.CONFIG, alt="Test metric against cost")
     st.caption("Dotted line: Pareto front (no other method is both cheaper and more accurate).")
     learning_curves(run, arms)
-    tables = {"predictions": lambda: to_csv(made.predictions), "methods": lambda: to_csv(table)}
+    tables = {"predictions": lambda: to_csv(comparison.predictions), "methods": lambda: to_csv(table)}
     export_buttons(f"methods-{run.key}", run.entry.summary, tables, run.key)
     if (spec := read_spec(run)) is not None:
         show_command(spec)
@@ -84,40 +84,40 @@ def _costs(arm: dict, metrics: Sequence[Metric]) -> dict[str, str]:
 def learning_curves(run: Run, arms: list[dict]) -> None:
     """Learning curves of the networks with the first seed, where they are still in the library."""
     st.subheader("Learning curves", anchor=False)
-    found = {}
+    fits = {}
     for arm in arms:
         entry = find_entry(arm["fits"][0]) if arm["fits"] and role_of(arm) != "baseline" else None
         if entry is not None:
-            found[arm["name"]] = (entry, load_product(entry))
-    if not found:
+            fits[arm["name"]] = (entry, load_product(entry))
+    if not fits:
         st.caption("The models of this comparison are no longer in the library.")
         return
-    drawn = {name: fit.curve for name, (_, fit) in found.items()}
-    of_all = [kind for _, fit in found.values() for kind in fit.record["kinds"]]
+    curves = {name: fit.curve for name, (_, fit) in fits.items()}
+    kinds = [kind for _, fit in fits.values() for kind in fit.record["kinds"]]
     figure = figures.plot_learning_curves(
-        {name: curve.drop(columns="train_loss") for name, curve in drawn.items()}, y=loss_name(of_all)
+        {name: curve.drop(columns="train_loss") for name, curve in curves.items()}, y=loss_name(kinds)
     )
     st.plotly_chart(
         figure, key=f"curves-{run.key}", config=figures.CONFIG, alt="Validation loss of each method by epoch"
     )
     st.caption(f"Validation loss with seed {arms[0]['seeds'][0]}. Each model has the weights of its best epoch.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Model", list(found), key=f"open-{run.key}")
+        name = st.selectbox("Model", list(fits), key=f"open-{run.key}")
         if st.button("Open it", icon=":material/model_training:", key=f"go-{run.key}"):
-            open_run(found[name][0].key, found[name][0].kind)
+            open_run(fits[name][0].key, fits[name][0].kind)
 
 
-def _share(moved: int | None, whole: int | None) -> str:
+def _share(count: int | None, total: int | None) -> str:
     """`24.6 k (5.3 %)`."""
-    if not whole:
+    if not total:
         return "–"
     counts = ((1e6, " M"), (1e3, " k"), (1, ""))
-    unit, word = next((pair for pair in counts if moved >= pair[0]), counts[-1])
-    percent = 100 * moved / whole
+    unit, word = next((pair for pair in counts if count >= pair[0]), counts[-1])
+    percent = 100 * count / total
     return (
-        f"{moved / unit:.3g}{word} ({percent:.0f} %)"
+        f"{count / unit:.3g}{word} ({percent:.0f} %)"
         if percent >= 10
-        else f"{moved / unit:.3g}{word} ({percent:.2g} %)"
+        else f"{count / unit:.3g}{word} ({percent:.2g} %)"
     )
 
 

@@ -28,25 +28,31 @@ ORDERS = {
 
 def predictions_result(run: Run) -> None:
     """Everything that finished predictions show."""
-    made: Predictions = load_product(run.entry)
-    record = made.record
-    task = made.tasks[0] if len(made.tasks) == 1 else st.selectbox("Property", made.tasks, key=f"task-{run.key}")
-    place = made.tasks.index(task)
-    kind, unit = record["kinds"][place], record["unit"][place]
-    table = made.of(task).reset_index(drop=True)
+    predictions: Predictions = load_product(run.entry)
+    record = predictions.record
+    task = (
+        predictions.tasks[0]
+        if len(predictions.tasks) == 1
+        else st.selectbox("Property", predictions.tasks, key=f"task-{run.key}")
+    )
+    index = predictions.tasks.index(task)
+    kind, unit = record["kinds"][index], record["unit"][index]
+    table = predictions.of(task).reset_index(drop=True)
     table["half"] = (table["high"] - table["low"]) / 2
-    show_summary(record, task, place, kind, unit)
+    show_summary(record, task, index, kind, unit)
     show_left_out(record["dropped"])
     show_warnings(record["warnings"])
     show_charts(run, table, record, kind, unit)
     show_ordered_cards(run, table, kind, unit)
     show_table(run, table)
-    if len(made.tasks) > 1:
-        show_all_tasks(run, made)
+    if len(predictions.tasks) > 1:
+        show_all_tasks(run, predictions)
     heading = (
         f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, model {record['fit']}"
     )
-    export_buttons(f"predictions-{run.key}", record, {"predictions": lambda: to_csv(made.table, heading)}, run.key)
+    export_buttons(
+        f"predictions-{run.key}", record, {"predictions": lambda: to_csv(predictions.table, heading)}, run.key
+    )
     st.download_button(
         "Structures (SDF)",
         data=lambda: to_sdf(table, task),
@@ -60,22 +66,23 @@ def predictions_result(run: Run) -> None:
         show_command(spec)
 
 
-def show_summary(record: dict, task: str, place: int, kind: str, unit: str) -> None:
-    """How many molecules; the errors expected from the test set, and those of their own measured values."""
-    kept, width = record["kept"][place], record["width"][place]
-    level, found = format_percent(record["level"]), record["metrics"].get(task)
+def show_summary(record: dict, task: str, index: int, kind: str, unit: str) -> None:
+    """The number of molecules, the widths of the intervals, the error on the test set or on this table."""
+    width = record["width"][index]
+    level, metrics = format_percent(record["level"]), record["metrics"].get(task)
     test, of_unit = record["test"][task], f" {escape_markdown(unit)}" if unit else ""
     with st.container(border=True):
-        one, two, three, four = st.columns(4)
+        one, *middle, three, four = st.columns(3 if width is None else 4)
         one.metric("Molecules", f"{record['molecules']:,}")
         merged = f"; {record['merged']:,} duplicate rows" if record["merged"] else ""
-        one.caption(f"{sum(record['known'].values()):,} are in the model’s own table{merged}")
+        shared = sum(record["known"].values())
+        one.caption(f"{shared:,} {'is' if shared == 1 else 'are'} in the model’s own table{merged}")
         if width is not None and kind == "binary":
-            two.metric("Width of a probability range (median)", format_number(2 * width["median"]))
-            two.caption(f"from {format_number(2 * width['low'])} to {format_number(2 * width['high'])}")
+            middle[0].metric("Width of a probability range (median)", format_number(2 * width["median"]))
+            middle[0].caption(f"from {format_number(2 * width['low'])} to {format_number(2 * width['high'])}")
         elif width is not None:
-            two.metric(f"{level} interval (median)", f"± {format_number(width['median'])}{of_unit}")
-            two.caption(f"from ± {format_number(width['low'])} to ± {format_number(width['high'])}")
+            middle[0].metric(f"{level} interval (median)", f"± {format_number(width['median'])}{of_unit}")
+            middle[0].caption(f"from ± {format_number(width['low'])} to ± {format_number(width['high'])}")
         three.metric("No training neighbour", f"{record['remote']:,}")
         three.caption(
             f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
@@ -83,38 +90,47 @@ def show_summary(record: dict, task: str, place: int, kind: str, unit: str) -> N
         metric = headline_metric(kind)
         name = metric.key
         usual = record.get("test_intervals", {}).get(task, {}).get(name)
-        if found and found.get(name) is not None:
+        if metrics and metrics.get(name) is not None:
             here = record.get("intervals", {}).get(task, {}).get(name)
-            four.metric(f"{metric.name} on this table", format_number(found[name], sd_of_interval(here)))
+            four.metric(f"{metric.name} on this table", format_number(metrics[name], sd_of_interval(here)))
             sure = f"95 %: {format_interval(here)}; " if here else ""
             four.caption(f"{sure}{metric.format_value(test.get(name), usual)} on the test set")
         else:
             four.metric(f"{metric.name}, test set", format_number(test.get(name), sd_of_interval(usual)))
             sure = f"95 %: {format_interval(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
-    said = []
-    if kept and kind == "binary":
-        said.append(
+    sentences = describe_coverage(record, index, kind)
+    st.markdown(" ".join(sentences) or "The validation set is too small for prediction intervals.")
+
+
+def describe_coverage(record: dict, index: int, kind: str) -> list[str]:
+    """Sentences on how many measured values the intervals contain, on the test set and on this table."""
+    tested, here = record["kept"][index], record["held"][index]
+    sentences = []
+    if tested and kind == "binary":
+        sentences.append(
             "Each range contains the calibrated probability (Venn–Abers, from the validation set). On the test set "
-            f"({kept['n']:,} molecules) the log loss is {format_number(kept['log_loss'])} without calibration and "
-            f"{format_number(kept['calibrated_log_loss'])} with it."
+            f"({tested['n']:,} molecules) the log loss is {format_number(tested['log_loss'])} without calibration and "
+            f"{format_number(tested['calibrated_log_loss'])} with it."
         )
-    elif kept:
-        said.append(
-            f"On the test set ({kept['n']:,} molecules) the intervals contain **{format_percent(kept['share'])}** of the "
-            "measured "
-            f"values ({format_percent(kept['low'])} to {format_percent(kept['high'])}); {level} is the nominal coverage."
+    elif tested:
+        sentences.append(
+            f"On the test set ({tested['n']:,} molecules) the intervals contain **{format_percent(tested['share'])}** "
+            f"of the measured values ({_span(tested)}); {format_percent(record['level'])} is the nominal coverage."
         )
-    held = record["held"][place]
-    if held and held["n"]:
-        short = held["high"] < record["level"]
-        share = f":orange[**{format_percent(held['share'])}**]" if short else f"**{format_percent(held['share'])}**"
-        said.append(
-            f"On this table ({held['n']:,} measured values) they contain {share} "
-            f"({format_percent(held['low'])} to {format_percent(held['high'])})"
-            + (": these molecules, or their measurements, differ from the training data." if short else ".")
+    if here and here["n"]:
+        too_low = here["high"] < record["level"]
+        share = f"**{format_percent(here['share'])}**"
+        sentences.append(
+            f"On this table ({here['n']:,} measured values) they contain {f':orange[{share}]' if too_low else share} "
+            f"({_span(here)})"
+            + (": these molecules, or their measurements, differ from the training data." if too_low else ".")
         )
-    st.markdown(" ".join(said) or "The validation set is too small for prediction intervals.")
+    return sentences
+
+
+def _span(interval: dict) -> str:
+    return f"{format_percent(interval['low'])} to {format_percent(interval['high'])}"
 
 
 def show_left_out(dropped: list[dict]) -> None:
@@ -125,7 +141,8 @@ def show_left_out(dropped: list[dict]) -> None:
     with st.expander(f"{words} no valid molecule and left out", icon=":material/info:", expanded=len(dropped) <= 3):
         for one in dropped:
             st.markdown(
-                f"- Row {one['row']:,}, {escape_markdown(one['smiles'][:80]) or 'empty'}: {escape_markdown(one['reason'])}"
+                f"- Row {one['row']:,}, {escape_markdown(one['smiles'][:80]) or 'empty'}: "
+                f"{escape_markdown(one['reason'])}"
             )
 
 
@@ -151,8 +168,8 @@ def show_charts(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: st
         if view == views[0]:
             figure = prediction_figures.plot_applicability_domain(table, unit, record["remote_below"], picked)
         elif kind == "binary":
-            known = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
-            figure = figures.plot_label_histogram(known, "prediction")
+            distributions = {f"measured as {label}": table["prediction"][table["label"] == label] for label in (0, 1)}
+            figure = figures.plot_label_histogram(distributions, "prediction")
         else:
             figure = prediction_figures.plot_labels_against_predictions(table, unit, picked)
         st.plotly_chart(
@@ -182,13 +199,13 @@ def find_name_column(table: pd.DataFrame) -> list[str]:
 
 def molecule_name(row: dict) -> str | None:
     """The name of a molecule in its own table, if a column has it."""
-    found = (row[name] for name in row if str(name).lower() in NAME_COLUMNS and row[name] not in (None, ""))
-    return next(map(str, found), None)
+    names = (row[name] for name in row if str(name).lower() in NAME_COLUMNS and row[name] not in (None, ""))
+    return next(map(str, names), None)
 
 
 def describe_prediction(row: dict, record: dict, kind: str, unit: str) -> str:
     """The interval of one prediction, and what limits its reliability."""
-    said = []
+    sentences = []
     if row["low"] is not None:
         low, high, of_unit = (
             format_number(row["low"]),
@@ -197,35 +214,35 @@ def describe_prediction(row: dict, record: dict, kind: str, unit: str) -> str:
         )
         level = format_percent(record["level"])
         binary = f"Calibrated probability: **{low} to {high}**."
-        said.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
+        sentences.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
     if row.get("spread") is not None:
-        said.append(f"Standard deviation of the members: {format_number(row['spread'])}.")
+        sentences.append(f"Standard deviation of the members: {format_number(row['spread'])}.")
     if row["remote"]:
-        said.append(":orange[No close training neighbour: the coverage of the interval is not guaranteed.]")
+        sentences.append(":orange[No close training neighbour: the coverage of the interval is not guaranteed.]")
     if row["part"]:
         words = {
             "train": "the model was trained on it",
             "valid": "it was used to choose the best epoch",
             "test": "it is in the test set",
         }
-        said.append(f":orange[In the model’s own table: {words[row['part']]}.]")
+        sentences.append(f":orange[In the model’s own table: {words[row['part']]}.]")
     if row["caution"]:
-        said.append(escape_markdown(row["caution"]))
-    return " ".join(said)
+        sentences.append(escape_markdown(row["caution"]))
+    return " ".join(sentences)
 
 
 def show_ordered_cards(run: Run, table: pd.DataFrame, kind: str, unit: str) -> None:
     """The molecules at the ends of an order, as cards."""
     order = st.segmented_control("Order", list(ORDERS), default="Highest", key=f"order-{run.key}") or "Highest"
     column, ascending = ORDERS[order]
-    shown = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
+    cards = table.sort_values(column, ascending=ascending, kind="stable", na_position="last").head(48)
     ranges = [f"{low:.2f}–{high:.2f}" if kind == "binary" else f"± {half:#.2g}".rstrip(".")
-              for low, high, half in shown[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
-    text = [one if np.isfinite(half) else "" for one, half in zip(ranges, shown["half"], strict=True)]
-    near = [f"similarity {value:.2f}" for value in shown["similarity"]]
-    names = [molecule_name(row) for row in shown.to_dict("records")]
-    shown = shown.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
-    show_paged_cards(shown, f"cards-{run.key}-{order}", unit)
+              for low, high, half in cards[["low", "high", "half"]].to_numpy(float)]  # fmt: skip
+    text = [one if np.isfinite(half) else "" for one, half in zip(ranges, cards["half"], strict=True)]
+    near = [f"similarity {value:.2f}" for value in cards["similarity"]]
+    names = [molecule_name(row) for row in cards.to_dict("records")]
+    cards = cards.assign(note=[" · ".join(filter(None, pair)) for pair in zip(text, near, strict=True)], title=names)
+    show_paged_cards(cards, f"cards-{run.key}-{order}", unit)
 
 
 def show_table(run: Run, table: pd.DataFrame) -> None:
@@ -263,24 +280,24 @@ def show_table(run: Run, table: pd.DataFrame) -> None:
         st.caption(f"{min(MAX_ROWS, len(table)):,} of {len(table):,}; the export has all.")
 
 
-def tasks_table(made: Predictions) -> tuple[pd.DataFrame, list[str]]:
+def tasks_table(predictions: Predictions) -> tuple[pd.DataFrame, list[str]]:
     """The first rows with one column per task, which has its full name where another column has the short one."""
-    first = made.table.head(MAX_ROWS)
+    first = predictions.table.head(MAX_ROWS)
     after = ["similarity", "part", "smiles"]
-    long = [column_name("prediction", task, made.tasks) for task in made.tasks]
-    taken = {"structure", *find_name_column(first), *after}
-    short = [full if task in taken else task for full, task in zip(long, made.tasks, strict=True)]
+    long = [column_name("prediction", task, predictions.tasks) for task in predictions.tasks]
+    reserved = {"structure", *find_name_column(first), *after}
+    short = [full if task in reserved else task for full, task in zip(long, predictions.tasks, strict=True)]
     return pd.concat([first[find_name_column(first)], first[long].set_axis(short, axis=1), first[after]], axis=1), short
 
 
-def show_all_tasks(run: Run, made: Predictions) -> None:
+def show_all_tasks(run: Run, predictions: Predictions) -> None:
     """All tasks side by side, one row per molecule, in the order of the table."""
-    with st.expander(f"All {len(made.tasks)} properties", icon=":material/grid_on:"):
-        shown, short = tasks_table(made)
-        shown.insert(0, "structure", draw_images(shown["smiles"].tolist()))
+    with st.expander(f"All {len(predictions.tasks)} properties", icon=":material/grid_on:"):
+        rows, short = tasks_table(predictions)
+        rows.insert(0, "structure", draw_images(rows["smiles"].tolist()))
         numbers = {name: st.column_config.NumberColumn(format="%.3g") for name in (*short, "similarity")}
         st.dataframe(
-            shown,
+            rows,
             key=f"tasks-{run.key}",
             hide_index=True,
             row_height=84,
@@ -289,7 +306,7 @@ def show_all_tasks(run: Run, made: Predictions) -> None:
             alt="Predictions of all properties",
             column_config={"structure": st.column_config.ImageColumn(width=140), **numbers},
         )
-        st.caption(f"{len(shown):,} of {len(made.table):,}; the export has all, with intervals.")
+        st.caption(f"{len(rows):,} of {len(predictions.table):,}; the export has all, with intervals.")
 
 
 def to_sdf(table: pd.DataFrame, task: str) -> bytes:

@@ -20,10 +20,10 @@ PRETRAINED = {"token_loss": "Token loss (nat)", "property_error": "Property erro
 
 def adapted_result(run: Run) -> None:
     """Everything a finished adaptation shows."""
-    made = load_product(run.entry)
-    record = made.record
-    shown = {label: name for name, label in ADAPTED.items() if record.get(name) is not None}
-    for column, (label, name) in zip(st.columns(max(1, len(shown))), shown.items(), strict=False):
+    checkpoint = load_product(run.entry)
+    record = checkpoint.record
+    losses = {label: name for name, label in ADAPTED.items() if record.get(name) is not None}
+    for column, (label, name) in zip(st.columns(max(1, len(losses))), losses.items(), strict=False):
         column.metric(label, format_number(record[name]))
         column.caption(f"before {format_number(record.get(f'{name}_before'))}")
     if record.get("property_error") is not None:
@@ -33,27 +33,29 @@ def adapted_result(run: Run) -> None:
         )
     show_warnings(record.get("warnings", []))
     axis = LOSSES.get(record.get("objective"), LOSSES["masked tokens"])
-    figure = figures.plot_learning_curves({"": made.curve}, {"": record.get("best_epoch")}, axis)
+    figure = figures.plot_learning_curves({"": checkpoint.curve}, {"": record.get("best_epoch")}, axis)
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt=f"{capitalise(axis)} by epoch")
     show_next_step(run)
 
 
 def pretrained_result(run: Run) -> None:
     """Everything a finished pre-training shows."""
-    made = load_product(run.entry)
-    record, corpus = made.record, made.record["corpus"]
-    shown = {name: label for name, label in PRETRAINED.items() if name in record["held_out"]}
-    for column, (name, label) in zip(st.columns(max(1, len(shown))), shown.items(), strict=False):
+    checkpoint = load_product(run.entry)
+    record, corpus = checkpoint.record, checkpoint.record["corpus"]
+    losses = {name: label for name, label in PRETRAINED.items() if name in record["held_out"]}
+    for column, (name, label) in zip(st.columns(max(1, len(losses))), losses.items(), strict=False):
         column.metric(f"{label}, held out", format_number(record["held_out"][name]))
         column.caption(f"before {format_number(record['held_out_before'].get(name))}")
     st.caption(
         f"{corpus['molecules']:,} molecules, {record['rows']['held_out']:,} of them held out; "
-        f"{format_number(record['epochs'])} epochs. {corpus['left_out']['molecules']:,} molecules were left out beforehand. "
-        "Descriptors and labels are standardised; predicting the mean scores about 1."
+        f"{format_number(record['epochs'])} epochs. {corpus['left_out']['molecules']:,} molecules were left out "
+        "beforehand. Descriptors and labels are standardised; predicting the mean scores about 1."
     )
     show_warnings(record.get("warnings", []))
-    best = made.curve.loc[made.curve["step"] == record["best_step"], "epoch"]
-    figure = figures.plot_learning_curves({"": made.curve}, {"": best.iloc[0] if len(best) else None}, "weighted loss")
+    best = checkpoint.curve.loc[checkpoint.curve["step"] == record["best_step"], "epoch"]
+    figure = figures.plot_learning_curves(
+        {"": checkpoint.curve}, {"": best.iloc[0] if len(best) else None}, "weighted loss"
+    )
     st.plotly_chart(figure, key=f"curve-{run.key}", config=figures.CONFIG, alt="Weighted loss by epoch")
     with st.expander("All recorded numbers"):
         st.json(record, expanded=1)

@@ -27,48 +27,47 @@ MAX_DETAILED = 1000  # candidates of a large pool that are scored again with all
 
 
 def show_reliability(scores: Scores) -> None:
-    """What is known of the scores without training again, in a few numbers."""
+    """Checks that need no retraining, as a row of numbers."""
     record, table = scores.record, scores.table
-    known = int(table["delta_loss"].notna().sum())
-    shown: list[tuple[str, str, str]] = []
+    n_scored = int(table["delta_loss"].notna().sum())
+    metrics: list[tuple[str, str, str]] = []
     agreement = record.get("agreement") or {}
     if agreement.get("spearman") is not None:
-        shown.append((
+        metrics.append((
             f"{len(record['seeds'])} training seeds agree",
             f"ρ {format_number(agreement['spearman'])}",
             "Mean Spearman correlation between the scores of two models that differ only by the seed; the lowest is "
-            f"{format_number(agreement['lowest'])}. On average {format_percent(agreement['overlap'])} of the most helpful tenth by "
-            "one "
-            "model are in the most helpful tenth by another.",
+            f"{format_number(agreement['lowest'])}. On average {format_percent(agreement['overlap'])} of the most "
+            "helpful tenth by one model are in the most helpful tenth by another.",
         ))  # fmt: skip
     if "delta_loss_low" in table:
-        shown.append((
+        metrics.append((
             "95 % interval excludes zero",
-            f"{record['pairs_check']['delta_loss_clear']:,} of {known:,}",
+            f"{record['pairs_check']['delta_loss_clear']:,} of {n_scored:,}",
             "Bootstrap interval over the validation molecules" + (" and the training seeds." if agreement else "."),
         ))  # fmt: skip
     stability = record.get("stability") or {}
     if stability:
         worst = min(stability.values(), key=lambda one: one["spearman"] or -1.0)
-        shown.append((
+        metrics.append((
             "Ranking stable to regularisation",
             f"ρ {format_number(worst['spearman'])}",
             "Spearman correlation with the scores at a third and at three times the damping, the lower of the two; "
             f"{format_percent(worst['overlap'])} of the most helpful tenth stay in it.",
         ))  # fmt: skip
     if "whole_step" in table:
-        shown.append((
+        metrics.append((
             "Agrees with the full update",
             f"ρ {format_number(record['pairs_check']['spearman'])}",
             "Spearman correlation of ΔL with the leave-one-in effect (a Newton step), which is not linearised in the "
             "weight of the molecule.",
         ))  # fmt: skip
-    shown.append((
+    metrics.append((
         "Solver error",
         f"{record.get('residual', float('nan')):.1e}",
         "Relative residual of the linear system, recomputed on the whole training set",
     ))  # fmt: skip
-    for column, (name, value, help_) in zip(st.columns(len(shown)), shown, strict=True):
+    for column, (name, value, help_) in zip(st.columns(len(metrics)), metrics, strict=True):
         column.metric(name, value, help=help_)
 
 
@@ -79,8 +78,8 @@ def explain_gradient_similarity(run: Run, record: dict) -> None:
     points = [
         "**No curvature.** The score is the dot product of two gradients (TracIn, Pruthi et al. 2020, "
         "arXiv:2002.08484). The inverse Hessian of an influence function is left out: "
-        f"{format_percent(record['residual'])} of the linear system is unsolved, and directions that the training set already "
-        "fixes count as much as unknown ones."
+        f"{format_percent(record['residual'])} of the linear system is unsolved, and directions that the training set "
+        "already fixes count as much as unknown ones."
     ]
     spec = read_spec(run)
     if isinstance(spec, Influence) and spec.target == spec.fit.test:
@@ -90,16 +89,15 @@ def explain_gradient_similarity(run: Run, record: dict) -> None:
         )
     points.append(
         "**The sign.** The most helpful candidates have the largest dot products, so the *smallest* influences: "
-        "ranking "
-        "by the largest raw influence selects the most harmful ones. On this page a negative ΔL always helps."
+        "ranking by the largest raw influence selects the most harmful ones. On this page a negative ΔL always helps."
     )
     with st.container(border=True):
         st.markdown("**Gradient similarity: why it is misleading**")
-        st.markdown("\n".join(f"{place}. {text}" for place, text in enumerate(points, 1)))
+        st.markdown("\n".join(f"{number}. {text}" for number, text in enumerate(points, 1)))
 
 
 def show_validation(run: Run) -> None:
-    """What training again says of these scores: with random halves of the pool, and with what they select."""
+    """The tests by retraining: with random halves of the pool, and with the selections made from these scores."""
     checks = [one for one in list_runs(DatamodelCheck) if one.entry and run.key in one.entry.summary.get("scores", ())]
     studies = [one for one in list_runs(Comparison) if one.entry and one.entry.summary.get("scores") == run.key]
     for check in checks[:1]:
@@ -115,22 +113,27 @@ def show_validation(run: Run) -> None:
 
 def show_retraining(check: Run) -> None:
     """Predicted against measured changes of the validation loss, one point per retraining."""
-    made = load_product(check.entry)
+    check_result = load_product(check.entry)
     with st.expander("Predicted against measured effects of retraining", icon=":material/fact_check:"):
-        ways = sorted(made.record["ways"], key=lambda one: -one["spearman"])
-        name = st.selectbox("Predicted by", [one["name"] for one in ways], key=f"way-{check.key}")
-        figure = figures.plot_predicted_vs_measured(made.table[name], made.table["measured"], made.record["unit"])
+        predictions = sorted(check_result.record["ways"], key=lambda one: -one["spearman"])
+        name = st.selectbox("Predicted by", [one["name"] for one in predictions], key=f"way-{check.key}")
+        figure = figures.plot_predicted_vs_measured(
+            check_result.table[name], check_result.table["measured"], check_result.record["unit"]
+        )
         st.plotly_chart(figure, key=f"told-{check.key}", config=figures.CONFIG, alt="Predicted and measured changes")
-        shown = pd.DataFrame(ways)[["name", "spearman", "low", "high"]]
+        correlations = pd.DataFrame(predictions)[["name", "spearman", "low", "high"]]
         st.dataframe(
-            shown.rename(columns={"name": "predicted by", "spearman": "Spearman ρ", "low": "from", "high": "to"}),
+            correlations.rename(
+                columns={"name": "predicted by", "spearman": "Spearman ρ", "low": "from", "high": "to"}
+            ),
             hide_index=True,
             alt="Linear datamodelling score of each prediction, with its 95 % interval",
             column_config={name: st.column_config.NumberColumn(format="%.2f") for name in ("Spearman ρ", "from", "to")},
         )
         st.caption(
-            f"Linear datamodelling score: the rank correlation over {made.record['subsets']} retrainings, each with a "
-            f"different random subset of {made.record['members']} candidates, with a 95 % bootstrap interval."
+            f"Linear datamodelling score: the rank correlation over {check_result.record['subsets']} retrainings, each "
+            f"with a different random subset of {check_result.record['members']} candidates, with a 95 % bootstrap "
+            "interval."
         )
         if (spec := read_spec(check)) is not None:
             show_command(spec)
@@ -172,14 +175,14 @@ def ask_retraining(run: Run, compared: bool) -> None:
 
 def rescore_best(run: Run, scores: Scores) -> None:
     """Of a pool too large for all pairs of its molecules: score the best again, exactly and with full updates."""
-    spec, known = read_spec(run), int(scores.table["delta_loss"].notna().sum())
-    if "whole_step" in scores.table or known <= MAX_DETAILED or not isinstance(spec, Influence):
+    spec, n_scored = read_spec(run), int(scores.table["delta_loss"].notna().sum())
+    if "whole_step" in scores.table or n_scored <= MAX_DETAILED or not isinstance(spec, Influence):
         return
     with st.expander(f"Score the best {MAX_DETAILED:,} in more detail", icon=":material/filter_alt:"):
         st.caption(
             f"With {len(scores.table):,} candidates the effects of all pairs do not fit in memory. For the most "
-            "helpful "
-            f"{MAX_DETAILED:,} they do: each then has an interval, a full update, and its effect on each validation molecule."
+            f"helpful {MAX_DETAILED:,} they do: each then has an interval, a full update, and its effect on each "
+            "validation molecule."
         )
         best = Select(spec.pool, Top(count=MAX_DETAILED), spec)
         detailed = dataclasses.replace(spec, pool=best, solver=Auto(), scope="all")
@@ -210,8 +213,8 @@ def compare_scores(run: Run, scores: Scores) -> None:
             st.info("Fewer than three molecules have both scores.")
             return
         st.markdown(
-            f"Spearman ρ **{format_number(spearman(one[both], two[both]))}** over {int(both.sum()):,} molecules. Of the most "
-            f"helpful tenth, **{format_percent(top_overlap(one[both], two[both], TOP_SHARE))}** is shared; "
+            f"Spearman ρ **{format_number(spearman(one[both], two[both]))}** over {int(both.sum()):,} molecules. Of "
+            f"the most helpful tenth, **{format_percent(top_overlap(one[both], two[both], TOP_SHARE))}** is shared; "
             f"{format_percent(np.mean(np.sign(one[both]) == np.sign(two[both])))} of the molecules have the same sign."
         )
         figure = figures.plot_score_agreement(one, two, ("these", "the others"), str(scores.record.get("unit", "")))

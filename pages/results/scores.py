@@ -33,25 +33,24 @@ def scores_result(run: Run) -> None:
     scores = load_product(run.entry)
     table, record = add_ranks(scores), scores.record
     unit, loss_unit = (record.get("label_unit") or [""])[0], str(record.get("unit", ""))
-    known = table["delta_loss"].dropna()
-    if not len(known):
+    values = table["delta_loss"].dropna()
+    if not len(values):
         show_unlabelled(run, scores, table, unit)
         return
-    helps, harms = int((known < 0).sum()), int((known > 0).sum())
+    helps, harms = int((values < 0).sum()), int((values > 0).sum())
     st.markdown(
         f":blue[**{helps:,} molecules help**] (ΔL < 0) and :orange[**{harms:,} harm**] (ΔL > 0). ΔL is the predicted "
-        f"change of the validation loss, in {escape_markdown(loss_unit) or 'units of the loss'}, when one molecule is added to "
-        "the "
-        "training set. It is a first-order approximation: it assumes that adding one molecule changes the weights only "
-        "slightly. To test a selection, train again with it (page Compare)."
+        f"change of the validation loss, in {escape_markdown(loss_unit) or 'units of the loss'}, when one molecule is "
+        "added to the training set. It is a first-order approximation: it assumes that adding one molecule changes the "
+        "weights only slightly. To test a selection, train again with it (page Compare)."
     )
     explain_gradient_similarity(run, record)
     show_validation(run)
     show_reliability(scores)
     if not record.get("converged", True) and (record.get("solver") or {}).get("kind") != "gradient-similarity":
         st.error(
-            f"The solver did not converge (relative residual {record.get('residual', float('nan')):.1e}). "
-            "Raise the damping or the number of steps before using these scores.",
+            f"The solver did not converge (relative residual {record.get('residual', float('nan')):.1e}). Raise the "
+            "damping or the number of steps before using these scores.",
             icon=":material/error:",
         )
     show_warnings(record.get("warnings", []))
@@ -84,11 +83,11 @@ def show_unlabelled(run: Run, scores: Scores, table: pd.DataFrame, unit: str) ->
             "validation molecules that one more measurement would remove, whatever its result."
         )
         st.subheader("Most worth measuring", anchor=False)
-        shown = order.head(12)[["smiles", "prediction", "information"]]
-        show_cards(shown.assign(note=[f"information gain {value:.2%}" for value in shown["information"]]), unit)
+        best = order.head(12)[["smiles", "prediction", "information"]]
+        show_cards(best.assign(note=[f"information gain {value:.2%}" for value in best["information"]]), unit)
         st.caption(
-            "Each molecule is judged by itself, so near-duplicates rank side by side. The strategy “informative” "
-            "(page Sample) skips them."
+            "Each molecule is judged by itself, so near-duplicates rank side by side. The strategy “informative” (page "
+            "Sample) skips them."
         )
     show_end(run, scores, f"{scores.record.get('convention', '')}\nrun {run.key}")
 
@@ -115,7 +114,7 @@ def add_ranks(scores: Scores) -> pd.DataFrame:
 
 
 def show_distribution(run: Run, table: pd.DataFrame, loss_unit: str) -> None:
-    """The histogram of scores, with the band in which they cannot be told from zero."""
+    """The histogram of scores, with the band in which they are indistinguishable from zero."""
     swapped = table["mislabelled"].to_numpy(bool) if "mislabelled" in table else None
     intervals = "delta_loss_low" in table
     band = float((table["delta_loss_high"] - table["delta_loss_low"]).median() / 2) if intervals else 0.0
@@ -146,10 +145,10 @@ def show_candidates(run: Run, scores: Scores, table: pd.DataFrame, unit: str, lo
         st.session_state[slot] = int(table["delta_loss"].idxmin())
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        shown = st.segmented_control(
+        view = st.segmented_control(
             "Show", ["Map", "Table"], default="Map", key=f"show-{run.key}", label_visibility="collapsed"
         )
-        if shown == "Table":
+        if view == "Table":
             show_ranking(run, table, slot)
         else:
             score_map(run, table, slot, unit)
@@ -175,13 +174,13 @@ def score_map(run: Run, table: pd.DataFrame, slot: str, unit: str) -> None:
         config=figures.CONFIG,
         alt="Label against prediction by score",
     )
-    drawn = min(len(table), figures.MAX_POINTS)
+    n_drawn = min(len(table), figures.MAX_POINTS)
     error = (
         "Points beyond the dotted line are on the wrong side of 0.5."
         if is_binary(table["label"])
         else "The distance from the dotted line is the prediction error."
     )
-    st.caption(f"Click a molecule for details. {error} {drawn:,} of {len(table):,} are drawn.")
+    st.caption(f"Click a molecule for details. {error} {n_drawn:,} of {len(table):,} are drawn.")
 
 
 def show_ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
@@ -233,8 +232,8 @@ def show_ranking(run: Run, table: pd.DataFrame, slot: str) -> None:
         },
     )
     half = MAX_ROWS // 2
-    shown = f"The {half} most helpful and the {half} most harmful of" if len(table) > MAX_ROWS else "All"
-    st.caption(f"Choose a row for details. {shown} {len(table):,} are shown; the export has all.")
+    extent = f"The {half} most helpful and the {half} most harmful of" if len(table) > MAX_ROWS else "All"
+    st.caption(f"Choose a row for details. {extent} {len(table):,} are shown; the export has all.")
 
 
 def show_computation(run: Run, record: dict) -> None:
@@ -253,9 +252,9 @@ def show_computation(run: Run, record: dict) -> None:
             "change with half the finite-difference step": _format(record.get("step_check")),
             "error against forward-mode derivatives": _format(record.get("forward_mode_check")),
         }
-        known = {name: str(value) for name, value in facts.items() if value is not None}
+        rows = {name: str(value) for name, value in facts.items() if value is not None}
         st.dataframe(
-            pd.DataFrame({"what": known.keys(), "value": known.values()}), hide_index=True, alt="How it was computed"
+            pd.DataFrame({"what": rows.keys(), "value": rows.values()}), hide_index=True, alt="How it was computed"
         )
         history = record.get("history")
         if isinstance(history, list) and len(history) > 1:

@@ -22,28 +22,28 @@ from pages.widgets.run_picker import Run, finished_runs
 
 def selection_result(run: Run, spec: Select, fit: Spec | None) -> None:
     """Everything a finished selection shows; `fit`: the model whose training set it would extend, where known."""
-    kept: Dataset = load_product(run.entry)
+    selected: Dataset = load_product(run.entry)
     pool = _find_table(spec.pool)
     train = _find_table(fit.train) if fit is not None else None
     if pool is None:
         st.info("The pool is no longer in the library, so only the selected compounds are shown.")
     else:
-        rows = find_pool_rows(kept, pool)
+        rows = find_pool_rows(selected, pool)
         show_numbers(pool, rows, train)
         if train is not None:
             show_map(spec.pool, fit.train, rows)
-            show_histograms(kept, pool, train)
+            show_histograms(selected, pool, train)
         compare_with_others(run, spec, pool, rows)
     st.subheader("Selected compounds", anchor=False)
-    shown = pd.DataFrame({"smiles": kept.smiles})
-    if kept.tasks:
-        shown["label"] = kept.targets[:, 0]
-    if "mislabelled" in kept.columns:
-        shown["mislabelled"] = kept.columns["mislabelled"]
-    show_paged_cards(shown, f"selected-{run.key}", kept.unit[0] if kept.tasks else "")
-    export_buttons(f"selection-{run.key}", run.entry.summary, {"selected": lambda: to_csv(to_frame(kept))}, run.key)
-    names = "".join(f"{smiles}\n" for smiles in kept.smiles)
-    others = {"SMI": (lambda: names.encode(), "text/plain"), "SDF": (lambda: to_sdf(kept), "chemical/x-mdl-sdfile")}
+    cards = pd.DataFrame({"smiles": selected.smiles})
+    if selected.tasks:
+        cards["label"] = selected.targets[:, 0]
+    if "mislabelled" in selected.columns:
+        cards["mislabelled"] = selected.columns["mislabelled"]
+    show_paged_cards(cards, f"selected-{run.key}", selected.unit[0] if selected.tasks else "")
+    export_buttons(f"selection-{run.key}", run.entry.summary, {"selected": lambda: to_csv(to_frame(selected))}, run.key)
+    names = "".join(f"{smiles}\n" for smiles in selected.smiles)
+    others = {"SMI": (lambda: names.encode(), "text/plain"), "SDF": (lambda: to_sdf(selected), "chemical/x-mdl-sdfile")}
     with st.container(horizontal=True):
         for what, (data, mime) in others.items():
             st.download_button(
@@ -63,39 +63,39 @@ def _find_table(spec: Spec) -> Dataset | None:
     return load_product(entry) if entry is not None else None
 
 
-def find_pool_rows(kept: Dataset, pool: Dataset) -> np.ndarray:
+def find_pool_rows(selected: Dataset, pool: Dataset) -> np.ndarray:
     """Rows of the pool in the order of selection; of a molecule that is there twice, one after the other."""
-    places: dict[str, list[int]] = {}
+    rows: dict[str, list[int]] = {}
     for row, smiles in enumerate(pool.smiles):
-        places.setdefault(smiles, []).append(row)
-    return np.array([places[smiles].pop(0) for smiles in kept.smiles], int)
+        rows.setdefault(smiles, []).append(row)
+    return np.array([rows[smiles].pop(0) for smiles in selected.smiles], int)
 
 
 def show_numbers(pool: Dataset, rows: np.ndarray, train: Dataset | None) -> None:
     """What the selection covers and adds, in a few numbers."""
     other = train.digest if train is not None else ""
-    found = _summarize(pool.digest, tuple(rows.tolist()), other, _pool=pool, _train=train)
-    shown = [("Selected", f"{found['kept']:,} of {found['of']:,}", "Candidates of the pool")]
-    if found["covered"] is not None:
+    summary = _summarize(pool.digest, tuple(rows.tolist()), other, _pool=pool, _train=train)
+    numbers = [("Selected", f"{summary['kept']:,} of {summary['of']:,}", "Candidates of the pool")]
+    if summary["covered"] is not None:
         words = "Share of the other candidates with a selected or training molecule at Tanimoto similarity ≥ 0.5"
         words += (
-            f"; with a training molecule alone {format_percent(found['covered_before'])}" if train is not None else ""
+            f"; with a training molecule alone {format_percent(summary['covered_before'])}" if train is not None else ""
         )
-        shown.append(("Pool covered", format_percent(found["covered"]), words))
-    if found["novel"] is not None:
-        shown.append(
+        numbers.append(("Pool covered", format_percent(summary["covered"]), words))
+    if summary["novel"] is not None:
+        numbers.append(
             (
                 "No training neighbour",
-                format_percent(found["novel"]),
+                format_percent(summary["novel"]),
                 "Share of the selected without a training molecule at Tanimoto similarity ≥ 0.5",
             )
         )
-    if found["likeness"] is not None:
+    if summary["likeness"] is not None:
         words = "Mean Tanimoto similarity of a selected molecule to its nearest selected one; lower is more diverse"
-        shown.append(("Mean similarity within", format_number(found["likeness"]), words))
-    scaffolds = f"{found['new_scaffolds']:,} of {found['scaffolds']:,}"
-    shown.append(("New scaffolds", scaffolds, "Murcko scaffolds that the training set does not have"))
-    for column, (name, value, help_) in zip(st.columns(len(shown)), shown, strict=True):
+        numbers.append(("Mean similarity within", format_number(summary["likeness"]), words))
+    scaffolds = f"{summary['new_scaffolds']:,} of {summary['scaffolds']:,}"
+    numbers.append(("New scaffolds", scaffolds, "Murcko scaffolds that the training set does not have"))
+    for column, (name, value, help_) in zip(st.columns(len(numbers)), numbers, strict=True):
         column.metric(name, value, help=help_)
 
 
@@ -108,9 +108,9 @@ def _summarize(digest: str, rows: tuple[int, ...], other: str, _pool: Dataset, _
 
 def show_map(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     """The map, computed on request: principal components or t-SNE."""
-    way = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
+    method = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
                                format_func={"pca": "Principal components", "t-sne": "t-SNE"}.get) or "pca"  # fmt: skip
-    projection = Projection(pool, train, way)
+    projection = Projection(pool, train, method)
     entry, job = find_entry(projection.key), get_service().queue.job(projection.key)
     if entry is None:
         if job is not None and show_job(projection.key) is not None and job.is_active:
@@ -119,32 +119,31 @@ def show_map(pool: Spec, train: Spec, rows: np.ndarray) -> None:
             submit(projection)
             st.rerun()
         return
-    found = load_product(entry)
-    figure = choice_figures.plot_projection(found.table, rows.tolist())
+    product = load_product(entry)
+    figure = choice_figures.plot_projection(product.table, rows.tolist())
     st.plotly_chart(
         figure, key=f"landscape-{projection.key}", config=figures.CONFIG, alt="Map of the pool and the training set"
     )
-    said = "Neighbours are similar; distances between clusters have no meaning." if way == "t-sne" else (
-        f"The two components explain {format_percent(found.record['explained'])} of the variance of the fingerprints, so "
-        "near points may "
-        "be dissimilar."
+    sentence = "Neighbours are similar; distances between clusters have no meaning." if method == "t-sne" else (
+        f"The two components explain {format_percent(product.record['explained'])} of the variance of the "
+        "fingerprints, so near points may be dissimilar."
     )  # fmt: skip
-    drawn = ", ".join(
-        f"{found.record['drawn'][part]:,} of {count:,} ({part})" for part, count in found.record["rows"].items()
+    counts = ", ".join(
+        f"{product.record['drawn'][part]:,} of {count:,} ({part})" for part, count in product.record["rows"].items()
     )
-    st.caption(f"{said} Drawn: {drawn}.")
+    st.caption(f"{sentence} Drawn: {counts}.")
 
 
-def show_histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
+def show_histograms(selected: Dataset, pool: Dataset, train: Dataset) -> None:
     """Measured values and descriptors of the selection, the pool and the training set."""
     with st.expander("Measured values and descriptors compared with the training set", icon=":material/bar_chart:"):
-        parts = {"training set": train, "pool": pool, "selected": kept}
-        if kept.tasks and train.tasks == kept.tasks:
+        parts = {"training set": train, "pool": pool, "selected": selected}
+        if selected.tasks and train.tasks == selected.tasks:
             values = {name: table.targets[:, 0] for name, table in parts.items()}
-            figure = figures.plot_label_histogram(values, kept.tasks[0], kept.unit[0])
+            figure = figures.plot_label_histogram(values, selected.tasks[0], selected.unit[0])
             st.plotly_chart(
                 figure,
-                key=f"labels-{kept.digest}",
+                key=f"labels-{selected.digest}",
                 config=figures.CONFIG,
                 alt="Measured values of training set, pool and selection",
             )
@@ -155,7 +154,7 @@ def show_histograms(kept: Dataset, pool: Dataset, train: Dataset) -> None:
             figure = figures.plot_label_histogram(values, name).update_layout(height=260)
             column.plotly_chart(
                 figure,
-                key=f"{name}-{kept.digest}",
+                key=f"{name}-{selected.digest}",
                 config=figures.CONFIG,
                 alt=f"{name} of training set, pool and selection",
             )
@@ -168,17 +167,24 @@ def _descriptor_distributions(digests: tuple[str, ...], _parts: dict[str, Datase
 
 def compare_with_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray) -> None:
     """The overlap with other selections from this pool."""
-    found = []
+    overlaps = []
     for other, other_spec in finished_runs(kind=Select.kind):
         if other.key != run.key and other_spec.pool.key == spec.pool.key:
             shared = compare_selections(rows, find_pool_rows(load_product(other.entry), pool))
-            found.append({"selection": other_spec.title, "size": other_spec.sampler.count, "shared": shared["both"],
-                          "Jaccard": shared["jaccard"], "rank correlation": shared["spearman"]})  # fmt: skip
-    if found:
-        with st.expander(f"Compare with {len(found)} other selections from this pool", icon=":material/join_inner:"):
+            overlaps.append(
+                {
+                    "selection": other_spec.title,
+                    "size": other_spec.sampler.count,
+                    "shared": shared["both"],
+                    "Jaccard": shared["jaccard"],
+                    "rank correlation": shared["spearman"],
+                }
+            )
+    if overlaps:
+        with st.expander(f"Compare with {len(overlaps)} other selections from this pool", icon=":material/join_inner:"):
             number_format = st.column_config.NumberColumn(format="%.2f")
             st.dataframe(
-                pd.DataFrame(found), hide_index=True, alt="Overlap with other selections",
+                pd.DataFrame(overlaps), hide_index=True, alt="Overlap with other selections",
                 column_config={"Jaccard": number_format, "rank correlation": number_format},
             )  # fmt: skip
             st.caption(
@@ -189,11 +195,11 @@ def compare_with_others(run: Run, spec: Select, pool: Dataset, rows: np.ndarray)
 
 def to_frame(table: Dataset) -> pd.DataFrame:
     """The selected molecules as a table: SMILES, labels, further columns."""
-    labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
+    labels = {task: table.targets[:, column] for column, task in enumerate(table.tasks)}
     return pd.DataFrame({"smiles": table.smiles, **labels, **table.columns})
 
 
 def to_sdf(table: Dataset) -> bytes:
     """The selected molecules with their labels, as an SD file."""
-    labels = {task: table.targets[:, place] for place, task in enumerate(table.tasks)}
+    labels = {task: table.targets[:, column] for column, task in enumerate(table.tasks)}
     return as_sdf(list(table.smiles), labels).encode()

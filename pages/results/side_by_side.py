@@ -43,34 +43,36 @@ def side_by_side_result(runs: list[Run]) -> None:
     st.subheader(f"Test metrics{f' ({escape_markdown(unit)})' if unit else ''}", anchor=False)
     if not same:
         st.warning("The test sets differ. These metrics are of different molecules and cannot be compared.")
-    found = metrics_table(fits, task, kind)
+    metrics = metrics_table(fits, task, kind)
     if same:
         words = f"Δ {headline_metric(kind).name}, 95 % interval"
-        found.insert(0, words, difference_column(fits, task, kind))  # first: a wide table is cut on its right
-    st.dataframe(found, alt="Test metrics of the models")
+        metrics.insert(0, words, difference_column(fits, task, kind))  # first: a wide table is cut on its right
+    st.dataframe(metrics, alt="Test metrics of the models")
     if same:
         st.caption(
             "Differences from the first model, with a 95 % interval over the test molecules. Each model is one "
-            "training "
-            "seed, so the variation between seeds is not included. A comparison with several seeds includes it."
+            "training seed, so the variation between seeds is not included. A comparison with several seeds includes "
+            "it."
         )
     curves = {name: fit.curve for name, fit in fits.items() if len(fit.curve)}  # a baseline has none
     best = {name: fit.record.get("best_epoch") for name, fit in fits.items()}
     if curves:
-        of_all = [kind for fit in fits.values() for kind in fit.record["kinds"]]
-        figure = figures.plot_learning_curves(curves, best, loss_name(of_all))
+        all_kinds = [kind for fit in fits.values() for kind in fit.record["kinds"]]
+        figure = figures.plot_learning_curves(curves, best, loss_name(all_kinds))
         st.plotly_chart(figure, key="side-curves", config=figures.CONFIG, alt="Learning curves")
     for column, (name, fit) in zip(st.columns(len(fits)), fits.items(), strict=True):
-        mine = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
+        predictions = fit.predictions[(fit.predictions["task"] == task) & (fit.predictions["part"] == "test")]
         column.caption(f"{name}: test set")
-        figure = label_figures.plot_roc(mine) if kind == "binary" else label_figures.plot_parity(mine, unit)
+        figure = (
+            label_figures.plot_roc(predictions) if kind == "binary" else label_figures.plot_parity(predictions, unit)
+        )
         figure.update_layout(height=290, showlegend=False, margin_t=8)
         column.plotly_chart(
             figure, key=f"side-{name}", config=figures.CONFIG, alt=f"Predicted against measured of {name}"
         )
     st.download_button(
         "Metrics (CSV)",
-        data=lambda: to_csv(found.reset_index()),
+        data=lambda: to_csv(metrics.reset_index()),
         file_name="molsway-side-by-side.csv",
         icon=":material/download:",
         on_click="ignore",
@@ -79,10 +81,10 @@ def side_by_side_result(runs: list[Run]) -> None:
 
 def settings_table(settings: dict[str, dict]) -> pd.DataFrame:
     """Rows are settings, columns runs; only what is not the same in all of them."""
-    names = list(dict.fromkeys(name for mine in settings.values() for name in mine))
+    names = list(dict.fromkeys(name for run_settings in settings.values() for name in run_settings))
     rows, other = {}, ()
     for name in names:
-        values = [mine.get(name, "–") for mine in settings.values()]
+        values = [run_settings.get(name, "–") for run_settings in settings.values()]
         if name.startswith(other):  # parts of different kinds have no settings in common
             continue
         if len({repr(value) for value in values}) > 1:
@@ -111,21 +113,21 @@ def difference_column(fits: dict, task: str, kind: str) -> list[str]:
 
     def column(fit: Any) -> tuple[np.ndarray, np.ndarray]:
         labels, predictions, _ = fit.matrices("test")
-        place = fit.tasks.index(task)
-        return labels[:, place], predictions[:, place]
+        index = fit.tasks.index(task)
+        return labels[:, index], predictions[:, index]
 
     labels, base = column(next(iter(fits.values())))
-    said = ["reference"]
+    cells = ["reference"]
     for fit in list(fits.values())[1:]:
         if kind == "binary":
             mean, span = bootstrap.compare_auroc(labels, column(fit)[1], base)
         else:
-            found = paired_difference(labels, column(fit)[1][None], base[None])
-            mean, span = found["mean"], (found["low"], found["high"])
+            difference = paired_difference(labels, column(fit)[1][None], base[None])
+            mean, span = difference["mean"], (difference["low"], difference["high"])
         noise = sd_of_interval(span)
-        said.append(
+        cells.append(
             "–"
             if span is None
             else f"{format_signed(mean, noise)} ({' to '.join(format_signed(x, noise) for x in span)})"
         )
-    return said
+    return cells

@@ -31,10 +31,10 @@ def table_result(table: Dataset, key: str) -> None:
         value_histogram(table, key)
     with sample:
         picked = np.random.default_rng(0).permutation(len(table))[:12]
-        shown = pd.DataFrame({"smiles": table.smiles[picked]})
+        cards = pd.DataFrame({"smiles": table.smiles[picked]})
         if table.tasks:
-            shown["label"] = table.targets[picked, 0]
-        show_cards(shown, table.unit[0] if table.tasks else "")
+            cards["label"] = table.targets[picked, 0]
+        show_cards(cards, table.unit[0] if table.tasks else "")
     with out:
         if len(dropped):
             st.dataframe(dropped, hide_index=True, lazy=False, height=340, alt="Rows left out, with reasons")
@@ -45,8 +45,10 @@ def table_result(table: Dataset, key: str) -> None:
             st.caption("None: every row was read.")
     with rows:
         first = pd.DataFrame({"smiles": table.smiles[:200]})
-        for place, task in enumerate(table.tasks):
-            first[f"{task} ({table.unit[place]})" if table.unit[place] else task] = table.targets[:200, place]
+        for column_index, task in enumerate(table.tasks):
+            first[f"{task} ({table.unit[column_index]})" if table.unit[column_index] else task] = table.targets[
+                :200, column_index
+            ]
         st.dataframe(first, hide_index=True, lazy=False, height=340, alt="The first rows of the table")
 
 
@@ -56,12 +58,13 @@ def value_histogram(table: Dataset, key: str) -> None:
         st.caption("Structures only, without measured values. A backbone can be adapted to them.")
         return
     task = table.tasks[0] if len(table.tasks) == 1 else st.selectbox("Property", table.tasks, key=f"{key}-task")
-    place = table.tasks.index(task)
-    values = table.targets[:, place]
-    figure = figures.plot_label_histogram({task: values}, task, table.unit[place])
+    index = table.tasks.index(task)
+    values = table.targets[:, index]
+    figure = figures.plot_label_histogram({task: values}, task, table.unit[index])
     st.plotly_chart(figure, key=f"{key}-labels", config=figures.CONFIG, alt=f"Histogram of {task}")
-    known = values[np.isfinite(values)]
-    unit = table.unit[place] or "no unit given"
+    finite = values[np.isfinite(values)]
+    unit = table.unit[index] or "no unit given"
     st.caption(
-        f"{len(known):,} measured, {len(values) - len(known):,} missing · {table.kinds[place]} · {escape_markdown(unit)}"
+        f"{len(finite):,} measured, {len(values) - len(finite):,} missing · {table.kinds[index]} · "
+        f"{escape_markdown(unit)}"
     )

@@ -5,14 +5,12 @@ import streamlit as st
 from core.data.audit import Findings
 from core.data.dataset import Dataset
 from core.engine.spec import BadInput, Spec
-from core.experiments import Audit, Load
+from core.experiments import Load
 from pages.base.service import load_product, make_and_save, preview_product
-from pages.base.text import escape_markdown
 from pages.forms import table_source
-from pages.forms.tables import list_tables
-from pages.results.audit import show_audit
+from pages.results.audit import ask_audit, show_audit
 from pages.results.table import table_result
-from pages.widgets.frame import show_command, show_empty, show_head
+from pages.widgets.frame import show_command, show_empty, show_error, show_head
 from pages.widgets.run_page import show_run
 from pages.widgets.run_picker import Run, list_runs, read_spec
 
@@ -37,7 +35,7 @@ def show_new(source: str) -> None:
         with st.spinner("Reading molecules …"):
             table = preview_product(spec)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return
     table_result(table, spec.key)
     ask_audit(spec)
@@ -62,19 +60,6 @@ def show_saved(run: Run) -> None:
 def show_run_audit(run: Run) -> None:
     if (spec := read_spec(run)) is not None:
         show_audit(spec)
-
-
-def ask_audit(spec: Spec[Dataset]) -> None:
-    """The audit of a table, by itself or against others."""
-    with st.expander("Audit: find errors in this table", icon=":material/fact_check:", key=f"audit-of-{spec.key}"):
-        others = {one.key: (words, one) for words, one in list_tables(labelled=False).values() if one.key != spec.key}
-        chosen = st.multiselect(
-            "Compare with", list(others), format_func=lambda key: others[key][0], key=f"beside-{spec.key}",
-            max_selections=3,
-            help="Tables that it will be merged with or tested on: shared molecules, contradicting labels, and labels "
-            "computed from theirs are reported",
-        )  # fmt: skip
-        show_audit(Audit(spec, tuple(others[key][1] for key in chosen)))
 
 
 def train_on(spec: Spec[Dataset]) -> None:

@@ -5,10 +5,10 @@ import streamlit as st
 from core.engine.spec import BadInput
 from core.experiments import Predict
 from core.results.predictions import Predictions
-from pages.base.text import escape_markdown, format_percent
+from pages.base.text import format_percent
 from pages.forms.prediction import choose_labels, choose_molecules, choose_predictor
 from pages.results.predictions import predictions_result
-from pages.widgets.frame import show_head
+from pages.widgets.frame import show_error, show_head
 from pages.widgets.run_page import new_run, show_run
 from pages.widgets.run_picker import list_runs
 
@@ -39,7 +39,7 @@ def ask_prediction() -> Predict | None:
     try:
         return Predict(chosen.spec, table, labels=labels, level=level)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=":material/error:")
+        show_error(error)
         return None
 
 

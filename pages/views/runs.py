@@ -37,10 +37,10 @@ def show_saved(saved: list[Run]) -> None:
     """The table of saved results, filtered by kind; the chosen one, or the one that the address names, in detail."""
     chosen = st.pills("Kinds", sorted({run.kind for run in saved}), selection_mode="multi", key="kinds",
                       help="Show only these kinds. With none chosen, all are shown.")  # fmt: skip
-    shown = [run for run in saved if not chosen or run.kind in chosen]
-    row = choose_from_table(shown)
+    listed = [run for run in saved if not chosen or run.kind in chosen]
+    row = choose_from_table(listed)
     asked = next((run for run in saved if run.key == st.query_params.get("run")), None)
-    run = shown[row] if row is not None else asked
+    run = listed[row] if row is not None else asked
     if run is None:
         st.caption("Choose a row to open, export or delete it.")
     else:

@@ -2,54 +2,24 @@
 
 import streamlit as st
 
-from core.experiments import (
-    ComputedLabels,
-    Concat,
-    FileSample,
-    LabelNoise,
-    Load,
-    MixtureTable,
-    Molecules,
-    Select,
-    Split,
-    Subsample,
-    build_preset,
-)
-from core.experiments.studies.pool_checks import CheckedPool
+from core.experiments import build_preset
 from pages.base.machine import describe_machine
 from pages.base.service import get_service, submit
 from pages.base.text import capitalise, escape_markdown, format_age
-from pages.widgets.frame import STYLE, show_empty
-from pages.widgets.job_panel import state_badge
-from pages.widgets.run_picker import list_runs, open_run
-
-STEPS = (
-    Load,
-    Molecules,
-    Split,
-    Concat,
-    LabelNoise,
-    Select,
-    Subsample,
-    ComputedLabels,
-    FileSample,
-    MixtureTable,
-    CheckedPool,
-)
-ON_THE_WAY = {step.kind for step in STEPS}  # to something else: not listed
+from pages.widgets.frame import STYLE
+from pages.widgets.recent_runs import list_main_runs, show_recent_runs
+from pages.widgets.run_picker import open_run
 
 st.html(STYLE)
 st.title("Molsway", anchor=False)
 st.markdown(
     "**Fine-tune a chemical language model on your measurements, see which compounds improve or hurt the model, and "
-    "test "
-    "it.** Every candidate compound gets a score: the predicted change of the error on your validation set if the "
+    "test it.** Every candidate compound gets a score: the predicted change of the error on your validation set if the "
     "compound is added to the training set. The selection is then tested: the model is trained again with it and "
-    "without "
-    "it, and the difference is compared with the noise of repeated runs."
+    "without it, and the difference is compared with the noise of repeated runs."
 )
-known = list_runs()
-last = next((run for run in known if run.kind not in ON_THE_WAY), None)
+runs = list_main_runs()
+last = runs[0] if runs else None
 demo = build_preset("demo")
 done = get_service().store.has(demo)
 first, second, third = st.columns(3, border=True)
@@ -87,15 +57,4 @@ with third:
 
 st.caption(":material/memory: " + " · ".join(escape_markdown(fact) for fact in describe_machine()))
 st.subheader("Recent runs", anchor=False)
-recent = [run for run in known if run.kind not in ON_THE_WAY and not run.arm][:8]
-if not recent:
-    show_empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
-for run in recent:
-    state, title, metric, moment, door = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
-    with state:
-        state_badge(run.state)
-    title.markdown(escape_markdown(capitalise(run.title)))
-    metric.caption(escape_markdown(run.entry.headline) if run.entry else "")
-    moment.caption(format_age(run.moment))
-    if door.button("Open", key=f"open-{run.key}", type="tertiary", icon=":material/arrow_forward:"):
-        open_run(run.key, run.kind)
+show_recent_runs(runs)

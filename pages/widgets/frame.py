@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from core.engine.spec import Spec, to_json
-from pages.base.text import escape_markdown
+from pages.base.text import as_sentence, escape_markdown
 
 MAX_OPEN_WARNINGS = 6  # that are expanded at first; more would push the results off the page
 STYLE = """<style>
@@ -60,10 +60,15 @@ def show_verdict(sentence: str) -> None:
     st.html(f'<div class="ms-verdict">{html.escape(sentence)}</div>')
 
 
+def show_error(error: Any) -> None:
+    """What is wrong, as a sentence."""
+    st.error(escape_markdown(as_sentence(error)), icon=":material/error:")
+
+
 def show_warnings(sentences: list[str]) -> None:
     """Warnings that concern the numbers below."""
     if len(sentences) == 1:
-        st.warning(escape_markdown(sentences[0]), icon=":material/info:")
+        st.warning(escape_markdown(as_sentence(sentences[0])), icon=":material/info:")
     elif sentences:
         with st.expander(
             f"{len(sentences)} warnings about these results",
@@ -71,7 +76,7 @@ def show_warnings(sentences: list[str]) -> None:
             expanded=len(sentences) <= MAX_OPEN_WARNINGS,
         ):
             for sentence in sentences:
-                st.markdown(f"- {escape_markdown(sentence)}")
+                st.markdown(f"- {escape_markdown(as_sentence(sentence))}")
 
 
 def show_command(spec: Spec, words: str = "Copy the command") -> None:
@@ -79,8 +84,8 @@ def show_command(spec: Spec, words: str = "Copy the command") -> None:
     with st.expander(words, icon=":material/terminal:"):
         text = json.dumps(to_json(spec), ensure_ascii=False)
         st.caption(
-            "Runs the same settings from a shell. The result has the same key and is saved in the same library, "
-            "so nothing is computed twice."
+            "Runs the same settings from a shell. The result has the same key and is saved in the same library, so "
+            "nothing is computed twice."
         )
         st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
 

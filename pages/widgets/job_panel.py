@@ -1,4 +1,4 @@
-"""A job, live: progress, time left, learning curve so far; stop, resume or remove it; why it failed."""
+"""A live job: progress, time left, learning curve; buttons to stop, resume or remove it; the reason of a failure."""
 
 import time
 from typing import Any
@@ -11,6 +11,7 @@ from core.engine.spec import BadInput
 from core.figures import base as figures
 from pages.base.service import get_service
 from pages.base.text import STATES, capitalise, escape_markdown, format_age, format_duration
+from pages.widgets.frame import show_error
 
 SILENT_SECONDS = 90  # seconds without a report
 
@@ -22,7 +23,7 @@ def state_badge(state: str, cancelling: bool = False) -> None:
 
 
 def show_job(key: str) -> Job | None:
-    """Show a job until it is done. The job, or nothing if it is not queued; a finished one is not drawn."""
+    """Show a job that is not done. Gives the job, or nothing if it is not in the queue."""
     job = get_service().queue.job(key)
     if job is None or job.state == "done":
         return job
@@ -34,8 +35,8 @@ def show_job(key: str) -> Job | None:
 
 
 def _show_live(key: str) -> None:
-    line = get_service().queue
-    job = line.job(key)
+    queue = get_service().queue
+    job = queue.job(key)
     if job is None or not job.is_active:
         st.rerun()
     with st.container(border=True):
@@ -49,7 +50,7 @@ def _show_live(key: str) -> None:
                 key=f"cancel-{key}",
                 icon=":material/stop_circle:",
                 disabled=job.cancelling,
-                on_click=line.cancel,
+                on_click=queue.cancel,
                 args=(key,),
                 help="Stops at the next step. A checkpoint is saved, so the job can be resumed.",
             )
@@ -57,7 +58,7 @@ def _show_live(key: str) -> None:
                 st.caption(f"running for {format_duration(time.time() - job.started)}")
             if job.state == "running" and time.time() - job.heartbeat > SILENT_SECONDS:
                 st.caption(f":orange[no progress report for {format_duration(time.time() - job.heartbeat)}]")
-        curve = learning_curve(line.track(key))
+        curve = learning_curve(queue.track(key))
         if len(curve) > 1:
             figure = figures.plot_learning_curves({"": curve}).update_layout(height=230)
             st.plotly_chart(figure, key=f"live-{key}", config=figures.CONFIG, alt="Loss so far by epoch")
@@ -65,8 +66,8 @@ def _show_live(key: str) -> None:
 
 def _progress_text(job: Job) -> str:
     if job.state == "waiting":
-        line, trouble = get_service().queue, get_service().worker.trouble
-        before = (line.position(job.key) or 0) + sum(other.state == "running" for other in line.jobs())
+        queue, trouble = get_service().queue, get_service().worker.trouble
+        before = (queue.position(job.key) or 0) + sum(other.state == "running" for other in queue.jobs())
         if trouble and not before:
             return escape_markdown(f"waiting: {trouble}")
         return f"waiting; {before} ahead in the queue" if before else "waiting for the worker"
@@ -77,11 +78,11 @@ def _progress_text(job: Job) -> str:
 
 
 def learning_curve(points: list[dict]) -> pd.DataFrame:
-    """Training and validation loss by epoch of the part that trains now, from what a job has reported."""
-    told = [point["numbers"] for point in points if "epoch" in point["numbers"]]
-    titles = [numbers.get("title") for numbers in told]
-    last = len(told) - next((n for n, title in enumerate(reversed(titles)) if title != titles[-1]), len(told))
-    table = pd.DataFrame(told[last:])
+    """Training and validation loss by epoch of the current training, from the reports of a job."""
+    reports = [point["numbers"] for point in points if "epoch" in point["numbers"]]
+    titles = [numbers.get("title") for numbers in reports]
+    last = len(reports) - next((n for n, title in enumerate(reversed(titles)) if title != titles[-1]), len(reports))
+    table = pd.DataFrame(reports[last:])
     wanted = [column for column in ("train_loss", "valid_loss") if column in table]
     if not wanted:
         return pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"])
@@ -89,29 +90,29 @@ def learning_curve(points: list[dict]) -> pd.DataFrame:
 
 
 def _show_ended(job: Job) -> None:
-    line = get_service().queue
+    queue = get_service().queue
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             state_badge(job.state)
             st.markdown(f"**{escape_markdown(capitalise(job.title))}**")
             st.caption(format_age(job.ended))
         if job.state == "failed":
-            st.error(escape_markdown(job.error), icon=":material/error:")
+            show_error(job.error)
         else:
             reached = f" at {job.fraction:.0%}" if job.fraction else ""
             st.info(f"It was {job.state}{reached}. Finished steps are saved; resuming continues from there.")
         with st.container(horizontal=True):
             if st.button("Resume", key=f"resume-{job.key}", icon=":material/replay:", type="primary"):
-                act_on_job(line.resume, job.key)
+                act_on_job(queue.resume, job.key)
             if st.button("Remove", key=f"remove-{job.key}", icon=":material/delete:", help="Remove it from the queue"):
-                act_on_job(line.remove, job.key)
+                act_on_job(queue.remove, job.key)
         if job.traceback:
             with st.expander("Details for a bug report"):
                 st.code(job.traceback, language="text")
 
 
 def act_on_job(what: Any, key: str) -> None:
-    """Do something to a job and redraw the page; a message where it cannot be done."""
+    """Call `what` with the key of a job and redraw the page; a message if that fails."""
     try:
         what(key)
     except BadInput as error:

@@ -20,19 +20,19 @@ from pages.widgets.run_picker import Run
 MAX_ZIP_BYTES = 300_000_000  # of a bundle: it is made in memory
 
 
-def choose_from_table(kept: list[Run]) -> int | None:
+def choose_from_table(runs: list[Run]) -> int | None:
     """A table of runs; the number of the chosen one."""
     table = pd.DataFrame(
         {
-            "title": [run.name for run in kept],
-            "key figure": [run.entry.headline for run in kept],
-            "made": [datetime.fromtimestamp(run.moment) for run in kept],
-            "took": pd.to_timedelta([round(run.entry.seconds, int(run.entry.seconds < 10)) for run in kept], unit="s"),
+            "title": [run.name for run in runs],
+            "key figure": [run.entry.headline for run in runs],
+            "made": [datetime.fromtimestamp(run.moment) for run in runs],
+            "took": pd.to_timedelta([round(run.entry.seconds, int(run.entry.seconds < 10)) for run in runs], unit="s"),
         }
     )
     chosen = st.dataframe(
         table,
-        key=f"store-{hash(tuple(run.key for run in kept))}",  # so that a deleted row does not hand its mark to the next
+        key=f"store-{hash(tuple(run.key for run in runs))}",  # after a deletion, no other row inherits the selection
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -46,7 +46,7 @@ def choose_from_table(kept: list[Run]) -> int | None:
             "took": st.column_config.NumberColumn(format="compact", width=85),  # hours, minutes, seconds
         },
     )
-    rows = [row for row in chosen.selection.rows if row < len(kept)]
+    rows = [row for row in chosen.selection.rows if row < len(runs)]
     return rows[0] if rows else None
 
 
@@ -99,14 +99,14 @@ def _zip_folder(folder: Path, name: str) -> bytes:
 
 @st.dialog("Delete this run?")
 def confirm_delete(entry: Entry) -> None:
-    """Ask, then delete. Names the saved runs that used it: they stay, and it can be run again."""
+    """Ask, then delete. Names the saved runs that used it; they stay."""
     st.markdown(
-        f"**{escape_markdown(entry.title)}** ({format_bytes(entry.bytes)}) will be deleted from the library. Running the same settings "
-        "again restores it."
+        f"**{escape_markdown(entry.title)}** ({format_bytes(entry.bytes)}) will be deleted from the library. Running "
+        "the same settings again restores it."
     )
     users = list_dependents(entry.key)
     if users:
-        st.caption(f"Saved runs that used it are kept ({len(users)}, for example {escape_markdown(users[0])}).")
+        st.caption(f"Saved runs that used it stay ({len(users)}, for example {escape_markdown(users[0])}).")
     if st.button("Delete permanently", type="primary", icon=":material/delete:", on_click=_delete, args=(entry.key,)):
         st.rerun()
 
@@ -118,11 +118,11 @@ def _delete(key: str) -> None:
 
 def list_dependents(key: str) -> list[str]:
     """Titles of saved runs that have this one as a part."""
-    found = []
+    titles = []
     for entry in get_service().store.entries():
         try:
             if entry.key != key and key in {spec.key for spec in entry.spec.iterate_parts()}:
-                found.append(entry.title)
+                titles.append(entry.title)
         except BadInput:
             continue
-    return found
+    return titles

@@ -29,9 +29,9 @@ def effect_label(delta_loss: float) -> tuple[str, str]:
 
 
 def show_cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: str = "") -> None:
-    """Cards of molecules side by side: `smiles` and, where there, title, rank, label, prediction, delta_loss, planted.
+    """Molecules as cards. Columns: `smiles`; optional title, rank, label, prediction, delta_loss, mislabelled.
 
-    A line below says the units, once for all of them.
+    A caption below gives the units.
     """
     pieces, size = [], (132, 88) if style else (200, 122)
     for row in table.to_dict("records"):
@@ -47,14 +47,14 @@ def show_cards(table: pd.DataFrame, unit: str = "", loss_unit: str = "", style: 
             lines.append(
                 f'<div class="ms-row"><span class="ms-tag {tag}">{word}</span><span class="ms-mute">{rank}</span></div>'
             )
-        for name, word, shown, in_unit in (
+        for name, word, form, in_unit in (
             ("delta_loss", "ΔL", format_signed, loss_unit),
             ("label", "label" if row.get("mislabelled") else "measured", lambda value: format_label(value, unit), unit),
             ("prediction", "prediction", format_number, unit),
         ):
             if _is_number(row.get(name)):
                 hint = html.escape(f"{word} in {in_unit}" if in_unit else word, quote=True)
-                value = f'<span class="ms-mute">{word}</span><b>{shown(row[name])}</b>'
+                value = f'<span class="ms-mute">{word}</span><b>{form(row[name])}</b>'
                 lines.append(f'<div class="ms-row" title="{hint}">{value}</div>')
         if row.get("mislabelled"):
             lines.append('<div class="ms-mute">swapped label</div>')
@@ -106,9 +106,8 @@ def show_molecule(row: dict[str, Any], train: Any = None, unit: str = "", loss_u
         word, colour = ("lower", "blue") if row["delta_loss"] < 0 else ("raise", "orange")
         change = f" ({row['change']})" if row.get("change") else ""
         st.markdown(
-            f":{colour}[**ΔL = {format_signed(row['delta_loss'])} {escape_markdown(loss_unit)}**]{change}: adding it to the training "
-            "set "
-            f"is predicted to **{word}** the validation error."
+            f":{colour}[**ΔL = {format_signed(row['delta_loss'])} {escape_markdown(loss_unit)}**]{change}: adding it "
+            f"to the training set is predicted to **{word}** the validation error."
             + (f" Rank {row['rank']:,} of {row['of']:,}." if "rank" in row else "")
         )
     names = {
@@ -116,13 +115,13 @@ def show_molecule(row: dict[str, Any], train: Any = None, unit: str = "", loss_u
         "prediction": "Prediction",
         "residual": "Prediction error",
     }
-    shown = [name for name in names if _is_number(row.get(name))]
-    for column, name in zip(st.columns(3), shown, strict=False):
+    names_shown = [name for name in names if _is_number(row.get(name))]
+    for column, name in zip(st.columns(3), names_shown, strict=False):
         column.metric(names[name], format_label(row[name], unit) if name == "label" else format_number(row[name]))
     if row.get("said"):
         st.markdown(row["said"])
-    if unit and shown:
-        residual = "; the prediction error is prediction − label" if "residual" in shown else ""
+    if unit and names_shown:
+        residual = "; the prediction error is prediction − label" if "residual" in names_shown else ""
         st.caption(escape_markdown(f"In {unit}{residual}."))
     if row.get("mislabelled"):
         measured = row.get("measured")

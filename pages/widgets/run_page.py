@@ -1,4 +1,4 @@
-"""The two halves of a page: the form that asks for a run, and how the chosen run stands."""
+"""The two halves of a page: the form of a new run, and the result or job of the chosen run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,20 +7,17 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec
 from pages.base.service import submit
-from pages.base.text import escape_markdown
-from pages.widgets.frame import show_command, show_empty
+from pages.widgets.frame import show_command, show_empty, show_error
 from pages.widgets.job_panel import show_job
 from pages.widgets.run_picker import Run, choose_run, show_after_rerun
 
-ERROR = ":material/error:"
-
 
 def submit_and_show(spec: Spec) -> None:
-    """Submit a spec and show its run; what is wrong with it as a sentence."""
+    """Submit a spec and show its run, or the error."""
     try:
         key = submit(spec)
     except BadInput as error:
-        st.error(escape_markdown(error), icon=ERROR)
+        show_error(error)
         return
     st.query_params.pop("fit", None)
     show_after_rerun(key)
@@ -36,7 +33,7 @@ def new_run(
 ) -> None:
     """A form in an expander; `action` is the button that hands the spec of the form to `act`.
 
-    `slot` names the expander: with another name it is a new one, open or not as `expanded` says.
+    `slot` is the key of the expander: a new key gives a new expander, opened if `expanded`.
     """
     with st.expander(title, icon=":material/add:", expanded=expanded, key=f"new-{slot}"):
         spec = ask()
@@ -66,5 +63,5 @@ def show_run(
         try:
             result(run)
         except BadInput as error:
-            st.error(escape_markdown(error), icon=ERROR)
+            show_error(error)
     return run

@@ -13,22 +13,22 @@ from core.engine.store import Entry
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.multitask_model import MultitaskModel
 from pages.base.service import find_entry, get_service
-from pages.base.text import capitalise, escape_markdown
+from pages.base.text import as_sentence, capitalise, escape_markdown
 
 TRIAL = "learning-rate trial"
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A job, a product or both, under one key."""
+    """A job, a saved result or both, under one key."""
 
     key: str
-    kind: str  # by its present name
+    kind: str  # by its current name
     title: str
     moment: float  # unix s: when it was made or submitted
     entry: Entry | None = None
     job: Job | None = None
-    arm: str = ""  # of a study it was made for, "" if it was asked for by itself
+    arm: str = ""  # of the study it was made for, "" if it was submitted by itself
 
     @property
     def state(self) -> str:
@@ -36,112 +36,114 @@ class Run:
 
     @property
     def spec(self) -> Spec:
-        """The recipe. Raises `BadInput` where this version does not know it any more."""
+        """The spec. Raises `BadInput` where this version cannot read it."""
         return self.entry.spec if self.entry else read_spec_json(self.job.spec)
 
     @property
     def name(self) -> str:
-        """The title; of a fit made for a study, what tells it from the others first."""
+        """The title, preceded by the arm and the seed if the run was made for a study."""
         if not self.arm:
             return capitalise(self.title)
         summary = self.entry.summary if self.entry else {}
         if self.arm == TRIAL:
             return f"Learning-rate trial, {summary.get('learning_rate') or 0:g}: {self.title}"
         seed = summary.get("seed")
-        told = "" if seed is None or self.arm.endswith(f", {seed}") else f", seed {seed}"
-        return f"Arm “{self.arm}”{told}: {self.title}"
+        suffix = "" if seed is None or self.arm.endswith(f", {seed}") else f", seed {seed}"
+        return f"Arm “{self.arm}”{suffix}: {self.title}"
 
     @property
     def label(self) -> str:
         state = "not done yet" if self.state in ("waiting", "running") else self.state  # the box is not live
         metric = self.entry.headline if self.entry else state
-        made = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
-        return " · ".join(part for part in (self.name, metric, made, self.key[:6]) if part)
+        date = datetime.fromtimestamp(self.moment).strftime("%d %b %H:%M")
+        return " · ".join(part for part in (self.name, metric, date, self.key[:6]) if part)
 
 
 def list_runs(*products: type, kind: str = "") -> list[Run]:
-    """Runs that yield one of these products, or those of one kind of spec, newest first; all if none is named."""
+    """Runs that yield one of these products, or those of one kind of spec, newest first; all if neither is given."""
     kinds = {kind} if kind else {kind for kind, cls in Spec.kinds.items() if cls.product in products}
 
     def wanted(kind: str) -> bool:
-        return not (products or kinds) or _present(kind) in kinds
+        return not (products or kinds) or _current_name(kind) in kinds
 
     jobs = {job.key: job for job in get_service().queue.jobs() if wanted(job.kind)}
     entries = [entry for entry in get_service().store.entries() if not entry.damaged]
     arms = map_arms(entries)
-    found = [
-        Run(e.key, _present(e.kind), e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
+    runs = [
+        Run(e.key, _current_name(e.kind), e.title, _moment(e.made), e, jobs.pop(e.key, None), arms.get(e.key, ""))
         for e in entries
         if wanted(e.kind)
     ]
-    found += [Run(j.key, _present(j.kind), j.title, j.submitted, None, j) for j in jobs.values() if j.state != "done"]
-    return sorted(found, key=lambda run: run.moment, reverse=True)
+    unfinished = [job for job in jobs.values() if job.state != "done"]
+    runs += [Run(job.key, _current_name(job.kind), job.title, job.submitted, None, job) for job in unfinished]
+    return sorted(runs, key=lambda run: run.moment, reverse=True)
 
 
 def map_arms(entries: list[Entry]) -> dict[str, str]:
-    """The arm of a study that a fit was made for, by the fit's key; a fit that a study began from has none.
+    """The arm of a study that a fit was made for, by the fit's key; the base model of a study has none.
 
-    What a tuning tried is a `TRIAL`, unless it is an arm too.
+    A run of a learning-rate search is a `TRIAL`, unless it is an arm too.
     """
     tuned = [entry.summary["tuned"] for entry in entries if isinstance(entry.summary.get("tuned"), dict)]
-    found = {key: TRIAL for one in tuned for key in one.get("trials", ())}
+    arms = {key: TRIAL for one in tuned for key in one.get("trials", ())}
     for entry in entries:
         for name in ("trunks", "fits"):  # of a study of mixtures, of a transfer
             if isinstance(entry.summary.get(name), dict):
-                found |= {key: str(arm) for arm, key in entry.summary[name].items()}
+                arms |= {key: str(arm) for arm, key in entry.summary[name].items()}
     for summary in (entry.summary for entry in entries if isinstance(entry.summary.get("arms"), list)):
         for arm in summary["arms"]:
-            found |= {key: str(arm["name"]) for key in arm.get("fits", ()) if key != summary.get("base_fit")}
-    return found
+            arms |= {key: str(arm["name"]) for key in arm.get("fits", ()) if key != summary.get("base_fit")}
+    return arms
 
 
 def choose_run(label: str, *products: type, kind: str = "") -> Run | None:
-    """A box to choose a run with, kept in the address and for this visit; nothing while there are none."""
-    found = {run.key: run for run in list_runs(*products, kind=kind)}
+    """A box to choose a run; the choice is stored in the address and for this visit. Nothing if there are no runs."""
+    runs = {run.key: run for run in list_runs(*products, kind=kind)}
     slot = f"last-run-{kind or '-'.join(product.__name__ for product in products)}"
     wanted = st.query_params.get("run")
-    if wanted and wanted not in found and found:
+    if wanted and wanted not in runs and runs:
         st.warning(
-            f"Run {escape_markdown(wanted[:16])} was deleted or is shown on another page. Showing the newest run instead."
+            f"Run {escape_markdown(wanted[:16])} was deleted or is shown on another page. Showing the newest run "
+            "instead."
         )
         wanted = None
     wanted = wanted or st.session_state.get(slot)
-    if not found:
+    if not runs:
         return None
-    keys, labels = list(found), {key: run.label for key, run in found.items()}
-    box = f"{slot}-{hash(tuple(labels.values()))}"  # a box knows its choices by their labels, and these change
+    keys, labels = list(runs), {key: run.label for key, run in runs.items()}
+    box = f"{slot}-{hash(tuple(labels.values()))}"  # the choice is stored by its label, and labels change
 
     def choose() -> None:
         st.query_params["run"] = st.session_state[box]
 
-    place = keys.index(wanted) if wanted in found else 0
-    key = st.selectbox(label, keys, index=place, format_func=labels.get, key=box, on_change=choose)
+    index = keys.index(wanted) if wanted in runs else 0
+    key = st.selectbox(label, keys, index=index, format_func=labels.get, key=box, on_change=choose)
     st.query_params["run"] = st.session_state[slot] = key
-    return found[key]
+    return runs[key]
 
 
 def read_spec(run: Run) -> Spec | None:
-    """The recipe of a run, or a sentence on the page why it cannot be read."""
+    """The spec of a run, or a sentence on the page why it cannot be read."""
     try:
         return run.spec
     except BadInput as error:
-        st.warning(escape_markdown(error))
+        st.warning(escape_markdown(as_sentence(error)), icon=":material/info:")
         return None
 
 
 def finished_runs(*products: type, kind: str = "") -> list[tuple[Run, Spec]]:
-    """Finished runs with their recipes, without those that this version reads no more or makes otherwise."""
-    found = []
+    """Finished runs with their specs, without those of earlier versions, whose results are not read."""
+    runs = []
     for run in list_runs(*products, kind=kind):
         with contextlib.suppress(BadInput):
             if run.entry:
                 run.entry.check_current()
-                found.append((run, run.spec))
-    return found
+                runs.append((run, run.spec))
+    return runs
 
 
 def specs_by_label(*products: type) -> dict[str, Spec]:
-    """Recipes of finished runs by their labels."""
+    """Specs of finished runs by their labels."""
     return {run.label: spec for run, spec in finished_runs(*products)}
 
 
@@ -155,19 +157,19 @@ def trained_backbones() -> dict[str, Spec]:
 
 
 def show_after_rerun(key: str) -> None:
-    """Show this run after the next drawing of the page."""
+    """Draw the page again with this run."""
     st.query_params["run"] = key
     st.rerun()
 
 
 def page_of(kind: str) -> str:
     """The file of the page that shows a kind of run; that of all runs where the kind is unknown."""
-    known = Spec.kinds.get(_present(kind), Spec)
-    return f"pages/views/{known.page}.py"
+    cls = Spec.kinds.get(_current_name(kind), Spec)
+    return f"pages/views/{cls.page}.py"
 
 
 def locate_run(key: str, kind: str) -> tuple[str, str]:
-    """The page that shows a run, and the key it is shown under: what belongs to another run is shown with that one."""
+    """The page that shows a run, and the key in its address: part of another run is shown with that one."""
     entry = find_entry(key)
     with contextlib.suppress(BadInput):  # a run of another version, which only the list of runs shows
         spec = entry.spec if entry else None
@@ -182,8 +184,8 @@ def open_run(key: str, kind: str) -> None:
     st.switch_page(page, query_params={"run": key})
 
 
-def _present(kind: str) -> str:
-    """What a kind is called now."""
+def _current_name(kind: str) -> str:
+    """The current name of a kind."""
     return current_kind(kind, Spec.kinds)
 
 

@@ -32,7 +32,7 @@ def full(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory):
-    """A store with an answer to each question of the page Multitask, and their specs; made once for all test workers."""
+    """A store with a result for each question of the page Multitask, and the specs; made once for all test workers."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "answers"
     with FileLock(f"{root}.lock"):
@@ -41,7 +41,7 @@ def answers(tmp_path_factory):
 
 @pytest.fixture
 def cache(request, tmp_path, full, monkeypatch):
-    """A cache folder in the state of the test's parameter, with a worker that stands still."""
+    """A cache folder in the state of the test's parameter, with a worker that does not start."""
     state = getattr(request, "param", "empty")
     root = full if state == "done" else tmp_path / "cache"
     if state not in ("empty", "done"):
@@ -56,7 +56,7 @@ def cache(request, tmp_path, full, monkeypatch):
 
 @pytest.fixture
 def copied(full, tmp_path, monkeypatch):
-    """A filled store of one's own, to be added to, under the pages."""
+    """A copy of the filled store, as the cache of the pages; a test may add to it."""
     root = tmp_path / "copied"
     shutil.copytree(full, root)
     monkeypatch.setenv("MOLSWAY_CACHE", str(root))
@@ -67,7 +67,7 @@ def copied(full, tmp_path, monkeypatch):
 
 @pytest.fixture
 def open_page(cache):
-    """Open a page by its name; says if anything was raised on it."""
+    """Open a page by its name; fails if the page raises."""
 
     def opened(name: str, **query: str) -> AppTest:
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
@@ -96,13 +96,13 @@ def without_exception(at: AppTest) -> AppTest:
 def page_text(at: AppTest) -> str:
     """Everything a person reads on the page."""
     kinds = ("title", "subheader", "markdown", "caption", "error", "info", "warning", "success")
-    found = [str(element.value) for kind in kinds for element in getattr(at, kind)]
-    found += [str(element.proto.body) for element in at.get("html")]
-    found += [f"{metric.label} {metric.value}" for metric in at.metric]
-    found += [button.label for button in at.button]
-    found += [expander.label for expander in at.expander]
-    found += [str(element.proto.text) for element in at.get("progress")]
-    return "\n".join(found)
+    texts = [str(element.value) for kind in kinds for element in getattr(at, kind)]
+    texts += [str(element.proto.body) for element in at.get("html")]
+    texts += [f"{metric.label} {metric.value}" for metric in at.metric]
+    texts += [button.label for button in at.button]
+    texts += [expander.label for expander in at.expander]
+    texts += [str(element.proto.text) for element in at.get("progress")]
+    return "\n".join(texts)
 
 
 def find_button(at: AppTest, label: str):

@@ -1,4 +1,4 @@
-"""A store that has a product of every kind of spec: the filled one, and what it lacks, made small or by hand."""
+"""A store with a product of every kind of spec: the filled store, and the other kinds, small or built by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +67,7 @@ def multitask_specs() -> dict[str, Spec]:
     multi = Multitask(members, backbone=NETWORK, epochs=1, batch_size=32)
     fit = FineTune(*split_table(tables["hydration"], seed=0), backbone=NETWORK, features="none", steps=2, evaluations=1)
     return {
-        "trunk": multi,
+        "multitask": multi,
         "study": MixtureStudy(multi, seeds=(0, 1)),
         "transfer": Transfer(
             fit, (NETWORK, multi), ("random", "shared"), methods=(Full(), Head()), sizes=(30,), seeds=(0, 1)
@@ -86,7 +86,7 @@ def multitask_specs() -> dict[str, Spec]:
 
 
 def fill_multitask(store: Store) -> dict[str, Spec]:
-    """Make them in earnest; gives them as they are in the store."""
+    """Make them; gives the specs under which the store has them."""
     specs = {name: import_files(spec, store.files) for name, spec in multitask_specs().items()}
     for spec in specs.values():
         make(spec, store, Report())
@@ -94,7 +94,7 @@ def fill_multitask(store: Store) -> dict[str, Spec]:
 
 
 def fill_rest(store: Store, scratch: Path) -> None:
-    """Put a product of every further kind into a filled store."""
+    """Add a product of every other kind to a filled store."""
     files = scratch / "files"
     files.mkdir(parents=True)
     (files / "rows.csv").write_text("smiles,y\n" + "".join(f"{'C' * n}O,{n}\n" for n in range(1, 9)))
@@ -106,7 +106,7 @@ def fill_rest(store: Store, scratch: Path) -> None:
 
 
 def small_specs(files: Path) -> list[Spec]:
-    """Specs that are made in a moment from what the filled store has."""
+    """Specs that take a moment, made of parts of the filled store."""
     return [
         AUDIT,
         Molecules(f"file:{files / 'pasted.smi'}"),
@@ -122,7 +122,7 @@ def small_specs(files: Path) -> list[Spec]:
 
 
 def by_hand(store: Store, scratch: Path) -> Iterator[tuple[Spec, Any]]:
-    """Products that would take a training."""
+    """Products that would otherwise need a training run."""
     scores, fit = store.get(filled_store.SCORES), store.get(filled_store.FIT)
     average = SeedAverage(filled_store.SCORES, (0, 1))
     yield average, average.make(Report(), members=(scores, scores))

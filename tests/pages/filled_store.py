@@ -1,4 +1,4 @@
-"""A store filled by hand: a table, two fits, scores and a study, made up in a second, without a model."""
+"""A store filled by hand in a second: a table, models, scores, studies; no network is trained."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from core.experiments import (
     import_files,
     split_table,
 )
-from core.experiments.influence.lds import verdict as told
+from core.experiments.influence.lds import verdict
 from core.influence.diagnostics import add_full_updates
 from core.influence.lds import datamodelling_score
 from core.models.baselines import RandomForest, SupportVectors
@@ -53,10 +53,10 @@ def add_noise(targets: np.ndarray, sd: float, seed: int) -> np.ndarray:
     return targets + np.random.default_rng(seed).normal(0, sd, targets.shape)
 
 
-def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", draw: int = 3) -> Fit:
-    """A fit whose predictions are the labels and noise."""
-    found = {
-        name: add_noise(table.targets, sd * (0.4 if name == "train" else 1), draw) for name, table in tables.items()
+def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method: str = "full", seed: int = 3) -> Fit:
+    """A fit whose predictions are the labels plus noise."""
+    predicted = {
+        name: add_noise(table.targets, sd * (0.4 if name == "train" else 1), seed) for name, table in tables.items()
     }
     epochs = np.arange(1, 13)
     curve = pd.DataFrame(
@@ -70,7 +70,7 @@ def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method:
         }
     )
     record = {
-        **evaluate_parts(tables, found),
+        **evaluate_parts(tables, predicted),
         "seed": 0,
         "backbone": "molsway-mini",
         "method": {"kind": method},
@@ -88,52 +88,54 @@ def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method:
         "device": "cpu",
         "warnings": ["3 of 40 validation molecules are also in the training part; the validation metrics are too optimistic"],
     }
-    predictions = pd.concat([prediction_table(name, tables[name], found[name]) for name in PARTS], ignore_index=True)
+    predictions = pd.concat(
+        [prediction_table(name, tables[name], predicted[name]) for name in PARTS], ignore_index=True
+    )
     (scratch / "predictor").mkdir(parents=True, exist_ok=True)
     (scratch / "predictor" / "note.json").write_text(json.dumps({"made": "by hand"}))
     return Fit(curve, predictions, record, scratch)
 
 
 def weight_counts(method: str) -> dict[str, int | float | None]:
-    """What moves, roughly as in `molsway-mini`."""
-    whole, head = 5_400_000, 1_400_000
-    moved = {"full": 4_000_000, "lora": 98_000, "ia3": 7_700, "head": 0}.get(method)
-    if moved is None:
+    """Numbers of weights, roughly as in `molsway-mini`."""
+    total, head = 5_400_000, 1_400_000
+    trained = {"full": 4_000_000, "lora": 98_000, "ia3": 7_700, "head": 0}.get(method)
+    if trained is None:
         names = ("trainable", "parameters", "trainable_share", "trainable_bytes", "backbone_trainable")
         return dict.fromkeys((*names, "backbone_parameters"))
     return {
-        "trainable": moved + head,
-        "parameters": whole,
-        "trainable_share": (moved + head) / whole,
-        "trainable_bytes": 4 * (moved + head),
-        "backbone_trainable": moved,
-        "backbone_parameters": whole - head,
+        "trainable": trained + head,
+        "parameters": total,
+        "trainable_share": (trained + head) / total,
+        "trainable_bytes": 4 * (trained + head),
+        "backbone_trainable": trained,
+        "backbone_parameters": total - head,
     }
 
 
 def make_method_study(tables: dict[str, Dataset], scratch: Path) -> Comparison:
-    """A study of methods as it would be made of such fits; one arm has failed."""
-    made = []
-    for place, (arm, sd) in enumerate(zip(METHODS.arms, (0.8, 0.8, 0.85, 0.8, 1.2, 1.1), strict=True)):
+    """A study of methods made of such fits; one arm has failed."""
+    fits = []
+    for index, (arm, sd) in enumerate(zip(METHODS.arms, (0.8, 0.8, 0.85, 0.8, 1.2, 1.1), strict=True)):
         kind = arm.method.kind if hasattr(arm, "method") else "support-vectors"
-        mine = [make_fit(tables, scratch, sd + 0.01 * seed, kind, 10 * place + seed) for seed in METHODS.seeds]
-        made.append(
-            tuple(FailedPart("oft rotates blocks of 24 inputs") for _ in mine) if kind == "oft" else tuple(mine)
+        arm_fits = [make_fit(tables, scratch, sd + 0.01 * seed, kind, 10 * index + seed) for seed in METHODS.seeds]
+        fits.append(
+            tuple(FailedPart("oft rotates blocks of 24 inputs") for _ in arm_fits) if kind == "oft" else tuple(arm_fits)
         )
-    return METHODS.make(Report(), fits=tuple(made))
+    return METHODS.make(Report(), fits=tuple(fits))
 
 
-def make_scores(made: dict[str, Dataset], fit_key: str) -> Scores:
-    """Scores of a pool in which every fifth label is said to be planted, with pairs as the dual tells them."""
-    pool, train, target = made["pool"], made["train"], made["valid"]
+def make_scores(tables: dict[str, Dataset], fit_key: str) -> Scores:
+    """Scores of a pool in which every fifth label is marked as swapped, with pairs as from the dual solver."""
+    pool, train, target = tables["pool"], tables["train"], tables["valid"]
     n, random = len(pool), np.random.default_rng(1)
-    planted = np.arange(n) % 5 == 0
-    labels = pool.targets + 3.0 * planted[:, None] * random.choice([-1, 1], (n, 1))
+    swapped = np.arange(n) % 5 == 0
+    labels = pool.targets + 3.0 * swapped[:, None] * random.choice([-1, 1], (n, 1))
     predictions = add_noise(pool.targets, 0.6, 2)
-    slopes = random.normal(0, 0.6, (n, 1)) - 0.4 * np.sign(labels - predictions) * planted[:, None]
+    slopes = random.normal(0, 0.6, (n, 1)) - 0.4 * np.sign(labels - predictions) * swapped[:, None]
     table = build_score_columns(labels, predictions, slopes, pool.tasks, ("regression",), np.array([2.0]), 100)
     table.insert(0, "smiles", pool.smiles)
-    table["mislabelled"] = planted
+    table["mislabelled"] = swapped
     record = {
         "unit": "(log10(mol/L))²",
         "label_unit": ["log10(mol/L)"],
@@ -181,28 +183,28 @@ def make_scores(made: dict[str, Dataset], fit_key: str) -> Scores:
 
 
 def make_verification(n: int = 24) -> DatamodelCheck:
-    """What retraining would say of such scores."""
+    """The check of such scores by retraining."""
     random = np.random.default_rng(5)
     measured = random.normal(0, 0.02, n)
-    ways = {"first order, dual, all weights": 0.03, "joint full update, dual, all weights": 0.01}
+    noise = {"first order, dual, all weights": 0.03, "joint full update, dual, all weights": 0.01}
     table = pd.DataFrame({"subset": np.arange(n), "measured": measured})
-    table = table.assign(**{name: measured + random.normal(0, sd, n) for name, sd in ways.items()})
-    found = [
-        {"name": name, "scores": SCORES.key} | datamodelling_score(table[name].to_numpy(), measured) for name in ways
+    table = table.assign(**{name: measured + random.normal(0, sd, n) for name, sd in noise.items()})
+    scores = [
+        {"name": name, "scores": SCORES.key} | datamodelling_score(table[name].to_numpy(), measured) for name in noise
     ]
-    best = max(found, key=lambda one: one["spearman"])
-    record = {"ways": found, "scores": [SCORES.key], "subsets": n, "members": 30, "unit": "(log10(mol/L))²"}
-    return DatamodelCheck(table, record | {"verdict": told(best, n)})
+    best = max(scores, key=lambda one: one["spearman"])
+    record = {"ways": scores, "scores": [SCORES.key], "subsets": n, "members": 30, "unit": "(log10(mol/L))²"}
+    return DatamodelCheck(table, record | {"verdict": verdict(best, n)})
 
 
 def make_selection_study(test: Dataset, picks_from: Dataset) -> Comparison:
-    """A comparison in which the chosen molecules help a little."""
+    """A comparison in which the selected molecules help a little."""
     noise = {"none": 0.9, "all": 0.97, "random": 0.9, "top": 0.78, "bottom": 1.05, "greedy": 0.76}
     noise["support vectors"] = 0.5
     labels, seeds = test.targets[:, 0], (0, 1, 2)
     predictions = {
-        arm: np.stack([add_noise(labels, sd + 0.02 * seed, 10 * seed + place) for seed in seeds])
-        for place, (arm, sd) in enumerate(noise.items())
+        arm: np.stack([add_noise(labels, sd + 0.02 * seed, 10 * seed + index) for seed in seeds])
+        for index, (arm, sd) in enumerate(noise.items())
     }
     arms = []
     for arm in ARMS:
@@ -225,16 +227,16 @@ def make_selection_study(test: Dataset, picks_from: Dataset) -> Comparison:
             | {name: summarize_seeds([card[name] for card in cards]) for name in names}
         )
     seeded = {arm: dict(zip(seeds, values, strict=True)) for arm, values in predictions.items()}
-    found = compute_differences(labels, seeded, ("none", "random"), "rmse")
+    differences = compute_differences(labels, seeded, ("none", "random"), "rmse")
     record = {
         "arms": arms,
         "reference": "none",
-        "differences": found,
+        "differences": differences,
         "detection": {
             name: {"auroc": v, "low": v - 0.05, "high": v + 0.05}
             for name, v in (("delta_loss", 0.81), ("residual", 0.87))
         },
-        "verdict": write_verdict(arms, found, "rmse", "log10(mol/L)"),
+        "verdict": write_verdict(arms, differences, "rmse", "log10(mol/L)"),
         "task": "logS",
         "task_kind": "regression",
         "metric": "RMSE",
@@ -272,37 +274,37 @@ def make_tables(store: Store) -> dict[str, Dataset]:
 
 
 def fill_store(root: Path) -> Store:
-    """Everything done, by hand but for the baseline, which takes a moment."""
+    """Every run finished: built by hand, except for the baseline."""
     store = Store(root)
-    made = make_tables(store)
-    mine = {name: made[name] for name in PARTS}
-    store.put(TABLE, made["whole"], 0.4)
-    store.put(FIT, make_fit(mine, root / "scratch" / "by-hand-1"), 18.4)
-    store.put(OTHER, make_fit(mine, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
-    made_baseline = BASELINE.make(Report(scratch=root / "scratch" / "baseline"), **mine)
+    tables = make_tables(store)
+    sets = {name: tables[name] for name in PARTS}
+    store.put(TABLE, tables["whole"], 0.4)
+    store.put(FIT, make_fit(sets, root / "scratch" / "by-hand-1"), 18.4)
+    store.put(OTHER, make_fit(sets, root / "scratch" / "by-hand-2", 1.0, "head"), 6.1)
+    made_baseline = BASELINE.make(Report(scratch=root / "scratch" / "baseline"), **sets)
     store.put(BASELINE, made_baseline, 0.2)
-    store.put(PREDICT, PREDICT.make(Report(), fit=store.get(BASELINE), table=made["pool"]), 0.3)
-    store.put(SCORES, make_scores(made, FIT.key), 5.2)
+    store.put(PREDICT, PREDICT.make(Report(), fit=store.get(BASELINE), table=tables["pool"]), 0.3)
+    store.put(SCORES, make_scores(tables, FIT.key), 5.2)
     store.put(VERIFY, make_verification(), 300.0)
-    store.put(STUDY, make_selection_study(made["test"], made["pool"]), 402.0)
-    store.put(METHODS, make_method_study(mine, root / "scratch" / "by-hand-3"), 512.0)
+    store.put(STUDY, make_selection_study(tables["test"], tables["pool"]), 402.0)
+    store.put(METHODS, make_method_study(sets, root / "scratch" / "by-hand-3"), 512.0)
     return store
 
 
 def queue_jobs(root: Path, state: str) -> None:
     """A job of every kind in this state, as a worker would have left it."""
-    line = JobQueue(root)
+    queue = JobQueue(root)
     for spec in (FIT, SCORES, STUDY, METHODS, PREDICT):
-        line.submit(spec)
-        job = line.start_next()
+        queue.submit(spec)
+        job = queue.start_next()
         numbers = {"title": job.title, "kind": job.kind, "epoch": 3.0, "train_loss": 0.5, "valid_loss": 0.6}
-        line.update(job.key, fraction=0.4, message="training, step 40 of 100", numbers=numbers, eta=75.0)
+        queue.update(job.key, fraction=0.4, message="training, step 40 of 100", numbers=numbers, eta=75.0)
         if state == "failed":
-            told = {
+            failure = {
                 "error": "the training loss became nan at step 3; lower `learning_rate`",
                 "traceback": "Traceback …",
             }
-            line.end(job.key, "failed", **told)
+            queue.end(job.key, "failed", **failure)
         elif state != "running":
-            line.end(job.key, state)
-    line.close()
+            queue.end(job.key, state)
+    queue.close()

@@ -1,4 +1,4 @@
-"""Every page of app.py in every state, and with a product of every kind of spec; no list of pages is kept here."""
+"""Every page of app.py in every state, and with a product of every kind of spec."""
 
 import json
 import shutil
@@ -19,7 +19,13 @@ from tests.pages.every_kind import fill_rest
 
 TITLES = {page.name: page.title for pages in PAGES.values() for page in pages}
 KINDS = sorted(kind for kind, cls in Spec.kinds.items() if cls.__module__.startswith(experiments.__name__))
-WITH_JOBS = ("train", "influence", "methods", "compare", "predict")  # the pages of the kinds in `stage.begun`
+WITH_JOBS = (
+    "train",
+    "influence",
+    "methods",
+    "compare",
+    "predict",
+)  # the pages of the kinds in `filled_store.queue_jobs`
 
 
 def test_every_view_is_a_page():
@@ -48,7 +54,7 @@ def test_a_page_opens_in_every_state(open_page, cache, page, request):
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory, full, answers) -> Store:
-    """The filled store, the one of the page Multitask, and a product of every further kind."""
+    """The filled store, the one of the page Multitask, and a product of every other kind."""
     root = tmp_path_factory.mktemp("complete")
     for part in (full, answers[0]):
         shutil.copytree(part, root / "cache", dirs_exist_ok=True)
@@ -77,7 +83,7 @@ def test_a_page_shows_a_real_product_of_every_kind(open_page, cache, complete, k
 
 @pytest.mark.parametrize("page", TITLES)
 def test_a_page_shows_every_kind_that_it_offers(open_page, cache, complete, page, monkeypatch):
-    """Those too that have a page of their own elsewhere."""
+    """Also kinds whose main page is another one."""
     offers: set[str] = set()
 
     def recorded_pick(label: str, *products: type, kind: str = ""):
@@ -95,6 +101,6 @@ def test_a_page_shows_every_kind_that_it_offers(open_page, cache, complete, page
 
 
 def shows(at: AppTest, spec: Spec) -> bool:
-    """Whether the page ends with the command that makes this very spec, which each result does."""
+    """Whether the page has the command of this spec, with which each result ends."""
     text = json.dumps(to_json(spec), ensure_ascii=False).replace("'", "'\"'\"'")
     return any(text in code.value for code in at.code)

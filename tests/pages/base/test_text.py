@@ -1,4 +1,4 @@
-"""Numbers, times, units and names as the pages write them."""
+"""Numbers, times, units and names on pages."""
 
 import pytest
 
@@ -20,8 +20,8 @@ from pages.base import text
         (5.0, 0.0, "5.00"),
     ],
 )
-def test_numbers_have_the_places_they_deserve(value, noise, shown):
-    assert format_number(value, noise) == shown
+def test_numbers_have_as_many_digits_as_their_noise_allows(value, noise, text):
+    assert format_number(value, noise) == text
 
 
 def test_durations_sizes_and_times():
@@ -47,7 +47,7 @@ def test_markdown_shows_smiles_as_they_are():
     assert text.escape_markdown("a\n# b") == r"a \# b"
 
 
-def test_a_loss_is_called_by_what_it_is_of():
+def test_the_name_of_a_loss_follows_its_tasks():
     assert text.loss_name(["binary", "binary"]) == "cross-entropy (nats)"
     assert text.loss_name(["regression"]) == "squared error (scaled labels)"
     assert text.loss_name(["binary", "regression"]) == "loss"
@@ -69,6 +69,6 @@ def test_a_headline_keeps_its_capitals():
     assert text.capitalise("") == ""
 
 
-def test_a_device_has_the_name_a_user_knows_and_several_are_named_once():
+def test_devices_have_plain_names_without_repeats():
     assert text.format_device(None) == text.format_device("x86_64") == "CPU"
     assert text.format_device("NVIDIA H100 and aarch64 and x86_64") == "NVIDIA H100 and CPU"

@@ -60,15 +60,15 @@ def opened() -> AppTest:
 
 def test_a_form_shows_the_defaults_and_makes_the_object():
     at = opened()
-    made = at.session_state["made"]
-    assert (made.count, made.rate, made.exact, made.mode, made.given) == (5, None, False, "slow", 7)
-    assert (made.seeds, made.arms, made.way.depth, made.name) == ((0, 1), ("a", "c"), 4, "x")
+    settings = at.session_state["made"]
+    assert (settings.count, settings.rate, settings.exact, settings.mode, settings.given) == (5, None, False, "slow", 7)
+    assert (settings.seeds, settings.arms, settings.way.depth, settings.name) == ((0, 1), ("a", "c"), 4, "x")
     assert [expander.label for expander in at.expander] == ["Advanced"]
     count = at.number_input(key="form-count")
     assert (count.label, count.min, count.max, count.help) == ("Count", 1, 10, "how many")
 
 
-def test_what_is_changed_is_in_the_object():
+def test_changed_fields_are_in_the_object():
     at = opened()
     at.number_input(key="form-count").set_value(8)
     at.number_input(key="form-rate").set_value(0.25)
@@ -78,12 +78,12 @@ def test_what_is_changed_is_in_the_object():
     at.multiselect(key="form-arms").set_value(["b"])
     at.number_input(key="form-way-fine-depth").set_value(9)
     at.run()
-    made = at.session_state["made"]
-    assert (made.count, made.rate, made.exact, made.mode) == (8, 0.25, True, "auto")
-    assert (made.seeds, made.arms, made.way.depth) == ((4, 5, 6), ("b",), 9)
+    settings = at.session_state["made"]
+    assert (settings.count, settings.rate, settings.exact, settings.mode) == (8, 0.25, True, "auto")
+    assert (settings.seeds, settings.arms, settings.way.depth) == ((4, 5, 6), ("b",), 9)
 
 
-def test_some_members_are_picked_or_none():
+def test_members_of_a_family_are_chosen():
     at = opened()
     picked = at.multiselect(key="form-crew")
     assert (picked.label, picked.options, picked.value, picked.help) == (
@@ -100,7 +100,7 @@ def test_some_members_are_picked_or_none():
     assert at.session_state["made"].crew == ()
 
 
-def test_another_member_brings_its_own_fields():
+def test_another_member_shows_its_fields():
     at = opened()
     at.selectbox(key="form-way").set_value("plain").run()
     assert at.session_state["made"].way.kind == "plain"
@@ -108,7 +108,7 @@ def test_another_member_brings_its_own_fields():
     assert not [box for box in at.number_input if box.label == "Depth"]
 
 
-def test_what_is_wrong_is_said_and_nothing_is_made():
+def test_a_wrong_value_is_reported_and_gives_no_object():
     at = opened()
     at.text_input(key="form-seeds").set_value("1, two").run()
     assert at.session_state["made"] is None

@@ -1,4 +1,4 @@
-"""A table of two classes through the rooms: each says what it says of classes, nothing of label units."""
+"""A table of two classes on every page: class metrics, and no label units."""
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,8 @@ from tests.pages.conftest import page_text, text_and_tables, without_exception
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A store of its own with a fit, a baseline, scores, predictions and a study of soluble against insoluble."""
+def store_and_specs(tmp_path_factory):
+    """A store with a fit, a baseline, scores, predictions and a study of soluble against insoluble."""
     root = tmp_path_factory.mktemp("classes")
     store = Store(root / "cache")
     table = make(filled_store.TABLE, store, Report())
@@ -28,30 +28,30 @@ def made(tmp_path_factory):
     train, valid, test, pool = split_table(load, train=None, valid=40, test=60, pool=40)
     fit = FineTune(train, valid, test, backbone=Untrained("molsway-tiny"), steps=6, evaluations=3)
     baseline = Baseline(train, valid, test, baseline=RandomForest(features="fingerprints", trees=20))
-    recipes = {
+    specs = {
         "fit": import_files(fit, store.files),
         "baseline": baseline,
         "scores": import_files(Influence(fit, pool, valid), store.files),
         "predict": Predict(baseline, pool, labels=("soluble",)),
         "study": Study((import_files(fit, store.files), baseline), names=("network", "forest"), seeds=(0, 1)),
     }
-    for spec in recipes.values():
+    for spec in specs.values():
         make(spec, store, Report())
-    return store, recipes
+    return store, specs
 
 
 @pytest.fixture
-def classes(cache, made, monkeypatch):
-    """That store under the pages; its recipes."""
-    store, recipes = made
+def classes(cache, store_and_specs, monkeypatch):
+    """That store as the cache of the pages; its specs."""
+    store, specs = store_and_specs
     monkeypatch.setenv("MOLSWAY_CACHE", str(store.root))
     st.cache_resource.clear()
     st.cache_data.clear()
-    return recipes
+    return specs
 
 
-def test_a_fit_says_how_classes_are_told_apart(open_page, classes, made):
-    fit = made[0].get(classes["baseline"])
+def test_a_classifier_shows_roc_and_calibration(open_page, classes, store_and_specs):
+    fit = store_and_specs[0].get(classes["baseline"])
     at = open_page("train", run=classes["baseline"].key)
     text = page_text(at)
     assert "Classification" in [tab.label for tab in at.tabs] and "RMSE" not in text
@@ -63,22 +63,22 @@ def test_a_fit_says_how_classes_are_told_apart(open_page, classes, made):
     assert "marked epoch" in page_text(open_page("train", run=classes["fit"].key))
 
 
-def test_fits_of_classes_stand_beside_each_other(open_page, classes, made):
+def test_classifiers_are_compared_by_auroc(open_page, classes, store_and_specs):
     pair = [classes[name] for name in ("baseline", "fit")]
     at = open_page("compare", fits=",".join(spec.key for spec in pair))
     table = next(one.value for one in at.dataframe if "AUROC" in one.value.columns)
-    first, second = map(made[0].get, pair)
+    first, second = map(store_and_specs[0].get, pair)
     assert table["AUROC"].iloc[0] == format_with_interval(
         first.metrics["test"]["soluble"]["auroc"], first.interval("soluble", "auroc")
     )
     assert table["Δ AUROC, 95 % interval"].iloc[0] == "reference" and "RMSE" not in table
     assert table.columns[0] == "Δ AUROC, 95 % interval"  # in sight, however wide the table is
-    apart = second.metrics["test"]["soluble"]["auroc"] - first.metrics["test"]["soluble"]["auroc"]
-    told = table["Δ AUROC, 95 % interval"].iloc[1].replace("−", "-")
-    assert float(told.split()[0]) == pytest.approx(apart, abs=0.006) and " to " in told
+    difference = second.metrics["test"]["soluble"]["auroc"] - first.metrics["test"]["soluble"]["auroc"]
+    cell = table["Δ AUROC, 95 % interval"].iloc[1].replace("−", "-")
+    assert float(cell.split()[0]) == pytest.approx(difference, abs=0.006) and " to " in cell
 
 
-def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, classes, made):
+def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, classes, store_and_specs):
     at = open_page("influence", run=classes["scores"].key)
     text = page_text(at)
     assert "nat (cross-entropy)" in text and "Points beyond the dotted line are on the wrong side" in text
@@ -86,18 +86,18 @@ def test_scores_of_classes_are_in_nats_and_labels_are_whole(open_page, classes, 
     assert label.value in ("0", "1") and "<b>1</b>" in text and "<b>1.00</b>" not in text
 
 
-def test_predictions_of_classes_are_ranges_of_a_probability(open_page, classes, made):
+def test_predictions_of_classes_are_ranges_of_a_probability(open_page, classes, store_and_specs):
     text = page_text(open_page("predict", run=classes["predict"].key))
-    record = made[0].get(classes["predict"]).record
+    record = store_and_specs[0].get(classes["predict"]).record
     assert "AUROC on this table" in text and "Width of a probability range (median)" in text
     assert f"95 %: {format_interval(record['intervals']['soluble']['auroc'])}; " in text
 
 
-def test_a_study_of_classes_says_what_it_compares_by(open_page, classes, made):
+def test_a_study_of_classes_compares_by_auroc(open_page, classes, store_and_specs):
     at = open_page("methods", run=classes["study"].key)
     text = page_text(at)
     assert "“network” has a mean test error of root Brier score " in text and "RMSE" not in text_and_tables(at)
     for metric in ("auroc", "log_loss"):
         next(one for one in at.get("button_group") if one.label == "Metric").set_value(metric)
         without_exception(at.run())
-    assert np.isfinite([arm["auroc"]["mean"] for arm in made[0].get(classes["study"]).record["arms"]]).all()
+    assert np.isfinite([arm["auroc"]["mean"] for arm in store_and_specs[0].get(classes["study"]).record["arms"]]).all()

@@ -18,7 +18,7 @@ from tests.pages.conftest import page_text
         ("both", ["perplexity", "property_error"], "masked-token and property loss"),
     ],
 )
-def test_an_adaptation_shows_the_numbers_of_its_objective(open_page, cache, tmp_path, objective, numbers, loss):
+def test_an_adaptation_shows_the_losses_of_its_objective(open_page, cache, tmp_path, objective, numbers, loss):
     spec = Adapt(filled_store.TABLE, objective=objective, epochs=2)
     (tmp_path / "made" / "backbone").mkdir(parents=True)
     curve = pd.DataFrame({"epoch": [1.0, 2.0], "train_loss": [3.0, 2.0], "valid_loss": [2.5, 1.25]})
@@ -26,9 +26,9 @@ def test_an_adaptation_shows_the_numbers_of_its_objective(open_page, cache, tmp_
     record |= {name: 0.25 for name in numbers} | {f"{name}_before": 7.75 for name in numbers}
     Store(cache).put(spec, Checkpoint(curve, record, tmp_path / "made"), 1.0)
     at = open_page("train", run=spec.key)
-    shown = {metric.label: metric.value for metric in at.metric}
+    text = {metric.label: metric.value for metric in at.metric}
     labels = {"perplexity": "Perplexity, held out", "property_error": "Property error, held out"}
-    assert shown == {labels[name]: "0.250" for name in numbers} | {"Loss": "1.25"}
+    assert text == {labels[name]: "0.250" for name in numbers} | {"Loss": "1.25"}
     assert page_text(at).count("before 7.75") == len(numbers) and "before 5.50" in page_text(at)
     assert ("93 RDKit descriptors" in page_text(at)) == ("property_error" in numbers)
     assert loss in at.get("plotly_chart")[0].proto.spec

@@ -17,7 +17,7 @@ from tests.pages.conftest import find_button, page_text, without_exception
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, copied, asked):
+def test_gradient_similarity_is_submitted_and_explained(open_page, copied, asked):
     without_exception(
         find_button(open_page("influence", fit=filled_store.FIT.key), "Gradient similarity, test set as target")
         .click()
@@ -46,7 +46,7 @@ def test_what_the_report_did_can_be_asked_for_and_is_taken_apart(open_page, copi
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page, copied, monkeypatch):
+def test_an_unlabelled_pool_is_ranked_by_information_gain(open_page, copied, monkeypatch):
     store, spec = Store(copied), dataclasses.replace(filled_store.SCORES, seed=1)
     scores = store.get(filled_store.SCORES)
     bare = scores.table.assign(delta_loss=np.nan, benefit=np.nan, label=np.nan, information=np.linspace(0, 0.03, 60))
@@ -56,7 +56,7 @@ def test_a_pool_without_labels_is_ranked_by_what_measuring_would_tell(open_page,
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_results_say_what_they_are(open_page, cache):
+def test_scores_state_their_meaning_and_unit(open_page, cache):
     text = page_text(open_page("train", run=filled_store.FIT.key))
     fit = Store(cache).get(filled_store.FIT)
     rmse, span = fit.metrics["test"]["logS"]["rmse"], fit.interval("logS", "rmse")
@@ -69,7 +69,7 @@ def test_results_say_what_they_are(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_scores_say_how_far_they_can_be_believed(open_page, cache):
+def test_scores_show_their_reliability(open_page, cache):
     scores = Store(cache).get(filled_store.SCORES)
     at = open_page("influence", run=filled_store.SCORES.key)
     text = page_text(at)
@@ -92,7 +92,7 @@ def test_scores_say_how_far_they_can_be_believed(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, copied, asked):
+def test_two_scores_of_a_pool_are_compared(open_page, copied, asked):
     store, other = Store(copied), dataclasses.replace(filled_store.SCORES, solver=CG())
     scores = store.get(filled_store.SCORES)
     turned = scores.table.assign(delta_loss=-scores.table["delta_loss"], benefit=-scores.table["benefit"])
@@ -108,7 +108,7 @@ def test_two_scorings_of_a_pool_stand_beside_each_other(open_page, copied, asked
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_scores_by_several_fits_say_how_far_these_agree(open_page, copied, asked):
+def test_scores_over_seeds_show_the_agreement(open_page, copied, asked):
     store, spec = Store(copied), SeedAverage(filled_store.SCORES, (0, 1))
     scores, random = store.get(filled_store.SCORES), np.random.default_rng(0)
     noise = random.normal(0, scores.table["delta_loss"].std(), len(scores.table))
@@ -127,7 +127,7 @@ def test_scores_by_several_fits_say_how_far_these_agree(open_page, copied, asked
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_the_best_of_a_large_pool_are_looked_at_more_closely(open_page, copied, monkeypatch, asked):
+def test_the_best_of_a_large_pool_are_scored_again(open_page, copied, monkeypatch, asked):
     store, other = Store(copied), dataclasses.replace(filled_store.SCORES, scope="head", solver=CG())
     scores = store.get(filled_store.SCORES)
     few = [name for name in scores.table if "whole_step" not in name and not name.endswith(("_low", "_high"))]

@@ -35,7 +35,7 @@ def test_settings_of_a_part_that_only_one_run_has_are_left_out():
     assert "baseline" in table.index and not any(name.startswith("backbone.") for name in table.index)
 
 
-def test_parts_of_different_kinds_differ_in_one_line():
+def test_parts_of_different_kinds_differ_in_one_row():
     one, other = Load("bundled:solubility"), Load("bundled:solubility", limit=9)
     fits = {"a": FineTune(one, other, other), "b": FineTune(Concat((one, other)), other, other)}
     table = side_by_side.settings_table({name: spec_form.flatten_settings(fit) for name, fit in fits.items()})
@@ -59,7 +59,7 @@ def test_differences_are_against_the_first(full):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_fits_stand_side_by_side(open_page, cache):
+def test_models_are_shown_side_by_side(open_page, cache):
     at = open_page("compare", fits=f"{filled_store.FIT.key},{filled_store.OTHER.key}")
     assert "Settings that differ" in page_text(at)
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value

@@ -1,4 +1,4 @@
-"""Runs stored before a metric was known, or without one: pages and commands show "–" in its place, and raise nothing."""
+"""Runs stored without a metric: pages and commands show "–" in its place."""
 
 import dataclasses
 import json
@@ -13,14 +13,14 @@ from tests.pages.conftest import page_text, without_exception
 
 
 def without(value: object, key: str) -> object:
-    """JSON without a key, wherever it stands."""
+    """JSON without a key, at any depth."""
     if isinstance(value, dict):
         return {name: without(one, key) for name, one in value.items() if name != key}
     return [without(one, key) for one in value] if isinstance(value, list) else value
 
 
 def strip(root: Path, key: str) -> None:
-    """Take a metric out of every record and summary of a store, as if nobody had known of it."""
+    """Remove a metric from every record and summary of a store."""
     for note in root.glob("*/*/made.json"):
         for path in note.parent.glob("*.json"):
             if path.name != "spec.json":
@@ -31,7 +31,7 @@ def strip(root: Path, key: str) -> None:
 
 
 def open_all(open_page, capsys, root: Path) -> str:
-    """Every page and command that shows the metrics of a run; what the page of a model says."""
+    """Open every page and command that shows metrics of a run; the text of the page of a model."""
     train = page_text(open_page("train", run=filled_store.FIT.key))
     for page, query in (
         ("train", {"run": filled_store.BASELINE.key}),

@@ -8,7 +8,7 @@ from core.engine.store import Store
 from tests.pages.conftest import find_button, page_text, without_exception
 
 
-def test_a_table_is_kept_and_used(open_page, cache):
+def test_a_table_is_saved_and_used(open_page, cache):
     at = open_page("data")
     assert "1,274" in page_text(at)
     find_button(at, "Use this table").click().run()
@@ -30,7 +30,7 @@ def test_a_file_is_mapped_and_read(open_page, cache):
 
 
 def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
-    book, held = openpyxl.Workbook(), io.BytesIO()
+    book, table = openpyxl.Workbook(), io.BytesIO()
     for title, rows in {
         "About": [["made by hand"]],
         "First": [["smiles", "y"], ["CCO", 1.5], ["CCC", 2.5], ["CCN", 3]],
@@ -39,10 +39,10 @@ def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
         sheet = book.create_sheet(title)
         for row in rows:
             sheet.append(row)
-    book.save(held)
+    book.save(table)
     at = open_page("data")
     at.get("button_group")[0].set_value("My file").run()
-    at.file_uploader(key="file").upload("mine.xlsx", held.getvalue(), "application/vnd.ms-excel")
+    at.file_uploader(key="file").upload("mine.xlsx", table.getvalue(), "application/vnd.ms-excel")
     without_exception(at.run())
     sheets = next(box for box in at.selectbox if box.label == "Sheet")
     assert sheets.options == ["About", "First", "Second"] and sheets.value == "First"

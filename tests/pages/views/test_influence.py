@@ -8,7 +8,7 @@ from tests.pages.conftest import find_button, without_exception
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_scores_are_asked_for_with_the_validation_part(open_page, cache, asked):
+def test_scores_target_the_validation_set(open_page, cache, asked):
     at = open_page("influence", fit=filled_store.FIT.key)
     without_exception(find_button(at, "Score the candidates").click().run())
     (spec,) = asked

@@ -1,4 +1,4 @@
-"""The room of methods: what is asked for, and what a study shows."""
+"""The page Methods: the form, and the result of a study."""
 
 import pytest
 
@@ -19,14 +19,14 @@ def submitted(at, cache) -> Study:
     return read_spec_json(job.spec)
 
 
-def test_the_default_is_the_comparison_that_is_asked_for_most(open_page, cache):
+def test_the_default_compares_the_common_methods(open_page, cache):
     spec = submitted(open_page("methods"), cache)
-    assert isinstance(spec, Study) and spec.called == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
+    assert isinstance(spec, Study) and spec.arm_names == ("full", "LoRA", "(IA)³", "BitFit", "head", "support vectors")
     assert all(isinstance(arm, LearningRateSearch) for arm in spec.arms[:5]) and spec.seeds == (0, 1, 2)
     assert spec.arms[0].fit.backbone.name == "molsway-mini"
 
 
-def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, cache):
+def test_methods_rates_and_adaptation_follow_the_form(open_page, cache):
     at = open_page("methods")
     at.multiselect(key="methods-Common methods and the head alone").set_value(["full", "vera"])
     at.multiselect(key="methods-learners").set_value([])
@@ -40,7 +40,7 @@ def test_methods_rates_and_adapting_are_asked_for_as_the_form_says(open_page, ca
     assert adapted == [False, False, True, True] and spec.arms[2].backbone.leave_out == spec.arms[2].test
 
 
-def test_one_method_alone_is_no_study(open_page):
+def test_a_single_method_is_refused(open_page):
     at = open_page("methods")
     at.multiselect(key="methods-Common methods and the head alone").set_value(["full"])
     at.multiselect(key="methods-learners").set_value([]).run()
@@ -48,7 +48,7 @@ def test_one_method_alone_is_no_study(open_page):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
+def test_a_study_shows_errors_costs_and_failures(open_page, cache):
     at = open_page("methods", run=filled_store.METHODS.key)
     text = page_text(at)
     assert "has the lowest mean test error of the networks" in text
@@ -61,7 +61,7 @@ def test_a_study_shows_errors_costs_and_what_failed(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
+def test_each_kind_of_study_opens_on_its_own_page(open_page, cache):
     at = open_page("compare")
     assert [run for run in at.selectbox[0].options if "study of full" in run.lower()] == []
     at = open_page("methods")
@@ -71,7 +71,7 @@ def test_runs_and_compare_tell_the_two_kinds_of_study_apart(open_page, cache):
     assert page_of("study").endswith("methods.py") and page_of("selection-study").endswith("compare.py")
 
 
-def test_trials_of_a_tuning_are_called_so():
+def test_trials_of_a_learning_rate_search_are_named():
     from types import SimpleNamespace
 
     from pages.widgets.run_picker import TRIAL, Run, map_arms

@@ -1,4 +1,4 @@
-"""The room Predict: what is asked for, and what is shown of it."""
+"""The page Predict: the form, and the result."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from tests.pages.conftest import find_button, page_text, without_exception
 
 
 def asked(root: Path) -> Predict:
-    """The one prediction in the line; other tests may have asked for other work."""
+    """The one prediction in the queue; other tests may have submitted other jobs."""
     (job,) = (job for job in JobQueue(root).jobs() if job.kind == Predict.kind)
     return read_spec_json(job.spec)
 
 
-def test_without_a_model_there_is_a_way_to_one(open_page, cache):
+def test_without_a_model_the_page_links_to_train(open_page, cache):
     at = open_page("predict")
     assert "There is no trained model yet" in at.info[0].value
     assert next(one for one in at.button if one.label == "Predict").disabled
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_pasted_molecules_are_asked_for(open_page, copied):
+def test_pasted_molecules_are_submitted(open_page, copied):
     at = open_page("predict", fit=filled_store.BASELINE.key)
     assert next(one for one in at.button if one.label == "Predict").disabled
     without_exception(at.text_area(key="pasted").set_value("CCO ethanol\n\nc1ccccc1\n").run())
@@ -36,12 +36,12 @@ def test_pasted_molecules_are_asked_for(open_page, copied):
     spec = asked(copied)
     assert (spec.kind, spec.fit, spec.level) == ("predict", filled_store.BASELINE, 0.9)
     assert isinstance(spec.table, Molecules) and spec.table.source == "file:pasted.smi"
-    made = spec.table.make(Report(files=Store(copied).files))
-    assert list(made.smiles) == ["CCO", "c1ccccc1"] and list(made.columns["id"]) == ["ethanol", ""]
+    predictions = spec.table.make(Report(files=Store(copied).files))
+    assert list(predictions.smiles) == ["CCO", "c1ccccc1"] and list(predictions.columns["id"]) == ["ethanol", ""]
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_table_is_asked_for_with_what_measures_the_task(open_page, copied):
+def test_a_table_is_submitted_with_its_label_column(open_page, copied):
     at = open_page("predict", fit=filled_store.FIT.key)
     at.get("button_group")[0].set_value("A table").run()
     table = next(one for one in at.selectbox if one.label == "Table")
@@ -54,7 +54,7 @@ def test_a_table_is_asked_for_with_what_measures_the_task(open_page, copied):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, cache):
+def test_predictions_are_shown_with_coverage_and_errors(open_page, cache):
     at = open_page("predict", run=filled_store.PREDICT.key)
     text = page_text(at)
     assert "Molecules 60" in text and "90 % interval (median)" in text and "RMSE on this table" in text
@@ -65,8 +65,8 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
         "Summary (JSON)",
         "Structures (SDF)",
     ]
-    told = Predictions.headline(Store(cache).get(filled_store.PREDICT).summary())
-    assert told.startswith("60 molecules, ± ") and told.endswith(" log10(mol/L)")
+    headline = Predictions.headline(Store(cache).get(filled_store.PREDICT).summary())
+    assert headline.startswith("60 molecules, ± ") and headline.endswith(" log10(mol/L)")
     picked = at.session_state[f"picked-{filled_store.PREDICT.key}"]
     table = Store(cache).get(filled_store.PREDICT).table
     assert picked == int(table["prediction"].argmax())
@@ -76,7 +76,7 @@ def test_predictions_are_shown_beside_what_tells_how_good_they_are(open_page, ca
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, copied, tmp_path):
+def test_unreadable_lines_are_listed_and_names_are_shown(open_page, copied, tmp_path):
     (tmp_path / "pasted.smi").write_text("CCO ethanol\n*nonsense*\n")
     store = Store(copied)
     spec = import_files(Predict(filled_store.BASELINE, Load(f"file:{tmp_path / 'pasted.smi'}")), store.files)
@@ -89,6 +89,6 @@ def test_lines_that_are_no_molecule_are_named_and_names_are_shown(open_page, cop
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_fit_leads_to_its_predictions(open_page, cache):
+def test_a_model_opens_the_prediction_form(open_page, cache):
     at = open_page("train", run=filled_store.BASELINE.key)
     assert "Predict with it" in [one.label for one in at.button]

@@ -1,4 +1,4 @@
-"""The room of choices: a rule is tried, seen beside the training part, and handed on."""
+"""The page Sample: a selection is made, compared with the training set, and trained with."""
 
 import dataclasses
 
@@ -14,21 +14,21 @@ from tests.pages.conftest import find_button, page_text, without_exception
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_choice_is_made_at_once_and_shown(open_page, copied):
+def test_a_selection_is_made_at_once_and_shown(open_page, copied):
     at = open_page("sample")
     assert "No selection yet" in page_text(at)
     at = without_exception(find_button(at, "Select").click().run())
-    assert any("uniform wants 100 molecules of a pool of 60" in error.value for error in at.error)
+    assert any("Uniform wants 100 molecules of a pool of 60" in error.value for error in at.error)
     without_exception(next(box for box in at.number_input if box.label == "Count").set_value(8).run())
     at = without_exception(find_button(at, "Select").click().run())
-    kept = next(entry for entry in Store(copied).entries() if entry.kind == "select")
-    assert kept.spec.sampler == Uniform() or kept.spec.sampler.kind == "uniform"
+    saved = next(entry for entry in Store(copied).entries() if entry.kind == "select")
+    assert saved.spec.sampler == Uniform() or saved.spec.sampler.kind == "uniform"
     text = page_text(at)
     assert "Pool covered" in text and "New scaffolds" in text and "Selected compounds" in text
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, asked):
+def test_selections_are_compared_and_mapped(open_page, copied, asked):
     store = Store(copied)
     pool, fit = filled_store.POOL, filled_store.SCORES.fit
     top, far = Select(pool, Top(count=8), filled_store.SCORES), Select(pool, MaxMin(count=8))
@@ -48,13 +48,13 @@ def test_choices_stand_beside_each_other_and_on_a_map(open_page, copied, asked):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_choices_of_an_earlier_version_do_not_stand_beside(open_page, copied):
+def test_selections_of_an_earlier_version_are_not_compared(open_page, copied):
     store = Store(copied)
     near, far = Select(filled_store.POOL, Top(count=8), filled_store.SCORES), Select(filled_store.POOL, MaxMin(count=8))
     for spec in (near.scores.fit.train, far, near):
         make(spec, store, SILENT_REPORT)
-    kept = store.folder(far) / "spec.json"
-    kept.write_text(kept.read_text().replace(f'"revision": {Select.revision}', '"revision": 0', 1))
+    path = store.folder(far) / "spec.json"
+    path.write_text(path.read_text().replace(f'"revision": {Select.revision}', '"revision": 0', 1))
     at = without_exception(open_page("sample", run=near.key))
     assert not at.warning and "other selections" not in page_text(at) and "Selected compounds" in page_text(at)
     assert "revision 0" in " ".join(box.value for box in without_exception(open_page("sample", run=far.key)).warning)

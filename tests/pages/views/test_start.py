@@ -7,7 +7,7 @@ from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
 
-def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):
+def test_the_demo_is_queued_once_and_opened(open_page, cache):
     at = open_page("start")
     without_exception(find_button(at, "Run the demo").click().run())
     (job,) = JobQueue(cache).jobs()
@@ -17,7 +17,7 @@ def test_the_demo_is_put_in_the_line_once_and_opened(open_page, cache):
     assert len(JobQueue(cache).jobs()) == 1
 
 
-def test_who_starts_from_a_table_is_asked_for_a_file(open_page, cache, monkeypatch):
+def test_use_my_table_opens_the_file_form(open_page, cache, monkeypatch):
     gone = []
     monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
     find_button(open_page("start"), "Choose a table").click().run()

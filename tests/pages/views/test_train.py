@@ -11,7 +11,7 @@ from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
 
-def test_a_fine_tuning_is_submitted_as_the_form_says(open_page, cache):
+def test_a_fine_tuning_is_submitted_from_the_form(open_page, cache):
     at = open_page("train")
     at.number_input(key="finetune-epochs").set_value(7)
     at.number_input(key="finetune-seed").set_value(11).run()
@@ -24,7 +24,7 @@ def test_a_fine_tuning_is_submitted_as_the_form_says(open_page, cache):
     assert "waiting" in page_text(at)
 
 
-def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
+def test_a_wrong_split_is_reported_and_cannot_be_started(open_page, cache):
     at = open_page("train")
     key = next(box.key for box in at.number_input if box.label == "Test set")
     at.number_input(key=key).set_value(0.99).run()
@@ -34,7 +34,7 @@ def test_a_wrong_split_is_said_and_cannot_be_started(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_run_is_changed_and_asked_for_again(open_page, cache, asked):
+def test_the_settings_of_a_run_are_changed_and_submitted(open_page, cache, asked):
     at = open_page("train", run=filled_store.OTHER.key)
     without_exception(find_button(at, "Change and run again").click().run())
     next(box for box in at.number_input if box.label == "Epochs").set_value(3)
@@ -42,7 +42,7 @@ def test_a_run_is_changed_and_asked_for_again(open_page, cache, asked):
     assert asked == [dataclasses.replace(filled_store.OTHER, epochs=3)]
 
 
-def test_a_backbone_is_adapted_without_the_test_part(open_page, cache):
+def test_a_backbone_is_adapted_without_the_test_set(open_page, cache):
     at = open_page("train")
     at.get("button_group")[0].set_value("Adapt a backbone (no labels needed)").run()
     without_exception(find_button(at, "Start").click().run())

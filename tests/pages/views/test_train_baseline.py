@@ -1,4 +1,4 @@
-"""Baselines on the pages: asked for, shown, set beside networks, and refused where a gradient is wanted."""
+"""Baselines on the pages: submitted, shown, compared with networks, refused where a gradient is needed."""
 
 import dataclasses
 import re
@@ -21,11 +21,11 @@ from tests.pages.conftest import find_box, find_button, page_text, text_and_tabl
 done = pytest.mark.parametrize("cache", ["done"], indirect=True)
 
 
-def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
+def test_a_baseline_is_submitted_from_the_form(open_page, cache):
     at = open_page("train")
     at.get("button_group")[0].set_value("Baseline").run()
-    at.selectbox(key="baseline-learner").set_value("random-forest").run()
-    at.number_input(key="baseline-learner-random-forest-trees").set_value(7)
+    at.selectbox(key="baseline-baseline").set_value("random-forest").run()
+    at.number_input(key="baseline-baseline-random-forest-trees").set_value(7)
     at.number_input(key="baseline-seed").set_value(3).run()
     without_exception(find_button(at, "Start").click().run())
     (job,) = JobQueue(cache).jobs()
@@ -36,13 +36,13 @@ def test_a_baseline_is_submitted_as_the_form_says(open_page, cache):
 
 
 @done
-def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache):
+def test_a_finished_baseline_shows_no_curve_and_no_gradient_action(open_page, cache):
     at = open_page("train", run=filled_store.BASELINE.key)
     text = text_and_tables(at)
-    made = Store(cache).get(filled_store.BASELINE)
-    span = made.interval("logS", "rmse")
+    fit = Store(cache).get(filled_store.BASELINE)
+    span = fit.interval("logS", "rmse")
     assert (
-        format_number(made.metrics["test"]["logS"]["rmse"], sd_of_interval(span)) in text
+        format_number(fit.metrics["test"]["logS"]["rmse"], sd_of_interval(span)) in text
         and format_interval(span) in text
     )
     assert "random forest" in text and "2,048 fingerprint bits" in text
@@ -54,7 +54,7 @@ def test_a_finished_baseline_shows_what_it_has_and_nothing_else(open_page, cache
 
 
 @done
-def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
+def test_the_settings_of_a_baseline_are_changed_and_submitted(open_page, cache, asked):
     at = open_page("train", run=filled_store.BASELINE.key)
     without_exception(find_button(at, "Change and run again").click().run())
     find_box(at, "Trees").set_value(9)
@@ -71,7 +71,7 @@ def test_a_baseline_is_changed_and_asked_for_again(open_page, cache, asked):
 
 
 @done
-def test_a_baseline_stands_beside_a_network(open_page, cache):
+def test_a_baseline_is_compared_with_a_network(open_page, cache):
     at = open_page("compare", fits=f"{filled_store.FIT.key},{filled_store.BASELINE.key}")
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value
     assert differ.loc["kind"].tolist() == ["finetune", "baseline"]
@@ -80,7 +80,7 @@ def test_a_baseline_stands_beside_a_network(open_page, cache):
 
 
 @done
-def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monkeypatch):
+def test_a_comparison_of_baselines_has_no_learning_curve(open_page, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
     store, other = Store(tmp_path / "copy"), dataclasses.replace(filled_store.BASELINE, seed=1)
     store.put(other, store.get(filled_store.BASELINE), 0.1)
@@ -91,10 +91,11 @@ def test_baselines_alone_have_no_curve_to_draw(open_page, cache, tmp_path, monke
 
 
 @done
-def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
+def test_influence_refuses_a_baseline_with_the_reason(open_page, cache):
     at = open_page("influence", fit=filled_store.BASELINE.key)
     assert at.warning[0].value == (
-        "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask head)."
+        "Influence needs a single trained network. Choose a fine-tuned model (not a baseline, ensemble or multitask "
+        "head)."
     )
     assert len(find_box(at, "Trained model").options) == 2 and not any(
         "baseline" in label for label in find_box(at, "Trained model").options
@@ -103,7 +104,7 @@ def test_influence_says_that_a_baseline_has_no_gradient(open_page, cache):
 
 
 @done
-def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_path, monkeypatch):
+def test_nothing_is_scored_with_only_a_baseline(open_page, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
     for spec in (filled_store.FIT, filled_store.OTHER):
         Store(tmp_path / "copy").delete(spec.key)
@@ -116,7 +117,7 @@ def test_where_there_is_only_a_baseline_nothing_is_scored(open_page, cache, tmp_
 
 
 @done
-def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
+def test_the_study_form_offers_every_baseline(open_page, cache, asked):
     at = open_page("compare")
     chosen = find_box(at, "Baselines")
     assert chosen.options == ["Support vectors", "Gradient boosting", "Random forest"]
@@ -132,7 +133,7 @@ def test_a_study_offers_every_baseline_and_none(open_page, cache, asked):
 
 
 @done
-def test_a_study_offers_every_sampler_as_an_arm(open_page, cache, asked):
+def test_the_study_form_offers_every_sampler(open_page, cache, asked):
     at = open_page("compare")
     arms = find_box(at, "Arms")
     assert arms.options == [capitalise(ARMS.name_of(word)) for word in ARMS]
@@ -143,7 +144,7 @@ def test_a_study_offers_every_sampler_as_an_arm(open_page, cache, asked):
 
 
 @done
-def test_the_control_is_offered_where_there_is_something_to_control(open_page, cache, tmp_path, monkeypatch, asked):
+def test_the_random_weight_control_needs_a_pretrained_model(open_page, cache, tmp_path, monkeypatch, asked):
     at = open_page("compare")
     assert isinstance(filled_store.FIT.backbone, Untrained) == ("Control" not in [toggle.label for toggle in at.toggle])
     shutil.copytree(cache, tmp_path / "copy")
@@ -158,7 +159,7 @@ def test_the_control_is_offered_where_there_is_something_to_control(open_page, c
 
 
 @done
-def test_a_study_tells_its_baselines_from_its_rules(open_page, cache):
+def test_a_study_labels_its_baselines(open_page, cache):
     at = open_page("compare")
     text = text_and_tables(at)
     assert "The network loses to a baseline: “support vectors” is better than “none” (" in text

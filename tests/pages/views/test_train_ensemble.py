@@ -1,4 +1,4 @@
-"""Ensembles on the pages: asked for with one click, shown with their members, refused where a gradient is wanted."""
+"""Ensembles on the pages: submitted, shown with their members, refused where a gradient is needed."""
 
 import dataclasses
 import shutil
@@ -21,7 +21,7 @@ PAIR = Ensemble(filled_store.BASELINE, seeds=(0, 1))
 
 @pytest.fixture
 def paired(cache, tmp_path, monkeypatch):
-    """A store in which an ensemble is done too."""
+    """A store with a finished ensemble too."""
     shutil.copytree(cache, tmp_path / "copy")
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     store = Store(tmp_path / "copy")
@@ -38,7 +38,7 @@ def test_a_fit_is_averaged_over_seeds(open_page, cache):
     assert read_spec_json(job.spec) == Ensemble(filled_store.FIT, (0, 1, 2, 3))
 
 
-def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired):
+def test_a_finished_ensemble_lists_its_members(open_page, cache, paired):
     at = open_page("train", run=PAIR.key)
     text = text_and_tables(at)
     members = [filled_store.BASELINE, dataclasses.replace(filled_store.BASELINE, seed=1)]
@@ -54,13 +54,13 @@ def test_a_finished_ensemble_stands_beside_its_members(open_page, cache, paired)
     assert "Average over seeds" not in text and not any("Score candidates" in one.label for one in at.button)
 
 
-def test_influence_sends_on_to_a_single_network(open_page, cache, paired):
+def test_influence_refuses_an_ensemble(open_page, cache, paired):
     at = open_page("influence", fit=PAIR.key)
     assert "Influence needs a single trained network" in at.warning[0].value
     assert not any("mean of" in label.lower() for label in find_box(at, "Trained model").options)
 
 
-def test_it_stands_beside_others(open_page, cache, paired):
+def test_an_ensemble_is_compared_with_other_models(open_page, cache, paired):
     at = open_page("compare", fits=f"{filled_store.BASELINE.key},{PAIR.key}")
     table = next(one.value for one in at.dataframe if "RMSE" in one.value.columns)
     pair = paired.get(PAIR)

@@ -1,4 +1,4 @@
-"""Runs of earlier versions: listed with their titles; their page says in a sentence why they are not shown."""
+"""Runs of earlier versions: listed with their titles; the page gives the reason why they are not shown."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from tests.pages import filled_store
 from tests.pages.conftest import page_text
 
 OTHER = "ab" * 8
-EARLIER = "an earlier version of Molsway made this run"
+EARLIER = "An earlier version of Molsway made this run"
 
 
-def moved(cache: Path, kind: str) -> None:
-    """Give the fit of the stage the folder of another version: another key, and another kind."""
+def move_fit(cache: Path, kind: str) -> None:
+    """Move the fit to the folder of another version: another key and kind."""
     folder = Store(cache).folder(filled_store.FIT)
     (cache / kind).mkdir(exist_ok=True)
     folder.rename(cache / kind / OTHER)
@@ -24,14 +24,14 @@ def moved(cache: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["finetune", "test-tuning"])
 def test_a_run_with_another_key_is_listed_and_not_read(open_page, copied, monkeypatch, kind):
     monkeypatch.setitem(FORMER_KINDS, "test-tuning", "finetune")
-    moved(copied, kind)
+    move_fit(copied, kind)
     at = open_page("train", run=OTHER)
     assert EARLIER in page_text(at) and "run it again" in page_text(at)
     assert any(OTHER[:6] in option for box in at.selectbox for option in box.options)
     assert page_of(kind).endswith("train.py")
 
 
-def test_a_run_of_an_unknown_kind_is_among_all_runs(open_page, copied):
-    moved(copied, "test-unheard")
+def test_a_run_of_an_unknown_kind_is_listed(open_page, copied):
+    move_fit(copied, "test-unheard")
     table = open_page("runs").dataframe[0].value
     assert "–" in set(table["key figure"]) and page_of("test-unheard").endswith("runs.py")

@@ -8,13 +8,13 @@ from tests.pages import filled_store
 from tests.pages.conftest import find_button, without_exception
 
 
-def test_the_live_curve_is_of_the_part_that_trains_now():
-    told = [
+def test_the_live_curve_shows_the_current_training():
+    reports = [
         {"title": title, "epoch": epoch, "train_loss": 1.0 / epoch, "valid_loss": 1.0}
         for title in "ab"
         for epoch in (1.0, 2.0, 3.0)
     ]
-    points = [{"numbers": numbers} for numbers in [*told[:-1], {"title": "b", "epoch": 2.5}, {"title": "b"}]]
+    points = [{"numbers": numbers} for numbers in [*reports[:-1], {"title": "b", "epoch": 2.5}, {"title": "b"}]]
     curve = learning_curve(points)
     assert curve["epoch"].tolist() == [1.0, 2.0]
     assert learning_curve([]).empty and learning_curve([{"numbers": {"epoch": 1.0}}]).empty
@@ -29,7 +29,7 @@ def test_stop_asks_the_job_to_stop(open_page, cache):
 
 
 @pytest.mark.parametrize("cache", ["failed"], indirect=True)
-def test_a_failed_job_goes_on_or_is_forgotten(open_page, cache):
+def test_a_failed_job_is_resumed_or_removed(open_page, cache):
     at = open_page("compare")
     assert any("Traceback" in code.value for code in at.code)
     without_exception(find_button(at, "Resume").click().run())

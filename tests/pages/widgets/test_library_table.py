@@ -12,7 +12,7 @@ from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
 
-def test_a_bundle_holds_every_file(full):
+def test_the_zip_has_every_file(full):
     entry = Store(full).find(filled_store.FIT.key)
     with zipfile.ZipFile(io.BytesIO(library_table.zip_files(entry))) as archive:
         names = archive.namelist()
@@ -20,16 +20,16 @@ def test_a_bundle_holds_every_file(full):
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_kept_run_is_deleted_only_when_asked_twice(open_page, cache, tmp_path, monkeypatch):
+def test_a_saved_run_is_deleted_after_confirmation(open_page, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
     monkeypatch.setenv("MOLSWAY_CACHE", str(tmp_path / "copy"))
     at = open_page("runs")
     monkeypatch.setattr(
         "pages.widgets.library_table.choose_from_table",
-        lambda kept: next((n for n, run in enumerate(kept) if run.key == filled_store.FIT.key), None),
+        lambda runs: next((n for n, run in enumerate(runs) if run.key == filled_store.FIT.key), None),
     )
     without_exception(at.run())
     without_exception(find_button(at, "Delete").click().run())
-    assert Store(tmp_path / "copy").has(filled_store.FIT) and "Saved runs that used it are kept" in page_text(at)
+    assert Store(tmp_path / "copy").has(filled_store.FIT) and "Saved runs that used it stay" in page_text(at)
     without_exception(find_button(at, "Delete permanently").click().run())
     assert not Store(tmp_path / "copy").has(filled_store.FIT)

@@ -1,4 +1,4 @@
-"""Which run a page shows, what it is called, and which page shows a run."""
+"""The run that a page shows, its name, and the page of a run."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
 
-def test_a_fit_made_for_an_arm_says_so_first():
+def test_a_model_of_an_arm_is_named_after_it():
     arms = [{"name": "none", "fits": ["base", "other"]}, {"name": "top", "fits": ["third"]}]
     entries = [SimpleNamespace(summary={"arms": arms, "base_fit": "base"}), SimpleNamespace(summary={"seed": 1})]
     assert run_picker.map_arms(entries) == {"other": "none", "third": "top"}
@@ -26,7 +26,7 @@ def test_a_fit_made_for_an_arm_says_so_first():
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
-def test_a_verification_opens_where_its_scores_are(open_page, monkeypatch):
+def test_a_datamodel_check_opens_with_its_scores(open_page, monkeypatch):
     gone = []
     monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
     open_page("runs")
@@ -48,13 +48,13 @@ def test_the_address_names_the_run(open_page, cache):
     assert "was deleted" in page_text(at)
 
 
-def test_a_run_of_an_earlier_version_is_no_end_of_the_page(open_page, cache, tmp_path):
+def test_a_run_of_an_earlier_version_does_not_stop_the_page(open_page, cache, tmp_path):
     spec, store = Adapt(filled_store.TABLE, epochs=2), Store(cache)
     (tmp_path / "made" / "backbone").mkdir(parents=True)
     curve = pd.DataFrame({"epoch": [1.0, 2.0], "train_loss": [3.0, 2.0], "valid_loss": [2.5, 1.25]})
     store.put(spec, Checkpoint(curve, {"objective": "both", "best_epoch": 2}, tmp_path / "made"), 1.0)
-    kept = store.folder(spec) / "spec.json"
-    kept.write_text(kept.read_text().replace(f'"revision": {Adapt.revision}', '"revision": 0', 1))
+    path = store.folder(spec) / "spec.json"
+    path.write_text(path.read_text().replace(f'"revision": {Adapt.revision}', '"revision": 0', 1))
     at = without_exception(open_page("train", run=spec.key))
     assert "revision 0" in " ".join(box.value for box in (*at.error, *at.warning))
     assert find_button(at, "Start")
