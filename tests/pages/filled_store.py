@@ -86,7 +86,9 @@ def make_fit(tables: dict[str, Dataset], scratch: Path, sd: float = 0.8, method:
         "precision": "float32",
         "peak_memory": 812_000_000,
         "device": "cpu",
-        "warnings": ["3 of 40 validation molecules are also in the training part; the validation metrics are too optimistic"],
+        "warnings": [
+            "3 of 40 validation molecules are also in the training part; the validation metrics are too optimistic"
+        ],
     }
     predictions = pd.concat(
         [prediction_table(name, tables[name], predicted[name]) for name in PARTS], ignore_index=True

@@ -100,7 +100,7 @@ class SelectionStudy(Spec[Comparison]):
                 f"{[f'{baseline.kind} of {baseline.features}' for baseline in self.baselines]}"
             )
         if self.control:
-            check_pretrained(getattr(self.fit, "backbone", None))
+            check_pretrained(self.fit.backbone)
         for seed in self.seeds:
             dataclasses.replace(self.fit, seed=seed)  # raises for a seed that the fit refuses
 
