@@ -179,8 +179,9 @@ def as_geometric_data(molecule_graphs: list["Graph"], targets: np.ndarray) -> li
 
     return [
         Data(
-            x=torch.tensor(graph.atoms), edge_index=torch.tensor(graph.ends), edge_attr=torch.tensor(graph.edge_features),
-            walks=torch.tensor(graph.walks), vectors=torch.tensor(graph.vectors),
+            x=torch.tensor(graph.atoms), edge_index=torch.tensor(graph.ends),
+            edge_attr=torch.tensor(graph.edge_features), walks=torch.tensor(graph.walks),
+            vectors=torch.tensor(graph.vectors),
             spectrum=torch.tensor(graph.values).expand(graph.vectors.shape).clone(),
             y=torch.tensor(label)[None].float(),
         )
