@@ -77,7 +77,7 @@ def test_length_includes_bos_and_eos(cases: dict) -> None:
     tokenizer = MolformerTokenizer.from_vocabulary(cases["vocab"])
     assert not tokenizer.check_tokens("C" * 200).sentences(202)
     (fault,) = tokenizer.check_tokens("C" * 201).sentences(202)
-    assert "203 tokens" in fault and "read whole" in fault
+    assert "203 tokens" in fault and "not truncated" in fault
 
 
 def test_smiles_that_are_not_text_are_refused(cases: dict) -> None:
