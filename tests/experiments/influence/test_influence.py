@@ -345,7 +345,7 @@ def test_bad_tables_are_refused(study):
     empty = np.full((len(pool), 1), np.nan)
     for change, message in (
         ({"target": dataclasses.replace(pool, targets=empty)}, "the target has no measured label"),
-        ({"pool": dataclasses.replace(pool, tasks=("other",))}, r"the pool measures \['other'\], the fit \['t0'\]"),
+        ({"pool": dataclasses.replace(pool, tasks=("other",))}, r"the pool measures \['other'\], the model \['t0'\]"),
         ({"target": dataclasses.replace(parts["valid"], tasks=("other",))}, "the target measures"),
         ({"pool": parts["train"]}, "are in the training part already"),
         ({"pool": parts["train"].take(np.arange(12))}, "all 12 molecules of the pool are in the training part"),
@@ -367,7 +367,7 @@ def test_doubtful_scores_come_with_warnings(study):
     texts = score_changed(study, pool=joined).record["warnings"]
     assert any("3 of 34 pool molecules are in the target too, ignoring stereochemistry" in text for text in texts)
     assert any("1 of 34 pool molecules have no label" in text for text in texts)
-    assert any("is in g in the pool, in mg in the fit" in text for text in texts)
+    assert any("is in g in the pool, in mg in the model" in text for text in texts)
     with pytest.raises(BadInput, match="1 of 34 scores are not finite"):
         Top(count=3)(joined, score_changed(study, pool=joined))
 

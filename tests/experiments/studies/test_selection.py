@@ -185,7 +185,7 @@ def test_arms_of_unequal_work_are_noted(table: Path, cache: Path) -> None:
         ({"arms": ("top", {"kind": "top"})}, "at least two different arms, got ['top', 'top']"),
         ({"arms": ("none", {"kind": "topp"})}, "there is no sampler of kind 'topp'"),
         ({"baselines": ("forest",)}, "there is no baseline of kind 'forest'; there are support-vectors"),
-        ({"baselines": ("random-forest", "random-forest")}, "differ in their kind or in the features they see, got"),
+        ({"baselines": ("random-forest", "random-forest")}, "differ in kind or features, got"),
         ({"control": True}, "this model starts from untrained weights; leave `control` out"),
     ],
 )
