@@ -152,6 +152,8 @@ def fewest_weights_sentence(arms: Sequence[dict[str, Any]], differences: Sequenc
     if len(networks) < 2:
         return ""
     best = min(networks, key=lambda arm: arm["rmse"]["mean"])
+    if any(row["verdict"].startswith("one seed") for row in differences):  # noise unknown: nothing is on par
+        return ""
     level = {row["arm"] for row in differences if row["against"] == best["name"] and row["verdict"].startswith("not")}
     least = min((arm for arm in networks if arm["name"] in level | {best["name"]}), key=lambda arm: arm["trainable"])
     share = f"{100 * least['backbone_trainable'] / least['backbone_parameters']:.3g} % of the backbone"

@@ -177,6 +177,7 @@ def test_network_with_fewest_weights_on_par_is_named() -> None:
         "No network with fewer trainable weights is on par with “full” (100 % of the backbone)."
     )
     assert fewest_weights_sentence(arms[:1], []) == ""
+    assert fewest_weights_sentence(arms, [row("LoRA", "one seed: noise unknown")]) == ""
 
 
 def test_json_round_trip(fit: FineTune) -> None:
