@@ -131,7 +131,7 @@ def test_constant_predictions_give_a_warning() -> None:
 def test_underfitting_gives_a_warning(ready: FineTune, store: Store) -> None:
     fit = make(dataclasses.replace(ready, features="none", epochs=1, learning_rate=1e-7), store, Report())
     assert fit.metrics["train"]["size"]["r2"] < 0.1
-    warning = [words for words in fit.record["warnings"] if words.startswith("hardly anything of 'size' was learned")]
+    warning = [words for words in fit.record["warnings"] if words.startswith("the model underfits 'size'")]
     assert len(warning) == 1 and "R² is below 0.1" in warning[0] and "`steps`" in warning[0]
     metrics = {"y": {"r2": 0.3}, "toxic": {"auroc": 0.55}, "rare": {"auroc": None}}
     (toxic,) = underfit_tasks(tuple(metrics), ("regression", "binary", "binary"), metrics)
@@ -166,7 +166,7 @@ def test_clipped_predictions_are_counted() -> None:
     inside, outside = np.array([[0.51, 0.0], [3.49, 1.0]]), np.array([[0.5, 0.2], [3.5, 0.2], [2.0, 1.0]])
     assert clipped_predictions(predictor, {"valid": inside}) == []
     (warning,) = clipped_predictions(predictor, {"valid": inside, "test": outside})
-    assert warning.startswith("2 of 3 test predictions of 'y' were held at 0.5 or 3.5")
+    assert warning.startswith("2 of 3 test predictions of 'y' were clipped to 0.5 or 3.5")
 
 
 def test_clip_margin_of_the_predictor(ready: FineTune, store: Store) -> None:

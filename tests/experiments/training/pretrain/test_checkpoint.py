@@ -60,7 +60,7 @@ def test_held_out_metrics_are_of_the_stored_weights(spec: Pretrain, corpus: Corp
     continued = dataclasses.replace(only, described=0.0).make(SILENT_REPORT, corpus)
     (warning,) = continued.record["warnings"]
     assert (
-        warning.startswith("40 of the 40 molecules held out were in the corpus of nano")
+        warning.startswith("40 of the 40 held-out molecules are in the earlier corpus of nano")
         and not checkpoint.record["warnings"]
     )
     assert continued.record["held_out_before"]["token_loss"] == pytest.approx(
