@@ -39,7 +39,7 @@ def train_multitask(
     spec: Any,
     report: Report,
     members: Sequence[MixtureParts],
-    as_long_as: Sequence[MixtureParts],
+    step_reference: Sequence[MixtureParts],
     start: Callable[[], Any],
 ) -> MultitaskModel:
     """Make the product of a `Multitask` spec; `start()` loads the backbone."""
@@ -70,7 +70,7 @@ def train_multitask(
         build_evaluation(model, members, labels, max(256, spec.batch_size), report),
         report.part(0.1, 0.97),
         draw=lambda generator: draw_epoch(sizes, spec.mixing, generator),
-        steps=count_steps(spec, as_long_as),
+        steps=count_steps(spec, step_reference),
         sorted_batches=SORTED if body.reads_smiles else 0,
     )
     cards, rows = [], []
@@ -100,9 +100,9 @@ def train_multitask(
     return MultitaskModel(pd.DataFrame(session.progress.curve), record, folder, predictions)
 
 
-def count_steps(spec: Any, as_long_as: Sequence[MixtureParts]) -> int | None:
-    """Number of steps: as given, else of the epochs over the molecules of `as_long_as`; None where both are missing."""
-    molecules = sum(len(member.parts["train"]) for member in as_long_as)
+def count_steps(spec: Any, step_reference: Sequence[MixtureParts]) -> int | None:
+    """Number of steps: as given, else of the epochs over the molecules of `step_reference`; None where both are missing."""
+    molecules = sum(len(member.parts["train"]) for member in step_reference)
     if spec.steps is None and molecules:
         return spec.epochs * math.ceil(molecules / spec.batch_size)
     return spec.steps

@@ -35,7 +35,7 @@ def choose_predictor() -> Model | None:
     """
     models = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
     heads = {
-        key: spec for key, (_, spec) in models.items() if isinstance(spec, MultitaskHead) and spec.trunk.key in models
+        key: spec for key, (_, spec) in models.items() if isinstance(spec, MultitaskHead) and spec.multitask_model.key in models
     }
     models = {key: one for key, one in models.items() if key not in heads}
     if not models:
@@ -44,7 +44,7 @@ def choose_predictor() -> Model | None:
     keys = sorted(models, key=lambda key: bool(models[key][0].arm))
     asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
     head = heads.get(asked)
-    asked = head.trunk.key if head else asked
+    asked = head.multitask_model.key if head else asked
     index = keys.index(asked) if asked in keys else 0
 
     def label(key: str) -> str:

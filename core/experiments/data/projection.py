@@ -24,20 +24,20 @@ class Projection(Spec[ProjectedMap]):
 
     pool: Spec[Dataset] = Field(description="candidate molecules (pool)")
     train: Spec[Dataset] = Field(description="the training molecules that they would join")
-    way: ProjectionMethod = Field(default="pca", description="projection method")
+    method: ProjectionMethod = Field(default="pca", description="projection method")
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="random seed of t-SNE, and of the sample of a large table"
     )
 
     @property
     def title(self) -> str:
-        return f"map of {self.pool.title} and {self.train.title} by {self.way}"
+        return f"map of {self.pool.title} and {self.train.title} by {self.method}"
 
     def make(self, report: Report, pool: Dataset, train: Dataset) -> ProjectedMap:
-        report(0, f"projecting by {self.way}")
-        table = project({"train": list(train.smiles), "pool": list(pool.smiles)}, self.way, self.seed)
+        report(0, f"projecting by {self.method}")
+        table = project({"train": list(train.smiles), "pool": list(pool.smiles)}, self.method, self.seed)
         rows = {"train": len(train), "pool": len(pool)}
         counts = {part: int((table["part"] == part).sum()) for part in rows}
-        record = {"way": self.way, "explained": table.attrs["explained"], "rows": rows, "drawn": counts}
+        record = {"way": self.method, "explained": table.attrs["explained"], "rows": rows, "drawn": counts}
         record["digests"] = {"train": train.digest, "pool": pool.digest}
         return ProjectedMap(table, record)

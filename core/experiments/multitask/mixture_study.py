@@ -87,9 +87,9 @@ class MixtureStudy(Spec[MixtureComparison]):
             for seed in self.seeds:
                 specs[start.called, MULTI, "", seed] = multi.with_seed(seed)
                 for control in self.controls:
-                    as_long_as = self.multi.members if control == "steps" else ()
+                    step_reference = self.multi.members if control == "steps" else ()
                     for member in self.multi.members:
-                        single_table = dataclasses.replace(multi, members=(member,), as_long_as=as_long_as)
+                        single_table = dataclasses.replace(multi, members=(member,), step_reference=step_reference)
                         specs[start.called, ARMS[control], member.called, seed] = single_table.with_seed(seed)
         return specs
 

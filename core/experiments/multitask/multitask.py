@@ -31,7 +31,7 @@ class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
     repeatable: ClassVar[bool] = True
 
     members: tuple[Spec[MixtureParts], ...] = Field(description="tables, each with its loss, scaler and weight")
-    as_long_as: tuple[Spec[MixtureParts], ...] = Field(
+    step_reference: tuple[Spec[MixtureParts], ...] = Field(
         default=(),
         description="tables whose molecules together define the length of an epoch, to match the steps of a mixture",
     )
@@ -86,12 +86,12 @@ class Multitask(SupervisedOptimisation, Spec[MultitaskModel]):
         self,
         report: Report,
         members: tuple[MixtureParts, ...],
-        as_long_as: tuple[MixtureParts, ...] = (),
+        step_reference: tuple[MixtureParts, ...] = (),
         backbone: Callable[[], Any] | None = None,
     ) -> MultitaskModel:
         from core.training.multitask_training import train_multitask
 
-        return train_multitask(self, report, members, as_long_as, backbone or self.backbone)
+        return train_multitask(self, report, members, step_reference, backbone or self.backbone)
 
     def build_plan(self, n: int, width: int, precision: str, **overrides: Any) -> Plan:
         """The plan; one evaluation per epoch, unless the length is given in steps."""

@@ -34,11 +34,11 @@ class MultitaskHead(Spec[Fit]):
     page: ClassVar[str] = "train"
     effort: ClassVar[float] = 0.5
 
-    trunk: Spec[MultitaskModel] = Field(description="the multitask training")
+    multitask_model: Spec[MultitaskModel] = Field(description="the multitask training")
     member: Spec[MixtureParts] = Field(description="one of its tables, with the same fields as in the multitask spec")
 
     def __post_init__(self) -> None:
-        members = self.trunk.members if isinstance(self.trunk, Multitask) else ()
+        members = self.multitask_model.members if isinstance(self.multitask_model, Multitask) else ()
         if self.member.key not in {member.key for member in members}:
             names = ", ".join(member.called for member in members)
             raise BadInput(f"`member` wants a table of the multitask model, with the same fields: {names}")
@@ -50,9 +50,9 @@ class MultitaskHead(Spec[Fit]):
 
     @property
     def title(self) -> str:
-        return f"{self.member.title} by {self.trunk.called}, seed {self.trunk.seed}"
+        return f"{self.member.title} by {self.multitask_model.called}, seed {self.multitask_model.seed}"
 
-    def make(self, report: Report, trunk: MultitaskModel, member: MixtureParts) -> Fit:
+    def make(self, report: Report, multitask_model: MultitaskModel, member: MixtureParts) -> Fit:
         from core.models.devices import best_device
         from core.models.heads import load_heads
         from core.models.single_head import SingleHeadModel
@@ -61,16 +61,16 @@ class MultitaskHead(Spec[Fit]):
         if cells > MAX_PREDICTIONS:
             raise BadInput(
                 f"{self.member.title} has {cells:,} predictions to store, at most {MAX_PREDICTIONS:,} are possible; "
-                f"`python -m core predict {self.trunk.key} TABLE --out FILE` predicts without intervals"
+                f"`python -m core predict {self.multitask_model.key} TABLE --out FILE` predicts without intervals"
             )
         report(0, "loading the multitask model")
-        began, meter, backbone = time.monotonic(), Meter(), trunk()
+        began, meter, backbone = time.monotonic(), Meter(), multitask_model()
         reading_share = 0.7 if backbone.reads_atoms else 0.02  # building the graphs takes longer than predicting
         (tables,), warnings = drop_unreadable((member,), backbone, report.part(0, reading_share))
-        index = [card["name"] for card in trunk.record["members"]].index(member.learning.name)
+        index = [card["name"] for card in multitask_model.record["members"]].index(member.learning.name)
         device = best_device()
         model = SingleHeadModel(
-            backbone.to(device), load_heads(trunk.folder / "heads", backbone.width)[index].to(device)
+            backbone.to(device), load_heads(multitask_model.folder / "heads", backbone.width)[index].to(device)
         )
         part_predictions, n_done, n_molecules = {}, 0, sum(map(len, tables.parts.values()))
         for name in PARTS:
@@ -84,8 +84,8 @@ class MultitaskHead(Spec[Fit]):
             n_done += len(table)
         record: dict[str, Any] = {
             **evaluate_parts(tables.parts, part_predictions),
-            **{name: trunk.record.get(name) for name in COPIED_FIELDS},
-            "trunk": self.trunk.key,
+            **{name: multitask_model.record.get(name) for name in COPIED_FIELDS},
+            "trunk": self.multitask_model.key,
             "method": {"kind": "head of a multitask model"},
             "beside": None,
             **dict.fromkeys(("trainable", "parameters", "trainable_share", "trainable_bytes", "backbone_trainable")),

@@ -32,7 +32,7 @@ class Representation(Spec[RepresentationReport]):
     page: ClassVar[str] = "multitask"
     effort: ClassVar[float] = 2.0
 
-    trunks: tuple[Annotated[Any, BACKBONES_OR_CHECKPOINTS], ...] = Field(
+    backbones: tuple[Annotated[Any, BACKBONES_OR_CHECKPOINTS], ...] = Field(
         description="backbones to compare, one with random weights among them as the control"
     )
     names: tuple[str, ...] = Field(default=(), description="names of the backbones; empty: their own names")
@@ -46,25 +46,25 @@ class Representation(Spec[RepresentationReport]):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="random seed of the sample")
 
     def __post_init__(self) -> None:
-        if len(self.trunks) < 2:
+        if len(self.backbones) < 2:
             raise BadInput(
-                "`trunks` wants at least two backbones: one to examine, and one with random weights as control"
+                "`backbones` wants at least two backbones: one to examine, and one with random weights as control"
             )
-        if len(set(self.called)) < len(self.trunks):
+        if len(set(self.called)) < len(self.backbones):
             raise BadInput(f"the backbones need different `names`, got {', '.join(self.called)}")
         if unknown := [name for name in self.properties if name not in DESCRIPTORS]:
             raise BadInput(f"`properties` wants names of RDKit descriptors such as MolLogP or TPSA, got {unknown}")
 
     @property
     def called(self) -> tuple[str, ...]:
-        return self.names if len(self.names) == len(self.trunks) else tuple(start.called for start in self.trunks)
+        return self.names if len(self.names) == len(self.backbones) else tuple(start.called for start in self.backbones)
 
     @property
     def title(self) -> str:
         return f"representations of {self.table.title.removeprefix('load ')} by {', '.join(self.called)}"
 
     def parts(self) -> dict[str, Any]:
-        trained = tuple(start for start in self.trunks if isinstance(start, Spec))
+        trained = tuple(start for start in self.backbones if isinstance(start, Spec))
         return {"table": self.table} | ({"trained": trained} if trained else {})
 
     def make(self, report: Report, table: Dataset, trained: tuple[Callable[[], Any], ...] = ()) -> RepresentationReport:
@@ -73,8 +73,8 @@ class Representation(Spec[RepresentationReport]):
             raise BadInput(f"the table has {len(sample)} molecules, at least 20 are needed; give a larger table")
         table = table.take(sample)
         smiles = list(table.smiles)
-        backbones, layers, n_models = iter(trained), {}, len(self.trunks)
-        for index, (name, start) in enumerate(zip(self.called, self.trunks, strict=True)):
+        backbones, layers, n_models = iter(trained), {}, len(self.backbones)
+        for index, (name, start) in enumerate(zip(self.called, self.backbones, strict=True)):
             backbone = (next(backbones) if isinstance(start, Spec) else start)()
             layers[name] = embed_layers(
                 backbone, smiles, report.part(0.5 * index / n_models, 0.5 * (index + 1) / n_models)

@@ -235,7 +235,7 @@ class Transfer(Spec[TransferCurve]):
 
 
 # Fields of specs with tables that are not trained on.
-NOT_TRAINED_ON = ("valid", "test", "valids", "tests", "as_long_as", "leave_out")
+NOT_TRAINED_ON = ("valid", "test", "valids", "tests", "step_reference", "leave_out")
 
 # Of overlap with the training set and of underfitting, now and in runs stored before.
 CAUTIONS = ("too optimistic", "underfits")  # in the warnings of `core.training.checks`

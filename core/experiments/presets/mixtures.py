@@ -164,7 +164,7 @@ def transfer_study(table: Spec[Dataset], folder: str, by: str = "random", seed: 
     of optimiser steps and are retrained for every seed. Random weights and baselines for comparison.
     """
     members = toymix_without(table, folder, seed)
-    multi = Multitask(members, as_long_as=members, epochs=8)
+    multi = Multitask(members, step_reference=members, epochs=8)
     starts = {
         "random weights": Gnn(),
         "Tox21": dataclasses.replace(multi, members=tuple(one for one in members if one.name == "tox21")),

@@ -18,7 +18,7 @@ class SupportVectors:
     """Support vector regression or classification: the baseline to beat on small tables of descriptors.
 
     Drucker et al. 1997, with a radial kernel; its width follows from the number of columns and their variance. Labels
-    are standardised first, so `tube` is in standard deviations. A binary task uses the classifier; a sigmoid fitted
+    are standardised first, so `epsilon` is in standard deviations. A binary task uses the classifier; a sigmoid fitted
     across folds turns its margins into probabilities (Platt, 1999). The cost grows with the square of the number of
     molecules: beyond `most`, a random sample is used. The seed sets the sample and the folds; otherwise the regression
     is deterministic.
@@ -29,7 +29,7 @@ class SupportVectors:
 
     features: Columns = Field(default="descriptors", description="molecular features")
     penalty: float = Field(default=10.0, gt=0, description="C: penalty of an error, against smoothness")
-    tube: float = Field(
+    epsilon: float = Field(
         default=0.1, ge=0, description="ε: errors below this are ignored, in standard deviations of the labels"
     )
     most: int = Field(default=10_000, ge=10, description="training molecules, at most; of more, a random sample")
@@ -57,5 +57,5 @@ class SupportVectors:
             model.fit(features, labels.astype(int))
             return lambda rows: model.predict_proba(rows)[:, 1]
         centre, spread = labels.mean(), labels.std()
-        model = SVR(C=self.penalty, epsilon=self.tube).fit(features, (labels - centre) / spread)
+        model = SVR(C=self.penalty, epsilon=self.epsilon).fit(features, (labels - centre) / spread)
         return lambda rows: model.predict(rows) * spread + centre

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Gradual(Method):
     """The backbone is unfrozen layer by layer from the top, so that an untrained head does not overwrite pre-training.
 
-    Howard & Ruder 2018 (arXiv 1801.06146). The head is trained from the first step; by `until` all layers are, the
+    Howard & Ruder 2018 (arXiv 1801.06146). The head is trained from the first step; by `unfrozen_by` all layers are, the
     embedding below them last.
     """
 
@@ -24,7 +24,7 @@ class Gradual(Method):
     advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
     head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
-    until: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
+    unfrozen_by: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(True)
@@ -42,5 +42,5 @@ class Gradual(Method):
         shares = [("head.", 0.0)]
         for name, module in predictor.named_modules():
             if id(module) in stages:
-                shares.append((f"{name}.", self.until * stages[id(module)] / last))
-        return (*shares, ("", self.until))
+                shares.append((f"{name}.", self.unfrozen_by * stages[id(module)] / last))
+        return (*shares, ("", self.unfrozen_by))

@@ -113,7 +113,7 @@ def test_tables_used_only_to_remove_overlap_are_no_sources() -> None:
         and find_sources(changed) == find_sources(multitask) >= find_sources(own) != set()
     )
     assert find_sources(
-        dataclasses.replace(multitask, as_long_as=(dataclasses.replace(excluded, train=other),))
+        dataclasses.replace(multitask, step_reference=(dataclasses.replace(excluded, train=other),))
     ) == find_sources(multitask)
 
 

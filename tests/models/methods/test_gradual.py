@@ -19,7 +19,7 @@ STARTS = {"gnn": Gnn(width=8, depth=3, walk=4, eigenvectors=2), "transformer": U
 @pytest.mark.parametrize("name", STARTS)
 def test_lower_layers_start_later(name: str) -> None:
     predictor = Predictor(STARTS[name](), ["y"], ["regression"])
-    begins = Gradual(until=0.6).first_steps(predictor)
+    begins = Gradual(unfrozen_by=0.6).first_steps(predictor)
     shares = {
         weight: next(share for start, share in begins if weight.startswith(start))
         for weight, _ in predictor.named_parameters()
@@ -39,7 +39,7 @@ def test_lower_layers_start_later(name: str) -> None:
 
 def test_weights_are_frozen_until_their_start() -> None:
     predictor = Predictor(STARTS["gnn"](), ["y"], ["regression"])
-    Gradual(until=1.0)(predictor)
+    Gradual(unfrozen_by=1.0)(predictor)
     before = {weight: value.detach().clone() for weight, value in predictor.named_parameters()}
     labels = torch.arange(float(len(SMILES)))[:, None] / 8 - 1
 
@@ -51,7 +51,7 @@ def test_weights_are_frozen_until_their_start() -> None:
     )
     plan = Plan(
         epochs=1, steps=8, evaluations=1, batch_size=16, learning_rate=1e-2, weight_decay=0.1, warmup=0.0, clip=1.0,
-        patience=0, precision="float32", seed=0, start_shares=Gradual(until=1.0).first_steps(predictor),
+        patience=0, precision="float32", seed=0, start_shares=Gradual(unfrozen_by=1.0).first_steps(predictor),
     )  # fmt: skip
     lengths = predictor.backbone.lengths(SMILES)[:, None]
     train(predictor, lengths, train_step, lambda: {"valid_loss": 0.0}, plan, SILENT_REPORT)

@@ -167,7 +167,7 @@ def test_a_multitask_head_is_shown_as_a_model(open_page, cache, answers):
     labels = [one.label for one in at.button]
     assert "Predict with it" in labels and "Score candidates with it" not in labels
     at = without_exception(open_page("predict", fit=head.key))
-    model = head.trunk.key
+    model = head.multitask_model.key
     assert (at.selectbox(key="predict-fit").value, at.selectbox(key=f"head-{model}").value) == (model, "hydration")
     assert (
         "Influence needs a single trained network"
