@@ -174,9 +174,9 @@ def test_full_disk_leaves_no_partial_product(store, monkeypatch, error):
     monkeypatch.setattr(Words, "save", save)
     with pytest.raises(
         StoreFull, match=r"the disk of .*cache is full: [\d,]+ MB free; .*--cache; nothing was lost"
-    ) as error:
+    ) as refusal:
         make(spec, store, SILENT_REPORT)
-    assert "\n" not in str(error.value) and isinstance(error.value, BadInput)
+    assert "\n" not in str(refusal.value) and isinstance(refusal.value, BadInput)
     assert not store.has(spec) and store.entries() == []
     assert list((store.root / "drafts").iterdir()) == []
     assert (store.root / "scratch" / spec.key).is_dir()  # nothing was lost
