@@ -167,7 +167,7 @@ def test_a_failed_export_leaves_no_folder(capsys: Any, run: Any, cache: Path, sp
         check_refused(ask(capsys, cache, "export", key, str(tmp_path / "out")), "is full")
     assert not (tmp_path / "out").exists()
     assert ask(capsys, cache, "export", key, str(tmp_path / "out")).status == 0
-    check_refused(ask(capsys, cache, "export", key, str(tmp_path / "out")), "there already and not empty")
+    check_refused(ask(capsys, cache, "export", key, str(tmp_path / "out")), "exists and is not empty")
     check_refused(ask(capsys, cache, "export", key, str(cache / "split")), "inside the cache")
 
 
