@@ -104,7 +104,7 @@ def test_a_pool_without_labels_or_with_other_tasks(run: Any, split: tuple, tmp_p
     check_refused(run(Influence(fit=fit, pool=empty, target=valid)), "none of 2 rows is left")
     check_refused(run(build_fit(train, other, test)), "the validation part has the tasks", "choose the same targets")
     check_refused(run(Concat((train, other))), "the same tasks", "'size'", "'logS'")
-    with pytest.raises(BadInput, match="top needs influence scores and got none.*uniform"):
+    with pytest.raises(BadInput, match=r"top needs influence scores and got none.*uniform"):
         Select(pool=pool, sampler=Top(count=3))
 
 
