@@ -114,7 +114,7 @@ FIELDS = {
     "text in the target": ({"targets": ["t"]}, ("column 't' is text in 2 of its 2", "row 1: 'high'", "column of numbers")),
     "no such target": ({"targets": ["z"]}, ("there is no column 'z'", "'smiles', 'y', 't'")),
     "no such SMILES column": ({"smiles": "smile"}, ("no column 'smile'", "did you mean 'smiles'?")),
-    "names that do not fit": ({"targets": ["y"], "tasks": ["a", "b"]}, ("1 targets (y) and 2 names", "one name")),
+    "names that do not fit": ({"targets": ["y"], "tasks": ["a", "b"]}, ("1 targets (y) and 2 task names", "one name")),
     "one name for two": ({"targets": ["y", "t"], "tasks": ["a", "a"]}, ("",)),
     "no such duplicate handling": ({"duplicates": "max"}, ("load.duplicates", "'median'", "'max'")),
     "a negative limit": ({"limit": -1}, ("load.limit", "greater than or equal to 0", "got -1")),
@@ -152,7 +152,7 @@ def test_unusable_rows_are_listed_and_the_others_loaded(load_file: Any, cache: P
     assert sorted(reasons) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     for row, words in {
         2: "no molecule", 3: "empty", 4: "y is NaN", 5: "y is infinite", 6: "y is infinite", 7: "y is infinite",
-        8: "y is 1e+60, beyond", 9: "'text' is no number", 10: "every target is empty", 11: "blank inside", 12: "blank",
+        8: "y is 1e+60, beyond", 9: "'text' is no number", 10: "every target is empty", 11: "contains a blank", 12: "blank",
     }.items():  # fmt: skip
         assert words in reasons[row], (row, reasons[row])
     dropped = Store(cache).get(Store(cache).entries()[0].spec).dropped
