@@ -83,6 +83,7 @@ LABELS = {
     "valid": "Validation set",
     "test": "Test set",
     "pool": "Candidate pool",
+    "scope": "Weights considered",
 }
 
 
