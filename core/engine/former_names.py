@@ -30,6 +30,7 @@ identity → gradient-similarity
 varied → mmr
 cover → coverage
 mend → corrected-table
+fresh → untrained-molformer
 """
 _FIELDS = """
 spellings → n_randomised_smiles
@@ -44,13 +45,10 @@ way → method
 anew → retrain_backbones
 beginning → backbone
 as_long_as → step_reference
-least → min_steps
-share → mask_share
-whole → unmasked_share
-half → half_precision
-most → max_labels
 tube → epsilon
 until → unfrozen_by
+trunks → backbones
+trunk → multitask_model
 """
 
 

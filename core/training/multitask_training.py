@@ -101,7 +101,7 @@ def train_multitask(
 
 
 def count_steps(spec: Any, step_reference: Sequence[MixtureParts]) -> int | None:
-    """Number of steps: as given, else of the epochs over the molecules of `step_reference`; None where both are missing."""
+    """Number of steps: as given, or of the epochs over the molecules of `step_reference`; None without either."""
     molecules = sum(len(member.parts["train"]) for member in step_reference)
     if spec.steps is None and molecules:
         return spec.epochs * math.ceil(molecules / spec.batch_size)

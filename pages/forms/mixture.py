@@ -100,7 +100,9 @@ def choose_multitask(key: str, members: tuple[MixtureTable, ...]) -> Multitask |
     """The training of a mixture; nothing while the form is wrong."""
     if not members:
         return None
-    return spec_form(Multitask, key, {"members": members, "step_reference": ()}, MAIN_FIELDS, start=_first_values(members))
+    return spec_form(
+        Multitask, key, {"members": members, "step_reference": ()}, MAIN_FIELDS, start=_first_values(members)
+    )
 
 
 def _first_values(members: tuple[MixtureTable, ...]) -> Any:

@@ -35,7 +35,9 @@ def choose_predictor() -> Model | None:
     """
     models = {run.key: (run, spec) for run, spec in finished_runs(Fit, MultitaskModel)}
     heads = {
-        key: spec for key, (_, spec) in models.items() if isinstance(spec, MultitaskHead) and spec.multitask_model.key in models
+        key: spec
+        for key, (_, spec) in models.items()
+        if isinstance(spec, MultitaskHead) and spec.multitask_model.key in models
     }
     models = {key: one for key, one in models.items() if key not in heads}
     if not models:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Gradual(Method):
     """The backbone is unfrozen layer by layer from the top, so that an untrained head does not overwrite pre-training.
 
-    Howard & Ruder 2018 (arXiv 1801.06146). The head is trained from the first step; by `unfrozen_by` all layers are, the
-    embedding below them last.
+    Howard & Ruder 2018 (arXiv 1801.06146). The head is trained from the first step. By `unfrozen_by` all layers are
+    trained, the embedding below them last.
     """
 
     kind: ClassVar[str] = "gradual"
@@ -24,7 +24,9 @@ class Gradual(Method):
     advised_rate: ClassVar[float] = 3e-4  # suggested learning rate at width 256
     head_lr_multiplier: ClassVar[float] = 3.0  # of the head, relative to it
 
-    unfrozen_by: float = Field(default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained")
+    unfrozen_by: float = Field(
+        default=0.5, gt=0, le=1, description="share of the steps after which all weights are trained"
+    )
 
     def __call__(self, predictor: "nn.Module") -> None:
         predictor.requires_grad_(True)

@@ -107,7 +107,9 @@ def test_too_many_predictions_are_refused(store: Store, monkeypatch: pytest.Monk
         BadInput, match=f"predictions to store, at most 100 are possible; `python -m core predict {multi.key}"
     ):
         spec.make(
-            SILENT_REPORT, multitask_model=make(multi, store, SILENT_REPORT), member=make(spec.member, store, SILENT_REPORT)
+            SILENT_REPORT,
+            multitask_model=make(multi, store, SILENT_REPORT),
+            member=make(spec.member, store, SILENT_REPORT),
         )
 
 

@@ -163,7 +163,7 @@ def test_a_multitask_head_is_shown_as_a_model(open_page, cache, answers):
     assert at.metric[0].label.startswith("RMSE")
     costs = next(one.value for one in at.dataframe if "what" in one.value)
     facts = dict(zip(costs["what"], costs["value"], strict=True))
-    assert facts["Method"] == "head of a trunk" and facts["Trainable in the backbone"].endswith(" weights")
+    assert facts["Method"] == "head of a multitask model" and facts["Trainable in the backbone"].endswith(" weights")
     labels = [one.label for one in at.button]
     assert "Predict with it" in labels and "Score candidates with it" not in labels
     at = without_exception(open_page("predict", fit=head.key))

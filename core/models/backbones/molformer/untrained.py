@@ -19,7 +19,7 @@ MINI_CONFIG = SIZES["molsway-mini"]
 class UntrainedMolformer(BackboneSpec):
     """A MoLFormer of any size with random weights; its vocabulary comes from the corpus."""
 
-    kind: ClassVar[str] = "fresh"
+    kind: ClassVar[str] = "untrained-molformer"
     kind_name: ClassVar[str] = "random weights of any size"
     repeatable: ClassVar[bool] = True
 
