@@ -167,7 +167,10 @@ def test_corpus_on_device_gives_the_same_batches(asked: tuple[bool, bool], corpu
         ),
         ({"batch_size": 300}, r"fewer than the 40 held out and a batch of 300"),
         ({"masked": 0, "described": 0, "measured": 0}, "are all 0, so there is no loss; raise one"),
-        ({"backbone": "nobody"}, "there is no initial backbone of kind 'nobody'; there are untrained-molformer, pretrained"),
+        (
+            {"backbone": "nobody"},
+            "there is no initial backbone of kind 'nobody'; there are untrained-molformer, pretrained",
+        ),
     ],
 )
 def test_bad_fields_are_refused(fields: dict, words: str, spec: Pretrain, corpus: Corpus) -> None:
