@@ -75,7 +75,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(apply: Any,
         "parent folder is missing",
     )
     check_refused(apply("predict", good, out=tmp_path / "folder.csv"), "--out cannot be written", "is a folder")
-    check_refused(apply("predict", good, out=tmp_path / "out.xlsx"), "ends in .csv or .parquet")
+    check_refused(apply("predict", good, out=tmp_path / "out.xlsx"), "must end in .csv or .parquet")
     out = tmp_path / "out.csv"
     out.write_text("mine")
     check_refused(apply("predict", "a,b\n1,2\n"), "no column of SMILES")
