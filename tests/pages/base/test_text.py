@@ -7,7 +7,7 @@ from pages.base import text
 
 
 @pytest.mark.parametrize(
-    ("value", "noise", "shown"),
+    ("value", "noise", "expected"),
     [
         (0.82345, None, "0.823"),
         (0.82345, 0.031, "0.823"),
@@ -20,8 +20,8 @@ from pages.base import text
         (5.0, 0.0, "5.00"),
     ],
 )
-def test_numbers_have_as_many_digits_as_their_noise_allows(value, noise, text):
-    assert format_number(value, noise) == text
+def test_numbers_have_as_many_digits_as_their_noise_allows(value, noise, expected):
+    assert format_number(value, noise) == expected
 
 
 def test_durations_sizes_and_times():

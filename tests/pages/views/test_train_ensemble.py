@@ -48,7 +48,7 @@ def test_a_finished_ensemble_lists_its_members(open_page, cache, paired):
     assert f"95 %: {format_interval(span)}; validation" in text and "bootstrap over the test molecules" in text
     table = next(one.value for one in at.dataframe if "their mean" in one.value.index)
     assert table.index.tolist() == ["seed 0", "seed 1", "their mean"]
-    assert table.columns.tolist() == ["RMSE, valid", "MAE, valid", "RMSE, test", "MAE, test"]
+    assert table.columns.tolist() == ["RMSE, validation", "MAE, validation", "RMSE, test", "MAE, test"]
     apart = paired.get(PAIR).record["apart"]["logS"]
     assert format_number(apart["spread"]) in text and format_number(apart["spearman"]) in text
     assert "Average over seeds" not in text and not any("Score candidates" in one.label for one in at.button)
