@@ -68,7 +68,7 @@ def parse(smiles: str) -> Chem.Mol:
     text = smiles.strip()
     core, *tail = text.split(maxsplit=1)  # RDKit ignores what follows a tab or a line end
     if tail and not (text[len(core)] == " " and tail[0].startswith("|")):
-        raise BadInput(f"{text[:60]!r} has a blank inside; a SMILES has none")
+        raise BadInput(f"{text[:60]!r} contains a blank; a SMILES has none")
     if len(core) > MAX_SMILES_LENGTH:
         raise BadInput(f"the SMILES has {len(core):,} characters, more than the {MAX_SMILES_LENGTH:,} that are read")
     _reasons.start()

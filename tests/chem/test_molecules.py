@@ -27,7 +27,7 @@ DRUGS = (
         ("C1CC", "unclosed ring"),
         ("c1cccc1", "kekulize"),
         ("[NH4][Pt]", "valence for atom # 0 N"),
-        ("CCO ethanol", "blank inside"),
+        ("CCO ethanol", "contains a blank"),
         ("C" * 5001, "5,001 characters"),
     ],
 )

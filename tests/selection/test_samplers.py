@@ -361,7 +361,7 @@ def test_top_breaks_ties_by_smiles():
 
 
 @pytest.mark.parametrize(
-    ("benefit", "message"), [(np.nan, "30 of 30 scores are not finite"), (0.5, "which ranks nothing")]
+    ("benefit", "message"), [(np.nan, "30 of 30 scores are not finite"), (0.5, "which gives no ranking")]
 )
 def test_top_raises_without_a_ranking(benefit, message):
     pool, scores = pool_and_scores()

@@ -79,7 +79,7 @@ def test_the_figure_marks_the_selection() -> None:
     table = project({"train": CHAINS, "pool": RINGS})
     figure = plot_projection(table, [0, 3])
     sizes = {trace.name: len(trace.x) for trace in figure.data}
-    assert sizes == {"training part: 10": 10, "pool: 6": 6, "kept: 2": 2}
+    assert sizes == {"training set: 10": 10, "pool: 6": 6, "selected: 2": 2}
     assert list(figure.data[2].customdata) == [0, 3]
 
 

@@ -50,7 +50,7 @@ def test_every_row_comes_back_in_order(
 def test_missing_column_and_bad_suffix_are_refused(messy: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no column of SMILES named 'structure'; the table has name, smiles, y"):
         annotate_table(messy, tmp_path / "out.csv", Annotation(lengths, ("y",), "structure"), Report())
-    with pytest.raises(BadInput, match=r"ends in \.csv or \.parquet, got 'out\.xlsx'"):
+    with pytest.raises(BadInput, match=r"must end in \.csv or \.parquet, got 'out\.xlsx'"):
         annotate_table(messy, tmp_path / "out.xlsx", Annotation(lengths, ("y",)), Report())
     assert not (tmp_path / "out.csv").exists()
 

@@ -161,7 +161,7 @@ def test_pool_without_labels_gets_information_gain(study, columns):
     assert any("no molecule of the pool has a label" in text for text in scores.record["warnings"])
     rows = InformationGain(count=5)(bare, scores)
     assert rows[0] == table["information"].argmax() and len(set(rows.tolist())) == 5
-    with pytest.raises(BadInput, match="choose by what measuring them would tell"):
+    with pytest.raises(BadInput, match="select by expected information"):
         Top(count=3)(bare, scores)
 
 
@@ -235,7 +235,7 @@ def test_batch_size_does_not_matter_and_curvature_rows_are_reported(study):
     assert np.allclose(base.table["delta_loss"], other.table["delta_loss"], rtol=0.05, atol=1e-4)
     assert "Hutchinson" in base.record["damping_from"] and other.record["damping_from"] == "given"
     fewer = score(dataclasses.replace(SPEC, curvature_rows=20), study).record
-    assert fewer["curvature_rows"] == 20 and any("of 20 of 40 training molecules" in text for text in fewer["warnings"])
+    assert fewer["curvature_rows"] == 20 and any("uses 20 of 40 training molecules" in text for text in fewer["warnings"])
 
 
 def test_default_damping_is_the_mean_non_zero_eigenvalue(study):

@@ -135,7 +135,7 @@ def test_shared_backbone_can_be_fine_tuned(store: Store) -> None:
     )
     fit = make(spec, store, Report())
     assert fit.record["backbone"] == "GINE 2x12 trained on 2 tables"
-    warnings = [one for one in fit.record["warnings"] if "learned 2 columns of measured labels" in one]
+    warnings = [one for one in fit.record["warnings"] if "with 2 columns of measured labels" in one]
     assert warnings, "the test set was not excluded"
 
 

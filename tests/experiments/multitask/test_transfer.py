@@ -37,7 +37,7 @@ def test_subsamples_are_nested(store: Store) -> None:
     assert samples[3] < samples[10] and len(samples[3]) == 3
     assert set(make(Subsample(table, 3, seed=3), store, Report()).smiles) != samples[3]
     assert len(make(Subsample(table), store, Report())) == 29
-    with pytest.raises(BadInput, match="has 29 measured rows, 40 are asked for"):
+    with pytest.raises(BadInput, match="has 29 measured rows, 40 are requested"):
         make(Subsample(table, 40), store, Report())
     assert len(make(Subsample(table, 40, lenient=True), store, Report())) == 29
     with pytest.raises(BadInput, match="has 1 tasks, 2 are asked for"):
@@ -142,7 +142,7 @@ def test_ablation_separates_tables_and_molecules(store: Store) -> None:
     (blend,) = set(errors) - names
     apart = (errors[blend] - errors[sorted(names)].mean(axis=1)).mean()
     assert result.record["blended"]["all"]["mean"] == pytest.approx(apart)
-    assert all(words in result.text() for words in (*names, "none, random weights", "the best of its tables alone"))
+    assert all(words in result.text() for words in (*names, "none, random weights", "the best of them"))
 
 
 def test_verdict_names_the_effect_of_each_table() -> None:

@@ -57,10 +57,10 @@ def test_molecules_read_are_stored_and_finetuning_warns_of_overlap(
     )
     assert pretraining_history.read_card(folder)["recipe"] == adaptation.key
     fit = make(spec, store, Report())
-    assert not any("pre-trained" in warning for warning in fit.record["warnings"])
+    assert not any("pre-training corpus" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(spec, train=spec.test, test=spec.train, features="none")
-    (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-trained" in warning]
-    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without any label" in message
+    (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-training corpus" in warning]
+    assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without labels" in message
 
 
 def test_leave_out_molecules_are_not_read(adaptation: Adapt, store: Store) -> None:

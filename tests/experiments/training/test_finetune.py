@@ -103,7 +103,7 @@ def dataset(labels: list[float], smiles: list[str] | None = None, task: str = "y
 @pytest.mark.parametrize(
     ("train", "valid", "words"),
     [
-        (dataset([1.0, 2.0]), dataset([1.0], task="z"), "measures ('z',), the training part ('y',)"),
+        (dataset([1.0, 2.0]), dataset([1.0], task="z"), "has the tasks ('z',), the training part ('y',)"),
         (dataset([1.0]), dataset([1.0]), "the training part has 1 labels of 'y', at least 2"),
         (dataset([1.0, 2.0]), dataset([np.nan]), "the validation part has 0 labels of 'y'"),
         (dataset([3.0, 3.0]), dataset([3.0]), "every training label of 'y' is 3"),

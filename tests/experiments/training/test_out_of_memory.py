@@ -84,7 +84,7 @@ def test_job_error_says_what_to_change_and_the_queue_continues(
             patched.undo()
         assert job.state == "failed" and job.traceback == ""
         assert "batches of 8 molecules of up to" in job.error and "lower `batch_size` (to 4, say)" in job.error
-        assert "a method that moves fewer weights, or a smaller backbone" in job.error
+        assert "a method with fewer trainable weights, or a smaller backbone" in job.error
         error.__traceback__ = error.__context__ = None  # references of the test
         gc.collect()
         assert predictors and all(one() is None for one in predictors)  # weights and optimiser are freed

@@ -44,7 +44,7 @@ def test_a_single_method_is_refused(open_page):
     at = open_page("methods")
     at.multiselect(key="methods-Common methods and the head alone").set_value(["full"])
     at.multiselect(key="methods-learners").set_value([]).run()
-    assert "at least two recipes" in without_exception(at).error[0].value and button(at, "Run the comparison").disabled
+    assert "at least two specs" in without_exception(at).error[0].value and button(at, "Run the comparison").disabled
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

@@ -113,7 +113,7 @@ def test_every_result_is_shown_with_its_noise(open_page, answers):
     assert "wice as many molecules" in page_text(at)
     assert len(at.get("plotly_chart")) == 2
     at = open_page("multitask", run=specs["representation"].key)
-    assert "best read" in page_text(at) and len(at.get("plotly_chart")) == 2
+    assert "best probes of" in page_text(at) and len(at.get("plotly_chart")) == 2
 
 
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
