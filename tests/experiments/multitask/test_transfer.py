@@ -40,7 +40,7 @@ def test_subsamples_are_nested(store: Store) -> None:
     with pytest.raises(BadInput, match="has 29 measured rows, 40 are requested"):
         make(Subsample(table, 40), store, Report())
     assert len(make(Subsample(table, 40, lenient=True), store, Report())) == 29
-    with pytest.raises(BadInput, match="has 1 tasks, 2 are asked for"):
+    with pytest.raises(BadInput, match="has 1 tasks, 2 are requested"):
         make(Subsample(table, 3, columns=2), store, Report())
 
 
