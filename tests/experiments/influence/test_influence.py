@@ -235,7 +235,9 @@ def test_batch_size_does_not_matter_and_curvature_rows_are_reported(study):
     assert np.allclose(base.table["delta_loss"], other.table["delta_loss"], rtol=0.05, atol=1e-4)
     assert "Hutchinson" in base.record["damping_from"] and other.record["damping_from"] == "given"
     fewer = score(dataclasses.replace(SPEC, curvature_rows=20), study).record
-    assert fewer["curvature_rows"] == 20 and any("uses 20 of 40 training molecules" in text for text in fewer["warnings"])
+    assert fewer["curvature_rows"] == 20 and any(
+        "uses 20 of 40 training molecules" in text for text in fewer["warnings"]
+    )
 
 
 def test_default_damping_is_the_mean_non_zero_eigenvalue(study):

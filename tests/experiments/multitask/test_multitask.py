@@ -272,7 +272,7 @@ def test_presets_exclude_the_test_sets_of_both_splits(shared_data: Path) -> None
     assert "zinc" not in {one.name for one in both[0].starts[2].members}
     ablation = build_preset("variety", table=table, data=str(shared_data))
     assert len(ablation.shared_backbones) == 3 * 3 * 7 and ablation.columns == 3
-    with pytest.raises(BadInput, match="transfer wants --table"):
+    with pytest.raises(BadInput, match="transfer needs --table"):
         build_preset("transfer", data=str(shared_data))
 
 

@@ -59,7 +59,9 @@ def test_molecules_read_are_stored_and_finetuning_warns_of_overlap(
     fit = make(spec, store, Report())
     assert not any("pre-training corpus" in warning for warning in fit.record["warnings"])
     swapped = dataclasses.replace(spec, train=spec.test, test=spec.train, features="none")
-    (message,) = [warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-training corpus" in warning]
+    (message,) = [
+        warning for warning in make(swapped, store, Report()).record["warnings"] if "pre-training corpus" in warning
+    ]
     assert message.startswith(f"{len(train)} of {len(train)} test molecules") and "without labels" in message
 
 

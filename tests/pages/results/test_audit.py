@@ -44,7 +44,10 @@ def test_findings_are_shown_by_severity_and_corrected(open_page, copied):
     assert "1 fault" in text and "1 caution" in text and text.index("Same molecule") < text.index("Stereo twins")
     assert "<b>240" not in text.replace("\\<", "") and "the error falls" in text
     boxes = {box.label: box for box in at.checkbox}
-    assert set(boxes) == {"Leave these rows out (3)", "Merge each group into one row, with the median of its labels (4)"}
+    assert set(boxes) == {
+        "Leave these rows out (3)",
+        "Merge each group into one row, with the median of its labels (4)",
+    }
     for box in boxes.values():
         at = without_exception(at.checkbox(key=box.key).check().run())
     at = without_exception(find_button(at, "Save the corrected table").click().run())
