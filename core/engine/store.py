@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.engine import spec as recipes
 from core.engine.files import (
     library_versions,
     list_files,
@@ -28,7 +27,7 @@ from core.engine.files import (
 )
 from core.engine.former_names import current_kind, list_renames
 from core.engine.product import headline_of
-from core.engine.spec import BadInput, Spec
+from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
 RESERVED_FOLDERS = ("drafts", "files", "scratch", "trash", "tracks", "line", "derived")  # not spec kinds
 
@@ -55,7 +54,7 @@ class Entry:
     @functools.cached_property
     def spec(self) -> Spec:
         """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if the file is missing."""
-        return recipes.read_spec_json(_read(self.folder / "spec.json", self.key))
+        return read_spec_json(_read(self.folder / "spec.json", self.key))
 
     @property
     def spec_class(self) -> type[Spec] | None:
@@ -71,7 +70,7 @@ class Entry:
         """Raise `BadInput` if its spec now has another meaning or other names: it must be made again."""
         if self.spec.key == self.key:
             return
-        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), recipes.to_json(self.spec))
+        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), to_json(self.spec))
         reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec has another meaning now"
         raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 
@@ -132,7 +131,7 @@ class Store:
                 product.save(draft)
                 summary = to_json_value(product.summary())
                 sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in list_files(draft)}
-                write_json(draft / "spec.json", recipes.to_json(spec))
+                write_json(draft / "spec.json", to_json(spec))
                 note = {
                     "key": spec.key,
                     "kind": spec.kind,

@@ -98,7 +98,7 @@ def plot_score_distribution(
         mislabelled_scores = np.clip(values[np.asarray(mislabelled, bool)], edges[0], edges[-1])
         marker = {"symbol": "line-ns-open", "size": 9, "color": "#B0579F", "line": {"width": 1.5}}
         name, heights = (
-            f"mislabelled on purpose: {len(mislabelled_scores):,}",
+            f"swapped on purpose: {len(mislabelled_scores):,}",
             np.full(len(mislabelled_scores), -0.04 * max(counts.max(), 1)),
         )
         figure.add_scatter(x=mislabelled_scores, y=heights, mode="markers", marker=marker, name=name, hoverinfo="x")

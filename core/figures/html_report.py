@@ -169,7 +169,7 @@ def _picked(comparison: Comparison) -> str:
         drawings = "".join(
             f'<figure><img alt="" src="{depict.data_uri(depict.draw_svg(row.smiles, 220, 150))}">'
             f"<figcaption>{_text(row.smiles)}<br>measured {row.label:.3g}"
-            f"{', mislabelled on purpose' if row.mislabelled else ''}</figcaption></figure>"
+            f"{', swapped on purpose' if row.mislabelled else ''}</figcaption></figure>"
             for row in arm_picks.itertuples()
         )
         sections.append(f'<h3>{_text(arm)}</h3><div class="molecules">{drawings}</div>')

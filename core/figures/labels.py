@@ -54,7 +54,7 @@ def plot_score_map(
         add_identity_line(figure, table.iloc[rows])
     for name, selected, symbol in (
         ("as measured", ~mislabelled[rows], "circle"),
-        ("mislabelled on purpose", mislabelled[rows], "diamond"),
+        ("swapped on purpose", mislabelled[rows], "diamond"),
     ):
         group = rows[selected]
         if mislabelled.any():  # legend entries for the symbols, in a neutral colour

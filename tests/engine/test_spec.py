@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import Field
 
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.form import describe_fields
 from core.engine.spec import BadInput, Family, Spec, settings
 
@@ -59,9 +59,9 @@ class Frame(Spec[Picture]):
 
 def test_json_round_trip_keeps_spec_and_key() -> None:
     frame = Frame(Pile((Source("a"), Source("ü"))), Slow(5), 0.5)
-    again = recipes.read_spec_json(frame.text)
+    again = specs.read_spec_json(frame.text)
     assert again == frame and again.key == frame.key and len(frame.key) == 16
-    assert recipes.read_spec_json(json.dumps(json.loads(frame.text), indent=3)).key == frame.key
+    assert specs.read_spec_json(json.dumps(json.loads(frame.text), indent=3)).key == frame.key
 
 
 def test_key_depends_on_every_field_and_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_parts_are_the_specs_in_the_fields() -> None:
 )
 def test_errors_are_one_line_with_the_place(text: str, words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        recipes.read_spec_json(text)
+        specs.read_spec_json(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -131,8 +131,8 @@ def test_map_specs_rebuilds_only_changes() -> None:
         return Source("z") if spec == Source("a") else spec
 
     frame = Frame(Pile((Source("a"), Source("b"))), Slow(5))
-    assert recipes.map_specs(frame, renamed) == Frame(Pile((Source("z"), Source("b"))), Slow(5))
-    assert recipes.map_specs(frame, lambda spec: spec) is frame
+    assert specs.map_specs(frame, renamed) == Frame(Pile((Source("z"), Source("b"))), Slow(5))
+    assert specs.map_specs(frame, lambda spec: spec) is frame
 
 
 def test_form_fields_have_limits_defaults_and_families() -> None:
@@ -157,9 +157,9 @@ def test_tuple_of_members_is_described_validated_and_read() -> None:
     (field,) = describe_fields(Race)
     assert field.family is PACES and field.many and field.default == (Slow(),)
     race = Race((Slow(2), {"kind": "slow", "pace": 4}, "slow"))
-    assert race.paces == (Slow(2), Slow(4), Slow()) and recipes.read_spec_json(race.text) == race
-    assert recipes.to_json(race)["paces"][1] == {"kind": "slow", "pace": 4}
-    assert recipes.read_spec_json('{"kind": "test-race", "paces": []}').paces == ()
+    assert race.paces == (Slow(2), Slow(4), Slow()) and specs.read_spec_json(race.text) == race
+    assert specs.to_json(race)["paces"][1] == {"kind": "slow", "pace": 4}
+    assert specs.read_spec_json('{"kind": "test-race", "paces": []}').paces == ()
     with pytest.raises(BadInput, match=r"test-race\.paces\.1: there is no pace of kind 'fast'; there are slow"):
         Race(paces=("slow", "fast"))
 

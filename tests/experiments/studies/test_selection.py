@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
@@ -131,7 +131,7 @@ def test_every_sampler_is_an_arm(table: Path, arm: str | dict) -> None:
     title = fewer.sampler.title
     assert spec.arm_settings == {"none": ("none", None), f"{title} 3": (title, 3), f"{title} 6": (title, 6)}
     assert ARMS.describe(title)
-    again = recipes.read_spec_json(spec.text)
+    again = specs.read_spec_json(spec.text)
     assert again == spec and again.key == spec.key
 
 
@@ -203,7 +203,7 @@ def test_more_molecules_than_the_pool_are_refused(table: Path, cache: Path) -> N
 
 def test_json_round_trip(table: Path) -> None:
     spec = study(table)
-    assert recipes.read_spec_json(spec.text) == spec
+    assert specs.read_spec_json(spec.text) == spec
 
 
 def test_bad_pools_are_refused_before_training(table: Path, cache: Path) -> None:

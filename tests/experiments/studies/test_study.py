@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.engine import spec as recipes
+from core.engine import spec as specs
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
@@ -182,4 +182,4 @@ def test_network_with_fewest_weights_on_par_is_named() -> None:
 
 def test_json_round_trip(fit: FineTune) -> None:
     spec = Study((fit, LearningRateSearch(fit), Baseline(fit.train, fit.valid, fit.test, baseline=SupportVectors())))
-    assert recipes.read_spec_json(spec.text) == spec
+    assert specs.read_spec_json(spec.text) == spec
