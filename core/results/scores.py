@@ -39,7 +39,7 @@ class Scores:
     `training`: the training molecules: smiles, label, prediction, residual, `removal` (predicted change of the target
     loss if the molecule is removed) and, with the dual solver, `leverage` and `leave_one_out` (residual of the model
     without the molecule, from its leverage). `target`: smiles, label, prediction, residual of the target molecules.
-    `tangent`: data for full updates: `pairs`, the kernel between cells of target and pool, their scaled outputs and
+    `linearized`: data for full updates: `pairs`, the kernel between cells of target and pool, their scaled outputs and
     labels; `made_by`, the contribution of each training cell to these cells, and `made_of`, the molecule of each
     training cell.
     `record`: units and signs in words, curvature, damping, solver and its convergence, checks, digests, warnings,
@@ -54,7 +54,7 @@ class Scores:
     record: dict[str, Any] = field(default_factory=dict)
     training: pd.DataFrame = field(default_factory=pd.DataFrame)
     target: pd.DataFrame = field(default_factory=pd.DataFrame)
-    tangent: dict[str, np.ndarray] = field(default_factory=dict)
+    linearized: dict[str, np.ndarray] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The record with counts, quantiles, and the most helpful and most harmful molecules."""
@@ -90,7 +90,7 @@ class Scores:
         self.training.to_parquet(folder / "training.parquet")
         self.target.to_parquet(folder / "target.parquet")
         arrays = {f"last_layer.{name}": value for name, value in self.last_layer.items()} | {"vector": self.vector}
-        arrays |= {f"tangent.{name}": value for name, value in self.tangent.items()}
+        arrays |= {f"linearized.{name}": value for name, value in self.linearized.items()}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "arrays.safetensors")
         text = json.dumps(self.record, indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "record.json").write_text(text, encoding="utf-8")
@@ -110,7 +110,7 @@ class Scores:
             table=pd.read_parquet(folder / "scores.parquet"),
             vector=arrays["vector"],
             last_layer=under("last_layer"),
-            tangent=under("tangent"),
+            linearized=under("linearized"),
             training=pd.read_parquet(folder / "training.parquet"),
             target=pd.read_parquet(folder / "target.parquet"),
             record=json.loads((folder / "record.json").read_text(encoding="utf-8")),

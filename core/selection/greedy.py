@@ -78,14 +78,14 @@ class Greedy(Sampler):
         check_count(self.kind, self.count, pool)
         scores = require_scores(self.kind, pool, scores)
         if self.features == "all weights":
-            if not scores.tangent:
+            if not scores.linearized:
                 raise BadInput(
                     "these scores have no pairwise effects; score with the dual solver, with target and pool small "
                     "enough for it, or select by descriptors"
                 )
-            return lambda rows: linearized_model(scores.tangent, scores.record, rows, is_temperature_scaled=False), len(
-                scores.tangent["target_labels"]
-            )
+            return lambda rows: linearized_model(
+                scores.linearized, scores.record, rows, is_temperature_scaled=False
+            ), len(scores.linearized["target_labels"])
         arrays = dict(scores.last_layer)
         if not arrays:
             raise BadInput("these scores keep no features (the pool is very large); use top instead")

@@ -34,9 +34,9 @@ class InformationGain(Sampler):
     def __call__(self, pool: "Dataset", scores: Scores | None = None) -> np.ndarray:
         check_count(self.kind, self.count, pool)
         scores = require_scores(self.kind, pool, scores)
-        if not scores.tangent:
+        if not scores.linearized:
             raise BadInput(
                 "these scores have no pairwise effects; score with the dual solver, with target and pool small "
                 "enough for it"
             )
-        return select_greedily(VarianceModel(linearized_model(scores.tangent, scores.record)), self.count)[0]
+        return select_greedily(VarianceModel(linearized_model(scores.linearized, scores.record)), self.count)[0]

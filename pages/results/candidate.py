@@ -27,7 +27,7 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
     one["change"] = rmse_change(scores, one["delta_loss"])
     show_molecule({**one, "of": int(table["delta_loss"].notna().sum())}, train, unit, loss_unit)
     show_intervals(scores, row)
-    if scores.tangent:
+    if scores.linearized:
         effects, reasons = st.tabs(["Effect on validation", "Training influence"])
         with effects:
             show_affected_molecules(scores, row, unit, loss_unit)
@@ -74,9 +74,9 @@ def show_intervals(scores: Scores, row: int) -> None:
 
 def show_affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str) -> None:
     """The validation molecules whose own loss the candidate would lower or raise most."""
-    if not scores.tangent or pd.isna(scores.table["delta_loss"].iloc[row]):
+    if not scores.linearized or pd.isna(scores.table["delta_loss"].iloc[row]):
         return
-    effects = effects_on_target(scores.tangent, scores.record, row) * scores.record["unit_factor"]
+    effects = effects_on_target(scores.linearized, scores.record, row) * scores.record["unit_factor"]
     for words, sign in (("lowered", -1), ("raised", 1)):
         rows = _largest(sign * effects)
         if rows:
@@ -88,15 +88,15 @@ def show_affected_molecules(scores: Scores, row: int, unit: str, loss_unit: str)
 
 def show_influential_training(scores: Scores, row: int, unit: str) -> None:
     """The training molecules without which this prediction would differ most, where the dual solver gave them."""
-    if "made_by" not in scores.tangent or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
+    if "made_by" not in scores.linearized or len(scores.record["tasks"]) > 1 or "label" not in scores.training:
         return
-    index = int((~np.isnan(scores.tangent["target_labels"])).sum()) + row
-    effects = scores.tangent["made_by"][index] * scores.record["unit_factor"] ** 0.5
+    index = int((~np.isnan(scores.linearized["target_labels"])).sum()) + row
+    effects = scores.linearized["made_by"][index] * scores.record["unit_factor"] ** 0.5
     for words, sign in (("raise", 1), ("lower", -1)):
         rows = _largest(sign * effects)
         if rows:
             st.caption(f"Training molecules that {words} this prediction most, compared with training without them")
-            influential = scores.training.iloc[scores.tangent["made_of"][rows]]
+            influential = scores.training.iloc[scores.linearized["made_of"][rows]]
             notes = [f"by {format_signed(effects[each])}" for each in rows]
             show_cards(influential[["smiles", "label"]].assign(note=notes), unit, style="ms-three")
 

@@ -49,7 +49,7 @@ class Linear:
     def part(self, name: str, weights: np.ndarray) -> OutputsAndLabels:
         return OutputsAndLabels(self.slopes(name) @ weights, self.y[name])
 
-    def tangent(self) -> LinearizedModel:
+    def linearized(self) -> LinearizedModel:
         known = ~np.isnan(self.y["train"])
         a = self.slopes("train")[known]
         inverse = np.linalg.inv(2 * a.T @ a / self.cells + self.damping * np.eye(a.shape[1]))
@@ -66,7 +66,7 @@ class Linear:
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_a_full_update_matches_refitting(tasks: int) -> None:
     linear = Linear(tasks)
-    model, before = linear.tangent(), linear.losses(linear.weights)
+    model, before = linear.linearized(), linear.losses(linear.weights)
     effects = model.full_update_effects()
     assert model.error() == pytest.approx(before.sum())
     for row in range(7):
@@ -78,7 +78,7 @@ def test_a_full_update_matches_refitting(tasks: int) -> None:
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_added_molecules_match_refitting_with_all_of_them(tasks: int) -> None:
     linear = Linear(tasks)
-    model, added = linear.tangent(), []
+    model, added = linear.linearized(), []
     for row in (4, 0, 6, 2):
         predicted = model.error() + model.change()[row]
         model.add(row)
@@ -90,7 +90,7 @@ def test_added_molecules_match_refitting_with_all_of_them(tasks: int) -> None:
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_a_joint_update_matches_single_updates(tasks: int) -> None:
     linear = Linear(tasks)
-    one, other = linear.tangent(), linear.tangent()
+    one, other = linear.linearized(), linear.linearized()
     one.add_rows(np.array([4, 0, 2, 6]))
     for row in (4, 0, 2, 6):
         other.add(row)
@@ -100,7 +100,7 @@ def test_a_joint_update_matches_single_updates(tasks: int) -> None:
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_first_order_is_the_derivative_by_the_molecule_weight(tasks: int) -> None:
     linear = Linear(tasks)
-    model = linear.tangent()
+    model = linear.linearized()
     whole, first = model.full_update_effects(), model.first_order_effects()
     model.cells = model.cells * 10**6  # a millionth of the molecule weight
     assert np.allclose(model.full_update_effects() * 10**6, first, rtol=1e-4, atol=1e-7)
@@ -109,7 +109,7 @@ def test_first_order_is_the_derivative_by_the_molecule_weight(tasks: int) -> Non
 
 def test_a_subset_of_the_target() -> None:
     linear, some = Linear(2), np.array([0, 5, 6])
-    whole, known = linear.tangent(), ~np.isnan(linear.y["target"])
+    whole, known = linear.linearized(), ~np.isnan(linear.y["target"])
     target, pool = linear.part("target", linear.weights), linear.part("pool", linear.weights)
     fewer = LinearizedModel(whole.pairs, target, pool, np.zeros(2, bool), linear.cells, some)
     selected = np.isin(whole.molecule, some)
@@ -122,7 +122,7 @@ def test_a_subset_of_the_target() -> None:
 
 def test_greedy_selection_is_best_by_refitting_at_every_step() -> None:
     linear = Linear(1)
-    rows, losses = select_greedily(linear.tangent(), 6)
+    rows, losses = select_greedily(linear.linearized(), 6)
     for step in range(6):
         free = [row for row in range(7) if row not in rows[:step]]
         true = {row: linear.losses(linear.fit_with([*rows[:step].tolist(), row])).mean() for row in free}
@@ -131,7 +131,7 @@ def test_greedy_selection_is_best_by_refitting_at_every_step() -> None:
 
 def test_effects_on_each_target_molecule() -> None:
     linear = Linear(2)
-    model = linear.tangent()
+    model = linear.linearized()
     arrays = {"pairs": model.pairs}
     for name in ("target", "pool"):
         part = linear.part(name, linear.weights)
@@ -146,7 +146,7 @@ def test_effects_on_each_target_molecule() -> None:
 
 def test_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:
     linear = Linear(1)
-    model = linear.tangent()
+    model = linear.linearized()
     h = model.leverages()
     before = linear.part("pool", linear.weights).outputs[:, 0]
     for row in (0, 4):
@@ -159,17 +159,17 @@ def test_leverage_is_how_far_a_prediction_follows_its_own_label() -> None:
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_information_is_the_variance_that_a_measurement_removes(tasks: int) -> None:
     linear = Linear(tasks)
-    before = float(np.diagonal(linear.tangent().pairs)[: linear.tangent().n_cells].sum())
-    information = linear.tangent().information()
+    before = float(np.diagonal(linear.linearized().pairs)[: linear.linearized().n_cells].sum())
+    information = linear.linearized().information()
     assert (information > 0).all() and (information < 1).all()
     for row in (0, 2, 5):
-        model = VarianceModel(linear.tangent())
+        model = VarianceModel(linear.linearized())
         outputs = model.model.outputs
         assert model.change()[row] == pytest.approx(-information[row] * before)
         model.add(row)
         assert model.error() == pytest.approx((1 - information[row]) * before)
         assert np.allclose(model.model.outputs, outputs), "no prediction moves"
-    rows, left = select_greedily(VarianceModel(linear.tangent()), 7)
+    rows, left = select_greedily(VarianceModel(linear.linearized()), 7)
     assert len(set(rows.tolist())) == 7 and (np.diff(left) < 0).all() and rows[0] == information.argmax()
 
 

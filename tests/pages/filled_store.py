@@ -166,12 +166,12 @@ def make_scores(tables: dict[str, Dataset], fit_key: str) -> Scores:
         "warnings": [],
     }
     slopes = random.normal(0, 1, (len(target) + n, 4))
-    tangent = {"pairs": (slopes @ slopes.T).astype(np.float32)}
+    linearized = {"pairs": (slopes @ slopes.T).astype(np.float32)}
     for name, part in (("target", target), ("pool", pool)):
-        tangent |= {f"{name}_labels": part.targets / 2, f"{name}_outputs": add_noise(part.targets, 0.6, 3) / 2}
-    tangent["made_by"] = random.normal(0, 0.02, (len(target) + n, len(train))).astype(np.float32)
-    tangent["made_of"] = np.arange(len(train))
-    record["pairs_check"] = add_full_updates(table, tangent, record, 0)
+        linearized |= {f"{name}_labels": part.targets / 2, f"{name}_outputs": add_noise(part.targets, 0.6, 3) / 2}
+    linearized["made_by"] = random.normal(0, 0.02, (len(target) + n, len(train))).astype(np.float32)
+    linearized["made_of"] = np.arange(len(train))
+    record["pairs_check"] = add_full_updates(table, linearized, record, 0)
     record["detection"] = evaluate_detection(table)
     training = pd.DataFrame({"smiles": train.smiles, "label": train.targets[:, 0]})
     training["prediction"] = add_noise(train.targets, 0.3, 4)[:, 0]
@@ -181,7 +181,7 @@ def make_scores(tables: dict[str, Dataset], fit_key: str) -> Scores:
     aims = pd.DataFrame({"smiles": target.smiles, "label": target.targets[:, 0]})
     aims["prediction"] = add_noise(target.targets, 0.6, 3)[:, 0]
     aims["residual"] = aims["prediction"] - aims["label"]
-    return Scores(table, np.zeros(8), {}, record, training, aims, tangent)
+    return Scores(table, np.zeros(8), {}, record, training, aims, linearized)
 
 
 def make_verification(n: int = 24) -> DatamodelCheck:

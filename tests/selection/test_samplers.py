@@ -55,7 +55,7 @@ def pool_and_scores(n: int = 30, tasks: int = 1, seed: int = 0) -> tuple[Dataset
             frame: pd.DataFrame({"smiles": ["O" + "C" * (k + 1) for k in range(SIZES[part])]})
             for frame, part in (("training", "train"), ("target", "target"))
         },
-        tangent=slopes(generator, arrays, truth),
+        linearized=slopes(generator, arrays, truth),
     )
 
 
@@ -111,7 +111,7 @@ def test_the_order_of_the_file_does_not_matter(sampler):
         scores,
         table=scores.table.iloc[order].reset_index(drop=True),
         last_layer=scores.last_layer | {name: scores.last_layer[name][order] for name in ("pool", "pool_labels")},
-        tangent=reorder(scores.tangent, order),
+        linearized=reorder(scores.linearized, order),
     )
     sampler, pool = dataclasses.replace(sampler, count=9), with_prices(pool)
     selected, again = pool.smiles[sampler(pool, scores)], pool.take(order).smiles[sampler(pool.take(order), reordered)]
@@ -146,7 +146,7 @@ def test_needs_are_complete(sampler):
     lacking = {
         "labels": (dataclasses.replace(pool, targets=pool.targets * np.nan), scores),
         "features": (pool, dataclasses.replace(scores, last_layer={})),
-        "dual": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="leverage"), tangent={})),
+        "dual": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="leverage"), linearized={})),
         "intervals": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="delta_loss_high"))),
         "several models": (pool, dataclasses.replace(scores, table=scores.table.drop(columns="prediction_sd"))),
     }
@@ -374,7 +374,7 @@ def test_greedy_raises_without_features_or_pairs():
     pool, scores = pool_and_scores()
     with pytest.raises(BadInput, match="keep no features"):
         Greedy(count=3)(pool, Scores(scores.table, scores.vector))
-    bare = dataclasses.replace(scores, tangent={})
+    bare = dataclasses.replace(scores, linearized={})
     for sampler in (Greedy(count=3, features="all weights"), InformationGain(count=3)):
         with pytest.raises(BadInput, match="no pairwise effects; score with the dual"):
             sampler(pool, bare)
@@ -394,7 +394,7 @@ def test_descriptors_are_clipped_to_the_training_range():
 
 def test_greedy_uses_the_chosen_features():
     pool, scores = pool_and_scores()
-    model = linearized_model(scores.tangent, scores.record)
+    model = linearized_model(scores.linearized, scores.record)
     assert list(Greedy(count=5, features="all weights")(pool, scores)) == list(select_greedily(model, 5)[0])
     by_layer, by_descriptors = (
         Greedy(count=5, features=which)(pool, scores) for which in ("last layer", "descriptors")

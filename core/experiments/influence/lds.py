@@ -68,7 +68,7 @@ class LDS(Spec[DatamodelCheck]):
             predictions = {"first order": members @ np.nan_to_num(scoring.table["delta_loss"].to_numpy(float))}
             if "whole_step" in scoring.table:
                 predictions["full updates"] = members @ np.nan_to_num(scoring.table["whole_step"].to_numpy(float))
-            if scoring.tangent:
+            if scoring.linearized:
                 predictions["joint full update"] = subset_predictions(scoring, members)
             n_fits = len(scoring.record.get("members", ()))
             for order, values in predictions.items():
@@ -96,7 +96,7 @@ def subset_predictions(scores: Scores, members: np.ndarray) -> np.ndarray:
     """(K,) change of the mean target loss, in its unit, by the joint full update of all members of a subset."""
     changes = []
     for subset in members:
-        linearized = linearized_model(scores.tangent, scores.record)
+        linearized = linearized_model(scores.linearized, scores.record)
         before = linearized.error()
         linearized.add_rows(np.flatnonzero(subset))
         changes.append((linearized.error() - before) / linearized.n_cells)

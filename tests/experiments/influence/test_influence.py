@@ -92,8 +92,10 @@ def test_dual_gives_full_updates_intervals_and_leave_one_out(kinds, scope, tmp_p
     assert (outward[known] >= -1e-9).all(), "leave-one-out residuals are larger"
     scores.save(tmp_path)
     again = Scores.load(tmp_path)
-    assert again.training.equals(training) and set(again.tangent) == set(scores.tangent)
-    assert all(np.array_equal(again.tangent[name], scores.tangent[name], equal_nan=True) for name in scores.tangent)
+    assert again.training.equals(training) and set(again.linearized) == set(scores.linearized)
+    assert all(
+        np.array_equal(again.linearized[name], scores.linearized[name], equal_nan=True) for name in scores.linearized
+    )
 
 
 def test_leave_one_out_matches_a_refit_of_the_last_layer(tmp_path):
@@ -168,7 +170,7 @@ def test_pool_without_labels_gets_information_gain(study, columns):
 def test_other_dampings_are_solved_unless_turned_off(study):
     scores = score(dataclasses.replace(SPEC, solver=CG(tolerance=1e-4)), study)
     assert scores.record["stability"]["third"]["molecules"] == len(scores.table)
-    assert "whole_step" not in scores.table and "leverage" not in scores.training and not scores.tangent
+    assert "whole_step" not in scores.table and "leverage" not in scores.training and not scores.linearized
     assert not score(dataclasses.replace(SPEC, solver=CG(), stability=False), study).record["stability"]
     same = score(SPEC, study).record["stability"]
     for name in ("third", "thrice"):
@@ -294,7 +296,7 @@ def test_missing_labels_and_binary_tasks(shape, tmp_path):
         assert {"residual:t0", "slope:t1", "prediction:t2"} <= set(scores.table) and "scaled" in scores.record["unit"]
     else:
         assert scores.table["prediction"].between(0, 1).all() and scores.record["unit"] == "nat (cross-entropy)"
-        logits = scores.tangent["target_outputs"][:, 0]
+        logits = scores.linearized["target_outputs"][:, 0]
         (heat,) = fit_temperatures(logits[None], parts["valid"].targets[:, 0])
         assert scores.record["temperatures"] == pytest.approx([heat], rel=1e-3)
         sure = [text for text in scores.record["warnings"] if "over-confident" in text]

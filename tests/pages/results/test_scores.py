@@ -83,7 +83,7 @@ def test_scores_show_their_reliability(open_page, cache):
     assert "own loss is lowered most" in text or "own loss is raised most" in text
     row = int(scores.table["delta_loss"].idxmin())
     assert format_signed(scores.table["whole_step"][row]) in text
-    made_by = scores.tangent["made_by"][40 + row] * 2  # 40 target molecules first; a spread of 2
+    made_by = scores.linearized["made_by"][40 + row] * 2  # 40 target molecules first; a spread of 2
     assert "Training molecules that raise this prediction most" in text and f"by {format_signed(made_by.max())}" in text
     left = next(frame.value for frame in at.dataframe if "prediction without it" in frame.value)
     worst = scores.training["leave_one_out"].abs().idxmax()
@@ -131,7 +131,7 @@ def test_the_best_of_a_large_pool_are_scored_again(open_page, copied, monkeypatc
     store, other = Store(copied), dataclasses.replace(filled_store.SCORES, scope="head", solver=CG())
     scores = store.get(filled_store.SCORES)
     few = [name for name in scores.table if "whole_step" not in name and not name.endswith(("_low", "_high"))]
-    store.put(other, dataclasses.replace(scores, table=scores.table[few], tangent={}), 3.0)
+    store.put(other, dataclasses.replace(scores, table=scores.table[few], linearized={}), 3.0)
     assert "in more detail" not in page_text(open_page("influence", run=other.key))
     monkeypatch.setattr("pages.results.score_checks.MAX_DETAILED", 20)
     assert "in more detail" not in page_text(open_page("influence", run=filled_store.SCORES.key))
