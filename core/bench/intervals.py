@@ -65,13 +65,13 @@ def measure_intervals(fit: Fit) -> dict[str, Any]:
     calibration = Calibration.of(fit, LEVEL)
     labels, predictions, smiles = (values.copy() for values in fit.matrices("test"))
     errors = np.abs(labels - predictions)[:, 0]
-    neighbours = calibration.find_nearest(list(map(str, smiles)))
-    low, high = calibration.interval_bounds(predictions, neighbours, ensemble_spread(fit, "test"))
+    position = calibration.locate(list(map(str, smiles)))
+    low, high = calibration.interval_bounds(predictions, position, ensemble_spread(fit, "test"))
     valid_labels, valid_predictions, _ = fit.matrices("valid")
     valid_errors = np.abs(valid_labels - valid_predictions)[:, 0]
     constant = ConformalIntervals.of(valid_errors, np.zeros((len(valid_errors), 0)), LEVEL)
     half_widths = {"": (high - low)[:, 0] / 2, "plain_": constant.half_width(np.zeros((len(errors), 0)))}
-    is_far = neighbours.similarity <= np.quantile(neighbours.similarity, FAR_SHARE)
+    is_far = position.similarity <= np.quantile(position.similarity, FAR_SHARE)
     measures: dict[str, Any] = {"n": len(errors)}
     for name, half_width in half_widths.items():
         measures[f"{name}held"] = float(np.mean(errors <= half_width))

@@ -6,29 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from core.chem import molecules as chem
 from core.engine.report import SILENT_REPORT, Report
+from core.results.domain import Domain, Position
 from core.results.fit import Fit
-from core.stats.conformal import ConformalIntervals, estimate_share, merge_probabilities, venn_abers
+from core.stats.conformal import (
+    ConformalIntervals,
+    estimate_share,
+    merge_probabilities,
+    venn_abers,
+    widen_probabilities,
+)
 from core.stats.metrics import compute_metrics
 
-NEIGHBOURS = 5
 REMOTE_SHARE = 0.05  # share of validation molecules below `remote_threshold`
 TINY = 1e-6  # fraction of the spread of predictions below which ensemble members count as equal
-CHUNK_MOLECULES = 2000  # molecules that are compared with the training set between two progress reports
-
-
-@dataclass(frozen=True, eq=False)
-class NearestMolecules:
-    """For n molecules: the nearest training molecule (n,), and Tanimoto similarities of the nearest c (n, c)."""
-
-    nearest: np.ndarray
-    similarities: np.ndarray
-
-    @property
-    def similarity(self) -> np.ndarray:
-        """Tanimoto similarity to the nearest training molecule (n,)."""
-        return self.similarities[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +27,7 @@ class Calibration:
     """Errors of a fit on its validation set, and the intervals that follow from them (`core.stats.conformal`)."""
 
     level: float
-    train: tuple[str, ...]
+    domain: Domain  # of the training molecules
     kinds: tuple[str, ...]
     intervals: tuple[ConformalIntervals | None, ...]  # per task; None for binary tasks and too few labels
     labels: np.ndarray  # (v, t) of the validation part
@@ -48,8 +39,8 @@ class Calibration:
     def of(cls, fit: Fit, level: float = 0.9, report: Report = SILENT_REPORT) -> "Calibration":
         """The calibration of a fit; `level`: coverage of the intervals, 0 to 1."""
         labels, predictions, smiles = fit.matrices("valid")
-        train = tuple(map(str, fit.matrices("train")[2]))
-        near = find_nearest(list(map(str, smiles)), train, report)
+        domain = Domain.of(list(map(str, fit.matrices("train")[2])), report.part(0, 0.5))
+        near = domain.locate(list(map(str, smiles)), report.part(0.5, 1))
         min_spread = np.maximum(TINY * predictions.std(0), 1e-12)
         spread = ensemble_spread(fit, "valid")
         intervals: list[ConformalIntervals | None] = []
@@ -57,22 +48,27 @@ class Calibration:
             measured = ~np.isnan(labels[:, task])
             errors = np.abs(labels - predictions)[measured, task]
             features = _difficulty_features(near, spread, task, min_spread)[measured]
-            intervals.append(None if kind == "binary" else ConformalIntervals.of(errors, features, level))
+            arguments = errors, features, level, near.distance[measured]
+            intervals.append(None if kind == "binary" else ConformalIntervals.of(*arguments))
         remote = float(np.quantile(near.similarity, REMOTE_SHARE)) if len(smiles) else 0.0
         kinds = tuple(fit.record["kinds"])
-        return cls(level, train, kinds, tuple(intervals), labels, predictions, min_spread, remote)
+        return cls(level, domain, kinds, tuple(intervals), labels, predictions, min_spread, remote)
 
-    def find_nearest(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
-        """The nearest training molecules of `smiles` (n,)."""
-        return find_nearest(smiles, self.train, report)
+    def locate(self, smiles: Sequence[str], report: Report = SILENT_REPORT) -> Position:
+        """Where `smiles` (n,) lie with respect to the training set."""
+        return self.domain.locate(smiles, report)
+
+    def is_remote(self, near: Position) -> np.ndarray:
+        """Whether molecules (n,) are outside the applicability domain: dissimilar, or beyond the training range."""
+        return (near.similarity < self.remote_threshold) | (near.distance > 0)
 
     def interval_bounds(
-        self, predictions: np.ndarray, near: NearestMolecules, spread: np.ndarray | None
+        self, predictions: np.ndarray, near: Position, spread: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Low and high ends (n, t) of the intervals around predictions (n, t); NaN where there is none.
 
         `spread` (n, t): standard deviation over ensemble members. For a binary task the interval is the range of the
-        calibrated probability (Venn–Abers).
+        calibrated probability (Venn–Abers). Both are wider beyond the range of the training set.
         """
         low, high = np.full(predictions.shape, np.nan), np.full(predictions.shape, np.nan)
         for task, kind in enumerate(self.kinds):
@@ -81,9 +77,10 @@ class Calibration:
                 measured = ~np.isnan(self.labels[:, task])
                 if len(set(self.labels[measured, task])) == 2:
                     arguments = (self.labels[measured, task], self.predictions[measured, task], values)
-                    low[:, task], high[:, task] = venn_abers(*arguments)
+                    low[:, task], high[:, task] = widen_probabilities(*venn_abers(*arguments), near.distance)
             elif (intervals := self.intervals[task]) is not None:
-                half = intervals.half_width(_difficulty_features(near, spread, task, self.min_spread))
+                features = _difficulty_features(near, spread, task, self.min_spread)
+                half = intervals.half_width(features, near.distance)
                 low[:, task], high[:, task] = values - half, values + half
         return low, high
 
@@ -94,7 +91,7 @@ class Calibration:
         intervals or labels.
         """
         labels, predictions, smiles = fit.matrices("test")
-        near = self.find_nearest(list(map(str, smiles)), report)
+        near = self.locate(list(map(str, smiles)), report)
         low, high = self.interval_bounds(predictions, near, ensemble_spread(fit, "test"))
         coverage: list[dict[str, Any] | None] = []
         for task, kind in enumerate(self.kinds):
@@ -116,17 +113,6 @@ class Calibration:
         return coverage
 
 
-def find_nearest(smiles: Sequence[str], train: Sequence[str], report: Report = SILENT_REPORT) -> NearestMolecules:
-    """The nearest training molecules by Tanimoto similarity of Morgan fingerprints."""
-    rows, similarities = [np.zeros(0, int)], [np.zeros((0, min(NEIGHBOURS, len(train))), np.float32)]
-    for start in range(0, len(smiles), CHUNK_MOLECULES):
-        report(start / len(smiles), f"compared {start:,} of {len(smiles):,} molecules with the training set")
-        neighbours, similarity = chem.nearest(smiles[start : start + CHUNK_MOLECULES], train, NEIGHBOURS)
-        rows.append(neighbours[:, 0])
-        similarities.append(similarity)
-    return NearestMolecules(np.concatenate(rows), np.concatenate(similarities))
-
-
 def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
     """Standard deviation over ensemble members (n, t) on a part of the table; None for a single model."""
     if "spread" not in fit.predictions:
@@ -135,9 +121,7 @@ def ensemble_spread(fit: Fit, part: str) -> np.ndarray | None:
     return values.to_numpy(float).reshape(-1, len(fit.tasks))
 
 
-def _difficulty_features(
-    near: NearestMolecules, spread: np.ndarray | None, task: int, min_spread: np.ndarray
-) -> np.ndarray:
+def _difficulty_features(near: Position, spread: np.ndarray | None, task: int, min_spread: np.ndarray) -> np.ndarray:
     """Features of difficulty (n, 2 or 3): distance to the nearest training molecule, to the nearest five, spread."""
     features = [1 - near.similarity, 1 - near.similarities.mean(1)]
     if spread is not None:

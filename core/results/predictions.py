@@ -15,9 +15,10 @@ class Predictions(TabularResult):
     """Predictions of a fit in label units; probabilities for a binary task.
 
     `table`: one row per molecule. For each task label, prediction, low, high (and spread for an ensemble), with the
-    suffix `: <task>` if there are several; then `similarity` (Tanimoto) to the training molecule `nearest`, `remote`,
-    `part` (the split of the fit that contains the molecule, ignoring stereo; "" if new), and `caution`; then further
-    columns of the table.
+    suffix `: <task>` if there are several; then `similarity` (Tanimoto, of counts) to the training molecule
+    `nearest`, `remote` (outside the applicability domain), `outside` (what is beyond the range of the training set, in
+    words), `part` (the split of the fit that contains the molecule, ignoring stereo; "" if new), and `caution`; then
+    further columns of the table.
     `record`: fit, level, tasks, kinds, unit, digests, coverage of the intervals on the test set, errors if there are
     labels, warnings.
     """

@@ -19,7 +19,12 @@ ERROR_FLOOR = 0.1  # times the median error, added to each error before its loga
 
 @dataclass(frozen=True, eq=False)
 class ConformalIntervals:
-    """Half-width of an interval of `level`, in label units, as a function of `k` signs of difficulty."""
+    """Half-width of an interval of `level`, in label units, as a function of `k` signs of difficulty.
+
+    The width also grows with the distance `beyond` the range of the training set, in its standard deviations: the
+    typical error is taken to be 1 + `beyond` times as large, and with `beyond` from 0 to 1 the signs count less and
+    less as evidence that a molecule is easy; from 1 on it is at least of average difficulty by each of them.
+    """
 
     level: float
     n: int  # calibration errors
@@ -32,37 +37,49 @@ class ConformalIntervals:
     base: float  # log |error| at the centre
 
     @classmethod
-    def of(cls, errors: np.ndarray, signs: np.ndarray, level: float, seed: int = 0) -> "ConformalIntervals | None":
-        """From |errors| (n,) of molecules outside the training set and their signs of difficulty (n, k).
+    def of(
+        cls, errors: np.ndarray, signs: np.ndarray, level: float, beyond: np.ndarray | None = None, seed: int = 0
+    ) -> "ConformalIntervals | None":
+        """From |errors| (n,) of molecules outside the training set, their signs (n, k) and `beyond` (n,), None: zeros.
 
         A nonnegative ridge regression predicts log |error| from the signs. The quantile is that of errors divided by
         their predictions from the other four fifths (cross-conformal), so that an uninformative sign costs little.
-        None with fewer than 20 errors, or fewer than a finite interval of this level needs.
+        How the width grows with `beyond` is not fitted to errors, so coverage is that of the level in any case. None
+        with fewer than 20 errors, or fewer than a finite interval of this level needs.
         """
         n, k = signs.shape
         rank = int(np.ceil((n + 1) * level))
         if n < MIN_ERRORS or rank > n:
             return None
+        beyond = np.zeros(n) if beyond is None else beyond
         centre, scale = signs.mean(0), signs.std(0)
         scale = np.where(scale > 1e-12, scale, 1.0)
         scaled = (signs - centre) / scale
-        typical = np.log(errors + max(ERROR_FLOOR * float(np.median(errors)), 1e-12))
+        empty = np.zeros(0)
+        least, most = (scaled.min(0), scaled.max(0)) if k else (empty, empty)
+        scaled, growth = _harden(scaled, beyond), np.log1p(beyond)
+        typical = np.log(errors + max(ERROR_FLOOR * float(np.median(errors)), 1e-12)) - growth
         folds = np.random.default_rng(seed).permutation(n) % FOLDS
         predicted = np.empty(n)
         for fold in range(FOLDS):
             in_fold = folds == fold
             slopes, base = _ridge(scaled[~in_fold], typical[~in_fold])
             predicted[in_fold] = scaled[in_fold] @ slopes + base
-        factor = float(np.partition(errors / np.exp(predicted), rank - 1)[rank - 1])
+        factor = float(np.partition(errors / np.exp(predicted + growth), rank - 1)[rank - 1])
         slopes, base = _ridge(scaled, typical)
-        empty = np.zeros(0)
-        least, most = (scaled.min(0), scaled.max(0)) if k else (empty, empty)
         return cls(level, n, factor, centre, scale, least, most, slopes, base)
 
-    def half_width(self, signs: np.ndarray) -> np.ndarray:
-        """Half-widths (m,) at signs of difficulty (m, k)."""
+    def half_width(self, signs: np.ndarray, beyond: np.ndarray | None = None) -> np.ndarray:
+        """Half-widths (m,) at signs of difficulty (m, k) and distances `beyond` (m,) the range, zeros if None."""
+        beyond = np.zeros(len(signs)) if beyond is None else beyond
         scaled = np.clip((signs - self.centre) / self.scale, self.least, self.most)
-        return self.factor * np.exp(scaled @ self.slopes + self.base)
+        scaled = _harden(scaled, beyond)
+        return self.factor * np.exp(scaled @ self.slopes + self.base) * (1 + beyond)
+
+
+def _harden(scaled: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+    """Scaled signs (n, k) of an easy molecule moved to the mean, 0, all the way at a distance `beyond` (n,) of 1."""
+    return scaled + np.minimum(beyond, 1)[:, None] * np.maximum(-scaled, 0)
 
 
 def _ridge(signs: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -94,6 +111,12 @@ def venn_abers(
             isotonic.fit(np.append(known_probabilities, value), np.append(labels, label))
             bounds[label, index] = isotonic.predict([value])[0]
     return bounds[0][back], bounds[1][back]
+
+
+def widen_probabilities(low: np.ndarray, high: np.ndarray, beyond: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (n,) of probabilities moved towards 0 and 1 with the distance `beyond` (n,) the range; half way at 1."""
+    certainty = 1 / (1 + beyond)
+    return low * certainty, 1 - (1 - high) * certainty
 
 
 def merge_probabilities(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core.chem import molecules as chem
+from core.chem.count_similarity import nearest_by_counts
 from core.experiments import FineTune, LabelErrors
 from core.results.scores import Scores
 from pages.base.service import find_entry, get_service, load_product, submit
@@ -87,7 +87,7 @@ def suspect_table(training: pd.DataFrame, unit: str, key: str) -> None:
 
 def show_neighbours(training: pd.DataFrame, suspect: int, unit: str) -> None:
     """A suspect and its nearest training molecules: if these agree with each other, the suspect is the outlier."""
-    rows, similarity = chem.nearest([training["smiles"][suspect]], training["smiles"].tolist(), NEIGHBOURS + 1)
+    rows, similarity = nearest_by_counts([training["smiles"][suspect]], training["smiles"].tolist(), NEIGHBOURS + 1)
     near = [(row, value) for row, value in zip(rows[0], similarity[0], strict=True) if row != suspect][:NEIGHBOURS]
     st.caption("The chosen molecule (the first, if none is chosen) and its nearest training molecules")
     cards = training.iloc[[suspect, *(row for row, _ in near)]][["smiles", "label"]]

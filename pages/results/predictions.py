@@ -83,9 +83,11 @@ def show_summary(record: dict, task: str, index: int, kind: str, unit: str) -> N
         elif width is not None:
             middle[0].metric(f"{level} interval (median)", f"± {format_number(width['median'])}{of_unit}")
             middle[0].caption(f"from ± {format_number(width['low'])} to ± {format_number(width['high'])}")
-        three.metric("No training neighbour", f"{record['remote']:,}")
+        three.metric("Outside the domain", f"{record['remote']:,}")
+        beyond = record.get("beyond_range", 0)
         three.caption(
-            f"Tanimoto similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
+            f"similarity below {record['remote_below']:.2f}, the 5th percentile of the validation set"
+            + (f", or beyond the range of the training set ({beyond:,})" if beyond else "")
         )
         metric = headline_metric(kind)
         name = metric.key
@@ -217,7 +219,10 @@ def describe_prediction(row: dict, record: dict, kind: str, unit: str) -> str:
         sentences.append(binary if kind == "binary" else f"{level} interval: **{low} to {high}{of_unit}**.")
     if row.get("spread") is not None:
         sentences.append(f"Standard deviation of the members: {format_number(row['spread'])}.")
-    if row["remote"]:
+    if row.get("outside"):
+        words = escape_markdown(row["outside"])
+        sentences.append(f":orange[Beyond the training set: {words}. No error was measured there.]")
+    elif row["remote"]:
         sentences.append(":orange[No close training neighbour: the coverage of the interval is not guaranteed.]")
     if row["part"]:
         words = {
@@ -257,7 +262,8 @@ def show_table(run: Run, table: pd.DataFrame) -> None:
             "low",
             "high",
         ]
-        columns += [*(["spread"] if "spread" in order else []), "similarity", "part", "smiles"]
+        columns += [*(["spread"] if "spread" in order else []), "similarity"]
+        columns += [*(["outside"] if "outside" in order else []), "part", "smiles"]
         st.dataframe(
             order.assign(structure=draw_images(order["smiles"].tolist()))[columns],
             key=f"rows-{run.key}",
@@ -272,9 +278,10 @@ def show_table(run: Run, table: pd.DataFrame) -> None:
                 for name in ("label", "prediction", "low", "high", "spread", "similarity")
             }
             | {
+                "outside": st.column_config.TextColumn("beyond the training set"),
                 "part": st.column_config.TextColumn(
                     "in the model’s", help="the set of the model’s own table that has it"
-                )
+                ),
             },
         )
         st.caption(f"{min(MAX_ROWS, len(table)):,} of {len(table):,}; the export has all.")

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chem import depict
-from core.chem import molecules as chem
+from core.chem.count_similarity import CountIndex
 from core.stats.formatting import format_number
 from pages.base.text import capitalise, escape_markdown, format_signed
 
@@ -88,9 +88,14 @@ def show_paged_cards(table: pd.DataFrame, key: str, unit: str = "", each: int = 
         st.caption(f"{(page - 1) * each + 1}–{min(page * each, len(table))} of {len(table):,}")
 
 
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _index_molecules(digest: str, _molecules: np.ndarray) -> CountIndex:
+    return CountIndex.of(list(_molecules))
+
+
 @st.cache_data(show_spinner=False, max_entries=512)
 def _find_neighbours(digest: str, smiles: str, count: int, _others: np.ndarray) -> tuple[list[int], list[float]]:
-    rows, similarity = chem.nearest([smiles], list(_others), count)
+    rows, similarity = _index_molecules(digest, _others).nearest([smiles], count)
     return rows[0].tolist(), similarity[0].tolist()
 
 
@@ -132,7 +137,7 @@ def show_molecule(row: dict[str, Any], train: Any = None, unit: str = "", loss_u
         )
     if train is not None and len(train):
         st.caption(
-            "Nearest training molecules (Tanimoto similarity of Morgan fingerprints); the shared substructure is in "
+            "Nearest training molecules (Tanimoto similarity of Morgan pattern counts); the shared substructure is in "
             "blue"
         )
         rows, similarity = _find_neighbours(train.digest, smiles, min(count, len(train)), train.smiles)

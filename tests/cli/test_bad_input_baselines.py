@@ -92,8 +92,9 @@ def test_a_baseline_predicts_but_cannot_score(
     assert not (tmp_path / "out.csv").exists()
     (tmp_path / "more.csv").write_text("smiles\nCCO\nnothing\n[U]CC\n")
     result = ask(capsys, cache, "predict", key, str(tmp_path / "more.csv"), "--out", out)
-    assert result.status == 0 and (result.answer["unusable"], result.answer["with_caution"]) == (1, 0)
+    assert result.status == 0 and result.answer["unusable"] == 1
     assert list(pd.read_csv(out)["size_predicted"].notna()) == [True, False, True]
+    assert "element U, not in the training set" in pd.read_csv(out)["caution"][2]
 
 
 def test_a_baseline_with_damaged_files_is_refused(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.stats.conformal import MIN_ERRORS, ConformalIntervals, estimate_share, venn_abers
+from core.stats.conformal import MIN_ERRORS, ConformalIntervals, estimate_share, venn_abers, widen_probabilities
 
 
 def hard(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,3 +99,35 @@ def test_share_has_wilsons_interval() -> None:
     assert (share["n"], share["share"]) == (10, 0.9)
     assert share["low"] == pytest.approx(0.5958, abs=1e-4) and share["high"] == pytest.approx(0.9821, abs=1e-4)
     assert estimate_share(np.zeros(0, bool))["share"] is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("grows", [False, True])
+def test_coverage_whatever_is_beyond_the_range(grows: bool, share: float) -> None:
+    """Exchangeable molecules, a share of them outside: there errors grow with the distance, or do not."""
+    shares = []
+    for seed in range(100):
+        draws = []
+        for number in (seed, 10_000 + seed):
+            random = np.random.default_rng(number)
+            errors, signs = hard(300, number)
+            beyond = random.exponential(2, 300) * (random.uniform(size=300) < share)
+            draws.append((errors * (1 + beyond) if grows else errors, signs, beyond))
+        (errors, signs, beyond), (new, where, far) = draws
+        shares.append(np.mean(new <= ConformalIntervals.of(errors, signs, 0.9, beyond).half_width(where, far)))
+    assert 0.885 < np.mean(shares) < 0.92
+
+
+def test_width_grows_beyond_the_range() -> None:
+    errors, signs = hard(400, 2)
+    intervals = ConformalIntervals.of(errors, signs, 0.9)
+    easy, distances = np.tile(signs.min(0), (50, 1)), np.linspace(0, 10, 50)
+    half = intervals.half_width(easy, distances)
+    assert (np.diff(half) > 0).all() and half[0] == pytest.approx(intervals.half_width(easy[:1])[0])
+    average = intervals.half_width(signs.mean(0)[None])[0]
+    assert half[-1] == pytest.approx(11 * average)  # that a molecule looks easy counts no more
+
+
+def test_probabilities_widen_beyond_the_range() -> None:
+    low, high = widen_probabilities(np.full(3, 0.8), np.full(3, 0.9), np.array([0.0, 1.0, 99.0]))
+    assert low == pytest.approx([0.8, 0.4, 0.008]) and high == pytest.approx([0.9, 0.95, 0.999])

@@ -1,6 +1,7 @@
 """Apply a trained model, or influence scores, to every row of a file of any length."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def predict_file(
 
     Further columns: `<task>_low` and `<task>_high`, the limits of the intervals of `core.results.calibration` at
     `level`; `similarity` to the nearest training molecule; for an ensemble `<task>_spread`, the standard deviation of
-    its members. Returns the counts of rows for the command line. Raises `BadInput`.
+    its members; `caution` names what is beyond the range of the training set. Returns the counts of rows for the
+    command line. Raises `BadInput`.
     """
     from core.results.calibration import Calibration
 
@@ -36,12 +38,17 @@ def predict_file(
     def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
         indices, molecules = pd.factorize(chunk.smiles)  # each molecule is predicted once
         values, spread = predict_molecules(model(), list(molecules), progress)
-        neighbours = calibration().find_nearest(list(molecules))
-        low, high = calibration().interval_bounds(values, neighbours, spread)
+        position = calibration().locate(list(molecules))
+        low, high = calibration().interval_bounds(values, position, spread)
         table = name_columns("predicted", values) | name_columns("low", low) | name_columns("high", high)
         table |= {} if spread is None else name_columns("spread", spread)
-        table["similarity"] = neighbours.similarity.astype(float)
+        table["similarity"] = position.similarity.astype(float)
         return {name: column[indices] for name, column in table.items()}
+
+    def check(molecules: Sequence[str]) -> list[tuple[int, str]]:
+        _, outside = calibration().domain.range.measure(molecules)
+        beyond = [(row, f"beyond the training set: {words}") for row, words in enumerate(outside) if words]
+        return [*model().check(molecules), *beyond]
 
     def name_columns(suffix: str, values: np.ndarray) -> dict[str, np.ndarray]:
         return {f"{task}_{suffix}": values[:, column] for column, task in enumerate(fit.tasks)}
@@ -50,7 +57,7 @@ def predict_file(
         columns,
         fit.tasks,
         smiles,
-        check=lambda molecules: model().check(molecules),
+        check=check,
         product=name_products(store, spec) | {"level": level},
     )
     return annotate_table(table, out, annotation, report)

@@ -24,6 +24,7 @@ from core.stats import bootstrap
 from core.stats.conformal import MIN_ERRORS, estimate_share
 
 MAX_LISTED = 50  # rows that are listed in the record
+FAR = 1.0  # standard deviations beyond the range of the training set from which one molecule is worth a warning
 UNSEEN = ""  # a molecule that is in none of the sets of the model
 PART_NAMES = {"train": "training set", "valid": "validation set", "test": "test set"}
 
@@ -33,11 +34,13 @@ class Predict(Spec[Predictions]):
     """Predictions of a trained model for other molecules, with prediction intervals.
 
     The intervals are conformal: their width follows from the errors on the validation set. They are wider for molecules
-    far from the training set and, for an ensemble, where its members disagree. Their coverage is measured on the test
-    set. It is not guaranteed for molecules outside the applicability domain: see `remote_threshold`.
+    far from the training set, for molecules beyond its range of size, logP, charge and the like, and, for an ensemble,
+    where its members disagree. Their coverage is measured on the test set. It is not guaranteed for molecules outside
+    the applicability domain: see `core.results.domain`.
     """
 
     kind: ClassVar[str] = "predict"
+    revision: ClassVar[int] = 2
     page: ClassVar[str] = "predict"
     effort: ClassVar[float] = 0.5
 
@@ -89,8 +92,8 @@ class Predict(Spec[Predictions]):
         measured, warnings = read_labels(fit, table, self.labels)
         calibration = Calibration.of(fit, self.level, report.part(0, 0.4))
         coverage = calibration.test_coverage(fit, report.part(0.4, 0.6))
-        neighbours = calibration.find_nearest(smiles, report.part(0.6, 1))
-        low, high = calibration.interval_bounds(values, neighbours, spread)
+        position = calibration.locate(smiles, report.part(0.6, 1))
+        low, high = calibration.interval_bounds(values, position, spread)
         columns: dict[str, Any] = {"smiles": smiles}
         for column, task in enumerate(tasks):
             matrices = {"label": measured, "prediction": values, "low": low, "high": high, "spread": spread}
@@ -100,13 +103,14 @@ class Predict(Spec[Predictions]):
         part = np.array(find_parts(fit, smiles), object)
         unseen = part == UNSEEN
         columns |= {
-            "similarity": neighbours.similarity.astype(float),
-            "nearest": np.array(calibration.train, object)[neighbours.nearest],
-            "remote": neighbours.similarity < calibration.remote_threshold,
+            "similarity": position.similarity.astype(float),
+            "nearest": np.array(calibration.domain.train, object)[position.nearest],
+            "remote": calibration.is_remote(position),
+            "outside": np.array(position.outside, object),
             "part": part,
             "caution": list_cautions(problems, len(smiles)),
         }
-        warnings += describe_predictions(self.level, calibration, columns)
+        warnings += describe_predictions(self.level, calibration, columns, position.distance)
         reserved = {column_name(name, task, tasks) for name in TASK_COLUMNS for task in tasks}
         for name, column_values in table.columns.items():
             columns[free_column_name(name, {*columns, *reserved})] = column_values
@@ -123,6 +127,7 @@ class Predict(Spec[Predictions]):
             "width": [measure_width(low[:, k], high[:, k]) for k in range(len(tasks))],
             "remote_below": calibration.remote_threshold,
             "remote": int(columns["remote"].sum()),
+            "beyond_range": int((position.distance > 0).sum()),
             "known": {name: int((part == name).sum()) for name in PARTS},
             "test": fit.metrics["test"],
             "test_intervals": fit.record.get("intervals", {}),
@@ -210,10 +215,12 @@ def measure_width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
     return dict(zip(("low", "median", "high"), map(float, np.quantile(half, [0.1, 0.5, 0.9])), strict=True))
 
 
-def describe_predictions(level: float, calibration: Calibration, columns: dict[str, Any]) -> list[str]:
-    """Warnings about the predictions as a whole."""
+def describe_predictions(
+    level: float, calibration: Calibration, columns: dict[str, Any], distance: np.ndarray
+) -> list[str]:
+    """Warnings about the predictions as a whole; `distance` (n,) beyond the range of the training set."""
     warnings = []
-    n, remote = len(columns["smiles"]), int(columns["remote"].sum())
+    n, remote = len(columns["smiles"]), int((columns["similarity"] < calibration.remote_threshold).sum())
     if n_known := int((columns["part"] != UNSEEN).sum()):
         counts = {name: int((columns["part"] == part).sum()) for part, name in PART_NAMES.items()}
         by_part = ", ".join(f"{count} in the {name}" for name, count in counts.items() if count)
@@ -225,6 +232,13 @@ def describe_predictions(level: float, calibration: Calibration, columns: dict[s
         warnings.append(
             f"{remote} of {n} molecules are outside the applicability domain: further from the training set than 95 % "
             f"of the validation set (similarity below {calibration.remote_threshold:.2f}); coverage is not guaranteed"
+        )
+    beyond = int((distance > 0).sum())
+    if beyond > max(2, 0.15 * n) or distance.max(initial=0) >= FAR:
+        words = columns["outside"][int(distance.argmax())]
+        warnings.append(
+            f"{beyond} of {n} molecules {'is' if beyond == 1 else 'are'} beyond the range of the training set (the "
+            f"farthest: {words}): errors were not measured there, the intervals are wider by a rule of thumb"
         )
     tasks_without = [
         task for task, (kind, one) in enumerate(zip(calibration.kinds, calibration.intervals, strict=True))

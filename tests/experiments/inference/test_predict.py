@@ -60,11 +60,15 @@ def test_intervals_and_nearest_training_molecules(store_and_fit: tuple[Store, Ba
     assert table["part"][3] in ("train", "valid", "test")  # ethanol is among the alcohols
     assert (table["low"] < table["prediction"]).all() and (table["prediction"] < table["high"]).all()
     half = (table["high"] - table["low"]) / 2
-    assert table["remote"][2] and not table["remote"][0] and half[2] >= half[0]
+    assert table["remote"][:3].all() and half[2] > half[3]
+    assert "rotatable bonds, training set 0–" in table["outside"][0] and half[0] > half[3]
+    assert table["outside"][1] == "element Cl, not in the training set"
     train = set(store.get(fit).matrices("train")[2])
     assert set(table["nearest"]) <= train and table["similarity"].between(0, 1).all()
     assert record["level"] == 0.9 and record["calibrated_on"] == [24] and record["kept"][0]["n"] == 10
-    assert record["molecules"] == 4 and sum(record["known"].values()) == 1 and record["remote"] == 1
+    assert record["molecules"] == 4 and sum(record["known"].values()) == 1
+    assert record["beyond_range"] == (table["outside"] != "").sum() >= 3 and record["remote"] == table["remote"].sum()
+    assert any("of 4 molecules are beyond the range" in warning for warning in record["warnings"])
     errors = (table["prediction"] - table["label"])[:2]
     assert record["metrics"]["size"]["n"] == record["held"][0]["n"] == 2  # new molecules only
     assert record["metrics"]["size"]["rmse"] == pytest.approx(float(np.sqrt((errors**2).mean())))
@@ -94,6 +98,8 @@ def test_predict_file_writes_the_same_columns(
     for name, column in (("prediction", "size_predicted"), ("low", "size_low"), ("high", "size_high")):
         np.testing.assert_allclose(output[column], product[name], rtol=1e-6)
     np.testing.assert_allclose(output["similarity"], product["similarity"], rtol=1e-6)
+    for caution, words in zip(output["caution"].fillna(""), product["outside"], strict=True):
+        assert (words in caution) if words else caution == ""
     predict_file(store, fit, other, out, Report(), level=0.5)
     assert (pd.read_csv(out)["size_high"] < output["size_high"]).all()
     with pytest.raises(BadInput, match=r"--level wants a share from 0\.5 to 0\.99"):
@@ -107,9 +113,9 @@ def test_ensemble_intervals_follow_the_spread(store_and_fit: tuple[Store, Baseli
     table = product.table
     assert (table["spread"] > 0).all() and product.record["seed"] is None
     calibration = Calibration.of(make(ensemble, store, Report()))
-    neighbours, values = calibration.find_nearest(list(table["smiles"])), table[["prediction"]].to_numpy()
+    position, values = calibration.locate(list(table["smiles"])), table[["prediction"]].to_numpy()
     spread = np.full((4, 1), float(table["spread"].min()))
-    low, high = calibration.interval_bounds(values, neighbours, spread)
+    low, high = calibration.interval_bounds(values, position, spread)
     assert calibration.intervals[0].slopes[2] > 0
     wide, narrow = table["high"] - table["low"], (high - low)[:, 0]
     assert (wide >= narrow * (1 - 1e-9)).all() and (wide > narrow * 1.01).any()
