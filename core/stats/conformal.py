@@ -14,6 +14,7 @@ import numpy as np
 MIN_ERRORS = 20  # fewer errors give no intervals
 FOLDS = 5
 RIDGE_PENALTY = 0.05  # ridge penalty for each error: shrinks towards one width for all
+GROWTH = 0.75  # of the typical error: the power of 1 + the distance beyond the training range (docs/log)
 ERROR_FLOOR = 0.1  # times the median error, added to each error before its logarithm
 
 
@@ -22,7 +23,7 @@ class ConformalIntervals:
     """Half-width of an interval of `level`, in label units, as a function of `k` signs of difficulty.
 
     The width also grows with the distance `beyond` the range of the training set, in its standard deviations: the
-    typical error is taken to be 1 + `beyond` times as large, and with `beyond` from 0 to 1 the signs count less and
+    typical error is taken to be (1 + `beyond`)^¾ times as large, and with `beyond` from 0 to 1 the signs count less and
     less as evidence that a molecule is easy; from 1 on it is at least of average difficulty by each of them.
     """
 
@@ -57,7 +58,7 @@ class ConformalIntervals:
         scaled = (signs - centre) / scale
         empty = np.zeros(0)
         least, most = (scaled.min(0), scaled.max(0)) if k else (empty, empty)
-        scaled, growth = _harden(scaled, beyond), np.log1p(beyond)
+        scaled, growth = _harden(scaled, beyond), GROWTH * np.log1p(beyond)
         typical = np.log(errors + max(ERROR_FLOOR * float(np.median(errors)), 1e-12)) - growth
         folds = np.random.default_rng(seed).permutation(n) % FOLDS
         predicted = np.empty(n)
@@ -74,7 +75,7 @@ class ConformalIntervals:
         beyond = np.zeros(len(signs)) if beyond is None else beyond
         scaled = np.clip((signs - self.centre) / self.scale, self.least, self.most)
         scaled = _harden(scaled, beyond)
-        return self.factor * np.exp(scaled @ self.slopes + self.base) * (1 + beyond)
+        return self.factor * np.exp(scaled @ self.slopes + self.base) * (1 + beyond) ** GROWTH
 
 
 def _harden(scaled: np.ndarray, beyond: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from core.engine.spec import read_spec_json
 from core.engine.store import Store
 from core.experiments import Load, Molecules, Predict, import_files
 from core.results.predictions import Predictions
+from pages.results.predictions import describe_prediction
 from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
@@ -92,3 +93,19 @@ def test_unreadable_lines_are_listed_and_names_are_shown(open_page, copied, tmp_
 def test_a_model_opens_the_prediction_form(open_page, cache):
     at = open_page("train", run=filled_store.BASELINE.key)
     assert "Predict with it" in [one.label for one in at.button]
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_a_molecule_beyond_the_training_set_says_so(open_page, copied, tmp_path):
+    (tmp_path / "long.smi").write_text(f"{'C' * 60} wax\n")
+    store = Store(copied)
+    spec = import_files(Predict(filled_store.BASELINE, Load(f"file:{tmp_path / 'long.smi'}")), store.files)
+    product = make(spec, store, Report())
+    assert product.table["remote"][0] and "60 heavy atoms, " in product.table["outside"][0]
+    text = page_text(open_page("predict", run=spec.key))
+    assert "Outside the domain 1" in text and "or beyond the range of the training set (1)" in text
+    assert "Beyond the training set: 60 heavy atoms" in text and "No error was measured there" in text
+    row = product.table.iloc[0].drop("outside").to_dict()  # as stored before
+    assert "No close training neighbour" in describe_prediction(
+        row | {"remote": True}, product.record, "regression", ""
+    )
