@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from core.cli.command import QUEUE, SOURCE_TABLE, TARGET, Argument, Command
+from core.cli.command import QUEUE, READ, SOURCE_TABLE, TARGET, Argument, Command
+from core.cli.reading import parse_load_fields
 from core.cli.runner import find_entry, make_run, name_source
 from core.engine.spec import BadInput
 
@@ -24,8 +25,9 @@ def audit(options: argparse.Namespace) -> Any:
     if fit is not None and not fit.split_parts:
         raise BadInput(f"{options.fit} is a run of kind {fit.kind!r}; give the key of a fine-tuned model or a baseline")
     tasks = other_targets if fit is None else ()
-    table = Load(name_source(options.table), targets=targets, tasks=tasks)
-    others = tuple(Load(name_source(finding), targets=other_targets) for finding in options.against)
+    table = Load(name_source(options.table), targets=targets, tasks=tasks, **parse_load_fields(options.read))
+    other_fields = parse_load_fields(options.against_read)
+    others = tuple(Load(name_source(other), targets=other_targets, **other_fields) for other in options.against)
     spec = Audit(table, others) if fit is None else audit_against_parts(table, fit)
     description = make_run(spec, options)
     if options.json:
@@ -64,6 +66,14 @@ COMMANDS = (
                 action="append",
                 metavar="COLUMN",
                 help="column with the other tables' measured values, if its name differs (repeatable)",
+            ),
+            READ,
+            Argument(
+                "--against-read",
+                action="append",
+                default=[],
+                metavar="FIELD=VALUE",
+                help="the same for the other tables (repeatable)",
             ),
             QUEUE,
         ),

@@ -55,4 +55,12 @@ INPUT_TABLE = Argument("table", metavar="TABLE", help=TABLE_FILE)
 OUT_FILE = Argument("--out", type=Path, required=True, metavar="FILE", help="CSV or Parquet file to write")
 SOURCE_TABLE = Argument("table", metavar="TABLE", help=TABLE_SOURCE)
 TARGET = Argument("--target", action="append", metavar="COLUMN", help="column with the measured values (repeatable)")
+READ = Argument(
+    "--read",
+    action="append",
+    default=[],
+    metavar="FIELD=VALUE",
+    help="how the file is read where it does not prove it: decimal=comma, missing=-999, classes=inactive,active, "
+    "header=3, delimiter=tab … (repeatable; fields of `kinds load`)",
+)
 SMILES = Argument("--smiles", default="", metavar="COLUMN", help="column with the SMILES (default: detected)")

@@ -159,7 +159,7 @@ def count_overlap(options: argparse.Namespace) -> dict[str, Any]:
 
 def read_molecules(source: str, column: str) -> tuple[list[str], int]:
     """The distinct canonical SMILES of a table, and its number of unreadable rows. Raises `BadInput`."""
-    from core.data.readers import guess_smiles, read_table
+    from core.data.readers import choose_smiles, read_table
     from core.engine.report import SILENT_REPORT
     from core.experiments import Load
 
@@ -168,9 +168,7 @@ def read_molecules(source: str, column: str) -> tuple[list[str], int]:
         cells = Load(source, smiles=column).make(SILENT_REPORT).source_smiles()
     else:
         frame = read_table(Path(name if scheme == "file" else source).expanduser()).frame
-        column = column or guess_smiles(frame) or ""
-        if column not in frame:
-            raise BadInput(f"no column of {source} holds SMILES; name it with --smiles")
+        column = choose_smiles(frame, column, source)
         cells = frame[column]
     smiles: dict[str, None] = {}
     unreadable = 0

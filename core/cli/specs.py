@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli.command import QUEUE, TABLE_SOURCE, TARGET, WORKERS, Argument, Command
+from core.cli.reading import parse_load_fields
 from core.cli.runner import make_run, name_source
 from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
@@ -17,6 +18,14 @@ PRESET_OPTIONS = (
     Argument("--table", metavar="TABLE", help=f"table of the preset: {TABLE_SOURCE}"),
     TARGET,
     Argument("--unit", default="", help="unit of the measured values"),
+    Argument(
+        "--read",
+        action="append",
+        metavar="FIELD=VALUE",
+        help="how --table is read where it does not prove it: decimal=comma, missing=-999, classes=inactive,active, "
+        "header=3 … (repeatable; fields of `kinds load`)",
+    ),
+    Argument("--pool-read", action="append", metavar="FIELD=VALUE", help="the same for --pool (repeatable)"),
     Argument("--pool", metavar="TABLE", help="candidate compounds, for the presets that score or select them"),
     Argument(
         "--pool-target",
@@ -69,10 +78,10 @@ def read_tables(options: argparse.Namespace) -> tuple[Spec | None, Spec | None]:
     from core.experiments import Load
 
     targets = tuple(options.target or ())
-    if not options.table and (targets or options.unit):
-        raise BadInput("--target and --unit describe a --table; give --table as well")
-    if options.pool_target and not options.pool:
-        raise BadInput("--pool-target describes a --pool; give --pool as well")
+    if not options.table and (targets or options.unit or options.read):
+        raise BadInput("--target, --unit and --read describe a --table; give --table as well")
+    if (options.pool_target or options.pool_read) and not options.pool:
+        raise BadInput("--pool-target and --pool-read describe a --pool; give --pool as well")
     if options.pool and options.table and not targets:
         raise BadInput("a --pool needs --target, the column of the --table whose values both tables have")
     pool_targets = tuple(options.pool_target or targets)
@@ -80,10 +89,12 @@ def read_tables(options: argparse.Namespace) -> tuple[Spec | None, Spec | None]:
         raise BadInput(
             f"the table has {len(targets)} targets, the pool {len(pool_targets)}; give --pool-target for each"
         )
-    table = Load(name_source(options.table), targets=targets, unit=options.unit) if options.table else None
+    fields, pool_fields = parse_load_fields(options.read or ()), parse_load_fields(options.pool_read or ())
+    unit = {"unit": options.unit}
+    table = Load(name_source(options.table), targets=targets, **unit | fields) if options.table else None
     if not options.pool:
         return table, None
-    return table, Load(name_source(options.pool), targets=pool_targets, tasks=targets, unit=options.unit)
+    return table, Load(name_source(options.pool), targets=pool_targets, tasks=targets, **unit | pool_fields)
 
 
 def refuse_preset_options(options: argparse.Namespace) -> None:

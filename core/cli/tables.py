@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, SMILES, Argument, Command
+from core.cli.command import INPUT_TABLE, KEY, OUT_FILE, READ, SMILES, Argument, Command
 from core.cli.progress_bar import ProgressBar
+from core.cli.reading import parse_reading
 from core.cli.runner import open_store
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
@@ -36,7 +37,8 @@ def embed(options: argparse.Namespace) -> Any:
     with ProgressBar() as bar:
         report = Report(tell=bar)
         table = Path(options.table)
-        return embed_file(open_store(options), options.start, table, options.out, report, smiles=options.smiles)
+        settings = {"smiles": options.smiles, "reading": parse_reading(options.read)}
+        return embed_file(open_store(options), options.start, table, options.out, report, **settings)
 
 
 def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., Any]], **settings: Any) -> Any:
@@ -56,7 +58,8 @@ def apply_run(options: argparse.Namespace, functions: dict[type, Callable[..., A
     with ProgressBar() as bar:
         report = Report(tell=bar)
         function = functions[kinds[entry.kind]]
-        return function(store, entry.spec, Path(options.table), options.out, report, smiles=options.smiles, **settings)
+        settings |= {"smiles": options.smiles, "reading": parse_reading(options.read)}
+        return function(store, entry.spec, Path(options.table), options.out, report, **settings)
 
 
 COMMANDS = (
@@ -69,6 +72,7 @@ COMMANDS = (
             INPUT_TABLE,
             OUT_FILE,
             SMILES,
+            READ,
             Argument(
                 "--labels",
                 default="",
@@ -89,6 +93,7 @@ COMMANDS = (
             INPUT_TABLE,
             OUT_FILE,
             SMILES,
+            READ,
             Argument(
                 "--level", type=float, default=0.9, metavar="P", help="coverage of the prediction intervals (0.9)"
             ),
@@ -108,6 +113,7 @@ COMMANDS = (
             INPUT_TABLE,
             OUT_FILE,
             SMILES,
+            READ,
         ),
     ),
 )

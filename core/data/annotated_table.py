@@ -5,6 +5,7 @@ compute. Finished shards are stored next to the output. A stopped run resumes af
 with the same file. Memory use is that of one shard.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,19 @@ import pandas as pd
 
 from core.chem import molecules as chem
 from core.data.dataset import Dataset
-from core.data.readers import LongTable, guess_smiles, parse_numbers, read_long_table
+from core.data.readers import (
+    LongTable,
+    MarkEvidence,
+    NumberMarks,
+    Reading,
+    choose_smiles,
+    decide_marks,
+    parse_numbers,
+    read_long_table,
+    require_decided,
+)
+from core.data.readers.decisions import AS_PROVEN
+from core.data.readers.numbers import MARKS
 from core.data.shard_store import join_shards, open_shards
 from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
@@ -47,6 +60,7 @@ class Annotation:
     tasks: tuple[str, ...] = ()
     smiles: str = ""  # the column of the SMILES; "": guessed from names and content
     labels: Sequence[str] = ()  # the columns of the labels, one per task, or none
+    reading: Reading = AS_PROVEN  # how the file is read
     check: Callable[[Sequence[str]], list[tuple[int, str]]] = no_cautions
     check_labels: Callable[[Dataset], None] | None = None
     product: Any = None
@@ -66,7 +80,7 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
         raise BadInput(f"--out must end in .csv or .parquet, got {out.name!r}")
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise BadInput(f"--out cannot be written: {out} is a folder, or its parent folder is missing or read-only")
-    table = read_long_table(path, SHARD, report.part(0, 0))
+    table = read_long_table(path, SHARD, report.part(0, 0), annotation.reading)
     annotator = RowAnnotator(table, _smiles_column(table, annotation.smiles), annotation)
     labels = list(annotation.labels)
     if missing := [name for name in labels if name not in table.first]:
@@ -80,6 +94,7 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
         "tasks": annotation.tasks,
         "shard": SHARD,
         "revision": REVISION,
+        "reading": dataclasses.asdict(annotation.reading),
     }
     work = {"table": table.digest, "product": annotation.product, **settings}
     annotator.check_table()
@@ -97,13 +112,12 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
 
 
 def _smiles_column(table: LongTable, requested: str) -> str:
-    column = requested or guess_smiles(table.first)
-    if column not in table.first:
+    if requested and requested not in table.first:
         raise BadInput(
-            f"no column of SMILES {'named ' + repr(requested) if requested else 'was found'}; the table has "
-            f"{list_names(table.first.columns)}; name it with --smiles"
+            f"no column of SMILES named {requested!r}; the table has {list_names(table.first.columns)}; "
+            "name it with --smiles"
         )
-    return column
+    return choose_smiles(table.first, requested, table.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +155,20 @@ class RowAnnotator:
         """Labels (n, t) of a shard."""
         targets = np.full((len(frame), len(self.annotation.tasks)), np.nan)
         for task, name in enumerate(self.annotation.labels):
-            targets[:, task] = parse_numbers(frame[name])[0]
+            targets[:, task] = parse_numbers(frame[name], self.marks[name], self.annotation.reading.missing)[0]
         return targets
+
+    @cached_property
+    def marks(self) -> dict[str, NumberMarks]:
+        """The decimal mark of each column of labels, proven by all its rows. Raises `BadInput` if nothing proves it."""
+        evidence = {name: MarkEvidence() for name in self.annotation.labels}
+        for frame in self.table.shards() if evidence else ():
+            for name, one in evidence.items():
+                one.add(frame[name])
+        wanted = self.annotation.reading.decimal
+        decisions = {name: decide_marks(name, one, wanted) for name, one in evidence.items()}
+        require_decided(self.table.name, decisions.values())
+        return {name: NumberMarks(MARKS[decision.value]) for name, decision in decisions.items()}
 
     def cautions(self, molecules: np.ndarray) -> np.ndarray:
         """Warnings on each molecule (n,), joined; "" where there is none."""

@@ -1,5 +1,6 @@
 """Cleaning: raw cells of a table → a Dataset; every removed row is listed with its reason."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,12 +10,16 @@ import pandas as pd
 
 from core.chem import molecules as chem
 from core.data.dataset import Dataset, is_binary
-from core.data.readers import parse_numbers
+from core.data.readers import Labels, parse_numbers
 from core.engine import parallel
 from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 DuplicateRule = Literal["median", "mean", "first", "drop-if-spread"]
+MIN_UNREADABLE = 3  # cells from which a rule by size can be seen
+MIN_ROWS_TO_VANISH = 20
+MAX_VANISHING_SHARE = 0.5  # molecules per row below which merging is no detail
+MIN_WITHIN_VARIANCE = 0.25  # variance of labels of one molecule, relative to all, above which they are not repeats
 LONG_SMILES = 200  # characters of a SMILES above which a note is made: backbones have limits
 
 
@@ -30,18 +35,21 @@ class CleaningRules:
     duplicates: DuplicateRule = "median"
     spread: float = 0.0
     labels_wanted: bool = True
+    merge_all: bool = False  # even if most rows vanish and the labels of one molecule differ as much as all labels
 
 
 @dataclass(frozen=True)
 class TableContext:
     """What a table has in addition to SMILES and targets: further columns (n,), and its provenance.
 
-    `reasons`: why rows (counted from 0) have no SMILES.
+    `reasons`: why rows (counted from 0) have no SMILES. `labels`: the label columns as they were read; without them,
+    targets are parsed as numbers with a decimal point.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    labels: Sequence[Labels] = ()
 
 
 def clean_table(
@@ -64,7 +72,7 @@ def clean_table(
         raise BadInput(f"{len(smiles)} SMILES and {len(tasks)} tasks do not fit targets of shape {cells.shape}")
     raw_smiles = [text.strip() if isinstance(text, str) else "" for text in smiles]
     names, unreadable = _canonicalise(raw_smiles, context.reasons, report)
-    labels, cell_errors = _parse_labels(cells, tasks)
+    labels, cell_errors = _parse_labels(cells, tasks, context.labels)
     dropped = [(row, raw_smiles[row], "molecule", reason) for row, reason in unreadable.items()]
     for row in range(len(raw_smiles)):
         if row in unreadable:
@@ -76,6 +84,8 @@ def clean_table(
         else:
             dropped += [(row, raw_smiles[row], "label", reason) for reason in cell_errors.get(row, ())]
     replicates = _replicate_statistics(names, labels, tuple(tasks))
+    if not rules.merge_all:
+        _refuse_vanishing_rows(names, labels, tuple(tasks))
     remaining = _merge_duplicates(names, labels, raw_smiles, dropped, tuple(tasks), rules)
     table = pd.DataFrame(dropped, columns=["row", "smiles", "what", "reason"]).astype({"row": np.int64})
     table = table.assign(row=table["row"] + 1).sort_values("row", kind="stable", ignore_index=True)
@@ -111,21 +121,64 @@ def _canonicalise(raw: list[str], reasons: Mapping[int, str], report: Report) ->
     return names, unreadable
 
 
-def _parse_labels(cells: pd.DataFrame, tasks: Sequence[str]) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
+def _parse_labels(
+    cells: pd.DataFrame, tasks: Sequence[str], read: Sequence[Labels] = ()
+) -> tuple[np.ndarray, dict[int, tuple[str, ...]]]:
     """Labels (n, t), NaN where there is none, and by row what is wrong with its cells. Raises `BadInput`."""
     labels = np.full(cells.shape, np.nan)
     cell_errors: dict[int, tuple[str, ...]] = {}
     for column, task in enumerate(tasks):
-        labels[:, column], errors, text_rows = parse_numbers(cells.iloc[:, column].infer_objects())
-        filled = len(errors) + int((~np.isnan(labels[:, column])).sum())
+        if read:
+            values, errors, text_rows = read[column].values, read[column].errors, read[column].text_rows
+        else:
+            values, errors, text_rows = parse_numbers(cells.iloc[:, column].infer_objects())
+        labels[:, column] = values
+        filled = len(errors) + int((~np.isnan(values)).sum())
         if 2 * len(text_rows) > filled:
             raise BadInput(
                 f"column {task!r} is text in {len(text_rows)} of its {filled} filled cells (row {text_rows[0] + 1}: "
                 f"{errors[text_rows[0]].removeprefix('is text: ')}); choose a column of numbers"
             )
+        _refuse_drop_by_size(task, cells.iloc[:, column], values, text_rows)
         for row, reason in errors.items():
             cell_errors[row] = (*cell_errors.get(row, ()), f"{task} {reason}")
     return labels, cell_errors
+
+
+def _refuse_drop_by_size(task: str, cells: pd.Series, values: np.ndarray, text_rows: Sequence[int]) -> None:
+    """Raises `BadInput` where the cells that cannot be read are all larger, or all smaller, than those that can."""
+    numbers = [float(match[0]) for row in text_rows if (match := re.search(r"\d+(?:\.\d+)?", str(cells.iloc[row])))]
+    measured = values[~np.isnan(values)]
+    if len(numbers) < MIN_UNREADABLE or len(numbers) < len(text_rows) or len(measured) < MIN_UNREADABLE:
+        return
+    larger, smaller = min(numbers) > measured.max(), max(numbers) < measured.min()
+    if larger or smaller:
+        first = str(cells.iloc[text_rows[0]])
+        raise BadInput(
+            f"the {len(numbers)} cells of {task!r} that are no number (row {text_rows[0] + 1}: {first[:40]!r}) are all "
+            f"{'larger' if larger else 'smaller'} than those that are; without them the labels would be cut off. "
+            "Correct them, or list them in `missing`"
+        )
+
+
+def _refuse_vanishing_rows(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> None:
+    """Raises `BadInput` where most rows would be merged although the labels of one molecule differ like all labels."""
+    frame = pd.DataFrame({"name": names}).assign(**{str(k): column for k, column in enumerate(labels.T)})
+    frame = frame[frame["name"] != ""]
+    molecules = frame["name"].nunique()
+    if len(frame) < MIN_ROWS_TO_VANISH or molecules > MAX_VANISHING_SHARE * len(frame):
+        return
+    for column, task in enumerate(tasks):
+        measured = frame[["name", str(column)]].dropna()
+        within = measured.groupby("name")[str(column)].transform("std").pow(2).mean()
+        total = measured[str(column)].var()
+        if total > 0 and within > MIN_WITHIN_VARIANCE * total:
+            raise BadInput(
+                f"{len(frame):,} rows have only {molecules:,} molecules, and values of {task!r} of one molecule differ "
+                f"as much as all values ({within**0.5:.3g} and {total**0.5:.3g}, standard deviations): they depend on "
+                "something else, such as a second structure, a dose or an assay. Choose another column of SMILES, "
+                "keep one condition in the file, or set `merge_all`"
+            )
 
 
 def _replicate_statistics(names: list[str], labels: np.ndarray, tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -1,32 +1,97 @@
-"""Guesses columns of SMILES and labels, and parses numbers."""
+"""Chooses the columns of SMILES and of labels by name and content, with a reason for each."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from core.chem import molecules as chem
+from core.data.readers.decisions import Decision, require_decided
+from core.data.readers.labels import read_labels
+from core.data.readers.numbers import NUMBER
 from core.engine.spec import BadInput
 
-EMPTY = {"", "na", "n/a", "n.a.", "null", "none", "-", "--", "?", "missing", "nd", "n.d."}
-NOT_A_NUMBER = {"nan", "+nan", "-nan", "#n/a", "#num!", "#value!", "#div/0!"}
-TRUTH = {"true": 1.0, "false": 0.0}
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-COMMA = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
 MEASUREMENT_WORDS = {  # words in the name of a measured column
     *("exp", "expt", "experimental", "measured", "label", "labels", "target", "targets", "y", "value", "response"),
     *("activity", "pic50", "pki", "pec50", "logs", "logd", "sol", "solubility"),
 }
 COMPUTED = {"pred", "predicted", "prediction", "calc", "calculated", "computed"}
 IDENTITY = {"id", "ids", "idx", "index", "cid", "sid", "row", "cas", "rn", "key", "seed", "fold", "split", "unnamed"}
+INDEX_WORDS = {*IDENTITY, "no", "nr", "number", "num", "entry", "rank", "order", "n"}
+ABOUT_MEASUREMENTS = {  # words in the name of a column about the measurements, or of a property of the structure
+    **dict.fromkeys(("rep", "reps", "nrep", "replicate", "replicates", "count", "counts", "n"), "counts measurements"),
+    **dict.fromkeys(("year", "date", "day", "month", "time", "timestamp"), "is a date"),
+    **dict.fromkeys(("batch", "plate", "well", "run", "lab", "page", "volume", "issue"), "says where it was measured"),
+    **dict.fromkeys(("sd", "std", "stdev", "stderr", "sem", "error", "err", "uncertainty"), "is an error"),
+    **dict.fromkeys(("mw", "molwt", "weight", "mass", "tpsa", "psa"), "is computed from the structure"),
+    **dict.fromkeys(
+        ("hbd", "hba", "rings", "rotatable", "heavy", "donors", "acceptors"), "counts parts of the structure"
+    ),
+}
+DERIVED = {"scaffold", "murcko", "core", "fragment", "canonical", "isomeric", "std", "standardized", "standardised"}
+DERIVED |= {"original", "raw", "clean", "cleaned", "parent", "washed", "can", "iso", "nostereo", "flat"}
 SAMPLE_CELLS = 20
-MAX_LABEL = 1e30  # largest label: squares and sums must fit into single precision
+MAX_LOG_PAIRS = 30  # columns that are searched for a logarithm of another
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """A column that may hold labels: whether it is chosen, and why or why not."""
+
+    name: str
+    chosen: bool
+    reason: str
 
 
 def guess_smiles(frame: pd.DataFrame) -> str | None:
-    """The column of SMILES, guessed from its name and from cells that RDKit can parse; None if there is none."""
-    best, best_score = None, 0.0
+    """The column that looks most like SMILES, by its name and by cells that RDKit can parse; None if there is none."""
+    candidates = _smiles_candidates(frame)
+    return max(candidates, key=candidates.__getitem__) if candidates else None
+
+
+def decide_smiles(frame: pd.DataFrame) -> Decision:
+    """The column of SMILES as a `Decision`; undecided if several hold different molecules. Raises `BadInput` for none.
+
+    Columns whose names say that they are derived (`scaffold`, `canonical` …) do not compete.
+    """
+    candidates = _smiles_candidates(frame)
+    if not candidates:
+        raise BadInput(f"no column holds SMILES; the table has {name_columns(frame)}: name one in `smiles`")
+    best = max(candidates, key=candidates.__getitem__)
+    exact = [
+        name for name in candidates if _words(name) <= {"smiles", "smi", "canonical", "isomeric", "structure", "mol"}
+    ]
+    best = exact[0] if len(exact) == 1 else best
+    rivals = [
+        name
+        for name in candidates
+        if name != best
+        and not _words(name) & DERIVED
+        and (best not in exact or "smi" in str(name).lower())
+        and not _same_molecules(frame[best], frame[name])
+    ]
+    if not rivals:
+        reason = "it holds SMILES" if len(candidates) == 1 else f"its name; {len(candidates) - 1} more hold structures"
+        return Decision("column of SMILES", best, reason, "smiles", tuple(map(str, candidates)))
+    names = " and ".join(repr(str(name)) for name in (best, *rivals[:3]))
+    reason = f"{names} hold different molecules, and a row has one molecule"
+    return Decision("column of SMILES", "", reason, "smiles", (str(best), *map(str, rivals)), True)
+
+
+def choose_smiles(frame: pd.DataFrame, wanted: str, file: str) -> str:
+    """The column of SMILES, or `wanted`. Raises `BadInput` if there is none, or if several are possible."""
+    if wanted:
+        return require_column(frame, wanted)
+    decision = decide_smiles(frame)
+    require_decided(file, [decision])
+    return decision.value
+
+
+def _smiles_candidates(frame: pd.DataFrame) -> dict[str, float]:
+    """Columns that may hold SMILES, and how likely."""
+    candidates = {}
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             continue
@@ -36,107 +101,130 @@ def guess_smiles(frame: pd.DataFrame) -> str | None:
         readable = sum(is_smiles(cell) for cell in cells) / len(cells) if cells else 0.0
         # Short words such as "C" or "NO" are valid SMILES: a column without a telling name needs longer cells.
         likely = readable >= 0.5 and (name_score or np.mean([len(cell) for cell in cells]) >= 3)
-        score = readable + name_score if likely or name_score == 1.0 else 0.0
-        if score > best_score:
-            best, best_score = name, score
-    return best
+        if likely or name_score == 1.0:
+            candidates[name] = readable + name_score
+    return candidates
+
+
+def _same_molecules(first: pd.Series, second: pd.Series) -> bool:
+    """Whether nine in ten rows have the same molecule in both columns, ignoring stereochemistry."""
+    rows = [row for row, cells in enumerate(zip(first, second, strict=True)) if all(map(str.strip, map(str, cells)))]
+    rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, SAMPLE_CELLS).astype(int))] if rows else []
+    equal = 0
+    for row in rows:
+        try:
+            names = [chem.stereo_free_smiles(str(column.iloc[row]).strip()) for column in (first, second)]
+        except BadInput:
+            continue
+        equal += names[0] == names[1]
+    return bool(rows) and equal >= 0.9 * len(rows)
+
+
+def decide_targets(frame: pd.DataFrame, smiles: str | None = None) -> list[TargetColumn]:
+    """The columns that may hold labels, in their order. Chosen are those named like measurements, else all numbers.
+
+    Not chosen: identifiers, row numbers, columns about the measurements (number, year, error), properties computed from
+    the structure, and values whose logarithm is another column.
+    """
+    values, numbers, near = {}, [], {}
+    columns: dict[str, TargetColumn] = {}
+    for name in frame.columns:
+        if name == smiles:
+            continue
+        labels = read_labels(frame[name], str(name))
+        measured = labels.values[~np.isnan(labels.values)]
+        if not len(measured) or len(labels.text_rows) > len(measured):
+            continue
+        words = _words(name)
+        if words & IDENTITY:
+            columns[name] = TargetColumn(name, False, "it is named like an identifier")
+        elif reason := _index_reason(measured, str(name), words):
+            columns[name] = TargetColumn(name, False, reason)
+        elif labels.is_text and not (words & MEASUREMENT_WORDS or labels.is_known_pair):
+            columns[name] = TargetColumn(name, False, "it is text with two values")
+        elif why := next((ABOUT_MEASUREMENTS[word] for word in sorted(words) if word in ABOUT_MEASUREMENTS), ""):
+            near[name] = f"by its name it {why}"
+        else:
+            numbers.append(name)
+            values[name] = labels.values
+    preferred = [name for name in numbers if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
+    chosen = preferred or numbers
+    raw = _find_raw_values({name: values[name] for name in chosen[:MAX_LOG_PAIRS]})
+    for name in numbers:
+        if name in raw:
+            columns[name] = TargetColumn(name, False, f"{raw[name]!r} is its logarithm")
+        elif name in chosen:
+            reason = "its name says that it was measured" if preferred else "it holds numbers"
+            columns[name] = TargetColumn(name, True, reason)
+        else:
+            others = "another column is named like a measurement"
+            columns[name] = TargetColumn(
+                name, False, "its name says it is computed" if _words(name) & COMPUTED else others
+            )
+    columns |= {name: TargetColumn(name, False, reason) for name, reason in near.items()}
+    return [columns[name] for name in frame.columns if name in columns]
 
 
 def guess_targets(frame: pd.DataFrame, smiles: str | None = None) -> tuple[str, ...]:
-    """Columns of measured numbers: those named like it (`exp`, `measured …`, `pIC50`), otherwise all but ids."""
-    candidates = []
-    for name in frame.columns:
-        if name == smiles or _words(name) & IDENTITY:
-            continue
-        values, _, text = parse_numbers(frame[name])
-        measured = values[~np.isnan(values)]
-        if len(measured) and len(text) <= len(measured) and not _counts_up(measured):
-            candidates.append(name)
-    preferred = [name for name in candidates if _words(name) & MEASUREMENT_WORDS and not _words(name) & COMPUTED]
-    return tuple(preferred or candidates)
+    """The columns of labels that `decide_targets` chooses."""
+    return tuple(column.name for column in decide_targets(frame, smiles) if column.chosen)
 
 
-def parse_numbers(cells: Sequence | pd.Series) -> tuple[np.ndarray, dict[int, str], list[int]]:
-    """The numbers of a column (n,), NaN elsewhere; errors by row; and the rows that contain text.
-
-    Empty cells and words for them (NA, null, -, ?) are missing values, not errors. NaN and infinity written as text,
-    infinity as a number, and numbers beyond ±1e30 are errors. true and false are 1 and 0.
-    """
-    column = pd.Series(cells).reset_index(drop=True)
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        values = column.to_numpy(dtype=float, na_value=np.nan).copy()
-        errors = {int(row): "is infinite" for row in np.flatnonzero(np.isinf(values))}
-        values[list(errors)] = np.nan
-        return _remove_huge(values, errors), errors, []
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan).copy()
-    values[np.isinf(values)] = np.nan  # reported below
-    errors: dict[int, str] = {}
-    text_rows: list[int] = []
-    cells = column.tolist()
-    for row in np.flatnonzero(np.isnan(values)).tolist():
-        if cells[row] == "":
-            continue
-        cell = _plain(cells[row])
-        number = float(cell) if NUMBER.fullmatch(cell) else TRUTH.get(cell, np.nan)
-        if np.isfinite(number):
-            values[row] = number
-        elif cell not in EMPTY:
-            errors[row] = _explain_bad_cell(cell)
-            text_rows.extend([row] * errors[row].startswith("is text"))
-    return _remove_huge(values, errors), errors, text_rows
-
-
-def _remove_huge(values: np.ndarray, errors: dict[int, str]) -> np.ndarray:
-    """The values without those beyond ±`MAX_LABEL`, which are added to `errors`."""
-    beyond = np.abs(values) > MAX_LABEL  # NaN is not
-    errors |= {int(row): f"is {values[row]:g}, beyond ±{MAX_LABEL:g}" for row in np.flatnonzero(beyond)}
-    return np.where(beyond, np.nan, values)
-
-
-def count_decimal_commas(column: pd.Series) -> np.ndarray:
-    """Counts of cells in a text column: decimal commas, decimal points, numbers without a point, not empty; int (4,).
-
-    The counts of shards of a long table can be added.
-    """
-    cells = column.str.strip()
-    commas = cells.str.fullmatch(COMMA)
-    whole = cells.str.fullmatch(r"[+-]?\d+")
-    points = cells.str.contains(r"\d\.\d", regex=True) & cells.str.fullmatch(NUMBER.pattern)
-    return np.array([commas.sum(), points.sum(), (commas | whole).sum(), (cells != "").sum()], int)
-
-
-def has_decimal_commas(counts: np.ndarray) -> bool:
-    """Whether the commas of a column with these counts are decimal commas."""
-    commas, points, numbers, filled = counts
-    return bool(commas and not points and 2 * numbers >= filled)
-
-
-def replace_decimal_commas(column: pd.Series) -> pd.Series:
-    """The text column with decimal points in place of decimal commas."""
-    return column.mask(column.str.strip().str.fullmatch(COMMA), column.str.strip().str.replace(",", ".", regex=False))
-
-
-def _plain(cell: object) -> str:
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+def _index_reason(values: np.ndarray, name: str, words: set[str]) -> str:
+    """Why a column numbers the rows; "" if it does not."""
+    if len(values) < 3 or not (values == np.round(values)).all():
         return ""
-    return str(cell).strip().lower().replace("\N{MINUS SIGN}", "-")
+    start = values.min()
+    whole = start in (0, 1) and len(np.unique(values)) == len(values) and values.max() == start + len(values) - 1
+    if whole and (re.fullmatch(r"column \d+( \(again\))*", name) or words & INDEX_WORDS):
+        return f"it has every whole number from {start:.0f} to {values.max():.0f} once: a row number"
+    if len(values) >= 10 and (np.diff(values) > 0).all():
+        return "its whole numbers increase from row to row: a row number"
+    return ""
 
 
-def _explain_bad_cell(cell: str) -> str:
-    if cell in NOT_A_NUMBER:
-        return "is NaN"
-    if cell.lstrip("+-") in ("inf", "infinity") or NUMBER.fullmatch(cell):
-        return "is infinite"
-    if re.match(r"[<>~≤≥=]", cell):
-        return f"is text: {cell[:40]!r} is a bound, not a measurement"
-    return f"is text: {cell[:40]!r} is no number"
+def _find_raw_values(columns: dict[str, np.ndarray]) -> dict[str, str]:
+    """Columns of positive values whose logarithm, up to sign and offset, is another column: its name."""
+    raw = {}
+    for name, values in columns.items():
+        positive = values > 0
+        if positive.sum() < 5 or (positive != ~np.isnan(values)).any() or np.ptp(np.log10(values[positive])) == 0:
+            continue
+        for other, logarithms in columns.items():
+            both = positive & ~np.isnan(logarithms)
+            if other == name or both.sum() < max(5, 0.5 * positive.sum()):
+                continue
+            x, y = np.log10(values[both]), logarithms[both]
+            if np.ptp(x) > 0 and np.ptp(y) > 0 and abs(np.corrcoef(x, y)[0, 1]) > 0.999:
+                slope = np.polyfit(x, y, 1)[0]
+                if abs(abs(slope) - 1) < 0.02:
+                    raw[name] = other
+    return raw
+
+
+def require_column(frame: pd.DataFrame, name: str) -> str:
+    """The name, if the table has this column. Raises `BadInput` with the nearest name."""
+    import difflib
+
+    if name in frame.columns:
+        return name
+    lower = {str(column).lower(): str(column) for column in frame.columns}
+    matches = difflib.get_close_matches(name.lower(), lower, 1, cutoff=0.5)
+    hint = f"; did you mean {lower[matches[0]]!r}?" if matches else ""
+    raise BadInput(f"there is no column {name!r}; the table has {name_columns(frame)}{hint}")
+
+
+def name_columns(frame: pd.DataFrame) -> str:
+    """The first twelve names of columns as text."""
+    more = f" and {frame.shape[1] - 12} more" if frame.shape[1] > 12 else ""
+    return ", ".join(repr(str(column)) for column in frame.columns[:12]) + more
 
 
 def _words(name: object) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", str(name).lower()))
+    return set(re.split(r"[^a-z0-9]+", str(name).lower())) - {""}
 
 
-def _sample(column: pd.Series) -> list[str]:
+def _sample(column: pd.Series | Sequence[str]) -> list[str]:
     filled = [cell for cell in column if isinstance(cell, str) and cell.strip()]
     return (
         [filled[index] for index in np.unique(np.linspace(0, len(filled) - 1, SAMPLE_CELLS).astype(int))]
@@ -154,8 +242,3 @@ def is_smiles(cell: str) -> bool:
     except BadInput:
         return False
     return True
-
-
-def _counts_up(values: np.ndarray) -> bool:
-    """Whether the values are increasing integers, such as row numbers or ids."""
-    return len(values) >= 10 and bool((values == np.round(values)).all() and (np.diff(values) > 0).all())

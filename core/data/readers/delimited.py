@@ -4,24 +4,23 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core.data.readers.columns import (
-    NUMBER,
-    count_decimal_commas,
-    guess_smiles,
-    has_decimal_commas,
-    is_smiles,
-    replace_decimal_commas,
-)
+from core.data.readers.columns import guess_smiles, is_smiles
+from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.files import MAX_COLUMNS
+from core.data.readers.numbers import NUMBER
 from core.engine.spec import BadInput
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+DELIMITER_OF = {"blank": " ", **{name: mark for mark, name in DELIMITERS.items()}}
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)  # written by Excel
+MAX_TITLES = 30  # lines of titles above a header
 NO_DELIMITER = "\x1f"  # delimiter for a single column: a character that no table contains
 HEADER_LINES = 200  # lines used to detect the delimiter
 MAX_ROW_BYTES = 1 << 24  # bytes of a row
@@ -29,43 +28,113 @@ MAX_ROW_BYTES = 1 << 24  # bytes of a row
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a table and its delimiter, "" for a single column."""
+    """The header of a table and its delimiter: "" for a single column, " " for any number of blanks."""
 
     file: str
     line: str
-    blank_lines_before: int
+    lines_before: int  # blank lines, comments, titles
     names: list[str]
     delimiter: str
     notes: list[str]
 
     @classmethod
-    def of(cls, text: str, file: str) -> "Header":
-        """Parse the header from the text or its first 200 lines. Raises `BadInput` if there is none."""
-        blank_lines = len(text) - len(text.lstrip("\n"))
-        text = text.strip("\n") + "\n"
-        lines = _first_lines(text)
-        delimiter = _delimiter(lines)
-        names, notes = parse_header(_cells(lines[0], delimiter), file, lines[0])
-        if len(lines) == 1:
+    def of(cls, text: str, file: str, reading: Reading = AS_PROVEN) -> "Header":
+        """Find the header in a text or in its first lines. Raises `BadInput` if there is none.
+
+        Above it may stand `sep=;`, comments after `#`, and titles with fewer cells, which are skipped with a note.
+        """
+        numbered = [(k, line) for k, line in enumerate(_first_lines(text)) if line.strip()]
+        if reading.header:
+            skipped = [line for number, line in numbered if number < reading.header - 1]
+            numbered = [(number, line) for number, line in numbered if number >= reading.header - 1]
+            if not numbered:
+                raise BadInput(f"{file!r} has no line {reading.header} for the header; give another `header`")
+        else:
+            skipped, numbered = _skip_comments(numbered)
+        separator = SEPARATOR_LINE.fullmatch(skipped[0].strip()) if skipped else None
+        lines = [line for _, line in numbered]
+        delimiter = DELIMITER_OF.get(reading.delimiter) or (separator[1] if separator else "")
+        index = 0
+        if not delimiter:
+            delimiter, index = _delimiter_below_titles(lines) if not reading.header else (_delimiter(lines), 0)
+        if not reading.header and delimiter:
+            index += find_header_row([_cells(line, delimiter) for line in lines[index:]])
+        skipped += lines[:index]
+        number, line = numbered[index]
+        line = line.lstrip("# ") if line.startswith("#") else line
+        names, notes = parse_header(_cells(line, delimiter), file, line)
+        if index + 1 == len(lines):
             raise BadInput(f"{file!r} has a header and no rows; it needs at least one molecule")
-        return cls(file, text.partition("\n")[0], blank_lines, names, delimiter, notes)
+        if skipped:
+            notes.append(f"above the header: {' / '.join(skipped):.200}, which was skipped")
+        if delimiter == " ":
+            notes.append("blanks separate the cells")
+        return cls(file, line, number, names, delimiter, notes)
+
+
+def _skip_comments(numbered: list[tuple[int, str]]) -> tuple[list[str], list[tuple[int, str]]]:
+    """The line `sep=…` and comments at the top, and the other lines; the last comment is kept if it is the header."""
+    count = 0
+    if numbered and SEPARATOR_LINE.fullmatch(numbered[0][1].strip()):
+        count = 1
+    while count < len(numbered) and numbered[count][1].startswith("#"):
+        count += 1
+    skipped, rest = [line for _, line in numbered[:count]], numbered[count:]
+    if skipped and skipped[-1].startswith("#") and rest:
+        title = skipped[-1].lstrip("# ")
+        delimiter = _delimiter([title, *(line for _, line in rest)])
+        cells, first = _cells(title, delimiter), _cells(rest[0][1], delimiter)
+        if len(cells) == len(first) and (len(cells) > 1 or "smiles" in title.lower()) and _is_data(first):
+            return skipped[:-1], numbered[count - 1 :]
+    return (skipped, rest) if rest else ([], numbered)
+
+
+def _delimiter_below_titles(lines: list[str]) -> tuple[str, int]:
+    """The delimiter, and how many titles without it stand above the header."""
+    delimiter = _delimiter(lines)
+    fits = [len(_cells(line, delimiter)) == len(_cells(lines[0], delimiter)) for line in lines]
+    if delimiter and np.mean(fits) >= 0.5:
+        return delimiter, 0
+    for index in range(1, min(len(lines) - 1, MAX_TITLES)):
+        below = _delimiter(lines[index:])
+        widths = [len(_cells(line, below)) for line in lines[index:]]
+        above = [len(_cells(line, below)) for line in lines[:index]]
+        fit = np.mean(np.equal(widths, widths[0])) >= 0.9 and max(above) < widths[0]
+        if below and fit and not _is_data(_cells(lines[index], below)):
+            return below, index
+    if not delimiter and len(lines[0].split()) > 1:
+        widths = [len(_cells(line, " ")) for line in lines]
+        if np.mean(np.equal(widths, widths[0])) >= 0.9 and not _is_data(_cells(lines[0], " ")):
+            return " ", 0
+    return delimiter, 0
+
+
+def find_header_row(rows: list[list[str]]) -> int:
+    """The index of the header among the first rows of a table; rows of titles above it have fewer filled cells.
+
+    It is the first row with at least half as many filled cells as the fullest one, or such a row with "SMILES" in a
+    cell and no molecule above it.
+    """
+    counts = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    wide = [index for index, count in enumerate(counts) if 2 * count >= max(counts) > 0]
+    possible = takewhile(lambda index: not any(len(cell) > 2 and is_smiles(cell) for cell in rows[index]), wide)
+    return next((index for index in possible if any("smiles" in cell.lower() for cell in rows[index])), wide[0])
 
 
 class RowChecks:
-    """Checks the rows of a table, shard by shard; `decimal_comma_columns` raises the first error at the end."""
+    """Checks the rows of a table, shard by shard; `finish` raises the first error at the end."""
 
     def __init__(self, header: Header) -> None:
         self.header, self.rows, self.smiles = header, 0, None
         self.n_quotes = header.line.count('"')
         self.last_row_spans_lines = False
         self.errors: dict[str, BadInput] = {}  # the first row that does not fit, the first with a second delimiter
-        self.commas: dict[str, np.ndarray] = {}
 
     def add(self, text: str) -> pd.DataFrame:
         """The next complete rows as a frame of str cells. Raises `BadInput` if they are no table."""
         header = self.header
         frame, misfit = read_rows(text, header)
-        first = header.blank_lines_before + 2 + self.rows  # line of the first row here, if no row spans several lines
+        first = header.lines_before + 2 + self.rows  # line of the first row here, if no row spans several lines
         if misfit is not None:
             line = first + (misfit.number or 1) - 1
             self.errors.setdefault(
@@ -80,15 +149,13 @@ class RowChecks:
                 row = int(np.argmax(two_cells.to_numpy()))
                 error = _misfit(header.file, cells.iloc[row], first + row, header.delimiter, len(header.names))
                 self.errors.setdefault("second delimiter", error)
-        for name in header.names if header.delimiter not in ("", ",") else ():
-            self.commas[name] = self.commas.get(name, 0) + count_decimal_commas(frame[name])
         self.rows += len(frame)
         self.n_quotes += text.count('"')
         self.last_row_spans_lines = len(frame) > 0 and frame.iloc[-1].str.contains("\n").any()
         return frame
 
-    def decimal_comma_columns(self) -> list[str]:
-        """The columns with decimal commas, after all rows were added. Raises `BadInput` naming the faulty line."""
+    def finish(self) -> None:
+        """After all rows were added: raises `BadInput` naming the first faulty line."""
         if self.n_quotes % 2 and self.last_row_spans_lines:
             raise BadInput(
                 f"{self.header.file!r}: a quote is left open: the last cell spans several lines; close or remove it"
@@ -96,19 +163,18 @@ class RowChecks:
         for kind in ("misfit", "second delimiter"):
             if kind in self.errors:
                 raise self.errors[kind]
-        return [name for name, counts in self.commas.items() if has_decimal_commas(counts)]
 
 
-def parse_delimited(text: str, name: str) -> tuple[pd.DataFrame, str, list[str]]:
+def parse_delimited(text: str, name: str, reading: Reading = AS_PROVEN) -> tuple[pd.DataFrame, str, list[str]]:
     """Frame of str cells, delimiter ("" for a single column), notes. Raises `BadInput` naming the faulty line."""
-    header = Header.of(text, name)
+    header = Header.of(text, name, reading)
     checks = RowChecks(header)
-    frame = checks.add(text.strip("\n").partition("\n")[2] + "\n")
-    notes = header.notes
-    for column in checks.decimal_comma_columns():
-        frame[column] = replace_decimal_commas(frame[column])
-        notes.append(f"decimal commas in {column!r} read as points")
-    return frame, header.delimiter, notes
+    body = text
+    for _ in range(header.lines_before + 1):
+        body = body.partition("\n")[2]
+    frame = checks.add(body.rstrip("\n") + "\n")
+    checks.finish()
+    return frame, header.delimiter, header.notes
 
 
 def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
@@ -117,6 +183,9 @@ def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
     from pyarrow import csv as arrow
 
     misfits: list = []
+    delimiter = header.delimiter or NO_DELIMITER
+    if delimiter == " ":
+        text, delimiter = re.sub(r"[ \t]+", NO_DELIMITER, re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)), NO_DELIMITER
 
     def misfit(row: object) -> str:
         misfits.extend([SimpleNamespace(text=row.text, number=row.number)] * (not misfits))
@@ -127,7 +196,7 @@ def read_rows(text: str, header: Header) -> tuple[pd.DataFrame, Any]:
             io.BytesIO(text.encode()),
             arrow.ReadOptions(use_threads=False, block_size=MAX_ROW_BYTES, column_names=header.names),
             arrow.ParseOptions(
-                delimiter=header.delimiter or NO_DELIMITER,
+                delimiter=delimiter,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=misfit,
@@ -168,15 +237,21 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _first_lines(text: str) -> list[str]:
-    end = 0
-    for _ in range(HEADER_LINES):
-        end = text.find("\n", end) + 1
-        if not end:
-            return [line for line in text.split("\n") if line.strip()]
-    return [line for line in text[:end].split("\n") if line.strip()]
+    """The lines up to the 200th that is not blank."""
+    lines: list[str] = []
+    start = filled = 0
+    while filled < HEADER_LINES and start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        lines.append(text[start:end])
+        filled += bool(lines[-1].strip())
+        start = end + 1
+    return lines
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        return line.split()
     try:
         return next(csv.reader([line], delimiter=delimiter or NO_DELIMITER))
     except csv.Error:

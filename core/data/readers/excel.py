@@ -14,13 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.readers.columns import (
-    count_decimal_commas,
-    guess_smiles,
-    has_decimal_commas,
-    is_smiles,
-    replace_decimal_commas,
-)
+from core.data.readers.columns import guess_smiles, is_smiles
 from core.data.readers.delimited import HEADER_LINES, parse_header
 from core.data.readers.files import MAX_BYTES, MAX_ROWS, split_sheet
 from core.engine.spec import BadInput
@@ -134,10 +128,6 @@ def _table(rows: Iterator[tuple[Any, ...]], name: str, title: str, most: int | N
     frame = pd.DataFrame(full[1:], columns=names, dtype=object).head(most)
     if above := [" ".join(filter(None, row)) for row in first[:header_row] if any(row)]:
         notes.append(f"above the header: {' / '.join(above):.200}, which was skipped")
-    for column in names:
-        if has_decimal_commas(count_decimal_commas(frame[column])):
-            frame[column] = replace_decimal_commas(frame[column])
-            notes.append(f"decimal commas in {column!r} read as points")
     return frame, notes
 
 

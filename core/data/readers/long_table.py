@@ -3,22 +3,21 @@
 The rules are those of `read_table`, without its limits on bytes and rows. CSV and similar text (gzipped or not) and
 Parquet are never in memory at once; other kinds are read completely, within these limits, and split into shards.
 
-A column has the same type in all shards. Cells of a text file stay text; decimal commas become points if this holds
-for the full column. A Parquet column keeps its type: integers and booleans with missing values stay so, while
-`read_table`, like pandas, converts them to floats and text.
+A column has the same type in all shards. Cells of a text file stay the text that they are. A Parquet column keeps its
+type: integers and booleans with missing values stay so, while `read_table`, like pandas, converts them to floats and
+text.
 """
 
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.data.readers.columns import replace_decimal_commas
+from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.delimited import HEADER_LINES, MAX_ROW_BYTES, NO_DELIMITER, Header, RowChecks, read_rows
 from core.data.readers.files import MAX_COLUMNS, detect_encoding, read_text_pieces, split_sheet
 from core.data.readers.raw_table import detect_kind, fill_text_columns, parquet_file, read_table
@@ -49,12 +48,14 @@ class LongTable:
     shards: Callable[[int], Shards]
 
 
-def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT) -> LongTable:
+def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT, reading: Reading = AS_PROVEN) -> LongTable:
     """The table in a file, read once to check it. Raises `BadInput` as `read_table` does, and if the file changes."""
     reader = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
     file, sheet = split_sheet(path)
     stamp, digest = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
-    rows, shards = reader(path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows))
+    rows, shards = reader(
+        path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows), reading
+    )
 
     def checked_shards(start: int = 0) -> Shards:
         for frame in shards(start):
@@ -75,14 +76,14 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _whole(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
-    frame = read_table(path).frame
+def _whole(path: Path, size: int, tell: Callable[[int], None], reading: Reading) -> tuple[int, Callable[[int], Shards]]:
+    frame = read_table(path, reading=reading).frame
     tell(len(frame))
     starts = range(0, len(frame), size)
     return len(frame), lambda start: (frame[k : k + size].reset_index(drop=True) for k in starts[start:])
 
 
-def _parquet(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
+def _parquet(path: Path, size: int, tell: Callable[[int], None], _: Reading) -> tuple[int, Callable[[int], Shards]]:
     import pyarrow
 
     def tables() -> Iterator[pyarrow.Table]:
@@ -117,30 +118,41 @@ def to_exact_frame(table: "pyarrow.Table") -> pd.DataFrame:
     return table.to_pandas(ignore_metadata=True, types_mapper=types.get)
 
 
-def _delimited(path: Path, size: int, tell: Callable[[int], None]) -> tuple[int, Callable[[int], Shards]]:
+def _delimited(
+    path: Path, size: int, tell: Callable[[int], None], reading: Reading
+) -> tuple[int, Callable[[int], Shards]]:
     encoding = detect_encoding(path)
 
     def lines() -> Iterator[str]:
         return _lines(read_text_pieces(path, encoding), path.name)
 
-    blank_lines = sum(1 for _ in takewhile(operator.not_, lines()))
-    header = Header.of("\n" * blank_lines + "\n".join(islice(_strip_blank_lines(lines()), HEADER_LINES)), path.name)
+    header = Header.of("\n".join(_first_filled(lines(), max(HEADER_LINES, reading.header + 1))), path.name, reading)
 
     def pieces() -> Iterator[str]:
-        return split_records(islice(_strip_blank_lines(lines()), 1, None), header.delimiter, size, path.name)
+        body = _strip_blank_end(islice(lines(), header.lines_before + 1, None))
+        return split_records(body, header.delimiter, size, path.name)
 
     checks = RowChecks(header)
     for piece in pieces():
         checks.add(piece)
         tell(checks.rows)
-    comma_columns = checks.decimal_comma_columns()
+    checks.finish()
 
     def shards(start: int) -> Shards:
         for piece in islice(pieces(), start, None):
-            frame, _ = read_rows(piece, header)
-            yield frame.assign(**{name: replace_decimal_commas(frame[name]) for name in comma_columns})
+            yield read_rows(piece, header)[0]
 
     return checks.rows, shards
+
+
+def _first_filled(lines: Iterator[str], count: int) -> Iterator[str]:
+    """The lines up to the `count`-th that is not blank."""
+    filled = 0
+    for line in lines:
+        yield line
+        filled += bool(line.strip())
+        if filled == count:
+            return
 
 
 def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
@@ -154,15 +166,14 @@ def _lines(pieces: Iterable[str], name: str) -> Iterator[str]:
         yield rest
 
 
-def _strip_blank_lines(lines: Iterator[str]) -> Iterator[str]:
-    """The lines without leading and trailing blank ones."""
+def _strip_blank_end(lines: Iterator[str]) -> Iterator[str]:
+    """The lines without trailing blank ones."""
     blank = 0
-    started = False
     for line in lines:
         if line:
-            yield from [""] * (blank if started else 0)
+            yield from [""] * blank
             yield line
-            blank, started = 0, True
+            blank = 0
         else:
             blank += 1
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from core.chem import molecules as chem
+from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.delimited import parse_delimited
 from core.data.readers.excel import read_workbook
 from core.data.readers.files import (
@@ -24,6 +25,7 @@ from core.data.readers.files import (
     table_suffix,
     unpack,
 )
+from core.data.readers.numbers import NUMBER
 from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
@@ -46,12 +48,12 @@ class RawTable:
     reasons: dict[int, str] = field(default_factory=dict)  # row of the frame → why its SD record is no molecule
 
 
-def peek_table(path: Path | str, rows: int = 20) -> RawTable:
+def peek_table(path: Path | str, rows: int = 20, reading: Reading = AS_PROVEN) -> RawTable:
     """The first rows, for a preview: only 1 MB is read. Raises `BadInput` as `read_table` does."""
-    return read_table(path, rows)
+    return read_table(path, rows, reading)
 
 
-def read_table(path: Path | str, rows: int | None = None) -> RawTable:
+def read_table(path: Path | str, rows: int | None = None, reading: Reading = AS_PROVEN) -> RawTable:
     """A table, with its kind, delimiter and encoding detected; with `rows`, only the first rows.
 
     `book.xlsx#sheet` selects a sheet. Raises `BadInput` for an empty file, a header alone, mixed delimiters, lines that
@@ -71,7 +73,7 @@ def read_table(path: Path | str, rows: int | None = None) -> RawTable:
         if kind == "csv":
             while not whole and text.count('"') % 2:  # truncated inside a quoted cell with line ends
                 text = text[: text.rfind("\n", 0, -1) + 1]
-            frame, delimiter, notes = parse_delimited(text, path.name)
+            frame, delimiter, notes = parse_delimited(text, path.name, reading)
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:
             table = _smi(text) if kind == "smi" else _sdf(text, whole)
@@ -109,6 +111,13 @@ def _smi(text: str) -> RawTable:
     if pairs[0][0].lower() in ("smiles", "smi", "canonical_smiles"):
         pairs, notes = pairs[1:], ("the first line is a header and was skipped",)
     frame = pd.DataFrame(pairs, columns=["smiles", "id"], dtype=object)
+    fields = frame["id"].str.split()
+    count = fields.str.len()
+    if (count == count[0]).all() and count[0] > 1 and fields.str[1:].explode().str.fullmatch(NUMBER.pattern).all():
+        for number in range(1, count[0]):
+            frame[f"column {number + 2}"] = fields.str[number]
+        frame["id"] = fields.str[0]
+        notes = (*notes, f"what follows the name was read as {count[0] - 1} columns of numbers")
     return RawTable(frame if (frame["id"] != "").any() else frame[["smiles"]], notes=notes)
 
 

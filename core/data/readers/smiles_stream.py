@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.data.readers.columns import guess_smiles
+from core.data.readers.columns import choose_smiles, guess_smiles
 from core.engine.spec import BadInput
 
 HEADER_ROWS = 200  # rows used to guess the column of SMILES
@@ -89,7 +89,7 @@ def _parquet(path: Path) -> Iterator[str]:
 
 def _column(start: pd.DataFrame, name: str) -> int:
     """The index of the column of SMILES. Raises `BadInput` if there is none."""
-    smiles_column = guess_smiles(start.astype(str)) if len(start) else None
-    if smiles_column is None:
+    start = start.astype(str)
+    if not len(start) or guess_smiles(start) is None:
         raise BadInput(f"no column of {name} contains SMILES; add a header line with a column named smiles")
-    return list(start.columns).index(smiles_column)
+    return list(start.columns).index(choose_smiles(start, "", name))

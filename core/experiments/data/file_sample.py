@@ -13,7 +13,7 @@ from pydantic import Field
 
 from core.data.cleaning import TableContext, clean_table
 from core.data.dataset import Dataset
-from core.data.readers import guess_smiles, read_long_table
+from core.data.readers import Reading, decide_smiles, read_labels, read_long_table, require_decided
 from core.data.readers.smiles_stream import file_digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
@@ -76,7 +76,11 @@ class FileSample(Spec[Dataset]):
             )
         total = sum(one.rows for one in tables)
         selected = np.sort(np.random.default_rng([self.seed, 15]).permutation(total)[: self.rows])
-        smiles = self.smiles or guess_smiles(tables[0].first.astype(str)) or ""
+        smiles = self.smiles
+        if not smiles:
+            decision = decide_smiles(tables[0].first.astype(str))
+            require_decided(files[0].name, [decision])
+            smiles = decision.value
         names = fnmatch.filter([str(name) for name in tables[0].first.columns if name != smiles], self.targets)
         if smiles not in tables[0].first or not names:
             available = ", ".join(str(name) for name in tables[0].first.columns[:8])
@@ -97,6 +101,8 @@ class FileSample(Spec[Dataset]):
                 offset += len(frame)
                 report(0.3 + 0.4 * offset / total, f"sampling rows, {offset:,} of {total:,}")
         sample = pd.concat(frames, ignore_index=True)
+        columns = [read_labels(sample[name], name, Reading(labels="numbers")) for name in names]
+        require_decided(files[0].name, [one for labels in columns for one in labels.decisions])
         return clean_table(
             [str(one) for one in sample[smiles]],
             sample[names].astype(object).where(sample[names].notna(), ""),
@@ -111,6 +117,7 @@ class FileSample(Spec[Dataset]):
                     "drawn": len(selected),
                     "seed": self.seed,
                 },
+                labels=columns,
             ),
             report=report.part(0.7, 1),
         )

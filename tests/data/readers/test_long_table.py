@@ -103,7 +103,7 @@ def test_quoted_cells_are_never_split() -> None:
     for _ in range(600):
         columns, size = rng.choice([1, 2, 3]), rng.randint(1, 4)
         text = "".join(rng.choices(['"', ",", "\n", "a", "b", '""', ',"', '"\n'], k=rng.randint(1, 30)))
-        lines = list(shards._strip_blank_lines(iter(text.split("\n"))))
+        lines = list(shards._strip_blank_end(iter(text.split("\n"))))
         if not lines:
             continue
         header = Header("f", "", 0, [f"c{k}" for k in range(columns)], "," if columns > 1 else "", [])
@@ -123,12 +123,20 @@ def test_quoted_cells_are_never_split() -> None:
     assert cut > 100
 
 
-def test_decimal_commas_are_decided_for_the_full_column(tmp_path: Path) -> None:
-    """From the first shard, `z` would have decimal commas; its last cell shows that they are not."""
-    text = "smiles;y;z\nCCO;1,5;1,234\nCCN;2,5;2,345\nC;3;4.5\n"
+def test_cells_stay_the_text_that_they_are(tmp_path: Path) -> None:
+    text = "smiles;y;z\nCCO;1,5;1,234\nCCN;2,5;1,3\nC;3;1.000\n"
     frames = list(read_long_table(written(tmp_path, "a.csv", text), 2).shards())
-    assert [cell for frame in frames for cell in frame["y"]] == ["1.5", "2.5", "3"]
-    assert [cell for frame in frames for cell in frame["z"]] == ["1,234", "2,345", "4.5"]
+    assert [cell for frame in frames for cell in frame["y"]] == ["1,5", "2,5", "3"]
+    assert [cell for frame in frames for cell in frame["z"]] == ["1,234", "1,3", "1.000"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sep=;\nsmiles;y\nCCO;1\n", "# made by hand\n\n#smiles,y\nCCO,1\n", "Results 2024\n\nsmiles\ty\nCCO\t1\n"],
+)
+def test_what_stands_above_the_header_is_skipped(tmp_path: Path, text: str) -> None:
+    (frame,) = read_long_table(written(tmp_path, "a.csv", text), 2).shards()
+    assert frame.to_dict("list") == {"smiles": ["CCO"], "y": ["1"]}
 
 
 def test_column_has_one_type_in_all_shards(tmp_path: Path) -> None:

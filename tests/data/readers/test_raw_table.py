@@ -65,15 +65,6 @@ def test_latin_1_is_the_fallback_of_cp1252(written):
     assert table.encoding == "latin-1" and table.frame["name"][0] == "a\x81é"
 
 
-def test_decimal_commas_with_semicolons_become_points_and_are_noted(written):
-    table = read_table(written("smiles;logS;locants\nCCO;1,5;1,2\nCCN;-2;x\nC;3,25e1;y\n"))
-    assert list(table.frame["logS"]) == ["1.5", "-2", "3.25e1"]
-    assert list(table.frame["locants"]) == ["1,2", "x", "y"]
-    assert table.notes == ("decimal commas in 'logS' read as points",)
-    both = read_table(written("smiles;y\nCCO;1,234\nCCN;2.5\n"))
-    assert list(both.frame["y"]) == ["1,234", "2.5"]  # a thousand, or not: nobody knows
-
-
 @pytest.mark.parametrize(
     ("content", "name", "reason"),
     [

@@ -63,7 +63,8 @@ def test_file_is_cleaned_and_dropped_rows_have_reasons(load, tmp_path):
     )
     assert table.provenance["sha256"] == hashlib.sha256(text.encode()).hexdigest()
     assert table.provenance["file"] == "table.csv" and table.provenance["delimiter"] == ";"
-    assert "decimal commas in 'logS' read as points" in table.provenance["notes"]
+    (marks,) = [one for one in table.provenance["reading"] if one["subject"] == "numbers of 'logS'"]
+    assert marks["value"] == "comma" and "'1,5'" in marks["reason"]
 
 
 def test_columns_by_name_or_recognised(load):
