@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from core.data.actions import list_actions
 from core.engine.spec import BadInput
 
 
@@ -126,6 +127,7 @@ class Dataset:
             "mislabelled": int(self.columns["mislabelled"].sum()) if "mislabelled" in self.columns else None,
             "dropped": dict(Counter(self.dropped["what"])),
             "dropped_first": self.dropped.head(20).to_dict("records"),
+            "actions": list_actions(self.dropped),
             "provenance": self.provenance,
         }
 

@@ -99,7 +99,7 @@ SOURCES = {
     "A table": lambda: choose_table(
         "Table", "predict-table", labelled=False, help="Labels, where present, are used to report errors"
     ),
-    "My file": upload_table,
+    "My file": lambda: upload_table(labels_wanted=False),
 }
 
 

@@ -1,14 +1,16 @@
 """The source of a table as a spec: built in, MoleculeNet, or an uploaded file."""
 
-import pandas as pd
+import dataclasses
+
 import streamlit as st
 
-from core.data.readers import RawTable, guess_smiles, guess_targets, import_file, peek_table, split_sheet, table_suffix
+from core.data.readers import RawTable, import_file, peek_table, split_sheet, table_suffix
 from core.engine.spec import BadInput
 from core.experiments import Load
 from core.experiments.data.load import BUNDLED, HUB
 from pages.base.service import get_service
 from pages.base.text import escape_markdown
+from pages.forms import reading
 from pages.widgets.frame import show_error
 
 SUFFIXES = ["csv", "tsv", "txt", "xlsx", "xlsm", "smi", "sdf", "parquet", "gz"]
@@ -33,8 +35,8 @@ def choose_moleculenet() -> Load | None:
     return Load(f"hub:{name}")
 
 
-def upload_table() -> Load | None:
-    """An uploaded file with its columns assigned."""
+def upload_table(labels_wanted: bool = True) -> Load | None:
+    """An uploaded file with its columns assigned; `labels_wanted`: whether it needs labels."""
     file = st.file_uploader(
         "A table with SMILES and measured values", type=SUFFIXES, max_upload_size=MAX_MEGABYTES, key="file"
     )
@@ -64,7 +66,7 @@ def upload_table() -> Load | None:
     except BadInput as error:
         show_error(error)
         return None
-    return choose_columns(name, digest, head.frame)
+    return choose_columns(name, digest, labels_wanted)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the first rows …")
@@ -73,37 +75,58 @@ def read_first_rows(path: str) -> RawTable:
     return peek_table(path, 200)
 
 
-def choose_columns(name: str, digest: str, frame: pd.DataFrame) -> Load | None:
-    """The columns of a file, or of a sheet of it, and what they hold, guesses first."""
+def choose_columns(name: str, digest: str, labels_wanted: bool = True) -> Load | None:
+    """How a file, or a sheet of it, is read: what it proves, and boxes for the rest; nothing while that is open."""
     tag = f"{digest[:8]}-{split_sheet(name)[1]}"
-    columns = [str(column) for column in frame.columns]
-    guess = guess_smiles(frame)
-    with st.container(border=True):
-        st.caption("The first rows, as they are in the file")
-        st.dataframe(frame.head(5).astype(str), hide_index=True, lazy=False, alt="First rows of the file")
-        left, right = st.columns(2)
-        index = columns.index(guess) if guess in columns else None
-        smiles = left.selectbox("SMILES column", columns, index=index, key=f"smiles-{tag}", placeholder="Choose one")
-        labels = [column for column in (guess_targets(frame, guess) if guess else ()) if column in columns]
-        targets = right.multiselect(
-            "Properties to predict",
-            [column for column in columns if column != smiles],
-            default=labels[:1],
-            key=f"targets-{tag}",
-            help="Columns of measured values; several make a multitask model",
-        )
-        unit = left.text_input("Unit", key=f"unit-{tag}", placeholder="for example log10(mol/L)")
-        rule = right.selectbox(
-            "Repeat measurements",
-            ["median", "mean", "first", "drop-if-spread"],
-            key=f"rule-{tag}",
-            help="The value that is used where a molecule was measured more than once",
-        )
-    if smiles is None:
-        st.info("Choose the column with SMILES.")
-        return None
     try:
-        return Load(f"file:{name}", smiles=smiles, targets=tuple(targets), unit=unit, duplicates=rule, digest=digest)
+        load = reading.with_settings(Load(f"file:{name}", digest=digest), tag)
+        inspection = reading.inspect_file(load)
+        columns = [str(column) for column in inspection.frame.columns]
+        with st.container(border=True):
+            left, right = st.columns(2)
+            index = columns.index(inspection.smiles) if inspection.smiles in columns else None
+            smiles = left.selectbox(
+                "SMILES column", columns, index=index, key=f"smiles-{tag}", placeholder="Choose one"
+            )
+            targets: list[str] = []
+            if labels_wanted:
+                targets = right.multiselect(
+                    "Properties to predict",
+                    [column for column in columns if column != smiles],
+                    default=list(inspection.targets[:1]),
+                    key=f"targets-{tag}",
+                    help="Columns of measured values; several make a multitask model",
+                )
+            if smiles is not None:
+                chosen = dataclasses.replace(load, smiles=smiles, targets=tuple(targets))
+                chosen_inspection = reading.inspect_file(chosen)
+            else:
+                chosen, chosen_inspection = load, inspection
+            decisions = chosen_inspection.decisions if labels_wanted or smiles is None else []
+            st.caption("How it is read, beside the first rows")
+            decided = reading.show_decisions(decisions, tag)
+            for note in inspection.notes:
+                st.caption(f":material/info: {escape_markdown(note)}")
+            if labels_wanted:
+                reading.show_candidates(inspection.decisions)
+            reading.show_preview(chosen_inspection, targets)
+            if labels_wanted:
+                left, right = st.columns(2)
+                unit = left.text_input("Unit", key=f"unit-{tag}", placeholder="for example log10(mol/L)")
+                rule = right.selectbox(
+                    "Repeat measurements",
+                    ["median", "mean", "first", "drop-if-spread"],
+                    key=f"rule-{tag}",
+                    help="The value that is used where a molecule was measured more than once",
+                )
+                chosen = dataclasses.replace(chosen, unit=unit, duplicates=rule)
     except BadInput as error:
         show_error(error)
         return None
+    if smiles is None:
+        st.info("Choose the column with SMILES.")
+        return None
+    if not decided:
+        st.warning("The file can be read in two ways. Choose above how it is read.", icon=":material/help:")
+        return None
+    return chosen

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.data.actions import list_actions
 from core.data.dataset import Dataset
 from core.figures import base as figures
 from pages.base.text import escape_markdown
@@ -24,8 +25,8 @@ def table_result(table: Dataset, key: str) -> None:
         column.metric(label, f"{value:,}")
     for note in table.provenance.get("notes", []):
         st.caption(f":material/info: {escape_markdown(note)}")
-    values, sample, out, rows = st.tabs(
-        ["Measured values", "Structures", f"Left out or merged ({len(dropped):,})", "Rows"]
+    values, sample, how, out, rows = st.tabs(
+        ["Measured values", "Structures", "How it was read", f"Left out or merged ({len(dropped):,})", "Rows"]
     )
     with values:
         value_histogram(table, key)
@@ -35,6 +36,8 @@ def table_result(table: Dataset, key: str) -> None:
         if table.tasks:
             cards["label"] = table.targets[picked, 0]
         show_cards(cards, table.unit[0] if table.tasks else "")
+    with how:
+        show_reading(table, key)
     with out:
         if len(dropped):
             st.dataframe(dropped, hide_index=True, lazy=False, height=340, alt="Rows left out, with reasons")
@@ -50,6 +53,27 @@ def table_result(table: Dataset, key: str) -> None:
                 :200, column_index
             ]
         st.dataframe(first, hide_index=True, lazy=False, height=340, alt="The first rows of the table")
+
+
+def show_reading(table: Dataset, key: str) -> None:
+    """What was decided about the file, and what was done to its rows."""
+    decisions = [one for one in table.provenance.get("reading", []) if one["value"]]
+    if decisions:
+        frame = pd.DataFrame(decisions)[["subject", "value", "reason"]].set_axis(["what", "read as", "why"], axis=1)
+        st.dataframe(frame, hide_index=True, lazy=False, alt="How the file was read")
+    actions = list_actions(table.dropped)
+    if actions:
+        frame = pd.DataFrame(actions)
+        st.dataframe(frame, hide_index=True, lazy=False, alt="What was done to the rows")
+        st.download_button(
+            "What was done (CSV)",
+            lambda: to_csv(frame),
+            "molsway-what-was-done.csv",
+            key=f"{key}-did",
+            on_click="ignore",
+        )
+    elif not decisions:
+        st.caption("Every row was read as it is in the file.")
 
 
 def value_histogram(table: Dataset, key: str) -> None:

@@ -15,6 +15,7 @@ from core.data.readers.columns import (
 )
 from core.data.readers.decisions import Decision, Reading, Undecided, require_decided
 from core.data.readers.files import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, import_file, split_sheet, table_suffix
+from core.data.readers.inspection import TableInspection, inspect_table
 from core.data.readers.labels import Labels, read_labels
 from core.data.readers.long_table import LongTable, read_long_table
 from core.data.readers.numbers import MarkEvidence, NumberMarks, NumericText, decide_marks, parse_numbers
@@ -32,6 +33,7 @@ __all__ = [
     "NumericText",
     "RawTable",
     "Reading",
+    "TableInspection",
     "TargetColumn",
     "Undecided",
     "choose_smiles",
@@ -41,6 +43,7 @@ __all__ = [
     "guess_smiles",
     "guess_targets",
     "import_file",
+    "inspect_table",
     "name_columns",
     "parse_numbers",
     "peek_table",

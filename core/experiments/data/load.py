@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import difflib
-import functools
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,17 +17,13 @@ from pydantic import Field, field_validator
 from core.data.cleaning import CleaningRules, DuplicateRule, TableContext, clean_table
 from core.data.dataset import Dataset
 from core.data.readers import (
-    Decision,
     Labels,
-    MarkEvidence,
     RawTable,
     Reading,
-    decide_smiles,
-    decide_targets,
+    TableInspection,
     import_file,
-    read_labels,
+    inspect_table,
     read_table,
-    require_column,
     require_decided,
     split_sheet,
     table_suffix,
@@ -38,7 +33,6 @@ from core.engine.spec import BadInput, Spec, iterate_fields, map_specs, settings
 from core.models.backbones.spec import BackboneSpec
 
 MAX_EXTRA_COLUMNS = 30  # columns of a table that are read besides SMILES and labels
-MAX_EVIDENCE_ROWS, MAX_EVIDENCE_COLUMNS = 10_000, 50  # of other columns, for a mark that one does not prove
 RESERVED = {"row", "mislabelled"}
 
 
@@ -174,12 +168,9 @@ class Load(Reading, Spec[Dataset]):
         else:
             named = HUB[name]
             raw, provenance = _download_table(name, named, self.hub_revision)
-        frame = raw.frame.head(self.limit) if self.limit else raw.frame
-        frame, reasons = _mark_row_count(frame, raw.reasons)
-        smiles, targets, decisions = self.decide_columns(frame, named)
-        columns = [self.read_column(frame, target, smiles) for target in targets]
-        require_decided(name, [*decisions, *(one for labels in columns for one in labels.decisions)])
-        decisions += [one for labels in columns for one in labels.decisions]
+        inspection = self.inspect(raw, named)
+        require_decided(name, inspection.decisions)
+        frame, smiles, targets, columns = inspection.frame, inspection.smiles, inspection.targets, inspection.labels
         tasks = self.tasks or (named.tasks if targets == named.targets and named.tasks else targets)
         if len(tasks) != len(targets):
             raise BadInput(
@@ -202,7 +193,7 @@ class Load(Reading, Spec[Dataset]):
             CleaningRules(self.duplicates, self.spread, self.labels_wanted, self.merge_all),
             TableContext(
                 {column: frame[column].to_numpy() for column in extra[:MAX_EXTRA_COLUMNS]},
-                reasons,
+                inspection.reasons,
                 {
                     "source": self.source,
                     **provenance,
@@ -211,7 +202,7 @@ class Load(Reading, Spec[Dataset]):
                     "delimiter": raw.delimiter,
                     "columns": {"smiles": smiles, "targets": list(targets)},
                     "limit": self.limit,
-                    "reading": [decision.to_json() for decision in decisions],
+                    "reading": [decision.to_json() for decision in inspection.decisions],
                     "notes": notes if targets else [*notes, "no column of labels: molecules only"],
                 },
                 columns,
@@ -219,50 +210,17 @@ class Load(Reading, Spec[Dataset]):
             report=report.part(0.1, 1),
         )
 
-    def decide_columns(self, frame: pd.DataFrame, named: NamedTable) -> tuple[str, tuple[str, ...], list[Decision]]:
-        """The columns of SMILES and of labels, and how they were chosen. Raises `BadInput` for one that is missing."""
-        decisions = []
-        smiles = self.smiles or named.smiles
-        if not smiles:
-            decisions.append(decide_smiles(frame))
-            require_decided(self.source.partition(":")[2], decisions)
-            smiles = decisions[0].value
-        smiles = require_column(frame, smiles)
-        if self.targets:
-            column_of_task = dict(zip(named.tasks, named.targets or (), strict=False))
-            return smiles, tuple(require_column(frame, column_of_task.get(one, one)) for one in self.targets), decisions
-        if named.targets is not None:
-            return smiles, named.targets, decisions
-        candidates = decide_targets(frame, smiles)
-        targets = tuple(column.name for column in candidates if column.chosen)
-        for column in candidates:
-            value = "a label" if column.chosen else "no label"
-            decisions.append(Decision(f"column {column.name!r}", value, column.reason, "targets"))
-        return smiles, targets, decisions
+    def inspect_file(self, files: Path) -> TableInspection:
+        """How an imported file is read, before its molecules are. Raises `BadInput`."""
+        raw, _ = _read_file(self.source.partition(":")[2], self.digest, files, self)
+        return self.inspect(raw, NamedTable(()))
 
-    def read_column(self, frame: pd.DataFrame, target: str, smiles: str) -> Labels:
-        """A label column as it is read; other columns may prove its decimal mark."""
-
-        def evidence_of(column: str) -> MarkEvidence:
-            evidence = MarkEvidence()
-            evidence.add(frame[column].head(MAX_EVIDENCE_ROWS))
-            return evidence
-
-        others = [functools.partial(evidence_of, one) for one in frame.columns if one not in (smiles, target)]
-        return read_labels(frame[target], target, self, others[:MAX_EVIDENCE_COLUMNS])
-
-
-def _mark_row_count(frame: pd.DataFrame, reasons: Mapping[int, str]) -> tuple[pd.DataFrame, dict[int, str]]:
-    """The last row without its SMILES if it is `N` with the number of rows above it, which is no ammonia."""
-    reasons = dict(reasons)
-    if len(frame) > 1:
-        cells = [str(cell).strip() for cell in frame.iloc[-1]]
-        filled = [cell for cell in cells if cell]
-        if filled[:1] == ["N"] and len(filled) > 1 and set(filled[1:]) <= {str(len(frame) - 1), f"{len(frame) - 1:,}"}:
-            frame = frame.copy()
-            frame.iloc[-1] = ""
-            reasons[len(frame) - 1] = f"'N, {len(frame) - 1}' is the number of rows, not ammonia"
-    return frame, reasons
+    def inspect(self, raw: RawTable, named: NamedTable) -> TableInspection:
+        """How a table is read; undecided where nothing proves it. Raises `BadInput` for columns that are missing."""
+        column_of_task = dict(zip(named.tasks, named.targets or (), strict=False))
+        targets = tuple(column_of_task.get(one, one) for one in self.targets) or named.targets
+        frame = raw.frame.head(self.limit) if self.limit else raw.frame
+        return inspect_table(dataclasses.replace(raw, frame=frame), self, self.smiles or named.smiles, targets)
 
 
 def _expand_classes(

@@ -55,3 +55,41 @@ def test_a_sheet_of_a_workbook_is_chosen(open_page, cache):
     without_exception(find_button(at, "Use this table").click().run())
     (entry,) = Store(cache).entries()
     assert entry.spec.source == "file:mine.xlsx#Second"
+
+
+def upload(open_page, content, name="mine.csv"):
+    at = open_page("data")
+    at.get("button_group")[0].set_value("My file").run()
+    at.file_uploader(key="file").upload(name, content, "text/csv")
+    return without_exception(at.run())
+
+
+def test_an_undecided_mark_is_asked_about_and_the_answer_is_used(open_page, cache):
+    at = upload(open_page, b"smiles;y\nCCO;2,142\nCCN;3,250\nCCC;1,125\n")
+    assert "two ways" in at.warning[0].value and not any(one.label == "Use this table" for one in at.button)
+    box = next(one for one in at.selectbox if one.label.startswith("numbers of"))
+    assert box.value is None and box.options == ["point", "comma"]
+    without_exception(box.set_value("comma").run())
+    without_exception(find_button(at, "Use this table").click().run())
+    (entry,) = Store(cache).entries()
+    assert entry.spec.decimal == "comma" and Store(cache).product(entry).targets[:, 0].tolist() == [2.142, 3.25, 1.125]
+
+
+def test_classes_are_shown_and_can_be_turned(open_page, cache):
+    at = upload(open_page, b"smiles,y\n" + b"CCO,Active\nCCN,Inactive\nCCCC,Active\nCCCO,Inactive\nCCF,Active\n" * 2)
+    assert "Inactive = 0, Active = 1" in page_text(at)
+    box = next(one for one in at.selectbox if one.label.startswith("classes of"))
+    without_exception(box.set_value("Active,Inactive").run())
+    assert "Active = 0, Inactive = 1" in page_text(at)
+    without_exception(find_button(at, "Use this table").click().run())
+    (entry,) = Store(cache).entries()
+    assert entry.spec.classes == ("Active", "Inactive")
+
+
+def test_two_columns_of_structures_are_asked_about(open_page):
+    rows = b"".join(b"O,%sO,-%d\nCCCO,%sN,%d\n" % (b"C" * k, k, b"C" * k, k) for k in range(1, 8))
+    at = upload(open_page, b"solvent_smiles,solute_smiles,dG\n" + rows)
+    box = next(one for one in at.selectbox if one.label == "SMILES column")
+    assert box.value is None and "different molecules" in page_text(at)
+    without_exception(box.set_value("solute_smiles").run())
+    assert "Molecules 14" in page_text(at)
