@@ -51,12 +51,19 @@ def inspect_table(
             decisions.append(Decision(f"column {column.name!r}", value, column.reason, "targets"))
     else:
         targets = tuple(require_column(frame, name) for name in targets)
-    labels = [_read_column(frame, target, smiles, reading) for target in targets]
+    labels = [_read_column(frame, target, smiles, reading, _convention(raw)) for target in targets]
     decisions += [one for column in labels for one in column.decisions]
     return TableInspection(frame, reasons, smiles, targets, labels, decisions, raw.notes)
 
 
-def _read_column(frame: pd.DataFrame, target: str, smiles: str, reading: Reading) -> Labels:
+def _convention(raw: RawTable) -> str:
+    """Why a point in a number of this file is the decimal mark, if there is a reason."""
+    if raw.kind in ("sdf", "smi"):
+        return "a file of this kind has decimal points"
+    return "cells are separated by commas" if raw.delimiter == "," else ""
+
+
+def _read_column(frame: pd.DataFrame, target: str, smiles: str, reading: Reading, convention: str) -> Labels:
     """A label column; other columns may prove its decimal mark."""
 
     def evidence_of(column: str) -> MarkEvidence:
@@ -65,7 +72,7 @@ def _read_column(frame: pd.DataFrame, target: str, smiles: str, reading: Reading
         return evidence
 
     others = [functools.partial(evidence_of, one) for one in frame.columns if one not in (smiles, target)]
-    return read_labels(frame[target], target, reading, others[:MAX_EVIDENCE_COLUMNS])
+    return read_labels(frame[target], target, reading, others[:MAX_EVIDENCE_COLUMNS], convention)
 
 
 def _remove_row_count(frame: pd.DataFrame, reasons: Mapping[int, str]) -> tuple[pd.DataFrame, dict[int, str]]:

@@ -50,9 +50,16 @@ class Labels:
 
 
 def read_labels(
-    cells: pd.Series, name: str, reading: Reading = AS_PROVEN, others: Iterable[Callable[[], MarkEvidence]] = ()
+    cells: pd.Series,
+    name: str,
+    reading: Reading = AS_PROVEN,
+    others: Iterable[Callable[[], MarkEvidence]] = (),
+    convention: str = "",
 ) -> Labels:
-    """The labels of a column. `others`: evidence of other columns, computed only where this one proves nothing."""
+    """The labels of a column. `others`: evidence of other columns, computed only where this one proves nothing.
+
+    `convention`: why a file of this kind has decimal points, if so.
+    """
     cells = cells.reset_index(drop=True)
     if reading.classes:
         return _read_classes(cells, name, reading.classes, reading, "as chosen")
@@ -63,7 +70,7 @@ def read_labels(
         evidence.add(cells)
         decision = decide_marks(name, evidence, reading.decimal)
         if decision.undecided:
-            decision = decide_marks(name, evidence, reading.decimal, [other() for other in others])
+            decision = decide_marks(name, evidence, reading.decimal, [other() for other in others], convention)
         if evidence.has_marks or decision.undecided:
             decisions.append(decision)
         marks = NumberMarks(MARKS[decision.value or "point"])

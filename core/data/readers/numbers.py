@@ -122,10 +122,13 @@ class MarkEvidence:
         return bool(self.proofs[","] or self.open_cells[","] or self.grouped or (self.open_cells["."] and self.plain))
 
 
-def decide_marks(name: str, evidence: MarkEvidence, wanted: str = "", others: Iterable[MarkEvidence] = ()) -> Decision:
+def decide_marks(
+    name: str, evidence: MarkEvidence, wanted: str = "", others: Iterable[MarkEvidence] = (), convention: str = ""
+) -> Decision:
     """The decimal mark of a column as a `Decision`, "point" or "comma"; undecided where nothing proves it.
 
     `wanted`: the user's choice. `others`: other columns of the file, which may prove the mark where this one cannot.
+    `convention`: why a file of this kind has decimal points, if so; it decides where every cell has three decimals.
     """
     comma, point = evidence.proofs[","], evidence.proofs["."]
     open_comma, open_point = evidence.open_cells[","], evidence.open_cells["."]
@@ -163,9 +166,9 @@ def decide_marks(name: str, evidence: MarkEvidence, wanted: str = "", others: It
                 MARK_NAMES[other],
                 f"{example!r} has a mark and no number without one reaches 1,000: it separates thousands",
             )
-        if evidence.plain or mark == ",":
+        if evidence.plain or mark == "," or not convention:
             return decide("", f"{example!r} may be a number of thousands or one with three decimals", True)
-        return decide("point", "every number has three decimals")
+        return decide("point", f"every number has three decimals, and {convention}")
     return decide("point", f"{evidence.grouped!r} has blanks between thousands" if evidence.grouped else "as usual")
 
 

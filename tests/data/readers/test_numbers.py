@@ -36,7 +36,6 @@ def read(cells: list[str], wanted: str = "", others: tuple[list[str], ...] = ())
         (["12\N{NO-BREAK SPACE}345", "7"], [12345, 7]),
         (["1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567", "7.5"], [1234567, 7.5]),
         (["1'234.5", "7"], [1234.5, 7]),
-        (["5.123", "6.250", "7.875"], [5.123, 6.25, 7.875]),  # three decimals in every cell
         (["1,5e3", "2"], [1500, 2]),
         (["-1,5", "+2", "\N{MINUS SIGN}3,25"], [-1.5, 2, -3.25]),
         (["1.5", "2,142"], [1.5, 2142]),
@@ -52,6 +51,7 @@ def test_marks_are_read_as_the_column_proves(cells: list[str], values: list[floa
     "cells",
     [
         ["2,142", "3,250"],  # nothing but three digits
+        ["5.123", "6.250", "7.875"],
         ["12", "843", "2.142", "21.379"],  # thousands with points, or three decimals
         ["1,5", "2.5"],
         ["1,234", "2.345"],
@@ -61,6 +61,13 @@ def test_undecided_columns_ask_and_follow_the_answer(cells: list[str]) -> None:
     assert isinstance(read(cells), str)
     point, comma = read(cells, "point"), read(cells, "comma")
     assert isinstance(point, list) and isinstance(comma, list) and not np.array_equal(point, comma, equal_nan=True)
+
+
+def test_a_file_with_commas_between_cells_has_decimal_points() -> None:
+    evidence = MarkEvidence()
+    evidence.add(["5.123", "6.250", "7.875"])
+    decision = decide_marks("y", evidence, convention="cells are separated by commas")
+    assert decision.value == "point" and "commas" in decision.reason
 
 
 def test_another_column_of_the_file_may_prove_the_mark() -> None:
