@@ -48,6 +48,10 @@ class Reading:
             "1, with more each becomes a task of 0 and 1"
         ),
     ] = ()
+    hidden: Annotated[
+        Literal["", "drop", "keep"],
+        Field(description="hidden rows and columns of a workbook: drop leaves them out, keep reads them like any other"),
+    ] = ""
     merge_all: Annotated[
         bool, Field(description="merge the rows of each molecule even if most rows vanish and their labels differ")
     ] = False
@@ -90,10 +94,9 @@ class Undecided(BadInput):
         first, *others = self.decisions
         choices = " or ".join(f"--read {first.field}={option}" for option in first.options[:4])
         more = f" (and {len(others)} more)" if others else ""
-        super().__init__(
-            f"{name!r} can be read in two ways: {first.subject}: {first.reason}{more}; decide it with {choices} "
-            f"(in a spec: the field {first.field!r} of load)"
-        )
+        advice = f"; decide it with {choices} (in a spec: the field {first.field!r} of load)" if first.options else ""
+        ways = "can be read in two ways" if first.options else "cannot be read as it is"
+        super().__init__(f"{name!r} {ways}: {first.subject}: {first.reason}{more}{advice}")
 
 
 def require_decided(name: str, decisions: Iterable[Decision]) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.data.readers.columns import decide_smiles, decide_targets, require_column
+from core.data.readers.column_faults import find_faults, find_hidden_labels, find_hidden_smiles
+from core.data.readers.columns import decide_smiles, decide_targets, guess_targets, require_column
 from core.data.readers.decisions import Decision, Reading
+from core.data.readers.hidden_cells import choose_hidden, find_hidden_guesses
 from core.data.readers.labels import Labels, read_labels
 from core.data.readers.numbers import MarkEvidence
 from core.data.readers.raw_table import RawTable
@@ -35,11 +37,13 @@ def inspect_table(
 
     Raises `BadInput` for columns that the table does not have.
     """
+    raw, decisions = choose_hidden(raw, reading.hidden)
     frame, reasons = _remove_row_count(raw.frame, raw.reasons)
-    decisions: list[Decision] = []
     if not smiles:
-        decisions.append(decide_smiles(frame))
-        smiles = decisions[0].value
+        decision = decide_smiles(frame)
+        smiles = decision.value
+        decisions += [*find_hidden_smiles(raw.faults, smiles), decision]
+        decisions += find_hidden_guesses(raw, reading.hidden, [smiles])
         if not smiles:
             return TableInspection(frame, reasons, "", (), [], decisions, raw.notes)
     smiles = require_column(frame, smiles)
@@ -49,8 +53,13 @@ def inspect_table(
         for column in candidates:
             value = "a label" if column.chosen else "no label"
             decisions.append(Decision(f"column {column.name!r}", value, column.reason, "targets"))
+        open_guesses = find_hidden_labels(frame, raw.faults, smiles, targets, guess_targets)
+        open_guesses += find_hidden_guesses(raw, reading.hidden, targets)
+        decisions += open_guesses
+        targets = () if open_guesses else targets
     else:
         targets = tuple(require_column(frame, name) for name in targets)
+    decisions += find_faults(frame, raw.faults, smiles, targets)
     labels = [_read_column(frame, target, smiles, reading, _convention(raw)) for target in targets]
     decisions += [one for column in labels for one in column.decisions]
     return TableInspection(frame, reasons, smiles, targets, labels, decisions, raw.notes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from core.chem import molecules as chem
+from core.data.readers.column_faults import ColumnFault
 from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.delimited import parse_delimited
 from core.data.readers.excel import read_workbook
@@ -45,7 +46,10 @@ class RawTable:
     delimiter: str = ""  # "" for a single column
     encoding: str = ""
     notes: tuple[str, ...] = ()  # guesses and changes that a user should know of
-    reasons: dict[int, str] = field(default_factory=dict)  # row of the frame → why its SD record is no molecule
+    reasons: dict[int, str] = field(default_factory=dict)  # row of the frame → why it is no molecule
+    hidden_rows: tuple[int, ...] = ()  # rows of the frame, from 0, that a workbook hides
+    hidden_columns: tuple[str, ...] = ()
+    faults: dict[str, ColumnFault] = field(default_factory=dict)  # columns that cannot be read as labels
 
 
 def peek_table(path: Path | str, rows: int = 20, reading: Reading = AS_PROVEN) -> RawTable:
@@ -65,8 +69,7 @@ def read_table(path: Path | str, rows: int | None = None, reading: Reading = AS_
     if kind == "parquet":
         table = _parquet(path, rows)
     elif kind == "workbook":
-        frame, sheet, sheets, notes = read_workbook(path, rows)
-        table = RawTable(frame, sheet=sheet, sheets=sheets, notes=tuple(notes))
+        table = _workbook(path, rows)
     else:
         data, whole = unpack(path, None if rows is None else PEEK_BYTES)
         text, encoding = decode_text(data, path.name, whole)
@@ -96,6 +99,19 @@ def detect_kind(path: Path) -> str:
     if not split_sheet(path)[0].is_file():
         raise BadInput(f"there is no file {str(path)!r}; check the path")
     return KINDS[suffix.removesuffix(".gz")]
+
+
+def _workbook(path: Path, rows: int | None) -> RawTable:
+    sheet = read_workbook(path, rows)
+    return RawTable(
+        sheet.frame,
+        sheet=sheet.title,
+        sheets=sheet.titles,
+        notes=sheet.notes,
+        hidden_rows=sheet.hidden_rows,
+        hidden_columns=sheet.hidden_columns,
+        faults=sheet.faults,
+    )
 
 
 def _smi(text: str) -> RawTable:
