@@ -78,18 +78,20 @@ def parse(smiles: str) -> Chem.Mol:
     return molecule
 
 
-def read_sdf_records(text: str) -> list[Chem.Mol | str]:
-    """The molecules of an SD file's text in order; the reason in place of one that cannot be read."""
-    supplier = Chem.SDMolSupplier()
-    supplier.SetData(text)
-    records: list[Chem.Mol | str] = []
-    for index in range(len(supplier)):
-        _reasons.start()
-        molecule: Chem.Mol | str | None = supplier[index]
-        if isinstance(molecule, Chem.Mol) and molecule.GetNumAtoms() > MAX_SMILES_LENGTH:
-            molecule = f"the molecule has more than {MAX_SMILES_LENGTH:,} atoms"
-        records.append(molecule if molecule is not None else _reasons.reason())
-    return records
+def read_molblock(text: str) -> Chem.Mol | str:
+    """The molecule of a V2000 or V3000 block, hydrogens implicit; the reason in place of one that cannot be read."""
+    _reasons.start()
+    try:
+        molecule = Chem.MolFromMolBlock(text)
+    except Exception as error:  # RDKit raises its own kinds for damaged blocks
+        return str(error).strip().splitlines()[0] or "RDKit gives no reason"
+    if molecule is None:
+        return _reasons.reason()
+    if not molecule.GetNumAtoms():
+        return "the molecule has no atoms"
+    if molecule.GetNumAtoms() > MAX_SMILES_LENGTH:
+        return f"the molecule has more than {MAX_SMILES_LENGTH:,} atoms"
+    return molecule
 
 
 def canonical_smiles(smiles: str) -> str:

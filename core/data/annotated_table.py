@@ -8,7 +8,7 @@ with the same file. Memory use is that of one shard.
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +26,12 @@ from core.data.readers import (
     Reading,
     choose_smiles,
     decide_marks,
+    decide_smiles,
     parse_numbers,
     read_long_table,
     require_decided,
 )
+from core.data.readers.column_faults import find_faults, find_hidden_smiles
 from core.data.readers.decisions import AS_PROVEN
 from core.data.readers.numbers import MARKS
 from core.data.shard_store import join_shards, open_shards
@@ -88,6 +90,9 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
             f"{table.name!r} has no column {missing[0]!r} for the labels; it has {list_names(table.first.columns)}; "
             "name it with --labels"
         )
+    require_decided(table.name, find_faults(table.first, table.whole.faults, annotator.smiles, labels))
+    for note in table.whole.notes:
+        report(0, note, stays=True)
     settings = {
         "smiles": annotator.smiles,
         "labels": labels,
@@ -102,7 +107,9 @@ def annotate_table(path: Path, out: Path, annotation: Annotation, report: Report
         resumed = shards.done_rows
         for frame in table.shards(shards.done):
             shard_report = _row_progress(report.part(BEGUN, DONE), shards.done_rows, len(frame), resumed, table.rows)
-            *shard, usable = annotator.annotate_shard(frame, shard_report)
+            start = shards.done_rows
+            reasons = {row - start: reason for row, reason in table.whole.reasons.items() if row >= start}
+            *shard, usable = annotator.annotate_shard(frame, shard_report, reasons)
             shards.append(*shard)
             molecules += usable
         answer = join_shards(shards, out, annotation.top, report.part(DONE, 1))
@@ -117,6 +124,8 @@ def _smiles_column(table: LongTable, requested: str) -> str:
             f"no column of SMILES named {requested!r}; the table has {list_names(table.first.columns)}; "
             "name it with --smiles"
         )
+    if not requested:
+        require_decided(table.name, find_hidden_smiles(table.whole.faults, decide_smiles(table.first).value))
     return choose_smiles(table.first, requested, table.name)
 
 
@@ -128,10 +137,12 @@ class RowAnnotator:
     smiles: str
     annotation: Annotation
 
-    def annotate_shard(self, frame: pd.DataFrame, report: Report) -> tuple[pd.DataFrame, list[str], str, int]:
+    def annotate_shard(
+        self, frame: pd.DataFrame, report: Report, reasons: Mapping[int, str]
+    ) -> tuple[pd.DataFrame, list[str], str, int]:
         """The frame with its new columns, their names, the name of the SMILES column, and the number of usable rows.
 
-        A column with the name of a new one is renamed `<name> (given)`.
+        `reasons`: row of the frame → why its record is no molecule, if not by its SMILES. A column with the name of a new one is renamed `<name> (given)`.
         """
         cells = [str(cell) for cell in frame[self.smiles]]
         parsed_cells = {cell: _canonical(cell) for cell in set(cells)}
@@ -146,7 +157,8 @@ class RowAnnotator:
             new_columns[name][rows] = value
         new_columns["caution"] = np.full(len(frame), "", object)
         new_columns["caution"][rows] = self.cautions(molecules)
-        new_columns["unusable"] = np.array([reason or "" for _, reason in parsed], object)
+        unusable = [reasons.get(row, reason or "") if reason else "" for row, (_, reason) in enumerate(parsed)]
+        new_columns["unusable"] = np.array(unusable, object)
         renamed = {name: free_column_name(name, {*frame, *new_columns}) for name in new_columns if name in frame}
         annotated = pd.concat([frame.rename(columns=renamed), pd.DataFrame(new_columns, index=frame.index)], axis=1)
         return annotated, list(new_columns), renamed.get(self.smiles, self.smiles), len(rows)
@@ -202,7 +214,7 @@ class RowAnnotator:
                 if name is not None:
                     return name
                 first_reason = first_reason or reason
-        rows = self.table.rows
+        rows, first_reason = self.table.rows, self.table.whole.reasons.get(0, first_reason)
         raise BadInput(f"none of {rows} rows has a molecule (row 1: {first_reason}); name another column with --smiles")
 
     @cached_property

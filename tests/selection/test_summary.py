@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.chem import molecules as chem
+from core.data.readers.sdf import read_sdf
 from core.engine.make import make
 from core.engine.report import Report
 from core.engine.spec import BadInput
@@ -96,5 +97,5 @@ def test_the_map_is_made_and_stored_by_a_spec(cache) -> None:
 def test_export_as_an_sd_file() -> None:
     text = chem.as_sdf(["CCO", "C[C@H](O)N"], {"logS": [1.25, np.nan]})
     assert text.count("$$$$") == 2 and text.count("logS") == 1 and "1.25" in text
-    again = chem.read_sdf_records(text)
-    assert [chem.write_smiles(one) for one in again] == ["CCO", chem.canonical_smiles("C[C@H](O)N")]
+    again = read_sdf(text).frame
+    assert list(again["smiles"]) == ["CCO", chem.canonical_smiles("C[C@H](O)N")]

@@ -10,7 +10,7 @@ text.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ import pandas as pd
 from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.delimited import HEADER_LINES, MAX_ROW_BYTES, NO_DELIMITER, Header, RowChecks, read_rows
 from core.data.readers.files import MAX_COLUMNS, detect_encoding, read_text_pieces, split_sheet
-from core.data.readers.raw_table import detect_kind, fill_text_columns, parquet_file, read_table
+from core.data.readers.raw_table import RawTable, detect_kind, fill_text_columns, parquet_file, read_table
 from core.data.readers.smiles_stream import file_digest
 from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
@@ -37,7 +37,8 @@ class LongTable:
     """A table of any length, checked once from the first line to the last; only the first shard is in memory.
 
     `shards(k)` yields frames of `size` rows (the last may be shorter), starting with shard k (from 0); `first` is
-    shard 0, used to guess the column of SMILES. `digest`: sha256 of the file's bytes, and the sheet.
+    shard 0, used to guess the column of SMILES. `digest`: sha256 of the file's bytes, and the sheet. `whole`: the table
+    without its frame if it was read completely, with what its cells do not say.
     """
 
     name: str
@@ -46,16 +47,23 @@ class LongTable:
     rows: int
     first: pd.DataFrame
     shards: Callable[[int], Shards]
+    whole: RawTable = RawTable(pd.DataFrame())
 
 
 def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT, reading: Reading = AS_PROVEN) -> LongTable:
     """The table in a file, read once to check it. Raises `BadInput` as `read_table` does, and if the file changes."""
-    reader = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path), _whole)
+    reader = {"csv": _delimited, "parquet": _parquet}.get(detect_kind(path))
+    whole = RawTable(pd.DataFrame())
     file, sheet = split_sheet(path)
     stamp, digest = _stamp(file), file_digest(file) + f"#{sheet}" * bool(sheet)
-    rows, shards = reader(
-        path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows), reading
-    )
+    if reader is None:
+        whole = _without_hidden(read_table(path, reading=reading), reading)
+        rows, shards = _split(whole.frame, size)
+        whole = replace(whole, frame=pd.DataFrame())
+    else:
+        rows, shards = reader(
+            path, size, lambda rows: report(0, f"reading {path.name!r}: {rows:,} rows", rows=rows), reading
+        )
 
     def checked_shards(start: int = 0) -> Shards:
         for frame in shards(start):
@@ -68,7 +76,7 @@ def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT, readi
         raise BadInput(f"{path.name!r} has no rows; it needs at least one molecule")
     if first.shape[1] > MAX_COLUMNS:
         raise BadInput(f"{path.name!r} has {first.shape[1]:,} columns; up to {MAX_COLUMNS:,} are read: leave some out")
-    return LongTable(path.name, digest, size, rows, first, checked_shards)
+    return LongTable(path.name, digest, size, rows, first, checked_shards, whole)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -76,9 +84,15 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _whole(path: Path, size: int, tell: Callable[[int], None], reading: Reading) -> tuple[int, Callable[[int], Shards]]:
-    frame = read_table(path, reading=reading).frame
-    tell(len(frame))
+def _without_hidden(table: RawTable, reading: Reading) -> RawTable:
+    """The table without its hidden rows and columns if these are to be left out."""
+    if reading.hidden != "drop" or not (table.hidden_rows or table.hidden_columns):
+        return table
+    frame = table.frame.drop(index=list(table.hidden_rows), columns=list(table.hidden_columns)).reset_index(drop=True)
+    return replace(table, frame=frame, hidden_rows=(), hidden_columns=())
+
+
+def _split(frame: pd.DataFrame, size: int) -> tuple[int, Callable[[int], Shards]]:
     starts = range(0, len(frame), size)
     return len(frame), lambda start: (frame[k : k + size].reset_index(drop=True) for k in starts[start:])
 

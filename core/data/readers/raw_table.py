@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.chem import molecules as chem
 from core.data.readers.column_faults import ColumnFault
 from core.data.readers.decisions import AS_PROVEN, Reading
 from core.data.readers.delimited import parse_delimited
@@ -27,6 +26,7 @@ from core.data.readers.files import (
     unpack,
 )
 from core.data.readers.numbers import NUMBER
+from core.data.readers.sdf import read_sdf
 from core.engine.spec import BadInput
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_table(path: Path | str, rows: int | None = None, reading: Reading = AS_
             frame, delimiter, notes = parse_delimited(text, path.name, reading)
             table = RawTable(frame, delimiter=delimiter, notes=tuple(notes))
         else:
-            table = _smi(text) if kind == "smi" else _sdf(text, whole)
+            table = _smi(text) if kind == "smi" else _sdf(text, whole, path.name)
         encoding_note = (f"read as {encoding}, because it is not UTF-8",) if encoding in ("cp1252", "latin-1") else ()
         table = replace(table, encoding=encoding, notes=table.notes + encoding_note)
     height, width = table.frame.shape
@@ -137,25 +137,11 @@ def _smi(text: str) -> RawTable:
     return RawTable(frame if (frame["id"] != "").any() else frame[["smiles"]], notes=notes)
 
 
-def _sdf(text: str, whole: bool) -> RawTable:
-    """SMILES of each record's structure and its data fields; a field named SMILES or name is renamed."""
-    if not whole:
-        text = text[: text.rfind("$$$$\n") + 5]
-    rows, reasons = [], {}
-    for record, molecule in enumerate(chem.read_sdf_records(text)):
-        if isinstance(molecule, str):
-            reasons[record] = molecule
-            rows.append({"smiles": ""})
-            continue
-        row = {"smiles": chem.write_smiles(molecule)}
-        if molecule.HasProp("_Name") and molecule.GetProp("_Name").strip():
-            row["name"] = molecule.GetProp("_Name").strip()
-        for name in molecule.GetPropNames():
-            row[f"{name} (field)" if name.lower() in ("smiles", "name") else name] = molecule.GetProp(name).strip()
-        rows.append(row)
-    frame = pd.DataFrame(rows, dtype=object).fillna("")
-    notes = (f"{len(reasons)} records have no readable molecule",) if reasons else ()
-    return RawTable(frame, notes=notes, reasons=reasons)
+def _sdf(text: str, whole: bool, name: str) -> RawTable:
+    table = read_sdf(text, whole)
+    if not whole and not len(table.frame):
+        raise BadInput(f"{name!r} begins with a record of more than {PEEK_BYTES:,} bytes; is it an SD file?")
+    return RawTable(table.frame, notes=tuple(table.notes), reasons=table.reasons, faults=table.faults)
 
 
 def _parquet(path: Path, rows: int | None) -> RawTable:

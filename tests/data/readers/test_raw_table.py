@@ -166,7 +166,7 @@ def test_sdf(written):
     table = read_table(path)
     assert list(table.frame["smiles"]) == ["CCO", "", "C[C@H](N)C(=O)O"]
     assert list(table.frame["logS"]) == ["-0.3", "", "0.2"]
-    assert list(table.frame["name"]) == ["ethanol", "", "alanine"]
+    assert list(table.frame["name"]) == ["ethanol", "broken", "alanine"]
     assert table.frame["smiles (field)"][0] == "wrong"
     assert list(table.reasons) == [1] and table.reasons[1]
     assert len(peek_table(path, 1).frame) == 1
