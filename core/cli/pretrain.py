@@ -9,7 +9,7 @@ from typing import Any
 
 from core.chem import molecules as chem
 from core.cli.command import QUEUE, SMILES, SOURCE_TABLE, TABLE_SOURCE, Argument, Command, select_values
-from core.cli.runner import find_entry, make_run, name_source
+from core.cli.runner import find_entry, make_run, name_source, open_store
 from core.engine.spec import BadInput, Spec, to_json
 
 MAX_LISTED = 20  # molecules to list
@@ -72,12 +72,10 @@ def pretrain(options: argparse.Namespace) -> Any:
     folder = Path(answer["folder"]) / "backbone"
     if out is not None:
         try:
-            shutil.copytree(folder, out, dirs_exist_ok=True)
-        except OSError as error:
-            raise BadInput(
-                f"{out} cannot be written ({error.strerror or error}); name another folder for --out, or copy "
-                f"{folder}, where the checkpoint is saved"
-            ) from None
+            with open_store(options).export_folder(out) as target:
+                shutil.copytree(folder, target, dirs_exist_ok=True)
+        except BadInput as error:
+            raise BadInput(f"{error}; the checkpoint is saved in {folder}") from None
     return answer | {"checkpoint": str(out or folder)}
 
 

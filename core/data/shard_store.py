@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.readers.long_table import to_exact_frame
+from core.engine.files import StoreFull, failed_file, raise_if_disk_full
 from core.engine.report import Report
 from core.engine.spec import BadInput
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 OUR_FILES = re.compile(r"work\.json|\d+\.parquet|draft|lock")
+ADVICE = "free some or choose another --out"
 
 
 class FinishedShards:
@@ -47,9 +49,37 @@ class FinishedShards:
         metadata = {"new": json.dumps(new_columns), "smiles": json.dumps(smiles)}
         table = pyarrow.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(metadata)
         draft = self.folder / "draft"
-        parquet.write_table(table, draft)
-        draft.replace(self._path(self.done))
+        with self.explain_failed_write():
+            try:
+                parquet.write_table(table, draft)
+                draft.replace(self._path(self.done))
+            finally:
+                draft.unlink(missing_ok=True)
         self.done += 1
+
+    @contextlib.contextmanager
+    def explain_failed_write(self) -> Iterator[None]:
+        """Raises `BadInput` for a file that cannot be written, with what is left behind."""
+        try:
+            with raise_if_disk_full(self.folder.parent, ADVICE):
+                yield
+        except StoreFull as error:
+            raise StoreFull(f"{error}; {self._describe_rest()}") from error
+        except OSError as error:
+            if not error.errno:  # not of the operating system
+                raise
+            raise BadInput(
+                f"{failed_file(error) or self.folder.parent} cannot be read or written ({error.strerror}); choose "
+                f"another --out; {self._describe_rest()}"
+            ) from error
+
+    def _describe_rest(self) -> str:
+        if not self.done:
+            return "nothing is left there"
+        return (
+            f"{self.done_rows:,} of {self.rows:,} rows are saved in {self.folder}: the same command resumes after them, "
+            "or delete that folder"
+        )
 
     def __iter__(self) -> "Iterator[pyarrow.Table]":
         from pyarrow import parquet
@@ -83,27 +113,45 @@ def open_shards(out: Path, work: dict[str, Any], size: int, rows: int, report: R
         raise BadInput(
             f"{folder} holds {foreign_files[0]!r}, which is no file of a run; move it, or choose another --out"
         )
-    folder.mkdir(exist_ok=True)
-    try:
-        lock = filelock.FileLock(folder / "lock").acquire(blocking=False)
-    except filelock.Timeout:
-        raise BadInput(f"another process is writing {out}; wait for it, or choose another --out") from None
-    with lock:
-        if _read_work(folder) != work:
-            if any(folder.glob("*.parquet")):
-                report(0, f"{folder} belongs to other work (another table, key or setting) and is replaced", stays=True)
-            for path in [path for path in folder.iterdir() if path.name != "lock"]:
-                path.unlink()
-            (folder / "draft").write_text(json.dumps(work, indent=1))
-            (folder / "draft").replace(folder / "work.json")
-        shards = FinishedShards(folder, size, rows)
-        if shards.done:
-            report(0, f"resuming after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
+    shards = None
+    with _lock(folder, out):
         try:
+            with raise_if_disk_full(out.parent, f"{ADVICE}; nothing is left there"):
+                _claim(folder, work, report)
+            shards = FinishedShards(folder, size, rows)
+            if shards.done:
+                report(0, f"resuming after row {shards.done_rows:,} of {rows:,}, from {folder}", stays=True)
             yield shards
         finally:
-            if not shards.done:
+            if not shards or not shards.done:
                 shutil.rmtree(folder)
+
+
+def _lock(folder: Path, out: Path) -> Any:
+    """The lock of a folder, which is made; a new one does not stay if it cannot be locked. Raises `BadInput`."""
+    is_new = not folder.exists()
+    try:
+        with raise_if_disk_full(out.parent, f"{ADVICE}; nothing is left there"):
+            folder.mkdir(exist_ok=True)
+            return filelock.FileLock(folder / "lock").acquire(blocking=False)
+    except filelock.Timeout:
+        raise BadInput(f"another process is writing {out}; wait for it, or choose another --out") from None
+    except (OSError, StoreFull):
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _claim(folder: Path, work: dict[str, Any], report: Report) -> None:
+    """Note in the folder which work it belongs to; shards of other work are removed."""
+    if _read_work(folder) == work:
+        return
+    if any(folder.glob("*.parquet")):
+        report(0, f"{folder} belongs to other work (another table, key or setting) and is replaced", stays=True)
+    for path in [path for path in folder.iterdir() if path.name != "lock"]:
+        path.unlink()
+    (folder / "draft").write_text(json.dumps(work, indent=1))
+    (folder / "draft").replace(folder / "work.json")
 
 
 def _read_work(folder: Path) -> Any:
@@ -121,7 +169,7 @@ def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> 
     summary = OutputSummary(top)
     draft = shards.folder / "draft"
     try:
-        with contextlib.ExitStack() as stack:
+        with shards.explain_failed_write(), contextlib.ExitStack() as stack:
             write = None
             for number, table in enumerate(shards, 1):
                 summary.add(table)
@@ -129,7 +177,8 @@ def join_shards(shards: FinishedShards, out: Path, top: int, report: Report) -> 
                     write = stack.enter_context(_csv(draft) if out.suffix == ".csv" else _parquet(draft, table.schema))
                 write(table)
                 report(number / shards.done, f"writing {out.name}: {summary.counts['rows']:,} of {shards.rows:,} rows")
-        draft.replace(out)
+            stack.close()
+            draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
     shards.done = 0  # the output contains them now

@@ -17,6 +17,9 @@ from core.engine.spec import BadInput
 
 LIBRARIES = ("molsway", "torch", "transformers", "peft", "numpy", "pandas", "rdkit", "scikit-learn", "safetensors")
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ANOTHER_CACHE = "free some or choose another --cache; nothing was lost"
+
 
 class StoreFull(BadInput):
     """The disk is full."""
@@ -36,11 +39,10 @@ def to_json_value(value: Any) -> Any:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error of any library means that the disk is full."""
+    """Whether an error of any library means that a disk, a quota or a file has no room for more."""
     # errors of other libraries have an `errno` too, or only a message
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
-        words in str(error).lower() for words in ("no space left on device", "quota exceeded", "disk is full")
-    )
+    words = ("no space left on device", "quota exceeded", "disk is full", "file too large")
+    return getattr(error, "errno", None) in NO_ROOM or any(word in str(error).lower() for word in words)
 
 
 def is_access_denied(error: BaseException) -> bool:
@@ -48,12 +50,45 @@ def is_access_denied(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def disk_full_error(root: Path) -> StoreFull:
-    """The error to raise, with the free space on the disk of `root`."""
-    free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free / 1e6
-    return StoreFull(
-        f"the disk of {root} is full: {free:,.0f} MB free; free some or choose another --cache; nothing was lost"
-    )
+def disk_full_error(error: BaseException, path: Path, advice: str = ANOTHER_CACHE) -> StoreFull:
+    """The error to raise for a failed write below `path`, or of the file that `error` names, with the free space there.
+
+    `advice` is given for `path` only.
+    """
+    target = failed_file(error)
+    if target is None or target.resolve().is_relative_to(path.resolve()):
+        return StoreFull(f"{_describe_full_disk(error, path)}; {advice}")
+    return StoreFull(f"{_describe_full_disk(error, target.parent)}; free some; nothing was lost")
+
+
+def failed_file(error: BaseException) -> Path | None:
+    """The file that could not be written, if the error names it."""
+    for name in (getattr(error, "filename2", None), getattr(error, "filename", None)):
+        if isinstance(name, (str, bytes)) and name:
+            return Path(os.fsdecode(name))
+    return None
+
+
+def free_megabytes(path: Path) -> float:
+    """Free space on the disk of a file or folder, which need not exist."""
+    return shutil.disk_usage(_nearest_folder(path)).free / 1e6
+
+
+def _nearest_folder(path: Path) -> Path:
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _describe_full_disk(error: BaseException, path: Path) -> str:
+    code, text = getattr(error, "errno", None), str(error).lower()
+    if code == errno.EFBIG or "file too large" in text:
+        return f"a file in {path} has reached the largest size that the disk or this user's limits allow"
+    if code == errno.EDQUOT or "quota exceeded" in text:
+        return f"this user's quota on the disk of {path} is used up"
+    status = os.statvfs(_nearest_folder(path))
+    if status.f_files and not status.f_favail:
+        return f"the disk of {path} is full: it has no room for more files"
+    return f"the disk of {path} is full: {free_megabytes(path):,.0f} MB free"
 
 
 @functools.cache
@@ -67,14 +102,14 @@ def library_versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def raise_if_disk_full(root: Path) -> Iterator[None]:
-    """Raise `StoreFull` for any error of a full disk inside."""
+def raise_if_disk_full(path: Path, advice: str = ANOTHER_CACHE) -> Iterator[None]:
+    """Raise `StoreFull` for any error of a full disk inside, where files are written below `path`."""
     try:
         yield
     except Exception as error:
         if not is_disk_full(error) or isinstance(error, StoreFull):
             raise
-        raise disk_full_error(root) from error
+        raise disk_full_error(error, path, advice) from error
 
 
 def write_json(path: Path, value: Any) -> None:

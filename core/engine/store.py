@@ -210,14 +210,14 @@ class Store:
             raise BadInput(f"{folder} exists and is not empty; name a new folder")
         there = target.is_dir()
         try:
-            with raise_if_disk_full(target):
+            with raise_if_disk_full(target, "free some or name another folder; nothing is left there"):
                 target.mkdir(parents=True, exist_ok=True)
                 yield target
         except BaseException as error:  # leave no half of a product
             for inner in (*target.glob("*"), *([] if there else [target])):
                 shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
             if isinstance(error, OSError):
-                raise BadInput(f"{folder} cannot be written: {error.strerror}; name another folder") from None
+                raise BadInput(f"{folder} cannot be written: {error.strerror or error}; name another folder") from None
             raise
 
     def sweep(self, days: float = 30.0) -> None:

@@ -46,7 +46,7 @@ def own_cache(root: Path | str) -> Iterator[None]:
         raise CacheInUse(f"the cache {root} is in use by {_holder(side)}; stop that process, or wait for it") from None
     except OSError as error:
         if files.is_disk_full(error):
-            raise files.disk_full_error(root) from error
+            raise files.disk_full_error(error, root) from error
         raise BadInput(f"the cache {root} cannot be written: {error.strerror}; choose another --cache") from None
     try:
         me = psutil.Process()

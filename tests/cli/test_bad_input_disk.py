@@ -164,11 +164,24 @@ def test_a_failed_export_leaves_no_folder(capsys: Any, run: Any, cache: Path, sp
     key = run(split[0]).answer["key"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shutil.copystat", raise_disk_full)
-        check_refused(ask(capsys, cache, "export", key, str(tmp_path / "out")), "is full")
+        result = ask(capsys, cache, "export", key, str(tmp_path / "out"))
+    check_refused(result, f"the disk of {tmp_path / 'out'} is full", "name another folder; nothing is left there")
+    assert "--cache" not in result.line
     assert not (tmp_path / "out").exists()
     assert ask(capsys, cache, "export", key, str(tmp_path / "out")).status == 0
     check_refused(ask(capsys, cache, "export", key, str(tmp_path / "out")), "exists and is not empty")
     check_refused(ask(capsys, cache, "export", key, str(cache / "split")), "inside the cache")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_answer_that_cannot_be_written_is_said(cache: Path, form: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "core", "list", *form, "--cache", str(cache)]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "cannot be written to the standard output (No space left on device)" in result.stderr
+    assert str(cache) not in result.stderr
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(capsys: Any, cache: Path) -> None:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.engine.files import raise_if_disk_full
 from core.engine.spec import BadInput
 
 MAX_BYTES = 200_000_000  # of a file, and of its content if gzipped
@@ -82,10 +83,16 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
     if not data:
         raise BadInput(f"{name!r} is empty (0 bytes); it needs a table")
     digest = hashlib.sha256(data).hexdigest()
-    files.mkdir(parents=True, exist_ok=True, mode=0o700)
-    copy = files / (digest + suffix)
+    with raise_if_disk_full(files):
+        _store_copy(data, files / (digest + suffix))
+    return display_name(name), digest
+
+
+def _store_copy(data: bytes, copy: Path) -> None:
+    """Write a file of mode 0600 atomically, unless it exists."""
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not copy.is_file():
-        handle, draft = tempfile.mkstemp(dir=files, prefix=".draft-")  # mode 0600
+        handle, draft = tempfile.mkstemp(dir=copy.parent, prefix=".draft-")  # mode 0600
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -95,7 +102,6 @@ def import_file(source: Path | str | bytes, name: str, files: Path) -> tuple[str
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
-    return display_name(name), digest
 
 
 def display_name(name: str) -> str:
