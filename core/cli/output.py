@@ -20,8 +20,8 @@ def print_answer(answer: Any, as_json: bool) -> None:
         with contextlib.suppress(OSError, ValueError):  # what is still buffered is not written at the exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise BadInput(
-            f"the answer cannot be written to the standard output ({error.strerror or error}); free some space there, or "
-            "send it elsewhere; what was computed is saved"
+            f"the answer cannot be written to the standard output ({error.strerror or error}); free some space there, "
+            "or send it elsewhere; what was computed is saved"
         ) from None
 
 

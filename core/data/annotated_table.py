@@ -142,7 +142,8 @@ class RowAnnotator:
     ) -> tuple[pd.DataFrame, list[str], str, int]:
         """The frame with its new columns, their names, the name of the SMILES column, and the number of usable rows.
 
-        `reasons`: row of the frame → why its record is no molecule, if not by its SMILES. A column with the name of a new one is renamed `<name> (given)`.
+        `reasons`: row of the frame → why its record is no molecule, if not by its SMILES. A column with the name of a
+        new one is renamed `<name> (given)`.
         """
         cells = [str(cell) for cell in frame[self.smiles]]
         parsed_cells = {cell: _canonical(cell) for cell in set(cells)}

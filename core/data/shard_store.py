@@ -77,8 +77,8 @@ class FinishedShards:
         if not self.done:
             return "nothing is left there"
         return (
-            f"{self.done_rows:,} of {self.rows:,} rows are saved in {self.folder}: the same command resumes after them, "
-            "or delete that folder"
+            f"{self.done_rows:,} of {self.rows:,} rows are saved in {self.folder}: the same command resumes after "
+            "them, or delete that folder"
         )
 
     def __iter__(self) -> "Iterator[pyarrow.Table]":

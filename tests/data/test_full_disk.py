@@ -87,7 +87,9 @@ def test_nothing_stays_if_no_row_is_saved(
 ) -> None:
     with monkeypatch.context() as patch:
         fail(NO_SPACE, after)(patch, where, what)
-        with pytest.raises(StoreFull, match=r"the disk of .*/disk is full: [\d,]+ MB free; .*--out; nothing is left there"):
+        with pytest.raises(
+            StoreFull, match=r"the disk of .*/disk is full: [\d,]+ MB free; .*--out; nothing is left there"
+        ):
             annotate(table, out)
     assert names(out.parent) == set()
     assert annotate(table, out)["rows"] == ROWS and names(out.parent) == {"x.csv"}
@@ -123,7 +125,7 @@ def file_limit() -> Iterator[Any]:
 def test_a_limit_of_the_system_is_no_full_disk(table: Path, out: Path, file_limit: Any, suffix: str) -> None:
     out = out.with_suffix(suffix)
     file_limit(300)
-    with pytest.raises(StoreFull, match="a file in .*/disk has reached the largest size.*; nothing is left there"):
+    with pytest.raises(StoreFull, match=r"a file in .*/disk has reached the largest size.*; nothing is left there"):
         annotate(table, out)
     file_limit(resource.RLIM_INFINITY)
     assert names(out.parent) == set()
@@ -152,7 +154,9 @@ def test_shards_of_before_survive_a_disk_without_room_for_a_lock(
 def test_other_errors_of_writing_name_the_place(table: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         fail(OSError(errno.EIO, "Input/output error"), 1)(patch, parquet, "write_table")
-        with pytest.raises(BadInput, match=r"/disk cannot be read or written \(Input/output error\); choose another --out; 30"):
+        with pytest.raises(
+            BadInput, match=r"/disk cannot be read or written \(Input/output error\); choose another --out; 30"
+        ):
             annotate(table, out)
 
 

@@ -18,7 +18,9 @@ def free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Path, float]:
     room = {tmp_path / "cache": 78_779.0, tmp_path / "temporary": 50_000.0, tmp_path / "out": 3.0}
     for folder in room:
         folder.mkdir()
-    monkeypatch.setattr(files, "free_megabytes", lambda path: next(v for k, v in room.items() if path.is_relative_to(k)))
+    monkeypatch.setattr(
+        files, "free_megabytes", lambda path: next(v for k, v in room.items() if path.is_relative_to(k))
+    )
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "temporary"))
     return room
 
@@ -34,7 +36,9 @@ def test_the_file_of_an_error_names_the_disk(free: dict, tmp_path: Path) -> None
     assert line.startswith(f"the disk of {tmp_path / 'cache'} is full: 78,779 MB free; ") and "--cache" in line
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, NO_SPACE), RuntimeError(f"I/O error: {NO_SPACE} (os error 28)")])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, NO_SPACE), RuntimeError(f"I/O error: {NO_SPACE} (os error 28)")]
+)
 def test_an_error_without_a_file_blames_no_disk_with_room(free: dict, tmp_path: Path, error: Exception) -> None:
     line = explain_failure(error, tmp_path / "cache")
     assert "(now 78,779 and 50,000 MB free), or another that was written to" in line and "TMPDIR" in line
@@ -42,14 +46,20 @@ def test_an_error_without_a_file_blames_no_disk_with_room(free: dict, tmp_path: 
     line = explain_failure(error, tmp_path / "cache")
     assert line.startswith(f"the disk of {tmp_path / 'temporary'} is full: 12 MB free; ") and "--cache" not in line
     free[tmp_path / "cache"] = 11
-    assert explain_failure(error, tmp_path / "cache").startswith(f"the disk of {tmp_path / 'cache'} is full: 11 MB free")
+    assert explain_failure(error, tmp_path / "cache").startswith(
+        f"the disk of {tmp_path / 'cache'} is full: 11 MB free"
+    )
 
 
 def test_quotas_and_limits_are_no_full_disk(free: dict, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     for code, words in ((errno.EDQUOT, "quota on the disk of"), (errno.EFBIG, "has reached the largest size")):
         error = OSError(code, "it does not fit", str(cache / "a"))
-        assert is_disk_full(error) and words in explain_failure(error, cache) and "MB free" not in explain_failure(error, cache)
+        assert (
+            is_disk_full(error)
+            and words in explain_failure(error, cache)
+            and "MB free" not in explain_failure(error, cache)
+        )
 
 
 def test_a_disk_without_inodes(free: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

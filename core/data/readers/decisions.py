@@ -50,7 +50,9 @@ class Reading:
     ] = ()
     hidden: Annotated[
         Literal["", "drop", "keep"],
-        Field(description="hidden rows and columns of a workbook: drop leaves them out, keep reads them like any other"),
+        Field(
+            description="hidden rows and columns of a workbook: drop leaves them out, keep reads them like any other"
+        ),
     ] = ""
     merge_all: Annotated[
         bool, Field(description="merge the rows of each molecule even if most rows vanish and their labels differ")

@@ -1,8 +1,8 @@
 """Excel workbooks: the sheet with the molecules as a table of text.
 
 `BOOK.xlsx#SHEET` names a sheet. Without a name the first visible sheet with a column of SMILES is read. For formulas
-the last saved value is used. Cells that the sheet stores as numbers are `NumericText`. What a sheet says beside the text
-of its cells is in `core.data.readers.sheet_layout` and `core.data.readers.workbook_cells`.
+the last saved value is used. Cells that the sheet stores as numbers are `NumericText`. What a sheet says beside the
+text of its cells is read by `core.data.readers.sheet_layout` and `core.data.readers.workbook_cells`.
 """
 
 import datetime

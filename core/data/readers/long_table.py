@@ -10,7 +10,7 @@ text.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class LongTable:
     rows: int
     first: pd.DataFrame
     shards: Callable[[int], Shards]
-    whole: RawTable = RawTable(pd.DataFrame())
+    whole: RawTable = field(default_factory=lambda: RawTable(pd.DataFrame()))
 
 
 def read_long_table(path: Path, size: int, report: Report = SILENT_REPORT, reading: Reading = AS_PROVEN) -> LongTable:

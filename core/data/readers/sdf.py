@@ -1,9 +1,9 @@
 """SD files: a molecule and its data items in each record, as the CTfile formats specify (Dalby et al. 1992,
 doi:10.1021/ci00007a012; BIOVIA, "CTfile Formats").
 
-A record ends with a line `$$$$`. A data item is a header line that begins with `>`, lines of its value, and a blank line.
-A header names a field as `<NAME>` or `DTn`; numbers and registry numbers in it are passed over. RDKit reads the molecules.
-Items are read here, because RDKit drops all items of a record after one that it does not understand.
+A record ends with a line `$$$$`. A data item is a header line that begins with `>`, lines of its value, and a blank
+line. A header names a field as `<NAME>` or `DTn`; numbers and registry numbers in it are passed over. RDKit reads the
+molecules. Items are read here, because RDKit drops all items of a record after one that it does not understand.
 """
 
 import re

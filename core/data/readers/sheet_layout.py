@@ -104,7 +104,9 @@ def _parse(archive: zipfile.ZipFile, part: str, start: Start, parser: Any = None
     """Call `start` for every element of a part. Raises `BadInput` for a document type or an entity."""
 
     def refuse(*_: Any) -> None:
-        raise BadInput(f"{part} declares entities, which no workbook needs; save it again as .xlsx, or its sheet as CSV")
+        raise BadInput(
+            f"{part} declares entities, which no workbook needs; save it again as .xlsx, or its sheet as CSV"
+        )
 
     parser = parser or expat.ParserCreate()
     parser.StartElementHandler = start

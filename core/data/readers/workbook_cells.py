@@ -101,7 +101,7 @@ class CellInspector:
             return ""
         return ColumnFault(
             f"{_count(len(rows), 'formula has', 'formulas have')} no value (first {self._cell(rows[0], column)}), "
-            "because the program that wrote the workbook does not calculate; open it in Excel or LibreOffice and save it"
+            "because the program that wrote the workbook does not calculate; open and save it in Excel or LibreOffice"
         )
 
     def _errors(self, cells: list[str], column: int, name: str) -> ColumnFault | str:
@@ -123,7 +123,7 @@ class CellInspector:
             return ""
         return ColumnFault(
             f"{_count(len(rows), 'cell is a date', 'cells are dates')}, {numbers:,} are numbers (first "
-            f"{self._cell(rows[0], column)}: {cells[rows[0]]}); a number such as 1.5 may have become a date: correct it",
+            f"{self._cell(rows[0], column)}: {cells[rows[0]]}); a number such as 1.5 may have become one: correct it",
             hides_label=is_measurement or numbers >= len(rows),
         )
 
@@ -165,6 +165,4 @@ def is_group_header(row: int, layout: SheetLayout, first: list[list[str]], is_bo
     below = first[row + 1] if row + 1 < len(first) else []
     if not any(below) or any(is_body(cell) for cell in below):
         return False
-    return any(
-        top == row + 1 and sum(map(bool, below[left - 1 : right])) > 1 for top, left, _, right in layout.merged
-    )
+    return any(top == row + 1 and sum(map(bool, below[left - 1 : right])) > 1 for top, left, _, right in layout.merged)

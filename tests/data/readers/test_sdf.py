@@ -68,7 +68,7 @@ def test_headers_of_every_form_name_their_field(written: Callable[..., Path], he
     text = "".join(record(f"{header}\n{k}.5\n\n", smiles) for k, smiles in enumerate(SMILES))
     table = read_table(written(text))
     assert table.frame[["smiles", name]].to_numpy().tolist() == [["CCO", "0.5"], ["CCN", "1.5"], ["c1ccccc1", "2.5"]]
-    assert table.reasons == {} and table.faults == {} or name == "unnamed field"
+    assert (table.reasons == {} and table.faults == {}) or name == "unnamed field"
 
 
 def test_an_unnamed_field_before_the_label_loses_no_label(load: Callable[..., object]) -> None:

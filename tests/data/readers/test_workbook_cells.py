@@ -80,7 +80,7 @@ def fill(column: str, values: list[Any], number_format: str = "") -> Change:
 
 def test_formulas_that_were_never_calculated_are_no_empty_label(book: Any, load: Any) -> None:
     path = book(fill("B", [f"=C{row}*2" for row in range(2, 8)]))
-    words = r"column 'logS': 6 formulas have no value \(first B2\).*open it in Excel or LibreOffice and save it"
+    words = r"column 'logS': 6 formulas have no value \(first B2\).*open and save it in Excel or LibreOffice"
     for fields in ({}, {"targets": ("logS",)}):
         with pytest.raises(BadInput, match=words):
             load(path, **fields)
@@ -126,7 +126,9 @@ def test_calculated_formulas_have_their_value(book: Any, load: Any) -> None:
     path = book(fill("B", [f"=C{row}*2" for row in range(2, 8)]))
     edit(path, SHEET, lambda text: re.sub(r"<f>C(\d)\*2</f><v ?/?>(</v>)?", r"<f>C\1*2</f><v>\1.5</v>", text))
     assert load(path).targets[:, 0].tolist() == [2.5, 3.5, 4.5, 5.5, 6.5, 7.5]
-    edit(path, SHEET, lambda text: text.replace('<c r="B3"><f>C3*2</f><v>3.5</v>', '<c r="B3" t="str"><f>""</f><v></v>'))
+    edit(
+        path, SHEET, lambda text: text.replace('<c r="B3"><f>C3*2</f><v>3.5</v>', '<c r="B3" t="str"><f>""</f><v></v>')
+    )
     table = load(path)  # the text "" is a value: the label is missing
     assert table.targets[:, 0].tolist() == [2.5, 4.5, 5.5, 6.5, 7.5]
 
@@ -194,7 +196,10 @@ def test_percent_is_read_as_it_is_stored_and_said(book: Any, load: Any) -> None:
     table = load(book(fill("B", [0.125, 0.5, 1, 0, 0.25, 0.75], "0.0%")))
     assert table.targets[:, 0].tolist() == [0.125, 0.5, 1, 0, 0.25, 0.75]
     (note,) = table.provenance["notes"]
-    assert note == "column 'logS': its numbers are shown in percent and were read as fractions (B2: 0.125 is shown as 12.5 %)"
+    assert (
+        note
+        == "column 'logS': its numbers are shown in percent and were read as fractions (B2: 0.125 is shown as 12.5 %)"
+    )
 
 
 @pytest.mark.parametrize("number_format", ["0%", "0.00%", '0.0" "%', "0 %;[Red]-0 %"])
