@@ -102,7 +102,9 @@ def choose_columns(name: str, digest: str, labels_wanted: bool = True) -> Load |
                 chosen_inspection = reading.inspect_file(chosen)
             else:
                 chosen, chosen_inspection = load, inspection
-            decisions = chosen_inspection.decisions if labels_wanted or smiles is None else []
+            decisions = chosen_inspection.decisions
+            if not labels_wanted and smiles is not None:
+                decisions = [decision for decision in decisions if decision.field == "hidden"]
             st.caption("How it is read, beside the first rows")
             decided = reading.show_decisions(decisions, tag)
             for note in inspection.notes:

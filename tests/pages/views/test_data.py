@@ -64,6 +64,45 @@ def upload(open_page, content, name="mine.csv"):
     return without_exception(at.run())
 
 
+def write_book(change):
+    book, table = openpyxl.Workbook(), io.BytesIO()
+    for row in (["smiles", "logS", "other"], ["CCO", 1.5, 1], ["CCC", 2.5, 2.25], ["CCN", 3, 3], ["CCCl", 0.25, 4]):
+        book.active.append(row)
+    change(book.active)
+    book.save(table)
+    return table.getvalue()
+
+
+def test_hidden_rows_are_asked_about_and_the_answer_is_used(open_page, cache):
+    content = write_book(lambda sheet: setattr(sheet.row_dimensions[3], "hidden", True))
+    at = upload(open_page, content, "mine.xlsx")
+    assert "two ways" in at.warning[0].value and not any(one.label == "Use this table" for one in at.button)
+    assert "1 of 4 rows are hidden" in page_text(at)
+    box = next(one for one in at.selectbox if one.label == "hidden rows and columns")
+    assert box.value is None and box.options == ["drop", "keep"]
+    without_exception(box.set_value("drop").run())
+    without_exception(find_button(at, "Use this table").click().run())
+    (entry,) = Store(cache).entries()
+    assert entry.spec.hidden == "drop" and list(Store(cache).product(entry).smiles) == ["CCO", "CCN", "CCCl"]
+
+
+def test_no_other_column_is_preselected_for_one_without_values(open_page):
+    at = upload(open_page, write_book(lambda sheet: setattr(sheet["B3"], "value", "=1+1")), "mine.xlsx")
+    box = next(one for one in at.multiselect if one.label == "Properties to predict")
+    assert box.value == ["logS"] and "1 formula has no value" in page_text(at)
+    assert not any(one.label == "Use this table" for one in at.button)
+
+    def empty(sheet):
+        for row in range(2, 6):
+            sheet[f"B{row}"] = "=1+1"
+
+    at = upload(open_page, write_book(empty), "mine.xlsx")
+    box = next(one for one in at.multiselect if one.label == "Properties to predict")
+    assert box.value == [] and "4 formulas have no value" in page_text(at)
+    without_exception(box.set_value(["other"]).run())
+    assert any(one.label == "Use this table" for one in at.button)
+
+
 def test_an_undecided_mark_is_asked_about_and_the_answer_is_used(open_page, cache):
     at = upload(open_page, b"smiles;y\nCCO;2,142\nCCN;3,250\nCCC;1,125\n")
     assert "two ways" in at.warning[0].value and not any(one.label == "Use this table" for one in at.button)
