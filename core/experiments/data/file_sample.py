@@ -14,6 +14,7 @@ from pydantic import Field
 from core.data.cleaning import TableContext, clean_table
 from core.data.dataset import Dataset
 from core.data.readers import Reading, decide_smiles, read_labels, read_long_table, require_decided
+from core.data.readers.column_faults import find_faults
 from core.data.readers.smiles_stream import file_digest
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
@@ -95,6 +96,9 @@ class FileSample(Spec[Dataset]):
                     f"{path.name} has no column {missing[0]!r}, but {files[0].name} has; "
                     "give files with the same columns"
                 )
+            if table.whole.hidden_rows:
+                raise BadInput(f"{path.name} has {len(table.whole.hidden_rows):,} hidden rows; show or delete them")
+            require_decided(path.name, find_faults(table.first, table.whole.faults, smiles, names))
             for frame in table.shards(0):
                 rows = selected[(offset <= selected) & (selected < offset + len(frame))] - offset
                 frames.append(frame.iloc[rows][[smiles, *names]])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -70,6 +71,24 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         make(spec, store, Report())
     with pytest.raises(BadInput, match="none of the files of LargeMix"):
         read_largemix(str(tmp_path / "cache"), 10)
+
+
+def test_workbooks_that_do_not_say_what_was_measured_are_refused(tmp_path: Path) -> None:
+    store, path = Store(tmp_path / "cache"), tmp_path / "book.xlsx"
+
+    def sample(label: float | str, hidden: bool = False) -> int:
+        book = openpyxl.Workbook()
+        for row in (["smiles", "y"], ["CCO", 1.5], ["CCN", label], ["CCC", 3.25]):
+            book.active.append(row)
+        book.active.row_dimensions[3].hidden = hidden
+        book.save(path)
+        return len(make(import_files(FileSample(str(path), "y", rows=9), store.files), store, Report()))
+
+    assert sample(2.5) == 3
+    with pytest.raises(BadInput, match="1 formula has no value"):
+        sample("=1+1")
+    with pytest.raises(BadInput, match=r"book.xlsx has 1 hidden rows; show or delete them"):
+        sample(2.75, hidden=True)
 
 
 def test_mixture_of_the_available_files(tmp_path: Path) -> None:
