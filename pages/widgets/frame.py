@@ -4,14 +4,16 @@ import csv
 import html
 import io
 import json
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.engine.spec import Spec, to_json
+from core.engine.spec import BadInput, Spec, map_specs, to_json
+from core.experiments import Load
+from pages.base.service import find_entry, settle
+from pages.base.shell import write_command
 from pages.base.text import as_sentence, escape_markdown
 
 MAX_OPEN_WARNINGS = 6  # that are expanded at first; more would push the results off the page
@@ -82,12 +84,38 @@ def show_warnings(sentences: list[str]) -> None:
 def show_command(spec: Spec, words: str = "Copy the command") -> None:
     """The shell command of the same run."""
     with st.expander(words, icon=":material/terminal:"):
+        try:
+            spec = spec if find_entry(spec.key) is not None else settle(spec)
+        except BadInput as error:
+            show_error(error)
+            return
         text = json.dumps(to_json(spec), ensure_ascii=False)
         st.caption(
             "Runs the same settings from a shell. The result has the same key and is saved in the same library, so "
             "nothing is computed twice."
         )
-        st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
+        st.code(write_command("run -", text), language="bash", wrap_lines=True)
+        files = list_files(spec)
+        if files:
+            st.caption(
+                escape_markdown(
+                    f"Needs {' and '.join(files)}, of which this library has a copy. In another library, give the path "
+                    "of the file as `source` (file:PATH) and an empty `digest`: the file is then imported."
+                )
+            )
+
+
+def list_files(spec: Spec) -> list[str]:
+    """The files that a spec reads, each with the beginning of its digest."""
+    files: dict[str, str] = {}
+
+    def note(part: Spec) -> Spec:
+        if isinstance(part, Load) and part.source.startswith("file:"):
+            files[part.digest] = f"{part.source.removeprefix('file:')} (SHA-256 {part.digest[:12]}…)"
+        return part
+
+    map_specs(spec, note)
+    return list(files.values())
 
 
 def neutralise_formulas(table: pd.DataFrame) -> pd.DataFrame:
