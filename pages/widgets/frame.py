@@ -41,6 +41,21 @@ STYLE = """<style>
   padding: 2.2rem 1.4rem; }
 .ms-empty h4 { margin: 0 0 .35rem; padding: 0; font-size: 1.05rem; }
 .ms-empty p { margin: 0 auto; max-width: 46ch; opacity: .75; }
+[data-testid="stMain"] [class*="door-"] a {
+  border: 1px solid rgba(128,138,155,.36);
+  border-radius: .6rem; padding: .36rem .8rem; min-height: 2.5rem; justify-content: center; background: none; }
+[data-testid="stMain"] [class*="door-"] a:hover { border-color: #12A594; }
+[data-testid="stMain"] [class*="door-"] a > * { white-space: nowrap; flex: 0 1 auto; }
+[data-testid="stMain"] [class*="st-key-primary-door-"] a { background: #0B7A75; border-color: #0B7A75; }
+[data-testid="stMain"] [class*="st-key-primary-door-"] a * { color: #FFFFFF !important; }
+[data-testid="stMain"] [class*="door-recent-"] a { border-color: transparent; padding: .36rem .3rem; }
+@media (max-width: 1100px) {
+  [class*="st-key-stacked-"] > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"]
+    > [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
+  [data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"], [data-testid="stMetricLabel"] p {
+    white-space: normal; overflow: visible; }
+  [data-testid="stMetricValue"] { font-size: 1.25rem; }
+}
 .ms-verdict { border-left: 4px solid #12A594; background: rgba(18,165,148,.10); border-radius: .5rem;
   padding: .8rem 1rem; font-size: 1.08rem; line-height: 1.5; }
 </style>"""
@@ -51,6 +66,13 @@ def show_head(title: str, about: str) -> None:
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(about)
+
+
+def split_page(key: str) -> tuple[Any, Any]:
+    """Room for a chart and for what is chosen in it: side by side, one above the other where the window is narrow."""
+    with st.container(key=f"stacked-{key}"):
+        left, right = st.columns([3, 2], gap="medium")
+    return left, right
 
 
 def show_empty(title: str, about: str) -> None:
