@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 1200.0  # seconds; usually it takes seconds, on a busy machine a minute or two
+PATIENCE = 30.0
 
 Value = TypeVar("Value")
 

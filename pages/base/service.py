@@ -70,8 +70,11 @@ def _previewed(root: str, key: str, _spec: Spec) -> Any:
 def settle(spec: Spec) -> Spec:
     """The spec as it is made: with the digests of its files and backbones, which its key follows. Raises `BadInput`.
 
-    Only the key of this spec is in the queue and the library. `find_run` and `find_job` ask by it.
+    Only the key of this spec is in the queue and the library. `find_run` and `find_job` ask by it. The spec of a saved
+    run, or of a part of one, stays as it is.
     """
+    if find_entry(spec.key) is not None:
+        return spec
     return _settled(str(get_service().store.files), spec.text, _spec=spec)
 
 
@@ -83,7 +86,7 @@ def _settled(files: str, text: str, _spec: Spec) -> Spec:
 def find_run(spec: Spec) -> Entry | None:
     """The finished run of a spec that a page builds, or that a saved run names as its part, or nothing."""
     try:
-        return find_entry(spec.key) or find_entry(settle(spec).key)
+        return find_entry(settle(spec).key)
     except BadInput:  # a file that it names is missing
         return None
 

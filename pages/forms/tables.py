@@ -49,6 +49,8 @@ def choose_table(
     """A box with the known tables. It starts with `start`, or else with the one used last."""
     tables = list_tables(labelled)
     names = list(tables)
+    if asked := read_address("table"):
+        st.session_state["table"] = asked
     last = start.key if start is not None else st.session_state.get("table")
     if start is not None and last not in tables:
         tables, names = {last: (start.title, start), **tables}, [last, *names]

@@ -4,14 +4,15 @@ import streamlit as st
 
 from core.data.audit import Findings
 from core.data.dataset import Dataset
+from core.data.left_out import describe_left_out
 from core.engine.spec import BadInput
 from core.experiments import Load
-from pages.base.address import open_page, read_address, write_address
+from pages.base.address import door, open_page, read_address, write_address
 from pages.base.service import load_product, make_and_save, preview_product
 from pages.forms import table_source
 from pages.results.audit import ask_audit, show_audit
 from pages.results.table import table_result
-from pages.widgets.frame import show_command, show_empty, show_error, show_head
+from pages.widgets.frame import show_command, show_empty, show_error, show_head, show_warnings
 from pages.widgets.run_page import show_run
 from pages.widgets.run_picker import Run, list_runs, read_spec, show_missing_run
 
@@ -38,10 +39,12 @@ def show_new(source: str) -> None:
     except BadInput as error:
         show_error(error)
         return
+    show_warnings(describe_left_out(table.left_out))
     table_result(table, spec.key)
     ask_audit(spec)
     if st.button("Use this table", type="primary", icon=":material/check:"):
-        train_on(make_and_save(spec))
+        st.session_state["table"] = make_and_save(spec)
+        open_page("pages/views/train.py")
     show_command(spec)
 
 
@@ -50,21 +53,18 @@ def show_saved(run: Run) -> None:
     spec = read_spec(run)
     if spec is None:
         return
-    table_result(load_product(run.entry), run.key)
+    table = load_product(run.entry)
+    show_warnings(describe_left_out(table.left_out))
+    table_result(table, run.key)
     ask_audit(spec)
-    if spec.kind == Load.kind and st.button("Train on it", type="primary", icon=":material/model_training:"):
-        train_on(run.key)
+    if spec.kind == Load.kind:
+        door("Train on it", "pages/views/train.py", "train", ":material/model_training:", True, table=run.key)
     show_command(spec)
 
 
 def show_run_audit(run: Run) -> None:
     if (spec := read_spec(run)) is not None:
         show_audit(spec)
-
-
-def train_on(key: str) -> None:
-    st.session_state["table"] = key
-    open_page("pages/views/train.py")
 
 
 def choose_view(views: list[str]) -> str:

@@ -6,7 +6,7 @@ from core.engine.spec import Spec
 from core.experiments import Adapt, Baseline, FineTune, Pretrain
 from core.models.backbones.checkpoint import Checkpoint
 from core.results.fit import Fit
-from pages.base.address import door
+from pages.base.address import door, read_address
 from pages.base.service import load_product
 from pages.forms.training import ask_adaptation, ask_baseline, ask_ensemble, ask_fine_tuning, spec_to_change
 from pages.results.fit import fit_result
@@ -70,7 +70,7 @@ count = len(list_runs(Fit, Checkpoint))
 changing = spec_to_change(Spec) is not None
 if changing:  # the form alone: below a result, or above it, it would be out of sight
     st.info("The form has the settings of the run. Change them, then press Start.", icon=":material/edit:")
-new_run("New run", ask, "Start", f"{count}-{changing}", expanded=not count or changing, act=begin)
+new_run("New run", ask, "Start", f"{count}-{changing}", expanded=not count or changing or bool(read_address("table")), act=begin)
 if changing:
     st.button("Back to the result", icon=":material/arrow_back:", on_click=keep)
 else:

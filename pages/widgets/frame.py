@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.engine.spec import BadInput, Spec, map_specs, to_json
 from core.experiments import Load
-from pages.base.service import find_entry, settle
+from pages.base.service import settle
 from pages.base.shell import write_command
 from pages.base.text import as_sentence, escape_markdown
 
@@ -107,7 +107,7 @@ def show_command(spec: Spec, words: str = "Copy the command") -> None:
     """The shell command of the same run."""
     with st.expander(words, icon=":material/terminal:"):
         try:
-            spec = spec if find_entry(spec.key) is not None else settle(spec)
+            spec = settle(spec)
         except BadInput as error:
             show_error(error)
             return

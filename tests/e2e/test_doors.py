@@ -23,8 +23,9 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 CLICKS = int(os.environ.get("MOLSWAY_DOORS", "40"))
 SETTLED = 700  # ms in which a late report of a live part would arrive
-FIT, STUDY, METHODS, SCORES = (
-    one.key for one in (filled_store.FIT, filled_store.STUDY, filled_store.METHODS, filled_store.SCORES)
+FIT, STUDY, METHODS, SCORES, TABLE = (
+    one.key
+    for one in (filled_store.FIT, filled_store.STUDY, filled_store.METHODS, filled_store.SCORES, filled_store.TABLE)
 )
 DOORS = (  # the page, the run that it shows, a door there, the page behind it, what the address then names
     ("train", FIT, "Predict with it", "Predict", "fit"),
@@ -33,6 +34,8 @@ DOORS = (  # the page, the run that it shows, a door there, the page behind it, 
     ("compare", STUDY, "Open the base model", "Train", "run"),
     ("runs", FIT, "Open", "Train", "run"),
     ("", "", "Choose a table", "Data", "from"),
+    ("data", TABLE, "Train on it", "Train", "table"),
+    ("data", "", "Use this table", "Train", ""),  # after something was done here: the server changes the page
     ("compare", STUDY, "Open the scores", "Influence", "run"),
     ("methods", METHODS, "Open it", "Train", "run"),
 )
@@ -43,7 +46,7 @@ PASTED = "CCO ethanol"
 def busy_server(tmp_path: Path) -> Iterator[Server]:
     """A dashboard with a finished run of every page, and a training that outlasts the test."""
     filled_store.fill_store(tmp_path / "cache")
-    running = Server(tmp_path / "cache")
+    running = Server(tmp_path / "cache", MOLSWAY_LIVE_SECONDS="0.07")  # a late report of the page before is likely
     try:
         running.start()
         queue = JobQueue(running.cache)
@@ -78,7 +81,7 @@ def test_no_page_goes_blank_under_a_running_job(busy_server: Server, tab: Any) -
     page = tab(busy_server.url)
     for click, (name, run, words, title, named) in zip(range(CLICKS), itertools.cycle(DOORS), strict=False):
         heading = name.capitalize() or "Molsway"
-        if click < len(DOORS) or name == "runs":
+        if click < len(DOORS) or name in ("runs", "data"):
             page.goto(f"{busy_server.url}/{name}" + (f"?run={run}" if run else ""))
         else:  # the page remembers its run
             show_page(page, name.capitalize() or "Start")
@@ -86,10 +89,17 @@ def test_no_page_goes_blank_under_a_running_job(busy_server: Server, tab: Any) -
         door(page, words).click()
         check_shown(page, title)
         address = urlsplit(page.url)
-        assert (address.path, list(parse_qs(address.query))) == (f"/{title.lower()}", [named]), (click, words, page.url)
+        assert address.path == f"/{title.lower()}", (click, words, page.url)
+        assert list(parse_qs(address.query)) == [named] * bool(named), (click, words, page.url)
         if title == "Predict":
             box = page.get_by_label("SMILES, one per line; a name may follow")
             box.fill(PASTED)
             page.get_by_role("heading", level=1).click()  # leaves the field, so that its text is sent
             page.wait_for_timeout(3 * SETTLED)
             expect(box).to_have_value(PASTED)
+        if click < len(DOORS):
+            page.go_back()
+            check_shown(page, heading)  # one step back, with what was shown there
+            if run and name != "runs":
+                expect(page).to_have_url(re.compile(run))
+                expect(page.get_by_test_id("stMain").locator(f"input[value*='{run[:6]}']").first).to_be_visible()

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import worker
 from core.engine.job_queue import Job, JobQueue
 from core.engine.spec import BadInput
-from core.engine.worker import CacheInUse, Worker, own_cache
+from core.engine.worker import CacheInUse, ProgressWriter, Worker, own_cache
 from tests.queue_specs import Both, Count, Fail, start_process, wait_until_ended
 from tests.waiting import PATIENCE, until
 
@@ -327,11 +326,11 @@ def test_a_resumed_job_goes_on_where_it_was(queue, work, gate):
 
 
 def test_a_resumed_job_that_has_to_begin_again_says_so(queue, monkeypatch):
-    monkeypatch.setattr(worker, "HOLD_SECONDS", 30.0)
+    monkeypatch.setattr("core.engine.worker.HOLD_SECONDS", 30.0)
     job = Job("0" * 16, "jobs-count", "count", "{}", fraction=0.8, runs=2)
     now, shown = [1000.0], []
-    monkeypatch.setattr(worker.time, "time", lambda: now[0])
-    writer = worker.ProgressWriter(queue, job)
+    monkeypatch.setattr("core.engine.worker.time.time", lambda: now[0])
+    writer = ProgressWriter(queue, job)
     for fraction in (0.0, 0.1, 0.2, 0.3, 0.4):
         writer.tell(fraction, "step", {})
         shown.append(writer._news["fraction"])
