@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 30.0
+PATIENCE = 1200.0  # seconds; usually it takes seconds, on a busy machine a minute or two
 
 Value = TypeVar("Value")
 

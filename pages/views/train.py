@@ -70,7 +70,14 @@ count = len(list_runs(Fit, Checkpoint))
 changing = spec_to_change(Spec) is not None
 if changing:  # the form alone: below a result, or above it, it would be out of sight
     st.info("The form has the settings of the run. Change them, then press Start.", icon=":material/edit:")
-new_run("New run", ask, "Start", f"{count}-{changing}", expanded=not count or changing or bool(read_address("table")), act=begin)
+new_run(
+    "New run",
+    ask,
+    "Start",
+    f"{count}-{changing}",
+    expanded=not count or changing or bool(read_address("table")),
+    act=begin,
+)
 if changing:
     st.button("Back to the result", icon=":material/arrow_back:", on_click=keep)
 else:
