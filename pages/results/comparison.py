@@ -33,7 +33,7 @@ def study_result(run: Run) -> None:
     show_claims(comparison)
     show_detection(record)
     show_selected(run, comparison)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if record.get("scores"):
             run_door("Open the scores", record["scores"], "influence", "scores", ":material/balance:")
         if record.get("base_fit"):

@@ -59,7 +59,7 @@ def show_details(run: Run) -> None:
         st.caption(
             f"{format_age(run.moment)} · took {format_duration(entry.seconds)} · {format_bytes(entry.bytes)} · {device}"
         )
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             elsewhere = locate_run(run.key, run.kind)[0] != "pages/views/runs.py"
             if elsewhere:
                 run_door("Open", run.key, run.kind, "saved", primary=True)

@@ -23,7 +23,8 @@ runs = list_main_runs()
 last = runs[0] if runs else None
 demo = build_preset("demo")
 done = find_run(demo)
-first, second, third = st.columns(3, border=True)
+with st.container(key="stacked-doors"):
+    first, second, third = st.columns(3, border=True)
 with first:
     with st.container(height="stretch"):
         st.subheader("Run the demo", anchor=False)

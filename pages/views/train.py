@@ -11,7 +11,7 @@ from pages.base.service import load_product
 from pages.forms.training import ask_adaptation, ask_baseline, ask_ensemble, ask_fine_tuning, spec_to_change
 from pages.results.fit import fit_result
 from pages.results.pretraining import adapted_result, pretrained_result
-from pages.widgets.frame import show_head
+from pages.widgets.frame import scroll_to_top, show_head
 from pages.widgets.run_page import new_run, show_run, submit_and_show
 from pages.widgets.run_picker import Run, list_runs, read_spec
 
@@ -49,7 +49,7 @@ def keep() -> None:
 def show_model(run: Run) -> None:
     """The result, and what can be done with it."""
     RESULTS.get(run.kind, fit_result)(run)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if Spec.kinds[run.kind].has_gradient:
             door(
                 "Score candidates with it", "pages/views/influence.py", "score", ":material/balance:", True, fit=run.key
@@ -69,6 +69,7 @@ show_head(
 count = len(list_runs(Fit, Checkpoint))
 changing = spec_to_change(Spec) is not None
 if changing:  # the form alone: below a result, or above it, it would be out of sight
+    scroll_to_top()
     st.info("The form has the settings of the run. Change them, then press Start.", icon=":material/edit:")
 new_run(
     "New run",

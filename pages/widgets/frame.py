@@ -48,17 +48,20 @@ STYLE = """<style>
 [data-testid="stMain"] [class*="door-"] a > * { white-space: nowrap; flex: 0 1 auto; }
 [data-testid="stMain"] [class*="st-key-primary-door-"] a { background: #0B7A75; border-color: #0B7A75; }
 [data-testid="stMain"] [class*="st-key-primary-door-"] a * { color: #FFFFFF !important; }
-[data-testid="stMain"] [class*="door-recent-"] a { border-color: transparent; padding: .36rem .3rem; }
+[data-testid="stMain"] [class*="door-recent-"] a { border-color: transparent; padding: .36rem 0; gap: .25rem; }
 @media (max-width: 1100px) {
   [class*="st-key-stacked-"] > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"]
     > [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
   [data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"], [data-testid="stMetricLabel"] p {
     white-space: normal; overflow: visible; }
   [data-testid="stMetricValue"] { font-size: 1.25rem; }
+  [data-testid="stMetricValue"] * { white-space: normal !important; overflow-wrap: anywhere; }
+  [data-testid="stMainBlockContainer"] { padding-left: 2rem; padding-right: 2rem; }
 }
 .ms-verdict { border-left: 4px solid #12A594; background: rgba(18,165,148,.10); border-radius: .5rem;
   padding: .8rem 1rem; font-size: 1.08rem; line-height: 1.5; }
 </style>"""
+SCROLL = """<script>document.querySelector('[data-testid="stMain"]').scrollTo({top: 0})</script>"""
 
 
 def show_head(title: str, about: str) -> None:
@@ -66,6 +69,11 @@ def show_head(title: str, about: str) -> None:
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(about)
+
+
+def scroll_to_top() -> None:
+    """Show the head of the page, once: the browser keeps the place of a page that becomes shorter."""
+    st.html(SCROLL, unsafe_allow_javascript=True)
 
 
 def split_page(key: str) -> tuple[Any, Any]:

@@ -48,7 +48,7 @@ def show_recent_runs(runs: list[Run]) -> None:
     if not recent:
         show_empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
     for run in recent:
-        state, title, metric, moment, way = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
+        state, title, metric, moment, way = st.columns([1.8, 4.8, 3.4, 1.7, 1.6], vertical_alignment="center")
         with state:
             state_badge(run.state)
         title.markdown(escape_markdown(capitalise(run.title)))
