@@ -189,9 +189,10 @@ class JobQueue:
             raise BadInput(f"the queue has no job with key {key}")
         return job
 
-    def _append(self, job: Job, **kept: float) -> Job:
+    def _append(self, job: Job, fraction: float = 0.0, effort: float = 0.0) -> Job:
         self._waiting([*self._waiting(), job.key])
-        return self._write(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs, **kept))
+        fresh = Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs)
+        return self._write(fresh, fraction=fraction, effort=effort)
 
     def _write(self, job: Job, **news: Any) -> Job:
         job = dataclasses.replace(job, **news)
