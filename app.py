@@ -8,6 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
+from pages.base.address import enter_page
 from pages.base.service import get_service
 from pages.widgets.job_panel import show_queue_status
 
@@ -87,6 +88,7 @@ def show_app() -> None:
             for heading, pages in PAGES.items()
         }
     )
+    enter_page()
     with st.sidebar:
         show_queue_status()
     current.run()

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.actions import list_actions
+from core.data.left_out import count_left_out
 from core.engine.spec import BadInput
 
 
@@ -85,6 +86,12 @@ class Dataset:
         inferred = ("binary" if is_binary(values) else "regression" for values in self.targets.T)
         return tuple(recorded if len(recorded) == len(self.tasks) else inferred)
 
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """What of the source was left out, as `count_left_out` gives it; of a part of a table, that of the whole."""
+        counts: dict[str, Any] = self.provenance.get("left_out_rows") or count_left_out(len(self), self.dropped)
+        return counts
+
     def take(self, rows: np.ndarray, **provenance: Any) -> "Dataset":
         """The rows with these indices (or where true), in that order; `provenance` is added to that of the table."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, int)
@@ -94,7 +101,12 @@ class Dataset:
             tasks=self.tasks,
             unit=self.unit,
             columns={name: values[rows] for name, values in self.columns.items()},
-            provenance={**self.provenance, "kinds": list(self.kinds), **provenance},
+            provenance={
+                **self.provenance,
+                "kinds": list(self.kinds),
+                "left_out_rows": self.left_out,
+                **provenance,
+            },
         )
 
     def select_tasks(self, columns: np.ndarray) -> "Dataset":

@@ -37,6 +37,7 @@ class Job:
     error: str = ""
     traceback: str = ""
     runs: int = 0  # number of starts
+    effort: float = 0.0  # of everything that was missing at its first start (`Spec.effort`)
 
     @property
     def is_active(self) -> bool:
@@ -69,7 +70,7 @@ class JobQueue:
         with self._rows.transact(retry=True):
             job = self._existing_job(key)
             if job.state in ENDED_STATES and job.state != "done":
-                job = self._append(job)
+                job = self._append(job, fraction=job.fraction, effort=job.effort)
         self._wake_for(job)
         return job
 
@@ -188,9 +189,10 @@ class JobQueue:
             raise BadInput(f"the queue has no job with key {key}")
         return job
 
-    def _append(self, job: Job) -> Job:
+    def _append(self, job: Job, fraction: float = 0.0, effort: float = 0.0) -> Job:
         self._waiting([*self._waiting(), job.key])
-        return self._write(Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs))
+        fresh = Job(job.key, job.kind, job.title, job.spec, submitted=time.time(), runs=job.runs)
+        return self._write(fresh, fraction=fraction, effort=effort)
 
     def _write(self, job: Job, **news: Any) -> Job:
         job = dataclasses.replace(job, **news)

@@ -135,5 +135,19 @@ def plan_shares(spec: Spec, store: Store) -> dict[str, Share]:
     return shares
 
 
+def sum_efforts(spec: Spec, store: Store) -> float:
+    """The effort of everything in a tree that is not in the store yet."""
+    efforts: dict[str, float] = {}
+
+    def visit(node: Spec) -> None:
+        if node.key not in efforts and not store.has(node):
+            efforts[node.key] = max(node.effort, 0.0)
+            for part in node.iterate_parts():
+                visit(part)
+
+    visit(spec)
+    return math.fsum(efforts.values())
+
+
 def _each(part: Any, change: Callable[[Spec], Any]) -> Any:
     return tuple(_each(inner, change) for inner in part) if isinstance(part, tuple) else change(part)

@@ -10,6 +10,7 @@ from typing import Any
 from core.engine.report import Share
 
 MAX_POINTS = 2000  # of a track
+LEAST_SHARE = 0.02  # of a job, before its mean pace says anything
 MIN_SECONDS = 0.25  # seconds between points without a change
 
 
@@ -122,6 +123,7 @@ class TimeEstimate:
         self._beyond = 0.0  # share of the work after the plan, if the plan covers only a part of it
         self._whole = RecentSpeed()
         self._key, self._part, self._began = "", RecentSpeed(), 0.0
+        self._inside, self._skipped = 0.0, 0.0  # of the current part: fraction done, fraction that a checkpoint had
         self._first: tuple[float, float] | None = None
         self._left: tuple[float, float] | None = None  # (time, seconds left) of the last estimate
 
@@ -131,6 +133,12 @@ class TimeEstimate:
         self._beyond = max(1.0 - max((part.stop for part in parts.values()), default=1.0), 0.0)
         for part in parts.values():
             self._waiting[part.kind] += part.size
+
+    def restart(self, time: float) -> None:
+        """Measure the pace from now on: a checkpoint was read, and what it held took no time."""
+        self._whole, self._part, self._first, self._left = RecentSpeed(), RecentSpeed(), None, None
+        self._began, self._skipped = time, self._inside
+        self._spent.clear()
 
     def __call__(self, time: float, fraction: float, key: str = "") -> float | None:
         """The seconds left at `time` (s), when `fraction` of the work is done and part `key` runs."""
@@ -142,9 +150,16 @@ class TimeEstimate:
             self._begin(key, time)
         part, (began, at_first) = self._plan[key], self._first
         inside = min(max((fraction - part.start) / (part.size or 1.0), 0.0), 1.0)
+        if self._first == (time, fraction):  # the first report, or the first since a restart
+            self._skipped = inside
+        self._inside = inside
         part_left = self._part(time, inside)
         if time - began < 3.0 or (fraction - at_first < 0.03 and part_left is None):
             return self._smooth(time, None)
+        if fraction - at_first < LEAST_SHARE and any(
+            share > 0 and kind not in self._spent for kind, share in self._waiting.items()
+        ):
+            return self._smooth(time, None)  # too little is done to tell how long parts of another kind take
         usual = (time - began) / max(fraction - at_first, 1e-9)  # seconds for the whole job, at its mean pace so far
         if part_left is None:
             part_left = max(self._rate(part.kind, usual) * part.size - (time - self._began), 0.0)
@@ -156,10 +171,11 @@ class TimeEstimate:
         if self._key:
             last = self._plan[self._key]
             seconds, share = self._spent.get(last.kind, (0.0, 0.0))
-            self._spent[last.kind] = (seconds + time - self._began, share + last.size)
+            self._spent[last.kind] = (seconds + time - self._began, share + last.size * (1.0 - self._skipped))
         part = self._plan[key]
         self._waiting[part.kind] = max(self._waiting[part.kind] - part.size, 0.0)
         self._key, self._part, self._began = key, RecentSpeed(), time
+        self._inside = self._skipped = 0.0
 
     def _rate(self, kind: str, usual: float) -> float:
         """Seconds for the whole job at the pace of this kind."""

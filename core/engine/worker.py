@@ -19,12 +19,15 @@ import psutil
 from core.engine import files, memory
 from core.engine.failures import explain_failure
 from core.engine.job_queue import Job, JobQueue
+from core.engine.make import sum_efforts
 from core.engine.process_pool import make_parallel
 from core.engine.progress import TimeEstimate, Track
 from core.engine.report import Cancelled, Report
-from core.engine.spec import BadInput, read_spec_json
+from core.engine.spec import BadInput, Spec, read_spec_json
 from core.engine.store import Store
 
+HOLD_SECONDS = 60.0  # seconds in which a resumed job finds its checkpoint; after them its true progress is shown
+NEAR = 0.05  # a fraction this close to the one before the interruption is there again
 TICK = 0.25  # seconds between reads of the queue, and between writes of progress
 
 log = logging.getLogger(__name__)
@@ -129,10 +132,16 @@ class Worker:
         stop = self.queue.stop(job.key)
         with ProgressWriter(self.queue, job) as writer:
             try:
+                spec = read_spec_json(job.spec)
+                start = self._find_start(job, spec)
                 report = Report(
-                    writer.tell, lambda: stop.is_set() or self._stopping.is_set(), writer.time_estimate.plan
+                    writer.tell,
+                    lambda: stop.is_set() or self._stopping.is_set(),
+                    writer.time_estimate.plan,
+                    start=start,
+                    share=1.0 - start,
                 )
-                make_parallel(read_spec_json(job.spec), self.store, report, self.workers, self.kinds)
+                make_parallel(spec, self.store, report, self.workers, self.kinds)
                 end: dict[str, Any] = {"state": "done", "fraction": 1.0, "message": "done"}
             except Cancelled:
                 end = {"state": "cancelled"}
@@ -144,6 +153,13 @@ class Worker:
                     end["traceback"] = traceback.format_exc()
         self.queue.end(job.key, **end)
 
+    def _find_start(self, job: Job, spec: Spec) -> float:
+        """The fraction of the job that its finished parts are, counted from its first start."""
+        missing = sum_efforts(spec, self.store)
+        whole = max(job.effort, missing)
+        self.queue.update(job.key, effort=whole)
+        return 1.0 - missing / whole if whole else 0.0
+
 
 class ProgressWriter:
     """Collects the reports of a running job in memory and writes the newest to the queue every `TICK` seconds."""
@@ -154,6 +170,8 @@ class ProgressWriter:
         self._news: dict[str, Any] = {}
         self._numbers: dict[str, Any] = {}
         self._fraction = 0.0
+        self._held = job.fraction if job.runs > 1 else 0.0  # shown until a resumed job is there again
+        self._began = time.time()
         self._guard = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"progress of {job.key}", daemon=True)
@@ -170,11 +188,16 @@ class ProgressWriter:
     def tell(self, fraction: float, message: str, numbers: dict[str, Any]) -> None:
         """Called by `Report`; does not access the disk."""
         now, numbers, self._fraction = time.time(), files.to_json_value(numbers), max(self._fraction, fraction)
+        if self._held and (self._fraction >= self._held - NEAR or now - self._began > HOLD_SECONDS):
+            self._held = 0.0
+            self.time_estimate.restart(now)  # the checkpoint is read: what it holds took no time
         same_part = self._numbers.get("key") == numbers.get("key")
         self._numbers = (self._numbers if same_part else {}) | numbers
-        self.track.add(now, self._fraction, message, numbers)
+        shown = max(self._fraction, self._held)
+        self.track.add(now, shown, message, numbers)
         eta = self.time_estimate(now, self._fraction, numbers.get("key", ""))
-        news = {"fraction": self._fraction, "message": message, "numbers": self._numbers, "heartbeat": now, "eta": eta}
+        eta = None if self._held else eta
+        news = {"fraction": shown, "message": message, "numbers": self._numbers, "heartbeat": now, "eta": eta}
         with self._guard:
             self._news = news
 

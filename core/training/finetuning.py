@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.chem.features import Features
 from core.data.dataset import Dataset
+from core.data.left_out import describe_left_out
 from core.engine.report import Report
 from core.engine.spec import to_json
 from core.models.backbones import pretraining_history
@@ -39,6 +40,7 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
     backbone = session.backbone
     backbone.set_dropout(spec.backbone_dropout)
     warnings = [
+        *describe_left_out(train.left_out),
         *find_overlaps(train, valid, test),
         *describe_unreadable(backbone, parts),
         *describe_pretraining_overlap(start, test),

@@ -10,12 +10,13 @@ from core.engine.spec import BadInput, Spec
 from core.experiments import Load, MultitaskHead
 from core.models.multitask_model import MultitaskModel
 from core.results.fit import Fit
+from pages.base.address import read_address
 from pages.base.service import get_service
 from pages.base.text import escape_markdown
 from pages.forms.table_source import upload_table
 from pages.forms.tables import choose_table, show_no_model
 from pages.widgets.frame import show_error
-from pages.widgets.run_picker import Run, finished_runs
+from pages.widgets.run_picker import Run, finished_runs, show_missing_run
 
 MAX_PASTED = 5000  # lines
 EXAMPLE = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine"
@@ -44,7 +45,10 @@ def choose_predictor() -> Model | None:
         show_no_model("There is no trained model yet. Train one, or run the demo.")
         return None
     keys = sorted(models, key=lambda key: bool(models[key][0].arm))
-    asked = st.query_params.get("fit") or st.session_state.get("last-run-Fit-Checkpoint")
+    asked = read_address("fit")
+    if asked and asked not in {*keys, *heads}:
+        show_missing_run(asked, noun="Model")
+    asked = asked or st.session_state.get("last-run-Fit-Checkpoint")
     head = heads.get(asked)
     asked = head.multitask_model.key if head else asked
     index = keys.index(asked) if asked in keys else 0
@@ -80,7 +84,9 @@ def choose_head(run: Run, model: Spec[MultitaskModel], head: MultitaskHead | Non
 
 def paste_molecules() -> Spec[Dataset] | None:
     """Typed or pasted molecules, one per line; a name may follow the SMILES."""
+    st.session_state.setdefault("pasted", st.session_state.get("pasted-before", ""))  # survives a visit of other pages
     text = st.text_area("SMILES, one per line; a name may follow", height=150, placeholder=EXAMPLE, key="pasted")
+    st.session_state["pasted-before"] = text
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return None

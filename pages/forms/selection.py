@@ -6,7 +6,7 @@ from core.engine.spec import Spec
 from core.experiments import Select
 from core.results.scores import Scores
 from core.selection import SAMPLERS
-from pages.base.service import find_entry
+from pages.base.service import find_entry, settle
 from pages.forms.spec_form import spec_form
 from pages.forms.tables import choose_fit, choose_pool, read_fit_spec, show_no_model
 from pages.widgets.run_picker import Run, finished_runs
@@ -18,6 +18,7 @@ SCORE_FREE_SAMPLERS = ", ".join(
 
 def choose_scores(pool: Spec) -> Spec[Scores] | None:
     """Scores of this very pool, if there are any and they are wanted."""
+    pool = settle(pool)
     scored = {run.key: (run, spec) for run, spec in finished_runs(Scores) if spec.pool.key == pool.key}
     chosen = st.selectbox(
         "Influence scores", ["", *scored], index=min(1, len(scored)), key=f"sample-scores-{pool.key[:6]}",
@@ -39,12 +40,14 @@ def ask_selection() -> Select | None:
         if fit is None:
             return None
         pool = choose_pool(fit, "sample")
+        if pool is None:
+            return None
         scores = choose_scores(pool)
     with right:
         st.markdown("**Selection strategy**")
         spec = spec_form(Select, "sample", {"pool": pool, "scores": scores}, ("sampler",))
     if spec is not None:
-        st.session_state[f"fit-of-{spec.key}"] = fit.key
+        st.session_state[f"fit-of-{settle(spec).key}"] = fit.key
     return spec
 
 

@@ -30,6 +30,8 @@ def ask_study() -> Spec | None:
         if fit.steps is None and steps and st.toggle("Equal number of steps", value=True, help=help_):
             fit = dataclasses.replace(fit, steps=int(steps))
         pool = choose_pool(fit, "study")
+        if pool is None:
+            return None
     with right:
         st.markdown("**Selection strategies and references**")
         control = has_random_weights(fit)

@@ -7,7 +7,7 @@ from core.data.audit import FIXES, Finding, Findings
 from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.experiments import Audit, CorrectedTable
-from pages.base.service import find_entry, get_service, load_product, make_and_save, submit
+from pages.base.service import find_job, find_run, load_product, make_and_save, submit
 from pages.base.text import escape_markdown, with_minus_signs
 from pages.forms.tables import list_tables
 from pages.widgets.frame import export_buttons, show_command, to_csv
@@ -24,11 +24,11 @@ MAX_DRAWN = 6  # molecules of a finding
 
 def show_audit(spec: Audit, words: str = "Audit this table") -> None:
     """A button that asks for the audit; its job; its findings."""
-    entry, job = find_entry(spec.key), get_service().queue.job(spec.key)
+    entry, job = find_run(spec), find_job(spec)
     if entry is not None:
         show_findings(spec, load_product(entry), find_table(spec.table))
         return
-    if job is not None and show_job(spec.key) is not None and job.is_active:
+    if job is not None and show_job(job.key) is not None and job.is_active:
         return
     against = f" against {', '.join(spec.names)}" if spec.others else ""
     st.caption(
@@ -57,7 +57,7 @@ def ask_audit(spec: Spec[Dataset]) -> None:
 
 def find_table(spec: Spec) -> Dataset | None:
     """A table, if it is in the library."""
-    entry = find_entry(spec.key)
+    entry = find_run(spec)
     return load_product(entry) if entry is not None else None
 
 
@@ -89,8 +89,7 @@ def show_findings(spec: Audit, findings: Findings, table: Dataset | None) -> Non
     if chosen:
         corrected = CorrectedTable(spec.table, spec, tuple(chosen))
         if st.button("Save the corrected table", type="primary", key=f"mended-{spec.key}", icon=":material/healing:"):
-            make_and_save(corrected)
-            st.session_state["table"] = corrected.key
+            st.session_state["table"] = make_and_save(corrected)
             st.toast("Saved. It is first in the list where a table is chosen.", icon=":material/check:")
         show_command(corrected)
     rows = findings.rows()

@@ -8,7 +8,7 @@ from core.data.dataset import Dataset
 from core.engine.spec import Spec
 from core.influence.linearized import effects_on_target
 from core.results.scores import Scores
-from pages.base.service import find_entry, load_product
+from pages.base.service import find_run, load_product
 from pages.base.text import format_signed
 from pages.widgets.molecules import show_cards, show_molecule
 from pages.widgets.run_picker import Run, read_spec
@@ -37,7 +37,7 @@ def show_candidate(run: Run, scores: Scores, table: pd.DataFrame, row: int, unit
 
 def find_table(spec: Spec | None, name: str) -> Dataset | None:
     """The pool that was scored, or the training set of the model, if the library still has it."""
-    entry = find_entry((spec.pool if name == "pool" else spec.fit).key) if spec is not None else None
+    entry = find_run(spec.pool if name == "pool" else spec.fit) if spec is not None else None
     if entry is None:
         return None
     return load_product(entry) if name == "pool" else load_product(entry).table("train")

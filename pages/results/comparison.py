@@ -15,7 +15,7 @@ from pages.base.service import load_product
 from pages.base.text import escape_markdown, format_device, format_duration, format_signed, with_minus_signs
 from pages.widgets.frame import export_buttons, show_command, show_verdict, show_warnings, to_csv
 from pages.widgets.molecules import show_paged_cards
-from pages.widgets.run_picker import Run, open_run, read_spec
+from pages.widgets.run_picker import Run, read_spec, run_door
 
 ROLES = {  # of arms that add nothing from the pool: what they are, and the marker of their mean in the chart
     "baseline": ("nothing; a baseline", "Squares are baselines"),
@@ -33,11 +33,11 @@ def study_result(run: Run) -> None:
     show_claims(comparison)
     show_detection(record)
     show_selected(run, comparison)
-    with st.container(horizontal=True):
-        if st.button("Open the scores", icon=":material/balance:", disabled=not record.get("scores")):
-            open_run(record["scores"], "influence")
-        if st.button("Open the base model", icon=":material/model_training:", disabled=not record.get("base_fit")):
-            open_run(record["base_fit"], "finetune")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if record.get("scores"):
+            run_door("Open the scores", record["scores"], "influence", "scores", ":material/balance:")
+        if record.get("base_fit"):
+            run_door("Open the base model", record["base_fit"], "finetune", "base", ":material/model_training:")
     tables = {"predictions": lambda: to_csv(comparison.predictions), "picks": lambda: to_csv(comparison.picks)}
     export_buttons(f"study-{run.key}", run.entry.summary, tables, run.key)
     if (spec := read_spec(run)) is not None:

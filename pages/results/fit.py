@@ -10,6 +10,7 @@ from core.stats.conformal import estimate_share
 from core.stats.formatting import format_interval, format_number, sd_of_interval
 from core.stats.metrics import card_metrics
 from pages.base.service import load_product
+from pages.base.shell import write_command
 from pages.base.text import escape_markdown, format_bytes, format_device, format_duration, format_percent, loss_name
 from pages.results.label_errors import show_label_errors
 from pages.widgets.frame import export_buttons, show_command, show_warnings, to_csv
@@ -73,7 +74,7 @@ def export_formats(run: Run, record: dict) -> None:
                 key=f"portable-{run.key}-{form}",
                 on_click="ignore",
                 icon=":material/deployed_code:",
-                help=f"The same from a shell: python -m core export {run.key} DIR --as {form}",
+                help=f"The same from a shell: {write_command(f'export {run.key} DIR --as {form}')}",
             )
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 from core.chem.count_similarity import nearest_by_counts
 from core.experiments import FineTune, LabelErrors
 from core.results.scores import Scores
-from pages.base.service import find_entry, get_service, load_product, submit
+from pages.base.service import find_job, find_run, load_product, submit
 from pages.base.text import escape_markdown
 from pages.widgets.frame import export_buttons, show_command, to_csv
 from pages.widgets.job_panel import show_job
@@ -101,12 +101,12 @@ def show_label_errors(run: Run) -> None:
     if not isinstance(spec, FineTune) or len(run.entry.summary.get("tasks", ())) != 1:
         return
     search = LabelErrors.of(spec)
-    entry, job = find_entry(search.key), get_service().queue.job(search.key)
+    entry, job = find_run(search), find_job(search)
     with st.expander(
         "Possible label errors in the training set", icon=":material/rule:", expanded=bool(job and job.is_active)
     ):
         if entry is None:
-            if job is not None and show_job(search.key) is not None and job.is_active:
+            if job is not None and show_job(job.key) is not None and job.is_active:
                 return
             st.caption(
                 "Compares each training label with the prediction of the model without that molecule (in closed form) "

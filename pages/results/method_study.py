@@ -14,7 +14,7 @@ from pages.base.service import find_entry, load_product
 from pages.base.text import format_bytes, format_duration, loss_name
 from pages.results.comparison import arms_chart, difference_table, metric_unit, metric_words
 from pages.widgets.frame import export_buttons, show_command, to_csv
-from pages.widgets.run_picker import Run, open_run, read_spec
+from pages.widgets.run_picker import Run, read_spec, run_door
 
 COST_AXES = {  # by the name in an arm: the title of the axis
     "seconds": "training time, s",
@@ -103,8 +103,7 @@ def learning_curves(run: Run, arms: list[dict]) -> None:
     st.caption(f"Validation loss with seed {arms[0]['seeds'][0]}. Each model has the weights of its best epoch.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Model", list(fits), key=f"open-{run.key}")
-        if st.button("Open it", icon=":material/model_training:", key=f"go-{run.key}"):
-            open_run(fits[name][0].key, fits[name][0].kind)
+        run_door("Open it", fits[name][0].key, fits[name][0].kind, "method", ":material/model_training:")
 
 
 def _share(count: int | None, total: int | None) -> str:

@@ -9,7 +9,9 @@ from core.figures import base as figures
 from core.figures import multitask as mixture_figures
 from core.results.mixture_text import factor_effects, size_differences, size_means, table_means, task_means
 from core.stats.metrics import averaged_metrics, metric_name
+from pages.base.address import door
 from pages.base.service import load_product
+from pages.base.shell import write_command
 from pages.base.text import escape_markdown, format_bytes, format_device, format_duration, with_minus_signs
 from pages.widgets.frame import export_buttons, show_command, show_verdict, show_warnings, to_csv
 from pages.widgets.run_picker import Run, read_spec
@@ -91,11 +93,11 @@ def multitask_result(run: Run) -> None:
             "Molecules in any table’s validation or test set are excluded from training (ignoring stereochemistry)."
         )
     st.caption(
-        f"It can now be used as a backbone: choose it on the page Train, or run `python -m core embed {run.key} TABLE "
-        f"--out FILE` or `python -m core predict {run.key} TABLE --out FILE`."
+        f"It can now be used as a backbone: choose it on the page Train, or run `{write_command(f'embed {run.key}')} "
+        f"TABLE --out FILE` or `{write_command(f'predict {run.key}')} TABLE --out FILE`."
     )
-    if any(not one["atoms"] for one in cards) and st.button("Predict with it", icon=":material/query_stats:"):
-        st.switch_page("pages/views/predict.py", query_params={"fit": run.key})
+    if any(not one["atoms"] for one in cards):
+        door("Predict with it", "pages/views/predict.py", "predict", ":material/query_stats:", fit=run.key)
     close_result(run, "multitask", {"predictions": model.predictions, "curve": curve})
 
 

@@ -12,7 +12,7 @@ from core.stats.formatting import format_interval, format_number, sd_of_interval
 from core.stats.metrics import headline_metric
 from pages.base.service import load_product
 from pages.base.text import escape_markdown, format_percent
-from pages.widgets.frame import export_buttons, show_command, show_warnings, to_csv
+from pages.widgets.frame import export_buttons, show_command, show_warnings, split_page, to_csv
 from pages.widgets.molecules import draw_images, show_molecule, show_paged_cards
 from pages.widgets.run_picker import Run, find_entry, read_spec
 
@@ -154,7 +154,7 @@ def show_charts(run: Run, table: pd.DataFrame, record: dict, kind: str, unit: st
     if slot not in st.session_state or st.session_state[slot] >= len(table):
         st.session_state[slot] = int(table["prediction"].to_numpy(float).argmax())
     views = ["By similarity to the training set", *(["Against measured values"] if "label" in table else [])]
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = split_page(run.key)
     with left:
         view = views[0]
         if len(views) > 1:

@@ -16,12 +16,12 @@ from core.results.scores import Scores
 from core.selection import Top
 from core.stats.formatting import format_number
 from core.stats.metrics import spearman
-from pages.base.service import find_entry, load_product, submit
+from pages.base.service import find_run, load_product, submit
 from pages.base.text import escape_markdown, format_duration, format_percent
 from pages.widgets.frame import show_command
 from pages.widgets.job_panel import show_job
 from pages.widgets.run_page import submit_and_show
-from pages.widgets.run_picker import Run, list_runs, read_spec
+from pages.widgets.run_picker import Run, list_runs, read_spec, run_door
 
 MAX_DETAILED = 1000  # candidates of a large pool that are scored again with all weights
 
@@ -105,8 +105,7 @@ def show_validation(run: Run) -> None:
         show_retraining(check)
     for study in studies[:1]:
         st.markdown(f"**Selections compared.** {escape_markdown(study.entry.summary.get('verdict', ''))}")
-        st.page_link("pages/views/compare.py", label="Open the comparison", icon=":material/compare_arrows:",
-                     query_params={"run": study.key})  # fmt: skip
+        run_door("Open the comparison", study.key, study.kind, "comparison", ":material/compare_arrows:")
     if not checks:
         ask_retraining(run, bool(studies))
 
@@ -158,7 +157,7 @@ def ask_retraining(run: Run, compared: bool) -> None:
     with st.expander(title, icon=":material/fact_check:"):
         subsets = st.slider("Retrainings", 8, 128, 32, 8, key=f"subsets-{run.key}",
                             help="Each adds a different random half of the candidates to the training set")  # fmt: skip
-        fit = find_entry(spec.fit.key)
+        fit = find_run(spec.fit)
         each = float((fit.summary if fit else {}).get("seconds") or 0.0)
         cost = (
             f" Takes about {format_duration(each * (subsets + 1))}: training the model took {format_duration(each)}."

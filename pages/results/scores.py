@@ -21,7 +21,7 @@ from pages.results.score_checks import (
     show_reliability,
     show_validation,
 )
-from pages.widgets.frame import export_buttons, show_command, show_warnings, to_csv
+from pages.widgets.frame import export_buttons, show_command, show_warnings, split_page, to_csv
 from pages.widgets.molecules import draw_images, show_cards
 from pages.widgets.run_picker import Run, read_spec
 
@@ -143,7 +143,7 @@ def show_candidates(run: Run, scores: Scores, table: pd.DataFrame, unit: str, lo
     slot = f"picked-{run.key}"
     if slot not in st.session_state or st.session_state[slot] >= len(table):
         st.session_state[slot] = int(table["delta_loss"].idxmin())
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = split_page(run.key)
     with left:
         view = st.segmented_control(
             "Show", ["Map", "Table"], default="Map", key=f"show-{run.key}", label_visibility="collapsed"

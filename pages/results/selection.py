@@ -12,7 +12,7 @@ from core.figures import base as figures
 from core.figures import selection as choice_figures
 from core.selection.summary import compare_selections, descriptor_distributions, summarize_selection
 from core.stats.formatting import format_number
-from pages.base.service import find_entry, get_service, load_product, submit
+from pages.base.service import find_job, find_run, load_product, submit
 from pages.base.text import format_percent
 from pages.widgets.frame import export_buttons, show_command, to_csv
 from pages.widgets.job_panel import show_job
@@ -59,7 +59,7 @@ def selection_result(run: Run, spec: Select, fit: Spec | None) -> None:
 
 
 def _find_table(spec: Spec) -> Dataset | None:
-    entry = find_entry(spec.key)
+    entry = find_run(spec)
     return load_product(entry) if entry is not None else None
 
 
@@ -111,9 +111,9 @@ def show_map(pool: Spec, train: Spec, rows: np.ndarray) -> None:
     method = st.segmented_control("Map", ["pca", "t-sne"], default="pca", key=f"way-{pool.key}",
                                format_func={"pca": "Principal components", "t-sne": "t-SNE"}.get) or "pca"  # fmt: skip
     projection = Projection(pool, train, method)
-    entry, job = find_entry(projection.key), get_service().queue.job(projection.key)
+    entry, job = find_run(projection), find_job(projection)
     if entry is None:
-        if job is not None and show_job(projection.key) is not None and job.is_active:
+        if job is not None and show_job(job.key) is not None and job.is_active:
             return
         if st.button("Compute the map", key=f"map-{projection.key}", icon=":material/map:"):
             submit(projection)

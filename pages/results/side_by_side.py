@@ -20,6 +20,23 @@ from pages.widgets.frame import to_csv
 from pages.widgets.run_picker import Run, read_spec
 
 
+def choose_comparable(runs: list[Run]) -> list[str]:
+    """Keys of two models to begin with: the newest two with one test set and property; none where there are none."""
+
+    def tested(run: Run) -> tuple[Any, tuple[str, ...]]:
+        summary = run.entry.summary
+        return (summary.get("digests") or {}).get("test"), tuple(summary.get("tasks", ()))
+
+    first: dict[tuple[Any, tuple[str, ...]], str] = {}
+    for run in runs:
+        if tested(run)[0] is None:
+            continue
+        if tested(run) in first:
+            return [first[tested(run)], run.key]
+        first[tested(run)] = run.key
+    return []
+
+
 def side_by_side_result(runs: list[Run]) -> None:
     """Two to six trained models; the first is the reference."""
     fits = {run.key[:6]: load_product(run.entry) for run in runs}
@@ -90,8 +107,17 @@ def settings_table(settings: dict[str, dict]) -> pd.DataFrame:
         if len({repr(value) for value in values}) > 1:
             if all(isinstance(value, str) and (value in Spec.kinds or value == "–") for value in values):
                 other += (f"{name}.", f"{name} ")
-            rows[name.replace("_", " ")] = ["automatic" if value is None else str(value) for value in values]
+            rows[name.replace("_", " ")] = [format_setting(value) for value in values]
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))
+
+
+def format_setting(value: Any) -> str:
+    """A setting as people write it: a list with commas, "automatic" for none, "–" for an empty one."""
+    if isinstance(value, tuple):
+        return ", ".join(map(format_setting, value)) or "–"
+    if value is None:
+        return "automatic"
+    return str(value) or "–"
 
 
 def metrics_table(fits: dict, task: str, kind: str) -> pd.DataFrame:

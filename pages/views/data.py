@@ -4,15 +4,17 @@ import streamlit as st
 
 from core.data.audit import Findings
 from core.data.dataset import Dataset
-from core.engine.spec import BadInput, Spec
+from core.data.left_out import describe_left_out
+from core.engine.spec import BadInput
 from core.experiments import Load
+from pages.base.address import door, open_page, read_address, write_address
 from pages.base.service import load_product, make_and_save, preview_product
 from pages.forms import table_source
 from pages.results.audit import ask_audit, show_audit
 from pages.results.table import table_result
-from pages.widgets.frame import show_command, show_empty, show_error, show_head
+from pages.widgets.frame import show_command, show_empty, show_error, show_head, show_warnings
 from pages.widgets.run_page import show_run
-from pages.widgets.run_picker import Run, list_runs, read_spec
+from pages.widgets.run_picker import Run, list_runs, read_spec, show_missing_run
 
 SOURCES = {
     "Built in": table_source.choose_built_in,
@@ -37,11 +39,12 @@ def show_new(source: str) -> None:
     except BadInput as error:
         show_error(error)
         return
+    show_warnings(describe_left_out(table.left_out))
     table_result(table, spec.key)
     ask_audit(spec)
     if st.button("Use this table", type="primary", icon=":material/check:"):
-        make_and_save(spec)
-        train_on(spec)
+        st.session_state["table"] = make_and_save(spec)
+        open_page("pages/views/train.py")
     show_command(spec)
 
 
@@ -50,10 +53,12 @@ def show_saved(run: Run) -> None:
     spec = read_spec(run)
     if spec is None:
         return
-    table_result(load_product(run.entry), run.key)
+    table = load_product(run.entry)
+    show_warnings(describe_left_out(table.left_out))
+    table_result(table, run.key)
     ask_audit(spec)
-    if spec.kind == Load.kind and st.button("Train on it", type="primary", icon=":material/model_training:"):
-        train_on(spec)
+    if spec.kind == Load.kind:
+        door("Train on it", "pages/views/train.py", "train", ":material/model_training:", True, table=run.key)
     show_command(spec)
 
 
@@ -62,9 +67,21 @@ def show_run_audit(run: Run) -> None:
         show_audit(spec)
 
 
-def train_on(spec: Spec[Dataset]) -> None:
-    st.session_state["table"] = spec.key
-    st.switch_page("pages/views/train.py")
+def choose_view(views: list[str]) -> str:
+    """A new table from a source, or one of the library; the one that the address names, until another is chosen."""
+    asked, source = read_address("run"), read_address("from")
+    if asked in {run.key for run in list_runs(Findings)}:
+        source = "Audits"
+    elif asked in {run.key for run in list_runs(Dataset)}:
+        source = "Saved tables"
+    elif asked:
+        show_missing_run(asked)
+    if source in views:
+        st.session_state["source"] = source
+    if st.session_state.get("source") not in views:
+        st.session_state["source"] = views[0]
+    chosen = st.segmented_control("Source", views, key="source", on_change=write_address, label_visibility="collapsed")
+    return chosen or views[0]
 
 
 LIBRARY = {  # by what the page calls it: the product, the label of the box, how it is shown, the empty state
@@ -77,12 +94,7 @@ show_head(
     "Choose a table of molecules. Every row that cannot be used is listed with the reason.",
 )
 views = [*SOURCES, *(name for name, (cls, *_) in LIBRARY.items() if list_runs(cls))]
-first = st.query_params.get("from", views[0])
-if "run" in st.query_params:
-    audit_keys = {run.key for run in list_runs(Findings)}
-    first = "Audits" if st.query_params["run"] in audit_keys else "Saved tables"
-first = first if first in views else views[0]
-view = st.segmented_control("Source", views, default=first, key="source", label_visibility="collapsed") or first
+view = choose_view(views)
 if view in SOURCES:
     show_new(view)
 else:

@@ -6,6 +6,7 @@ from core.engine.spec import Spec
 from core.experiments import Influence, SeedAverage, audit_against_parts
 from core.results.fit import Fit
 from core.results.scores import Scores
+from pages.base.address import read_address
 from pages.forms.scoring import ask_gradient_similarity, choose_scoring
 from pages.forms.tables import choose_fit, choose_pool, read_fit_spec, show_no_model
 from pages.results.audit import show_audit
@@ -27,6 +28,8 @@ def ask_scores() -> Influence | SeedAverage | None:
         if fit is None:
             return None
         pool = ask_pool(run, fit)
+        if pool is None:
+            return None
     with right:
         st.markdown("**How**")
         spec = choose_scoring(fit, pool)
@@ -35,9 +38,11 @@ def ask_scores() -> Influence | SeedAverage | None:
     return spec
 
 
-def ask_pool(run: Run, fit: Spec[Fit]) -> Spec:
+def ask_pool(run: Run, fit: Spec[Fit]) -> Spec | None:
     """The candidate compounds, their audit, and what the scores are a prediction of."""
     pool = choose_pool(fit, "score")
+    if pool is None:
+        return None
     with st.expander("Audit the candidates against the model’s data", icon=":material/fact_check:"):
         show_audit(audit_against_parts(pool, fit), "Audit the candidates")
     rows = run.entry.summary.get("rows", {}).get("valid")
@@ -54,7 +59,7 @@ show_head(
     "validation loss when a compound is added to the training set: **negative helps, positive harms**.",
 )
 count = len(list_runs(Scores))
-asked = "fit" in st.query_params and "run" not in st.query_params
+asked = bool(read_address("fit"))
 new_run("New scores", ask_scores, "Score the candidates", str(count), expanded=not count or asked)
 show_run(
     "Scores",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.engine.spec import Spec
 from core.experiments import Ablation, MixtureStudy, Multitask, Representation, Transfer
+from pages.base.address import read_address, write_address
 from pages.base.service import find_entry
 from pages.forms.multitask import ask_ablation, ask_representation, ask_study, ask_training, ask_transfer
 from pages.results import multitask as results
@@ -52,7 +53,7 @@ show_head(
     "Multitask",
     "Several tables, one network: does learning them together help each table, or a small table afterwards?",
 )
-asked = find_entry(st.query_params.get("run", ""))
+asked = find_entry(read_address("run"))
 first = (
     asked.kind if asked is not None and asked.kind in QUESTIONS else st.session_state.get("question", Multitask.kind)
 )
@@ -60,7 +61,7 @@ kind = st.segmented_control("Question", list(QUESTIONS), default=first, format_f
                             key=f"question-{first}", label_visibility="collapsed") or first  # fmt: skip
 if kind != first:
     st.session_state["question"] = kind
-    st.query_params.pop("run", None)
+    write_address()
 question = QUESTIONS[kind]
 count = len(list_runs(kind=kind))
 new_run("New run", question.ask, "Run", f"{kind}-{count}", expanded=not count)

@@ -5,6 +5,7 @@ import streamlit as st
 from core.engine.spec import BadInput
 from core.experiments import Predict
 from core.results.predictions import Predictions
+from pages.base.address import read_address
 from pages.base.text import format_percent
 from pages.forms.prediction import choose_labels, choose_molecules, choose_predictor
 from pages.results.predictions import predictions_result
@@ -49,7 +50,7 @@ show_head(
     "(applicability domain).",
 )
 count = len(list_runs(Predictions))
-asked = "fit" in st.query_params and "run" not in st.query_params
+asked = bool(read_address("fit"))
 new_run("New predictions", ask_prediction, "Predict", str(count), expanded=not count or asked)
 show_run(
     "Predictions",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.engine.spec import BadInput
 from core.experiments import Concat, FineTune, Select
-from pages.base.service import find_entry, make_and_save, submit
+from pages.base.service import find_run, make_and_save, submit
 from pages.forms.selection import ask_selection, base_model
 from pages.results.selection import selection_result
 from pages.widgets.frame import show_command, show_error, show_head
@@ -16,15 +16,15 @@ from pages.widgets.run_picker import Run, list_runs, open_run, read_spec, show_a
 
 def select(spec: Select) -> None:
     """Select at once where the scores are there: it takes a moment, and the queue may be long."""
-    if spec.scores is not None and find_entry(spec.scores.key) is None:
+    if spec.scores is not None and find_run(spec.scores) is None:
         submit_and_show(spec)
         return
     try:
-        make_and_save(spec)
+        key = make_and_save(spec)
     except BadInput as error:
         show_error(error)
         return
-    show_after_rerun(spec.key)
+    show_after_rerun(key)
 
 
 def show_selection(run: Run) -> None:

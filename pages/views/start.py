@@ -3,12 +3,13 @@
 import streamlit as st
 
 from core.experiments import build_preset
+from pages.base.address import door
 from pages.base.machine import describe_machine
-from pages.base.service import get_service, submit
+from pages.base.service import find_run, submit
 from pages.base.text import capitalise, escape_markdown, format_age
 from pages.widgets.frame import STYLE
 from pages.widgets.recent_runs import list_main_runs, show_recent_runs
-from pages.widgets.run_picker import open_run
+from pages.widgets.run_picker import open_run, run_door
 
 st.html(STYLE)
 st.title("Molsway", anchor=False)
@@ -21,8 +22,9 @@ st.markdown(
 runs = list_main_runs()
 last = runs[0] if runs else None
 demo = build_preset("demo")
-done = get_service().store.has(demo)
-first, second, third = st.columns(3, border=True)
+done = find_run(demo)
+with st.container(key="stacked-doors"):
+    first, second, third = st.columns(3, border=True)
 with first:
     with st.container(height="stretch"):
         st.subheader("Run the demo", anchor=False)
@@ -34,7 +36,7 @@ with first:
     if st.button(
         "See the demo" if done else "Run the demo", type="primary", icon=":material/play_arrow:", width="stretch"
     ):
-        open_run(demo.key if done else submit(demo), demo.kind)
+        open_run(done.key if done else submit(demo), demo.kind)
 with second:
     with st.container(height="stretch"):
         st.subheader("Use my table", anchor=False)
@@ -42,8 +44,14 @@ with second:
             "CSV, Excel, SDF, SMILES or Parquet with a column of measured values. Rows that cannot be read are listed "
             "with the reason."
         )
-    if st.button("Choose a table", icon=":material/upload_file:", width="stretch"):
-        st.switch_page("pages/views/data.py", query_params={"from": "My file"})
+    door(
+        "Choose a table",
+        "pages/views/data.py",
+        "table",
+        ":material/upload_file:",
+        width="stretch",
+        **{"from": "My file"},
+    )
 with third:
     with st.container(height="stretch"):
         st.subheader("Open the last run", anchor=False)
@@ -52,8 +60,8 @@ with third:
             if last
             else "None yet. Every run is saved and listed here."
         )
-    if st.button("Open it", icon=":material/history:", width="stretch", disabled=last is None):
-        open_run(last.key, last.kind)
+    if last is not None:
+        run_door("Open it", last.key, last.kind, "last", ":material/history:", width="stretch")
 
 st.caption(":material/memory: " + " · ".join(escape_markdown(fact) for fact in describe_machine()))
 st.subheader("Recent runs", anchor=False)

@@ -4,14 +4,16 @@ import csv
 import html
 import io
 import json
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core.engine.spec import Spec, to_json
+from core.engine.spec import BadInput, Spec, map_specs, to_json
+from core.experiments import Load
+from pages.base.service import settle
+from pages.base.shell import write_command
 from pages.base.text import as_sentence, escape_markdown
 
 MAX_OPEN_WARNINGS = 6  # that are expanded at first; more would push the results off the page
@@ -39,9 +41,27 @@ STYLE = """<style>
   padding: 2.2rem 1.4rem; }
 .ms-empty h4 { margin: 0 0 .35rem; padding: 0; font-size: 1.05rem; }
 .ms-empty p { margin: 0 auto; max-width: 46ch; opacity: .75; }
+[data-testid="stMain"] [class*="door-"] a {
+  border: 1px solid rgba(128,138,155,.36);
+  border-radius: .6rem; padding: .36rem .8rem; min-height: 2.5rem; justify-content: center; background: none; }
+[data-testid="stMain"] [class*="door-"] a:hover { border-color: #12A594; }
+[data-testid="stMain"] [class*="door-"] a > * { white-space: nowrap; flex: 0 1 auto; }
+[data-testid="stMain"] [class*="st-key-primary-door-"] a { background: #0B7A75; border-color: #0B7A75; }
+[data-testid="stMain"] [class*="st-key-primary-door-"] a * { color: #FFFFFF !important; }
+[data-testid="stMain"] [class*="door-recent-"] a { border-color: transparent; padding: .36rem 0; gap: .25rem; }
+@media (max-width: 1100px) {
+  [class*="st-key-stacked-"] > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"]
+    > [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
+  [data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"], [data-testid="stMetricLabel"] p {
+    white-space: normal; overflow: visible; }
+  [data-testid="stMetricValue"] { font-size: 1.25rem; }
+  [data-testid="stMetricValue"] * { white-space: normal !important; overflow-wrap: anywhere; }
+  [data-testid="stMainBlockContainer"] { padding-left: 2rem; padding-right: 2rem; }
+}
 .ms-verdict { border-left: 4px solid #12A594; background: rgba(18,165,148,.10); border-radius: .5rem;
   padding: .8rem 1rem; font-size: 1.08rem; line-height: 1.5; }
 </style>"""
+SCROLL = """<script>document.querySelector('[data-testid="stMain"]').scrollTo({top: 0})</script>"""
 
 
 def show_head(title: str, about: str) -> None:
@@ -49,6 +69,18 @@ def show_head(title: str, about: str) -> None:
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(about)
+
+
+def scroll_to_top() -> None:
+    """Show the head of the page, once: the browser keeps the place of a page that becomes shorter."""
+    st.html(SCROLL, unsafe_allow_javascript=True)
+
+
+def split_page(key: str) -> tuple[Any, Any]:
+    """Room for a chart and for what is chosen in it: side by side, one above the other where the window is narrow."""
+    with st.container(key=f"stacked-{key}"):
+        left, right = st.columns([3, 2], gap="medium")
+    return left, right
 
 
 def show_empty(title: str, about: str) -> None:
@@ -82,12 +114,38 @@ def show_warnings(sentences: list[str]) -> None:
 def show_command(spec: Spec, words: str = "Copy the command") -> None:
     """The shell command of the same run."""
     with st.expander(words, icon=":material/terminal:"):
+        try:
+            spec = settle(spec)
+        except BadInput as error:
+            show_error(error)
+            return
         text = json.dumps(to_json(spec), ensure_ascii=False)
         st.caption(
             "Runs the same settings from a shell. The result has the same key and is saved in the same library, so "
             "nothing is computed twice."
         )
-        st.code(f"echo {shlex.quote(text)} | python -m core run -", language="bash", wrap_lines=True)
+        st.code(write_command("run -", text), language="bash", wrap_lines=True)
+        files = list_files(spec)
+        if files:
+            st.caption(
+                escape_markdown(
+                    f"Needs {' and '.join(files)}, of which this library has a copy. In another library, give the path "
+                    "of the file as `source` (file:PATH) and an empty `digest`: the file is then imported."
+                )
+            )
+
+
+def list_files(spec: Spec) -> list[str]:
+    """The files that a spec reads, each with the beginning of its digest."""
+    files: dict[str, str] = {}
+
+    def note(part: Spec) -> Spec:
+        if isinstance(part, Load) and part.source.startswith("file:"):
+            files[part.digest] = f"{part.source.removeprefix('file:')} (SHA-256 {part.digest[:12]}…)"
+        return part
+
+    map_specs(spec, note)
+    return list(files.values())
 
 
 def neutralise_formulas(table: pd.DataFrame) -> pd.DataFrame:

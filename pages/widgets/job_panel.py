@@ -9,10 +9,12 @@ import streamlit as st
 from core.engine.job_queue import Job
 from core.engine.spec import BadInput
 from core.figures import base as figures
+from pages.base.address import live
 from pages.base.service import get_service
 from pages.base.text import STATES, capitalise, escape_markdown, format_age, format_duration
 from pages.widgets.frame import show_error
 
+JOB_SECONDS, QUEUE_SECONDS = 1.0, 2.0  # until a live part is drawn again
 SILENT_SECONDS = 90  # seconds without a report
 
 
@@ -28,7 +30,7 @@ def show_job(key: str) -> Job | None:
     if job is None or job.state == "done":
         return job
     if job.is_active:
-        st.fragment(_show_live, run_every=1.0)(key)
+        live(_show_live, JOB_SECONDS, key)(key)
     else:
         _show_ended(job)
     return job
@@ -124,7 +126,7 @@ def act_on_job(what: Any, key: str) -> None:
 def show_queue_status() -> None:
     """In the sidebar: what is running now, live."""
     alive = any(job.is_active for job in get_service().queue.jobs())
-    st.fragment(_show_queue_status, run_every=2.0 if alive else None)(alive)
+    live(_show_queue_status, QUEUE_SECONDS if alive else None)(alive)
 
 
 def _show_queue_status(was_alive: bool) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from core.engine.spec import BadInput
+from core.engine.job_queue import Job
+from core.engine.spec import BadInput, Spec, map_specs, read_spec_json
 from core.engine.store import Entry
 from pages.base.service import get_service, load_product
+from pages.base.shell import write_command
 from pages.base.text import escape_markdown, format_bytes
 from pages.widgets.run_picker import Run
 
@@ -61,7 +63,7 @@ def download_buttons(entry: Entry) -> None:
         icon=":material/folder_zip:",
         disabled=entry.bytes > MAX_ZIP_BYTES,
         help=escape_markdown(
-            f"{format_bytes(entry.bytes)}; for larger ones use: python -m core export {entry.key} DIR"
+            f"{format_bytes(entry.bytes)}; for larger ones use: {write_command(f'export {entry.key} DIR')}"
         ),
     )
     st.download_button(
@@ -104,6 +106,16 @@ def confirm_delete(entry: Entry) -> None:
         f"**{escape_markdown(entry.title)}** ({format_bytes(entry.bytes)}) will be deleted from the library. Running "
         "the same settings again restores it."
     )
+    jobs = list_waiting_jobs(entry.key)
+    if jobs:
+        st.warning(
+            escape_markdown(
+                f"{jobs[0].title} {'is running' if jobs[0].state == 'running' else 'waits in the queue'} and uses it"
+                + (f", and {len(jobs) - 1} more" if len(jobs) > 1 else "")
+                + ". Without it the job computes it again, or fails where it cannot."
+            ),
+            icon=":material/warning:",
+        )
     users = list_dependents(entry.key)
     if users:
         st.caption(f"Saved runs that used it stay ({len(users)}, for example {escape_markdown(users[0])}).")
@@ -114,6 +126,29 @@ def confirm_delete(entry: Entry) -> None:
 def _delete(key: str) -> None:
     with contextlib.suppress(BadInput):  # someone else deleted it first
         get_service().store.delete(key)
+
+
+def list_waiting_jobs(key: str) -> list[Job]:
+    """Jobs that run or wait and have this run as a part, at any depth; the running one first."""
+    users = []
+    for job in get_service().queue.jobs():
+        if job.is_active and job.key != key:
+            with contextlib.suppress(BadInput):
+                if key in list_part_keys(read_spec_json(job.spec)):
+                    users.append(job)
+    return sorted(users, key=lambda job: job.state != "running")
+
+
+def list_part_keys(spec: Spec) -> set[str]:
+    """Keys of all specs in a tree."""
+    keys: set[str] = set()
+
+    def note(part: Spec) -> Spec:
+        keys.add(part.key)
+        return part
+
+    map_specs(spec, note)
+    return keys
 
 
 def list_dependents(key: str) -> list[str]:

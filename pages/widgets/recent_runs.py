@@ -18,7 +18,7 @@ from core.experiments.studies.pool_checks import CheckedPool
 from pages.base.text import capitalise, escape_markdown, format_age
 from pages.widgets.frame import show_empty
 from pages.widgets.job_panel import state_badge
-from pages.widgets.run_picker import Run, list_runs, open_run
+from pages.widgets.run_picker import Run, list_runs, run_door
 
 STEPS = (
     Load,
@@ -48,11 +48,11 @@ def show_recent_runs(runs: list[Run]) -> None:
     if not recent:
         show_empty("No runs yet", "The demo needs no data of yours and shows what the pages can do.")
     for run in recent:
-        state, title, metric, moment, door = st.columns([1.6, 5.2, 3.6, 1.6, 1.2], vertical_alignment="center")
+        state, title, metric, moment, way = st.columns([1.8, 4.8, 3.4, 1.7, 1.6], vertical_alignment="center")
         with state:
             state_badge(run.state)
         title.markdown(escape_markdown(capitalise(run.title)))
         metric.caption(escape_markdown(run.entry.headline) if run.entry else "")
         moment.caption(format_age(run.moment))
-        if door.button("Open", key=f"open-{run.key}", type="tertiary", icon=":material/arrow_forward:"):
-            open_run(run.key, run.kind)
+        with way:
+            run_door("Open", run.key, run.kind, "recent")

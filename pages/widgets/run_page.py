@@ -19,7 +19,6 @@ def submit_and_show(spec: Spec) -> None:
     except BadInput as error:
         show_error(error)
         return
-    st.query_params.pop("fit", None)
     show_after_rerun(key)
 
 

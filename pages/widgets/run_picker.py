@@ -1,8 +1,9 @@
-"""The runs of a kind of product, and the one that the address names: `?run=KEY`."""
+"""The runs of a kind of product, the one that the address names (`?run=KEY`), and doors to the page of a run."""
 
 import contextlib
 import dataclasses
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from core.engine.spec import BadInput, Spec, read_spec_json
 from core.engine.store import Entry
 from core.models.backbones.checkpoint import Checkpoint
 from core.models.multitask_model import MultitaskModel
+from pages.base.address import door, open_page, read_address, write_address
 from pages.base.service import find_entry, get_service
 from pages.base.text import as_sentence, capitalise, escape_markdown
 
@@ -97,16 +99,13 @@ def map_arms(entries: list[Entry]) -> dict[str, str]:
 
 
 def choose_run(label: str, *products: type, kind: str = "") -> Run | None:
-    """A box to choose a run; the choice is stored in the address and for this visit. Nothing if there are no runs."""
+    """A box to choose a run; a choice is stored in the address and for this visit. Nothing if there are no runs."""
     runs = {run.key: run for run in list_runs(*products, kind=kind)}
     slot = f"last-run-{kind or '-'.join(product.__name__ for product in products)}"
-    wanted = st.query_params.get("run")
-    if wanted and wanted not in runs and runs:
-        st.warning(
-            f"Run {escape_markdown(wanted[:16])} was deleted or is shown on another page. Showing the newest run "
-            "instead."
-        )
-        wanted = None
+    wanted = read_address("run")
+    if wanted and wanted not in runs:
+        show_missing_run(wanted, "Another run is shown instead." if runs else "")
+        wanted = ""
     wanted = wanted or st.session_state.get(slot)
     if not runs:
         return None
@@ -114,12 +113,23 @@ def choose_run(label: str, *products: type, kind: str = "") -> Run | None:
     box = f"{slot}-{hash(tuple(labels.values()))}"  # the choice is stored by its label, and labels change
 
     def choose() -> None:
-        st.query_params["run"] = st.session_state[box]
+        st.session_state[slot] = st.session_state[box]
+        write_address(run=st.session_state[box])
 
-    index = keys.index(wanted) if wanted in runs else 0
-    key = st.selectbox(label, keys, index=index, format_func=labels.get, key=box, on_change=choose)
-    st.query_params["run"] = st.session_state[slot] = key
+    st.session_state[box] = wanted if wanted in runs else keys[0]  # what the address names, also after Back
+    key = st.selectbox(label, keys, format_func=labels.get, key=box, on_change=choose)
+    st.session_state[slot] = key
     return runs[key]
+
+
+def show_missing_run(key: str, instead: str = "", noun: str = "Run") -> None:
+    """A note that this page has no run with the key of the address, with a door to the page that has it."""
+    entry = find_entry(key)
+    if entry is None:
+        st.warning(f"{noun} {escape_markdown(key[:16])} was deleted, or was never in this library. {instead}".strip())
+    else:
+        st.warning(f"{noun} {escape_markdown(key[:16])} is shown on another page. {instead}".strip())
+        run_door("Open it there", entry.key, entry.kind, "missing-run")
 
 
 def read_spec(run: Run) -> Spec | None:
@@ -158,7 +168,7 @@ def trained_backbones() -> dict[str, Spec]:
 
 def show_after_rerun(key: str) -> None:
     """Draw the page again with this run."""
-    st.query_params["run"] = key
+    write_address(run=key)
     st.rerun()
 
 
@@ -179,9 +189,17 @@ def locate_run(key: str, kind: str) -> tuple[str, str]:
 
 
 def open_run(key: str, kind: str) -> None:
-    """Switch to the page that shows this run."""
+    """Switch to the page that shows this run, after something was done here; see `run_door`."""
     page, key = locate_run(key, kind)
-    st.switch_page(page, query_params={"run": key})
+    open_page(page, run=key)
+
+
+def run_door(
+    label: str, key: str, kind: str, slot: str, icon: str | None = ":material/arrow_forward:", **look: Any
+) -> None:
+    """A link to the page that shows this run."""
+    page, shown = locate_run(key, kind)
+    door(label, page, f"{slot}-{key}", icon, **look, run=shown)
 
 
 def _current_name(kind: str) -> str:
@@ -206,6 +224,7 @@ __all__ = [
     "open_run",
     "page_of",
     "read_spec",
+    "run_door",
     "show_after_rerun",
     "trained_backbones",
 ]

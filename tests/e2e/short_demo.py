@@ -41,6 +41,10 @@ if __name__ == "__main__":
         import core.training.loop
 
         core.training.loop.CHECKPOINT_SECONDS = float(os.environ["MOLSWAY_CHECKPOINT_SECONDS"])
+    if "MOLSWAY_LIVE_SECONDS" in os.environ:
+        from pages.widgets import job_panel
+
+        job_panel.JOB_SECONDS = job_panel.QUEUE_SECONDS = float(os.environ["MOLSWAY_LIVE_SECONDS"])
     from streamlit.web.cli import main
 
     main(prog_name="streamlit")

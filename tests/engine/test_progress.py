@@ -84,3 +84,25 @@ def test_successive_plans_cover_the_remaining_work():
             clock += 1.0
     for moment in (60.0, 150.0, 250.0, 350.0):
         assert estimates[moment] == pytest.approx(400.0 - moment, rel=0.15)
+
+
+def test_time_left_counts_the_pace_since_a_checkpoint_was_read():
+    """Resumed at 40 per cent: 8 seconds of starting, a jump over what the checkpoint holds, then 0.5 per cent a second."""
+    plan = {"a": Share("train", 0.0, 0.9), "b": Share("score", 0.9, 1.0)}
+    pace = TimeEstimate()
+    pace.plan(plan)
+    for tenth in range(80):
+        pace(tenth / 10, 0.0, "a")
+    pace.restart(8.0)
+    estimates = [pace(8.0 + tenth / 10, 0.4 + tenth / 2000, "a") for tenth in range(400)]
+    known = [(8.0 + tenth / 10, left) for tenth, left in enumerate(estimates) if left is not None]
+    assert len(known) > 300
+    for time, left in known:
+        assert left == pytest.approx(8 + 120 - time, rel=0.05)
+
+
+def test_a_part_that_hardly_began_says_nothing_of_the_others():
+    """A third of a small first part is 0.03 per cent of the job: it was shown as eighteen hours."""
+    pace = TimeEstimate()
+    pace.plan({"a": Share("split", 0.0, 0.001), "b": Share("train", 0.001, 1.0)})
+    assert {pace(20.0 + second, 0.0003 * second / 10, "a") for second in range(10)} == {None}

@@ -9,7 +9,7 @@ import pytest
 
 from core.engine.job_queue import Job, JobQueue
 from core.engine.spec import BadInput
-from core.engine.worker import CacheInUse, Worker, own_cache
+from core.engine.worker import CacheInUse, ProgressWriter, Worker, own_cache
 from tests.queue_specs import Both, Count, Fail, start_process, wait_until_ended
 from tests.waiting import PATIENCE, until
 
@@ -303,3 +303,36 @@ def test_unwritable_queue_does_not_stop_the_worker(queue, work, monkeypatch):
     queue.submit(Count())
     assert wait_until_ended(queue, Count()).state == "done"
     assert worker.alive and worker.trouble == ""
+
+
+def test_a_resumed_job_goes_on_where_it_was(queue, work, gate):
+    """Two of four equal parts are done, and half of the third: it does not begin at nothing again, nor jump."""
+    parts = (Count(steps=2), Count(steps=3), Count(steps=40, gate=str(gate), free=20, silent=False), Count(steps=5))
+    spec = Both(parts)
+    work()
+    queue.submit(spec)
+    before = until(lambda: (job := queue.job(spec.key)).fraction >= 0.49 and job.message == "step 20" and job).fraction
+    queue.cancel(spec.key)
+    assert wait_until_ended(queue, spec).fraction == before
+    points = len(queue.track(spec.key))
+    assert queue.resume(spec.key).fraction == before
+    gate.touch()
+    assert wait_until_ended(queue, spec).state == "done"
+    after = queue.track(spec.key)[points:]
+    fractions = [point["fraction"] for point in after]
+    assert min(fractions) >= round(before, 6) and fractions == sorted(fractions)
+    last_part = [point["fraction"] for point in after if point["numbers"]["key"] == parts[3].key]
+    assert last_part[1:] == pytest.approx([0.6, 0.64, 0.68, 0.72, 0.76]), "a fifth of the work, as at the first start"
+
+
+def test_a_resumed_job_that_has_to_begin_again_says_so(queue, monkeypatch):
+    monkeypatch.setattr("core.engine.worker.HOLD_SECONDS", 30.0)
+    job = Job("0" * 16, "jobs-count", "count", "{}", fraction=0.8, runs=2)
+    now, shown = [1000.0], []
+    monkeypatch.setattr("core.engine.worker.time.time", lambda: now[0])
+    writer = ProgressWriter(queue, job)
+    for fraction in (0.0, 0.1, 0.2, 0.3, 0.4):
+        writer.tell(fraction, "step", {})
+        shown.append(writer._news["fraction"])
+        now[0] += 10.0
+    assert shown == [0.8, 0.8, 0.8, 0.8, 0.4]

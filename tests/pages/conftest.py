@@ -2,6 +2,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import pytest
 import streamlit as st
@@ -107,6 +108,16 @@ def page_text(at: AppTest) -> str:
 
 def find_button(at: AppTest, label: str):
     return next(one for one in at.button if one.label == label)
+
+
+def list_doors(at: AppTest) -> dict[str, tuple[str, dict[str, str]]]:
+    """The links to other pages by their labels: the page, and what its address names."""
+    links = [element.proto for element in at.get("page_link")]
+    return {link.label: (link.page, dict(parse_qsl(link.query_string))) for link in links}
+
+
+def find_door(at: AppTest, label: str) -> tuple[str, dict[str, str]]:
+    return list_doors(at)[label]
 
 
 def find_box(at: AppTest, label: str):

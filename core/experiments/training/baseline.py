@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from core.data.dataset import Dataset
+from core.data.left_out import describe_left_out
 from core.engine.meter import Meter
 from core.engine.report import Report
 from core.engine.spec import Spec, settings, to_json
@@ -51,7 +52,7 @@ class Baseline(Spec[Fit]):
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
-        warnings = find_overlaps(train, valid, test)
+        warnings = [*describe_left_out(train.left_out), *find_overlaps(train, valid, test)]
         start, meter = time.monotonic(), Meter()
         model = BaselineModel.fit(self.baseline, train, self.seed, report.part(0, 0.7))
         seconds, resources = time.monotonic() - start, meter.reading()

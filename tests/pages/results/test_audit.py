@@ -37,7 +37,7 @@ def test_a_pool_is_audited_against_the_sets_of_a_model(open_page, copied, asked)
 def test_findings_are_shown_by_severity_and_corrected(open_page, copied):
     store = Store(copied)
     table = store.get(filled_store.TABLE)
-    audit = Audit(filled_store.TABLE)
+    audit = import_files(Audit(filled_store.TABLE), store.files)
     store.put(audit, make_findings(table), 2.0)
     at = open_page("data", run=audit.key)
     text = page_text(at)

@@ -1,6 +1,7 @@
 """Models side by side."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from pages.base import text
 from pages.forms import spec_form
 from pages.results import side_by_side
 from tests.pages import filled_store
-from tests.pages.conftest import page_text
+from tests.pages.conftest import page_text, text_and_tables
 
 
 def test_only_settings_that_differ_are_listed():
@@ -64,3 +65,39 @@ def test_models_are_shown_side_by_side(open_page, cache):
     assert "Settings that differ" in page_text(at)
     differ, metrics = at.dataframe[0].value, at.dataframe[1].value
     assert "learning rate" in differ.index and "reference" in metrics.iloc[0].tolist()
+
+
+def make_run(key: str, digest: str | None, task: str = "logS") -> SimpleNamespace:
+    digests = {"digests": {"test": digest}} if digest else {}
+    return SimpleNamespace(key=key, entry=SimpleNamespace(summary={"tasks": [task], **digests}))
+
+
+@pytest.mark.parametrize(
+    ("runs", "first"),
+    [
+        ([make_run("a", "1"), make_run("b", "2"), make_run("c", "1")], ["a", "c"]),
+        ([make_run("a", "1"), make_run("b", "2"), make_run("c", "2"), make_run("d", "1")], ["b", "c"]),
+        ([make_run("a", "1"), make_run("b", "1", "pKa")], []),
+        ([make_run("a", None), make_run("b", None)], []),
+        ([], []),
+    ],
+)
+def test_it_opens_with_models_of_one_test_set_or_with_none(runs, first):
+    assert side_by_side.choose_comparable(runs) == first
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [((), "–"), (("a", "b"), "a, b"), (None, "automatic"), ("", "–"), (0.001, "0.001"), (False, "False")],
+)
+def test_a_setting_is_written_as_people_write_it(value, words):
+    assert side_by_side.format_setting(value) == words
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_the_choice_of_models_is_the_address(open_page, cache):
+    at = open_page("compare", fits=f"{filled_store.OTHER.key},{filled_store.BASELINE.key}")
+    assert at.multiselect(key="beside").value == [filled_store.OTHER.key, filled_store.BASELINE.key]
+    assert not at.exception and "()" not in text_and_tables(at)
+    at.multiselect(key="beside").unselect(filled_store.BASELINE.key).run()
+    assert at.query_params["fits"] in (filled_store.OTHER.key, [filled_store.OTHER.key])

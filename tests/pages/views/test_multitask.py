@@ -19,7 +19,7 @@ from core.experiments import (
 from core.models.backbones import Gnn
 from core.results.predictions import Predictions
 from pages.results.predictions import tasks_table
-from tests.pages.conftest import page_text, without_exception
+from tests.pages.conftest import find_door, list_doors, page_text, without_exception
 
 NETWORK = Gnn(width=8, depth=1, walk=2, eigenvectors=2)
 
@@ -131,16 +131,17 @@ def test_a_shared_backbone_is_compared_with_random_weights(open_page, cache, ans
 @pytest.mark.parametrize("cache", ["made"], indirect=True)
 def test_a_table_of_a_multitask_model_predicts(open_page, cache, answers):
     model = answers[1]["multitask"]
-    assert any(
-        one.label == "Predict with it" for one in without_exception(open_page("multitask", run=model.key)).button
-    )
+    at = without_exception(open_page("multitask", run=model.key))
+    assert find_door(at, "Predict with it") == ("predict", {"fit": model.key})
     at = without_exception(open_page("predict", fit=model.key))
     assert at.selectbox(key="predict-fit").value == model.key
     table = at.selectbox(key=f"head-{model.key}")
     assert table.options == ["solubility", "hydration"]
     without_exception(table.set_value("hydration").run())
     without_exception(at.text_area(key="pasted").set_value("CCO").run())
-    spec = read_spec_json(shlex.split(at.code[0].value)[1])  # of the form; what is shown has its own
+    spec = read_spec_json(
+        next(word for word in shlex.split(at.code[0].value) if word.startswith("{"))
+    )  # of the form; what is shown has its own
     assert spec.kind == "predict" and spec.fit == MultitaskHead(model, model.members[1])
 
 
@@ -164,7 +165,7 @@ def test_a_multitask_head_is_shown_as_a_model(open_page, cache, answers):
     costs = next(one.value for one in at.dataframe if "what" in one.value)
     facts = dict(zip(costs["what"], costs["value"], strict=True))
     assert facts["Method"] == "head of a multitask model" and facts["Trainable in the backbone"].endswith(" weights")
-    labels = [one.label for one in at.button]
+    labels = list_doors(at)
     assert "Predict with it" in labels and "Score candidates with it" not in labels
     at = without_exception(open_page("predict", fit=head.key))
     model = head.multitask_model.key

@@ -13,7 +13,7 @@ from core.experiments import Load, Molecules, Predict, import_files
 from core.results.predictions import Predictions
 from pages.results.predictions import describe_prediction
 from tests.pages import filled_store
-from tests.pages.conftest import find_button, page_text, without_exception
+from tests.pages.conftest import find_button, find_door, page_text, without_exception
 
 
 def asked(root: Path) -> Predict:
@@ -92,7 +92,7 @@ def test_unreadable_lines_are_listed_and_names_are_shown(open_page, copied, tmp_
 @pytest.mark.parametrize("cache", ["done"], indirect=True)
 def test_a_model_opens_the_prediction_form(open_page, cache):
     at = open_page("train", run=filled_store.BASELINE.key)
-    assert "Predict with it" in [one.label for one in at.button]
+    assert find_door(at, "Predict with it") == ("predict", {"fit": filled_store.BASELINE.key})
 
 
 @pytest.mark.parametrize("cache", ["done"], indirect=True)

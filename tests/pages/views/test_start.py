@@ -1,10 +1,8 @@
 """The page Start."""
 
-import streamlit as st
-
 from core.engine.job_queue import JobQueue
 from tests.pages import filled_store
-from tests.pages.conftest import find_button, page_text, without_exception
+from tests.pages.conftest import find_button, find_door, page_text, without_exception
 
 
 def test_the_demo_is_queued_once_and_opened(open_page, cache):
@@ -17,12 +15,9 @@ def test_the_demo_is_queued_once_and_opened(open_page, cache):
     assert len(JobQueue(cache).jobs()) == 1
 
 
-def test_use_my_table_opens_the_file_form(open_page, cache, monkeypatch):
-    gone = []
-    monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append((page, query_params)))
-    find_button(open_page("start"), "Choose a table").click().run()
-    ((page, wanted),) = gone
-    assert page == "pages/views/data.py"
+def test_use_my_table_opens_the_file_form(open_page, cache):
+    page, wanted = find_door(open_page("start"), "Choose a table")
+    assert page == "data"
     at = open_page("data", **wanted)
     assert at.get("button_group")[0].value == "My file" and "No table chosen yet" in page_text(at)
     assert at.file_uploader(key="file").value is None

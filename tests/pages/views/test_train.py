@@ -48,3 +48,14 @@ def test_a_backbone_is_adapted_without_the_test_set(open_page, cache):
     without_exception(find_button(at, "Start").click().run())
     spec = read_spec_json(JobQueue(cache).jobs()[0].spec)
     assert (spec.kind, spec.corpus.kind, spec.leave_out.part) == ("adapt", "load", "test")
+
+
+@pytest.mark.parametrize("cache", ["done"], indirect=True)
+def test_the_form_of_a_change_is_all_that_is_shown(open_page, cache):
+    """Above a long result it was out of sight."""
+    at = open_page("train", run=filled_store.OTHER.key)
+    without_exception(find_button(at, "Change and run again").click().run())
+    (form,) = (box for box in at.expander if box.label == "New run")
+    assert form.proto.expanded and not at.metric and not any(box.label == "Run" for box in at.selectbox)
+    without_exception(find_button(at, "Back to the result").click().run())
+    assert at.metric and next(box for box in at.selectbox if box.label == "Run").value == filled_store.OTHER.key

@@ -13,7 +13,7 @@ from core.engine.store import Store
 from core.experiments import Ensemble
 from core.stats.formatting import format_interval, format_number, format_with_interval
 from tests.pages import filled_store
-from tests.pages.conftest import find_box, page_text, text_and_tables, without_exception
+from tests.pages.conftest import find_box, list_doors, page_text, text_and_tables, without_exception
 
 pytestmark = pytest.mark.parametrize("cache", ["done"], indirect=True)
 PAIR = Ensemble(filled_store.BASELINE, seeds=(0, 1))
@@ -51,7 +51,7 @@ def test_a_finished_ensemble_lists_its_members(open_page, cache, paired):
     assert table.columns.tolist() == ["RMSE, validation", "MAE, validation", "RMSE, test", "MAE, test"]
     apart = paired.get(PAIR).record["apart"]["logS"]
     assert format_number(apart["spread"]) in text and format_number(apart["spearman"]) in text
-    assert "Average over seeds" not in text and not any("Score candidates" in one.label for one in at.button)
+    assert "Average over seeds" not in text and not any("Score candidates" in label for label in list_doors(at))
 
 
 def test_influence_refuses_an_ensemble(open_page, cache, paired):
