@@ -61,7 +61,7 @@ class Entry:
 
     @functools.cached_property
     def spec(self) -> Spec:
-        """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if the file is missing or changed."""
+        """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if its file was changed."""
         return read_spec_json(self._read_spec())
 
     def _read_spec(self) -> str:
@@ -296,8 +296,8 @@ def check_key(key: str) -> str:
 
 def _damaged(key: str, what: str) -> DamagedRun:
     return DamagedRun(
-        f"the run {key} is damaged: {what}; restore it from a copy, or delete it (`python -m core delete {key}`) and make "
-        "it again"
+        f"the run {key} is damaged: {what}; restore it from a copy, or delete it (`python -m core delete {key}`) and "
+        "make it again"
     )
 
 
