@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.engine.spec import BadInput
-
 SETTLED_NS = 100_000_000  # a file changed later than this before may change again without another time stamp
 BLANK = "0" * 64  # takes the place of a document's own digest while that is computed
 
@@ -75,9 +73,3 @@ def read_sealed_json(data: bytes) -> dict[str, Any]:
     ):
         raise ValueError("it was changed: its content is not what was saved")
     return value
-
-
-def check_shipped(folder: Path, digests: Mapping[str, str]) -> None:
-    """Raise `BadInput` where a file that is part of the installation is not the published one."""
-    if change := find_change(folder, digests):
-        raise BadInput(f"the installation is damaged: in {folder} {change}; install Molsway again")

@@ -9,9 +9,9 @@ import pytest
 from core.engine import digests
 from core.engine.make import make
 from core.engine.report import SILENT_REPORT
-from core.engine.spec import BadInput
 from core.engine.store import DamagedRun, Store
-from tests.engine.test_store import Say, Words, forget_digests
+from tests.earlier_runs import forget_digests
+from tests.engine.test_store import Say, Words
 
 
 @pytest.fixture
@@ -114,12 +114,3 @@ def test_a_file_written_just_now_is_read_again(tmp_path: Path, monkeypatch: pyte
     path.write_bytes(b"abd")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # the clock of a file system may be coarse
     assert digests.digest_file(path) != first
-
-
-def test_shipped_files_are_compared_with_their_digests(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    wanted = digests.digest_files(tmp_path, [tmp_path / "config.json"])
-    digests.check_shipped(tmp_path, wanted)
-    (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(BadInput, match=r"config\.json was changed.*install Molsway again"):
-        digests.check_shipped(tmp_path, wanted)

@@ -12,7 +12,8 @@ from core.engine.former_names import FORMER_FIELDS, FORMER_KINDS, list_renames
 from core.engine.product import NO_HEADLINE
 from core.engine.spec import BadInput, Family, Spec, read_spec, settings, to_json
 from core.engine.store import Store
-from tests.engine.test_store import Words, forget_digests
+from tests.earlier_runs import forget_digests
+from tests.engine.test_store import Words
 
 
 @settings

@@ -18,6 +18,7 @@ from core.engine.make import make
 from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput, Spec, settings
 from core.engine.store import DamagedRun, Store
+from tests.earlier_runs import forget_digests
 
 
 @dataclasses.dataclass
@@ -34,13 +35,6 @@ class Words:
 
     def summary(self) -> dict:
         return {"length": np.int64(len(self.text)), "rmse": float("nan"), "device": "cpu"}
-
-
-def forget_digests(folder: Path, **news: str) -> None:
-    """Make a run one of an earlier version, without digests."""
-    note = json.loads((folder / "made.json").read_text())
-    note = {name: value for name, value in note.items() if name not in ("digest", "digests")}
-    (folder / "made.json").write_text(json.dumps(note | news))
 
 
 made_words: list[str] = []  # what was made, in order

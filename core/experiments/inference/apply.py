@@ -35,6 +35,11 @@ def predict_file(
     model = functools.cache(lambda: load_model(fit.folder / "predictor", report.part(0, BEGUN)))
     calibration = functools.cache(lambda: Calibration.of(fit, level, report.part(BEGUN, BEGUN)))
 
+    def check(molecules: Sequence[str]) -> list[tuple[int, str]]:
+        """The warnings of the model on molecules, and on each of them why its interval is empty."""
+        reasons = calibration().missing_sentences(fit.tasks)
+        return [*model().check(molecules), *((row, why) for row in range(len(molecules)) for why in reasons)]
+
     def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
         indices, molecules = pd.factorize(chunk.smiles)  # each molecule is predicted once
         values, spread = predict_molecules(model(), list(molecules), progress)
@@ -60,7 +65,9 @@ def predict_file(
         check=check,
         product=name_products(store, spec) | {"level": level},
     )
-    return annotate_table(table, out, annotation, report)
+    answer = annotate_table(table, out, annotation, report)
+    reasons = dict(zip(fit.tasks, calibration().explain_missing(), strict=True))
+    return answer | {"undefined": {f"{task}_low, {task}_high": why for task, why in reasons.items() if why}}
 
 
 def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
