@@ -40,6 +40,15 @@ def describe_sample(kind: str, labels: np.ndarray, predictions: np.ndarray) -> s
     return f"all {n} predictions are equal" if np.ptp(predictions) == 0 else "the metric is not finite"
 
 
+def describe_correlation(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> str:
+    """Why two series (n,), no gaps, have no rank correlation, by what they are called; "" where they have one."""
+    n = len(first)
+    if n < 2:
+        return f"a correlation needs two molecules or more, there {'is' if n == 1 else 'are'} {n or 'none'}"
+    constant = [name for name, values in zip(names, (first, second), strict=True) if np.ptp(values) == 0]
+    return f"all {n} {constant[0]} are equal" if constant else ""
+
+
 def describe_classes(labels: np.ndarray) -> str:
     """Which class labels (n,) of 0 and 1 lack; "" where both occur."""
     n, positive = len(labels), int((labels > 0.5).sum())

@@ -54,7 +54,7 @@ def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
 def describe_one_class(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
     """Sentences about validation and test sets where a binary task has labels of one class, or none."""
     consequences = {
-        "validation": "AUROC is undefined there, and the best epoch is chosen by one class alone",
+        "validation": "AUROC is undefined there, and whatever is chosen by it is chosen by one class alone",
         "test": "AUROC is undefined there, and an accuracy near 1 says nothing",
     }
     sentences = []

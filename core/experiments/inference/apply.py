@@ -67,7 +67,8 @@ def predict_file(
     )
     answer = annotate_table(table, out, annotation, report)
     reasons = dict(zip(fit.tasks, calibration().explain_missing(), strict=True))
-    return answer | {"undefined": {f"{task}_low, {task}_high": why for task, why in reasons.items() if why}}
+    missing = {f"{task}_{end}": why for task, why in reasons.items() if why for end in ("low", "high")}
+    return answer | {"undefined": missing}
 
 
 def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:
