@@ -22,9 +22,9 @@ def predict_file(
     """Write predictions of a model, in label units (probabilities for binary tasks), into columns `<task>_predicted`.
 
     Further columns: `<task>_low` and `<task>_high`, the limits of the intervals of `core.results.calibration` at
-    `level`; `similarity` to the nearest training molecule; for an ensemble `<task>_spread`, the standard deviation of
-    its members; `caution` names what is beyond the range of the training set. Returns the counts of rows for the
-    command line. Raises `BadInput`.
+    `level` (where there are none, `undefined` says why); `similarity` to the nearest training molecule; for an ensemble
+    `<task>_spread`, the standard deviation of its members; `caution` names what is beyond the range of the training
+    set. Returns the counts of rows for the command line. Raises `BadInput`.
     """
     from core.results.calibration import Calibration
 
@@ -34,11 +34,6 @@ def predict_file(
     # loaded only after the table has been checked
     model = functools.cache(lambda: load_model(fit.folder / "predictor", report.part(0, BEGUN)))
     calibration = functools.cache(lambda: Calibration.of(fit, level, report.part(BEGUN, BEGUN)))
-
-    def check(molecules: Sequence[str]) -> list[tuple[int, str]]:
-        """The warnings of the model on molecules, and on each of them why its interval is empty."""
-        reasons = calibration().missing_sentences(fit.tasks)
-        return [*model().check(molecules), *((row, why) for row in range(len(molecules)) for why in reasons)]
 
     def columns(chunk: Dataset, progress: Report) -> dict[str, np.ndarray]:
         indices, molecules = pd.factorize(chunk.smiles)  # each molecule is predicted once
@@ -63,6 +58,7 @@ def predict_file(
         fit.tasks,
         smiles,
         check=check,
+        undefined=lambda: "; ".join(calibration().missing_sentences(fit.tasks)),
         product=name_products(store, spec) | {"level": level},
     )
     answer = annotate_table(table, out, annotation, report)
