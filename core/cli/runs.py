@@ -15,16 +15,17 @@ def show(options: argparse.Namespace) -> Any:
     store = open_store(options)
     entry = store.find(options.key)
     entry.check_current()
-    return describe_run(store, entry.spec, options.json)
+    return describe_run(store, entry.spec, options.json) | {"integrity": entry.integrity}
 
 
 def list_runs(options: argparse.Namespace) -> Any:
     entries = open_store(options).entries()
     if options.json:
-        names = ("kind", "key", "title", "headline", "made", "seconds", "bytes")
+        names = ("kind", "key", "title", "headline", "made", "seconds", "bytes", "integrity", "damaged")
         return [{name: getattr(entry, name) for name in names} for entry in entries]
     lines = [
         f"{e.key}  {e.kind:<16} {e.made:<26} {e.seconds:8.1f} s {e.bytes / 1e6:9.2f} MB  {e.title}  ({e.headline})"
+        + ("" if e.integrity == "checked" else f"  {e.integrity}")
         for e in entries
     ]
     return "\n".join(lines) or "no runs are saved here yet; try: molsway run demo"

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from core.cli.reading import parse_load_fields
 from core.cli.runner import make_run, name_source
 from core.engine.spec import BadInput, Spec, read_spec_json, to_json
 
-MAX_DEPTH = 100  # levels of nested specs; Python's own limit is near 170
 PRESET_OPTIONS = (
     Argument("--seed", type=int, help="random seed of the preset (default: 0)"),
     Argument("--table", metavar="TABLE", help=f"table of the preset: {TABLE_SOURCE}"),
@@ -47,7 +45,7 @@ def run(options: argparse.Namespace) -> Any:
         spec = read_preset(options.spec, options)
     else:
         refuse_preset_options(options)
-        spec = parse_spec(sys.stdin.read() if options.spec == "-" else read_text(Path(options.spec)))
+        spec = read_spec_json(read_text(Path(options.spec)))
     return make_run(spec, options, options.workers)
 
 
@@ -108,20 +106,10 @@ def refuse_preset_options(options: argparse.Namespace) -> None:
             )
 
 
-def parse_spec(text: str) -> Spec:
-    """Read a spec from its JSON. Raises `BadInput`, also if it is nested too deep."""
-    deepest = depth = 0
-    for mark in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
-        depth += (mark in "{[") - (mark in "}]")
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH:
-        raise BadInput(f"the spec is nested {deepest} levels deep, the limit is {MAX_DEPTH}; run its inner specs first")
-    return read_spec_json(text)
-
-
 def read_text(path: Path) -> str:
+    """The text of a file, or of the standard input for `-`. Raises `BadInput`."""
     try:
-        return path.read_text("utf-8")
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         from core.experiments import PRESETS
 

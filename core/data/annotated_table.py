@@ -39,8 +39,13 @@ from core.engine.report import SILENT_REPORT, Report
 from core.engine.spec import BadInput
 
 SHARD = 10_000  # rows that are read, computed and stored at a time
-REVISION = 3  # raised when the same input gives other numbers
+REVISION = 4  # raised when the same input gives other numbers or columns
 BEGUN, DONE = 0.02, 0.97  # progress when the model is loaded, and when all rows are computed
+
+
+def nothing_undefined() -> str:
+    """The default `undefined`: every number is there."""
+    return ""
 
 
 def no_cautions(molecules: Sequence[str]) -> list[tuple[int, str]]:
@@ -53,8 +58,9 @@ class Annotation:
     """What is added to a table.
 
     `columns` computes the numbers of a shard of molecules with their labels (NaN where there are none). `check` returns
-    warnings on single molecules, such as tokens unknown to the backbone. `check_labels` gets all labels before any row
-    is computed and may raise `BadInput`. `product` identifies what is applied (JSON): a run resumes only from shards
+    warnings on single molecules, such as tokens unknown to the backbone. `undefined` says which numbers are empty in
+    every row, and why; then there is a column of that name. `check_labels` gets all labels before any row is computed
+    and may raise `BadInput`. `product` identifies what is applied (JSON): a run resumes only from shards
     of the same product.
     """
 
@@ -65,6 +71,7 @@ class Annotation:
     reading: Reading = AS_PROVEN  # how the file is read
     check: Callable[[Sequence[str]], list[tuple[int, str]]] = no_cautions
     check_labels: Callable[[Dataset], None] | None = None
+    undefined: Callable[[], str] = nothing_undefined
     product: Any = None
     top: int = 0  # how many of the most helpful and most harmful molecules the answer lists, if there are scores
 
@@ -158,6 +165,9 @@ class RowAnnotator:
             new_columns[name][rows] = value
         new_columns["caution"] = np.full(len(frame), "", object)
         new_columns["caution"][rows] = self.cautions(molecules)
+        if undefined := self.annotation.undefined():
+            new_columns["undefined"] = np.full(len(frame), "", object)
+            new_columns["undefined"][rows] = undefined
         unusable = [reasons.get(row, reason or "") if reason else "" for row, (_, reason) in enumerate(parsed)]
         new_columns["unusable"] = np.array(unusable, object)
         renamed = {name: free_column_name(name, {*frame, *new_columns}) for name in new_columns if name in frame}

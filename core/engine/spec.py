@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import json
+import numbers
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,9 +19,12 @@ import pydantic
 from pydantic_core import core_schema
 
 from core.engine.former_names import FORMER_FIELDS, current_fields, current_kind
+from core.engine.strict_json import NotStrict, check_integer, check_items, check_text, load_strict_json
 
 Product = TypeVar("Product")
 Settings = TypeVar("Settings")
+
+MAX_FAULTS = 5  # that one message names
 
 
 class BadInput(ValueError):
@@ -36,10 +40,14 @@ class FailedPart:
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(pydantic.Field,))
 def settings(cls: type[Settings]) -> type[Settings]:
-    """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types raise `BadInput`."""
+    """Make a frozen, validated dataclass of `cls`; unknown fields and wrong types raise `BadInput`.
+
+    Types are strict: "40", 40.0 and true are no integers, 1 is no truth value; a whole number is a fine float. Lists
+    become tuples, numbers of numpy plain ones.
+    """
     wrapped = pydantic.dataclasses.dataclass(
         frozen=True,
-        config=pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False),
+        config=pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, strict=True),
     )(cls)
     validated_init = wrapped.__init__
 
@@ -47,27 +55,50 @@ def settings(cls: type[Settings]) -> type[Settings]:
     def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # a field named `self` must not bind to it
         if "self" in kwargs:
             raise BadInput(f"{cls.kind}.self: is not a field of this spec")
+        names = field_names(wrapped)
         try:
-            validated_init(self, *args, **kwargs)
+            plain_args = [_plain(value, name) for value, name in zip(args, names, strict=False)]
+            plain = {name: _plain(value, name) for name, value in kwargs.items()}
+        except NotStrict as error:
+            raise BadInput(f"{cls.kind}.{error}") from None
+        try:
+            validated_init(self, *plain_args, *args[len(names) :], **plain)
         except pydantic.ValidationError as error:
             raise BadInput(explain_error(cls, error)) from None
-        for name, value in iterate_fields(self):
-            for text in value if isinstance(value, tuple) else (value,):
-                if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
-                    raise BadInput(
-                        f"{cls.kind}.{name}: {text!r:.80} contains half a character (a lone surrogate); retype it"
-                    )
 
     wrapped.__init__ = __init__
     return wrapped
 
 
+def _plain(value: Any, name: str) -> Any:
+    """A value of a field as plain Python: tuples for lists, int and float for numpy's. Raises `NotStrict`."""
+    try:
+        return _plain_value(value)
+    except NotStrict as error:
+        raise NotStrict(f"{name:.80}: {error}") from None
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, (list, tuple)):
+        check_items(len(value))
+        return tuple(_plain_value(inner) for inner in value)
+    elif isinstance(value, numbers.Integral):
+        return check_integer(int(value))
+    elif isinstance(value, numbers.Real):
+        return float(value)
+    return value
+
+
 def explain_error(cls: type, error: pydantic.ValidationError) -> str:
     """All validation errors in one line: where, what is valid, what was given."""
-    lines = []
-    for fault in error.errors():
+    lines, faults = [], error.errors()
+    for fault in faults[:MAX_FAULTS]:
         cause = fault.get("ctx", {}).get("error")
-        where = ".".join([cls.kind, *(str(step) for step in fault["loc"])])
+        where = ".".join([cls.kind, *(f"{step!s:.80}" for step in fault["loc"])])
         if isinstance(cause, BadInput):
             message = str(cause)
         elif fault["type"] in ("unexpected_keyword_argument", "missing_argument", "missing"):
@@ -75,9 +106,11 @@ def explain_error(cls: type, error: pydantic.ValidationError) -> str:
             hint = f"; it is called {new!r} now" if new in cls.__pydantic_fields__ else ""
             message = f"is not a field of this spec{hint}" if "unexpected" in fault["type"] else "is missing"
         else:
-            message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}; got {fault['input']!r:.80}"
+            text = fault["msg"].replace("valid tuple", "list")
+            message = f"{text[0].lower()}{text[1:]}; got {fault['input']!r:.80}"
         lines.append(f"{where}: {message}")
-    return "; ".join(lines)
+    more = [f"and {len(faults) - MAX_FAULTS:,} more"] if len(faults) > MAX_FAULTS else []
+    return "; ".join([*lines, *more])
 
 
 class Family(dict):
@@ -111,7 +144,7 @@ class Family(dict):
         fields = dict(value)
         kind = current_kind(fields.pop("kind"), self)
         if not isinstance(kind, str) or kind not in self:
-            raise BadInput(f"there is no {self.noun} of kind {kind!r}; there are {', '.join(self)}")
+            raise BadInput(f"there is no {self.noun} of kind {kind!r:.80}; there are {', '.join(self)}")
         return self[kind](**current_fields(fields, self[kind].__pydantic_fields__))
 
     def key_of(self, value: Any) -> str:
@@ -238,15 +271,15 @@ def read_spec(value: Any, product: type | None = None) -> Spec:
         fields = dict(value)
         kind, revision = current_kind(fields.pop("kind", None), Spec.kinds), fields.pop("revision", None)
         if not isinstance(kind, str) or kind not in Spec.kinds:
-            near = difflib.get_close_matches(kind, Spec.kinds, 3, cutoff=0.5) if isinstance(kind, str) else []
+            near = difflib.get_close_matches(kind[:80], Spec.kinds, 3, cutoff=0.5) if isinstance(kind, str) else []
             raise BadInput(
-                f"there is no spec kind {kind!r}; "
+                f"there is no spec kind {kind!r:.80}; "
                 f"{f'did you mean {_or(near)}?' if near else 'there are load, finetune, influence and others;'} "
                 "`python -m core kinds` lists them all"
             )
-        if revision not in (None, Spec.kinds[kind].revision):
+        if revision is not None and (type(revision) is not int or revision != Spec.kinds[kind].revision):
             raise BadInput(
-                f"{kind}: the spec has revision {revision}, this version makes {Spec.kinds[kind].revision}; "
+                f"{kind}: the spec has revision {revision!r:.40}, this version makes {Spec.kinds[kind].revision}; "
                 "start it again, or remove `revision` from the spec and run that"
             )
         value = Spec.kinds[kind](**current_fields(fields, Spec.kinds[kind].__pydantic_fields__))
@@ -264,12 +297,11 @@ def _or(names: list[str]) -> str:
 
 
 def read_spec_json(text: str) -> Spec:
-    """A spec from its JSON. Raises `BadInput` with line and column of a syntax error."""
+    """A spec from its JSON, read strictly (`core.engine.strict_json`). Raises `BadInput`."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"this is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    return read_spec(value)
+        return read_spec(load_strict_json(text))
+    except NotStrict as error:
+        raise BadInput(str(error)) from None
 
 
 def to_json(value: Any) -> Any:

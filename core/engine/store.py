@@ -1,6 +1,7 @@
 """The store: one folder for each finished spec, `root/<kind>/<key>/{spec.json, made.json, product files}`.
 
-A product is written into a draft folder, which is then renamed: readers see a complete product or none.
+A product is written into a draft folder, which is then renamed: readers see a complete product or none. `made.json`
+holds the digest of every file, which is checked when the product is read (`core.engine.digests`).
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.engine.digests import digest_files, find_change, read_sealed_json, write_sealed_json
 from core.engine.files import (
     library_versions,
     list_files,
@@ -50,11 +52,22 @@ class Entry:
     device: str = ""
     summary: dict[str, Any] = dataclasses.field(default_factory=dict)  # of the product
     damaged: str = ""  # what is wrong with the folder, or ""
+    digests: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)  # SHA-256 of its files by name
+
+    @property
+    def integrity(self) -> str:
+        """`checked`: its files are compared with their digests when read; `unchecked`: saved without; `damaged`."""
+        return "damaged" if self.damaged else "checked" if self.digests else "unchecked"
 
     @functools.cached_property
     def spec(self) -> Spec:
-        """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if the file is missing."""
-        return read_spec_json(_read(self.folder / "spec.json", self.key))
+        """The spec. Raises `BadInput` if this version cannot read it, `DamagedRun` if its file was changed."""
+        return read_spec_json(self._read_spec())
+
+    def _read_spec(self) -> str:
+        if change := find_change(self.folder, {n: d for n, d in self.digests.items() if n == "spec.json"}):
+            raise _damaged(self.key, change)
+        return _read(self.folder / "spec.json", self.key).decode("utf-8", "replace")
 
     @property
     def spec_class(self) -> type[Spec] | None:
@@ -70,7 +83,7 @@ class Entry:
         """Raise `BadInput` if its spec now has another meaning or other names: it must be made again."""
         if self.spec.key == self.key:
             return
-        renamed = list_renames(json.loads(_read(self.folder / "spec.json", self.key)), to_json(self.spec))
+        renamed = list_renames(json.loads(self._read_spec()), to_json(self.spec))
         reason = ", ".join([*renamed[:3], *["and more"][: len(renamed) > 3]]) or "its spec has another meaning now"
         raise BadInput(f"an earlier version of Molsway made this run, and {reason}; run it again")
 
@@ -103,11 +116,9 @@ class Store:
         return self.folder(spec).is_dir()
 
     def get(self, spec: Spec) -> Any:
-        """Load the product of a spec. Raises `DamagedRun` if a file is missing or truncated."""
+        """Load the product of a spec. Raises `DamagedRun` if a file is missing or was changed."""
         folder = self.folder(spec)
-        for name, size in self._note(folder)["files"].items():
-            if not (folder / name).is_file() or (folder / name).stat().st_size != size:
-                raise _damaged(spec.key, f"{name} is missing or was changed")
+        self.check(folder)
         try:
             product: Any = spec.product
             return product.load(folder)
@@ -115,6 +126,18 @@ class Store:
             raise
         except (OSError, ValueError, KeyError) as error:
             raise _damaged(spec.key, f"{type(error).__name__}: {str(error).replace(f'{folder}/', '')}") from error
+
+    def check(self, folder: Path) -> None:
+        """Raise `DamagedRun` if a file of a run is missing or was changed; each is read once in a process.
+
+        Runs of earlier versions have no digests: only the sizes of their files are compared.
+        """
+        note = self._note(folder)
+        for name, size in note["files"].items():
+            if not (folder / name).is_file() or (folder / name).stat().st_size != size:
+                raise _damaged(folder.name, f"{name} is missing or was changed")
+        if change := find_change(folder, note.get("digests", {})):
+            raise _damaged(folder.name, change)
 
     def product(self, entry: Entry) -> Any:
         """Load the product of an entry. Raises `BadInput` if an earlier version made it, and as `get` does."""
@@ -130,7 +153,8 @@ class Store:
                 draft.mkdir(parents=True)
                 product.save(draft)
                 summary = to_json_value(product.summary())
-                sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in list_files(draft)}
+                files = list_files(draft)
+                sizes = {path.relative_to(draft).as_posix(): path.stat().st_size for path in files}
                 write_json(draft / "spec.json", to_json(spec))
                 note = {
                     "key": spec.key,
@@ -143,8 +167,9 @@ class Store:
                     "versions": library_versions(),
                     "summary": summary,
                     "files": sizes,
+                    "digests": digest_files(draft, [*files, draft / "spec.json"]),
                 }
-                write_json(draft / "made.json", note)
+                write_sealed_json(draft / "made.json", note)
                 sync_folder(draft)
                 folder.parent.mkdir(exist_ok=True)
                 with contextlib.suppress(FileExistsError):  # another process stored it first
@@ -194,8 +219,9 @@ class Store:
         shutil.rmtree(self.root / "scratch" / check_key(key), ignore_errors=True)
 
     def export(self, key: str, folder: Path | str) -> Path:
-        """Copy a run's files into `folder`, which must be new or empty. Raises `BadInput`."""
+        """Copy a run's files into `folder`, which must be new or empty. Raises `BadInput`, also if one was changed."""
         source = self.folder(key)
+        self.check(source)
         with self.export_folder(folder) as target:
             shutil.copytree(source, target, dirs_exist_ok=True)
         return target
@@ -237,13 +263,16 @@ class Store:
 
     def _note(self, folder: Path) -> dict[str, Any]:
         try:
-            note = json.loads(_read(folder / "made.json", folder.name))
-            if not isinstance(note, dict) or not isinstance(note.get("files"), dict):
+            note = read_sealed_json(_read(folder / "made.json", folder.name))
+            if not isinstance(note.get("files"), dict):
                 raise ValueError("it lists no files")
-        except ValueError as error:
-            if isinstance(error, BadInput):
-                raise
-            raise _damaged(folder.name, f"made.json cannot be read: {error}") from None
+        except BadInput:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise _damaged(folder.name, f"made.json cannot be used: {error}") from None
+        kind, key = note.get("kind", folder.parent.name), note.get("key", folder.name)
+        if (kind, key) != (folder.parent.name, folder.name):
+            raise _damaged(folder.name, f"its files are those of another run, {kind!s:.40} {key!s:.40}")
         return note
 
     def _entry(self, folder: Path) -> Entry:
@@ -254,7 +283,8 @@ class Store:
         except DamagedRun as error:
             return Entry(**head, **nothing, damaged=str(error))
         return Entry(**head, **{name: note.get(name, other) for name, other in nothing.items()},
-                     device=note.get("device", ""), summary=note.get("summary", {}))  # fmt: skip
+                     device=note.get("device", ""), summary=note.get("summary", {}),
+                     digests=note.get("digests", {}))  # fmt: skip
 
 
 def check_key(key: str) -> str:
@@ -265,11 +295,14 @@ def check_key(key: str) -> str:
 
 
 def _damaged(key: str, what: str) -> DamagedRun:
-    return DamagedRun(f"the run {key} is damaged: {what}; delete it (`python -m core delete {key}`) and make it again")
+    return DamagedRun(
+        f"the run {key} is damaged: {what}; restore it from a copy, or delete it (`python -m core delete {key}`) and "
+        "make it again"
+    )
 
 
-def _read(path: Path, key: str) -> str:
+def _read(path: Path, key: str) -> bytes:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
+        return path.read_bytes()
+    except OSError:
         raise _damaged(key, f"{path.name} is missing or cannot be read") from None

@@ -5,11 +5,12 @@ those predicted by the scores (Park et al. 2023, arXiv 2303.14186).
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.stats.metrics import spearman
+from core.stats.undefined import NAME, describe_correlation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,16 +27,19 @@ def random_subsets(size: int, count: int, share: float = 0.5, seed: int = 0) -> 
     return masks
 
 
-def datamodelling_score(predicted: np.ndarray, measured: np.ndarray, seed: int = 0) -> dict[str, float]:
+def datamodelling_score(predicted: np.ndarray, measured: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """Spearman's correlation of predicted with measured target losses (K,) of K subsets, and its 95 % interval.
 
-    The interval is a bootstrap over subsets. An additive score predicts the sum over the members of a subset.
+    The interval is a bootstrap over subsets. An additive score predicts the sum over the members of a subset. Equal
+    losses predict nothing: they count as 0, with the reason in `undefined`.
     """
     generator = np.random.default_rng([seed, 7])
     samples = generator.integers(len(measured), size=(BOOTSTRAP_DRAWS, len(measured)))
     values = np.array([spearman(predicted[rows], measured[rows]) or 0.0 for rows in samples])
     low, high = np.quantile(values, [0.025, 0.975])
-    return {"spearman": float(spearman(predicted, measured) or 0.0), "low": float(low), "high": float(high)}
+    score = {"spearman": float(spearman(predicted, measured) or 0.0), "low": float(low), "high": float(high)}
+    reason = describe_correlation(predicted, measured, ("predicted losses", "measured losses"))
+    return score | ({NAME: {"spearman": f"{reason}; counted as 0"}} if reason else {})
 
 
 def retrain_many(

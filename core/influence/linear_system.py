@@ -6,8 +6,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from core.data.dataset import Dataset
 from core.engine.report import SILENT_REPORT, Report
@@ -27,6 +25,7 @@ from core.influence.view import (
     target_gradient,
 )
 from core.models.predictor import Predictor
+from core.models.sealed_tensors import load_sealed, save_sealed
 from core.stats.temperature import cross_entropies, fit_temperatures
 
 MAX_CROSS_KERNEL = 1 << 23  # numbers: training cells × cells of target and pool
@@ -299,10 +298,7 @@ def _tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 def _save_system(report: Report, arrays: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
     """Save the solved system in the scratch folder, for a job that is interrupted later."""
     if report.scratch:
-        draft = report.scratch / "solved.draft"
-        cpu_arrays = {name: value.cpu().contiguous() for name, value in arrays.items()}
-        save_file(cpu_arrays, draft, metadata={"record": json.dumps(record)})
-        draft.replace(report.scratch / "solved.safetensors")
+        save_sealed(report.scratch / "solved.safetensors", arrays, json.dumps(record))
 
 
 def _load_system(report: Report) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -311,9 +307,8 @@ def _load_system(report: Report) -> tuple[dict[str, torch.Tensor], dict[str, Any
     if path is None or not path.exists():
         return None
     try:
-        with safe_open(path, "pt") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            return arrays, json.loads(file.metadata()["record"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # written incompletely
+        arrays, record = load_sealed(path)
+        return arrays, json.loads(record)
+    except ValueError:  # changed, or written incompletely
         path.unlink()
         return None

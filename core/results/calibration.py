@@ -17,6 +17,7 @@ from core.stats.conformal import (
     widen_probabilities,
 )
 from core.stats.metrics import compute_metrics
+from core.stats.undefined import explain_prediction_intervals
 
 REMOTE_SHARE = 0.05  # share of validation molecules below `remote_threshold`
 TINY = 1e-6  # fraction of the spread of predictions below which ensemble members count as equal
@@ -61,6 +62,17 @@ class Calibration:
     def is_remote(self, near: Position) -> np.ndarray:
         """Whether molecules (n,) are outside the applicability domain: dissimilar, or beyond the training range."""
         return (near.similarity < self.remote_threshold) | (near.distance > 0)
+
+    def explain_missing(self) -> list[str]:
+        """For each task, why there are no intervals; "" where there are."""
+        return [
+            explain_prediction_intervals(kind, self.labels[:, task], self.level) for task, kind in enumerate(self.kinds)
+        ]
+
+    def missing_sentences(self, tasks: Sequence[str]) -> list[str]:
+        """The reasons of the tasks without intervals, with the task's name where there are several tasks."""
+        reasons = zip(tasks, self.explain_missing(), strict=True)
+        return [f"{task}: {reason}" if len(tasks) > 1 else reason for task, reason in reasons if reason]
 
     def interval_bounds(
         self, predictions: np.ndarray, near: Position, spread: np.ndarray | None

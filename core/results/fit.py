@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import pandas as pd
 from core.data.dataset import Dataset
 from core.stats.bootstrap import Interval, compute_intervals
 from core.stats.metrics import METRICS, compute_metrics
+from core.stats.undefined import NAME, explain_intervals, explain_metrics
 
 PARTS = ("train", "valid", "test")
 
@@ -36,8 +37,11 @@ class Fit:
     folder: Path
 
     @property
-    def metrics(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
-        """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units."""
+    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """`{part: {task: {metric: value}}}`, pooled over the part's measured rows, in label units.
+
+        Where a value is None, `undefined` of the same card has the reason by metric.
+        """
         return self.record["metrics"]
 
     def interval(self, task: str, metric: str) -> Interval | None:
@@ -120,14 +124,14 @@ class Fit:
 def evaluate_parts(parts: dict[str, Dataset], predictions: dict[str, np.ndarray]) -> dict[str, Any]:
     """Entries of every fit's record on its parts and predictions (n, t): metrics by part and task, digests, sizes.
 
-    The intervals are bootstrap intervals of the test metrics, over molecules.
+    The intervals are bootstrap intervals of the test metrics, over molecules; `undefined_intervals`: why a metric has
+    none, by task and metric.
     """
     first, test = parts["train"], parts["test"]
+    metrics = {n: compute_task_metrics(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()}
     return {
-        "metrics": {
-            n: compute_task_metrics(first.tasks, first.kinds, t.targets, predictions[n]) for n, t in parts.items()
-        },
-        "intervals": compute_intervals(first.tasks, first.kinds, test.targets, predictions["test"]),
+        "metrics": metrics,
+        **compute_task_intervals(first.tasks, first.kinds, test.targets, predictions["test"], metrics["test"]),
         "tasks": list(first.tasks),
         "kinds": list(first.kinds),
         "unit": list(first.unit),
@@ -152,10 +156,29 @@ def prediction_table(part: str, table: Dataset, predictions: np.ndarray) -> pd.D
 
 
 def compute_task_metrics(
-    tasks: tuple[str, ...], kinds: tuple[str, ...], labels: np.ndarray, predictions: np.ndarray
-) -> dict[str, dict[str, float | int | None]]:
-    """`{task: {metric: value}}` of labels and predictions (n, t)."""
-    return {
-        task: compute_metrics(kind, labels[:, column], predictions[:, column])
+    tasks: Sequence[str], kinds: Sequence[str], labels: np.ndarray, predictions: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """`{task: {metric: value}}` of labels and predictions (n, t); a card with a None has its reasons in `undefined`."""
+    cards: dict[str, dict[str, Any]] = {}
+    for column, (task, kind) in enumerate(zip(tasks, kinds, strict=True)):
+        values = labels[:, column], predictions[:, column]
+        card = compute_metrics(kind, *values)
+        reasons = explain_metrics(kind, *values, card)
+        cards[task] = card | ({NAME: reasons} if reasons else {})
+    return cards
+
+
+def compute_task_intervals(
+    tasks: Sequence[str],
+    kinds: Sequence[str],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    cards: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Bootstrap intervals by task and metric, and why metrics of the `cards` lack one; labels, predictions (n, t)."""
+    intervals = compute_intervals(tasks, kinds, labels, predictions)
+    reasons = {
+        task: explain_intervals(kind, labels[:, column], cards[task], intervals[task])
         for column, (task, kind) in enumerate(zip(tasks, kinds, strict=True))
     }
+    return {"intervals": intervals, "undefined_intervals": {task: why for task, why in reasons.items() if why}}

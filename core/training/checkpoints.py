@@ -5,14 +5,13 @@ Weights, best weights, weight average, optimiser state and progress are written 
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from core.models.sealed_tensors import load_sealed, save_sealed
 
 
 @dataclass
@@ -44,17 +43,14 @@ def save_checkpoint(
     average: dict[str, Tensor],
     progress: Progress,
 ) -> None:
-    """Write checkpoint.safetensors, first as a draft, so that a crash leaves the previous one intact."""
+    """Write checkpoint.safetensors, with its digest."""
     tensors = {f"model.{name}": value for name, value in copy_state(model, moving).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for name, weight in moving.items():
         tensors |= {f"optimiser.{name}.{slot}": value for slot, value in optimiser.state[weight].items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {"progress": json.dumps(progress.__dict__)}
-    draft = folder / "checkpoint.draft"
-    save_file(tensors, draft, metadata=about)  # progress in the same file, so that both are of the same step
-    os.replace(draft, folder / "checkpoint.safetensors")
+    # progress in the same file, so that both are of the same step
+    save_sealed(folder / "checkpoint.safetensors", tensors, json.dumps(progress.__dict__))
 
 
 def load_checkpoint(
@@ -70,10 +66,9 @@ def load_checkpoint(
     if path is None or not path.exists():
         return Progress()
     try:
-        with safe_open(path, "pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-        tensors = load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # truncated, such as by a power failure
+        tensors, about = load_sealed(path)
+        progress = Progress(**json.loads(about))
+    except (TypeError, ValueError):  # changed, or truncated, such as by a power failure
         path.unlink()
         return Progress()
     model.load_state_dict(

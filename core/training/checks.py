@@ -11,6 +11,7 @@ from core.data.dataset import Dataset
 from core.engine.report import Report
 from core.engine.spec import BadInput
 from core.results.mixture import MixtureParts
+from core.stats.undefined import describe_classes
 
 if TYPE_CHECKING:
     from core.models.predictor import Predictor
@@ -48,6 +49,25 @@ def check_parts(train: Dataset, valid: Dataset, test: Dataset) -> None:
         labels = train.targets[~np.isnan(train.targets[:, column]), column]
         if kind == "regression" and np.ptp(labels) == 0:
             raise BadInput(f"every training label of {task!r} is {labels[0]:g}; use a larger table, or another target")
+
+
+def describe_one_class(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:
+    """Sentences about validation and test sets where a binary task has labels of one class, or none."""
+    consequences = {
+        "validation": "AUROC is undefined there, and whatever is chosen by it is chosen by one class alone",
+        "test": "AUROC is undefined there, and an accuracy near 1 says nothing",
+    }
+    sentences = []
+    for column, (task, kind) in enumerate(zip(train.tasks, train.kinds, strict=True)):
+        for name, table in (("validation", valid), ("test", test)):
+            labels = table.targets[:, column]
+            lack = describe_classes(labels[~np.isnan(labels)]) if kind == "binary" else ""
+            if lack:
+                sentences.append(
+                    f"in the {name} set {lack} ({task!r}): {consequences[name]}; use a larger {name} set or another "
+                    "split"
+                )
+    return sentences
 
 
 def find_overlaps(train: Dataset, valid: Dataset, test: Dataset) -> list[str]:

@@ -24,6 +24,7 @@ from core.training.checks import (
     check_parts,
     clipped_predictions,
     constant_predictions,
+    describe_one_class,
     describe_unreadable,
     find_overlaps,
     underfit_tasks,
@@ -41,10 +42,13 @@ def finetune(spec: Any, report: Report, parts: dict[str, Dataset], start: Callab
     backbone.set_dropout(spec.backbone_dropout)
     warnings = [
         *describe_left_out(train.left_out),
+        *describe_one_class(train, valid, test),
         *find_overlaps(train, valid, test),
         *describe_unreadable(backbone, parts),
         *describe_pretraining_overlap(start, test),
     ]
+    for sentence in describe_one_class(train, valid, test):  # before the time is spent
+        report(0, sentence, stays=True)
     began = time.monotonic()
     features = fit_features(spec.features, parts, report.part(0, 0.03))
     predictor = Predictor(backbone, train.tasks, train.kinds, spec.dropout, spec.seed, features)

@@ -8,7 +8,7 @@ from core.figures import labels as label_figures
 from core.results.fit import Fit
 from core.stats.conformal import estimate_share
 from core.stats.formatting import format_interval, format_number, sd_of_interval
-from core.stats.metrics import card_metrics
+from core.stats.metrics import card_metrics, metric_name
 from pages.base.service import load_product
 from pages.base.shell import write_command
 from pages.base.text import escape_markdown, format_bytes, format_device, format_duration, format_percent, loss_name
@@ -159,6 +159,20 @@ def member_table(record: dict, task: str, kind: str, unit: str) -> None:
     st.caption(sentence)
 
 
+def list_undefined(fit: Fit, task: str, kind: str) -> list[str]:
+    """Why metrics of the test and validation set are missing, or intervals of the former; one sentence a reason."""
+    missing = [
+        ("Undefined on the test set", fit.metrics["test"][task].get("undefined", {})),
+        ("Undefined on the validation set", fit.metrics["valid"][task].get("undefined", {})),
+        ("Without an interval", fit.record.get("undefined_intervals", {}).get(task, {})),
+    ]
+    return [
+        f"{title}: {', '.join(metric_name(key, kind) for key in reasons if reasons[key] == reason)} ({reason})."
+        for title, reasons in missing
+        for reason in dict.fromkeys(reasons.values())
+    ]
+
+
 def metric_row(fit: Fit, task: str, kind: str, unit: str) -> None:
     """The metrics on the test set, with those on the validation set below each."""
     test, valid = fit.metrics["test"][task], fit.metrics["valid"][task]
@@ -177,6 +191,8 @@ def metric_row(fit: Fit, task: str, kind: str, unit: str) -> None:
                 f"{f'95 %: {format_interval(span)}; ' if span else ''}validation "
                 f"{format_number(valid.get(one.key), sd_of_interval(span))}"
             )
+        for sentence in list_undefined(fit, task, kind):
+            st.caption(escape_markdown(sentence))
         if fit.record.get("intervals"):
             st.caption(
                 "Intervals: bootstrap over the test molecules, 1,000 resamples. They do not include the variation "

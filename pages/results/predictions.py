@@ -11,7 +11,7 @@ from core.results.predictions import Predictions, column_name
 from core.stats.formatting import format_interval, format_number, sd_of_interval
 from core.stats.metrics import headline_metric
 from pages.base.service import load_product
-from pages.base.text import escape_markdown, format_percent
+from pages.base.text import as_sentence, escape_markdown, format_percent
 from pages.widgets.frame import export_buttons, show_command, show_warnings, split_page, to_csv
 from pages.widgets.molecules import draw_images, show_molecule, show_paged_cards
 from pages.widgets.run_picker import Run, find_entry, read_spec
@@ -50,6 +50,7 @@ def predictions_result(run: Run) -> None:
     heading = (
         f"{task}, {unit or 'no unit'}; intervals of level {record['level']:g}; run {run.key}, model {record['fit']}"
     )
+    heading += "".join(f"\n{name}: {reason}" for name, reason in record.get("undefined", {}).items())
     export_buttons(
         f"predictions-{run.key}", record, {"predictions": lambda: to_csv(predictions.table, heading)}, run.key
     )
@@ -102,7 +103,8 @@ def show_summary(record: dict, task: str, index: int, kind: str, unit: str) -> N
             sure = f"95 %: {format_interval(usual)}; " if usual else ""
             four.caption(f"{sure}{test['n']:,} molecules, not used for training or selection")
     sentences = describe_coverage(record, index, kind)
-    st.markdown(" ".join(sentences) or "The validation set is too small for prediction intervals.")
+    reason = record.get("undefined", {}).get(task, "the validation set is too small for prediction intervals")
+    st.markdown(" ".join(sentences) or escape_markdown(as_sentence(reason)))
 
 
 def describe_coverage(record: dict, index: int, kind: str) -> list[str]:

@@ -6,7 +6,15 @@ from core.engine.job_queue import Job
 from core.engine.spec import BadInput
 from pages.base.address import read_address
 from pages.base.service import get_service
-from pages.base.text import capitalise, escape_markdown, format_age, format_bytes, format_device, format_duration
+from pages.base.text import (
+    as_sentence,
+    capitalise,
+    escape_markdown,
+    format_age,
+    format_bytes,
+    format_device,
+    format_duration,
+)
 from pages.widgets.frame import show_command, show_empty, show_head
 from pages.widgets.job_panel import show_job, state_badge
 from pages.widgets.library_table import choose_from_table, confirm_delete, download_buttons
@@ -58,6 +66,7 @@ def show_details(run: Run) -> None:
         device = escape_markdown(format_device(entry.device))
         st.caption(
             f"{format_age(run.moment)} · took {format_duration(entry.seconds)} · {format_bytes(entry.bytes)} · {device}"
+            + (" · unchecked" if entry.integrity == "unchecked" else "")
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             elsewhere = locate_run(run.key, run.kind)[0] != "pages/views/runs.py"
@@ -84,6 +93,8 @@ show_head(
 st.subheader("Queue", anchor=False)
 show_queue(get_service().queue.jobs())
 st.subheader("Saved results", anchor=False)
+for damaged in (entry.damaged for entry in get_service().store.entries() if entry.damaged):
+    st.error(escape_markdown(as_sentence(damaged)), icon=":material/error:")
 runs = list_runs()
 saved = [run for run in runs if run.entry]
 if (asked := read_address("run")) and asked not in {run.key for run in runs}:

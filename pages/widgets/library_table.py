@@ -77,7 +77,8 @@ def download_buttons(entry: Entry) -> None:
 
 
 def zip_files(entry: Entry) -> bytes:
-    """The files of a product in one archive, below a folder named by its key."""
+    """The files of a product in one archive, below a folder named by its key. Raises `DamagedRun`."""
+    get_service().store.check(entry.folder)
     return _zip_folder(entry.folder, entry.key)
 
 
@@ -85,6 +86,7 @@ def zip_export(entry: Entry, form: str) -> bytes:
     """A fit's network in a form that other programs read, as one archive."""
     from core.models import export as portable  # reads weights: only when someone asks for them
 
+    get_service().store.check(entry.folder)
     with tempfile.TemporaryDirectory(prefix="molsway-") as folder:
         portable.export(load_product(entry), form, Path(folder), entry.title)
         return _zip_folder(Path(folder), entry.key)

@@ -52,7 +52,7 @@ def test_unsuitable_baselines_of_a_study_are_refused(run: Any, table: Path) -> N
     twice = [{"kind": "gradient-boosting", "trees": trees} for trees in (100, 200)]
     check_refused(run(tree | {"baselines": twice}), "`baselines` wants models that differ in kind or features")
     check_refused(run(tree | {"baselines": ["lora"]}), "there is no baseline of kind 'lora'")
-    check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "valid tuple")
+    check_refused(run(tree | {"baselines": "support-vectors"}), "selection-study.baselines", "should be a list")
     check_refused(run(tree | {"control": "yes please"}), "selection-study.control", "valid boolean")
     check_refused(run(tree | {"control": True}), "starts from untrained weights", "leave `control` out")
 

@@ -57,6 +57,7 @@ def test_a_checkpoint_is_made_and_its_overlap_counted(
     queries = tmp_path / "asked.csv"
     queries.write_text("smiles,y\nCC[C@@H](F)Cl,\nCCCCCCCCS,\nc1ccccc1CCN,2\nrubbish,3\nC1CCCCC1C(=O)CC,4\n")
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(pretrained, "SHIPPED", {})
     for checkpoint in (str(out), run["key"], "checkpoint"):
         status, overlap, _ = call("pretraining-overlap", checkpoint, queries)
         assert status == 0 and (overlap["molecules"], overlap["unreadable"], overlap["labels"]) == (4, 1, 1)

@@ -51,7 +51,7 @@ def train_until(server: Server, fraction: float) -> tuple[JobQueue, list[dict]]:
 
 def curve_of(path: Path) -> list[dict]:
     with safe_open(path, "numpy") as file:
-        return json.loads(file.metadata()["progress"])["curve"]
+        return json.loads(file.metadata()["about"])["curve"]
 
 
 def resume_and_wait(page: Page, queue: JobQueue) -> Job:

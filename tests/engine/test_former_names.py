@@ -12,6 +12,7 @@ from core.engine.former_names import FORMER_FIELDS, FORMER_KINDS, list_renames
 from core.engine.product import NO_HEADLINE
 from core.engine.spec import BadInput, Family, Spec, read_spec, settings, to_json
 from core.engine.store import Store
+from tests.earlier_runs import forget_digests
 from tests.engine.test_store import Words
 
 
@@ -74,6 +75,7 @@ def test_run_of_an_earlier_version_is_listed_and_refused_with_the_new_names(tmp_
     (tmp_path / "test-sketch").mkdir()
     old = folder.rename(tmp_path / "test-sketch" / ("ab" * 8))
     (old / "spec.json").write_text(json.dumps(FORMER))
+    forget_digests(old, kind=old.parent.name, key=old.name)
     (entry,) = store.entries()
     assert (entry.kind, entry.title, entry.damaged) == ("test-sketch", spec.title, "")
     assert entry.spec_class is Draft and entry.spec == spec
@@ -90,7 +92,8 @@ def test_run_of_an_unknown_kind_has_no_headline(tmp_path: Path) -> None:
     store = Store(tmp_path)
     folder = store.put(Draft("a"), Words("a"), 1.0)
     (tmp_path / "test-unheard").mkdir()
-    folder.rename(tmp_path / "test-unheard" / ("ab" * 8))
+    old = folder.rename(tmp_path / "test-unheard" / ("ab" * 8))
+    forget_digests(old, kind=old.parent.name, key=old.name)
     (entry,) = store.entries()
     assert entry.spec_class is None and entry.headline == NO_HEADLINE
 

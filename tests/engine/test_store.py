@@ -18,6 +18,7 @@ from core.engine.make import make
 from core.engine.report import SILENT_REPORT, Cancelled, Report
 from core.engine.spec import BadInput, Spec, settings
 from core.engine.store import DamagedRun, Store
+from tests.earlier_runs import forget_digests
 
 
 @dataclasses.dataclass
@@ -222,8 +223,7 @@ def test_drafts_and_foreign_folders_are_not_entries(store):
 def test_entries_are_newest_first(store, monkeypatch):
     for number, word in enumerate("abc"):
         folder = store.put(Say(word), Words(word), 0.0)
-        note = json.loads((folder / "made.json").read_text()) | {"made": f"2026-01-0{number + 1}T00:00:00+00:00"}
-        (folder / "made.json").write_text(json.dumps(note))
+        forget_digests(folder, made=f"2026-01-0{number + 1}T00:00:00+00:00")
     assert [entry.spec.word for entry in store.entries()] == ["c", "b", "a"]
     assert store.latest("stored-say").spec.word == "c"
     assert store.latest("nothing") is None

@@ -22,6 +22,11 @@ def test_the_score_is_one_for_perfect_predictions_and_zero_for_noise() -> None:
     assert same["spearman"] == pytest.approx(1) and same["low"] > 0.99
     none = datamodelling_score(generator.normal(size=150), truth)
     assert none["low"] < 0 < none["high"] and abs(none["spearman"]) < 0.3
+    assert "undefined" not in none
+    constant = datamodelling_score(np.zeros(150), truth)
+    assert constant["spearman"] == 0 and constant["undefined"] == {
+        "spearman": "all 150 predicted losses are equal; counted as 0"
+    }
     half = datamodelling_score(truth + generator.normal(size=150), truth)
     assert half["low"] < half["spearman"] < half["high"] and 0.4 < half["spearman"] < 0.9
 

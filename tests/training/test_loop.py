@@ -166,6 +166,21 @@ def test_a_truncated_checkpoint_restarts_training(tmp_path: Path) -> None:
     assert Toy().run(PLAN, Report(scratch=tmp_path)).evaluations_done == 6
 
 
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.95])
+def test_a_checkpoint_with_a_changed_byte_restarts_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: float
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    whole = Toy().run(PLAN, Report(scratch=tmp_path))
+    path = tmp_path / "checkpoint.safetensors"
+    assert Toy().run(PLAN, Report(scratch=tmp_path)).curve[0] == whole.curve[0]  # resumed
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+    again = Toy().run(PLAN, Report(scratch=tmp_path))
+    assert [point["valid_loss"] for point in again.curve] == [point["valid_loss"] for point in whole.curve]
+
+
 def test_averaged_weights_are_evaluated_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     toy, evaluated = Toy(), []
     mean = {name: weight.detach().clone() for name, weight in toy.net.named_parameters()}

@@ -30,9 +30,9 @@ def predict_file(
     """Write predictions of a model, in label units (probabilities for binary tasks), into columns `<task>_predicted`.
 
     Further columns: `<task>_low` and `<task>_high`, the limits of the intervals of `core.results.calibration` at
-    `level`; `similarity` to the nearest training molecule; for an ensemble `<task>_spread`, the standard deviation of
-    its members; `caution` names what is beyond the range of the training set. Returns the counts of rows for the
-    command line. Raises `BadInput`.
+    `level` (where there are none, `undefined` says why); `similarity` to the nearest training molecule; for an ensemble
+    `<task>_spread`, the standard deviation of its members; `caution` names what is beyond the range of the training
+    set. Returns the counts of rows for the command line. Raises `BadInput`.
     """
     from core.results.calibration import Calibration
 
@@ -67,9 +67,13 @@ def predict_file(
         smiles,
         reading=reading,
         check=check,
+        undefined=lambda: "; ".join(calibration().missing_sentences(fit.tasks)),
         product=name_products(store, spec) | {"level": level},
     )
-    return annotate_table(table, out, annotation, report)
+    answer = annotate_table(table, out, annotation, report)
+    reasons = dict(zip(fit.tasks, calibration().explain_missing(), strict=True))
+    missing = {f"{task}_{end}": why for task, why in reasons.items() if why for end in ("low", "high")}
+    return answer | {"undefined": missing}
 
 
 def predict_molecules(model: Any, smiles: list[str], report: Report) -> tuple[np.ndarray, np.ndarray | None]:

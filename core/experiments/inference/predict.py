@@ -18,10 +18,9 @@ from core.experiments.inference.apply import predict_molecules
 from core.influence.scoring import check_labels
 from core.models.ensemble import load_model
 from core.results.calibration import Calibration
-from core.results.fit import PARTS, Fit, compute_task_metrics
+from core.results.fit import PARTS, Fit, compute_task_intervals, compute_task_metrics
 from core.results.predictions import TASK_COLUMNS, Predictions, column_name
-from core.stats import bootstrap
-from core.stats.conformal import MIN_ERRORS, estimate_share
+from core.stats.conformal import estimate_share
 
 MAX_LISTED = 50  # rows that are listed in the record
 FAR = 1.0  # standard deviations beyond the range of the training set from which one molecule is worth a warning
@@ -110,7 +109,7 @@ class Predict(Spec[Predictions]):
             "part": part,
             "caution": list_cautions(problems, len(smiles)),
         }
-        warnings += describe_predictions(self.level, calibration, columns, position.distance)
+        warnings += describe_predictions(tasks, calibration, columns, position.distance)
         reserved = {column_name(name, task, tasks) for name in TASK_COLUMNS for task in tasks}
         for name, column_values in table.columns.items():
             columns[free_column_name(name, {*columns, *reserved})] = column_values
@@ -124,6 +123,9 @@ class Predict(Spec[Predictions]):
             "level": self.level,
             "calibrated_on": [None if one is None else one.n for one in calibration.intervals],
             "kept": coverage,
+            "undefined": {
+                task: why for task, why in zip(tasks, calibration.explain_missing(), strict=True) if why
+            },  # why there are no intervals
             "width": [measure_width(low[:, k], high[:, k]) for k in range(len(tasks))],
             "remote_below": calibration.remote_threshold,
             "remote": int(columns["remote"].sum()),
@@ -204,7 +206,8 @@ def measure_errors(fit: Fit, labels: np.ndarray, values: np.ndarray) -> dict[str
     labelled = np.flatnonzero(~np.isnan(labels).all(0))
     tasks, kinds = ([column[index] for index in labelled] for column in (fit.tasks, fit.record["kinds"]))
     arguments = tasks, kinds, labels[:, labelled], values[:, labelled]
-    return {"metrics": compute_task_metrics(*arguments), "intervals": bootstrap.compute_intervals(*arguments)}
+    cards = compute_task_metrics(*arguments)
+    return {"metrics": cards, **compute_task_intervals(*arguments, cards)}
 
 
 def measure_width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
@@ -216,7 +219,7 @@ def measure_width(low: np.ndarray, high: np.ndarray) -> dict[str, float] | None:
 
 
 def describe_predictions(
-    level: float, calibration: Calibration, columns: dict[str, Any], distance: np.ndarray
+    tasks: Sequence[str], calibration: Calibration, columns: dict[str, Any], distance: np.ndarray
 ) -> list[str]:
     """Warnings about the predictions as a whole; `distance` (n,) beyond the range of the training set."""
     warnings = []
@@ -240,13 +243,7 @@ def describe_predictions(
             f"{beyond} of {n} molecules {'is' if beyond == 1 else 'are'} beyond the range of the training set (the "
             f"farthest: {words}): errors were not measured there, the intervals are wider by a rule of thumb"
         )
-    tasks_without = [
-        task for task, (kind, one) in enumerate(zip(calibration.kinds, calibration.intervals, strict=True))
-        if kind != "binary" and one is None
-    ]  # fmt: skip
-    if tasks_without:
-        needed = max(MIN_ERRORS, int(np.ceil(level / (1 - level))))
-        warnings.append(f"no intervals: the validation set has fewer than {needed} labels, the minimum for this level")
+    warnings += calibration.missing_sentences(tasks)
     if n_cautions := sum(map(bool, columns["caution"])):
         warnings.append(
             f"{n_cautions} of {n} molecules differ from the pre-training molecules of the backbone; see `caution`"

@@ -15,6 +15,7 @@ from core.influence.diagnostics import TOP_SHARE, top_overlap
 from core.results.fit import Fit
 from core.results.scores import Scores, evaluate_detection
 from core.stats.metrics import spearman
+from core.stats.undefined import NAME
 
 INTERVAL_COLUMNS = ("delta_loss", "whole_step")  # columns with an interval
 
@@ -147,12 +148,14 @@ def combined_interval(tables: list[pd.DataFrame], name: str) -> np.ndarray:
     return np.stack([values.mean(0) - np.sqrt(squared_half_width), values.mean(0) + np.sqrt(squared_half_width)])
 
 
-def seed_agreement(deltas: np.ndarray) -> dict[str, float | int | None]:
+def seed_agreement(deltas: np.ndarray) -> dict[str, Any]:
     """Agreement of scores (m, n) over pairs of models: Spearman correlation, and overlap of the best tenth."""
     finite = deltas[:, np.isfinite(deltas).all(0)]
     pairs = [(first, second) for index, first in enumerate(finite) for second in finite[index + 1 :]]
     if finite.shape[1] < 3:
-        return {"spearman": None, "lowest": None, "overlap": None, "molecules": finite.shape[1]}
+        names = ("spearman", "lowest", "overlap")
+        reason = f"only {finite.shape[1]} molecules have a score of every model"
+        return {**dict.fromkeys(names), "molecules": finite.shape[1], NAME: dict.fromkeys(names, reason)}
     correlations = [spearman(first, second) or 0.0 for first, second in pairs]
     return {
         "spearman": float(np.mean(correlations)),

@@ -1,5 +1,6 @@
 """Retraining with random subsets of a pool: the measured losses that scores of the pool are checked against."""
 
+import contextlib
 import shutil
 import time
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from core.stats.metrics import CLIP
 from core.stats.temperature import cross_entropies, fit_temperatures
 
 MAX_TEST_ROWS = 8  # test molecules of a retraining, whose predictions are not used
-SCRATCH_REVISION = 1  # raised when the scratch files of a training change
+SCRATCH_REVISION = 2  # raised when the scratch files of a training change
 
 
 @settings
@@ -52,7 +53,10 @@ class SubsetRetraining(Spec[SubsetLosses]):
         return {"pool": self.pool, "target": self.target, **fit_parts}
 
     def make(self, report: Report, pool: Dataset, target: Dataset, train: Dataset, **parts: Any) -> SubsetLosses:
+        import torch
+
         from core.models.predictor import Predictor
+        from core.models.sealed_tensors import load_sealed, save_sealed
 
         if pool.tasks != train.tasks or target.tasks != train.tasks:
             raise BadInput(
@@ -67,8 +71,10 @@ class SubsetRetraining(Spec[SubsetLosses]):
         spread = np.nanstd(train.targets, axis=0)
         target_predictions, n_trained = [], 0
         for number, subset in enumerate(members):
-            saved = scratch / f"predictions-{SCRATCH_REVISION}-{number}.npy"
-            if not saved.exists():
+            saved = scratch / f"predictions-{SCRATCH_REVISION}-{number}.safetensors"
+            with contextlib.suppress(ValueError):  # missing, or changed: trained again
+                target_predictions.append(load_sealed(saved)[0]["predictions"].numpy())
+            if len(target_predictions) == number:
                 message = f"retraining {number} of {self.subsets}"
                 folder = scratch / "fit"
                 shutil.rmtree(folder, ignore_errors=True)
@@ -78,12 +84,10 @@ class SubsetRetraining(Spec[SubsetLosses]):
                 table = concatenate((train, pool.take(np.flatnonzero(subset)))) if subset.any() else train
                 fit = self.fit.make(part, train=table, **parts)
                 predictions = Predictor.load(fit.folder / "predictor").predict(list(target.smiles))
-                draft = saved.with_suffix(".draft.npy")
-                np.save(draft, predictions)
-                draft.replace(saved)
+                save_sealed(saved, {"predictions": torch.from_numpy(predictions)}, "")
+                target_predictions.append(predictions)
                 shutil.rmtree(folder, ignore_errors=True)
                 n_trained += 1
-            target_predictions.append(np.load(saved, allow_pickle=False))
         predictions = np.stack(target_predictions)
         losses = np.array(
             [target_loss(target.targets, subset_prediction, train.kinds, spread) for subset_prediction in predictions]

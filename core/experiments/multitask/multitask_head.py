@@ -14,7 +14,7 @@ from core.experiments.training.baseline import CURVE_COLUMNS
 from core.models.multitask_model import MultitaskModel
 from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
 from core.results.mixture import MixtureParts
-from core.training.checks import drop_unreadable
+from core.training.checks import describe_one_class, drop_unreadable
 
 MAX_PREDICTIONS = 10_000_000  # molecules × tasks; a fit stores a row of some hundred bytes for each
 COPIED_FIELDS = ("seed", "backbone", "backbone_parameters", "learning_rate", "precision", "steps", "best_epoch",
@@ -93,7 +93,7 @@ class MultitaskHead(Spec[Fit]):
             "forms": [],
             "seconds": time.monotonic() - began,
             **meter.reading(),
-            "warnings": warnings,
+            "warnings": describe_one_class(*(tables.parts[name] for name in PARTS)) + warnings,
         }
         predictions = pd.concat(
             [prediction_table(name, tables.parts[name], part_predictions[name]) for name in PARTS], ignore_index=True

@@ -16,7 +16,7 @@ from core.engine.spec import Spec, settings, to_json
 from core.models.baseline_model import BaselineModel
 from core.models.baselines import BASELINES, SupportVectors
 from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
-from core.training.checks import check_parts, constant_predictions, find_overlaps
+from core.training.checks import check_parts, constant_predictions, describe_one_class, find_overlaps
 
 # as in a fine-tuning; a baseline has no rows
 CURVE_COLUMNS = ("step", "epoch", "seconds", "learning_rate", "train_loss", "valid_loss")
@@ -52,7 +52,11 @@ class Baseline(Spec[Fit]):
     def make(self, report: Report, train: Dataset, valid: Dataset, test: Dataset) -> Fit:
         check_parts(train, valid, test)
         parts = dict(zip(PARTS, (train, valid, test), strict=True))
-        warnings = [*describe_left_out(train.left_out), *find_overlaps(train, valid, test)]
+        warnings = [
+            *describe_left_out(train.left_out),
+            *describe_one_class(train, valid, test),
+            *find_overlaps(train, valid, test),
+        ]
         start, meter = time.monotonic(), Meter()
         model = BaselineModel.fit(self.baseline, train, self.seed, report.part(0, 0.7))
         seconds, resources = time.monotonic() - start, meter.reading()

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -18,6 +17,7 @@ from core.chem import molecules as chem
 from core.data.corpus import Corpus, hash_name
 from core.data.dataset import Dataset
 from core.data.readers import smiles_stream
+from core.engine.digests import digest_file, find_change, read_sealed_json, write_sealed_json
 from core.engine.report import Report
 from core.engine.spec import BadInput, Spec, settings
 from core.models.backbones.molformer.vocabulary import TOKEN_REGEX, UNK, build_vocabulary
@@ -124,8 +124,7 @@ class BuildCorpus(Spec[Corpus]):
             while block := list(islice(lines, BLOCK_LINES)):
                 path = folder / f"{len(paths):06d}.parquet"
                 counts_file = path.with_suffix(".json")  # written last, so a block with counts is complete
-                if counts_file.is_file():
-                    block_counts = json.loads(counts_file.read_text())
+                if (block_counts := self.read_block_counts(path)) is not None:
                     known_hashes.update(hash_name(name) for name in pd.read_parquet(path, columns=["smiles"])["smiles"])
                 else:
                     parts = [block[k : k + CHUNK_MOLECULES] for k in range(0, len(block), CHUNK_MOLECULES)]
@@ -143,13 +142,21 @@ class BuildCorpus(Spec[Corpus]):
                                 known_hashes.add(hash_name(name))
                                 new_molecules.append((name, hash_name(flat)))
                     self.write_block(workers, report, new_molecules, path, read / n_lines, len(block) / n_lines)
-                    counts_file.write_text(json.dumps(block_counts))
+                    write_sealed_json(counts_file, {"counts": block_counts, "digests": {path.name: digest_file(path)}})
                 counts.update(block_counts)
                 read += len(block)
                 paths.append(path)
                 n_molecules = counts["taken"]
                 report(min(read / n_lines, 1), f"{n_molecules:,} molecules of {read:,} lines", molecules=n_molecules)
         return paths, dict(counts)
+
+    def read_block_counts(self, path: Path) -> dict[str, int] | None:
+        """Lines by outcome of a finished block; None where there is none, or a file of it was changed."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            note = read_sealed_json(path.with_suffix(".json").read_bytes())
+            counts: dict[str, int] = note["counts"]
+            return None if find_change(path.parent, note["digests"]) else counts
+        return None
 
     def write_block(
         self, workers: Any, report: Report, new_molecules: list[tuple[str, int]], path: Path, start: float, share: float

@@ -13,6 +13,7 @@ from core.engine.spec import BadInput, Spec, settings
 from core.models.ensemble import collect_members, member_spread
 from core.results.fit import PARTS, Fit, evaluate_parts, prediction_table
 from core.stats.metrics import spearman
+from core.stats.undefined import NAME, describe_correlation
 
 SUMMED_FIELDS = (  # record entries that are summed over the members
     *("trainable", "parameters", "trainable_bytes", "backbone_trainable", "backbone_parameters"),
@@ -93,14 +94,20 @@ class Ensemble(Spec[Fit]):
         return Fit(first.curve.iloc[:0], pd.concat(tables, ignore_index=True), record, folder)
 
 
-def spread_diagnostics(spread: np.ndarray, errors: np.ndarray) -> dict[str, float | None]:
+def spread_diagnostics(spread: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
     """Of one task of the test set: the mean spread (n,) of the members, and whether it predicts their errors (n,).
 
-    `spearman`: rank correlation of spread and |error| over labelled molecules; None where one of them is constant.
+    `spearman`: rank correlation of spread and |error| over labelled molecules; None where one of them is constant, with
+    the reason in `undefined`.
     """
     labelled = ~np.isnan(errors)
-    correlation = spearman(spread[labelled], np.abs(errors[labelled])) if labelled.sum() > 2 else None
-    return {"spread": float(spread.mean()), "spearman": correlation}
+    pair = spread[labelled], np.abs(errors[labelled])
+    correlation, n = None, int(labelled.sum())
+    reason = f"{n} molecules with a label are too few" if n < 3 else describe_correlation(*pair, ("spreads", "errors"))
+    if not reason:
+        correlation = spearman(*pair)
+    answer = {"spread": float(spread.mean()), "spearman": correlation}
+    return answer | ({NAME: {"spearman": reason}} if reason else {})
 
 
 def _sum_or_none(values: Any) -> Any:

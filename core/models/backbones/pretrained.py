@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from core.engine.digests import digest_file, find_change
 from core.engine.spec import BadInput, settings
 from core.models.backbones.molformer.config import GRAPH_MODEL_TYPE, SIZES, read_config
 from core.models.backbones.molformer.vocabulary import FIXED_VOCABULARY
@@ -23,6 +24,15 @@ REVISION = "361063d0ad524ef77cf39b08469f6be770dc550f"
 DIGEST = "0795977fe7192c4acdaf052f0e8464af57bc4bb59211271c5e61aaba2637b9c6"  # sha256 of its model.safetensors
 BYTES = 187_248_784
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
+SHIPPED = {  # sha256 of the files of bundled checkpoints
+    "molsway-mini": {
+        "config.json": "eb292587d910fe1ca5e0bf84665362a3dcba23befccca7be0a71eaf1340328dc",
+        "tokenizer.json": "c4ed8ec2cdd6b5e348e942e9df10d6281926d65414835c78cb8d348d3b76cb78",
+        "model.safetensors": "b62ec836bd8002d485c7d8838a92dc064502e704f17b914f932b96ed48c2bbb5",
+        "corpus_keys.safetensors": "fbc4989bc872ea67e48a1c58f6b86c9cc0c2dd77fc25c363631cdd3c9a925505",
+        "card.json": "95b9a1cecd9355fff318bdb1aa9c29700b5ae0eb29c34a74c2302baf4f05bf8e",
+    }
+}
 
 
 @settings
@@ -63,8 +73,22 @@ class Pretrained(BackboneSpec):
         shipped = CHECKPOINTS / self.name
         return self.folder or (shipped if (shipped / "config.json").is_file() else None)
 
+    def check_shipped(self) -> None:
+        """Raise `BadInput` where the files of a bundled checkpoint are not those that were published."""
+        if self.folder is not None or self.name not in SHIPPED or self.local_folder is None:
+            return
+        if change := find_change(self.local_folder, SHIPPED[self.name]):
+            raise BadInput(
+                f"the installation is damaged: in {self.local_folder} {change}; install Molsway again or restore the "
+                "file"
+            )
+
     def with_digests(self) -> "Pretrained":
-        """The same with the digest of its files, so that the key of a spec depends on the weights, not the name."""
+        """The same with the digest of its files, so that the key of a spec depends on the weights, not the name.
+
+        Raises `BadInput` for a damaged bundled checkpoint.
+        """
+        self.check_shipped()
         return (
             self
             if self.digest or self.local_folder is None
@@ -73,6 +97,7 @@ class Pretrained(BackboneSpec):
 
     def __call__(self, mlm_head: bool = False) -> "Backbone":
         """The backbone in evaluation mode, with its masked-LM head if `mlm_head`. Raises `BadInput`."""
+        self.check_shipped()
         if self.local_folder is not None and self.digest and content_digest(self.local_folder) != self.digest:
             raise BadInput(
                 f"the files of the backbone {self.name} have changed since this spec was written; leave `digest` empty "
@@ -155,8 +180,7 @@ def content_digest(folder: Path) -> str:
     for name in FILES:
         path = folder / name
         if path.is_file():
-            with path.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
+            whole.update(bytes.fromhex(digest_file(path)))
         whole.update(name.encode())
     return whole.hexdigest()
 

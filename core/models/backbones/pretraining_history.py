@@ -16,10 +16,16 @@ CORPUS_CARD_FIELDS = ("digest", "molecules", "left_out", "labels", "recipe")
 
 
 def checkpoint_folder(start: Any) -> Path | None:
-    """The folder with the weights of a `Pretrained` or a `Checkpoint`; None where there is none."""
+    """The folder with the weights of a `Pretrained` or a `Checkpoint`; None where there is none.
+
+    Raises `BadInput` for a damaged bundled checkpoint.
+    """
     if isinstance(start, Checkpoint):
         return start.folder / "backbone"
-    return start.local_folder if isinstance(start, Pretrained) else None
+    if not isinstance(start, Pretrained):
+        return None
+    start.check_shipped()
+    return start.local_folder
 
 
 def read_card(folder: Path) -> dict[str, Any]:

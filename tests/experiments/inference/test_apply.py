@@ -70,6 +70,18 @@ def cache_and_keys(tmp_path_factory: pytest.TempPathFactory, alcohols: list) -> 
     return root / "cache", {"predict": scores.fit.key, "score": scores.key}
 
 
+def test_a_file_without_intervals_says_why(cache_and_keys: Any, capsys: Any, tmp_path: Path, messy: Path) -> None:
+    cache, keys = cache_and_keys
+    result = ask(capsys, cache, "predict", keys["predict"], str(messy), "--out", str(tmp_path / "out.csv"))
+    reason = "no interval: the validation set has 10 labels, an interval of level 0.9 needs 20"
+    assert result.answer["undefined"] == {"size_low": reason, "size_high": reason}
+    rows = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    has_molecule = rows["unusable"] == ""
+    assert list(rows["size_low"]) == [""] * 5 and has_molecule.sum() == 3
+    assert list(rows["undefined"]) == [reason if there else "" for there in has_molecule]
+    assert result.answer["with_caution"] == 0
+
+
 @pytest.mark.parametrize("command", ["predict", "score"])
 def test_each_molecule_is_predicted_once_per_shard(
     cache_and_keys: Any, capsys: Any, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch

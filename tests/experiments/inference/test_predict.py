@@ -130,10 +130,11 @@ def test_few_labels_give_no_intervals_and_a_warning(store_and_fit: tuple[Store, 
     product = run_predict(store, small, other)
     assert product.table[["low", "high"]].isna().all(axis=None) and product.record["kept"] == [None]
     assert product.record["width"] == [None]
-    assert any("fewer than 20 labels" in warning for warning in product.record["warnings"])
-    assert any(
-        "fewer than 99 labels" in warning for warning in run_predict(store, fit, other, level=0.99).record["warnings"]
-    )
+    reason = "no interval: the validation set has 19 labels, an interval of level 0.9 needs 20"
+    assert reason in product.record["warnings"]
+    assert product.record["undefined"] == dict.fromkeys(product.tasks, reason)
+    strict = run_predict(store, fit, other, level=0.99).record
+    assert any("an interval of level 0.99 needs 99" in warning for warning in strict["warnings"])
 
 
 def test_binary_and_several_tasks(tmp_path: Path, alcohols: list) -> None:

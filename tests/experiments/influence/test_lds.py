@@ -92,7 +92,11 @@ def test_interrupted_retraining_resumes(table: Path, cache: Path, trainings: lis
     again = recipe.make(Report(scratch=scratch), **loaded)
     assert len(trainings) == 6 and again.record["trained_now"] == 3
     assert np.array_equal(again.losses, whole.losses) and np.array_equal(again.members, whole.members)
-    assert not list(scratch.rglob("*.safetensors")), "no network is stored"
+    assert {path.name[:12] for path in scratch.rglob("*.safetensors")} == {"predictions-"}, "no network is stored"
+    saved = sorted(scratch.glob("predictions-*"))[2]
+    saved.write_bytes(saved.read_bytes()[:-1] + b"\x00")  # a changed value
+    mended = recipe.make(Report(scratch=scratch), **loaded)
+    assert mended.record["trained_now"] == 1 and np.array_equal(mended.losses, whole.losses)
 
 
 def test_scores_of_another_fit_are_refused(table: Path) -> None:

@@ -245,6 +245,7 @@ def bare(spec: SelectionStudy, **fields: object) -> SelectionStudy:
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a checkpoint of `molsway-tiny`."""
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(pretrained, "SHIPPED", {})
     Untrained("molsway-tiny", seed=9)().save(tmp_path / "checkpoints" / "molsway-tiny")
     return tmp_path / "checkpoints" / "molsway-tiny"
 

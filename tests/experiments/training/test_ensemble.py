@@ -91,7 +91,11 @@ def test_identical_members_give_a_warning(ready: Ensemble, store: Store) -> None
         dataclasses.replace(ready, fit=dataclasses.replace(ready.fit, baseline=SupportVectors())), store, Report()
     )
     assert any("all members are the same" in warning for warning in fit.record["warnings"])
-    assert fit.record["apart"]["size"] == {"spread": 0.0, "spearman": None}
+    assert fit.record["apart"]["size"] == {
+        "spread": 0.0,
+        "spearman": None,
+        "undefined": {"spearman": "all 12 spreads are equal"},
+    }
 
 
 def test_spread_diagnostics() -> None:
@@ -100,8 +104,13 @@ def test_spread_diagnostics() -> None:
         "spread": 2.0,
         "spearman": pytest.approx(1),
     }
-    assert spread_diagnostics(spread, np.full(5, np.nan))["spearman"] is None
-    assert spread_diagnostics(spread, np.ones(5))["spearman"] is None
+    for errors, reason in (
+        (np.full(5, np.nan), "0 molecules with a label are too few"),
+        (np.ones(5), "all 5 errors are equal"),
+    ):
+        assert spread_diagnostics(spread, errors)["spearman"] is None
+        assert spread_diagnostics(spread, errors)["undefined"] == {"spearman": reason}
+    assert spread_diagnostics(np.ones(5), np.arange(5.0))["undefined"] == {"spearman": "all 5 spreads are equal"}
 
 
 def test_json_round_trip(ready: Ensemble) -> None:

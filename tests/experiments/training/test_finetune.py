@@ -20,7 +20,14 @@ from core.models.methods import Head, LoRA
 from core.models.predictor import Predictor
 from core.results.fit import Fit
 from core.training import loop
-from core.training.checks import check_parts, clipped_predictions, constant_predictions, find_overlaps, underfit_tasks
+from core.training.checks import (
+    check_parts,
+    clipped_predictions,
+    constant_predictions,
+    describe_one_class,
+    find_overlaps,
+    underfit_tasks,
+)
 from core.training.session import randomise_smiles
 
 
@@ -120,6 +127,44 @@ def test_shared_molecules_are_counted_with_stereoisomers() -> None:
     assert find_overlaps(train, dataset([1.0], ["C[C@@H](N)C(=O)O"]), dataset([1.0], ["CCC"])) == [
         "1 of 1 validation molecules are also in the training part; the validation metrics are too optimistic"
     ]
+
+
+@pytest.mark.parametrize(
+    ("valid", "test", "words"),
+    [
+        ([0, 0, 0], [0, 1], ["in the validation set none of 3 labelled molecules is positive"]),
+        ([1, 0], [1, 1], ["in the test set none of 2 labelled molecules is negative"]),
+        ([1, np.nan], [np.nan], ["validation set none of 1 labelled molecules is negative", "no molecule has a label"]),
+        ([1, 0], [0, 1], []),
+    ],
+)
+def test_sets_of_one_class_give_a_warning(valid: list, test: list, words: list) -> None:
+    sentences = describe_one_class(dataset([0.0, 1.0, 1.0]), dataset(valid), dataset(test))
+    assert len(sentences) == len(words) and all(
+        word in sentence for word, sentence in zip(words, sentences, strict=True)
+    )
+    assert describe_one_class(dataset([0.0, 2.0, 1.0]), dataset(valid), dataset(test)) == []
+
+
+def test_a_training_with_one_class_in_its_validation_set_says_so_before_it_starts(
+    store: Store, alcohols: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    rows = "".join(f"{smiles},{number % 2}\n" for number, (smiles, _) in enumerate(alcohols))
+    (tmp_path / "even.csv").write_text("smiles,active\n" + rows)
+    (tmp_path / "ones.csv").write_text("smiles,active\n" + "".join(f"{'C' * n}F,1\n" for n in range(1, 7)))
+    (tmp_path / "ones.csv").open("a").write("CCCCCCCCCCF,0\n")
+    table, ones = Load(f"file:{tmp_path / 'even.csv'}"), Load(f"file:{tmp_path / 'ones.csv'}")
+    valid = Load(ones.source, limit=6, targets=("active",))
+    messages: list[str] = []
+    tiny = FineTune(table, valid, ones, backbone=Untrained("molsway-tiny"), steps=2, evaluations=1, features="none")
+    fit = make(
+        import_files(tiny, store.files), store, Report(tell=lambda share, message, numbers: messages.append(message))
+    )
+    sentence = next(message for message in messages if "in the validation set none of 6" in message)
+    assert sentence in fit.record["warnings"]
+    card = fit.metrics["valid"]["active"]
+    assert card["auroc"] is None and card["undefined"]["auroc"] == "none of 6 labelled molecules is negative"
+    assert "too few for a bootstrap" in fit.record["undefined_intervals"]["active"]["auroc"]
 
 
 def test_constant_predictions_give_a_warning() -> None:

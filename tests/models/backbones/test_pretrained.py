@@ -106,6 +106,7 @@ def test_a_backbone_without_a_name_is_named_after_its_folder(model_folder: Path)
 
 def test_a_bundled_checkpoint_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(pretrained, "SHIPPED", {})
     with pytest.raises(BadInput, match=r"no trained weights.*use `untrained`"):
         Pretrained()()
     Untrained("molsway-tiny")().save(tmp_path / "molsway-mini")
@@ -156,6 +157,7 @@ def test_offline_errors_name_the_files_to_copy(tmp_path: Path, monkeypatch: pyte
 
 def test_files_copied_by_hand_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(pretrained, "SHIPPED", {})
     Untrained("molsway-tiny")().save(tmp_path / "molformer-xl")
     with pytest.raises(BadInput, match="is not the published"):
         Pretrained("molformer-xl")()

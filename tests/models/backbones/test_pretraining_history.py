@@ -113,6 +113,7 @@ def test_checkpoint_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "config.json").write_text("{}")
     assert checkpoint_folder(checkpoint) == folder == checkpoint_folder(Pretrained(str(folder)))
     monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(pretrained, "SHIPPED", {})
     assert checkpoint_folder(Pretrained("backbone")) == folder
     assert checkpoint_folder(Pretrained("molsway-mini")) is checkpoint_folder(Untrained()) is None
     assert dataclasses.replace(checkpoint, folder=tmp_path / "a") and checkpoint_folder(Pretrained("nowhere")) is None

@@ -1,5 +1,6 @@
 """The bundled checkpoint: size, card, corpus and masked-token loss."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 
 from core.engine.make import make
 from core.engine.report import Report
-from core.engine.spec import to_json
+from core.engine.spec import BadInput, to_json
 from core.engine.store import Store
 from core.experiments import Load, import_files
-from core.models.backbones import Pretrained, Untrained, pretraining_history
+from core.models.backbones import Pretrained, Untrained, pretrained, pretraining_history
 from core.models.backbones.pretrained import CHECKPOINTS
 from core.training.pretraining_loss import Batch, PretrainingLoss
 
@@ -29,6 +30,23 @@ def test_it_is_small_and_has_a_complete_card() -> None:
     assert all(len(file["sha256"]) == 64 for file in corpus["files"]) and len(corpus["digest"]) == 64
     assert all(len(table["digest"]) == 16 for table in corpus["labelled"]) and corpus["left_out"]["molecules"]
     assert corpus["lines"]["taken"] == corpus["molecules"] == card["rows"]["train"] + card["rows"]["held_out"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.iterdir()))
+def test_one_changed_byte_in_any_of_its_files_is_noticed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(FOLDER, tmp_path / FOLDER.name)
+    monkeypatch.setattr(pretrained, "CHECKPOINTS", tmp_path)
+    backbone = Pretrained()
+    backbone.check_shipped()
+    path = tmp_path / FOLDER.name / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for read in (backbone, backbone.with_digests, lambda: pretraining_history.checkpoint_folder(backbone)):
+        with pytest.raises(BadInput, match=f"installation is damaged: .* {name} was changed"):
+            read()
 
 
 @pytest.mark.parametrize("name", ["bundled:solubility", "bundled:hydration"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.parser import main
+from core.engine.digests import digest_files, write_sealed_json
 from core.stats import metrics
 from tests.pages import filled_store
 from tests.pages.conftest import page_text, without_exception
@@ -27,7 +28,8 @@ def strip(root: Path, key: str) -> None:
                 path.write_text(json.dumps(without(json.loads(path.read_text()), key)))
         about = json.loads(note.read_text())
         about["files"] = {name: (note.parent / name).stat().st_size for name in about["files"]}
-        note.write_text(json.dumps(about))
+        about["digests"] = digest_files(note.parent, [note.parent / name for name in about["digests"]])
+        write_sealed_json(note, about)
 
 
 def open_all(open_page, capsys, root: Path) -> str:

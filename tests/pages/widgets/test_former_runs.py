@@ -7,6 +7,7 @@ import pytest
 from core.engine.former_names import FORMER_KINDS
 from core.engine.store import Store
 from pages.widgets.run_picker import page_of
+from tests.earlier_runs import forget_digests
 from tests.pages import filled_store
 from tests.pages.conftest import page_text
 
@@ -18,7 +19,7 @@ def move_fit(cache: Path, kind: str) -> None:
     """Move the fit to the folder of another version: another key and kind."""
     folder = Store(cache).folder(filled_store.FIT)
     (cache / kind).mkdir(exist_ok=True)
-    folder.rename(cache / kind / OTHER)
+    forget_digests(folder.rename(cache / kind / OTHER), kind=kind, key=OTHER)
 
 
 @pytest.mark.parametrize("kind", ["finetune", "test-tuning"])

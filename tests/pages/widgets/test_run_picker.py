@@ -12,6 +12,7 @@ from core.models.backbones.checkpoint import Checkpoint
 from core.results.datamodel_check import DatamodelCheck
 from pages.widgets import run_picker
 from pages.widgets.run_picker import open_run
+from tests.earlier_runs import forget_digests
 from tests.pages import filled_store
 from tests.pages.conftest import find_button, page_text, without_exception
 
@@ -55,6 +56,7 @@ def test_a_run_of_an_earlier_version_does_not_stop_the_page(open_page, cache, tm
     store.put(spec, Checkpoint(curve, {"objective": "both", "best_epoch": 2}, tmp_path / "made"), 1.0)
     path = store.folder(spec) / "spec.json"
     path.write_text(path.read_text().replace(f'"revision": {Adapt.revision}', '"revision": 0', 1))
+    forget_digests(path.parent)
     at = without_exception(open_page("train", run=spec.key))
     assert "revision 0" in " ".join(box.value for box in (*at.error, *at.warning))
     assert find_button(at, "Start")
