@@ -24,9 +24,9 @@ from core.data.readers import (
     MarkEvidence,
     NumberMarks,
     Reading,
-    choose_smiles,
     decide_marks,
     decide_smiles,
+    guess_smiles,
     parse_numbers,
     read_long_table,
     require_decided,
@@ -131,9 +131,17 @@ def _smiles_column(table: LongTable, requested: str) -> str:
             f"no column of SMILES named {requested!r}; the table has {list_names(table.first.columns)}; "
             "name it with --smiles"
         )
-    if not requested:
-        require_decided(table.name, find_hidden_smiles(table.whole.faults, decide_smiles(table.first).value))
-    return choose_smiles(table.first, requested, table.name)
+    if requested:
+        return requested
+    if guess_smiles(table.first) is None:
+        raise BadInput(
+            f"no column of SMILES was found; the table has {list_names(table.first.columns)}; name it with --smiles"
+        )
+    decision = decide_smiles(table.first)
+    require_decided(table.name, find_hidden_smiles(table.whole.faults, decision.value))
+    if decision.undecided:
+        raise BadInput(f"{table.name!r}: {decision.reason}; name the column with --smiles")
+    return decision.value
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,7 +111,7 @@ def test_a_file_that_is_no_table_is_refused(load_file: Any, cache: Path, case: s
 
 
 FIELDS = {
-    "text in the target": ({"targets": ["t"]}, ("column 't' is text in 2 of its 2", "row 1: 'high'", "column of numbers")),
+    "text in the target": ({"targets": ["t"]}, ("column 't' is text in 2 of its 2", "row 1: 'often'", "column of numbers")),
     "no such target": ({"targets": ["z"]}, ("there is no column 'z'", "'smiles', 'y', 't'")),
     "no such SMILES column": ({"smiles": "smile"}, ("no column 'smile'", "did you mean 'smiles'?")),
     "names that do not fit": ({"targets": ["y"], "tasks": ["a", "b"]}, ("1 targets (y) and 2 task names", "one name")),
@@ -126,7 +126,7 @@ FIELDS = {
 @pytest.mark.parametrize("case", FIELDS)
 def test_settings_that_do_not_suit_the_table_are_refused(load_file: Any, cache: Path, case: str) -> None:
     fields, words = FIELDS[case]
-    check_refused(load_file("a.csv", "smiles,y,t\nCCO,1,high\nCCC,2,low\n", **fields), *words)
+    check_refused(load_file("a.csv", "smiles,y,t\nCCO,1,often\nCCC,2,low\n", **fields), *words)
     assert list_leftovers(cache) == [] and Store(cache).entries() == []
 
 

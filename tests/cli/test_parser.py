@@ -178,7 +178,7 @@ def test_presets_take_a_pool_with_another_label_column(call: Any, table: Path) -
         ),
         (("influence", "--pool", "other.csv"), "a pool needs the table that it would be added to"),
         (("influence", "--table", "a.csv", "--pool", "b.csv"), "a --pool needs --target"),
-        (("influence", "--pool-target", "y"), "--pool-target describes a --pool"),
+        (("influence", "--pool-target", "y"), "--pool-target and --pool-read describe a --pool"),
         (("influence", *pool_options, "--pool-target", "y"), "the table has 1 targets, the pool 2"),
     ):
         status, _, err = call("preset", *arguments)
