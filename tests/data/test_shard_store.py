@@ -190,7 +190,7 @@ def test_shards_of_other_work_are_replaced(
     elif what == "note":
         (tmp_path / ".out.csv.shards" / "work.json").write_text("{")
     elif what != "key":
-        monkeypatch.setattr(annotated_table, {"size": "SHARD", "revision": "REVISION"}[what], 4)
+        monkeypatch.setattr(annotated_table, {"size": "SHARD", "revision": "REVISION"}[what], 99)
     product = {"product": "other"} if what == "key" else {}
     model, report = FakeModel(), Report(tell=lambda fraction, message, numbers: messages.append((message, numbers)))
     answer = run(table, out, model, report, **product)
